@@ -1,0 +1,1 @@
+"""mcv: virtual machines on a small cluster of Linux hosts."""

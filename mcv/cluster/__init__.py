@@ -1,0 +1,1 @@
+"""Members of the cluster: joining, leaving, and what they agree on."""

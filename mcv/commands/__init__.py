@@ -1,0 +1,1 @@
+"""What the operator types: one module per noun; words in, one call, one sentence out."""

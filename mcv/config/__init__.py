@@ -1,0 +1,1 @@
+"""The replicated document: its schema, how it is kept on disk, the changes it knows."""

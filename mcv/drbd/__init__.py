@@ -1,0 +1,1 @@
+"""Replicated volumes: roles, verification, resync, and the driver of the DRBD utilities."""

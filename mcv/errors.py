@@ -1,0 +1,153 @@
+"""Every way to say no: families told apart by what they left behind, and so are exit codes."""
+
+from typing import ClassVar
+
+
+class McvError(Exception):
+    """A sentence for the operator and, where there is one, the next thing to try.
+
+    Message, hint and problems are positional arguments, so that an error can be rebuilt
+    on the other side of the wire as `cls(*args)`. `problems` are (message, hint) pairs:
+    several complaints that travel together.
+    """
+
+    exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "error"
+
+    def __init__(
+        self, message: str, hint: str = "", problems: list[tuple[str, str]] | None = None
+    ) -> None:
+        self.message = message
+        self.hint = hint
+        self.problems = [(str(said), str(help_)) for said, help_ in problems or []]
+        super().__init__(message, hint, self.problems)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Refused(McvError):
+    """Checked first and declined: nothing was changed."""
+
+    exit_code = 3
+    kind = "refused"
+
+
+class NotFound(Refused):
+    """What was named does not exist."""
+
+    kind = "not-found"
+
+
+class Busy(Refused):
+    """Somebody else is at work on it."""
+
+    kind = "busy"
+
+
+class PeerUnreachable(Refused):
+    """A member whose part is needed does not answer, and nothing was changed."""
+
+    kind = "peer-unreachable"
+
+
+class DaemonDown(Refused):
+    """The daemon of this node does not answer."""
+
+    kind = "daemon-down"
+
+
+class NotPermitted(Refused):
+    """Who asks may not."""
+
+    kind = "not-permitted"
+
+
+class LookAgain(Refused):
+    """The document has moved on since the change was made from it."""
+
+    kind = "look-again"
+
+
+class OutOfStep(Refused):
+    """The caller's epoch or claim is not the one that this node knows."""
+
+    kind = "out-of-step"
+
+
+class Failed(McvError):
+    """It was begun, it failed, and what had been done was undone."""
+
+    exit_code = 1
+    kind = "failed"
+
+
+class RepairNeeded(McvError):
+    """The journal keeps what is left."""
+
+    exit_code = 4
+    kind = "repair-needed"
+
+
+class OutcomeOpen(RepairNeeded):
+    """A change was offered and nobody knows yet whether it is settled."""
+
+    kind = "outcome-open"
+
+
+class ProblemFound(McvError):
+    """A check looked, and what it looked at is not well."""
+
+    exit_code = 5
+    kind = "problem-found"
+
+
+class OutOfSync(ProblemFound):
+    """A verification found blocks that differ, or did not come to its end."""
+
+    kind = "out-of-sync"
+
+
+class Diverged(ProblemFound):
+    """Two settled documents of which neither contains the other."""
+
+    kind = "diverged"
+
+
+class CommandFailed(McvError):
+    """A command of this host exited non-zero, is missing, or ran past its time."""
+
+    kind = "command-failed"
+
+
+class HypervisorFailed(McvError):
+    """Libvirt said no."""
+
+    kind = "hypervisor-failed"
+
+
+class CallLost(McvError):
+    """A call to another daemon got no answer; whether it was carried out is not known."""
+
+    kind = "call-lost"
+
+
+def family() -> dict[str, type[McvError]]:
+    """Every error class by its name: what the wire may rebuild, and nothing else."""
+    found: dict[str, type[McvError]] = {}
+    todo: list[type[McvError]] = [McvError]
+    while todo:
+        one = todo.pop()
+        found[one.__name__] = one
+        todo.extend(one.__subclasses__())
+    return found
+
+
+def refuse_all(problems: list[Refused]) -> None:
+    """Raise everything that stands in the way at once: one as it is, several in one Refused."""
+    if not problems:
+        return
+    if len(problems) == 1:
+        raise problems[0]
+    said = [(problem.message, problem.hint) for problem in problems]
+    raise Refused(f"{len(problems)} things stand in the way.", "", said)

@@ -1,0 +1,117 @@
+"""Every path, port and default of this host, and what /etc/mcv/mcv.conf overrides."""
+
+import configparser
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcv.errors import Refused
+
+CONF = Path("/etc/mcv/mcv.conf")
+SOCKET = Path("/run/mcv/mcvd.sock")
+PEER_PORT = 8420
+FIRST_DRBD_PORT = 7900
+FIRST_DRBD_MINOR = 100
+HISTORY = 1000
+
+KEYS = {
+    "node",
+    "address",
+    "drbd_address",
+    "volume_group",
+    "emulator",
+    "domain_type",
+    "history",
+    "verify_at_once",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """This host's settings; what is empty is found out when it is needed."""
+
+    hostname: str
+    node: str
+    address: str
+    drbd_address: str
+    volume_group: str = ""
+    emulator: str = ""
+    domain_type: str = ""
+    history: int = HISTORY
+    verify_at_once: int = 2
+    var: Path = Path("/var/lib/mcv")
+    run: Path = Path("/run/mcv")
+    drbd_directory: Path = Path("/etc/drbd.d")
+    port: int = PEER_PORT
+
+    @property
+    def state(self) -> Path:
+        """Where this host keeps what must survive it: /var/lib/mcv/<hostname>."""
+        return self.var / self.hostname
+
+    @property
+    def pki(self) -> Path:
+        return self.state / "pki"
+
+    @property
+    def notes(self) -> Path:
+        return self.state / "notes"
+
+    @property
+    def locks(self) -> Path:
+        return self.run / "locks"
+
+
+def resolved_address(hostname: str) -> str:
+    """What the host name resolves to, unless that is a loopback address: then nothing."""
+    try:
+        found = socket.getaddrinfo(hostname, None, socket.AF_INET, socket.SOCK_STREAM)
+    except OSError:
+        return ""
+    addresses = [str(entry[4][0]) for entry in found]
+    return next((one for one in addresses if not one.startswith("127.")), "")
+
+
+def load(path: Path = CONF) -> Settings:
+    """Read mcv.conf; raise Refused, naming the line or the key, where it makes no sense."""
+    values = _read(path)
+    unknown = sorted(set(values) - KEYS)
+    if unknown:
+        raise Refused(
+            f"{path} has a key that mcv does not know: {', '.join(unknown)}.",
+            f"It knows: {', '.join(sorted(KEYS))}.",
+        )
+    hostname = socket.gethostname()
+    address = values.get("address") or resolved_address(hostname)
+    numbers = {}
+    for key, default in (("history", HISTORY), ("verify_at_once", 2)):
+        text = values.get(key) or str(default)
+        if not text.isdecimal() or int(text) < 1:
+            raise Refused(f"{path}: {key} = {text} is not a number of 1 or more.")
+        numbers[key] = int(text)
+    return Settings(
+        hostname=hostname,
+        node=values.get("node") or hostname.partition(".")[0].lower(),
+        address=address,
+        drbd_address=values.get("drbd_address") or address,
+        volume_group=values.get("volume_group", ""),
+        emulator=values.get("emulator", ""),
+        domain_type=values.get("domain_type", ""),
+        history=numbers["history"],
+        verify_at_once=numbers["verify_at_once"],
+    )
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    if not any(line.lstrip().startswith("[") for line in text.splitlines()):
+        text = "[mcv]\n" + text
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",))
+    try:
+        parser.read_string(text, source=str(path))
+    except configparser.Error as error:
+        raise Refused(f"{path} cannot be read: {error.message}") from error
+    return {key: value.strip() for part in parser.sections() for key, value in parser[part].items()}

@@ -1,0 +1,1 @@
+"""Volumes of this host: one driver for each kind."""

@@ -1,0 +1,66 @@
+"""One lock file per VM: held for the length of a step, readable by humans."""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mcv.errors import Busy
+from mcv.system import files, process
+
+
+class Locks:
+    """The lock files of this host, in one directory that a reboot empties.
+
+    A lock is an flock that the commands started under it inherit, so it ends with the
+    last of them; a daemon that is killed holds nothing, its running commands do.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    @contextlib.contextmanager
+    def hold(self, name: str, why: str, timeout: float = 60) -> Iterator[None]:
+        """Hold the lock called name, with a note beside it saying why and since when.
+
+        Raises Busy, quoting the note, when it is not to be had within timeout seconds.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self._directory / f"{name}.lock"
+        lock = FileLock(path, timeout=timeout, thread_local=False, is_singleton=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            note = self.notes().get(name, {})
+            raise Busy(
+                f"{name} is busy: {note.get('why', 'a command of an earlier step')} "
+                f"since {note.get('since', 'an unknown time')}.",
+                "See: mcv locks list",
+            ) from None
+        note_path = self._directory / f"{name}.note"
+        fd = lock._context.lock_file_fd
+        token = process.inherited.set((*process.inherited.get(), *([fd] if fd is not None else [])))
+        try:
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            note_path.write_text(json.dumps({"why": why, "since": since, "pid": os.getpid()}))
+            yield
+        finally:
+            process.inherited.reset(token)
+            with contextlib.suppress(FileNotFoundError):
+                note_path.unlink()
+            lock.release()
+
+    def notes(self) -> dict[str, dict[str, Any]]:
+        """What each lock that is held says about itself."""
+        found = {}
+        for path in sorted(self._directory.glob("*.note")):
+            text = files.read_or_none(path)
+            if text:
+                with contextlib.suppress(ValueError):
+                    found[path.stem] = json.loads(text)
+        return found

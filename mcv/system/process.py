@@ -1,0 +1,94 @@
+"""The one subprocess wrapper: commands run to their end, in time; errors quote them."""
+
+import contextlib
+import contextvars
+import logging
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Protocol
+
+from mcv.errors import CommandFailed
+
+log = logging.getLogger(__name__)
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C",
+    "LVM_SUPPRESS_FD_WARNINGS": "1",
+}
+
+# Descriptors that every command of this thread inherits: a lock is held until the last
+# command that was started under it has ended, also when the daemon dies before it.
+inherited: contextvars.ContextVar[tuple[int, ...]] = contextvars.ContextVar("inherited", default=())
+
+
+class Run(Protocol):
+    """How drivers start commands; tests hand them a recorder of the same shape."""
+
+    def __call__(self, *command: str, stdin: str = "", timeout: float = 60) -> str: ...
+
+
+def run(*command: str, stdin: str = "", timeout: float = 60, pass_fds: tuple[int, ...] = ()) -> str:
+    """Run a command to its end and return what it printed.
+
+    Raises CommandFailed, quoting the command and its last words, when it exits
+    non-zero, is missing, or outlives the timeout (seconds); then it and all that it
+    started are killed.
+    """
+    line = shlex.join(command)
+    log.debug("run: %s", line)
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT,
+            text=True,
+            start_new_session=True,
+            pass_fds=(*inherited.get(), *pass_fds),
+        )
+    except OSError as error:
+        raise CommandFailed(f"`{line}` could not be started: {error.strerror}.") from error
+    try:
+        out, err = process.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        _kill_group(process)
+        raise CommandFailed(f"`{line}` ran past {timeout:.0f} s.") from error
+    if process.returncode != 0:
+        last = (err.strip() or out.strip()).splitlines()[-1:]
+        raise CommandFailed(f"`{line}` exited with {process.returncode}: {''.join(last)}")
+    return out
+
+
+def _kill_group(process: "subprocess.Popen[str]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@contextlib.contextmanager
+def lines(*command: str) -> Iterator["subprocess.Popen[str]"]:
+    """Start a command whose output is read line by line while it runs; killed at the end."""
+    log.debug("follow: %s", shlex.join(command))
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=ENVIRONMENT,
+            text=True,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise CommandFailed(
+            f"`{shlex.join(command)}` could not be started: {error.strerror}."
+        ) from error
+    try:
+        yield process
+    finally:
+        _kill_group(process)

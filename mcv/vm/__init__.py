@@ -1,0 +1,1 @@
+"""Virtual machines: power, creation, deletion, migration."""
