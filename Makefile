@@ -1,0 +1,128 @@
+# Everything that is done with this tree; `make help` lists it. Each target first installs
+# what it needs itself: Debian packages (as root, only those missing) and a Python environment.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Debian's own Python: nodes run it, and libvirt-python is built against its libraries.
+PYTHON := /usr/bin/python3
+VENV := .venv
+READY := $(VENV)/.ready
+
+DESTDIR :=
+HOME_OF_MCV := /opt/mcv
+STAGE = $(DESTDIR)$(HOME_OF_MCV).new
+NODES := 2
+NODE := 1
+
+.PHONY: help
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: packages-lab $(READY)  ## Boot two nodes, make a cluster of them and show what it does
+	$(VENV)/bin/python -m tests.lab.demo
+
+.PHONY: test
+test: packages-lab $(READY)  ## Run all tests, those on the lab's real nodes too (root)
+	$(VENV)/bin/pytest $(PYTEST_ARGS)
+
+.PHONY: unit
+unit: packages-build $(READY)  ## Run the tests that need neither root nor the lab
+	$(VENV)/bin/pytest -m "not lab" $(PYTEST_ARGS)
+
+.PHONY: format
+format: $(READY)  ## Format the code
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+.PHONY: format-check
+format-check: $(READY)
+	$(VENV)/bin/ruff format --check .
+
+.PHONY: lint
+lint: $(READY)  ## Check the code with ruff
+	$(VENV)/bin/ruff check .
+
+.PHONY: types
+types: $(READY)  ## Check the types with mypy
+	$(VENV)/bin/mypy
+
+.PHONY: lab
+lab: packages-lab $(READY)  ## Boot nodes to play with (NODES=2)
+	$(VENV)/bin/python -m tests.lab up $(NODES)
+	@echo "Log in:  make lab-ssh NODE=1      Stop and delete them:  make lab-down"
+	@echo "More:    $(VENV)/bin/python -m tests.lab --help"
+
+.PHONY: lab-ssh
+lab-ssh: $(READY)  ## Log in to a node of the lab (NODE=1)
+	@$(VENV)/bin/python -m tests.lab ssh $(NODE)
+
+.PHONY: lab-down
+lab-down: $(READY)  ## Stop the lab's nodes and delete their disks
+	$(VENV)/bin/python -m tests.lab down
+
+.PHONY: packages
+packages: packages-lab  ## Install the Debian packages that are missing (root)
+
+.PHONY: packages-build packages-node packages-lab
+packages-build:
+	@.ci/packages build
+packages-node:
+	@.ci/packages runtime build
+packages-lab:
+	@.ci/packages runtime build lab
+
+# In a copy of the tree: building leaves files behind, and old ones get installed again.
+$(READY): setup.cfg pyproject.toml | packages-build
+	[ -x $(VENV)/bin/pip ] || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --editable '.[dev]'
+	touch $@
+
+# The new environment is made beside the old one and takes its place when it is whole. It
+# carries the path it will have, so it may be made for another root (DESTDIR). Isolated (-I):
+# root's environment and current directory have no say in which code runs.
+.PHONY: install
+install: $(if $(DESTDIR),packages-build,packages-node)  ## Install mcv on this host (root), or below DESTDIR
+	@[ "$$(id -u)" = 0 ] || { echo "make install needs root." >&2; exit 1; }
+	umask 022
+	rm -rf $(STAGE)
+	mkdir -p $(STAGE)
+	$(PYTHON) -m venv $(STAGE)
+	source=$$(mktemp -d); trap 'rm -rf "$$source"' EXIT
+	cp -R setup.cfg pyproject.toml $(wildcard README.md) mcv "$$source"
+	$(STAGE)/bin/pip install --quiet --no-compile "$$source"
+	rm -f $(STAGE)/bin/{activate*,Activate*,easy_install*,pip*}
+	find $(STAGE)/bin -type f -exec sed -i '1s|^#!$(STAGE)/bin/python.*|#!$(HOME_OF_MCV)/bin/python3 -I|' {} +
+	sed -i '/^command = /d' $(STAGE)/pyvenv.cfg
+	$(PYTHON) -m compileall -q -j 0 -s $(STAGE) -p $(HOME_OF_MCV) $(STAGE)/lib
+	rm -rf $(DESTDIR)$(HOME_OF_MCV)
+	mv $(STAGE) $(DESTDIR)$(HOME_OF_MCV)
+	install -d $(DESTDIR)/usr/local/bin
+	ln -sfn $(HOME_OF_MCV)/bin/mcv $(DESTDIR)/usr/local/bin/mcv
+	ln -sfn $(HOME_OF_MCV)/bin/mcvd $(DESTDIR)/usr/local/bin/mcvd
+	[ -e $(DESTDIR)/etc/mcv/mcv.conf ] || install -D -m 644 etc/mcv.conf $(DESTDIR)/etc/mcv/mcv.conf
+	install -D -m 644 etc/cron.d/mcv $(DESTDIR)/etc/cron.d/mcv
+	install -D -m 644 etc/mcvd.service $(DESTDIR)/etc/systemd/system/mcvd.service
+	install -d $(DESTDIR)/etc/systemd/system/multi-user.target.wants
+	ln -sfn /etc/systemd/system/mcvd.service $(DESTDIR)/etc/systemd/system/multi-user.target.wants/mcvd.service
+	$(RELOAD)
+	@echo "Installed. mcvd starts with the host; now: systemctl start mcvd"
+
+.PHONY: uninstall
+uninstall:  ## Take mcv off this host (root); /var/lib/mcv and an edited mcv.conf stay
+	@[ "$$(id -u)" = 0 ] || { echo "make uninstall needs root." >&2; exit 1; }
+	if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl stop mcvd.service || true; fi
+	rm -f $(DESTDIR)/etc/systemd/system/multi-user.target.wants/mcvd.service
+	rm -f $(DESTDIR)/etc/systemd/system/mcvd.service $(DESTDIR)/etc/cron.d/mcv
+	rm -f $(DESTDIR)/usr/local/bin/mcv $(DESTDIR)/usr/local/bin/mcvd
+	rm -rf $(DESTDIR)$(HOME_OF_MCV) $(STAGE)
+	! cmp -s etc/mcv.conf $(DESTDIR)/etc/mcv/mcv.conf || rm $(DESTDIR)/etc/mcv/mcv.conf
+	rmdir --ignore-fail-on-non-empty $(DESTDIR)/etc/mcv 2> /dev/null || true
+	$(RELOAD)
+
+RELOAD = @if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+
+# A recipe is one shell: umask and traps hold to its end.
+.ONESHELL:
