@@ -1,0 +1,349 @@
+"""How the members agree on the document: the keeper's protocol, all sides of it.
+
+The first online member by name is the keeper. Whoever wants a change makes the next
+document and offers it to the keeper: a compare-and-swap on the parent's hash. The keeper
+looks round, writes the proposal itself first, has every online member write it, and then
+settles it by one rename. From its own proposal on, a change is not taken back.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import mcv
+from mcv.cluster.together import ask_all
+from mcv.config import changes
+from mcv.config.store import Store
+from mcv.errors import (
+    Busy,
+    CallLost,
+    Diverged,
+    LookAgain,
+    McvError,
+    OutcomeOpen,
+    PeerUnreachable,
+    Refused,
+)
+from mcv.model import ChangeMade, Cluster, decode, descends, digest, encode
+
+log = logging.getLogger(__name__)
+
+Ask = Callable[..., Any]  # ask(node, operation, /, timeout=…, **params)
+
+LOOK = 3.0  # seconds that a member has to say what it holds
+ACCEPT = 6.0  # seconds that it has to write a proposal down
+SETTLE = 2.0  # seconds that the keeper waits for members that it told
+OFFER = 25.0  # seconds that the asker waits for the keeper
+PATIENCE = 30.0  # seconds of looking again before the asker gives up
+
+
+def relation(mine: Cluster, my_hash: str, other: Cluster, other_hash: str) -> str:
+    """Say how another settled document stands to mine: same, newer, older or diverged."""
+    if my_hash == other_hash:
+        return "same"
+    if mine.epoch == other.epoch and mine.generation == other.generation:
+        return "diverged"
+    if descends(other, mine, my_hash):
+        return "newer"
+    return "older" if descends(mine, other, other_hash) else "diverged"
+
+
+class Agreement:
+    """One node's part in the protocol: asker, keeper and member."""
+
+    def __init__(self, me: str, store: Store, ask: Ask) -> None:
+        self.me = me
+        self.store = store
+        self.diverged: dict[str, str] = {}
+        self.on_settled: Callable[[], None] = lambda: None
+        self._ask = ask
+        self._turn = threading.Lock()
+        self._writing = threading.RLock()
+        self._heard: set[str] = set()
+        self._in_touch = False
+
+    # The asker
+
+    def update(self, name: str, params: dict[str, Any], *, id: str, who: str, why: str) -> Cluster:
+        """Make a change and return the settled document that has it.
+
+        Raises Refused where the change makes no sense (any more) or a member does not
+        answer: nothing was changed. Raises OutcomeOpen when nobody knows yet.
+        """
+        until = time.monotonic() + PATIENCE
+        while True:
+            base = self.store.read()
+            if id in base.changes:
+                return base
+            made = ChangeMade(id=id, who=who, when=timestamp(), why=why, node=self.me)
+            new = changes.apply(base, name, params, made)
+            if new is base:
+                return base
+            try:
+                self._offer(base.keeper, new)
+                return self._see_settled(base.keeper, id)
+            except LookAgain:
+                if time.monotonic() > until:
+                    raise Busy("The document keeps changing.", "Try again.") from None
+                self._catch_up(base.keeper)
+                time.sleep(random.uniform(0.005, 0.05))
+            except CallLost as lost:
+                self._wait_for_outcome(base, id, lost)
+
+    def _offer(self, keeper: str, new: Cluster) -> None:
+        if not keeper:
+            raise Refused("No node is online in the document.")
+        if keeper == self.me:
+            self.serve_offer(encode(new))
+            return
+        try:
+            self._ask(keeper, "config.offer", document=encode(new), timeout=OFFER)
+        except PeerUnreachable as error:
+            raise self._unreachable([keeper]) from error
+
+    def _see_settled(self, keeper: str, id: str) -> Cluster:
+        until = time.monotonic() + SETTLE
+        while id not in (settled := self.store.read()).changes and time.monotonic() < until:
+            self._catch_up(keeper)
+        return settled
+
+    def _wait_for_outcome(self, base: Cluster, id: str, lost: CallLost) -> None:
+        """Wait a while for an offer without an answer; return when it may be made anew."""
+        until = time.monotonic() + ACCEPT
+        while time.monotonic() < until:
+            self._catch_up(base.keeper)
+            settled = self.store.read()
+            if id in settled.changes or settled.generation > base.generation:
+                return
+            time.sleep(0.3)
+        raise OutcomeOpen(
+            f"{base.keeper} did not say whether the change was made ({lost}).",
+            "It is settled when that node is back: mcv repair",
+        )
+
+    def _catch_up(self, node: str) -> None:
+        if node == self.me:
+            return
+        try:
+            answer = self._ask(node, "config.fetch", since=self.store.hash(), timeout=LOOK)
+            self.serve_bring(answer["document"], answer["between"])
+        except (McvError, CallLost) as error:
+            log.debug("catching up from %s: %s", node, error)
+
+    # The keeper
+
+    def serve_offer(self, document: str) -> dict[str, Any]:
+        """Carry an offered document through the agreement: all online members, or none."""
+        if not self._turn.acquire(timeout=OFFER - ACCEPT):
+            raise Busy("Another change is under way.", "Try again.")
+        try:
+            self.require_touch()
+            self._finish_open()
+            base, hash_ = self.store.settled()
+            new = decode(document)
+            if base.keeper != self.me or new.parent != hash_:
+                raise LookAgain("The document has moved on.")
+            self._carry(base, hash_, new)
+            return {"hash": digest(new), "generation": new.generation}
+        finally:
+            self._turn.release()
+
+    def _carry(self, base: Cluster, hash_: str, new: Cluster) -> None:
+        members = sorted({*base.online, *new.online} - {self.me})
+        self._look_round(members, hash_)
+        if self.store.hash() != hash_:
+            raise LookAgain("The document has moved on.")
+        self.store.propose(new)
+        self._collect(members, new)
+
+    def _collect(self, members: Iterable[str], new: Cluster) -> None:
+        """Have every member write the proposal; settle it when all have."""
+        missing = self._each(members, "config.accept", ACCEPT, document=encode(new))
+        if missing:
+            raise OutcomeOpen(
+                f"Whether the change is made is not known yet: {_names(missing)} did not answer.",
+                f"It is settled by itself when {_names(missing)} is back, or: "
+                f"mcv node offline {' '.join(missing)} --confirm-dead",
+            )
+        with self._writing:
+            self.store.settle()
+        self.on_settled()
+        self._each(members, "config.settle", SETTLE, hash=digest(new))
+
+    def _look_round(self, members: list[str], hash_: str) -> None:
+        answers = ask_all(self._ask, members, "config.look", LOOK)
+        silent = [name for name in members if isinstance(answers[name], McvError)]
+        if silent:
+            raise self._unreachable(silent)
+        for name, answer in answers.items():
+            if answer["hash"] != hash_:
+                self._bring_up_to_date(name, answer)
+
+    def _bring_up_to_date(self, name: str, answer: dict[str, Any]) -> None:
+        """Bring a member what it lacks; raise LookAgain if it is I who lack something."""
+        theirs = self._ask(name, "config.fetch", since=self.store.hash(), timeout=LOOK)
+        document = decode(theirs["document"])
+        mine, my_hash = self.store.settled()
+        how = relation(mine, my_hash, document, digest(document))
+        if how == "newer":
+            self.serve_bring(theirs["document"], theirs["between"])
+            raise LookAgain("The document has moved on.")
+        if how == "diverged":
+            self.diverged[name] = digest(document)
+            raise Diverged(
+                f"{name} holds another document than {self.me}.",
+                "See both with: mcv cluster check",
+            )
+        between = [encode(one) for one in self.store.since(answer["hash"])]
+        self._ask(name, "config.bring", document=encode(mine), between=between, timeout=ACCEPT)
+
+    def _finish_open(self) -> None:
+        """Offer one's own open proposal again, before any other; wait for nobody else's."""
+        proposal = self.store.proposed()
+        if proposal is None:
+            return
+        new, hash_ = proposal
+        base = self.store.read()
+        if new.change.id in base.changes:
+            self.store.drop_proposal()
+        elif new.parent == self.store.hash() and self.me == base.keeper:
+            self._collect(sorted({*base.online, *new.online} - {self.me}), new)
+        else:
+            raise Busy(f"An earlier change ({new.change.why}) is still open.", "Try again.")
+        del hash_
+
+    def _each(
+        self, members: Iterable[str], operation: str, timeout: float, **params: Any
+    ) -> list[str]:
+        answers = ask_all(self._ask, list(members), operation, timeout, **params)
+        for name, answer in answers.items():
+            if isinstance(answer, McvError):
+                log.info("%s to %s: %s", operation, name, answer)
+        return [name for name, answer in answers.items() if isinstance(answer, McvError)]
+
+    # The member
+
+    def serve_look(self) -> dict[str, Any]:
+        """Say what this node holds: never waits, and answers whoever is a peer."""
+        settled, hash_ = self.store.settled()
+        proposal = self.store.proposed()
+        return {
+            "version": mcv.__version__,
+            "epoch": settled.epoch.number,
+            "epoch_id": settled.epoch.id,
+            "generation": settled.generation,
+            "hash": hash_,
+            "proposal": proposal[1] if proposal else None,
+            "in_touch": self.in_touch,
+        }
+
+    def serve_fetch(self, since: str = "") -> dict[str, Any]:
+        settled = self.store.read()
+        return {
+            "document": encode(settled),
+            "between": [encode(one) for one in self.store.since(since)] if since else [],
+        }
+
+    def serve_accept(self, document: str, sender: str) -> dict[str, Any]:
+        """Write a proposal down, if it follows what this node holds and the keeper sends it."""
+        new = decode(document)
+        with self._writing:
+            settled, hash_ = self.store.settled()
+            proposal = self.store.proposed()
+            new_hash = digest(new)
+            if new_hash == hash_ or (proposal and proposal[1] == new_hash):
+                return {"accepted": True}
+            dead = new.epoch.number > settled.epoch.number
+            first = new.online[0] if dead else settled.keeper
+            follows = descends(new, settled, hash_) if dead else new.parent == hash_
+            if not follows or sender != first or (proposal and not dead):
+                raise LookAgain(f"{self.me} does not hold what this proposal was made from.")
+            self.store.propose(new)
+        return {"accepted": True}
+
+    def serve_settle(self, hash: str) -> dict[str, Any]:
+        with self._writing:
+            proposal = self.store.proposed()
+            if proposal and proposal[1] == hash:
+                self.store.settle()
+        self.on_settled()
+        return {"hash": self.store.hash()}
+
+    def serve_bring(self, document: str, between: list[str]) -> dict[str, Any]:
+        """Take a settled document that descends from one's own; never merge."""
+        new = decode(document)
+        with self._writing:
+            mine, my_hash = self.store.settled()
+            proposal = self.store.proposed()
+            new_hash = digest(new)
+            how = relation(mine, my_hash, new, new_hash)
+            if how == "newer" and proposal and proposal[1] == new_hash:
+                self.store.settle()
+            elif how == "newer":
+                keep = proposal if proposal and proposal[0].parent == new_hash else None
+                self.store.adopt(new, [decode(one) for one in between])
+                if keep:
+                    self.store.propose(keep[0])
+            elif how == "diverged":
+                self.diverged[new.change.node] = new_hash
+                raise Diverged(f"{self.me} holds another document.", "See: mcv cluster check")
+        if how == "newer":
+            self.on_settled()
+        return {"hash": self.store.hash()}
+
+    # Being in touch
+
+    @property
+    def in_touch(self) -> bool:
+        """Whether everyone whom the newest document calls online has answered since the start."""
+        if not self._in_touch:
+            document = self.store.read()
+            others = set(document.online) - {self.me}
+            self._in_touch = self.me in document.online and others <= self._heard
+        return self._in_touch
+
+    def require_touch(self) -> None:
+        if not self.in_touch:
+            silent = sorted(set(self.store.read().online) - {self.me} - self._heard)
+            raise Refused(
+                f"{self.me} has not heard from {_names(silent) or 'the others'} since it started.",
+                f"Start {_names(silent) or 'them'}, or, if dead: "
+                f"mcv node offline {' '.join(silent) or 'NODE'} --confirm-dead",
+            )
+
+    def look_at_others(self) -> None:
+        """One round of looking: take what is newer, settle what is known, finish what is open."""
+        document = self.store.read()
+        others = sorted(set(document.nodes) - {self.me})
+        for name, answer in ask_all(self._ask, others, "config.look", LOOK).items():
+            if isinstance(answer, McvError):
+                continue
+            if answer["hash"] != self.store.hash():
+                self._catch_up(name)
+            self._heard.add(name)
+        if self.store.proposed() and self._turn.acquire(blocking=False):
+            try:
+                self._finish_open()
+            except McvError as error:
+                log.info("an open change: %s", error)
+            finally:
+                self._turn.release()
+
+    def _unreachable(self, names: list[str]) -> PeerUnreachable:
+        return PeerUnreachable(
+            f"{_names(names)} does not answer, so nothing was changed.",
+            f"Either it comes back (start it, or its mcvd), or it goes offline: "
+            f"mcv node offline {' '.join(names)} --confirm-dead",
+        )
+
+
+def timestamp() -> str:
+    """Now, in UTC, as the document writes times."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _names(names: list[str]) -> str:
+    return " and ".join(names)

@@ -1,0 +1,39 @@
+"""Ask several nodes at once, with one deadline for all of them."""
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mcv.errors import McvError, PeerUnreachable
+
+
+def ask_all(
+    ask: Callable[..., Any], nodes: Iterable[str], operation: str, timeout: float, **params: Any
+) -> dict[str, Any]:
+    """What each node answers, or the error that stands for its silence; never raises.
+
+    Returns when all have answered or timeout seconds are over, whichever comes first.
+    """
+    answers: dict[str, Any] = {}
+
+    def one(node: str) -> None:
+        try:
+            answers[node] = ask(node, operation, timeout=timeout, **params)
+        except McvError as error:
+            answers[node] = error
+
+    threads = []
+    for node in nodes:
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(one, node), daemon=True)
+        thread.start()
+        threads.append((node, thread))
+    until = time.monotonic() + timeout
+    for _, thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return {
+        node: answers.get(node, PeerUnreachable(f"{node} does not answer in time."))
+        for node, _ in threads
+    }
