@@ -57,3 +57,12 @@ class Journal:
 
     def _path(self, operation: str) -> Path:
         return self._directory / f"{operation}.json"
+
+
+def encode(entry: Entry) -> str:
+    """An entry as text, for another node to keep a copy of."""
+    return msgspec.json.encode(entry).decode()
+
+
+def decode(text: str) -> Entry:
+    return msgspec.json.decode(text, type=Entry)

@@ -235,6 +235,12 @@ class Cluster(Value, frozen=True, kw_only=True):
             raise NotFound(f"There is no network {name}.", "See: mcv network list")
         return self.networks[name]
 
+    def claim_of(self, subject: str) -> Claim | None:
+        """The claim on what an operation is about: "vm:web1" or "node:node2"."""
+        kind, _, name = subject.partition(":")
+        found = {"vm": self.vms, "node": self.nodes}.get(kind, {}).get(name)
+        return found.claim if found else None
+
     def with_vm(self, vm: Vm) -> "Cluster":
         return replace(self, vms={**self.vms, vm.name: vm})
 

@@ -1,0 +1,149 @@
+"""Host: every door that an operation may use, gathered once and filled by the daemon."""
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mcv import jobs as jobs_module
+from mcv.config.store import Store
+from mcv.errors import McvError, RepairNeeded
+from mcv.jobs import Job, Jobs
+from mcv.journal import Entry, Journal
+from mcv.model import Cluster
+from mcv.plan import Change, Item, readable
+from mcv.plan import change as change_
+from mcv.settings import Settings
+from mcv.system.locks import Locks
+from mcv.transaction import Transaction
+
+if TYPE_CHECKING:
+    from mcv.drbd.driver import Drbd
+    from mcv.network.bridge import Bridges
+    from mcv.storage.lvm import Lvm
+    from mcv.vm.hypervisor import Hypervisor
+
+log = logging.getLogger(__name__)
+
+
+class Agreed(Protocol):
+    """What an operation asks of the agreement: a change, and whether this node is in touch."""
+
+    def update(
+        self, name: str, params: dict[str, Any], *, id: str, who: str, why: str
+    ) -> Cluster: ...
+
+    def require_touch(self) -> None: ...
+
+    @property
+    def in_touch(self) -> bool: ...
+
+
+@dataclass
+class Host:
+    """The doors of one node. Operations are functions over it; the daemon fills it."""
+
+    settings: Settings
+    store: Store
+    agreed: Agreed
+    journal: Journal
+    jobs: Jobs
+    locks: Locks
+    domains: "Hypervisor"
+    drbd: "Drbd"
+    volumes: "Lvm"
+    bridges: "Bridges"
+    call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
+    images: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.settings.node
+
+    def read(self) -> Cluster:
+        """The settled document."""
+        return self.store.read()
+
+    def both(self) -> list[Cluster]:
+        """The settled document and the proposal: a node acts on what both allow."""
+        return self.store.both()
+
+    @property
+    def job(self) -> Job:
+        """The job that this operation is; a nameless one where nobody follows it."""
+        job = jobs_module.current.get()
+        return job or Job(secrets.token_hex(4), "", "mcvd", self.name)
+
+    def update(self, name: str, why: str, /, **params: Any) -> Cluster:
+        """Make one change of the document, in the name of the job under way."""
+        job = self.job
+        return self.agreed.update(
+            name, params, id=job.next_change(), who=job.who, why=why or job.title
+        )
+
+    def make(self, change: Change, *, id: str, who: str, why: str) -> Cluster:
+        """Make a change that a plan holds, under its own id."""
+        return self.agreed.update(change.name, change.params, id=id, who=who, why=why)
+
+    @contextlib.contextmanager
+    def claim(self, subject: str, why: str) -> Iterator[None]:
+        """Claim a VM or a member for the job under way.
+
+        The claim ends with the block, unless a journal entry keeps it; one that cannot be
+        released now is released later, by the loop that looks for claims without a job.
+        """
+        kind, _, name = subject.partition(":")
+        job = self.job
+        token = jobs_module.current.set(job)
+        try:
+            with self.locks.hold(f"{kind}-{name}", why):
+                self.update(f"{kind}.claim", why, name=name, why=why)
+            try:
+                yield
+            except RepairNeeded:
+                raise
+            except McvError:
+                self._release(subject)
+                raise
+            self._release(subject)
+        finally:
+            jobs_module.current.reset(token)
+
+    def _release(self, subject: str) -> None:
+        kind, _, name = subject.partition(":")
+        claim = self.read().claim_of(subject)
+        if claim is None or claim.operation != self.job.id:
+            return
+        try:
+            self.update(f"{kind}.release", "", name=name)
+        except McvError as error:
+            log.warning("the claim on %s is released later: %s", name, error)
+
+    def carry_out(self, title: str, plan: list[Item], subject: str) -> None:
+        """Carry a plan out under the claim of the job under way; it ends with the claim."""
+        job = self.job
+        kind, _, name = subject.partition(":")
+        claim = self.read().claim_of(subject)
+        entry = Entry(
+            operation=job.id,
+            title=title,
+            who=job.who,
+            node=self.name,
+            subject=subject,
+            number=(claim.epoch, claim.generation) if claim else (0, 0),
+            plan=plan,
+            release=change_(f"{kind}.release", name=name),
+            begun=job.began,
+        )
+        self.transaction().carry_out(entry, lambda step: job.progress(step))
+
+    def transaction(self) -> Transaction:
+        return Transaction(self.name, self.journal, self.call, self.make)
+
+
+def shown(plan: list[Item]) -> dict[str, Any]:
+    """What `--dry-run` answers: the very plan that would be carried out."""
+    return {"dry_run": True, "plan": readable(plan)}

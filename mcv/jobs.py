@@ -1,0 +1,227 @@
+"""Operations that last: progress, wait, cancel; each is remembered after it has ended."""
+
+import contextlib
+import contextvars
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mcv.errors import CallLost, McvError, NotFound, Refused
+from mcv.system import files
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 100
+
+
+class Cancelled(Refused):
+    """Somebody ended the wait before anything had been changed."""
+
+    kind = "cancelled"
+
+
+class Job:
+    """One operation under way: who asked for it, how far it is, how it ended."""
+
+    def __init__(self, id: str, title: str, who: str, node: str) -> None:
+        self.id = id
+        self.title = title
+        self.who = who
+        self.node = node
+        self.began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.ended = ""
+        self.state = "running"
+        self.result: Any = None
+        self.error: dict[str, Any] | None = None
+        self.changes = 0
+        self.cancellable = False
+        self.cancelled = threading.Event()
+        self._bars: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._seen = 0
+        self._news = threading.Condition()
+
+    def progress(self, what: str, done: float = 0, total: float = 0, unit: str = "") -> None:
+        """Say how far it is; the CLI draws it as a bar, or as a line where total is 0."""
+        with self._news:
+            self._seen += 1
+            bar = {"what": what, "done": done, "total": total, "unit": unit}
+            self._bars[what] = (self._seen, bar)
+            self._news.notify_all()
+
+    def next_change(self) -> str:
+        """The id of this operation's next change of the document."""
+        self.changes += 1
+        return f"{self.id}.c{self.changes}"
+
+    @contextlib.contextmanager
+    def may_be_cancelled(self) -> Any:
+        """While this lasts nothing has been changed yet, so that a cancel just ends it."""
+        self.cancellable = True
+        try:
+            yield
+        finally:
+            self.cancellable = False
+
+    def check_cancelled(self) -> None:
+        if self.cancelled.is_set():
+            raise Cancelled(f"{self.title} was cancelled.")
+
+    def end(self, result: Any, error: McvError | None) -> None:
+        with self._news:
+            self.result = result
+            if error is not None:
+                self.error = retold(error)
+            self.ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self.state = "failed" if error is not None else "done"
+            self._news.notify_all()
+
+    def follow(self, seen: int, wait: float) -> dict[str, Any]:
+        """What is new since `seen`, waiting up to `wait` seconds for it."""
+        with self._news:
+            self._news.wait_for(lambda: self._seen > seen or self.state != "running", wait)
+            news = sorted((number, bar) for number, bar in self._bars.values() if number > seen)
+            return {
+                "state": self.state,
+                "seen": self._seen,
+                "progress": [bar for _, bar in news],
+                "result": self.result,
+                "error": self.error,
+            }
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "title": self.title,
+            "who": self.who,
+            "node": self.node,
+            "began": self.began,
+            "ended": self.ended,
+            "state": self.state,
+            "cancellable": self.cancellable,
+            "progress": [bar for _, bar in self._bars.values()],
+            "error": self.error,
+        }
+
+
+current: contextvars.ContextVar[Job | None] = contextvars.ContextVar("current", default=None)
+
+
+def retold(error: McvError) -> dict[str, Any]:
+    return {
+        "class": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "problems": [list(problem) for problem in error.problems],
+    }
+
+
+class Jobs:
+    """The jobs of one node: those under way in memory, the last that ended on disk too."""
+
+    def __init__(self, node: str, directory: Path) -> None:
+        self._node = node
+        self._directory = directory
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, title: str, who: str, id: str = "") -> Job:
+        job = Job(id or secrets.token_hex(4), title, who, self._node)
+        with self._lock:
+            self._jobs[job.id] = job
+        self._write(job)
+        return job
+
+    def start(self, title: str, who: str, work: Callable[[], Any]) -> Job:
+        """Carry out work in a thread of its own, as a job that can be followed."""
+        job = self.begin(title, who)
+        thread = threading.Thread(target=self.run, args=(job, work), name=f"job-{job.id}")
+        thread.daemon = True
+        thread.start()
+        return job
+
+    def run(self, job: Job, work: Callable[[], Any]) -> None:
+        """Carry out work as this job; its end, good or bad, is written down."""
+        token = current.set(job)
+        try:
+            result = work()
+            job.end(result, None)
+        except McvError as error:
+            if isinstance(error, CallLost):
+                error = McvError(error.message, error.hint)
+            log.info("job %s (%s): %s", job.id, job.title, error)
+            job.end(None, error)
+        except Exception:
+            log.exception("job %s (%s)", job.id, job.title)
+            job.end(None, McvError(f"{job.title}: an internal error.", "See: journalctl -u mcvd"))
+        finally:
+            current.reset(token)
+            self._write(job)
+
+    def get(self, id: str) -> Job:
+        with self._lock:
+            if id not in self._jobs:
+                raise NotFound(f"There is no job {id} on {self._node}.", "See: mcv job list")
+            return self._jobs[id]
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Jobs under way and lately ended, the oldest first."""
+        found = {one["id"]: one for one in self._remembered()}
+        with self._lock:
+            found.update({job.id: job.plain() for job in self._jobs.values()})
+        return sorted(found.values(), key=lambda one: str(one["began"]))
+
+    def running(self, id: str) -> bool:
+        with self._lock:
+            return id in self._jobs and self._jobs[id].state == "running"
+
+    def under_way(self) -> int:
+        with self._lock:
+            return sum(job.state == "running" for job in self._jobs.values())
+
+    def close_interrupted(self, unfinished: set[str]) -> None:
+        """Say of each job that a stop of the daemon cut off what became of it."""
+        for one in self._remembered():
+            if one["state"] != "running":
+                continue
+            left = one["id"] in unfinished
+            one["state"] = "interrupted"
+            one["ended"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            one["error"] = retold(
+                McvError(
+                    f"{one['title']} was interrupted by a stop of mcvd; "
+                    + ("the journal settles the rest." if left else "nothing was left to settle."),
+                    "See: mcv repair" if left else "Run it again.",
+                )
+            )
+            files.write_atomically(self._directory / f"{one['id']}.json", json.dumps(one))
+
+    def remembered(self, id: str) -> dict[str, Any] | None:
+        return next((one for one in self._remembered() if one["id"] == id), None)
+
+    def _remembered(self) -> list[dict[str, Any]]:
+        found = []
+        for path in self._directory.glob("*.json"):
+            with contextlib.suppress(ValueError, OSError):
+                found.append(json.loads(path.read_text(encoding="utf-8")))
+        return found
+
+    def _write(self, job: Job) -> None:
+        record = {**job.plain(), "result": job.result}
+        files.write_atomically(self._directory / f"{job.id}.json", json.dumps(record))
+        if job.state == "running":
+            return
+        with self._lock:
+            ended = sorted(
+                (one for one in self._jobs.values() if one.state != "running"),
+                key=lambda one: one.ended,
+            )
+            for one in ended[:-REMEMBERED]:
+                del self._jobs[one.id]
+        paths = sorted(self._directory.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        for path in paths[: -2 * REMEMBERED]:
+            path.unlink(missing_ok=True)
