@@ -1,0 +1,190 @@
+"""What the lab uses of the machine it runs on: commands, a network of its own, its processes."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parents[2]
+MODULES = Path("/usr/lib/uml/modules")
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+COMMANDS = "linux.uml ip nsenter mke2fs debugfs ssh ssh-keygen make drbdadm lvcreate libvirtd sshd"
+CLUSTER_NET = "10.99.0"
+CONTROL_NET = "10.98"
+MOST_NODES = 4
+
+
+class LabError(Exception):
+    """The lab itself cannot do what it was asked."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a lab lives: a directory, and a network namespace named after it."""
+
+    directory: Path
+    namespace: str
+
+    @classmethod
+    def from_environment(cls) -> "Place":
+        """The lab that LAB (and NS) name, or the usual one; two places never meet."""
+        usual = "/var/tmp/mcv-lab"
+        directory = os.path.abspath(os.environ.get("LAB") or usual)
+        if any(character.isspace() for character in directory):
+            raise LabError(f"LAB={directory} has a space in it; kernel arguments cannot.")
+        default = "mcvlab"
+        if directory != usual:
+            default += f"-{zlib.crc32(directory.encode()):08x}"
+        return cls(Path(directory), os.environ.get("NS") or default)
+
+    def umid(self, number: int) -> str:
+        return f"{self.namespace}-node{number}"
+
+
+def run(*command: str | Path, stdin: str = "", timeout: float = 120) -> str:
+    """Run a command of the host to its end and return what it printed, or say how it failed."""
+    line = " ".join(map(str, command))
+    try:
+        done = subprocess.run(
+            [str(word) for word in command],
+            input=stdin,
+            env={**os.environ, "PATH": PATH, "LC_ALL": "C.UTF-8"},
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+        )
+    except FileNotFoundError as error:
+        raise LabError(
+            f"`{line}`: the command is missing. Install it with: make packages"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"`{line}` ran past {timeout:.0f} s.") from error
+    if done.returncode != 0:
+        raise LabError(f"`{line}` exited with {done.returncode}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def require() -> None:
+    """Name everything that this machine lacks for a lab, at once."""
+    missing = [
+        f"the command {command}"
+        for command in COMMANDS.split()
+        if shutil.which(command, path=PATH) is None
+    ]
+    if not any(MODULES.glob("*/modules.dep")):
+        missing.append(f"kernel modules in {MODULES}")
+    if not os.path.exists("/dev/net/tun"):
+        missing.append("/dev/net/tun (modprobe tun)")
+    if os.geteuid() != 0:
+        raise LabError("The lab needs root: it makes a network namespace and tap devices.")
+    if missing:
+        raise LabError(f"The lab needs {', '.join(missing)}. Try: make packages")
+
+
+def allow_many_files() -> None:
+    """Raise the limit of open files: a node's root holds a host descriptor per file in use."""
+    most = int(Path("/proc/sys/fs/nr_open").read_text())
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (ValueError, OSError):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@dataclass(frozen=True)
+class Network:
+    """A bridge between the nodes, and a link from the host to each, in a namespace of their own.
+
+    The second link is the tests': it stays when a node is cut off, and joins no two nodes.
+    """
+
+    namespace: str
+    inside: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        within = ("nsenter", f"--net=/run/netns/{self.namespace}", "--")
+        object.__setattr__(self, "inside", within)
+
+    @property
+    def is_up(self) -> bool:
+        return Path("/run/netns", self.namespace).exists()
+
+    def up(self) -> None:
+        """Make the namespace and its bridge; harmless when they are there."""
+        if self.is_up:
+            return
+        run("ip", "netns", "add", self.namespace)
+        self._ip("link", "set", "lo", "up")
+        run(*self.inside, "sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward")
+        self._ip("link", "add", "br0", "type", "bridge")
+        self._ip("address", "add", f"{CLUSTER_NET}.254/24", "dev", "br0")
+        self._ip("link", "set", "br0", "up")
+
+    def down(self) -> None:
+        if self.is_up:
+            run("ip", "netns", "delete", self.namespace)
+
+    def plug(self, number: int) -> None:
+        """Make the two links of a node; one that is there stays as it is, cut off or not."""
+        if self._has(f"tap{number}"):
+            return
+        control = f"control{number}"
+        self._ip("tuntap", "add", control, "mode", "tap")
+        self._ip("address", "add", f"{CONTROL_NET}.{number}.254/24", "dev", control)
+        self._ip("link", "set", control, "up")
+        self._ip("tuntap", "add", f"tap{number}", "mode", "tap")
+        self._ip("link", "set", f"tap{number}", "master", "br0", "up")
+
+    def cut(self, number: int) -> None:
+        """Take a node's link out of the bridge; set down and up again it would stay deaf."""
+        self._ip("link", "set", f"tap{number}", "nomaster")
+
+    def heal(self, number: int) -> None:
+        self._ip("link", "set", f"tap{number}", "master", "br0")
+
+    def _has(self, link: str) -> bool:
+        return link in run(*self.inside, "ip", "-brief", "link", "show").replace("@", " ").split()
+
+    def _ip(self, *words: str) -> None:
+        run("ip", "-n", self.namespace, *words)
+
+
+def processes(*arguments: str) -> list[int]:
+    """The processes whose command lines hold all these arguments, each as a whole word."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            dead = (entry / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        except OSError:
+            continue
+        if not dead and all(argument in words for argument in arguments):
+            found.append(int(entry.name))
+    return found
+
+
+def send(number: signal.Signals, pids: Iterable[int]) -> None:
+    """Send a signal; who is gone already needs none."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def end(*arguments: str, timeout: float = 10) -> None:
+    """Kill the processes with these arguments and wait until none is left."""
+    until = time.monotonic() + timeout
+    while pids := processes(*arguments):
+        send(signal.SIGKILL, pids)
+        if time.monotonic() > until:
+            raise LabError(f"The processes {pids} of {' '.join(arguments)} do not end.")
+        time.sleep(0.02)

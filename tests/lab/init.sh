@@ -1,0 +1,29 @@
+#!/bin/sh
+# First process of a node. Its root is still the host's, read-only: put the node's own disk
+# over it, tell the node who it is, and go on with systemd.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+mount -t proc proc /proc
+argument() { sed -n "s/.*\b$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
+number=$(argument node)
+
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/disk /mnt/root
+insmod "/usr/lib/uml/modules/$(uname -r)/kernel/fs/overlayfs/overlay.ko"
+mount -t ext4 -o noatime /dev/ubda /mnt/disk
+mkdir -p /mnt/disk/work
+mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/disk/upper,workdir=/mnt/disk/work /mnt/root
+
+root=/mnt/root
+if [ ! -e $root/etc/machine-id ] || [ "$(cat $root/etc/hostname)" != "node$number" ]; then
+    echo "node$number" > $root/etc/hostname
+    rm -f $root/etc/machine-id
+    printf '%032x\n' $((0x6d637600 + number)) > $root/etc/machine-id
+    for link in "vec0 10.99.0.$number" "vec1 10.98.$number.1"; do
+        set -- $link
+        printf '[Match]\nName=%s\n[Network]\nAddress=%s/24\nLinkLocalAddressing=no\n' "$1" "$2" \
+            > "$root/etc/systemd/network/$1.network"
+    done
+    ssh-keygen -q -t ed25519 -N '' -C "root@node$number" -f $root/etc/ssh/ssh_host_ed25519_key
+fi
+umount /proc
+exec chroot $root /usr/lib/systemd/systemd

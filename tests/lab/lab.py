@@ -1,0 +1,129 @@
+"""The lab as a whole: nodes booted side by side from one image, on a network of their own."""
+
+import base64
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, TypeVar
+
+from tests.lab import host
+from tests.lab.host import MOST_NODES, LabError, Network, Place, run
+from tests.lab.image import Image
+from tests.lab.node import Node
+
+T = TypeVar("T")
+
+
+def side_by_side(do: Callable[[Node], T], nodes: Iterable[Node]) -> list[T]:
+    """Do the same to several nodes at once; raises the first failure when all have ended."""
+    with ThreadPoolExecutor(MOST_NODES) as pool:
+        return list(pool.map(do, list(nodes)))
+
+
+class Lab:
+    """Up to four nodes. As a context it has the place to itself and leaves nothing behind."""
+
+    def __init__(self, place: Place | None = None) -> None:
+        self.place = place or Place.from_environment()
+        self.network = Network(self.place.namespace)
+        self.image = Image(self.place.directory / "base")
+        self._lock: IO[str] | None = None
+        self._nodes = {
+            number: Node(number, self.place, self.network, self.image)
+            for number in range(1, MOST_NODES + 1)
+        }
+
+    def __enter__(self) -> "Lab":
+        """Take the place, clearing away what a run that was killed left there."""
+        host.require()
+        self.take()
+        self.down()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+        self.release()
+
+    def node(self, number: int) -> Node:
+        if number not in self._nodes:
+            raise LabError(f"There are nodes 1 to {MOST_NODES}, no node {number}.")
+        return self._nodes[number]
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes that have disks, running or not."""
+        return [node for node in self._nodes.values() if node.directory.exists()]
+
+    def up(self, count: int = 2) -> list[Node]:
+        """Boot nodes 1 to `count`, those that do not run yet, and return them all."""
+        host.require()
+        host.allow_many_files()
+        self.image.prepare(self._public_key())
+        self.network.up()
+        nodes = [self.node(number) for number in range(1, count + 1)]
+        missing = [node for node in nodes if not node.is_running]
+        for node in missing:
+            node.power_on()
+        side_by_side(Node.wait, missing)
+        if not self.image.knows_the_emulator:
+            self._learn_the_emulator(nodes)
+        return nodes
+
+    def down(self) -> None:
+        """Kill all nodes, delete their disks and network; the image is kept for the next time."""
+        for node in self._nodes.values():
+            node.renew()
+        self.network.down()
+        shutil.rmtree(self.place.directory / "uml", ignore_errors=True)
+
+    def refresh(self) -> None:
+        """Bring the code of the working tree to the running nodes and restart their mcvd."""
+        archive = run("sh", "-c", f"tar -C {host.TREE} -cz --exclude=__pycache__ mcv | base64 -w0")
+        unpack = (
+            "cd /opt/mcv/lib/python3*/site-packages && rm -rf mcv && base64 -d | tar -xzo && "
+            "python3 -m compileall -q mcv; systemctl restart mcvd"
+        )
+        running = [node for node in self.nodes if node.is_running]
+        side_by_side(lambda node: node.run(unpack, stdin=archive, timeout=120), running)
+
+    def take(self) -> None:
+        """Claim the place for this process; the claim ends with it."""
+        self.place.directory.mkdir(parents=True, exist_ok=True)
+        lock = (self.place.directory / "lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise LabError(
+                f"The lab in {self.place.directory} is in use by process {lock.read().strip()}. "
+                "Have another one beside it with LAB=/var/tmp/another in the environment."
+            ) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _public_key(self) -> str:
+        key = self.image.key
+        if not key.exists():
+            key.parent.mkdir(parents=True, exist_ok=True)
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", key)
+        return key.with_name("key.pub").read_text()
+
+    def _learn_the_emulator(self, nodes: Sequence[Node]) -> None:
+        """Let libvirt probe QEMU, which takes long in a node, and keep what it found."""
+        print("lab: libvirt probes QEMU, this once", file=sys.stderr)
+        probe = "virsh -q domcapabilities --virttype qemu > /dev/null"
+        side_by_side(lambda node: node.run(probe, timeout=240), nodes)
+        cache = "/var/cache/libvirt/qemu/capabilities"
+        listed = nodes[0].run(f"cd {cache} && for f in *; do echo $f $(base64 -w0 $f); done").stdout
+        lines = (line.partition(" ") for line in listed.splitlines())
+        self.image.keep_capabilities({name: base64.b64decode(text) for name, _, text in lines})

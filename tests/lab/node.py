@@ -1,0 +1,284 @@
+"""One node of the lab: commands over ssh, death and return, cut off and healed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab import host
+from tests.lab.host import CLUSTER_NET, CONTROL_NET, LabError, Network, Place
+from tests.lab.image import Image
+
+DATA_SIZE = 4 << 30
+MEMORY_MIB = 2048
+HERE = Path(__file__).parent
+
+
+class CommandError(LabError):
+    """A command on a node ended with another exit code than zero."""
+
+    def __init__(self, node: str, command: str, result: "Result") -> None:
+        super().__init__(
+            f"{node}: `{command}` exited with {result.code}\n{result.stdout}{result.stderr}"
+        )
+        self.result = result
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command on a node said, and how it ended."""
+
+    stdout: str
+    stderr: str
+    code: int
+
+
+class Node:
+    """A host of the cluster. Its disks stay when it dies; its cluster link can be cut.
+
+    Commands travel over a link of their own, so a node that is cut off still answers the test.
+    """
+
+    def __init__(self, number: int, place: Place, network: Network, image: Image) -> None:
+        self.number = number
+        self.name = f"node{number}"
+        self.address = f"{CLUSTER_NET}.{number}"
+        self.directory = place.directory / self.name
+        self.console = self.directory / "console.log"
+        self._root = self.directory / "root.img"
+        self._data = self.directory / "data.img"
+        self._pid = self.directory / "pid"
+        self._socket = place.directory / f"ssh{number}"
+        self._umid = place.umid(number)
+        self._uml = place.directory / "uml"
+        self._network = network
+        self._image = image
+
+    # Life and death
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._processes())
+
+    def boot(self, timeout: float = 150) -> None:
+        """Start the node with the disks it has, at first with new ones, and wait until it is up."""
+        self.power_on()
+        self.wait(timeout)
+
+    def power_on(self) -> None:
+        """Start the node and wait for nothing."""
+        if self.is_running:
+            raise LabError(f"{self.name} is running already.")
+        self._network.plug(self.number)
+        self._uml.mkdir(exist_ok=True)
+        if not self._data.exists():
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._image.copy(self._root)
+            with self._data.open("wb") as disk:
+                disk.truncate(DATA_SIZE)
+        with self.console.open("ab") as console:
+            process = subprocess.Popen(
+                [*self._network.inside, "linux.uml", *self._kernel_arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                env={"PATH": host.PATH, "HOME": str(self._uml), "TERM": "linux"},
+                start_new_session=True,
+            )
+        self._pid.write_text(f"{process.pid}\n")
+        self._process = process
+
+    def wait(self, timeout: float = 150) -> None:
+        """Wait until the node answers and systemd has started everything that it will."""
+        until = time.monotonic() + timeout
+        while not self._connect():
+            if not self.is_running or time.monotonic() > until:
+                raise LabError(
+                    f"{self.name} did not come up; the end of {self.console}: {self._end()}"
+                )
+            time.sleep(0.3)
+        left = max(1.0, until - time.monotonic())
+        self.run("systemctl is-system-running --wait", check=False, timeout=left)
+
+    def kill(self) -> None:
+        """Sudden death: nothing is flushed, nobody is told."""
+        self._disconnect()
+        host.end(*self._arguments())
+        self._reap()
+
+    def shutdown(self, timeout: float = 180) -> None:
+        """Shut down in good order and wait until the node is off."""
+        self.run("systemctl poweroff", check=False)
+        until = time.monotonic() + timeout
+        while self.is_running:
+            self._reap()
+            if time.monotonic() > until:
+                raise LabError(f"{self.name} does not shut down; its console: {self._end()}")
+            time.sleep(0.2)
+        self._reap()
+        self._disconnect()
+
+    def freeze(self) -> None:
+        """Stop the whole node where it stands; it hangs, and knows nothing of it."""
+        host.send(signal.SIGSTOP, self._processes())
+
+    def thaw(self) -> None:
+        host.send(signal.SIGCONT, self._processes())
+
+    def renew(self) -> None:
+        """Kill the node and forget its disks; the next boot is its first."""
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # The cluster's network
+
+    def cut(self) -> None:
+        """Cut the node off from all others; `run` still reaches it."""
+        self._network.cut(self.number)
+
+    def heal(self) -> None:
+        self._network.heal(self.number)
+
+    # Commands
+
+    def run(
+        self, command: str, *, check: bool = True, timeout: float = 60, stdin: str = ""
+    ) -> Result:
+        """Run a shell command as root; raises CommandError when it fails and `check` is on."""
+        if not self._socket.exists() and not self._connect():
+            raise LabError(f"{self.name} does not answer.")
+        try:
+            done = subprocess.run(
+                self.ssh(command), input=stdin, capture_output=True, text=True, timeout=timeout
+            )
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"{self.name}: `{command}` ran past {timeout:.0f} s.") from error
+        result = Result(done.stdout, done.stderr, done.returncode)
+        if check and result.code != 0:
+            raise CommandError(self.name, command, result)
+        return result
+
+    def start(self, command: str) -> "subprocess.Popen[str]":
+        """Start a command and go on; the caller waits for it or ends it."""
+        if not self._socket.exists() and not self._connect():
+            raise LabError(f"{self.name} does not answer.")
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self.ssh(command), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+    def put(self, data: bytes | str, path: str) -> None:
+        """Write a file of the node, and its directory."""
+        content = data.encode() if isinstance(data, str) else data
+        command = f'mkdir -p "$(dirname {path})" && cat > {path}'
+        done = subprocess.run(self.ssh(command), input=content, capture_output=True, timeout=60)
+        if done.returncode != 0:
+            result = Result("", done.stderr.decode(errors="replace"), done.returncode)
+            raise CommandError(self.name, command, result)
+
+    def sigstop(self, unit: str = "mcvd") -> None:
+        """Stop a daemon's main process; it hangs until `sigcont`."""
+        self.run(f"systemctl kill --kill-whom=main --signal=STOP {unit}")
+
+    def sigcont(self, unit: str = "mcvd") -> None:
+        self.run(f"systemctl kill --kill-whom=main --signal=CONT {unit}")
+
+    def reset(self) -> None:
+        """Take away everything that mcv made, and start mcvd anew; the node keeps running."""
+        self.run("bash -s", stdin=(HERE / "reset.sh").read_text(), timeout=90)
+
+    def ssh(self, *command: str, terminal: bool = False) -> list[str]:
+        """The host's command line that runs a command on the node."""
+        target = f"root@{CONTROL_NET}.{self.number}.1"
+        options = ["-tt"] if terminal else []
+        return [*self._network.inside, "ssh", *self._ssh_options(), *options, target, *command]
+
+    # What is below
+
+    def _kernel_arguments(self) -> list[str]:
+        number = self.number
+        link = "transport=tap,depth=128,gro=1"
+        return [
+            f"mem={MEMORY_MIB}M",
+            *self._arguments(),
+            "con=null",
+            "con0=null,fd:2",
+            "root=/dev/root",
+            "rootfstype=hostfs",
+            "rootflags=/",
+            "ro",
+            f"init={self._image.init}",
+            f"ubda={self._root}",
+            f"ubdb={self._data}",
+            f"vec0:{link},ifname=tap{number},mac=52:54:00:10:99:0{number}",
+            f"vec1:{link},ifname=control{number},mac=52:54:00:10:98:0{number}",
+            f"node={number}",
+        ]
+
+    def _arguments(self) -> list[str]:
+        """What tells this node's processes from all others on the machine."""
+        return [f"umid={self._umid}", f"uml_dir={self._uml}/"]
+
+    def _processes(self) -> list[int]:
+        return host.processes(*self._arguments())
+
+    def _reap(self) -> None:
+        """Take leave of a child that has ended; a node booted by another program has none here."""
+        process = getattr(self, "_process", None)
+        if process is not None:
+            process.poll()
+
+    def _ssh_options(self) -> list[str]:
+        options = {
+            "BatchMode": "yes",
+            "ConnectTimeout": "3",
+            "ControlPath": str(self._socket),
+            "IdentityFile": str(self._image.key),
+            "KexAlgorithms": "curve25519-sha256",
+            "LogLevel": "ERROR",
+            "ServerAliveInterval": "10",
+            "StrictHostKeyChecking": "no",
+            "UserKnownHostsFile": "/dev/null",
+        }
+        return [
+            "-F",
+            "none",
+            *(word for pair in options.items() for word in ("-o", "=".join(pair))),
+        ]
+
+    def _connect(self) -> bool:
+        """Open the connection that all commands share; a handshake of its own is slow in a node."""
+        if not self.is_running:
+            return False
+        target = f"root@{CONTROL_NET}.{self.number}.1"
+        options = [*self._ssh_options(), "-o", "ControlMaster=yes", "-N"]
+        self._disconnect()
+        with open(os.devnull, "r+b") as nothing:
+            master = subprocess.Popen(
+                [*self._network.inside, "ssh", *options, target],
+                stdin=nothing,
+                stdout=nothing,
+                stderr=nothing,
+                start_new_session=True,
+            )
+        until = time.monotonic() + 20
+        while not self._socket.exists():
+            if master.poll() is not None or time.monotonic() > until:
+                host.send(signal.SIGKILL, [master.pid])
+                master.wait()
+                return False
+            time.sleep(0.05)
+        self._master = master
+        return True
+
+    def _disconnect(self) -> None:
+        host.end("ssh", f"ControlPath={self._socket}", "ControlMaster=yes")
+        self._socket.unlink(missing_ok=True)
+        master = getattr(self, "_master", None)
+        if master is not None:
+            master.wait()
+
+    def _end(self) -> str:
+        text = self.console.read_text(errors="replace") if self.console.exists() else ""
+        return "\n".join(text.splitlines()[-15:])
