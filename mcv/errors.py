@@ -75,6 +75,18 @@ class OutOfStep(Refused):
     kind = "out-of-step"
 
 
+class NotMember(Refused):
+    """Another node does not accept this node's certificate."""
+
+    kind = "not-member"
+
+
+class NotThatNode(Refused):
+    """What answers at a node's address is another machine: it shows another certificate."""
+
+    kind = "not-that-node"
+
+
 class Failed(McvError):
     """It was begun, it failed, and what had been done was undone."""
 

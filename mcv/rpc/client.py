@@ -1,0 +1,174 @@
+"""The command line's side of the wire: one call to this host's daemon, and jobs followed.
+
+Imported by every command, so it imports little itself; the wire comes with the first call.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcv import settings
+from mcv.errors import CallLost, DaemonDown, NotPermitted, OutcomeOpen, PeerUnreachable
+
+if TYPE_CHECKING:
+    from mcv.rpc.line import Line
+
+HELLO_SECONDS = 2.5
+ANSWER_SECONDS = 30
+PATIENCE_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one part of a job is: what, how much of how much, in which unit."""
+
+    what: str
+    done: float
+    total: float
+    unit: str
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while a job was followed: the job goes on, and this says which it is."""
+
+    def __init__(self, job: str, node: str) -> None:
+        super().__init__()
+        self.job = job
+        self.node = node
+
+
+class Client:
+    """Talks to the daemon of this host."""
+
+    def __init__(
+        self,
+        socket_path: Path = settings.SOCKET,
+        *,
+        timeout: float = ANSWER_SECONDS,
+        hello_timeout: float = HELLO_SECONDS,
+        patience: float = PATIENCE_SECONDS,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._socket_path = socket_path
+        self._timeout = timeout
+        self._hello_timeout = hello_timeout
+        self._patience = patience
+        self._environment = environment
+
+    def call(self, operation: str, /, **params: Any) -> Any:
+        """Ask for an operation and return its answer, or raise the error that it ended in.
+
+        DaemonDown: it was surely not carried out. OutcomeOpen: mcvd took the call and
+        did not answer it in time.
+        """
+        from mcv.rpc.line import LineLost
+
+        line = self._connect()
+        try:
+            return line.call(operation, params, self._context(), self._timeout)
+        except LineLost as lost:
+            if not lost.sent:
+                raise _silent(lost.reason) from lost
+            raise OutcomeOpen(
+                f"mcvd gave no answer to {operation} ({lost.reason}); "
+                "whether it was carried out is not known.",
+                "See: mcv job list",
+            ) from lost
+        finally:
+            line.close()
+
+    def run(
+        self,
+        operation: str,
+        /,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        **params: Any,
+    ) -> Any:
+        """Like call; where the answer is a job, follow it to its end and return its result.
+
+        Raises Interrupted, naming the job, when Ctrl-C comes while it is followed.
+        """
+        answer = self.call(operation, **params)
+        if not (isinstance(answer, dict) and "job" in answer and "node" in answer):
+            return answer
+        return self.follow(answer["job"], answer["node"], progress)
+
+    def follow(
+        self, job: str, node: str, progress: Callable[[Progress], None] | None = None
+    ) -> Any:
+        """Watch a job until it has ended; return its result or raise the error it ended in."""
+        from mcv.rpc.values import error_from_plain
+
+        try:
+            seen = 0
+            while True:
+                state = self._look_at(job, node, seen)
+                seen = state["seen"]
+                for one in state["progress"]:
+                    if progress:
+                        progress(Progress(one["what"], one["done"], one["total"], one["unit"]))
+                if state["state"] == "failed":
+                    raise error_from_plain(state["error"] or {})
+                if state["state"] == "done":
+                    return state["result"]
+        except KeyboardInterrupt:
+            raise Interrupted(job, node) from None
+
+    def _look_at(self, job: str, node: str, seen: int) -> dict[str, Any]:
+        """What is new about a job; a daemon that is away may come back for some seconds."""
+        end = time.monotonic() + self._patience
+        while True:
+            try:
+                state: dict[str, Any] = self.call("job.follow", job=job, node=node, seen=seen)
+                return state
+            except (DaemonDown, OutcomeOpen, CallLost, PeerUnreachable) as error:
+                if time.monotonic() >= end:
+                    raise OutcomeOpen(
+                        f"Job {job} is out of sight: {error.message}",
+                        f"It may go on. See: mcv job wait {job}",
+                    ) from error
+                time.sleep(0.2)
+
+    def _context(self) -> dict[str, str]:
+        said = {
+            "sudo_user": self._environment.get("SUDO_USER"),
+            "sudo_uid": self._environment.get("SUDO_UID"),
+        }
+        return {key: value for key, value in said.items() if value}
+
+    def _connect(self) -> "Line":
+        from mcv.rpc.line import Line, LineLost
+
+        end = time.monotonic() + self._hello_timeout
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(self._hello_timeout)
+        try:
+            sock.connect(str(self._socket_path))
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            sock.close()
+            raise DaemonDown(
+                "mcvd does not run on this host.", "Start it with: systemctl start mcvd"
+            ) from error
+        except PermissionError as error:
+            sock.close()
+            raise NotPermitted("Only root may talk to mcvd.", "Try: sudo mcv") from error
+        except OSError as error:
+            sock.close()
+            raise _silent(error.strerror or "timed out") from error
+        line = Line(sock)
+        try:
+            line.hello(end - time.monotonic())
+        except LineLost as lost:
+            raise _silent(lost.reason) from lost
+        return line
+
+
+def _silent(why: str) -> DaemonDown:
+    return DaemonDown(
+        f"mcvd does not answer on this host ({why}).", "Look at it with: systemctl status mcvd"
+    )

@@ -1,0 +1,22 @@
+"""Names between nodes: matched against one pattern at the wire, on both sides."""
+
+from typing import Any
+
+from mcv import model
+from mcv.errors import Refused
+
+# Parameters that are names of VMs, nodes and networks wherever they occur.
+KEYS = frozenset({"name", "vm", "node", "to", "network"})
+
+
+def check(params: dict[str, Any]) -> None:
+    """Refuse a call in which something that should be a name is none; empty ones pass."""
+    for key in sorted(KEYS & params.keys()):
+        value = params[key]
+        if value in (None, ""):
+            continue
+        if not isinstance(value, str):
+            raise Refused(f"The parameter {key} is no name.", model.NAME_RULE)
+        problem = model.problem_with_name(value, key)
+        if problem:
+            raise problem

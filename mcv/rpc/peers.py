@@ -1,0 +1,190 @@
+"""Calls to the other daemons of the cluster, over TLS, each to exactly one certificate."""
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn
+
+from mcv.errors import CallLost, NotMember, NotThatNode, PeerUnreachable
+from mcv.rpc import names, tls
+from mcv.rpc.line import Line, LineLost
+from mcv.rpc.pki import Identity
+from mcv.rpc.wire import reason
+
+MOST_IDLE = 4
+IDLE_SECONDS = 30
+
+
+class Address(NamedTuple):
+    """Where a node answers, and the certificate (as PEM) that it is."""
+
+    host: str
+    port: int
+    certificate_pem: str
+
+
+@dataclass(frozen=True)
+class _Idle:
+    line: Line
+    address: Address
+
+
+class Peers:
+    """Calls other nodes; what cannot have been carried out is told from what may have been.
+
+    Many threads may call at once. Each call has a connection of its own, and a few idle
+    ones are kept for the next.
+    """
+
+    def __init__(
+        self, identity: Identity, find: Callable[[str], Address], connect_timeout: float = 3.0
+    ) -> None:
+        self._identity = identity
+        self._find = find
+        self._connect_timeout = connect_timeout
+        self._idle: dict[str, list[_Idle]] = {}
+        self._lock = threading.Lock()
+
+    def call(
+        self,
+        node: str,
+        operation: str,
+        /,
+        params: dict[str, Any],
+        context: dict[str, Any],
+        timeout: float,
+    ) -> Any:
+        """Call an operation on a node and return its answer, or raise the error it ended in.
+
+        PeerUnreachable, NotMember and NotThatNode: it was surely not carried out there.
+        CallLost: nobody knows. The timeout (seconds) is for the answer; connecting has one of
+        its own.
+        """
+        names.check(params)
+        address = self._find(node)
+        idle = self._take_idle(node, address)
+        if idle:
+            try:
+                return self._ask(idle, node, address, operation, params, context, timeout)
+            except LineLost as lost:
+                if lost.sent:
+                    _give_up(node, operation, lost)
+        line = self._connect(node, address)
+        try:
+            return self._ask(line, node, address, operation, params, context, timeout)
+        except LineLost as lost:
+            _give_up(node, operation, lost)
+
+    def close(self) -> None:
+        """Close what is idle; a later call connects anew."""
+        with self._lock:
+            dropped = [one for kept in self._idle.values() for one in kept]
+            self._idle.clear()
+        for one in dropped:
+            one.line.close()
+
+    def _ask(
+        self,
+        line: Line,
+        node: str,
+        address: Address,
+        operation: str,
+        params: dict[str, Any],
+        context: dict[str, Any],
+        timeout: float,
+    ) -> Any:
+        try:
+            return line.call(operation, params, context, timeout)
+        finally:
+            self._keep(node, _Idle(line, address))
+
+    def _take_idle(self, node: str, address: Address) -> Line | None:
+        """A connection to this very address and certificate that is fresh and still there."""
+        with self._lock:
+            kept = self._idle.pop(node, [])
+            good = [one for one in kept if one.address == address and _is_fresh(one.line)]
+            taken = good.pop().line if good else None
+            if good:
+                self._idle[node] = good
+        for one in kept:
+            if one.line is not taken and one not in good:
+                one.line.close()
+        return taken
+
+    def _keep(self, node: str, idle: _Idle) -> None:
+        if not idle.line.is_quiet():
+            idle.line.close()
+            return
+        with self._lock:
+            kept = self._idle.setdefault(node, [])
+            kept.append(idle)
+            dropped = kept.pop(0) if len(kept) > MOST_IDLE else None
+        if dropped:
+            dropped.line.close()
+
+    def _connect(self, node: str, address: Address) -> Line:
+        end = time.monotonic() + self._connect_timeout
+        try:
+            raw = socket.create_connection(address[:2], self._connect_timeout)
+        except OSError as error:
+            raise _unreachable(node, reason(error)) from error
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(raw.close)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            secured = self._secure(node, raw, address.certificate_pem, end)
+            on_error.callback(secured.close)
+            line = Line(secured)
+            try:
+                line.hello(end - time.monotonic())
+            except LineLost as lost:
+                if tls.refuses_us(lost):
+                    raise NotMember(f"{node} does not accept this node's certificate.") from lost
+                raise _unreachable(node, lost.reason) from lost
+            on_error.pop_all()
+        return line
+
+    def _secure(self, node: str, raw: socket.socket, pem: str, end: float) -> ssl.SSLSocket:
+        context = tls.client_context(self._identity, pem)
+        secured = context.wrap_socket(raw, do_handshake_on_connect=False)
+        try:
+            secured.settimeout(max(0.001, end - time.monotonic()))
+            secured.do_handshake()
+            shown = secured.getpeercert(binary_form=True)
+            if not tls.name_of(shown, {node: pem}):
+                raise _another(node)
+        except ssl.SSLCertVerificationError as error:
+            secured.close()
+            raise _another(node) from error
+        except OSError as error:
+            secured.close()
+            raise _unreachable(node, reason(error)) from error
+        except BaseException:
+            secured.close()
+            raise
+        return secured
+
+
+def _is_fresh(line: Line) -> bool:
+    return time.monotonic() - line.last_used < IDLE_SECONDS and line.is_quiet()
+
+
+def _unreachable(node: str, why: str) -> PeerUnreachable:
+    return PeerUnreachable(f"{node} does not answer ({why}).")
+
+
+def _another(node: str) -> NotThatNode:
+    return NotThatNode(f"What answers at the address of {node} shows another certificate.")
+
+
+def _give_up(node: str, operation: str, lost: LineLost) -> NoReturn:
+    if not lost.sent:
+        raise _unreachable(node, lost.reason) from lost
+    raise CallLost(
+        f"{node} gave no answer to {operation} ({lost.reason}); "
+        "whether it was carried out is not known."
+    ) from lost

@@ -1,0 +1,91 @@
+"""A node's key and the certificate that it signs itself; neither ever leaves but the latter."""
+
+import datetime
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from mcv.errors import NotFound, Refused
+from mcv.system import files
+
+# Dates decide nothing: no clock of a cluster needs to be right for its nodes to talk.
+BEGIN = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+END = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who this node is on the wire: its name, and where its key and certificate lie."""
+
+    node: str
+    directory: Path
+
+    @property
+    def key(self) -> Path:
+        return self.directory / "key.pem"
+
+    @property
+    def certificate(self) -> Path:
+        return self.directory / "certificate.pem"
+
+    @property
+    def certificate_pem(self) -> str:
+        return self.certificate.read_text(encoding="ascii")
+
+
+def create(node: str, directory: Path) -> Identity:
+    """Make a key and a certificate for a node; refused where there is a key already."""
+    identity = Identity(node, directory)
+    if identity.key.exists():
+        raise Refused(f"{identity.key} exists already.")
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.chmod(directory, 0o700)
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = self_signed(node, key)
+    # The key comes last: where it lies, the certificate lies too.
+    files.write_atomically(
+        identity.certificate, certificate.public_bytes(serialization.Encoding.PEM).decode()
+    )
+    files.write_atomically(
+        identity.key,
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ).decode(),
+    )
+    return identity
+
+
+def load(node: str, directory: Path) -> Identity:
+    """The identity that was made here; raise NotFound where there is none."""
+    identity = Identity(node, directory)
+    if not (identity.key.exists() and identity.certificate.exists()):
+        raise NotFound(f"{directory} holds no key of this node.")
+    return identity
+
+
+def self_signed(
+    node: str,
+    key: ec.EllipticCurvePrivateKey,
+    begin: datetime.datetime = BEGIN,
+    end: datetime.datetime = END,
+) -> x509.Certificate:
+    """A certificate for a key, signed by itself; it may sign no other."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, node)])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )

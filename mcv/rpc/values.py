@@ -1,0 +1,85 @@
+"""What crosses the wire: JSON alone, and errors of our own family whole."""
+
+import json
+import logging
+from typing import Any
+
+from Pyro5 import serializers
+
+from mcv import errors
+from mcv.errors import McvError, Refused
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE = 64 * 1024**2
+ERROR = "mcv.error"
+
+
+def error_to_plain(error: McvError) -> dict[str, Any]:
+    """An error as plain values; `error_from_plain` is the way back."""
+    return {
+        "class": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "problems": [list(problem) for problem in error.problems],
+    }
+
+
+def error_from_plain(value: dict[str, Any]) -> McvError:
+    """Rebuild an error; one that this version does not know arrives as a plain McvError."""
+    kind = errors.family().get(str(value.get("class")), McvError)
+    problems = [(str(said), str(hint)) for said, hint in value.get("problems") or []]
+    return kind(str(value.get("message", "")), str(value.get("hint", "")), problems)
+
+
+def internal_error(what: str) -> McvError:
+    """What a caller learns of a mistake in the daemon; the traceback stays in its log."""
+    return McvError(
+        f"{what} ended in an internal error of mcvd.",
+        "Its log tells more: journalctl --unit mcvd",
+    )
+
+
+class Json(serializers.JsonSerializer):  # type: ignore[misc]
+    """Pyro's JSON without its classes.
+
+    The stock one builds an object wherever a dict has the key `__class__` (proxies, any
+    built-in exception, with attributes of the sender's choice), and sends the traceback
+    of every exception along. Here a request is data and nothing else, and of an answer
+    only the outermost dict can be an error, of our own family.
+    """
+
+    def loadsCall(self, data: Any) -> tuple[Any, Any, Any, Any]:
+        call = json.loads(bytes(data))
+        return call["object"], call["method"], call["params"], call["kwargs"]
+
+    def loads(self, data: Any) -> Any:
+        value = json.loads(bytes(data))
+        if isinstance(value, dict) and value.get("__class__") == ERROR:
+            return error_from_plain(value)
+        return value
+
+    def dumpsCall(self, obj: Any, method: Any, vargs: Any, kwargs: Any) -> bytes:
+        return self._encode({"object": obj, "method": method, "params": vargs, "kwargs": kwargs})
+
+    def dumps(self, data: Any) -> bytes:
+        if isinstance(data, BaseException):
+            return self._encode({"__class__": ERROR, **error_to_plain(_presentable(data))})
+        return self._encode(data)
+
+    def default(self, obj: Any) -> Any:
+        raise TypeError(f"a {type(obj).__name__} cannot cross the wire")
+
+    def _encode(self, value: Any) -> bytes:
+        data = json.dumps(value, default=self.default).encode("ascii")
+        if len(data) > MAX_MESSAGE:
+            limit = MAX_MESSAGE // 1024**2
+            raise Refused(f"A message of more than {limit} MiB does not cross the wire.")
+        return data
+
+
+def _presentable(error: BaseException) -> McvError:
+    if isinstance(error, McvError):
+        return error
+    log.error("a request failed inside the wire", exc_info=error)
+    return internal_error("The request")

@@ -1,0 +1,143 @@
+"""The wire's limits, and Pyro5 tamed: one serializer, and every message looked at first."""
+
+import collections
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import Pyro5
+from Pyro5 import errors, protocol, serializers, socketutil
+
+from mcv.rpc.values import MAX_MESSAGE, Json
+
+OBJECT = "mcv"
+CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long and how many: seconds for a handshake, between two messages, for one message."""
+
+    handshake: float = 5
+    idle: float = 60
+    message: float = 60
+    peers: int = 64
+    operators: int = 256
+
+
+def configure() -> None:
+    """Set Pyro5 up for this process, whatever its environment says; harmless when repeated."""
+    config = Pyro5.config
+    config.reset(use_environment=False)
+    config.MAX_MESSAGE_SIZE = MAX_MESSAGE
+    config.SERIALIZER = "json"
+    config.ITER_STREAMING = False
+    config.MAX_RETRIES = 0
+    json = Json()
+    for table, key in (
+        (serializers.serializers, "json"),
+        (serializers.serializers_by_id, json.serializer_id),
+    ):
+        table.clear()
+        table[key] = json
+
+
+configure()
+
+
+class Connection(socketutil.SocketConnection):  # type: ignore[misc]
+    """A socket that reads whole messages against a deadline and looks at each before Pyro does.
+
+    What Pyro would do for a stranger's header is refused here, before anything is
+    decoded: other serializers; compressed data, of which 64 MiB unfold to any size;
+    one-way calls, which get a thread each; batches; annotations, one of which is handed
+    to marshal. `expects` is the one type of message that may arrive. With
+    `message_seconds` a message that has begun, either way, has that long from then on.
+    """
+
+    def __init__(
+        self, sock: socket.socket, expects: int, message_seconds: float | None = None
+    ) -> None:
+        super().__init__(sock, OBJECT)
+        self.sent = False
+        self._deadline = 0.0
+        self._expects = expects
+        self._message_seconds = message_seconds
+        self._flags = protocol.FLAGS_CORR_ID
+        if expects == protocol.MSG_RESULT:
+            self._flags |= protocol.FLAGS_EXCEPTION
+        self._parts: collections.deque[bytes] = collections.deque()
+
+    def allow(self, seconds: float) -> None:
+        """Set the deadline for all that is read and written until the next call of this."""
+        self._deadline = time.monotonic() + seconds
+
+    def fetch(self) -> None:
+        """Read one whole message and check its header; Pyro takes it with `recv` afterwards."""
+        header = self._read(protocol._header_size)
+        message = protocol.ReceivingMessage(header)
+        if message.type != self._expects:
+            raise errors.ProtocolError(f"a message of type {message.type} was not expected")
+        if message.serializer_id != Json.serializer_id:
+            raise errors.ProtocolError(f"serializer {message.serializer_id} is not spoken here")
+        if message.flags & ~self._flags or message.annotations_size:
+            raise errors.ProtocolError(f"flags {message.flags:#x} or annotations are not taken")
+        self._begin()
+        payload = self._read(message.data_size)
+        self._parts.extend((header[:6], header[6:], payload))
+
+    def recv(self, size: int) -> bytes:
+        if not self._parts:
+            self.fetch()
+        part = self._parts.popleft()
+        if len(part) != size:
+            raise errors.ProtocolError("Pyro reads messages otherwise than was expected")
+        return part
+
+    def send(self, data: bytes) -> None:
+        """Send everything. `sent` is false while a part of it is certainly still here."""
+        self.sent = False
+        self._begin()
+        view = memoryview(data)
+        while view:
+            with self._in_time():
+                done = self.sock.send(view[:CHUNK])
+            view = view[done:]
+        self.sent = True
+
+    def _begin(self) -> None:
+        if self._message_seconds is not None:
+            self.allow(self._message_seconds)
+
+    def _read(self, size: int) -> bytes:
+        got = bytearray()
+        while len(got) < size:
+            with self._in_time():
+                chunk = self.sock.recv(min(size - len(got), CHUNK))
+            if not chunk:
+                raise errors.ConnectionClosedError("the connection was closed")
+            got += chunk
+        return bytes(got)
+
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        left = self._deadline - time.monotonic()
+        try:
+            if left <= 0:
+                raise TimeoutError
+            self.sock.settimeout(left)
+            yield
+        except TimeoutError as error:
+            raise errors.TimeoutError("timed out") from error
+        except OSError as error:
+            raise errors.ConnectionClosedError(reason(error)) from error
+
+
+def reason(error: OSError) -> str:
+    """An error of a socket in few words, as they stand inside a sentence."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    said = getattr(error, "reason", None) or error.strerror or str(error)
+    return str(said).replace("_", " ").lower()
