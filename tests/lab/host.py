@@ -171,6 +171,13 @@ def processes(*arguments: str) -> list[int]:
     return found
 
 
+def is_stopped(pid: int) -> bool:
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
+
+
 def send(number: signal.Signals, pids: Iterable[int]) -> None:
     """Send a signal; who is gone already needs none."""
     for pid in pids:

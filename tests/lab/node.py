@@ -123,10 +123,11 @@ class Node:
 
     def freeze(self) -> None:
         """Stop the whole node where it stands; it hangs, and knows nothing of it."""
-        host.send(signal.SIGSTOP, self._processes())
+        host.send(signal.SIGSTOP, self._kernel())
 
     def thaw(self) -> None:
-        host.send(signal.SIGCONT, self._processes())
+        """Let a frozen node go on; harmless when it is not frozen."""
+        host.send(signal.SIGCONT, [pid for pid in self._kernel() if host.is_stopped(pid)])
 
     def renew(self) -> None:
         """Kill the node and forget its disks; the next boot is its first."""
@@ -222,6 +223,11 @@ class Node:
 
     def _processes(self) -> list[int]:
         return host.processes(*self._arguments())
+
+    def _kernel(self) -> list[int]:
+        """The process that is the node's kernel; the others run its programs under its trace."""
+        pid = int(self._pid.read_text()) if self._pid.exists() else 0
+        return [pid] if pid in self._processes() else []
 
     def _reap(self) -> None:
         """Take leave of a child that has ended; a node booted by another program has none here."""

@@ -1,0 +1,124 @@
+"""Fixtures of the tests on real nodes: a lab per run, a clean pair of nodes per test."""
+
+import re
+import shutil
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import Lab, LabError, Node
+from tests.lab.host import TREE
+from tests.lab.lab import side_by_side
+from tests.lab.node import CommandError
+
+FAILURES = TREE / ".lab" / "failures"
+HERE = Path(__file__).parent
+REPORTS = pytest.StashKey[list[pytest.TestReport]]()
+
+# What a failed test leaves behind, from each node that can still be asked.
+EVIDENCE = {
+    "mcvd.log": "journalctl --no-pager --unit=mcvd.service --since=@SINCE",
+    "journal.log": "journalctl --no-pager --since=@SINCE",
+    "processes": "ps -eo pid,ppid,stat,etimes,wchan:24,args",
+    "state": (
+        "virsh list --all; drbdsetup status --verbose --statistics; cat /proc/drbd; "
+        "lvs -a -o +tags; ls -la /etc/drbd.d /run/mcv; timeout 20 mcv info; timeout 20 mcv list"
+    ),
+    "files": "find /var/lib/mcv /etc/drbd.d -type f ! -path '*/pki/*' -exec tail -n +1 {} +",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("lab")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash.setdefault(REPORTS, []).append(report)
+    return report
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Two nodes, booted once. A lab that cannot boot fails the tests; they are never skipped."""
+    shutil.rmtree(FAILURES, ignore_errors=True)
+    with Lab() as lab:
+        lab.up(2)
+        yield lab
+
+
+@pytest.fixture
+def nodes(lab: Lab, request: pytest.FixtureRequest) -> Iterator[list[Node]]:
+    """Nodes 1 and 2 with nothing on them, mcvd running, whatever the test before did."""
+    yield from clean(lab, 2, request.node)
+
+
+@pytest.fixture
+def three_nodes(lab: Lab, request: pytest.FixtureRequest) -> Iterator[list[Node]]:
+    """Nodes 1 to 3, the same way."""
+    yield from clean(lab, 3, request.node)
+
+
+@pytest.fixture
+def machines(lab: Lab, request: pytest.FixtureRequest) -> Iterator[list[Node]]:
+    """Nodes 1 and 2 up and connected, whatever is on them."""
+    yield from watched(lab, revive(lab, 2), request.node)
+
+
+def clean(lab: Lab, count: int, test: pytest.Item) -> Iterator[list[Node]]:
+    nodes = revive(lab, count)
+    others = [node for node in lab.nodes if node not in nodes and node.is_running]
+    side_by_side(reset, [*nodes, *others])
+    yield from watched(lab, nodes, test)
+
+
+def watched(lab: Lab, nodes: list[Node], test: pytest.Item) -> Iterator[list[Node]]:
+    since = int(time.time()) - 1
+    yield nodes
+    if any(report.failed for report in test.stash.get(REPORTS, [])):
+        name = re.sub(r"[^\w.-]+", "_", test.name)
+        side_by_side(lambda node: keep_evidence(node, FAILURES / name, since), lab.nodes)
+
+
+def revive(lab: Lab, count: int) -> list[Node]:
+    """Bring back what a test froze, cut off or killed."""
+    for node in lab.nodes:
+        node.thaw()
+        node.heal()
+    return lab.up(count)
+
+
+def reset(node: Node) -> None:
+    """Clean a node, or make it anew if something on it holds out.
+
+    An mcvd that does not start is no reason for that: it fails the test.
+    """
+    try:
+        node.reset()
+    except LabError as error:
+        if isinstance(error, CommandError) and error.result.code == 3:
+            raise
+        node.renew()
+        node.boot()
+        node.reset()
+
+
+def keep_evidence(node: Node, directory: Path, since: int) -> None:
+    kept = directory / node.name
+    kept.mkdir(parents=True, exist_ok=True)
+    if node.console.exists():
+        shutil.copy2(node.console, kept)
+    node.thaw()
+    for name, command in EVIDENCE.items():
+        try:
+            told = node.run(command.replace("SINCE", str(since)), check=False, timeout=60)
+            (kept / name).write_text(told.stdout + told.stderr)
+        except LabError as error:
+            (kept / name).write_text(f"{error}\n")
