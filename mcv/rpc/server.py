@@ -48,10 +48,10 @@ class Mcv:
             names.check(params)
         try:
             return self._handle(caller, operation, params, context)
-        except (NotMember, NotThatNode) as error:
-            # Said by a third node to this one; from here it would read as this one's word.
-            raise Refused(error.message, error.hint, error.problems) from error
-        except McvError:
+        except McvError as error:
+            if caller.kind == "peer" and isinstance(error, NotMember | NotThatNode):
+                # Said by a third node to this one; passed on it would read as this one's word.
+                raise Refused(error.message, error.hint, error.problems) from error
             raise
         except Exception as error:
             log.exception("%s, asked for by %s, ended in an error", operation, caller.name)
