@@ -1,0 +1,304 @@
+"""Libvirt on this host: domains defined, started, ended and looked at."""
+
+import contextlib
+import threading
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from mcv.errors import HypervisorFailed
+from mcv.model import Value
+
+URI = "qemu:///system"
+
+# What libvirt calls the states of a domain, in mcv's words, by libvirt's numbers. A domain
+# that is shutting down still runs, and one that the guest put to sleep still holds its disk.
+STATES = {
+    0: "running",  # no state: what the driver does not tell
+    1: "running",
+    2: "running",  # blocked on a resource
+    3: "paused",
+    4: "running",  # shutting down
+    5: "stopped",
+    6: "crashed",
+    7: "paused",  # suspended by its guest
+}
+
+T = TypeVar("T")
+
+
+class Capabilities(Value, frozen=True, kw_only=True):
+    """What libvirt says that this host can run; `emulators` by domain type."""
+
+    emulators: dict[str, str]
+    cpu_model: str = ""
+    cpu_vendor: str = ""
+    machines: tuple[str, ...] = ()
+
+    @property
+    def domain_type(self) -> str:
+        """The type to take: kvm where libvirt lists it. /dev/kvm alone is no proof."""
+        return "kvm" if "kvm" in self.emulators else "qemu"
+
+    @property
+    def emulator(self) -> str:
+        return self.emulators.get(self.domain_type, "")
+
+
+class Hypervisor:
+    """Talks to the libvirt of this host; one connection, opened again when it is dead."""
+
+    def __init__(self, uri: str = URI) -> None:
+        self._uri = uri
+        self._guard = threading.Lock()
+        self._connected: Any = None
+
+    # Definitions
+
+    def define(self, xml: str) -> None:
+        """Define a domain, or define it anew; libvirt never starts it by itself."""
+        with self._retold("Could not define a domain"):
+            domain = self._connection().defineXML(xml)
+            if domain.autostart():
+                domain.setAutostart(False)
+
+    def undefine(self, name: str) -> None:
+        """Forget a domain with all that libvirt keeps of it; harmless if there is none.
+
+        One that runs goes on until it ends.
+        """
+        with self._domain(name, "undefine", missing_ok=True) as domain:
+            if domain is not None and domain.isPersistent():
+                _undefine(domain)
+
+    def xml(self, name: str) -> str:
+        """The definition; of an active domain the one that it runs with."""
+        with self._domain(name, "read") as domain:
+            return str(domain.XMLDesc(0))
+
+    # Power
+
+    def start(self, name: str) -> None:
+        """Start a domain; harmless when it is active."""
+        with self._domain(name, "start") as domain:
+            if not domain.isActive():
+                domain.create()
+
+    def stop(self, name: str) -> None:
+        """Pull the plug; harmless when the domain is not active, or not there."""
+        with self._domain(name, "stop", missing_ok=True) as domain:
+            if domain is not None:
+                _unless_ended(domain, domain.destroy)
+
+    def shutdown(self, name: str) -> None:
+        """Press the power button, and do not wait; harmless when the domain is not active."""
+        with self._domain(name, "shut down") as domain:
+            _unless_ended(domain, domain.shutdown)
+
+    def reset(self, name: str) -> None:
+        """Press the reset button."""
+        with self._domain(name, "reset") as domain:
+            domain.reset(0)
+
+    def pause(self, name: str) -> None:
+        """Let a domain stand still, its memory and disk kept; harmless when it does."""
+        with self._domain(name, "pause") as domain:
+            if STATES.get(domain.state()[0]) != "paused":
+                domain.suspend()
+
+    # What is
+
+    def state(self, name: str) -> str:
+        """running, paused, stopped, crashed or absent."""
+        with self._domain(name, "look at", missing_ok=True) as domain:
+            return "absent" if domain is None else _state(domain)
+
+    def states(self) -> dict[str, str]:
+        """The state of every domain of this host, mcv's or not, by name."""
+        with self._retold("Could not list the domains"):
+            domains = self._again(lambda connection: connection.listAllDomains(0))
+            found = {}
+            for domain in domains:
+                with _gone():
+                    found[str(domain.name())] = _state(domain)
+            return found
+
+    def is_running(self, name: str) -> bool:
+        return self.state(name) == "running"
+
+    def is_active(self, name: str) -> bool:
+        """Whether there is a process that holds the disks: a paused domain does too."""
+        with self._domain(name, "look at", missing_ok=True) as domain:
+            return domain is not None and bool(domain.isActive())
+
+    def vnc(self, name: str) -> str | None:
+        """Where its screen is to be seen, as address:port; None when it is not active."""
+        if not self.is_active(name):
+            return None
+        return vnc_of(self.xml(name))
+
+    def capabilities(self) -> Capabilities:
+        with self._retold("Could not read the host's capabilities"):
+            return parse_capabilities(self._again(lambda one: one.getCapabilities()))
+
+    def memory_free(self) -> int:
+        """Bytes that a new domain could have: free, or only caching files."""
+        with self._retold("Could not read the host's memory"):
+            return int(self._again(_memory))
+
+    # The connection
+
+    def _connection(self) -> Any:
+        with self._guard:
+            if self._connected is not None and _alive(self._connected):
+                return self._connected
+            self._forget()
+            self._connected = _libvirt().open(self._uri)
+            return self._connected
+
+    def _forget(self) -> None:
+        if self._connected is not None:
+            with contextlib.suppress(_libvirt().libvirtError):
+                self._connected.close()
+        self._connected = None
+
+    def _again(self, ask: Callable[[Any], T]) -> T:
+        """Ask something that changes nothing; once more where the connection has just died.
+
+        A libvirtd that was restarted is noticed only by the first call after it.
+        """
+        try:
+            return ask(self._connection())
+        except _libvirt().libvirtError as error:
+            if error.get_error_domain() != _libvirt().VIR_FROM_RPC:
+                raise
+            with self._guard:
+                self._forget()
+            return ask(self._connection())
+
+    @contextlib.contextmanager
+    def _domain(self, name: str, verb: str, missing_ok: bool = False) -> Iterator[Any]:
+        with self._retold(f"Could not {verb} {name}"):
+            try:
+                domain = self._again(lambda connection: connection.lookupByName(name))
+            except _libvirt().libvirtError as error:
+                if not (missing_ok and _says_no_domain(error)):
+                    raise
+                domain = None
+            yield domain
+
+    @contextlib.contextmanager
+    def _retold(self, what: str) -> Iterator[None]:
+        """Retell libvirt's errors as ours."""
+        try:
+            yield
+        except _libvirt().libvirtError as error:
+            said = error.get_error_message() or str(error)
+            raise HypervisorFailed(f"{what}: {said.rstrip('.')}.") from error
+
+
+_silenced = False
+
+
+def _libvirt() -> Any:
+    """Libvirt's module, imported when it is needed, and kept from printing errors itself."""
+    global _silenced
+    import libvirt
+
+    if not _silenced:
+        libvirt.registerErrorHandler(lambda context, error: None, None)
+        _silenced = True
+    return libvirt
+
+
+def _alive(connection: Any) -> bool:
+    try:
+        return bool(connection.isAlive())
+    except _libvirt().libvirtError:
+        return False
+
+
+def _says_no_domain(error: Any) -> bool:
+    return bool(error.get_error_code() == _libvirt().VIR_ERR_NO_DOMAIN)
+
+
+@contextlib.contextmanager
+def _gone() -> Iterator[None]:
+    """Pass over a domain that disappears while it is looked at."""
+    try:
+        yield
+    except _libvirt().libvirtError as error:
+        if not _says_no_domain(error):
+            raise
+
+
+def _state(domain: Any) -> str:
+    state = STATES.get(domain.state()[0], "running")
+    return "running" if state == "stopped" and domain.isActive() else state
+
+
+def _unless_ended(domain: Any, end: Callable[[], Any]) -> None:
+    """End a domain; one that ends by itself meanwhile has ended."""
+    if not domain.isActive():
+        return
+    try:
+        end()
+    except _libvirt().libvirtError as error:
+        with _gone():
+            if domain.isActive():
+                raise error
+
+
+def _undefine(domain: Any) -> None:
+    """With everything that libvirt keeps for a domain; drivers know different parts of it."""
+    libvirt = _libvirt()
+    common = (
+        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    )
+    qemu = libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    try:
+        domain.undefineFlags(common | qemu)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
+            raise
+        domain.undefineFlags(common)
+
+
+def _memory(connection: Any) -> int:
+    libvirt = _libvirt()
+    try:
+        kib = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS, 0)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        return int(connection.getFreeMemory())
+    return int(sum(kib.get(key, 0) for key in ("free", "buffers", "cached"))) * 1024
+
+
+def vnc_of(xml: str) -> str | None:
+    """Read a running domain's XML: address:port of its VNC server."""
+    graphics = ET.fromstring(xml).find("devices/graphics[@type='vnc']")
+    if graphics is None or int(graphics.get("port", "-1")) < 0:
+        return None
+    return f"{graphics.get('listen', '127.0.0.1')}:{graphics.get('port')}"
+
+
+def parse_capabilities(xml: str) -> Capabilities:
+    """Read libvirt's capabilities: what full virtualisation of x86_64 it offers."""
+    root = ET.fromstring(xml)
+    emulators: dict[str, str] = {}
+    machines: list[str] = []
+    for guest in root.findall("guest"):
+        arch = guest.find("arch[@name='x86_64']")
+        if arch is None or guest.findtext("os_type") != "hvm":
+            continue
+        common = arch.findtext("emulator", "")
+        for domain in arch.findall("domain"):
+            emulators[domain.get("type", "")] = domain.findtext("emulator", common)
+        machines += [(machine.text or "") for machine in arch.findall("machine")]
+    return Capabilities(
+        emulators=emulators,
+        cpu_model=root.findtext("host/cpu/model", ""),
+        cpu_vendor=root.findtext("host/cpu/vendor", ""),
+        machines=tuple(machines),
+    )
