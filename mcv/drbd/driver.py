@@ -274,7 +274,7 @@ class Drbd:
         return self._clean("drbdadm", *arguments, timeout=timeout)
 
     def _clean(self, *command: str, timeout: float) -> str:
-        """Run a command; where it fails, quote it without the secret that drbdadm repeats."""
+        """Run a command; where it fails, leave the secret out of what drbdadm repeats."""
         try:
             return self._run(*command, timeout=timeout)
         except CommandFailed as error:
@@ -282,7 +282,9 @@ class Drbd:
 
 
 def without_secret(text: str) -> str:
-    return re.sub(r"(--shared-secret=)\S+", r"\1...", text)
+    """What drbdadm said, less the command line that it quotes, which may hold the secret."""
+    text = re.sub(r"(?<=[^:\s])\s*Command '.*?' terminated with exit code \d+", "", text)
+    return re.sub(r"(--shared-secret=)[^\s']+", r"\1...", text)
 
 
 def _is_primary(now: Status | None) -> bool:

@@ -38,6 +38,7 @@ def resource_text(
 
     The order of the sides is the order of the node ids that DRBD 9 writes into the
     metadata, so it must be the same in every file of the resource for its whole life.
+    The secret has at most 63 characters: drbdadm takes no more.
     """
     nine = generation >= 9
     blocks = [
@@ -81,12 +82,15 @@ def _net(secret: str, fencing: bool) -> list[str]:
 
 
 def _disk(settings: DrbdSettings, fencing: bool) -> list[str]:
+    kib = max(1, settings.resync_rate // 1024)
     return [
         "disk {",
         "    on-io-error detach;",
         # The fixed rate counts: the dynamic controller begins at about 1 MB/s.
         "    c-plan-ahead 0;",
-        f"    resync-rate {max(1, settings.resync_rate // 1024)}K;",
+        f"    resync-rate {kib}K;",
+        # A busy guest may slow a resync down; the default of 250 KiB/s would stop it.
+        f"    c-min-rate {max(1, kib // 4)}K;",
         *([FENCING] if fencing else []),
         "}",
     ]
