@@ -51,9 +51,9 @@ types: $(READY)  ## Check the types with mypy
 
 .PHONY: lab
 lab: packages-lab $(READY)  ## Boot nodes to play with (NODES=2)
-	$(VENV)/bin/python -m tests.lab up $(NODES)
-	@echo "Log in:  make lab-ssh NODE=1      Stop and delete them:  make lab-down"
-	@echo "More:    $(VENV)/bin/python -m tests.lab --help"
+	@$(VENV)/bin/python -m tests.lab up $(NODES)
+	echo "Log in:  make lab-ssh NODE=1      Stop and delete them:  make lab-down"
+	echo "More:    $(VENV)/bin/python -m tests.lab --help"
 
 .PHONY: lab-ssh
 lab-ssh: $(READY)  ## Log in to a node of the lab (NODE=1)

@@ -4,7 +4,7 @@
 """
 
 from tests.lab.host import LabError
-from tests.lab.lab import Lab
+from tests.lab.lab import Lab, wait_until
 from tests.lab.node import CommandError, Node, Result
 
-__all__ = ["CommandError", "Lab", "LabError", "Node", "Result"]
+__all__ = ["CommandError", "Lab", "LabError", "Node", "Result", "wait_until"]

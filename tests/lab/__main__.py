@@ -27,7 +27,9 @@ def main() -> int:
         description="Real nodes as processes. LAB=DIRECTORY in the environment gives another lab.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="boot nodes 1 to COUNT")
+    up = commands.add_parser(
+        "up", help="boot nodes 1 to COUNT; one that has disks keeps them, and the code on them"
+    )
     up.add_argument("count", nargs="?", type=int, default=2)
     ssh = commands.add_parser("ssh", help="run a command on a node, or log in")
     ssh.add_argument("node", type=int)

@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TypeVar
@@ -30,6 +31,15 @@ def side_by_side(do: Callable[[Node], T], nodes: Iterable[Node]) -> list[T]:
     """Do the same to several nodes at once; raises the first failure when all have ended."""
     with ThreadPoolExecutor(MOST_NODES) as pool:
         return list(pool.map(do, list(nodes)))
+
+
+def wait_until(is_so: Callable[[], object], timeout: float = 30, what: str = "it") -> None:
+    """Wait until something is so; raises LabError when it is not in time."""
+    until = time.monotonic() + timeout
+    while not is_so():
+        if time.monotonic() > until:
+            raise LabError(f"Waited {timeout:.0f} s for {what}.")
+        time.sleep(0.2)
 
 
 class Lab:

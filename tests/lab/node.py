@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ class Node:
         self._socket = place.directory / f"ssh{number}"
         self._umid = place.umid(number)
         self._uml = place.directory / "uml"
+        self._connecting = threading.Lock()
         self._network = network
         self._image = image
 
@@ -85,7 +87,7 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
-                env={"PATH": host.PATH, "HOME": str(self._uml), "TERM": "linux"},
+                env={"PATH": host.PATH, "HOME": str(self._uml), **self._memory_place()},
                 start_new_session=True,
             )
         self._pid.write_text(f"{process.pid}\n")
@@ -149,11 +151,15 @@ class Node:
         self, command: str, *, check: bool = True, timeout: float = 60, stdin: str = ""
     ) -> Result:
         """Run a shell command as root; raises CommandError when it fails and `check` is on."""
-        if not self._socket.exists() and not self._connect():
-            raise LabError(f"{self.name} does not answer.")
+        self._require_connection()
         try:
             done = subprocess.run(
-                self.ssh(command), input=stdin, capture_output=True, text=True, timeout=timeout
+                self.ssh(command),
+                input=stdin,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout,
             )
         except subprocess.TimeoutExpired as error:
             raise LabError(f"{self.name}: `{command}` ran past {timeout:.0f} s.") from error
@@ -164,14 +170,14 @@ class Node:
 
     def start(self, command: str) -> "subprocess.Popen[str]":
         """Start a command and go on; the caller waits for it or ends it."""
-        if not self._socket.exists() and not self._connect():
-            raise LabError(f"{self.name} does not answer.")
+        self._require_connection()
         pipe = subprocess.PIPE
         return subprocess.Popen(self.ssh(command), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
     def put(self, data: bytes | str, path: str) -> None:
         """Write a file of the node, and its directory."""
         content = data.encode() if isinstance(data, str) else data
+        self._require_connection()
         command = f'mkdir -p "$(dirname {path})" && cat > {path}'
         done = subprocess.run(self.ssh(command), input=content, capture_output=True, timeout=60)
         if done.returncode != 0:
@@ -217,6 +223,12 @@ class Node:
             f"node={number}",
         ]
 
+    def _memory_place(self) -> dict[str, str]:
+        """A node's memory is a file in /dev/shm; where that is small, in the lab's directory."""
+        shm = os.statvfs("/dev/shm")
+        is_small = shm.f_bavail * shm.f_frsize < 2 * MEMORY_MIB << 20
+        return {"TMPDIR": str(self._uml)} if is_small else {}
+
     def _arguments(self) -> list[str]:
         """What tells this node's processes from all others on the machine."""
         return [f"umid={self._umid}", f"uml_dir={self._uml}/"]
@@ -252,6 +264,11 @@ class Node:
             "none",
             *(word for pair in options.items() for word in ("-o", "=".join(pair))),
         ]
+
+    def _require_connection(self) -> None:
+        with self._connecting:
+            if not self._socket.exists() and not self._connect():
+                raise LabError(f"{self.name} does not answer.")
 
     def _connect(self) -> bool:
         """Open the connection that all commands share; a handshake of its own is slow in a node."""
