@@ -63,6 +63,12 @@ class NotPermitted(Refused):
     kind = "not-permitted"
 
 
+class NeedsPassword(Refused):
+    """The other host wants a root password, and none was given."""
+
+    kind = "needs-password"
+
+
 class LookAgain(Refused):
     """The document has moved on since the change was made from it."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mcv import jobs as jobs_module
+from mcv.config.first import alone
 from mcv.config.store import Store
 from mcv.errors import McvError, RepairNeeded
 from mcv.jobs import Job, Jobs
@@ -29,13 +30,31 @@ log = logging.getLogger(__name__)
 
 
 class Agreed(Protocol):
-    """What an operation asks of the agreement: a change, and whether this node is in touch."""
+    """What operations ask of the agreement: a change, being in touch, and its own doors."""
+
+    def serve_look(self) -> dict[str, Any]: ...
+
+    def serve_fetch(self, since: str = "", proposal: bool = False) -> dict[str, Any]: ...
+
+    def serve_offer(self, document: str) -> dict[str, Any]: ...
+
+    def serve_accept(self, document: str, sender: str) -> dict[str, Any]: ...
+
+    def serve_settle(self, hash: str) -> dict[str, Any]: ...
+
+    def serve_bring(self, document: str, between: list[str]) -> dict[str, Any]: ...
 
     def update(
         self, name: str, params: dict[str, Any], *, id: str, who: str, why: str
     ) -> Cluster: ...
 
+    def declare(
+        self, names: list[str], *, id: str, who: str, why: str, alive: Callable[[], list[str]]
+    ) -> Cluster: ...
+
     def require_touch(self) -> None: ...
+
+    def forget_touch(self) -> None: ...
 
     @property
     def in_touch(self) -> bool: ...
@@ -56,6 +75,8 @@ class Host:
     volumes: "Lvm"
     bridges: "Bridges"
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
+    forward: Callable[..., Any]  # forward(node, operation, params, who): an operator's call
+    certificate: str
     images: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -139,6 +160,13 @@ class Host:
             begun=job.began,
         )
         self.transaction().carry_out(entry, lambda step: job.progress(step))
+
+    def begin_alone(self) -> None:
+        """Make this node a cluster of one, its history kept."""
+        self.store.begin(alone(self.settings, self.certificate))
+
+    def forget_touch(self) -> None:
+        self.agreed.forget_touch()
 
     def transaction(self) -> Transaction:
         return Transaction(self.name, self.journal, self.call, self.make)

@@ -64,6 +64,7 @@ class Node(Value, frozen=True, kw_only=True):
     """A member: where it answers, and the certificate that it is."""
 
     name: Name
+    hostname: str
     ip_address: str
     drbd_address: str
     certificate: str
@@ -238,7 +239,7 @@ class Cluster(Value, frozen=True, kw_only=True):
     def claim_of(self, subject: str) -> Claim | None:
         """The claim on what an operation is about: "vm:web1" or "node:node2"."""
         kind, _, name = subject.partition(":")
-        found = {"vm": self.vms, "node": self.nodes}.get(kind, {}).get(name)
+        found = self.vms.get(name) if kind == "vm" else self.nodes.get(name)
         return found.claim if found else None
 
     def with_vm(self, vm: Vm) -> "Cluster":

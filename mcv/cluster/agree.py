@@ -8,13 +8,14 @@ settles it by one rename. From its own proposal on, a change is not taken back.
 
 import logging
 import random
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import mcv
-from mcv.cluster.together import ask_all
+from mcv.clock import timestamp
 from mcv.config import changes
 from mcv.config.store import Store
 from mcv.errors import (
@@ -28,6 +29,7 @@ from mcv.errors import (
     Refused,
 )
 from mcv.model import ChangeMade, Cluster, decode, descends, digest, encode
+from mcv.together import ask_all
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +211,7 @@ class Agreement:
         base = self.store.read()
         if new.change.id in base.changes:
             self.store.drop_proposal()
-        elif new.parent == self.store.hash() and self.me == base.keeper:
+        elif self.me == _writer(new, base) and descends(new, base, self.store.hash()):
             self._collect(sorted({*base.online, *new.online} - {self.me}), new)
         else:
             raise Busy(f"An earlier change ({new.change.why}) is still open.", "Try again.")
@@ -223,6 +225,59 @@ class Agreement:
             if isinstance(answer, McvError):
                 log.info("%s to %s: %s", operation, name, answer)
         return [name for name, answer in answers.items() if isinstance(answer, McvError)]
+
+    # An operator's word about the dead
+
+    def declare(
+        self, names: list[str], *, id: str, who: str, why: str, alive: Callable[[], list[str]]
+    ) -> Cluster:
+        """Call members dead: the survivors all take part, and it begins an epoch.
+
+        It is made over the newest proposal that a survivor holds, which may have been
+        acknowledged: both become settled in one rename. `alive` is asked again when the
+        proposal is written here and before anybody else has it: whom it names withdraws it.
+        """
+        newest = self.store.both()[-1]
+        survivors = sorted(set(newest.online) - set(names)) or [self.me]
+        if survivors[0] != self.me:
+            params = {"names": names, "change": id, "who": who, "why": why}
+            self._ask(survivors[0], "config.declare", timeout=OFFER, **params)
+            self._catch_up(survivors[0])
+            return self.store.read()
+        with self._turn:
+            others = survivors[1:]
+            base = self._newest_of(others)
+            made = ChangeMade(id=id, who=who, when=timestamp(), why=why, node=self.me)
+            params = {"names": names, "survivor": self.me, "epoch": secrets.token_hex(8)}
+            new = changes.apply(base, "node.dead", params, made)
+            before = self.store.proposed()
+            self.store.remember(base)
+            self.store.propose(new)
+            if back := alive():
+                self.store.drop_proposal()
+                if before is not None:
+                    self.store.propose(before[0])
+                raise Refused(f"{_names(back)} answers now, so it is not dead.")
+            self._heard.update(others)
+            self._collect(others, new)
+            return self.store.read()
+
+    def _newest_of(self, others: list[str]) -> Cluster:
+        """The newest document that this node or a survivor holds, proposals included."""
+        answers = ask_all(self._ask, others, "config.fetch", LOOK, proposal=True)
+        silent = [name for name in others if isinstance(answers[name], McvError)]
+        if silent:
+            raise self._unreachable(silent)
+        for answer in answers.values():
+            self.serve_bring(answer["document"], answer["between"])
+        settled, hash_ = self.store.settled()
+        newest = self.store.both()[-1]
+        for answer in answers.values():
+            if answer["proposal"]:
+                other = decode(answer["proposal"])
+                if descends(other, settled, hash_) and other.generation > newest.generation:
+                    newest = other
+        return newest
 
     # The member
 
@@ -240,10 +295,12 @@ class Agreement:
             "in_touch": self.in_touch,
         }
 
-    def serve_fetch(self, since: str = "") -> dict[str, Any]:
+    def serve_fetch(self, since: str = "", proposal: bool = False) -> dict[str, Any]:
         settled = self.store.read()
+        proposed = self.store.proposed() if proposal else None
         return {
             "document": encode(settled),
+            "proposal": encode(proposed[0]) if proposed else None,
             "between": [encode(one) for one in self.store.since(since)] if since else [],
         }
 
@@ -257,7 +314,7 @@ class Agreement:
             if new_hash == hash_ or (proposal and proposal[1] == new_hash):
                 return {"accepted": True}
             dead = new.epoch.number > settled.epoch.number
-            first = new.online[0] if dead else settled.keeper
+            first = _writer(new, settled)
             follows = descends(new, settled, hash_) if dead else new.parent == hash_
             if not follows or sender != first or (proposal and not dead):
                 raise LookAgain(f"{self.me} does not hold what this proposal was made from.")
@@ -295,6 +352,11 @@ class Agreement:
         return {"hash": self.store.hash()}
 
     # Being in touch
+
+    def forget_touch(self) -> None:
+        """Be as after a start: this node has become a member, or is none any more."""
+        self._heard.clear()
+        self._in_touch = False
 
     @property
     def in_touch(self) -> bool:
@@ -340,9 +402,9 @@ class Agreement:
         )
 
 
-def timestamp() -> str:
-    """Now, in UTC, as the document writes times."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+def _writer(new: Cluster, base: Cluster) -> str:
+    """Who may write a document: the keeper of its parent, or who begins an epoch with it."""
+    return new.keeper if new.epoch.number > base.epoch.number else base.keeper
 
 
 def _names(names: list[str]) -> str:

@@ -115,6 +115,11 @@ class Store:
             self._put(cluster)
             self.drop_proposal()
 
+    def remember(self, cluster: Cluster) -> None:
+        """Keep a document in the history, where a later one is made over it."""
+        with self._lock:
+            self._write_history(cluster)
+
     def drop_proposal(self) -> None:
         with self._lock:
             proposal = self.proposed()
@@ -127,12 +132,11 @@ class Store:
     def generations(self) -> list[Cluster]:
         """The lineage as far as it is kept, the newest first."""
         with self._lock:
-            cluster, hash_ = self.settled()
+            cluster = self.read()
             found = [cluster]
             while (path := self._entry(cluster.generation - 1, cluster.parent)).exists():
                 cluster = decode(path.read_bytes())
                 found.append(cluster)
-            del hash_
             return found
 
     def since(self, hash_: str, limit: int = 50) -> list[Cluster]:

@@ -1,0 +1,42 @@
+"""What of the cluster needs somebody, a line each, with the command that helps."""
+
+from typing import Any
+
+from mcv.errors import McvError, NotMember
+from mcv.host import Host
+from mcv.vm.look import report
+
+
+def attention(host: Host, answers: dict[str, Any]) -> list[str]:
+    """The lines of `mcv info`: jobs cut off, repairs, silent peers, this node's own troubles."""
+    found = []
+    cluster = host.read()
+    if not host.settings.address:
+        found.append(
+            f"{host.name} has no cluster address: its host name resolves to none but loopback; "
+            "set address in /etc/mcv/mcv.conf"
+        )
+    if not host.agreed.in_touch:
+        found.append(f"{host.name} is not in touch with the cluster: it starts no VM until it is")
+    for name, answer in sorted(answers.items()):
+        if isinstance(answer, NotMember):
+            found.append(f"{name} does not know this node: it may have been removed")
+        elif isinstance(answer, McvError):
+            if cluster.nodes[name].status == "online":
+                found.append(
+                    f"{name} does not answer, so nothing can be changed until it is back, or: "
+                    f"mcv node offline {name} --confirm-dead"
+                )
+        else:
+            found += [str(line) for line in answer["trouble"]]
+            found += [_left(name, left) for left in answer["left"]]
+
+    mine = report(host)
+    found += [str(line) for line in mine["trouble"]]
+    found += [_left(host.name, left) for left in mine["left"]]
+    return found
+
+
+def _left(node: str, left: dict[str, Any]) -> str:
+    why = f" ({left['trouble']})" if left["trouble"] else ""
+    return f"{left['title']} is unfinished on {node}{why}: mcv repair"

@@ -1,0 +1,232 @@
+"""Joining: one SSH session, every check first, then one operation that can be taken back."""
+
+import json
+import time
+from typing import Any
+
+from mcv.cluster import suitability
+from mcv.cluster.facts import facts
+from mcv.drbd import enable
+from mcv.errors import (
+    CommandFailed,
+    McvError,
+    NotMember,
+    PeerUnreachable,
+    Refused,
+    RepairNeeded,
+    refuse_all,
+)
+from mcv.host import Host, shown
+from mcv.model import Node, decode, encode, plain, problem_with_name
+from mcv.plan import Item, Step, change, on
+from mcv.system import files, ssh
+
+STAGED_FOR = 600.0  # seconds that a join which was begun from outside may take
+
+
+def host_key(host: Host, ip_address: str) -> dict[str, Any]:
+    """The SSH host key at an address, for a human to compare."""
+    problem = suitability.address_problem(host.read(), ip_address)
+    if problem:
+        raise problem
+    key = ssh.host_key(ip_address)
+    return {"fingerprint": key.fingerprint, "type": key.type, "known": key.known}
+
+
+def add_plan(member: Node, me: str, why: str) -> list[Item]:
+    """Write it down as offline, bring it the document and the secret, bring it online.
+
+    Being online settles it; the way back makes the node blank again.
+    """
+    return [
+        Step(
+            change("node.add", node=plain(member), why=why),
+            undo=change("node.remove", name=member.name),
+        ),
+        Step(
+            on(me, "member.welcome", node=member.name),
+            undo=on(me, "member.dismiss", node=member.name),
+        ),
+        Step(on(me, "member.hand_secret", node=member.name)),
+        Step(change("node.online", name=member.name), settles=True),
+    ]
+
+
+def add_node(
+    host: Host,
+    node: str,
+    ip_address: str,
+    password: str | None = None,
+    host_key: str | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Join a blank node to this cluster.
+
+    Raises Refused, with every reason, before anything is written on either side; Failed
+    when it was begun and everything was taken back on both.
+    """
+    host.agreed.require_touch()
+    cluster = host.read()
+    early = [problem_with_name(node, "node"), suitability.address_problem(cluster, ip_address)]
+    if node in cluster.nodes:
+        early.append(Refused(f"{node} is a member already.", "See: mcv info"))
+    refuse_all([problem for problem in early if problem is not None])
+    host.job.progress(f"looking at {node} over SSH")
+    with ssh.connect(ip_address, password, host_key) as remote:
+        theirs = _judged(host, remote, node, ip_address)
+        member = Node(
+            name=node,
+            hostname=theirs["hostname"],
+            ip_address=ip_address,
+            drbd_address=theirs["drbd_address"] or ip_address,
+            certificate=theirs["certificate"],
+            status="offline",
+        )
+        why = f"add node {node}"
+        plan = add_plan(member, host.name, why)
+        if dry_run:
+            return shown(plan)
+        stage = json.dumps({"operation": host.job.id, "members": _members(host)})
+        _stage(remote, stage)
+        host.extra["joining"] = {member.name: member}
+        try:
+            host.carry_out(why, plan, f"node:{node}")
+        except RepairNeeded:
+            raise
+        except McvError:
+            remote.run("mcv", "cluster", "unstage-join", host.job.id)
+            raise
+        finally:
+            host.extra.pop("joining", None)
+    return {"node": node, "ip_address": ip_address, "drbd_address": member.drbd_address}
+
+
+def _stage(remote: ssh.Remote, text: str) -> None:
+    try:
+        remote.run("mcv", "cluster", "stage-join", stdin=text)
+    except CommandFailed as error:
+        raise Refused(f"The join could not be begun: {error.message}", error.hint) from error
+
+
+def _members(host: Host) -> list[dict[str, Any]]:
+    return [
+        {"name": one.name, "ip_address": one.ip_address, "certificate": one.certificate}
+        for one in host.read().nodes.values()
+        if one.status == "online"
+    ]
+
+
+def _judged(host: Host, remote: ssh.Remote, node: str, ip_address: str) -> dict[str, Any]:
+    """The facts of the other host, if nothing speaks against it."""
+    back = f"{host.settings.address}:{host.settings.port}"
+    there = f"{ip_address}:{host.settings.port}"
+    before = time.time()
+    try:
+        said = remote.run("mcv", "cluster", "facts", "--json", "--reach", back)
+    except CommandFailed as error:
+        raise Refused(
+            f"mcvd does not answer on {node}: {error.message}",
+            "Install mcv there (make install) and start it: systemctl start mcvd",
+        ) from error
+    after = time.time()
+    try:
+        theirs = dict(json.loads(said))
+    except ValueError as error:
+        raise Refused(f"{node} answers with something that is not mcv's.") from error
+    mine = facts(host, [there])
+    refuse_all(suitability.problems(host.read(), node, ip_address, mine, theirs, (before, after)))
+    return theirs
+
+
+# The side of the node that joins.
+
+
+def stage_path(host: Host) -> Any:
+    return host.settings.state / "staged.json"
+
+
+def staged(host: Host) -> dict[str, Any] | None:
+    """The join that was begun here and has not arrived, unless its time is over."""
+    text = files.read_or_none(stage_path(host))
+    if text is None:
+        return None
+    stage = dict(json.loads(text))
+    if not 0 <= time.time() - stage["since"] <= STAGED_FOR:
+        files.remove(stage_path(host))
+        return None
+    return stage
+
+
+def stage_join(host: Host, document: str) -> dict[str, Any]:
+    """Trust the members of a cluster that is about to take this node in, for ten minutes."""
+    if not is_blank(host):
+        raise Refused(f"{host.name} is not blank.", "See: mcv info")
+    given = json.loads(document)
+    stage = {"since": time.time(), "operation": given["operation"], "members": given["members"]}
+    files.write_atomically(stage_path(host), json.dumps(stage))
+    return {"node": host.name}
+
+
+def unstage_join(host: Host, operation: str) -> dict[str, Any]:
+    """Forget a join that failed; harmless when it is another one or gone."""
+    stage = staged(host)
+    if stage is not None and stage["operation"] == operation:
+        files.remove(stage_path(host))
+    return {"node": host.name}
+
+
+def is_blank(host: Host) -> bool:
+    """A cluster of one without VMs and networks, whatever its history."""
+    cluster = host.read()
+    return list(cluster.nodes) == [host.name] and not cluster.vms and not cluster.networks
+
+
+def adopt(host: Host, document: str, operation: str) -> dict[str, Any]:
+    """Take the first document of the cluster that this node joins."""
+    new = decode(document)
+    stage = staged(host)
+    if stage is None or stage["operation"] != operation:
+        if host.read().epoch.id == new.epoch.id:
+            return {"node": host.name}
+        raise Refused(f"No such join was begun on {host.name}.")
+    if not is_blank(host):
+        raise Refused(f"{host.name} is not blank.")
+    host.store.adopt(new, [])
+    host.forget_touch()
+    files.remove(stage_path(host))
+    return {"node": host.name}
+
+
+def blank(host: Host) -> dict[str, Any]:
+    """Make this node a cluster of one again; its history stays, the secret goes."""
+    if len(host.read().nodes) > 1 or host.name not in host.read().nodes:
+        host.begin_alone()
+        host.forget_touch()
+    files.remove(host.settings.pki / "drbd-secret")
+    files.remove(stage_path(host))
+    return {"node": host.name}
+
+
+# Steps of the plan, on the node that carries it out.
+
+
+def welcome(host: Host, node: str) -> None:
+    """Bring a node that was staged its first document."""
+    claim = host.read().node(node).claim
+    operation = claim.operation if claim else ""
+    host.call(node, "member.adopt", document=encode(host.read()), operation=operation)
+
+
+def dismiss(host: Host, node: str) -> None:
+    """Make a node blank again; one that does not answer, or is blank, is left as it is.
+
+    What was staged there ends by itself after ten minutes.
+    """
+    try:
+        host.call(node, "member.blank")
+    except (NotMember, PeerUnreachable) as error:
+        host.job.progress(f"{node} was not told: {error.message}")
+
+
+def hand_secret(host: Host, node: str) -> None:
+    enable.hand_secret(host, node)

@@ -1,0 +1,204 @@
+"""Members: seen, removed, offline and back."""
+
+import socket
+from typing import Any
+
+import mcv
+from mcv.cluster.attention import attention
+from mcv.errors import McvError, Refused, refuse_all
+from mcv.host import Host, shown
+from mcv.plan import Item, Step, change, on
+from mcv.together import ask_all
+from mcv.vm.look import DEADLINE
+
+ANSWER = 1.5  # seconds in which a host that lives answers to a connection
+
+
+def info(host: Host) -> dict[str, Any]:
+    """The cluster as this node sees it; a peer that does not answer in time is unreachable."""
+    cluster = host.read()
+    others = [name for name in cluster.nodes if name != host.name]
+    answers = ask_all(host.call, others, "node.report", DEADLINE)
+    nodes = []
+    for name, node in sorted(cluster.nodes.items()):
+        local = name == host.name
+        answer = answers.get(name)
+        silent = not local and isinstance(answer, McvError)
+        status = "unreachable" if silent and node.status == "online" else node.status
+        version = mcv.__version__ if local else None if silent or not answer else answer["version"]
+        nodes.append(
+            {
+                "name": name,
+                "ip_address": node.ip_address,
+                "drbd_address": node.drbd_address,
+                "status": status,
+                "local": local,
+                "version": version,
+            }
+        )
+    return {
+        "cluster": cluster.name or None,
+        "epoch": cluster.epoch.number,
+        "generation": cluster.generation,
+        "hash": host.store.hash(),
+        "node": host.name,
+        "nodes": nodes,
+        "vms": len(cluster.vms),
+        "attention": attention(host, answers),
+    }
+
+
+def remove_plan(node: str, me: str, online: bool, reachable: bool) -> list[Item]:
+    """Take it offline, take it out, which settles it, and make it blank."""
+    plan: list[Item] = []
+    if online:
+        plan.append(Step(change("node.offline", name=node), undo=change("node.online", name=node)))
+    plan.append(Step(change("node.remove", name=node), settles=True))
+    if reachable:
+        plan.append(Step(on(me, "member.dismiss", node=node), may_fail=True))
+    return plan
+
+
+def remove_node(
+    host: Host, node: str, force: bool = False, dry_run: bool = False
+) -> dict[str, Any]:
+    """Take a member out. It owns no VM and holds no replica; force is for one declared offline."""
+    plan = _removal(host, node, force)
+    if dry_run:
+        return shown(plan)
+    with host.claim(f"node:{node}", f"remove node {node}"):
+        plan = _removal(host, node, force)
+        host.carry_out(f"remove node {node}", plan, f"node:{node}")
+    return {"node": node}
+
+
+def _removal(host: Host, node: str, force: bool) -> list[Item]:
+    host.agreed.require_touch()
+    cluster = host.read()
+    member = cluster.node(node)
+    problems = []
+    if list(cluster.nodes) == [node]:
+        problems.append(Refused(f"{node} is the only node."))
+    owned = sorted(vm.name for vm in cluster.vms.values() if vm.node == node)
+    held = sorted(
+        vm.name
+        for vm in cluster.vms.values()
+        if vm.node != node and any(node in disk.volume_groups for disk in vm.disks)
+    )
+    if owned:
+        problems.append(
+            Refused(
+                f"{node} owns {', '.join(owned)}.",
+                f"Move or delete it first: mcv migrate --node NODE {owned[0]}",
+            )
+        )
+    if held:
+        problems.append(
+            Refused(f"{node} holds a replica of {', '.join(held)}.", f"mcv delete {held[0]}")
+        )
+    if member.status == "offline" and not force:
+        problems.append(
+            Refused(
+                f"{node} is offline, so it cannot be told.",
+                f"mcv cluster remove-node --node {node} --force",
+            )
+        )
+    if member.status == "online" and node != host.name:
+        try:
+            host.call(node, "config.look")
+        except McvError as error:
+            problems.append(
+                Refused(
+                    f"{node} does not answer: {error.message}",
+                    f"If it is dead: mcv node offline {node} --confirm-dead, then --force",
+                )
+            )
+    refuse_all(problems)
+    online = member.status == "online"
+    return remove_plan(node, host.name, online, online)
+
+
+def offline(host: Host, names: list[str], confirm_dead: bool = False) -> dict[str, Any]:
+    """Take nodes offline: for maintenance, one that lives; or, on an operator's word, the dead."""
+    cluster = host.read()
+    for name in names:
+        cluster.node(name)
+    if confirm_dead:
+        change = host.job.next_change()
+        declare(host, names, change, host.job.who, f"{' '.join(names)} is dead")
+        return {"offline": names}
+    if len(names) != 1:
+        raise Refused("One node at a time goes into maintenance.")
+    name = names[0]
+    busy = sorted(vm.name for vm in cluster.vms.values() if vm.node == name)
+    if busy:
+        raise Refused(
+            f"{name} owns {', '.join(busy)}.", f"First: mcv migrate --node NODE {busy[0]}"
+        )
+    host.update("node.offline", f"node offline {name}", name=name, maintenance=True)
+    return {"offline": names}
+
+
+def declare(host: Host, names: list[str], change: str, who: str, why: str) -> None:
+    """Call members dead, unless one of them answers in any way."""
+
+    def alive() -> list[str]:
+        nodes = host.read().nodes
+        return [name for name in names if answers_at_all(nodes[name].ip_address)]
+
+    back = alive()
+    if back:
+        raise Refused(
+            f"{' and '.join(back)} answers, so it is not dead.",
+            "Power it off first, or: mcv node offline NODE, for maintenance.",
+        )
+    host.agreed.declare(names, id=change, who=who, why=why, alive=alive)
+
+
+def online(host: Host, name: str) -> dict[str, Any]:
+    """End maintenance, or bring back a node that is there again."""
+    node = host.read().node(name)
+    if node.status == "online":
+        raise Refused(f"{name} is online already.")
+    host.update("node.online", f"node online {name}", name=name, maintenance=True)
+    return {"online": name}
+
+
+def answers_at_all(address: str) -> bool:
+    """Whether anything at an address answers: a connection accepted, or refused by its host."""
+    for port in (22, 8420, 80):
+        try:
+            with socket.create_connection((address, port), timeout=ANSWER):
+                return True
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            continue
+    return False
+
+
+def come_back(host: Host) -> None:
+    """One round of the loop: a node that is offline in the document asks to be online again."""
+    cluster = host.read()
+    node = cluster.nodes.get(host.name)
+    if node is None or node.status == "online" or node.maintenance or node.claim is not None:
+        return
+    if not cluster.online:
+        return
+    host.update("node.online", f"{host.name} is back", name=host.name)
+
+
+def addresses(host: Host) -> None:
+    """One round of the loop: what mcv.conf says of this node is in the document too."""
+    node = host.read().nodes.get(host.name)
+    settings = host.settings
+    if node is None or not settings.address or node.status != "online":
+        return
+    if (node.ip_address, node.drbd_address) != (settings.address, settings.drbd_address):
+        host.update(
+            "node.addresses",
+            f"{host.name} has new addresses",
+            name=host.name,
+            ip_address=settings.address,
+            drbd_address=settings.drbd_address,
+        )

@@ -1,0 +1,176 @@
+"""Can this host be a member of this cluster: one pure function over the facts of both."""
+
+import ipaddress
+from typing import Any
+
+from mcv.errors import Refused
+from mcv.model import Cluster
+
+CLOCKS = 2.0  # seconds that two clocks may differ
+
+
+def problems(
+    cluster: Cluster,
+    node: str,
+    ip_address: str,
+    mine: dict[str, Any],
+    theirs: dict[str, Any],
+    asked: tuple[float, float],
+) -> list[Refused]:
+    """Everything that speaks against node joining, all at once; nothing where it suits.
+
+    `asked` is this host's time before and after the facts of the other were asked for.
+    """
+    found = [
+        *_who(cluster, node, ip_address, theirs),
+        *_blank(node, theirs),
+        *_way(node, ip_address, mine, theirs),
+        *_clocks(node, theirs, asked),
+        *_machine(cluster, node, mine, theirs),
+    ]
+    return [Refused(message, hint) for message, hint in found]
+
+
+def address_problem(cluster: Cluster, ip_address: str) -> Refused | None:
+    """What is wrong with an address before anybody is asked."""
+    try:
+        address = ipaddress.ip_address(ip_address)
+    except ValueError:
+        return Refused(f"{ip_address!r} is no IP address.", "It looks like 10.0.0.2.")
+    if address.is_loopback or address.is_unspecified or address.is_multicast:
+        return Refused(f"{ip_address} is no address that another node can reach.")
+    for member in cluster.nodes.values():
+        if member.ip_address == ip_address:
+            return Refused(f"{ip_address} is the address of {member.name}.", "See: mcv info")
+    return None
+
+
+def _who(cluster: Cluster, node: str, ip: str, theirs: dict[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    if theirs["node"] != node:
+        found.append(
+            (
+                f"The host at {ip} is called {theirs['node']}, not {node}.",
+                f"mcv cluster add-node --node {theirs['node']} --ip-address {ip}",
+            )
+        )
+    if any(theirs["hostname"] == member.hostname for member in cluster.nodes.values()):
+        found.append((f"There is a member with the host name {theirs['hostname']} already.", ""))
+    if not theirs["resolves"] and not theirs["address"]:
+        found.append(
+            (
+                f"The host name of {node} resolves to a loopback address there, or to none.",
+                "Mend /etc/hosts there, or set address in /etc/mcv/mcv.conf, and restart mcvd.",
+            )
+        )
+    elif theirs["address"] != ip:
+        found.append(
+            (
+                f"{node} calls {theirs['address'] or 'nothing'} its cluster address, not {ip}.",
+                "Set address in /etc/mcv/mcv.conf there, and restart mcvd.",
+            )
+        )
+    return found
+
+
+def _blank(node: str, theirs: dict[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    others = [one for one in theirs["members"] if one != theirs["node"]]
+    if others:
+        found.append(
+            (
+                f"{node} is in the cluster {theirs['cluster']} with {', '.join(others)}.",
+                f"There: mcv cluster remove-node --node {node}",
+            )
+        )
+    if theirs["vms"]:
+        found.append(
+            (
+                f"{node} has VMs: {', '.join(theirs['vms'])}.",
+                "Join in the other direction, or delete them there.",
+            )
+        )
+    if theirs["networks"]:
+        found.append(
+            (f"{node} has networks: {', '.join(theirs['networks'])}.", "mcv network delete, there")
+        )
+    return found
+
+
+def _way(node: str, ip: str, mine: dict[str, Any], theirs: dict[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    if not mine["address"]:
+        found.append(
+            (
+                "This node has no cluster address: its host name resolves to a loopback one.",
+                "Mend /etc/hosts, or set address in /etc/mcv/mcv.conf, and restart mcvd.",
+            )
+        )
+    for reached, way in (
+        (mine["reached"], f"This node does not reach mcvd of {node}"),
+        (theirs["reached"], f"{node} does not reach mcvd of this node"),
+    ):
+        found += [
+            (f"{way} at {address}.", "Is a firewall between them?")
+            for address, good in reached.items()
+            if not good
+        ]
+    return found
+
+
+def _clocks(node: str, theirs: dict[str, Any], asked: tuple[float, float]) -> list[tuple[str, str]]:
+    before, after = asked
+    off = max(before - theirs["time"], theirs["time"] - after, 0.0)
+    if off <= CLOCKS:
+        return []
+    return [
+        (
+            f"The clock of {node} differs by {off:.0f} s or more.",
+            "Set both with NTP (systemd-timesyncd or chrony).",
+        )
+    ]
+
+
+def _machine(
+    cluster: Cluster, node: str, mine: dict[str, Any], theirs: dict[str, Any]
+) -> list[tuple[str, str]]:
+    found = [(f"{node}: {said}", "") for said in theirs["trouble"]]
+    if theirs["version"] != mine["version"]:
+        found.append(
+            (
+                f"{node} runs mcv {theirs['version']}, this node {mine['version']}.",
+                "Install the same version on both.",
+            )
+        )
+    room = theirs.get("capacity")
+    if room is not None:
+        for network in cluster.networks.values():
+            if network.bridge not in room["bridges"]:
+                found.append((f"{node} has no bridge {network.bridge} ({network.name}).", ""))
+        if cluster.drbd.enabled and room["problem"]:
+            found.append((f"{node}: {room['problem']}", room["hint"]))
+    if cluster.drbd.enabled:
+        found += _drbd(node, mine["drbd"] or {}, theirs["drbd"] or {})
+    for what in ("emulator", "domain_type"):
+        if theirs.get(what) != mine.get(what):
+            found.append(
+                (
+                    f"{node} has {what.replace('_', ' ')} {theirs.get(what)}, "
+                    f"this node {mine.get(what)}.",
+                    f"Make them equal, or set {what} in /etc/mcv/mcv.conf.",
+                )
+            )
+    return found
+
+
+def _drbd(node: str, mine: dict[str, Any], theirs: dict[str, Any]) -> list[tuple[str, str]]:
+    if theirs.get("problem", "DRBD was not looked at"):
+        return [(f"{node}: {theirs.get('problem')}", str(theirs.get("hint", "")))]
+    if theirs.get("generation") != mine.get("generation"):
+        return [
+            (
+                f"{node} has DRBD {theirs.get('generation')}, this node {mine.get('generation')}.",
+                "Make them equal.",
+            )
+        ]
+    return []

@@ -1,0 +1,230 @@
+"""What is under way in the cluster: jobs, journals, claims, and finishing what was cut off."""
+
+import logging
+import time
+from typing import Any
+
+from mcv.errors import McvError, NotFound, Refused
+from mcv.host import Host
+from mcv.journal import Entry
+from mcv.journal import decode as decode_entry
+from mcv.plan import change as change_
+from mcv.together import ask_all
+
+log = logging.getLogger(__name__)
+
+DEADLINE = 2.0
+RETRY = 10.0  # seconds between two tries at settling what a peer's silence holds up
+
+
+def follow(host: Host, job: str, node: str, seen: int = 0) -> dict[str, Any]:
+    """What is new of a job on this node, waiting a moment for it."""
+    try:
+        return host.jobs.get(job).follow(seen, 1.5)
+    except NotFound:
+        one = host.jobs.remembered(job)
+    if one is None:
+        raise NotFound(f"There is no job {job} on {host.name}.", "See: mcv job list")
+    running = one["state"] == "running" or host.journal.read(job) is not None
+    if running:
+        time.sleep(1.0)
+    state = "running" if running else "done" if one["state"] == "done" else "failed"
+    return {
+        "state": state,
+        "seen": seen,
+        "progress": [],
+        "result": one.get("result"),
+        "error": one["error"],
+    }
+
+
+def own_jobs(host: Host) -> list[dict[str, Any]]:
+    return host.jobs.listed()
+
+
+def list_jobs(host: Host) -> list[dict[str, Any]]:
+    """The jobs of every node that answers, the oldest first."""
+    others = [name for name in host.read().nodes if name != host.name]
+    found = list(own_jobs(host))
+    for answer in ask_all(host.call, others, "job.own", DEADLINE).values():
+        if not isinstance(answer, McvError):
+            found += answer
+    return sorted(found, key=lambda one: str(one["began"]))
+
+
+def show_job(host: Host, job: str) -> dict[str, Any]:
+    for one in list_jobs(host):
+        if one["id"] == job:
+            return dict(one)
+    raise NotFound(f"There is no job {job}.", "See: mcv job list")
+
+
+def cancel_job(host: Host, job: str) -> dict[str, Any]:
+    """End a job that has changed nothing yet; refused for one that is at work."""
+    node = show_job(host, job)["node"]
+    if node != host.name:
+        return dict(host.call(node, "job.stop", job=job))
+    return stop_job(host, job)
+
+
+def stop_job(host: Host, job: str) -> dict[str, Any]:
+    one = host.jobs.get(job)
+    if one.state != "running":
+        raise Refused(f"Job {job} has ended already.", f"See: mcv job show {job}")
+    if not one.cancellable:
+        raise Refused(
+            f"Job {job} ({one.title}) is at work and cannot be cancelled safely.",
+            f"Wait for it with: mcv job wait {job}",
+        )
+    one.cancelled.set()
+    return {"job": job, "cancelled": True}
+
+
+# The journal
+
+
+def keep_entry(host: Host, entry: str) -> None:
+    """Keep a copy of another node's journal entry, in case that node does not come back."""
+    host.journal.write(decode_entry(entry))
+
+
+def drop_entry(host: Host, operation: str) -> None:
+    entry = host.journal.read(operation)
+    if entry is not None and entry.node != host.name:
+        host.journal.remove(operation)
+
+
+def settle_all(host: Host, patience: bool = True) -> list[str]:
+    """Take up every entry that no job is at work on; what was settled, a title each.
+
+    An entry whose operation has no claim in the document, nor in the proposal, is over.
+    With patience, one that failed lately is left for a later round.
+    """
+    if not host.agreed.in_touch:
+        return []
+    tried = host.extra.setdefault("tried", {})
+    settled = []
+    for entry in host.journal.entries():
+        if host.jobs.running(entry.operation):
+            continue
+        if not _claimed(host, entry):
+            host.journal.remove(entry.operation)
+            continue
+        if entry.node != host.name:
+            continue
+        if patience and time.monotonic() - tried.get(entry.operation, -RETRY) < RETRY:
+            continue
+        tried[entry.operation] = time.monotonic()
+        if _settle(host, entry):
+            settled.append(entry.title)
+    _release_lost(host)
+    return settled
+
+
+def _claimed(host: Host, entry: Entry) -> bool:
+    claims = (cluster.claim_of(entry.subject) for cluster in host.both())
+    return any(claim and claim.operation == entry.operation for claim in claims)
+
+
+def _settle(host: Host, entry: Entry) -> bool:
+    """Finish or undo one entry; whether it is gone from the journal now."""
+    log.info("taking up %s (%s, %s)", entry.title, entry.operation, entry.direction)
+    job = host.jobs.begin(entry.title, entry.who, entry.operation)
+    host.jobs.run(job, lambda: host.transaction().settle(entry, lambda step: job.progress(step)))
+    return host.journal.read(entry.operation) is None
+
+
+def _release_lost(host: Host) -> None:
+    """Release claims of this node that neither its journal nor a running operation knows."""
+    cluster = host.read()
+    for kind, things in (("vm", cluster.vms), ("node", cluster.nodes)):
+        for name in things:
+            claim = cluster.claim_of(f"{kind}:{name}")
+            if claim is None or claim.node != host.name or host.jobs.running(claim.operation):
+                continue
+            if host.journal.read(claim.operation) is not None:
+                continue
+            change = change_(f"{kind}.release", name=name)
+            try:
+                host.make(change, id=f"{claim.operation}.lost", who="mcvd", why="claim left over")
+            except McvError as error:
+                log.info("releasing the claim on %s: %s", name, error)
+
+
+def left(host: Host) -> list[dict[str, Any]]:
+    return [
+        {"operation": entry.operation, "title": entry.title, "trouble": entry.trouble}
+        for entry in host.journal.entries()
+        if entry.node == host.name and not host.jobs.running(entry.operation)
+    ]
+
+
+def settle_here(host: Host) -> dict[str, Any]:
+    return {"settled": settle_all(host, patience=False), "left": left(host)}
+
+
+def repair(host: Host) -> dict[str, Any]:
+    """Finish or undo what the journals hold, on this node and on every one that answers."""
+    found = settle_here(host)
+    others = [name for name in host.read().nodes if name != host.name]
+    for node, answer in ask_all(host.call, others, "repair.here", 120.0).items():
+        if isinstance(answer, McvError):
+            host.job.progress(f"{node} was not asked: {answer.message}")
+            continue
+        found["settled"] += answer["settled"]
+        found["left"] += answer["left"]
+    return found
+
+
+# Locks and claims
+
+
+def own_locks(host: Host) -> list[dict[str, Any]]:
+    return [{"name": name, "node": host.name, **note} for name, note in host.locks.notes().items()]
+
+
+def list_locks(host: Host) -> dict[str, Any]:
+    """Who holds what, since when: claims in the document, lock files of every node."""
+    cluster = host.read()
+    claims = [
+        {
+            "subject": name,
+            "operation": thing.claim.operation,
+            "node": thing.claim.node,
+            "why": thing.claim.why,
+            "since": thing.claim.since,
+        }
+        for things in (cluster.vms, cluster.nodes)
+        for name, thing in things.items()
+        if thing.claim is not None
+    ]
+    others = [name for name in cluster.nodes if name != host.name]
+    locks = own_locks(host)
+    for answer in ask_all(host.call, others, "locks.own", DEADLINE).values():
+        if not isinstance(answer, McvError):
+            locks += answer
+    return {"claims": claims, "locks": locks}
+
+
+def clear_lock(host: Host, name: str) -> dict[str, Any]:
+    """Give up what claims a VM: its journal entry is settled, or the claim released.
+
+    Refused while the node that the claim names is online and is another than this one.
+    """
+    vm = host.read().vm(name)
+    if vm.claim is None:
+        raise Refused(f"{name} is not claimed.", "See: mcv locks list")
+    if vm.claim.node != host.name:
+        owner = host.read().nodes.get(vm.claim.node)
+        if owner is not None and owner.status == "online":
+            raise Refused(
+                f"{vm.claim.why} is carried out by {vm.claim.node}, which is online.",
+                f"There: mcv repair; or: mcv job wait {vm.claim.operation}",
+            )
+        change = change_("vm.release", name=name)
+        host.make(change, id=f"{vm.claim.operation}.cleared", who=host.job.who, why="locks clear")
+        return {"name": name}
+    if host.jobs.running(vm.claim.operation):
+        raise Refused(f"{vm.claim.why} is at work.", f"mcv job wait {vm.claim.operation}")
+    settle_all(host, patience=False)
+    return {"name": name}

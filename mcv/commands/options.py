@@ -1,0 +1,100 @@
+"""What commands have in common: options, names and their completion, numbers."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from mcv.commands.session import Session
+from mcv.errors import McvError, Refused
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def common(dry_run: bool = False, changes: bool = True) -> Callable[[F], F]:
+    """Give a command the options that every command has.
+
+    --yes goes with whatever changes something; --dry-run with what has a plan.
+    """
+    wanted = [
+        flag("--debug", help="Show the traceback of an error."),
+        flag("-v", "--verbose", help="Show each step as it is done."),
+        flag("--json", help="Print one JSON document and nothing else."),
+    ]
+    if changes:
+        wanted.append(flag("--yes", help="Answer every question with yes."))
+    if dry_run:
+        wanted.append(flag("--dry-run", help="Show the plan that would be carried out."))
+
+    def decorate(function: F) -> F:
+        for one in wanted:
+            function = one(function)
+        return function
+
+    return decorate
+
+
+def flag(*names: str, help: str) -> Callable[[F], F]:
+    """A switch that the session remembers, so that a command need not pass it on."""
+    return click.option(*names, is_flag=True, expose_value=False, callback=_remember, help=help)
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and param.name and isinstance(ctx.obj, Session):
+        setattr(ctx.obj, param.name, True)
+
+
+def completing(operation: str, key: str) -> Callable[..., list[CompletionItem]]:
+    """Complete a word with what the daemon knows; with nothing where it does not answer."""
+
+    def complete(_: click.Context, __: click.Parameter, word: str) -> list[CompletionItem]:
+        from mcv.rpc.client import Client
+
+        try:
+            answer = Client(timeout=3, hello_timeout=1).call(operation)
+        except (McvError, OSError):
+            return []
+        rows = answer["nodes"] if isinstance(answer, dict) else answer
+        names = (str(row[key]) for row in rows)
+        return [CompletionItem(name) for name in names if name.startswith(word)]
+
+    return complete
+
+
+vms = completing("vm.list", "name")
+nodes = completing("cluster.info", "name")
+networks = completing("network.list", "name")
+jobs = completing("job.list", "id")
+
+vm_argument = click.argument("name", metavar="VM", shell_complete=vms)
+vms_argument = click.argument("names", metavar="VM...", nargs=-1, required=True, shell_complete=vms)
+
+
+def whole_number(text: str | None, option: str) -> int | None:
+    """The number that was typed; what is none is refused like every other bad value."""
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise Refused(f"{option} {text!r} is no whole number.") from None
+
+
+def seconds(text: str | None, option: str = "--timeout") -> float | None:
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e9:
+        raise Refused(f"{option} {text!r} is no number of seconds.")
+    return number
+
+
+def listed(text: str | None) -> list[str] | None:
+    """A,B as a list; None where nothing was said."""
+    if text is None:
+        return None
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,86 @@
+"""How mcv speaks: sentences, tables, JSON and errors, each in one way."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from mcv.errors import McvError
+
+# Of several errors the worst one gives the exit code: what is half done before all else.
+WORST_FIRST = (4, 1, 5, 3, 0)
+
+
+def say(text: str, err: bool = False) -> None:
+    click.echo(text, err=err)
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, indent=2)
+
+
+def table(rows: Iterable[Sequence[Any]], headings: Sequence[str]) -> str:
+    """Rows under lower-case headings; what is None is left empty."""
+    import tabulate
+
+    return tabulate.tabulate(
+        [["" if cell is None else str(cell) for cell in row] for row in rows],
+        headings,
+        tablefmt="plain",
+        disable_numparse=True,
+    )
+
+
+def fields(pairs: Mapping[str, Any]) -> str:
+    """Keys and values, one a line, the values below each other; what is None is left out."""
+    known = {key: value for key, value in pairs.items() if value is not None}
+    width = max((len(key) for key in known), default=0) + 2
+    return "\n".join(f"{key + ':':<{width}}{value}".rstrip() for key, value in known.items())
+
+
+def size(value: float | None) -> str:
+    from mcv import sizes
+
+    return "" if value is None else sizes.shown(value)
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}%"
+
+
+def side(role: Any, disk: Any, connection: Any) -> str:
+    """One node's view of a resource, in DRBD's words."""
+    return f"{role}/{disk}/{connection}"
+
+
+def error_text(error: McvError) -> str:
+    """An error for human eyes: the message, its problems with their hints, then the hint."""
+    lines = [f"Error: {error.message}"]
+    lines += [f"  {' '.join(filter(None, problem))}" for problem in error.problems]
+    lines += [error.hint] if error.hint else []
+    return "\n".join(lines)
+
+
+def error_line(error: McvError) -> str:
+    """The same in one line, for a list in which each VM has one."""
+    problems = [" ".join(filter(None, problem)) for problem in error.problems]
+    return " ".join(filter(None, [error.message, *problems, error.hint]))
+
+
+def error_json(error: McvError) -> dict[str, Any]:
+    return {
+        "error": error.kind,
+        "message": error.message,
+        "hint": error.hint,
+        "problems": [{"message": said, "hint": hint} for said, hint in error.problems],
+    }
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of several results together."""
+    return min(
+        codes,
+        key=lambda code: WORST_FIRST.index(code) if code in WORST_FIRST else 1,
+        default=0,
+    )

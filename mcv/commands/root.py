@@ -1,0 +1,194 @@
+"""The words of mcv: which module holds which command, and how a command line ends."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from mcv.commands import output
+from mcv.commands.options import flag
+from mcv.commands.session import Session
+from mcv.errors import McvError
+
+# Each word's module below mcv.commands, and the command in it.
+COMMANDS = {
+    "info": ("info", "info"),
+    "list": ("info", "list_"),
+    "create": ("vm", "create"),
+    "update": ("vm", "update"),
+    "delete": ("vm", "delete"),
+    "start": ("power", "start"),
+    "stop": ("power", "stop"),
+    "shutdown": ("power", "shutdown"),
+    "reset": ("power", "reset"),
+    "migrate": ("vm", "migrate"),
+    "register": ("vm", "register"),
+    "unregister": ("vm", "unregister"),
+    "lock": ("vm", "lock"),
+    "unlock": ("vm", "unlock"),
+    "verify": ("verify", "verify"),
+    "resync": ("verify", "resync"),
+    "cluster": ("cluster", "cluster"),
+    "node": ("node", "node"),
+    "network": ("network", "network"),
+    "drbd": ("drbd", "drbd"),
+    "config": ("config", "config"),
+    "permission": ("permission", "permission"),
+    "job": ("job", "job"),
+    "locks": ("locks", "locks"),
+    "repair": ("repair", "repair"),
+}
+INTERRUPTED = 130
+
+
+class Front(click.Group):
+    """Loads a command when it is named, and turns errors into exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"mcv.commands.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def main(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        obj: Session | None = None,
+        **extra: Any,
+    ) -> NoReturn:
+        words = list(sys.argv[1:] if args is None else args)
+        session = obj or Session()
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(args=words, prog_name=prog_name or "mcv", obj=session, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            code = error.exit_code
+        except click.ClickException as error:
+            code = _usage(session, error, words)
+        except McvError as error:
+            session.complain(error)
+            _trace(session)
+            code = error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            code = _interrupted(session)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 1
+        except Exception as error:
+            session.complain(
+                McvError(f"mcv itself failed: {type(error).__name__}: {error}", "See: mcv job list")
+            )
+            _trace(session)
+            code = 1
+        finally:
+            session.close()
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(session: Session, error: click.ClickException, words: list[str]) -> int:
+    """Say what could not be understood; --json may stand behind the word that was wrong."""
+    if session.json or "--json" in words:
+        ctx = getattr(error, "ctx", None)
+        said = {
+            "error": "usage",
+            "message": error.format_message(),
+            "hint": f"{ctx.command_path if ctx else 'mcv'} --help",
+            "problems": [],
+        }
+        session.note(output.as_json(said))
+    else:
+        error.show()
+    return error.exit_code
+
+
+def _trace(session: Session) -> None:
+    if session.debug:
+        import traceback
+
+        session.note(traceback.format_exc().rstrip())
+
+
+def _interrupted(session: Session) -> int:
+    """Say what becomes of the jobs that were followed; those that only wait are cancelled."""
+    try:
+        if not session.under_way:
+            session.complain(McvError("Interrupted.", "What is under way: mcv job list"))
+        for job, node in list(session.under_way.items()):
+            _let_go(session, job, node)
+    except (KeyboardInterrupt, OSError):
+        # Once more, or the terminal is gone: there is nobody left to tell.
+        pass
+    return INTERRUPTED
+
+
+def _let_go(session: Session, job: str, node: str) -> None:
+    goes_on = McvError(
+        f"The job goes on; find it with: mcv job wait {job}, cancel it with: mcv job cancel {job}"
+    )
+    try:
+        if not session.call("job.show", job=job)["cancellable"]:
+            session.complain(goes_on)
+            return
+        session.call("job.cancel", job=job)
+    except McvError:
+        session.complain(goes_on)
+        return
+    try:
+        session.client.follow(job, node)
+    except McvError as ended:
+        cancelled = ended.kind == "cancelled"
+        session.complain(McvError(f"{ended.message} Nothing was changed.") if cancelled else ended)
+    else:
+        session.complain(McvError("It was done before it could be cancelled."))
+
+
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        import mcv
+
+        click.echo(f"mcv {mcv.__version__}")
+        ctx.exit()
+
+
+@click.group(cls=Front)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and exit.",
+)
+@flag("-v", "--verbose", help="Show each step as it is done.")
+@flag("--debug", help="Show the traceback of an error.")
+@flag("--json", help="Print one JSON document and nothing else.")
+def front() -> None:
+    """Virtual machines on a small cluster of Linux hosts.
+
+    mcv talks to the daemon of this host (mcvd), which talks to the others, so that every
+    command can be given on every node. Where to begin: mcv info, mcv list. When something
+    is stuck: the attention lines of mcv info, mcv job list, mcv repair.
+
+    Only root may use it. Permissions (mcv permission) hold back those whose sudoers line
+    allows mcv alone; a root shell is no subject of permissions.
+
+    \b
+    Exit codes:
+      0    done
+      1    failed, and what had been done was undone
+      2    the command line was not understood
+      3    refused: nothing was changed
+      4    stopped half-way, or not known yet: mcv job wait ID, mcv repair
+      5    a check found something wrong
+      130  Ctrl-C; the message says what became of the job
+    """

@@ -1,0 +1,136 @@
+"""What a command speaks with: the daemon on one side, whoever typed it on the other."""
+
+import sys
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcv.commands import output
+from mcv.errors import McvError, Refused
+
+if TYPE_CHECKING:
+    from mcv.commands.progress import Display
+    from mcv.rpc.client import Client
+
+
+def has_terminal() -> bool:
+    """Whether somebody is there to answer a question."""
+    return sys.stdin.isatty()
+
+
+class Session:
+    """One command line: its flags, its daemon, and the jobs that it follows."""
+
+    def __init__(self, client: "Client | None" = None) -> None:
+        self.json = False
+        self.yes = False
+        self.dry_run = False
+        self.verbose = False
+        self.debug = False
+        self.under_way: dict[str, str] = {}
+        self._client = client
+
+    @property
+    def client(self) -> "Client":
+        if self._client is None:
+            from mcv.rpc.client import Client
+
+            self._client = Client()
+        return self._client
+
+    @cached_property
+    def display(self) -> "Display":
+        from mcv.commands.progress import Display
+
+        return Display(quiet=self.json, steps=self.verbose)
+
+    def call(self, operation: str, /, **params: Any) -> Any:
+        """Ask the daemon for something that it answers at once."""
+        return self.client.call(operation, **params)
+
+    def run(self, operation: str, /, **params: Any) -> Any:
+        """Have the daemon do something, follow the job, and return its result.
+
+        Client.run does the same; here the job is known from its first moment on, also
+        where several are followed side by side, so that Ctrl-C can tell what goes on.
+        """
+        answer = self.client.call(operation, **params)
+        if not (isinstance(answer, dict) and "job" in answer and "node" in answer):
+            return answer
+        return self.follow(str(answer["job"]), str(answer["node"]))
+
+    def follow(self, job: str, node: str) -> Any:
+        """Watch a job to its end; return its result or raise the error that it ended in."""
+        self.under_way[job] = node
+        try:
+            result = self.client.follow(job, node, self.display.show)
+        except McvError:
+            self.under_way.pop(job, None)
+            raise
+        self.under_way.pop(job, None)
+        return result
+
+    def show(self, value: Any, text: str) -> None:
+        """Print a result: the value under --json, else the text; a dry run shows its plan."""
+        if self.json:
+            self.say(output.as_json(value))
+        elif is_plan(value):
+            self.say("\n".join(value["plan"]) or "There is nothing to do.")
+        else:
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        self._write(text, err=False)
+
+    def note(self, text: str) -> None:
+        """Tell something beside the result."""
+        self._write(text, err=True)
+
+    def complain(self, error: McvError) -> None:
+        text = output.as_json(output.error_json(error)) if self.json else output.error_text(error)
+        self._write(text, err=True)
+
+    def ask(self, question: str, shown: Callable[[], Iterable[str]] = tuple) -> None:
+        """Raise Refused unless the answer is yes; without a terminal it is no.
+
+        What `shown` returns is put before a human first: it says what would be lost.
+        """
+        if self.yes or self.dry_run:
+            return
+        if not has_terminal():
+            raise Refused(
+                f"{question} Without a terminal the answer is no; nothing was changed.",
+                "Say yes with: --yes",
+            )
+        for line in shown():
+            self.note(line)
+        self.close()
+        try:
+            agreed = click.confirm(question, err=True)
+        except click.Abort:
+            self.note("")
+            agreed = False
+        if not agreed:
+            raise Refused("The answer was no; nothing was changed.")
+
+    def plan(self, operation: str, /, **params: Any) -> list[str]:
+        """The steps that an operation would take, to be shown before it is asked for."""
+        answer = self.run(operation, **params, dry_run=True)
+        steps = answer["plan"] if is_plan(answer) else []
+        return [f"  {step}" for step in steps]
+
+    def close(self) -> None:
+        if "display" in self.__dict__:
+            self.display.close()
+
+    def _write(self, text: str, err: bool) -> None:
+        if "display" in self.__dict__:
+            self.display.write(text, err=err)
+        else:
+            output.say(text, err=err)
+
+
+def is_plan(answer: Any) -> bool:
+    return isinstance(answer, dict) and answer.get("dry_run") is True and "plan" in answer

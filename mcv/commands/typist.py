@@ -1,0 +1,77 @@
+"""Files named on the command line: opened with the rights of who typed them.
+
+mcv runs as root; behind sudo somebody else named the file, and may name only what that
+somebody may read.
+"""
+
+import contextlib
+import os
+import pwd
+from collections.abc import Iterator, Mapping
+
+from mcv.errors import Refused
+
+NOBODY = 65534
+FIRST_LINE_LIMIT = 64 * 1024
+
+
+@contextlib.contextmanager
+def opened(path: str, environment: Mapping[str, str] = os.environ) -> Iterator[int]:
+    """Hold a file open for reading; Refused where whoever typed its name may not read it."""
+    with acting_as_typist(environment):
+        try:
+            # A pipe without a writer must not hold the command up.
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise Refused(f"{path} cannot be read: {why}.") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def acting_as_typist(environment: Mapping[str, str]) -> Iterator[None]:
+    """Take on the rights of SUDO_UID for a moment; without it, or for root, nothing changes."""
+    text = environment.get("SUDO_UID", "0")
+    if not text.isdecimal():
+        raise Refused(f"SUDO_UID is no user: {text!r}.")
+    uid = int(text)
+    if uid == 0 or os.geteuid() != 0:
+        yield
+        return
+    gid, groups = _groups(uid, environment)
+    old_gid, old_groups = os.getegid(), os.getgroups()
+    try:
+        os.setgroups(groups)
+        os.setegid(gid)
+        os.seteuid(uid)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(old_gid)
+        os.setgroups(old_groups)
+
+
+def _groups(uid: int, environment: Mapping[str, str]) -> tuple[int, list[int]]:
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        text = environment.get("SUDO_GID", "")
+        return (int(text) if text.isdecimal() else NOBODY), []
+    return user.pw_gid, os.getgrouplist(user.pw_name, user.pw_gid)
+
+
+def first_line(path: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The first line of a file: a password, which never is a word of the command line."""
+    with opened(path, environment) as fd:
+        try:
+            os.set_blocking(fd, True)
+            text = os.read(fd, FIRST_LINE_LIMIT).decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refused(f"{path} cannot be read as text.") from error
+    line = text.splitlines()[0] if text else ""
+    if not line:
+        raise Refused(f"{path} has no password in its first line.")
+    return line

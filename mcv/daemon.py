@@ -1,0 +1,219 @@
+"""Front door of mcvd: fills Host, starts the loops, serves."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import mcv
+from mcv import serving, settings
+from mcv.cluster import join, members, work
+from mcv.cluster.agree import Agreement
+from mcv.config.first import alone
+from mcv.config.store import Store
+from mcv.drbd import enable, roles, verify
+from mcv.drbd.driver import Drbd
+from mcv.errors import McvError, NotFound
+from mcv.host import Host
+from mcv.jobs import Jobs
+from mcv.journal import Journal
+from mcv.model import Node
+from mcv.network.bridge import Bridges
+from mcv.rpc import pki
+from mcv.rpc.peers import Address, Peers
+from mcv.rpc.server import Server
+from mcv.storage.lvm import Lvm
+from mcv.system import files, notify
+from mcv.system.locks import Locks
+from mcv.transaction import escort
+from mcv.vm import power
+from mcv.vm.hypervisor import Hypervisor
+
+log = logging.getLogger("mcvd")
+
+LOOK = 3.0  # seconds between two looks at the others
+TEND = 2.0  # seconds between two looks at this node's own domains
+
+
+class Daemon:
+    """One node's mcvd: its host, its two doors, its loops."""
+
+    def __init__(self, conf: settings.Settings) -> None:
+        self.conf = conf
+        conf.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.identity = _identity(conf)
+        store = Store(conf.state, conf.history)
+        if not store.exists():
+            store.begin(alone(conf, self.identity.certificate_pem))
+        self.peers = Peers(self.identity, self.find)
+        self.agreement = Agreement(conf.node, store, self.call)
+        self.agreement.on_settled = self.settled
+        self.host = Host(
+            settings=conf,
+            store=store,
+            agreed=self.agreement,
+            journal=Journal(conf.state / "journal"),
+            jobs=Jobs(conf.node, conf.state / "jobs"),
+            locks=Locks(conf.locks),
+            domains=Hypervisor(),
+            drbd=Drbd(),
+            volumes=Lvm(),
+            bridges=Bridges(),
+            call=self.call,
+            forward=self.forward,
+            certificate=self.identity.certificate_pem,
+        )
+        self.server = Server(self.handle, conf.run / "mcvd.sock")
+        self._stop = threading.Event()
+        self._look = threading.Event()
+
+    # Calls that come, and calls that go
+
+    def handle(
+        self, caller: Any, operation: str, params: dict[str, Any], context: dict[str, Any]
+    ) -> Any:
+        return serving.serve(self.host, caller, operation, params, context)
+
+    def call(
+        self, node: str, operation: str, /, *, timeout: float | None = None, **params: Any
+    ) -> Any:
+        """Call an operation on a node, this one included, in the epoch and with the claim
+        that this thread has."""
+        context = self._context()
+        if node == self.conf.node:
+            return serving.perform(self.host, operation, params, context)
+        limit = timeout if timeout is not None else serving.row(operation).timeout
+        return self.peers.call(node, operation, params, context, limit)
+
+    def forward(self, node: str, operation: str, params: dict[str, Any], who: str) -> Any:
+        """Hand an operator's call on to the node that carries it out."""
+        context = {**self._context(), "who": who}
+        limit = serving.row(operation).timeout
+        return self.peers.call(node, operation, params, context, limit)
+
+    def _context(self) -> dict[str, Any]:
+        epoch = self.host.read().epoch
+        context: dict[str, Any] = {"epoch": [epoch.number, epoch.id]}
+        if (with_claim := escort.get()) is not None:
+            context["escort"] = with_claim
+        return context
+
+    def find(self, node: str) -> Address:
+        """Where a node answers: a member, one that is joining, or one that was just removed."""
+        found: Node | None = self.host.read().nodes.get(node)
+        found = found or self.host.extra.get("joining", {}).get(node)
+        if found is None:
+            for cluster in self.host.store.generations()[:20]:
+                if node in cluster.nodes:
+                    found = cluster.nodes[node]
+                    break
+        if found is None:
+            raise NotFound(f"There is no node {node}.", "See: mcv info")
+        return Address(found.ip_address, self.conf.port, found.certificate)
+
+    def trusted(self) -> Mapping[str, str]:
+        """Whose key opens the cluster's door: the members', and a staged join's."""
+        found = {name: node.certificate for name, node in self.host.read().nodes.items()}
+        stage = join.staged(self.host)
+        if stage is not None:
+            found.update({one["name"]: one["certificate"] for one in stage["members"]})
+        found.pop(self.conf.node, None)
+        return found
+
+    def settled(self) -> None:
+        """The document is another one: who is no member any more is hung up on."""
+        self.server.close_untrusted()
+        self._look.set()
+
+    # The loops
+
+    def look_after_cluster(self) -> None:
+        """One round: see what the others have, come back, settle what was cut off."""
+        self.agreement.look_at_others()
+        if self.agreement.in_touch:
+            members.addresses(self.host)
+            work.settle_all(self.host)
+            verify.pick_up_notes(self.host)
+            enable.adjust(self.host)
+        else:
+            members.come_back(self.host)
+
+    def look_after_domains(self) -> None:
+        power.reconcile(self.host)
+
+    def loop(self, every: float, wake: threading.Event, rounds: Callable[[], None]) -> None:
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                rounds()
+            except McvError as error:
+                log.warning("%s: %s", rounds.__name__, error)
+            except Exception:
+                log.exception("%s", rounds.__name__)
+            wake.wait(max(0.2, every - (time.monotonic() - began)))
+            wake.clear()
+
+    # From start to stop
+
+    def run(self) -> None:
+        """Serve until told to stop. Ready means: the unix socket answers."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        unfinished = {entry.operation for entry in self.host.journal.entries()}
+        self.host.jobs.close_interrupted(unfinished)
+        if self.conf.address:
+            self.server.start_peers(self.conf.address, self.conf.port, self.identity, self.trusted)
+        self.server.start_operator()
+        notify.ready(f"{self.conf.node} serves")
+        log.info("mcvd %s serves as %s", mcv.__version__, self.conf.node)
+        threading.Thread(target=self._begin, name="begin", daemon=True).start()
+        while not self._stop.wait(60):
+            pass
+        log.info("mcvd stops")
+        self.server.stop()
+
+    def _begin(self) -> None:
+        """Bring resources up first, then look round for ever."""
+        try:
+            roles.bring_up(self.host)
+        except McvError as error:
+            log.error("bringing DRBD up: %s", error)
+        tend = threading.Event()
+        threading.Thread(
+            target=self.loop, args=(TEND, tend, self.look_after_domains), daemon=True
+        ).start()
+        self.loop(LOOK, self._look, self.look_after_cluster)
+
+
+def _identity(conf: settings.Settings) -> pki.Identity:
+    if files.read_or_none(conf.pki / "key.pem"):
+        return pki.load(conf.node, conf.pki)
+    return pki.create(conf.node, conf.pki)
+
+
+def main() -> None:
+    """The program mcvd: runs in the foreground, logs to stderr, ends on SIGTERM."""
+    parser = argparse.ArgumentParser(prog="mcvd", description="The daemon of mcv.")
+    parser.add_argument("--version", action="version", version=f"mcvd {mcv.__version__}")
+    parser.add_argument("--debug", action="store_true", help="log every command that is run")
+    arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("mcvd: only root may run it.")
+    logging.basicConfig(
+        level=logging.DEBUG if arguments.debug else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("paramiko").setLevel(logging.WARNING)
+    try:
+        Daemon(settings.load()).run()
+    except McvError as error:
+        sys.exit(f"mcvd: {error.message} {error.hint}".rstrip())
+
+
+if __name__ == "__main__":
+    main()

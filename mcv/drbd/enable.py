@@ -1,0 +1,113 @@
+"""DRBD for the cluster: the module and tools of every node, the secret, the settings."""
+
+import secrets
+from typing import Any
+
+from mcv import sizes
+from mcv.drbd import roles
+from mcv.errors import McvError, Refused, refuse_all
+from mcv.host import Host
+from mcv.system import files
+from mcv.together import ask_all
+
+RATES = ("resync-rate", "verify-rate")
+LOSSES = ("continue", "wait")
+
+
+def enable(host: Host) -> dict[str, Any]:
+    """Check every node, hand the secret out, write it down. The secret is in no step."""
+    cluster = host.read()
+    if cluster.drbd.enabled:
+        raise Refused("DRBD is enabled already.")
+    host.agreed.require_touch()
+    with host.locks.hold("drbd-enable", "drbd enable"):
+        answers = ask_all(host.call, cluster.online, "drbd.able", 30.0)
+        problems = []
+        for node, answer in answers.items():
+            if isinstance(answer, McvError):
+                problems.append(Refused(f"{node}: {answer.message}", answer.hint))
+            elif answer["problem"]:
+                problems.append(Refused(f"{node}: {answer['problem']}", answer["hint"]))
+        refuse_all(problems)
+        generations = {answer["generation"] for answer in answers.values()}
+        if len(generations) > 1:
+            raise Refused("The nodes have different generations of DRBD.", "Make them equal.")
+        word = secrets.token_urlsafe(24)
+        for node in cluster.online:
+            host.call(node, "drbd.take_secret", secret=word)
+        host.update("drbd.enable", "drbd enable")
+    return {"enabled": True, "nodes": cluster.online}
+
+
+def able(host: Host) -> dict[str, Any]:
+    """Whether this node can do DRBD: the module, the tools, their generation."""
+    try:
+        host.drbd.load_module()
+        kernel, utils = host.drbd.versions()
+    except McvError as error:
+        return {
+            "problem": f"DRBD cannot be used: {error.message}",
+            "hint": "Install drbd-utils, and a kernel with the drbd module.",
+            "generation": 0,
+        }
+    return {
+        "problem": "",
+        "hint": "",
+        "kernel": kernel,
+        "utils": utils,
+        "generation": host.drbd.generation(),
+    }
+
+
+def take_secret(host: Host, secret: str) -> None:
+    """Keep the cluster's DRBD secret; refused once DRBD is enabled here."""
+    if host.read().drbd.enabled and files.read_or_none(host.settings.pki / "drbd-secret"):
+        raise Refused(f"{host.name} has a DRBD secret that is in use.")
+    files.write_atomically(host.settings.pki / "drbd-secret", secret + "\n")
+
+
+def hand_secret(host: Host, node: str) -> None:
+    """Give a joining node the secret, where DRBD is enabled."""
+    if host.read().drbd.enabled:
+        host.call(node, "drbd.take_secret", secret=roles.secret(host))
+
+
+def set_(host: Host, values: dict[str, str]) -> dict[str, Any]:
+    """Change the cluster's DRBD settings; every node takes the new ones up as it settles."""
+    problems: list[Refused] = []
+    wanted: dict[str, Any] = {}
+    for key, text in values.items():
+        if key in RATES:
+            try:
+                wanted[key.replace("-", "_")] = sizes.parse(text, key)
+            except Refused as problem:
+                problems.append(problem)
+        elif key == "on-peer-loss" and text in LOSSES:
+            wanted["on_peer_loss"] = text
+        elif key == "on-peer-loss":
+            problems.append(Refused(f"on-peer-loss is one of: {', '.join(LOSSES)}."))
+        else:
+            problems.append(
+                Refused(
+                    f"There is no setting {key}.", f"It can be: {', '.join(RATES)}, on-peer-loss."
+                )
+            )
+    if not values:
+        problems.append(Refused("There is nothing to set.", "mcv drbd set resync-rate=100MiB"))
+    refuse_all(problems)
+    cluster = host.update("drbd.set", "drbd set " + " ".join(sorted(values)), **wanted)
+    return {
+        "resync-rate": cluster.drbd.resync_rate,
+        "verify-rate": cluster.drbd.verify_rate,
+        "on-peer-loss": cluster.drbd.on_peer_loss,
+    }
+
+
+def adjust(host: Host) -> None:
+    """Bring the resource files and the kernel up to what the document says now."""
+    cluster = host.read()
+    for vm, disk in cluster.disks():
+        if host.name in disk.volume_groups and vm.claim is None:
+            status = host.drbd.status(disk.resource)
+            if status is not None and roles.write_file(host, cluster, disk):
+                host.drbd.adjust(disk.resource)

@@ -1,0 +1,137 @@
+"""The program that DRBD's kernel module calls: it needs no daemon, and decides by the document."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mcv.clock import timestamp
+from mcv.errors import McvError
+from mcv.model import Cluster, decode
+
+REFUSE = 1
+INCONSISTENT = 3
+OUTDATED = 4
+UNREACHABLE = 5
+FENCED = 7
+
+ASK = 6.0  # seconds that the peer's daemon has to outdate its replica
+
+Outdate = Callable[[str], dict[str, str]]  # (peer) -> its replica's disk and role
+
+
+def verdict(me: str, resource: str, documents: list[Cluster], outdate: Outdate) -> tuple[int, str]:
+    """What to tell the kernel when a peer of a resource is away, and why.
+
+    The settled document and the proposal must both say that this node owns the VM. A peer
+    that both call offline is as good as fenced. Another one is asked over the cluster
+    address to outdate its replica; where it cannot be reached, the operator's policy says
+    whether this node goes on alone, which leaves a note.
+    """
+    peers = set()
+    offline = []
+    policy = "continue"
+    for cluster in documents:
+        vm, disk = cluster.by_resource(resource)
+        if vm.node != me:
+            return REFUSE, f"{vm.name} belongs to {vm.node}"
+        peer = next(node for node in disk.volume_groups if node != me)
+        peers.add(peer)
+        offline.append(peer not in cluster.nodes or cluster.nodes[peer].status == "offline")
+        policy = cluster.drbd.on_peer_loss
+    if len(peers) != 1:
+        return REFUSE, "the documents do not agree on the peer"
+    peer = peers.pop()
+    if all(offline):
+        return FENCED, f"{peer} is offline in the document"
+    try:
+        answer = outdate(peer)
+    except McvError as error:
+        why = f"{peer} cannot be reached: {error.message}"
+        return (REFUSE if policy == "wait" else UNREACHABLE), why
+    if answer["role"] == "Primary":
+        return REFUSE, f"{peer} is primary"
+    if answer["disk"] == "Outdated":
+        return OUTDATED, f"{peer} has outdated its replica"
+    if answer["disk"] in ("Inconsistent", "Diskless", "Failed"):
+        return INCONSISTENT, f"the replica on {peer} is {answer['disk']}"
+    return REFUSE, f"the replica on {peer} is {answer['disk']} and would not be outdated"
+
+
+def read_documents(state: Path) -> list[Cluster]:
+    """The settled document and the proposal, straight from disk: no daemon is needed."""
+    found = [decode((state / "config.json").read_bytes())]
+    proposal = state / "proposal.json"
+    if proposal.exists():
+        found.append(decode(proposal.read_bytes()))
+    return found
+
+
+def note(notes: Path, resource: str, kind: str, **values: Any) -> None:
+    from mcv.system import files
+
+    files.write_atomically(notes / f"{resource}.{kind}.json", json.dumps(values))
+
+
+def fence_peer(resource: str) -> int:
+    """Answer the kernel's question whether to go on without the peer; writes down that it did."""
+    from mcv import settings as settings_module
+
+    settings = settings_module.load()
+    documents = read_documents(settings.state)
+
+    def outdate(peer: str) -> dict[str, str]:
+        from mcv.rpc import pki
+        from mcv.rpc.peers import Address, Peers
+
+        node = documents[0].node(peer)
+        address = Address(node.ip_address, settings.port, node.certificate)
+        identity = pki.load(settings.node, settings.pki)
+        wire = Peers(identity, lambda _: address, connect_timeout=ASK / 2)
+        epoch = [documents[0].epoch.number, documents[0].epoch.id]
+        until = time.monotonic() + ASK
+        # The peer may not have noticed yet that the connection is gone.
+        while True:
+            answer: dict[str, str] = wire.call(
+                peer, "drbd.outdate", {"resource": resource}, {"epoch": epoch}, ASK
+            )
+            if answer["disk"] != "UpToDate" or time.monotonic() > until:
+                return answer
+            time.sleep(0.5)
+
+    code, why = verdict(settings.node, resource, documents, outdate)
+    if code == UNREACHABLE:
+        note(settings.notes, resource, "alone", since=timestamp(), why=why)
+    print(f"mcv: fence-peer {resource}: {code}, {why}", file=sys.stderr)
+    return code
+
+
+def out_of_sync(resource: str) -> int:
+    """Leave a note that a verification which ended has found something: names only."""
+    from mcv import settings as settings_module
+
+    settings = settings_module.load()
+    note(settings.notes, resource, "out-of-sync", when=timestamp())
+    return 0
+
+
+def main() -> None:
+    """Called as `mcv-drbd-handler fence-peer|out-of-sync`, the resource in the environment."""
+    kind = sys.argv[1] if len(sys.argv) > 1 else ""
+    resource = os.environ.get("DRBD_RESOURCE", "")
+    actions = {"fence-peer": fence_peer, "out-of-sync": out_of_sync}
+    if kind not in actions or not resource:
+        print("usage: DRBD_RESOURCE=… mcv-drbd-handler fence-peer|out-of-sync", file=sys.stderr)
+        sys.exit(REFUSE)
+    try:
+        sys.exit(actions[kind](resource))
+    except (McvError, OSError, StopIteration) as error:
+        print(f"mcv: {kind} {resource}: {error}", file=sys.stderr)
+        sys.exit(REFUSE)
+
+
+if __name__ == "__main__":
+    main()

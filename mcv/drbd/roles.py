@@ -1,0 +1,159 @@
+"""Resources on this node: made, brought up, given and taken; steps of plans, and the boot."""
+
+import logging
+import time
+
+from mcv.drbd import resource_file
+from mcv.errors import McvError, Refused
+from mcv.host import Host
+from mcv.model import Cluster, Disk
+from mcv.system import files
+
+log = logging.getLogger(__name__)
+
+HANDLER = "/opt/mcv/bin/mcv-drbd-handler"
+BIRTH = 60.0  # seconds that two new replicas have to find each other
+
+
+def find(host: Host, name: str, disk: int) -> tuple[Cluster, Disk]:
+    cluster = host.both()[-1]
+    return cluster, cluster.vm(name).disk(disk)
+
+
+def create(host: Host, name: str, disk: int) -> None:
+    """Write the resource file, make metadata, bring the resource up; harmless when it is."""
+    cluster, wanted = find(host, name, disk)
+    write_file(host, cluster, wanted)
+    if host.drbd.status(wanted.resource) is None:
+        host.drbd.create_metadata(wanted.resource)
+        host.drbd.up(wanted.resource)
+
+
+def write_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
+    """Write a resource's file as the document says; whether it differed."""
+    sides = [
+        resource_file.Side(
+            hostname=node.hostname,
+            node=node.name,
+            address=node.drbd_address,
+            disk=disk.backing(node.name),
+        )
+        for node in (cluster.nodes[name] for name in sorted(disk.volume_groups))
+    ]
+    text = resource_file.resource_text(
+        cluster.drbd,
+        resource=disk.resource,
+        minor=disk.minor,
+        port=disk.port,
+        sides=sides,
+        generation=host.drbd.generation(),
+        secret=secret(host),
+        handler=HANDLER,
+    )
+    path = host.settings.drbd_directory / f"{disk.resource}.res"
+    if files.read_or_none(path) == text:
+        return False
+    files.write_atomically(path, text)
+    return True
+
+
+def secret(host: Host) -> str:
+    text = files.read_or_none(host.settings.pki / "drbd-secret")
+    if not text:
+        raise McvError(f"{host.name} does not have the DRBD secret.", "mcv drbd enable")
+    return text.strip()
+
+
+def remove(host: Host, name: str, disk: int) -> None:
+    """Take the resource down and its file away; harmless when they are gone."""
+    _, wanted = find(host, name, disk)
+    host.drbd.down(wanted.resource)
+    files.remove(host.settings.drbd_directory / f"{wanted.resource}.res")
+    for path in host.settings.notes.glob(f"{wanted.resource}.*.json"):
+        files.remove(path)
+
+
+def birth(host: Host, name: str, disk: int) -> None:
+    """Call two new replicas, both zeroed, equal: no initial sync.
+
+    Raises McvError if they do not find each other, or are not new.
+    """
+    _, wanted = find(host, name, disk)
+    status = _wait_connected(host, wanted.resource)
+    if status.disk == status.peer_disk == "UpToDate":
+        return
+    if (status.disk, status.peer_disk) != ("Inconsistent", "Inconsistent"):
+        raise McvError(
+            f"{wanted.resource} is no new resource: it is {status.disk} here, "
+            f"{status.peer_disk} on the other side."
+        )
+    host.drbd.new_current_uuid_clear_bitmap(wanted.resource, wanted.minor)
+    until = time.monotonic() + BIRTH
+    while time.monotonic() < until:
+        seen = host.drbd.status(wanted.resource)
+        if seen and seen.disk == seen.peer_disk == "UpToDate":
+            return
+        time.sleep(0.2)
+    raise McvError(f"{wanted.resource} did not become UpToDate on both sides.")
+
+
+def _wait_connected(host: Host, resource: str):  # type: ignore[no-untyped-def]
+    until = time.monotonic() + BIRTH
+    while time.monotonic() < until:
+        status = host.drbd.status(resource)
+        if status is not None and status.connected and status.peer_disk != "DUnknown":
+            return status
+        time.sleep(0.2)
+    raise McvError(
+        f"The two replicas of {resource} do not find each other.",
+        "Are the DRBD addresses right, and the ports open? See: mcv info",
+    )
+
+
+def release(host: Host, name: str) -> None:
+    """Demote all of a VM's disks here; harmless when they are secondary."""
+    if host.domains.is_active(name):
+        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+    for disk in host.both()[-1].vm(name).disks:
+        host.drbd.demote(disk.resource)
+
+
+def accept_stale(host: Host, name: str) -> None:
+    """On an operator's word, make an Outdated replica the one that counts."""
+    for disk in host.both()[-1].vm(name).disks:
+        status = host.drbd.status(disk.resource)
+        if status is not None and status.disk == "Outdated":
+            host.drbd.promote_by_force(disk.resource)
+            host.drbd.demote(disk.resource)
+
+
+def outdate(host: Host, resource: str) -> dict[str, str]:
+    """For the owner's fence-peer handler: outdate the replica here, unless it is in use.
+
+    Answers the state that the replica is in then; the asker judges it.
+    """
+    status = host.drbd.status(resource)
+    if status is None:
+        return {"disk": "Unconfigured", "role": "Unknown"}
+    if status.role != "Primary" and not status.connected:
+        host.drbd.outdate(resource)
+        status = host.drbd.status(resource) or status
+    return {"disk": status.disk, "role": status.role}
+
+
+def bring_up(host: Host) -> None:
+    """At the daemon's start: load the module, activate the volumes, bring resources up."""
+    cluster = host.read()
+    if not cluster.drbd.enabled:
+        return
+    host.drbd.load_module()
+    for vm, disk in cluster.disks():
+        if host.name not in disk.volume_groups:
+            continue
+        try:
+            write_file(host, cluster, disk)
+            if host.drbd.status(disk.resource) is None:
+                host.volumes.activate(disk.volume_groups[host.name], disk.volume)
+                host.drbd.up(disk.resource)
+        except McvError as error:
+            log.error("bringing up %s of %s: %s", disk.resource, vm.name, error)

@@ -1,0 +1,191 @@
+"""The table: every operation, who may ask for it, what right it needs, how long it may take."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mcv.cluster import doors, facts, join, members, permissions, work
+from mcv.config import look as config_look
+from mcv.drbd import enable, resync, roles, verify
+from mcv.drbd import look as drbd_look
+from mcv.host import Host
+from mcv.network import verbs as network
+from mcv.storage import volumes
+from mcv.vm import change, create, delete, image, look, migrate, power, register
+
+OPERATOR_ONLY = frozenset({"operator"})
+PEER_ONLY = frozenset({"peer"})
+OPERATOR_OR_PEER = frozenset({"operator", "peer"})
+
+Where = Callable[[Host, dict[str, Any]], str]
+
+
+def _here(host: Host, params: dict[str, Any]) -> str:
+    return host.name
+
+
+def _owner(host: Host, params: dict[str, Any]) -> str:
+    """The node a VM belongs to; here, where the VM does not exist, to say so."""
+    vm = host.read().vms.get(params.get("name", ""))
+    return vm.node if vm else host.name
+
+
+def _named(host: Host, params: dict[str, Any]) -> str:
+    """The node that the call names, or the owner of its VM."""
+    return params.get("node") or _owner(host, params)
+
+
+def _taker(host: Host, params: dict[str, Any]) -> str:
+    """The node that is to have a VM: named beside its parameters, or the owner."""
+    return params.pop("node", None) or _owner(host, params)
+
+
+def _owner_to_be(host: Host, params: dict[str, Any]) -> str:
+    """A new VM's owner: named beside its parameters, and no parameter itself."""
+    return params.pop("node", None) or host.name
+
+
+def _keeper(host: Host, params: dict[str, Any]) -> str:
+    return host.read().keeper or host.name
+
+
+def _another(host: Host, params: dict[str, Any]) -> str:
+    """A member that stays: who leaves cannot write its own removal down."""
+    others = [name for name in host.read().online if name != host.name]
+    return others[0] if params.get("node") == host.name and others else host.name
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One row: the function, who may ask, and how it is served.
+
+    `right`: for superusers alone. `job`: it lasts, and is followed. `to`: the node that
+    carries it out, to which an operator's call is forwarded once. `step`: served under the
+    VM's lock and for its claim alone. `any_epoch`: answered also to who is out of step.
+    `sender`: the caller's name is a parameter. `pid`: the caller's process is.
+    """
+
+    function: Callable[..., Any]
+    who: frozenset[str]
+    right: bool = False
+    job: bool = False
+    to: Where = _here
+    timeout: float = 10.0
+    step: bool = False
+    any_epoch: bool = False
+    sender: bool = False
+    pid: bool = False
+
+
+def _change(function: Callable[..., Any], to: Where = _here) -> Operation:
+    """Something that an operator asks for, that changes something, and may take its time."""
+    return Operation(function, OPERATOR_OR_PEER, right=True, job=True, to=to)
+
+
+def _step(function: Callable[..., Any], timeout: float = 120.0) -> Operation:
+    return Operation(function, PEER_ONLY, step=True, timeout=timeout)
+
+
+def _question(function: Callable[..., Any], timeout: float = 5.0) -> Operation:
+    return Operation(function, PEER_ONLY, timeout=timeout, any_epoch=True)
+
+
+def _read(function: Callable[..., Any]) -> Operation:
+    return Operation(function, OPERATOR_ONLY)
+
+
+HOURS = 6 * 3600.0
+
+TABLE: dict[str, Operation] = {
+    # The cluster
+    "cluster.info": _read(members.info),
+    "cluster.facts": Operation(facts.facts, OPERATOR_ONLY, timeout=30),
+    "cluster.host_key": Operation(join.host_key, OPERATOR_ONLY, timeout=30),
+    "cluster.add_node": _change(join.add_node),
+    "cluster.remove_node": _change(members.remove_node, to=_another),
+    "cluster.stage_join": Operation(join.stage_join, OPERATOR_ONLY, right=True),
+    "cluster.unstage_join": Operation(join.unstage_join, OPERATOR_ONLY, right=True),
+    "node.offline": _change(members.offline),
+    "node.online": _change(members.online),
+    "permission.add": _change(permissions.add),
+    "permission.remove": _change(permissions.remove),
+    "permission.list": _read(permissions.list_),
+    "config.show": _read(config_look.show),
+    "config.history": _read(config_look.history),
+    "config.diff": _read(config_look.diff),
+    # What members say to each other about the document
+    "config.look": _question(doors.look),
+    "config.fetch": _question(doors.fetch),
+    "config.offer": Operation(doors.offer, PEER_ONLY, timeout=25),
+    "config.accept": Operation(doors.accept, PEER_ONLY, any_epoch=True, sender=True),
+    "config.settle": Operation(doors.settle, PEER_ONLY, any_epoch=True),
+    "config.bring": Operation(doors.bring, PEER_ONLY, any_epoch=True),
+    "config.declare": Operation(members.declare, PEER_ONLY, timeout=30),
+    "member.adopt": Operation(join.adopt, PEER_ONLY, any_epoch=True),
+    "member.blank": Operation(join.blank, PEER_ONLY, any_epoch=True),
+    "member.welcome": _step(join.welcome),
+    "member.dismiss": _step(join.dismiss),
+    "member.hand_secret": _step(join.hand_secret),
+    # Work under way
+    "job.list": _read(work.list_jobs),
+    "job.own": _question(work.own_jobs),
+    "job.show": _read(work.show_job),
+    "job.follow": Operation(work.follow, OPERATOR_OR_PEER, to=_named, any_epoch=True),
+    "job.cancel": Operation(work.cancel_job, OPERATOR_ONLY, right=True),
+    "job.stop": _question(work.stop_job),
+    "journal.keep": Operation(work.keep_entry, PEER_ONLY, any_epoch=True),
+    "journal.drop": Operation(work.drop_entry, PEER_ONLY, any_epoch=True),
+    "repair": _change(work.repair),
+    "repair.here": Operation(work.settle_here, PEER_ONLY, timeout=120),
+    "locks.list": _read(work.list_locks),
+    "locks.own": _question(work.own_locks),
+    "locks.clear": _change(work.clear_lock),
+    # Networks
+    "network.create": _change(network.create),
+    "network.delete": _change(network.delete),
+    "network.list": _read(network.list_),
+    "node.bridges": _question(network.bridges),
+    # VMs
+    "node.report": _question(look.report),
+    "node.capacity": _question(create.capacity, timeout=20),
+    "vm.list": _read(look.list_),
+    "vm.info": _read(look.info),
+    "vm.vnc": _question(look.vnc),
+    "vm.take_image": Operation(image.take, OPERATOR_ONLY, right=True, timeout=HOURS, pid=True),
+    "vm.create": _change(create.create, to=_owner_to_be),
+    "vm.start": _change(power.start, to=_owner),
+    "vm.stop": _change(power.stop, to=_named),
+    "vm.shutdown": _change(power.shutdown, to=_owner),
+    "vm.reset": _change(power.reset, to=_owner),
+    "vm.migrate": _change(migrate.migrate, to=_owner),
+    "vm.fits": _question(migrate.fits),
+    "vm.update": _change(change.update, to=_owner),
+    "vm.delete": _change(delete.delete, to=_owner),
+    "vm.register": _change(register.register, to=_taker),
+    "vm.unregister": _change(register.unregister, to=_owner),
+    "vm.lock": _change(change.lock),
+    "vm.unlock": _change(change.unlock),
+    "vm.define": _step(power.define),
+    "vm.undefine": _step(power.undefine),
+    "vm.power_on": _step(power.power_on, timeout=300),
+    "vm.fill": _step(create.fill, timeout=HOURS),
+    "image.read": _question(image.read, timeout=60),
+    "image.drop": _question(image.drop),
+    # DRBD and volumes
+    "drbd.enable": _change(enable.enable, to=_keeper),
+    "drbd.able": _question(enable.able, timeout=30),
+    "drbd.take_secret": Operation(enable.take_secret, PEER_ONLY),
+    "drbd.list": _read(drbd_look.list_),
+    "drbd.set": _change(enable.set_),
+    "drbd.verify": _change(verify.verify, to=_owner),
+    "drbd.resync": _change(resync.resync, to=_owner),
+    "drbd.create": _step(roles.create),
+    "drbd.remove": _step(roles.remove),
+    "drbd.birth": _step(roles.birth, timeout=180),
+    "drbd.release": _step(roles.release),
+    "drbd.accept_stale": _step(roles.accept_stale),
+    "drbd.outdate": _question(roles.outdate),
+    "drbd.resync_from_here": _step(resync.from_here),
+    "volume.create": _step(volumes.create, timeout=HOURS),
+    "volume.remove": _step(volumes.remove),
+}

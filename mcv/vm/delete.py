@@ -1,0 +1,51 @@
+"""Deleting a VM with its disks, and nothing that is not its own."""
+
+from typing import Any
+
+from mcv.errors import PeerUnreachable, Refused, refuse_all
+from mcv.host import Host, shown
+from mcv.model import Vm
+from mcv.vm import require
+from mcv.vm.plans import delete_plan
+
+
+def delete(
+    host: Host, name: str, keep_disks: bool = False, dry_run: bool = False
+) -> dict[str, Any]:
+    """Delete a stopped VM on every node that holds a part of it."""
+    vm = require_deletable(host, name)
+    if dry_run:
+        return shown(delete_plan(vm, keep_disks))
+    with host.claim(f"vm:{name}", f"delete {name}"):
+        vm = require_deletable(host, name)
+        host.carry_out(f"delete {name}", delete_plan(vm, keep_disks), f"vm:{name}")
+    return {"name": name, "kept": [disk.volume for disk in vm.disks] if keep_disks else []}
+
+
+def require_deletable(host: Host, name: str) -> Vm:
+    host.agreed.require_touch()
+    vm = require.owned(host, name)
+    require.unclaimed(host, vm)
+    problems: list[Refused] = []
+    try:
+        require.unlocked(vm)
+    except Refused as problem:
+        problems.append(problem)
+    try:
+        require.stopped(host, vm)
+    except Refused as problem:
+        problems.append(problem)
+    for node in sorted({node for disk in vm.disks for node in disk.volume_groups}):
+        try:
+            require.online(host.read(), node)
+            host.call(node, "config.look")
+        except PeerUnreachable as problem:
+            problems.append(
+                PeerUnreachable(
+                    f"{node} holds a replica of {name} and does not answer.", problem.hint
+                )
+            )
+        except Refused as problem:
+            problems.append(problem)
+    refuse_all(problems)
+    return vm

@@ -1,0 +1,146 @@
+"""Images: what an operator's file holds, and its bytes on their way to a disk.
+
+The file was opened by `mcv` with the rights of who typed it; the daemon takes the open
+descriptor over from the caller's /proc entry and opens no path that an operator names.
+"""
+
+import base64
+import json
+import os
+import secrets
+import threading
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from mcv.errors import McvError, NotFound, Refused
+from mcv.host import Host
+from mcv.system import process
+
+CHUNK = 4 * 1024**2
+FORMATS = ("raw", "qcow2")
+
+
+@dataclass
+class Image:
+    """An image held open here, raw by now, until its VM is made."""
+
+    fd: int
+    size: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        return os.pread(self.fd, length, offset)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def take(host: Host, pid: int, fd: int) -> dict[str, Any]:
+    """Take over an open file of the caller, judge it, and hold its raw bytes ready.
+
+    Raises Refused for what is no regular file, has a backing or a data file, or is
+    neither raw nor qcow2.
+    """
+    try:
+        own = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Refused(f"The image cannot be read: {error.strerror}.") from error
+    try:
+        size, format_ = _judge(own)
+        if format_ != "raw":
+            own, old = _as_raw(host, own), own
+            os.close(old)
+    except BaseException:
+        os.close(own)
+        raise
+    token = secrets.token_hex(8)
+    host.images[token] = Image(own, size)
+    threading.Timer(24 * 3600, drop, (host, token)).start()
+    return {"node": host.name, "token": token, "size": size}
+
+
+def _judge(fd: int) -> tuple[int, str]:
+    if not os.path.isfile(f"/proc/self/fd/{fd}"):
+        raise Refused("The image is no regular file.")
+    try:
+        said = json.loads(
+            process.run("qemu-img", "info", "--output=json", f"/proc/self/fd/{fd}", pass_fds=(fd,))
+        )
+    except (McvError, ValueError) as error:
+        raise Refused(f"The image cannot be read: {error}") from error
+    format_ = said["format"]
+    if format_ not in FORMATS:
+        raise Refused(f"The image is {format_}.", "It can be raw or qcow2; see: qemu-img convert")
+    data = said.get("format-specific", {}).get("data", {})
+    if said.get("backing-filename") or said.get("full-backing-filename"):
+        raise Refused(
+            "The image has a backing file, which is not taken along.",
+            "Flatten it first: qemu-img convert -O qcow2 IMAGE WHOLE",
+        )
+    if data.get("data-file") or data.get("data-file-raw"):
+        raise Refused("The image keeps its data in another file, which is not taken along.")
+    return int(said["virtual-size"]), format_
+
+
+def _as_raw(host: Host, fd: int) -> int:
+    """The same bytes as a sparse raw file without a name: gone with the descriptor."""
+    raw = os.open(host.settings.state, os.O_TMPFILE | os.O_RDWR, 0o600)
+    try:
+        process.run(
+            "qemu-img",
+            "convert",
+            "-f",
+            "qcow2",
+            "-O",
+            "raw",
+            f"/proc/self/fd/{fd}",
+            f"/proc/self/fd/{raw}",
+            pass_fds=(fd, raw),
+            timeout=6 * 3600,
+        )
+    except BaseException:
+        os.close(raw)
+        raise
+    return raw
+
+
+def drop(host: Host, token: str) -> None:
+    """Let an image go; harmless when it is gone."""
+    image = host.images.pop(token, None)
+    if image is not None:
+        image.close()
+
+
+def read(host: Host, token: str, offset: int) -> dict[str, Any]:
+    """One chunk of an image held here, packed: a run of zeros weighs nothing."""
+    image = host.images.get(token)
+    if image is None:
+        raise NotFound("The image is not held open any more.", "Create the VM again.")
+    data = image.read(offset, CHUNK)
+    return {"data": base64.b85encode(zlib.compress(data, 1)).decode(), "size": image.size}
+
+
+def copy(host: Host, source: str, token: str, device: str) -> None:
+    """Write an image, held open on the node source, to a block device here, durably."""
+    fd = os.open(device, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        offset, size = 0, 1
+        while offset < size:
+            if source == host.name:
+                image = host.images.get(token)
+                if image is None:
+                    raise NotFound("The image is not held open any more.", "Create the VM again.")
+                data, size = image.read(offset, CHUNK), image.size
+            else:
+                said = host.call(source, "image.read", token=token, offset=offset)
+                data, size = zlib.decompress(base64.b85decode(said["data"])), said["size"]
+            if not data:
+                break
+            os.pwrite(fd, data, offset)
+            offset += len(data)
+            host.job.progress("image", offset, size, "B")
+        os.fsync(fd)
+    except OSError as error:
+        raise McvError(f"Writing {device} failed: {error.strerror}.") from error
+    finally:
+        os.close(fd)

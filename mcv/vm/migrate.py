@@ -1,0 +1,111 @@
+"""Moving a VM to the node that holds its other replica."""
+
+from typing import Any
+
+from mcv.errors import McvError, Refused, refuse_all
+from mcv.host import Host, shown
+from mcv.model import Vm
+from mcv.vm import power, require
+from mcv.vm.plans import offline_plan
+
+
+def migrate(
+    host: Host,
+    name: str,
+    to: str,
+    online: bool = False,
+    wait_for_shutdown: bool = False,
+    timeout: float | None = None,
+    start_after_migration: bool = False,
+    ignore_verify: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Move a stopped VM; with wait_for_shutdown, one that runs, as soon as it has ended.
+
+    Nothing is held and nothing has been changed while the guest is waited for. Raises
+    Refused, with all that stands in the way; Failed when it was begun and undone.
+    """
+    if online:
+        raise Refused(
+            "Live migration does not exist yet.",
+            f"mcv migrate --node {to} --wait-for-shutdown --start-after-migration {name}",
+        )
+    vm = require_movable(host, name, to, ignore_verify, may_run=wait_for_shutdown)
+    if dry_run:
+        return shown(offline_plan(vm, to, start_after_migration))
+    if wait_for_shutdown and host.domains.is_active(name):
+        power.wait_for_end(host, name, timeout)
+    with host.claim(f"vm:{name}", f"migrate {name} to {to}"):
+        vm = require_movable(host, name, to, ignore_verify, may_run=False)
+        if ignore_verify and vm.blocked:
+            host.update("vm.override", f"migrate {name} --ignore-verify", name=name, what="migrate")
+        plan = offline_plan(vm, to, start_after_migration)
+        host.carry_out(f"migrate {name} to {to}", plan, f"vm:{name}")
+    return {"name": name, "node": to, "started": start_after_migration}
+
+
+def require_movable(host: Host, name: str, to: str, ignore_verify: bool, may_run: bool) -> Vm:
+    """The VM, if it can be moved now; else Refused with every reason at once."""
+    host.agreed.require_touch()
+    vm = require.owned(host, name)
+    if to == vm.node:
+        raise Refused(f"{name} is on {to} already.")
+    cluster = host.read()
+    cluster.node(to)
+    require.unclaimed(host, vm)
+    problems: list[Refused] = []
+    try:
+        require.unlocked(vm)
+    except Refused as problem:
+        problems.append(problem)
+    if to not in vm.nodes:
+        others = [one for one in vm.nodes if one != vm.node]
+        problems.append(
+            Refused(
+                f"{to} holds no replica of {name}.",
+                f"It can move to {', '.join(others)}." if others else "It has no other replica.",
+            )
+        )
+    if not may_run:
+        try:
+            require.stopped(host, vm)
+        except Refused as problem:
+            problems.append(
+                Refused(
+                    problem.message,
+                    f"{problem.hint}; or: mcv migrate --node {to} --wait-for-shutdown {name}",
+                )
+            )
+    problems += require.movable_disks(host, vm, ignore_verify)
+    if to in vm.nodes:
+        problems += _target_problems(host, vm, to)
+    refuse_all(problems)
+    return vm
+
+
+def _target_problems(host: Host, vm: Vm, to: str) -> list[Refused]:
+    """What the node that it would move to lacks: asked there, so it must answer."""
+    require.online(host.read(), to)
+    bridges = [host.read().network(nic.network).bridge for nic in vm.nics]
+    try:
+        said = host.call(to, "vm.fits", name=vm.name, memory=vm.memory, bridges=bridges)
+    except Refused:
+        raise
+    except McvError as error:
+        return [Refused(f"{to} cannot be asked: {error.message}", error.hint)]
+    return [Refused(message, hint) for message, hint in said]
+
+
+def fits(host: Host, name: str, memory: int, bridges: list[str]) -> list[tuple[str, str]]:
+    """What this node lacks to run a VM: (message, hint) each; nothing where it fits."""
+    found = []
+    for bridge in sorted(set(bridges)):
+        if not host.bridges.exists(bridge):
+            found.append((f"{host.name} has no bridge {bridge}.", "Make it on the host."))
+    if host.domains.is_active(name):
+        found.append(
+            (f"A domain {name} is active on {host.name} already.", "See: mcv cluster check")
+        )
+    if not host.agreed.in_touch:
+        found.append((f"{host.name} is not in touch with the cluster yet.", "Try again."))
+    return found

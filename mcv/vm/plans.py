@@ -1,0 +1,85 @@
+"""The plans of VMs: facts in, steps out. Pure functions, each with the step that settles it."""
+
+from mcv.model import Vm, plain
+from mcv.plan import Item, Step, change, on, together
+
+
+def create_plan(vm: Vm, image_node: str, image: str | None, why: str) -> list[Item]:
+    """Write the VM down with its claim, make its disks on both nodes, define it on its owner.
+
+    The definition settles it: then all that the VM is made of is there.
+    """
+    plan: list[Item] = [
+        Step(
+            change("vm.add", vm=plain(vm), why=why),
+            undo=change("vm.remove", name=vm.name),
+        )
+    ]
+    for disk in vm.disks:
+        where = {node: {"disk": disk.id, "name": vm.name} for node in sorted(disk.volume_groups)}
+        plan += [
+            together(
+                Step(on(node, "volume.create", **params), undo=on(node, "volume.remove", **params))
+                for node, params in where.items()
+            ),
+            together(
+                Step(on(node, "drbd.create", **params), undo=on(node, "drbd.remove", **params))
+                for node, params in where.items()
+            ),
+            Step(on(vm.node, "drbd.birth", name=vm.name, disk=disk.id)),
+        ]
+    if image is not None:
+        plan.append(Step(on(vm.node, "vm.fill", name=vm.name, source=image_node, image=image)))
+    plan.append(
+        Step(
+            on(vm.node, "vm.define", name=vm.name),
+            undo=on(vm.node, "vm.undefine", name=vm.name),
+            settles=True,
+        )
+    )
+    return plan
+
+
+def delete_plan(vm: Vm, keep_disks: bool) -> list[Item]:
+    """Undefine it, take its disks away, then its entry, the claim with it.
+
+    Undefining settles it: from there a deletion goes on to its end, since a disk that is
+    gone on one side cannot be brought back.
+    """
+    plan: list[Item] = [Step(on(vm.node, "vm.undefine", name=vm.name), settles=True)]
+    for disk in vm.disks:
+        where = {node: {"disk": disk.id, "name": vm.name} for node in sorted(disk.volume_groups)}
+        plan.append(together(Step(on(node, "drbd.remove", **p)) for node, p in where.items()))
+        if not keep_disks:
+            plan.append(together(Step(on(node, "volume.remove", **p)) for node, p in where.items()))
+    plan.append(Step(change("vm.remove", name=vm.name)))
+    return plan
+
+
+def offline_plan(vm: Vm, to: str, start: bool) -> list[Item]:
+    """Define it there, give the disks back here, write the new owner down, forget it here.
+
+    The new owner in the document settles it. A start comes after it and may fail: the VM
+    has moved all the same.
+    """
+    old = vm.node
+    plan: list[Item] = [
+        Step(
+            on(to, "vm.define", name=vm.name),
+            undo=on(to, "vm.undefine", name=vm.name),
+        ),
+        Step(on(old, "drbd.release", name=vm.name)),
+        Step(change("vm.assign", name=vm.name, node=to), settles=True),
+        Step(on(old, "vm.undefine", name=vm.name)),
+    ]
+    if start:
+        plan.append(Step(on(to, "vm.power_on", name=vm.name), may_fail=True))
+    return plan
+
+
+def update_plan(vm: Vm, memory: int | None, cpus: int | None) -> list[Item]:
+    """Write the new definition down, which settles it, then define it."""
+    return [
+        Step(change("vm.update", name=vm.name, memory=memory, cpus=cpus), settles=True),
+        Step(on(vm.node, "vm.define", name=vm.name)),
+    ]

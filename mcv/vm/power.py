@@ -1,0 +1,173 @@
+"""Start, stop, shutdown and reset: on the owner, under the VM's lock, no document changed."""
+
+import logging
+import time
+from typing import Any
+
+from mcv.errors import Busy, HypervisorFailed, McvError, Refused, refuse_all
+from mcv.host import Host
+from mcv.model import Vm
+from mcv.vm import require
+from mcv.vm.domain_xml import domain_xml
+
+log = logging.getLogger(__name__)
+
+POLL = 0.5
+
+
+def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
+    """Start a VM on its owner: promote its disks, then boot it.
+
+    Raises Refused, with everything that stands in the way, when the VM is claimed, locked,
+    running, or one of its disks may not be written here.
+    """
+    host.agreed.require_touch()
+    with host.locks.hold(f"vm-{name}", f"start {name}"):
+        vm = require.owned(host, name)
+        require.unclaimed(host, vm)
+        require.unlocked(vm)
+        if host.domains.is_active(name):
+            raise Refused(f"{name} is {host.domains.state(name)} already.")
+        refuse_all(require.startable_disks(host, vm, ignore_verify))
+        if ignore_verify and vm.blocked:
+            host.update("vm.override", f"start {name} --ignore-verify", name=name, what="start")
+        boot(host, vm)
+    return {"name": name, "node": host.name, "state": "running"}
+
+
+def boot(host: Host, vm: Vm) -> None:
+    """Promote the disks and start the domain; what was promoted is demoted on failure."""
+    host.domains.define(definition(host, vm))
+    try:
+        for disk in vm.disks:
+            host.drbd.promote(disk.resource)
+        host.domains.start(vm.name)
+    except McvError:
+        demote(host, vm)
+        raise
+
+
+def definition(host: Host, vm: Vm) -> str:
+    """The domain's XML for this node: what the document says, in libvirt's words."""
+    cluster = host.read()
+    bridges = {nic.network: cluster.network(nic.network).bridge for nic in vm.nics}
+    can = host.domains.capabilities()
+    domain_type = host.settings.domain_type or can.domain_type
+    emulator = host.settings.emulator or can.emulator
+    return domain_xml(vm, bridges=bridges, domain_type=domain_type, emulator=emulator)
+
+
+def demote(host: Host, vm: Vm) -> None:
+    """Give the disks back after a domain has ended; one that resists is left for the loop."""
+    for disk in vm.disks:
+        try:
+            host.drbd.demote(disk.resource)
+        except McvError as error:
+            log.warning("demoting %s: %s", disk.resource, error)
+
+
+def stop(host: Host, name: str, node: str | None = None) -> dict[str, Any]:
+    """Pull the plug of a VM on its owner; with node, of a copy that lost it there."""
+    vm = host.read().vm(name)
+    if node is not None and vm.node == node:
+        raise Refused(f"{name} belongs to {node}: it is no copy.", f"mcv stop {name}")
+    with host.locks.hold(f"vm-{name}", f"stop {name}"):
+        if not host.domains.is_active(name):
+            raise Refused(f"{name} does not run on {host.name}.")
+        require.unlocked(vm)
+        host.domains.stop(name)
+        demote(host, vm)
+        if node is not None:
+            host.domains.undefine(name)
+    return {"name": name, "node": host.name, "state": "stopped"}
+
+
+def shutdown(
+    host: Host, name: str, wait: bool = False, timeout: float | None = None
+) -> dict[str, Any]:
+    """Ask the guest to shut down (ACPI); with wait, until it has, at most timeout seconds."""
+    vm = host.read().vm(name)
+    require.unlocked(vm)
+    if not host.domains.is_active(name):
+        raise Refused(f"{name} does not run on {host.name}.")
+    host.domains.shutdown(name)
+    if not wait:
+        return {"name": name, "node": host.name, "state": host.domains.state(name)}
+    wait_for_end(host, name, timeout)
+    with host.locks.hold(f"vm-{name}", f"shutdown {name}"):
+        if not host.domains.is_active(name):
+            demote(host, vm)
+    return {"name": name, "node": host.name, "state": "stopped"}
+
+
+def wait_for_end(host: Host, name: str, timeout: float | None) -> None:
+    """Wait until a domain has ended; Refused when it has not within timeout seconds."""
+    job = host.job
+    began = time.monotonic()
+    job.progress(f"waiting for {name} to shut down")
+    with job.may_be_cancelled():
+        while host.domains.is_active(name):
+            job.check_cancelled()
+            if timeout is not None and time.monotonic() - began > timeout:
+                raise Refused(
+                    f"{name} has not shut down within {timeout:g} s.",
+                    f"Nothing was changed. Ask it again: mcv shutdown {name}; "
+                    f"or pull the plug: mcv stop {name}",
+                )
+            time.sleep(POLL)
+
+
+def reset(host: Host, name: str) -> dict[str, Any]:
+    vm = host.read().vm(name)
+    require.unlocked(vm)
+    with host.locks.hold(f"vm-{name}", f"reset {name}"):
+        if not host.domains.is_active(name):
+            raise Refused(f"{name} does not run on {host.name}.", f"mcv start {name}")
+        host.domains.reset(name)
+    return {"name": name, "node": host.name, "state": "running"}
+
+
+def reconcile(host: Host) -> None:
+    """Give back the disks of domains that ended by themselves; one round of the daemon's loop."""
+    cluster = host.read()
+    if not cluster.drbd.enabled:
+        return
+    statuses = host.drbd.statuses()
+    for vm in cluster.vms.values():
+        primary = [
+            disk
+            for disk in vm.disks
+            if (status := statuses.get(disk.resource)) and status.role == "Primary"
+        ]
+        if not primary or vm.claim is not None:
+            continue
+        try:
+            with host.locks.hold(f"vm-{vm.name}", f"look after {vm.name}", timeout=0):
+                claimed = any(vm.name in one.vms and one.vms[vm.name].claim for one in host.both())
+                if not claimed and not host.domains.is_active(vm.name):
+                    demote(host, vm)
+        except (Busy, HypervisorFailed) as error:
+            log.debug("%s: %s", vm.name, error)
+
+
+# Steps of plans: the dispatcher holds the lock and has checked the claim.
+
+
+def power_on(host: Host, name: str) -> None:
+    """Start a VM as the last part of a move; harmless when it runs."""
+    vm = require.owned(host, name)
+    if not host.domains.is_active(name):
+        refuse_all(require.startable_disks(host, vm, ignore_verify=True))
+        boot(host, vm)
+
+
+def define(host: Host, name: str) -> None:
+    """Define a domain here as the document describes it; harmless when it is."""
+    host.domains.define(definition(host, host.both()[-1].vm(name)))
+
+
+def undefine(host: Host, name: str) -> None:
+    """Take a definition away; one that is active keeps it and is an error."""
+    if host.domains.is_active(name):
+        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+    host.domains.undefine(name)

@@ -1,0 +1,89 @@
+"""Recovery: define a VM where it belongs, take it over from a node that is gone, or let go."""
+
+from typing import Any
+
+from mcv.errors import Refused, refuse_all
+from mcv.host import Host, shown
+from mcv.plan import Item, Step, change, on
+from mcv.vm import power, require
+
+
+def register(
+    host: Host, name: str, accept_stale: bool = False, dry_run: bool = False
+) -> dict[str, Any]:
+    """Define a VM on this node, which owns it; or own what an offline node owned.
+
+    Taking over is refused unless the document calls the owner offline and this node's
+    replica is UpToDate or Consistent; `accept_stale` takes an Outdated one.
+    """
+    vm = host.read().vm(name)
+    if vm.node == host.name:
+        with host.locks.hold(f"vm-{name}", f"register {name}"):
+            require.unclaimed(host, vm)
+            host.domains.define(power.definition(host, vm))
+            for disk in vm.disks:
+                if host.drbd.status(disk.resource) is None:
+                    host.drbd.up(disk.resource)
+        return {"name": name, "node": host.name, "taken_over_from": None}
+    host.agreed.require_touch()
+    _require_takeable(host, name, accept_stale)
+    plan: list[Item] = [
+        Step(change("vm.assign", name=name, node=host.name), settles=True),
+        Step(on(host.name, "vm.define", name=name)),
+    ]
+    if accept_stale:
+        plan.append(Step(on(host.name, "drbd.accept_stale", name=name)))
+    if dry_run:
+        return shown(plan)
+    old = vm.node
+    with host.claim(f"vm:{name}", f"take {name} over from {old}"):
+        _require_takeable(host, name, accept_stale)
+        host.carry_out(f"take {name} over from {old}", plan, f"vm:{name}")
+    return {"name": name, "node": host.name, "taken_over_from": old}
+
+
+def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
+    cluster = host.read()
+    vm = cluster.vm(name)
+    require.unclaimed(host, vm)
+    require.unlocked(vm)
+    owner = cluster.node(vm.node)
+    if owner.status == "online":
+        raise Refused(
+            f"{name} belongs to {vm.node}, which is online in the document.",
+            f"Move it with: mcv migrate --node {host.name} {name}; if {vm.node} is dead: "
+            f"mcv node offline {vm.node} --confirm-dead",
+        )
+    if host.name not in vm.nodes:
+        raise Refused(
+            f"{host.name} holds no replica of {name}.",
+            f"It can be taken over by {', '.join(one for one in vm.nodes if one != vm.node)}.",
+        )
+    problems = []
+    good = ("UpToDate", "Consistent", "Outdated") if accept_stale else ("UpToDate", "Consistent")
+    for disk in vm.disks:
+        status = host.drbd.status(disk.resource)
+        seen = status.disk if status else "not up"
+        if seen not in good:
+            hint = f"mcv register {name} --node {host.name} --accept-stale"
+            problems.append(
+                Refused(
+                    f"The replica of {name} on {host.name} is {seen}.",
+                    f"What {vm.node} wrote since would be lost: {hint}"
+                    if seen == "Outdated"
+                    else "",
+                )
+            )
+    refuse_all(problems)
+
+
+def unregister(host: Host, name: str) -> dict[str, Any]:
+    """Take the definition away on the owner; the VM stays in the document, its disks too."""
+    vm = require.owned(host, name)
+    require.unlocked(vm)
+    with host.locks.hold(f"vm-{name}", f"unregister {name}"):
+        require.unclaimed(host, vm)
+        require.stopped(host, vm)
+        host.domains.undefine(name)
+        power.demote(host, vm)
+    return {"name": name, "node": host.name}

@@ -1,0 +1,51 @@
+"""What must be so before anything is done to a VM: each looks, and refuses in words."""
+
+from mcv.config.changes import busy
+from mcv.drbd import health
+from mcv.errors import Refused
+from mcv.host import Host
+from mcv.model import Cluster, Vm
+
+
+def owned(host: Host, name: str) -> Vm:
+    """The VM, if both the settled document and the proposal say that it is this node's."""
+    for cluster in reversed(host.both()):
+        vm = cluster.vm(name)
+        if vm.node != host.name:
+            raise Refused(f"{name} belongs to {vm.node}.", f"Ask there, or: mcv info {name}")
+    return vm
+
+
+def unclaimed(host: Host, vm: Vm) -> None:
+    for cluster in host.both():
+        claim = cluster.vm(vm.name).claim
+        if claim is not None and claim.operation != host.job.id:
+            raise busy(vm.name, claim)
+
+
+def unlocked(vm: Vm) -> None:
+    if vm.locked:
+        raise Refused(f"{vm.name} is locked by an administrator.", f"mcv unlock {vm.name}")
+
+
+def stopped(host: Host, vm: Vm) -> None:
+    if host.domains.is_active(vm.name):
+        raise Refused(
+            f"{vm.name} is {host.domains.state(vm.name)}.",
+            f"First: mcv shutdown {vm.name} --wait (or: mcv stop {vm.name})",
+        )
+
+
+def startable_disks(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
+    found = (health.why_not_start(host, vm, disk, ignore_verify) for disk in vm.disks)
+    return [problem for problem in found if problem is not None]
+
+
+def movable_disks(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
+    found = (health.why_not_move(host, vm, disk, ignore_verify) for disk in vm.disks)
+    return [problem for problem in found if problem is not None]
+
+
+def online(cluster: Cluster, name: str) -> None:
+    if cluster.node(name).status != "online":
+        raise Refused(f"{name} is offline.", f"Bring it back with: mcv node online {name}")
