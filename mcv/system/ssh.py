@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcv.errors import CommandFailed, NeedsPassword, Refused
 
@@ -70,7 +70,7 @@ def host_key(address: str, known: tuple[Path, ...] = KNOWN) -> HostKey:
         with socket.create_connection((address, 22), timeout=CONNECT) as sock:
             transport = paramiko.Transport(sock)
             try:
-                entry = keys.lookup(address) or {}
+                entry: Any = keys.lookup(address) or {}
                 if entry:
                     options = transport.get_security_options()
                     options.key_types = sorted(
