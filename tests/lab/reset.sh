@@ -17,10 +17,14 @@ if [ -n "$(ls /etc/libvirt/qemu/*.xml /run/libvirt/qemu/*.xml 2> /dev/null)" ]; 
 fi
 
 if [ -e /proc/drbd ]; then
-    for resource in $(drbdsetup status 2> /dev/null | awk '/^[^ ].* role:/ { print $1 }'); do
+    # I/O that waits for the word of a handler keeps its device open: let it go on.
+    pkill -KILL -f mcv-drbd-handler
+    for minor in $(sed -n 's/^ *\([0-9]*\): cs:.* s[-a-z]*$/\1/p' /proc/drbd); do
+        timeout 5 drbdsetup resume-io "$minor"
+    done
+    for resource in $(drbdsetup status | awk '/^[^ ].* role:/ { print $1 }'); do
         for _ in 1 2 3; do
-            timeout 5 drbdsetup down "$resource" && break
-            timeout 5 drbdsetup disconnect 2> /dev/null
+            timeout 5 drbdsetup down "$resource" 2> /dev/null && break
             sleep 0.5
         done
     done

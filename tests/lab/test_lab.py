@@ -69,3 +69,17 @@ def test_a_guest_runs_under_the_node_s_libvirt(machines: list[Node]) -> None:
 
     assert "running" in node1.run("virsh domstate idle").stdout
     node1.run("virsh destroy idle && virsh undefine idle && rm /root/idle.*")
+
+
+def test_a_reset_leaves_nothing_behind(machines: list[Node]) -> None:
+    node1, _ = machines
+    node1.put(guests.idle(), "/root/idle.img")
+    node1.put(DOMAIN, "/root/idle.xml")
+    node1.run("virsh define /root/idle.xml && virsh start idle")
+    node1.run("lvcreate -qq -y -L 8M -n left vg0; touch /var/lib/mcv/left /etc/drbd.d/left.res")
+
+    node1.reset()
+
+    assert node1.run("virsh -q list --all --name").stdout.split() == []
+    assert node1.run("lvs --noheadings vg0; ls /etc/drbd.d/*.res", check=False).stdout == ""
+    node1.run("test ! -e /var/lib/mcv/left")
