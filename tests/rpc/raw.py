@@ -6,6 +6,8 @@ import ssl
 import struct
 from typing import Any
 
+from mcv.rpc.pki import Identity
+
 INVOKE, CONNECT, JSON = 4, 1, 3
 
 
@@ -64,3 +66,13 @@ def read(sock: socket.socket, size: int) -> bytes:
             break
         got += chunk
     return got
+
+
+def stranger(identity: Identity | None = None) -> ssl.SSLContext:
+    """A TLS client that checks nothing, with a certificate or without."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if identity:
+        context.load_cert_chain(identity.certificate, identity.key)
+    return context

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from Pyro5 import serializers
 
 from mcv.errors import DaemonDown, Refused
 from mcv.rpc import values
@@ -52,6 +53,11 @@ def test_another_serializer_ends_the_connection_before_anything_is_decoded(
 
     assert exchange(wire, data) is None
     assert wire.calls == []
+
+
+def test_pyro_knows_json_alone_on_either_side() -> None:
+    assert set(serializers.serializers) == {"json"}
+    assert set(serializers.serializers_by_id) == {raw.JSON}
 
 
 @pytest.mark.parametrize(
