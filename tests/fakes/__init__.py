@@ -1,0 +1,1 @@
+"""Fake doors: real operations run over them, two nodes and more in one process."""

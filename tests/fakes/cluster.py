@@ -1,0 +1,183 @@
+"""Real operations, a real document, real agreement, journal and locks; fake doors."""
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from mcv import jobs, serving, settings
+from mcv.cluster.agree import Agreement
+from mcv.config.first import alone
+from mcv.config.store import Store
+from mcv.errors import McvError, PeerUnreachable
+from mcv.host import Host
+from mcv.jobs import Job, Jobs
+from mcv.journal import Journal
+from mcv.model import Cluster, Node
+from mcv.rpc.auth import Caller
+from mcv.system import files
+from mcv.system.locks import Locks
+from mcv.transaction import escort
+from tests.fakes.doors import FakeBridges, FakeDomains, FakeDrbd, FakeLvm, World
+
+Spy = Callable[[str, str, str], None]  # (caller, node, operation), may raise
+
+
+class FakeCluster:
+    """Nodes in one process. Calls between them pass `spy`, and fail to those in `down`."""
+
+    def __init__(self, directory: Path, names: tuple[str, ...] = ("n1", "n2")) -> None:
+        self.directory = directory
+        self.world = World()
+        self.down = self.world.down
+        self.spy: Spy = lambda caller, node, operation: None
+        self.hosts: dict[str, Host] = {}
+        self.domains = {name: FakeDomains() for name in names}
+        self.drbd = {name: FakeDrbd(name, self.world) for name in names}
+        self.lvm = {name: FakeLvm() for name in names}
+        self.bridges = {name: FakeBridges() for name in names}
+        first = _member_document(directory, names)
+        for name in names:
+            self.boot(name, first)
+        for name in names:
+            self.look(name)
+
+    def boot(self, name: str, first: Cluster | None = None) -> Host:
+        """Start a node's daemon, anew: what was only in its memory is gone."""
+        conf = _settings(self.directory, name)
+        store = Store(conf.state, conf.history)
+        if first is not None:
+            store.begin(first)
+            files.write_atomically(conf.pki / "drbd-secret", "word\n")
+        call = self._caller(name)
+        agreement = Agreement(name, store, call)
+        self.hosts[name] = Host(
+            settings=conf,
+            store=store,
+            agreed=agreement,
+            journal=Journal(conf.state / "journal"),
+            jobs=Jobs(name, conf.state / "jobs"),
+            locks=Locks(conf.locks),
+            domains=cast(Any, self.domains[name]),
+            drbd=cast(Any, self.drbd[name]),
+            volumes=cast(Any, self.lvm[name]),
+            bridges=cast(Any, self.bridges[name]),
+            call=call,
+            forward=lambda node, operation, params, who: None,
+            certificate=f"certificate of {name}",
+        )
+        return self.hosts[name]
+
+    def look(self, name: str) -> None:
+        """One round of a node's loop: it sees what the others have."""
+        cast(Agreement, self.hosts[name].agreed).look_at_others()
+
+    def run(self, name: str, function: Callable[..., Any], /, **params: Any) -> Any:
+        """Carry an operation out on a node as the job that an operator's call would be."""
+        host = self.hosts[name]
+        job = host.jobs.begin(function.__name__, "alice")
+        token = jobs.current.set(job)
+        try:
+            result = function(host, **params)
+            job.end(result, None)
+            return result
+        except McvError as error:
+            job.end(None, error)
+            raise
+        finally:
+            jobs.current.reset(token)
+
+    def job(self, name: str) -> Job:
+        return self.hosts[name].job
+
+    def read(self, name: str = "n1") -> Cluster:
+        return self.hosts[name].read()
+
+    def picture(self) -> dict[str, Any]:
+        """Everything that a refusal must leave as it was."""
+        return {
+            name: (
+                json.loads(msgspec.json.encode(host.read())),
+                dict(self.domains[name].defined),
+                dict(self.lvm[name].made),
+                sorted(path.name for path in host.settings.drbd_directory.glob("*.res")),
+                [entry.operation for entry in host.journal.entries()],
+            )
+            for name, host in self.hosts.items()
+        }
+
+    def _caller(self, me: str) -> Callable[..., Any]:
+        def call(
+            node: str, operation: str, /, *, timeout: float | None = None, **params: Any
+        ) -> Any:
+            self.spy(me, node, operation)
+            context: dict[str, Any] = {}
+            if (with_claim := escort.get()) is not None:
+                context["escort"] = with_claim
+            if node == me:
+                return serving.perform(self.hosts[me], operation, params, context)
+            if node in self.down or me in self.down or node not in self.hosts:
+                raise PeerUnreachable(f"{node} does not answer.")
+            epoch = self.hosts[me].read().epoch
+            context["epoch"] = [epoch.number, epoch.id]
+            # As over the wire: whatever crosses is JSON, and the thread is another.
+            sent = json.loads(json.dumps(params))
+            return json.loads(
+                json.dumps(
+                    _elsewhere(self.hosts[node], Caller("peer", me), operation, sent, context)
+                )
+            )
+
+        return call
+
+
+def _elsewhere(
+    host: Host, caller: Caller, operation: str, params: dict[str, Any], context: dict[str, Any]
+) -> Any:
+    answer: list[Any] = []
+
+    def serve() -> None:
+        try:
+            answer.append((serving.serve(host, caller, operation, params, context), None))
+        except McvError as error:
+            answer.append((None, error))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    thread.join()
+    result, error = answer[0]
+    if error is not None:
+        raise error
+    return result
+
+
+def _settings(directory: Path, name: str) -> settings.Settings:
+    return settings.Settings(
+        hostname=name,
+        node=name,
+        address=f"10.0.0.{name[1:]}",
+        drbd_address=f"10.0.0.{name[1:]}",
+        var=directory / "var",
+        run=directory / "run" / name,
+        drbd_directory=directory / "drbd.d" / name,
+    )
+
+
+def _member_document(directory: Path, names: tuple[str, ...]) -> Cluster:
+    base = alone(_settings(directory, names[0]), f"certificate of {names[0]}")
+    nodes = {
+        name: Node(
+            name=name,
+            hostname=name,
+            ip_address=f"10.0.0.{name[1:]}",
+            drbd_address=f"10.0.0.{name[1:]}",
+            certificate=f"certificate of {name}",
+        )
+        for name in names
+    }
+    return msgspec.structs.replace(
+        base, nodes=nodes, drbd=msgspec.structs.replace(base.drbd, enabled=True)
+    )

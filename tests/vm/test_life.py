@@ -1,0 +1,347 @@
+"""A VM's life over fake doors: created, started, moved, verified, deleted."""
+
+import pytest
+
+from mcv.cluster import work
+from mcv.drbd import resync, verify
+from mcv.errors import Busy, Failed, NotFound, Refused, RepairNeeded
+from mcv.network import verbs as network
+from mcv.vm import change, create, delete, look, migrate, power, register
+from tests.fakes.cluster import FakeCluster
+
+
+def make(cluster: FakeCluster, name: str = "web1") -> None:
+    cluster.run("n1", create.create, name=name, memory="64MiB", disks=["64MiB"])
+
+
+def test_a_new_vm_has_its_disk_on_both_nodes_and_its_domain_on_its_owner(
+    cluster: FakeCluster,
+) -> None:
+    make(cluster)
+
+    vm = cluster.read("n2").vm("web1")
+    assert vm.node == "n1" and vm.nodes == ("n1", "n2") and vm.claim is None
+    assert set(cluster.domains["n1"].defined) == {"web1"}
+    assert set(cluster.domains["n2"].defined) == set()
+    assert list(cluster.lvm["n1"].made) == list(cluster.lvm["n2"].made) == ["mcv-web1-1"]
+    assert cluster.lvm["n1"].made["mcv-web1-1"] > 64 * 1024**2
+    assert cluster.drbd["n1"].statuses()["mcv-web1-1"].both_up_to_date
+    assert work.left(cluster.hosts["n1"]) == []
+
+
+@pytest.mark.parametrize(
+    ("node", "verb"),
+    [("n2", "up"), ("n1", "up"), ("n2", "create_metadata"), ("n1", "birth"), ("n1", "define")],
+)
+def test_a_creation_that_fails_leaves_nothing(cluster: FakeCluster, node: str, verb: str) -> None:
+    before = cluster.picture()
+    broken = cluster.domains if verb == "define" else cluster.drbd
+    broken[node].broken.add(verb)
+
+    with pytest.raises(Failed, match="failed and was undone"):
+        make(cluster)
+
+    after = cluster.picture()
+    for name in ("n1", "n2"):
+        assert after[name][1:] == before[name][1:]
+        assert after[name][0]["vms"] == {}
+
+
+def test_a_creation_says_everything_that_is_wrong_at_once(cluster: FakeCluster) -> None:
+    before = cluster.picture()
+
+    with pytest.raises(Refused) as refused:
+        cluster.run(
+            "n1",
+            create.create,
+            name="Web_1",
+            memory="much",
+            cpus=0,
+            disks=["9TiB"],
+            storage="lvm",
+            networks=["nolan"],
+            nodes=["n1", "n9"],
+        )
+
+    said = " ".join(message for message, _ in refused.value.problems)
+    for word in ("'Web_1'", "'much'", "0 makes no sense", "lvm", "nolan", "n9"):
+        assert word in said
+    assert cluster.picture() == before
+
+
+def test_a_volume_group_without_room_on_the_other_node_is_a_refusal(
+    cluster: FakeCluster,
+) -> None:
+    cluster.lvm["n2"].size = 32 * 1024**2
+    before = cluster.picture()
+
+    with pytest.raises(Refused, match=r"vg0 on n2 has 32MiB free"):
+        make(cluster)
+
+    assert cluster.picture() == before
+
+
+def test_a_vm_starts_on_its_owner_with_its_disk_promoted(cluster: FakeCluster) -> None:
+    make(cluster)
+
+    cluster.run("n1", power.start, name="web1")
+
+    assert cluster.domains["n1"].active == {"web1": "running"}
+    assert cluster.drbd["n1"].statuses()["mcv-web1-1"].role == "Primary"
+    with pytest.raises(Refused, match="running already"):
+        cluster.run("n1", power.start, name="web1")
+    with pytest.raises(Refused, match="belongs to n1"):
+        cluster.run("n2", power.start, name="web1")
+
+
+def test_a_guest_that_ends_by_itself_gives_its_disk_back(cluster: FakeCluster) -> None:
+    make(cluster)
+    cluster.run("n1", power.start, name="web1")
+    cluster.domains["n1"].active.clear()
+
+    power.reconcile(cluster.hosts["n1"])
+
+    assert cluster.drbd["n1"].statuses()["mcv-web1-1"].role == "Secondary"
+
+
+def test_a_start_that_fails_gives_the_disk_back(cluster: FakeCluster) -> None:
+    make(cluster)
+    cluster.domains["n1"].broken.add("start")
+
+    with pytest.raises(Exception, match="Could not start"):
+        cluster.run("n1", power.start, name="web1")
+
+    assert cluster.drbd["n1"].statuses()["mcv-web1-1"].role == "Secondary"
+
+
+def test_a_locked_vm_is_left_alone(cluster: FakeCluster) -> None:
+    make(cluster)
+    cluster.run("n1", change.lock, name="web1")
+
+    for operation, params in (
+        (power.start, {}),
+        (migrate.migrate, {"to": "n2"}),
+        (delete.delete, {}),
+        (change.update, {"cpus": 2}),
+    ):
+        with pytest.raises(Refused, match="locked by an administrator"):
+            cluster.run("n1", operation, name="web1", **params)
+
+
+def test_an_offline_migration_moves_owner_and_definition(cluster: FakeCluster) -> None:
+    make(cluster)
+
+    cluster.run("n1", migrate.migrate, name="web1", to="n2", start_after_migration=True)
+
+    assert cluster.read("n1").vm("web1").node == "n2"
+    assert set(cluster.domains["n1"].defined) == set()
+    assert cluster.domains["n2"].active == {"web1": "running"}
+    assert cluster.read("n2").vm("web1").claim is None
+    assert list(cluster.hosts["n2"].journal.entries()) == []
+
+
+def test_a_failed_definition_there_leaves_the_vm_where_it_was(cluster: FakeCluster) -> None:
+    make(cluster)
+    cluster.domains["n2"].broken.add("define")
+
+    with pytest.raises(Failed, match=r"was undone.*Could not define"):
+        cluster.run("n1", migrate.migrate, name="web1", to="n2")
+
+    assert cluster.read("n2").vm("web1").node == "n1"
+    assert cluster.read("n2").vm("web1").claim is None
+    assert set(cluster.domains["n1"].defined) == {"web1"}
+
+
+def test_a_start_that_fails_after_a_migration_leaves_the_vm_on_its_new_node(
+    cluster: FakeCluster,
+) -> None:
+    make(cluster)
+    cluster.domains["n2"].broken.add("start")
+
+    with pytest.raises(Exception, match=r"is done, but: Could not start"):
+        cluster.run("n1", migrate.migrate, name="web1", to="n2", start_after_migration=True)
+
+    assert cluster.read("n1").vm("web1").node == "n2"
+    assert cluster.read("n1").vm("web1").claim is None
+
+
+def test_a_running_vm_is_not_moved_unless_waited_for(cluster: FakeCluster) -> None:
+    make(cluster)
+    cluster.run("n1", power.start, name="web1")
+    before = cluster.picture()
+
+    with pytest.raises(Refused, match="running"):
+        cluster.run("n1", migrate.migrate, name="web1", to="n2")
+    with pytest.raises(Refused, match="has not shut down within"):
+        cluster.run(
+            "n1", migrate.migrate, name="web1", to="n2", wait_for_shutdown=True, timeout=0.1
+        )
+
+    assert cluster.picture() == before
+
+
+def test_a_coordinator_that_is_gone_after_the_new_owner_was_written_down_finishes(
+    cluster: FakeCluster,
+) -> None:
+    make(cluster)
+
+    def die(caller: str, node: str, operation: str) -> None:
+        if operation == "vm.undefine":
+            raise SystemExit
+
+    cluster.spy = die
+    with pytest.raises(SystemExit):
+        cluster.run("n1", migrate.migrate, name="web1", to="n2")
+    cluster.spy = lambda caller, node, operation: None
+    cluster.boot("n1")
+    cluster.look("n1")
+
+    assert work.settle_all(cluster.hosts["n1"]) == ["migrate web1 to n2"]
+
+    assert cluster.read("n1").vm("web1").node == "n2"
+    assert cluster.read("n2").vm("web1").claim is None
+    assert set(cluster.domains["n1"].defined) == set()
+    assert list(cluster.hosts["n1"].journal.entries()) == []
+
+
+def test_a_verification_that_finds_something_blocks_until_resync_and_a_clean_one(
+    cluster: FakeCluster,
+) -> None:
+    make(cluster)
+    cluster.world.out_of_sync["mcv-web1-1"] = 4096
+
+    rows = cluster.run("n1", verify.verify, name="web1")
+
+    assert [(row["result"], row["out_of_sync"]) for row in rows] == [("out-of-sync", 4096)]
+    for operation, params in ((power.start, {}), (migrate.migrate, {"to": "n2"})):
+        with pytest.raises(Refused, match="last verification of web1 failed") as refused:
+            cluster.run("n1", operation, name="web1", **params)
+        assert "mcv resync web1" in refused.value.hint
+    cluster.run("n1", resync.resync, name="web1")
+    with pytest.raises(Refused, match="last verification"):
+        cluster.run("n1", power.start, name="web1")
+    rows = cluster.run("n1", verify.verify, name="web1")
+    assert rows[0]["result"] == "clean"
+    cluster.run("n1", power.start, name="web1")
+
+
+def test_an_interrupted_verification_is_not_clean_and_lifts_no_mark(
+    cluster: FakeCluster,
+) -> None:
+    make(cluster)
+    cluster.world.out_of_sync["mcv-web1-1"] = 4096
+    cluster.run("n1", verify.verify, name="web1")
+    cluster.world.out_of_sync.clear()
+    cluster.drbd["n1"].broken.add("interrupt")
+
+    rows = cluster.run("n1", verify.verify, name="web1")
+
+    assert rows[0]["result"] == "interrupted"
+    assert cluster.read("n2").vm("web1").blocked
+
+
+def test_ignoring_a_failed_verification_is_recorded(cluster: FakeCluster) -> None:
+    make(cluster)
+    cluster.world.out_of_sync["mcv-web1-1"] = 4096
+    cluster.run("n1", verify.verify, name="web1")
+
+    cluster.run("n1", power.start, name="web1", ignore_verify=True)
+
+    override = cluster.read("n2").vm("web1").override
+    assert override is not None and (override.who, override.what) == ("alice", "start")
+
+
+def test_a_deleted_vm_leaves_nothing(cluster: FakeCluster) -> None:
+    before = cluster.picture()
+    make(cluster)
+    cluster.run("n1", power.start, name="web1")
+    with pytest.raises(Refused, match="running"):
+        cluster.run("n1", delete.delete, name="web1")
+    cluster.run("n1", power.stop, name="web1")
+
+    cluster.run("n1", delete.delete, name="web1")
+
+    after = cluster.picture()
+    for name in ("n1", "n2"):
+        assert after[name][1:] == before[name][1:]
+        assert after[name][0]["vms"] == {}
+
+
+def test_a_claimed_vm_is_busy_and_the_word_names_the_job(cluster: FakeCluster) -> None:
+    make(cluster)
+    host = cluster.hosts["n1"]
+    host.update("vm.claim", "", name="web1", why="migrate web1 to n2")
+
+    with pytest.raises(Busy, match="web1 is busy: migrate web1 to n2") as busy:
+        cluster.run("n1", power.start, name="web1")
+
+    assert "mcv job wait" in busy.value.hint
+
+
+def test_a_claim_that_nobody_knows_is_released(cluster: FakeCluster) -> None:
+    make(cluster)
+    cluster.hosts["n1"].update("vm.claim", "", name="web1", why="lost")
+
+    work.settle_all(cluster.hosts["n1"])
+
+    assert cluster.read("n2").vm("web1").claim is None
+
+
+def test_a_list_answers_with_a_peer_down(cluster: FakeCluster) -> None:
+    make(cluster)
+    cluster.run("n1", migrate.migrate, name="web1", to="n2")
+    cluster.down.add("n2")
+
+    rows = look.list_(cluster.hosts["n1"])
+
+    assert rows[0]["state"] == "unknown"
+    assert "n2 does not answer" in rows[0]["attention"]
+
+
+def test_a_network_wants_its_bridge_on_every_node(cluster: FakeCluster) -> None:
+    cluster.bridges["n2"].names = ("br-other",)
+    before = cluster.picture()
+
+    with pytest.raises(Refused, match="n2 has no bridge br-lan"):
+        cluster.run("n1", network.create, name="lan", bridge="br-lan")
+
+    assert cluster.picture() == before
+
+
+def test_a_network_in_use_is_not_deleted(cluster: FakeCluster) -> None:
+    cluster.run("n1", network.create, name="lan", bridge="br-lan")
+    cluster.run("n1", create.create, name="web1", memory="64MiB", networks=["lan"])
+
+    with pytest.raises(Refused, match="used by web1"):
+        cluster.run("n1", network.delete, name="lan")
+
+    assert network.list_(cluster.hosts["n2"]) == [{"name": "lan", "bridge": "br-lan", "vms": 1}]
+
+
+def test_a_vm_is_registered_again_where_it_belongs(cluster: FakeCluster) -> None:
+    make(cluster)
+    cluster.run("n1", register.unregister, name="web1")
+    assert "mcv register web1" in str(look.list_(cluster.hosts["n2"])[0]["attention"])
+
+    cluster.run("n1", register.register, name="web1")
+
+    assert set(cluster.domains["n1"].defined) == {"web1"}
+    with pytest.raises(NotFound):
+        cluster.run("n1", register.register, name="web9")
+
+
+def test_what_resists_being_undone_stays_in_the_journal_until_it_gives_in(
+    cluster: FakeCluster,
+) -> None:
+    cluster.domains["n1"].broken.add("define")
+    cluster.lvm["n2"].broken.add("remove")
+    with pytest.raises(RepairNeeded, match="is not undone yet"):
+        make(cluster)
+    assert cluster.read("n2").vm("web1").claim is not None
+    cluster.lvm["n2"].broken.clear()
+
+    settled = work.settle_all(cluster.hosts["n1"])
+
+    assert settled == ["create web1"]
+    assert "web1" not in cluster.read("n2").vms
+    assert cluster.lvm["n1"].made == cluster.lvm["n2"].made == {}
