@@ -20,6 +20,11 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=2)
 
 
+def as_line(value: Any) -> str:
+    """JSON in one line, so that an error stands out from what else went to stderr."""
+    return json.dumps(value)
+
+
 def table(rows: Iterable[Sequence[Any]], headings: Sequence[str]) -> str:
     """Rows under lower-case headings; what is None is left empty."""
     import tabulate

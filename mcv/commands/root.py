@@ -70,9 +70,7 @@ class Front(click.Group):
         extra["standalone_mode"] = False
         try:
             code = super().main(args=words, prog_name=prog_name or "mcv", obj=session, **extra)
-        except click.exceptions.NoArgsIsHelpError as error:
-            error.show()
-            code = error.exit_code
+            sys.stdout.flush()
         except click.ClickException as error:
             code = _usage(session, error, words)
         except McvError as error:
@@ -105,7 +103,7 @@ def _usage(session: Session, error: click.ClickException, words: list[str]) -> i
             "hint": f"{ctx.command_path if ctx else 'mcv'} --help",
             "problems": [],
         }
-        session.note(output.as_json(said))
+        session.note(output.as_line(said))
     else:
         error.show()
     return error.exit_code
@@ -122,34 +120,30 @@ def _interrupted(session: Session) -> int:
     """Say what becomes of the jobs that were followed; those that only wait are cancelled."""
     try:
         if not session.under_way:
-            session.complain(McvError("Interrupted.", "What is under way: mcv job list"))
+            session.stopped("Interrupted. What is under way: mcv job list")
         for job, node in list(session.under_way.items()):
-            _let_go(session, job, node)
+            session.stopped(_let_go(session, job, node))
     except (KeyboardInterrupt, OSError):
         # Once more, or the terminal is gone: there is nobody left to tell.
         pass
     return INTERRUPTED
 
 
-def _let_go(session: Session, job: str, node: str) -> None:
-    goes_on = McvError(
+def _let_go(session: Session, job: str, node: str) -> str:
+    goes_on = (
         f"The job goes on; find it with: mcv job wait {job}, cancel it with: mcv job cancel {job}"
     )
     try:
         if not session.call("job.show", job=job)["cancellable"]:
-            session.complain(goes_on)
-            return
+            return goes_on
         session.call("job.cancel", job=job)
     except McvError:
-        session.complain(goes_on)
-        return
+        return goes_on
     try:
         session.client.follow(job, node)
     except McvError as ended:
-        cancelled = ended.kind == "cancelled"
-        session.complain(McvError(f"{ended.message} Nothing was changed.") if cancelled else ended)
-    else:
-        session.complain(McvError("It was done before it could be cancelled."))
+        return f"{ended} Nothing was changed." if ended.kind == "cancelled" else str(ended)
+    return "The job was done before it could be cancelled."
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:

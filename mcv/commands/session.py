@@ -10,6 +10,8 @@ import click
 from mcv.commands import output
 from mcv.errors import McvError, Refused
 
+HOURS = 6 * 3600
+
 if TYPE_CHECKING:
     from mcv.commands.progress import Display
     from mcv.rpc.client import Client
@@ -50,6 +52,15 @@ class Session:
         """Ask the daemon for something that it answers at once."""
         return self.client.call(operation, **params)
 
+    def take(self, fd: int) -> Any:
+        """Hand an open image to the daemon; its answer waits until the image is read through."""
+        client = self._client
+        if client is None:
+            from mcv.rpc.client import Client
+
+            client = Client(timeout=HOURS)
+        return client.call("vm.take_image", fd=fd)
+
     def run(self, operation: str, /, **params: Any) -> Any:
         """Have the daemon do something, follow the job, and return its result.
 
@@ -89,8 +100,13 @@ class Session:
         self._write(text, err=True)
 
     def complain(self, error: McvError) -> None:
-        text = output.as_json(output.error_json(error)) if self.json else output.error_text(error)
+        text = output.as_line(output.error_json(error)) if self.json else output.error_text(error)
         self._write(text, err=True)
+
+    def stopped(self, text: str) -> None:
+        """Tell that the command ends before its work does."""
+        said = {"error": "interrupted", "message": text, "hint": "", "problems": []}
+        self.note(output.as_line(said) if self.json else text)
 
     def ask(self, question: str, shown: Callable[[], Iterable[str]] = tuple) -> None:
         """Raise Refused unless the answer is yes; without a terminal it is no.
@@ -106,6 +122,10 @@ class Session:
             )
         for line in shown():
             self.note(line)
+        self.answer(question)
+
+    def answer(self, question: str) -> None:
+        """Put a question to whoever sits there; raise Refused unless the answer is yes."""
         self.close()
         try:
             agreed = click.confirm(question, err=True)

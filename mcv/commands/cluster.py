@@ -1,0 +1,142 @@
+"""The cluster's members: join one, take one out."""
+
+import sys
+from typing import Any
+
+import click
+
+from mcv.commands import output, typist
+from mcv.commands import session as sessions
+from mcv.commands.options import common, nodes
+from mcv.commands.session import Session
+from mcv.errors import NeedsPassword, Refused
+
+
+@click.group()
+def cluster() -> None:
+    """Join nodes to the cluster and take them out."""
+
+
+@cluster.command("add-node")
+@click.option("--node", metavar="N", required=True, help="The new node's name.")
+@click.option("--ip-address", metavar="IP", required=True, help="Where it answers.")
+@click.option(
+    "--password-file", metavar="F", help="A file whose first line is root's password there."
+)
+@click.option(
+    "--host-key", metavar="FINGERPRINT", help="Its SSH host key, as ssh-keygen -l prints it."
+)
+@common(dry_run=True)
+@click.pass_obj
+def add_node(
+    session: Session,
+    node: str,
+    ip_address: str,
+    password_file: str | None,
+    host_key: str | None,
+) -> None:
+    """Join a blank node: one with mcvd, but without VMs and networks.
+
+    It is reached once over SSH as root, with root's own key or a password. All that speaks
+    against it is told at once, and then nothing was changed on either side.
+
+    \b
+    Examples:
+      mcv cluster add-node --node n2 --ip-address 192.0.2.2
+      mcv cluster add-node --node n2 --ip-address 192.0.2.2 \\
+          --password-file pw --host-key SHA256:...
+    """
+    password = typist.first_line(password_file) if password_file is not None else None
+    wanted = {
+        "node": node,
+        "ip_address": ip_address,
+        "host_key": host_key or _agreed_host_key(session, ip_address),
+        "dry_run": session.dry_run,
+    }
+    try:
+        added = session.run("cluster.add_node", **wanted, password=password)
+    except NeedsPassword as error:
+        password = _asked_password(error, ip_address, password_file)
+        added = session.run("cluster.add_node", **wanted, password=password)
+    session.show(added, f"{node} ({added.get('ip_address')}) is a member now.")
+
+
+def _agreed_host_key(session: Session, ip_address: str) -> str | None:
+    """The host's key, once a human has said that it is the right one; None if it is known."""
+    key = session.call("cluster.host_key", ip_address=ip_address)
+    if key["known"]:
+        return None
+    fingerprint = str(key["fingerprint"])
+    shown = f"The {key['type']} host key of {ip_address} is {fingerprint}."
+    if session.yes:
+        if not session.json:
+            session.note(shown)
+    elif sessions.has_terminal():
+        session.note(shown)
+        session.note("Compare it there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
+        session.answer(f"Is that {ip_address}?")
+    else:
+        raise Refused(
+            f"{shown} It is not known here, and without a terminal nobody can compare it.",
+            f"Say that it is right with: --host-key {fingerprint}, or --yes",
+        )
+    return fingerprint
+
+
+def _asked_password(error: NeedsPassword, ip_address: str, password_file: str | None) -> str:
+    if password_file is not None or not sessions.has_terminal():
+        raise NeedsPassword(
+            error.message, "Name a file that holds it in its first line: --password-file FILE"
+        ) from error
+    try:
+        answer: str = click.prompt(f"Password of root@{ip_address}", hide_input=True, err=True)
+    except click.Abort:
+        raise Refused("No password was given; nothing was changed.") from None
+    return answer
+
+
+@cluster.command("remove-node")
+@click.option("--node", metavar="N", required=True, shell_complete=nodes, help="Who leaves.")
+@click.option("--force", is_flag=True, help="Remove one that is declared offline.")
+@common(dry_run=True)
+@click.pass_obj
+def remove_node(session: Session, node: str, force: bool) -> None:
+    """Take a node out of the cluster; it becomes blank.
+
+    Refused while it owns VMs or holds a replica.
+    """
+    session.ask(
+        f"Remove {node} from the cluster?",
+        lambda: session.plan("cluster.remove_node", node=node, force=force),
+    )
+    removed = session.run("cluster.remove_node", node=node, force=force, dry_run=session.dry_run)
+    session.show(removed, f"{node} is no member any more.")
+
+
+@cluster.command(hidden=True)
+@click.option("--reach", metavar="IP:PORT", multiple=True, help="Try a connection to it.")
+@common(changes=False)
+@click.pass_obj
+def facts(session: Session, reach: tuple[str, ...]) -> None:
+    """Tell everything that must be known of this host before it joins a cluster (JSON)."""
+    wanted: dict[str, Any] = {"reach": list(reach)} if reach else {}
+    session.say(output.as_json(session.call("cluster.facts", **wanted)))
+
+
+@cluster.command("stage-join", hidden=True)
+@common()
+@click.pass_obj
+def stage_join(session: Session) -> None:
+    """Get ready to be taken into the cluster that stdin tells of, for ten minutes (JSON)."""
+    answer = session.run("cluster.stage_join", document=sys.stdin.read())
+    session.say(output.as_json(answer))
+
+
+@cluster.command("unstage-join", hidden=True)
+@click.argument("operation")
+@common()
+@click.pass_obj
+def unstage_join(session: Session, operation: str) -> None:
+    """Forget a join that failed (JSON)."""
+    answer = session.run("cluster.unstage_join", operation=operation)
+    session.say(output.as_json(answer))

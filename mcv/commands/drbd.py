@@ -1,0 +1,93 @@
+"""DRBD of the whole cluster."""
+
+from typing import Any
+
+import click
+
+from mcv.commands import output
+from mcv.commands.options import common
+from mcv.commands.session import Session
+
+
+@click.group()
+def drbd() -> None:
+    """Replicated disks: enable them, see them, set their rates."""
+
+
+@drbd.command()
+@common()
+@click.pass_obj
+def enable(session: Session) -> None:
+    """Get every node ready for DRBD; once per cluster."""
+    answer = session.run("drbd.enable")
+    session.show(answer, f"DRBD is enabled on {', '.join(answer['nodes'])}.")
+
+
+@drbd.command("list")
+@common(changes=False)
+@click.pass_obj
+def list_(session: Session) -> None:
+    """List the resources as each node sees them: role/disk/connection."""
+    found = session.call("drbd.list")
+    headings = (
+        "vm",
+        "disk",
+        "resource",
+        "minor",
+        "port",
+        "nodes",
+        "out of sync",
+        "done",
+        "verified",
+        "result",
+    )
+    rows = [_row(one) for one in found]
+    session.show(found, output.table(rows, headings) if rows else "There is no DRBD resource.")
+
+
+def _row(one: dict[str, Any]) -> tuple[Any, ...]:
+    sides = [
+        f"{node}: {output.side(side['role'], side['disk'], side['connection'])}"
+        for node, side in sorted(one["node"].items())
+    ]
+    return (
+        one["vm"],
+        one["disk"],
+        one["resource"],
+        one["minor"],
+        one["port"],
+        "  ".join(sides),
+        output.size(one["out_of_sync"]),
+        output.percent(one["done"]),
+        one.get("verified"),
+        one.get("result"),
+    )
+
+
+@drbd.command("set")
+@click.argument("settings", metavar="KEY=VALUE...", nargs=-1, required=True)
+@common()
+@click.pass_obj
+def set_(session: Session, settings: tuple[str, ...]) -> None:
+    """Change settings of all resources: rates, and what a lost peer means.
+
+    \b
+    Keys:
+      resync-rate   how fast replicas are made alike, bytes per second
+      verify-rate   how fast they are compared, bytes per second
+      on-peer-loss  continue or wait, when the other replica is out of reach
+
+    \b
+    Example:
+      mcv drbd set resync-rate=100MiB on-peer-loss=continue
+    """
+    wrong = [text for text in settings if "=" not in text]
+    if wrong:
+        raise click.UsageError(f"{wrong[0]!r} is not KEY=VALUE.")
+    values = {key: value for key, _, value in (text.partition("=") for text in settings)}
+    answer = session.run("drbd.set", values=values)
+    session.show(answer, output.fields({key: _shown(key, answer[key]) for key in answer}))
+
+
+def _shown(key: str, value: Any) -> Any:
+    return f"{output.size(value)}/s" if key.endswith("-rate") and value else value

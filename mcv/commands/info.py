@@ -1,0 +1,168 @@
+"""What there is to see: the cluster, the VMs, one VM."""
+
+from typing import Any
+
+import click
+
+from mcv.commands import output
+from mcv.commands.options import common, vms
+from mcv.commands.session import Session
+
+
+@click.command()
+@click.argument("name", metavar="[VM]", required=False, shell_complete=vms)
+@common(changes=False)
+@click.pass_obj
+def info(session: Session, name: str | None) -> None:
+    """Show the cluster and its nodes, or all about one VM.
+
+    Under "attention" stands what needs somebody, with the command that helps.
+
+    \b
+    Examples:
+      mcv info
+      mcv info web1
+    """
+    if name is None:
+        cluster = session.call("cluster.info")
+        session.show(cluster, cluster_text(cluster))
+    else:
+        vm = session.call("vm.info", name=name)
+        session.show(vm, vm_text(vm))
+
+
+@click.command("list")
+@common(changes=False)
+@click.pass_obj
+def list_(session: Session) -> None:
+    """List the VMs: state, owner, size, and what needs attention."""
+    vms = session.call("vm.list")
+    rows = [
+        (
+            vm["name"],
+            vm["state"],
+            vm["node"],
+            output.size(vm["memory"]),
+            vm["cpus"],
+            vm["storage"],
+            "locked" if vm["locked"] else "",
+            vm["attention"],
+        )
+        for vm in vms
+    ]
+    headings = ("name", "state", "node", "memory", "cpus", "storage", "flags", "attention")
+    session.show(vms, output.table(rows, headings) if rows else "There is no VM.")
+
+
+def cluster_text(cluster: dict[str, Any]) -> str:
+    """The cluster for human eyes; "*" marks this node."""
+    rows = [
+        (
+            f"{node['name']}{'*' if node['local'] else ''}",
+            node["ip_address"],
+            node["drbd_address"],
+            node["status"],
+            node["version"],
+        )
+        for node in cluster["nodes"]
+    ]
+    head = output.fields(
+        {
+            "cluster": cluster["cluster"] or "none: this node is alone",
+            "document": f"epoch {cluster['epoch']}, generation {cluster['generation']}",
+            "vms": cluster["vms"],
+        }
+    )
+    headings = ("node", "ip address", "drbd address", "status", "version")
+    return "\n\n".join([head, output.table(rows, headings), *attention_text(cluster["attention"])])
+
+
+def attention_text(lines: list[str]) -> list[str]:
+    return ["\n".join(["attention:", *(f"  {line}" for line in lines)])] if lines else []
+
+
+def vm_text(vm: dict[str, Any]) -> str:
+    """One VM for human eyes."""
+    head = output.fields(
+        {
+            "name": vm["name"],
+            "state": vm["state"],
+            "node": vm["node"],
+            "may run on": ", ".join(vm["nodes"]),
+            "memory": output.size(vm["memory"]),
+            "cpus": vm["cpus"],
+            "storage": vm["storage"],
+            "locked": locked_text(vm),
+            "uuid": vm["uuid"],
+            "vnc": vm["vnc"],
+            "verification": verification_text(vm["verify"]) if vm["disks"] else None,
+        }
+    )
+    parts = [head]
+    if vm["disks"]:
+        parts.append(disks_table(vm["disks"]))
+    if vm["networks"]:
+        rows = [(nic["network"], nic["mac"]) for nic in vm["networks"]]
+        parts.append(output.table(rows, ("network", "mac")))
+    if vm["attention"]:
+        parts += attention_text(vm["attention"].split("; "))
+    return "\n\n".join(parts)
+
+
+def locked_text(vm: dict[str, Any]) -> str | None:
+    """Who holds a VM: an operation, an administrator, or both; None where nobody does."""
+    if not vm["locked"]:
+        return None
+    holders = []
+    claim = vm.get("claim")
+    if claim:
+        holders.append(f"by {claim['why']} on {claim['node']} since {claim['since']}")
+    if vm.get("administrators_lock", not claim):
+        holders.append(f"by an administrator (mcv unlock {vm['name']})")
+    return ", ".join(holders)
+
+
+def verification_text(verify: dict[str, Any]) -> str:
+    """What the last verification said, and how long ago that was."""
+    if verify.get("under_way"):
+        return "under way"
+    words = [verify["result"]]
+    if verify["when"]:
+        words.append(f"{age(verify['when'])} ago")
+    if verify["out_of_sync"]:
+        words.append(f"{output.size(verify['out_of_sync'])} out of sync")
+    if verify["blocked"]:
+        words.append("start and migration are blocked")
+    return ", ".join(words)
+
+
+def age(when: str) -> str:
+    """How long ago a time in UTC was, in its largest unit."""
+    from datetime import UTC, datetime
+
+    passed = (datetime.now(UTC) - datetime.fromisoformat(when)).total_seconds()
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if passed >= 2 * length:
+            return f"{int(passed // length)} {unit}"
+    return f"{max(0, int(passed))} seconds"
+
+
+def disks_table(disks: list[dict[str, Any]]) -> str:
+    rows = []
+    for disk in disks:
+        drbd = disk["drbd"] or {}
+        rows.append(
+            (
+                disk["id"],
+                disk["target"],
+                output.size(disk["size"]),
+                disk["storage"],
+                disk["path"],
+                drbd.get("connection"),
+                f"{drbd['role']}/{drbd['peer_role']}" if drbd else None,
+                f"{drbd['disk']}/{drbd['peer_disk']}" if drbd else None,
+                output.percent(drbd.get("done")),
+            )
+        )
+    headings = ("disk", "target", "size", "storage", "path", "connection", "roles", "disks", "done")
+    return output.table(rows, headings)

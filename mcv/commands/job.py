@@ -1,0 +1,81 @@
+"""Jobs: operations under way and lately ended."""
+
+from typing import Any
+
+import click
+
+from mcv.commands import output
+from mcv.commands.options import common, jobs
+from mcv.commands.session import Session
+from mcv.errors import McvError
+
+job_argument = click.argument("id", metavar="ID", shell_complete=jobs)
+
+
+@click.group()
+def job() -> None:
+    """See operations under way, wait for them, cancel them."""
+
+
+@job.command("list")
+@common(changes=False)
+@click.pass_obj
+def list_(session: Session) -> None:
+    """List the jobs of all nodes: those under way and those that ended lately."""
+    found = session.call("job.list")
+    rows = [
+        (one["id"], one["state"], one["title"], one["who"], one["node"], one["began"], one["ended"])
+        for one in found
+    ]
+    headings = ("id", "state", "title", "who", "node", "began", "ended")
+    session.show(found, output.table(rows, headings) if rows else "There is no job.")
+
+
+@job.command()
+@job_argument
+@common(changes=False)
+@click.pass_obj
+def show(session: Session, id: str) -> None:
+    """Show one job: how far it is, or how it ended."""
+    found = session.call("job.show", job=id)
+    session.show(found, _text(found))
+
+
+def _text(one: dict[str, Any]) -> str:
+    keys = ("id", "title", "state", "who", "node", "began", "ended")
+    lines = [output.fields({key: one[key] or None for key in keys})]
+    for part in one["progress"]:
+        share = output.percent(100 * part["done"] / part["total"]) if part["total"] else ""
+        lines.append(f"  {part['what']} {share}".rstrip())
+    if one["error"]:
+        lines.append(output.error_text(_error(one["error"])))
+    if one["cancellable"]:
+        lines.append(f"It can be cancelled: mcv job cancel {one['id']}")
+    return "\n".join(lines)
+
+
+def _error(plain: dict[str, Any]) -> McvError:
+    from mcv.rpc.values import error_from_plain
+
+    return error_from_plain(plain)
+
+
+@job.command()
+@job_argument
+@common(changes=False)
+@click.pass_obj
+def wait(session: Session, id: str) -> None:
+    """Follow a job to its end; exit as the command would have that began it."""
+    found = session.call("job.show", job=id)
+    result = session.follow(found["id"], found["node"])
+    session.show(result, f"Job {id} ({found['title']}) is done.")
+
+
+@job.command()
+@job_argument
+@common()
+@click.pass_obj
+def cancel(session: Session, id: str) -> None:
+    """End a job that only waits, so that nothing has been changed; refused for all others."""
+    answer = session.run("job.cancel", job=id)
+    session.show(answer, f"Job {id} is cancelled; nothing was changed.")

@@ -1,0 +1,62 @@
+"""Locks: who holds what."""
+
+from typing import Any
+
+import click
+
+from mcv.commands import output
+from mcv.commands.options import common, vms
+from mcv.commands.session import Session
+
+
+@click.group()
+def locks() -> None:
+    """See who holds what, and let go what a dead node left."""
+
+
+@locks.command("list")
+@common(changes=False)
+@click.pass_obj
+def list_(session: Session) -> None:
+    """List the claims of the cluster and the locks of its nodes, since when, and why."""
+    found = session.call("locks.list")
+    session.show(found, "\n\n".join(_tables(found)) or "Nothing is held.")
+
+
+def _tables(found: dict[str, Any]) -> list[str]:
+    parts = []
+    if found["claims"]:
+        keys = ("subject", "operation", "node", "why", "since")
+        rows = [[one[key] for key in keys] for one in found["claims"]]
+        parts.append(output.table(rows, ("claim", *keys[1:])))
+    if found["locks"]:
+        keys = ("name", "node", "why", "since", "pid")
+        rows = [[one[key] for key in keys] for one in found["locks"]]
+        parts.append(output.table(rows, ("lock", *keys[1:])))
+    return parts
+
+
+@locks.command()
+@click.argument("name", metavar="VM", shell_complete=vms)
+@common()
+@click.pass_obj
+def clear(session: Session, name: str) -> None:
+    """Let go what an operation left on a VM that cannot be finished any more.
+
+    Try mcv repair first: it finishes or undoes what is left.
+    """
+    session.ask(
+        f"Give up what holds {name}? What it left undone stays undone.",
+        lambda: _holders(session, name),
+    )
+    answer = session.run("locks.clear", name=name)
+    session.show(answer, f"Nothing holds {name} any more.")
+
+
+def _holders(session: Session, name: str) -> list[str]:
+    found = session.call("locks.list")
+    mine = {
+        "claims": [one for one in found["claims"] if one["subject"] in (name, f"vm:{name}")],
+        "locks": [one for one in found["locks"] if one["name"] in (name, f"vm-{name}")],
+    }
+    return _tables(mine)

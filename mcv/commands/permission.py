@@ -1,0 +1,44 @@
+"""Who may do what."""
+
+import click
+
+from mcv.commands.options import common
+from mcv.commands.session import Session
+
+
+@click.group()
+def permission() -> None:
+    """Say who may do what.
+
+    Permissions are about the name that sudo tells (SUDO_USER). They hold back those whose
+    sudoers line allows mcv alone; a root shell is no subject of permissions.
+    """
+
+
+@permission.command()
+@click.argument("user")
+@common()
+@click.pass_obj
+def add(session: Session, user: str) -> None:
+    """Make a user a superuser, who may do everything."""
+    answer = session.run("permission.add", user=user)
+    session.show(answer, f"{user} is a superuser.")
+
+
+@permission.command()
+@click.argument("user")
+@common()
+@click.pass_obj
+def remove(session: Session, user: str) -> None:
+    """Make a user a superuser no longer."""
+    answer = session.run("permission.remove", user=user)
+    session.show(answer, f"{user} is no superuser any more.")
+
+
+@permission.command("list")
+@common(changes=False)
+@click.pass_obj
+def list_(session: Session) -> None:
+    """List the superusers."""
+    answer = session.call("permission.list")
+    session.show(answer, "\n".join(answer["superusers"]) or "There is no superuser but root.")

@@ -1,0 +1,107 @@
+"""Start, stop, shutdown and reset: several VMs at a time, a line each."""
+
+import click
+
+from mcv.commands.many import Said, for_each
+from mcv.commands.options import common, nodes, seconds, vms_argument
+from mcv.commands.session import Session
+
+
+@click.command()
+@vms_argument
+@click.option(
+    "--ignore-verify",
+    is_flag=True,
+    help="Start it although a verification failed; this once, and it is recorded.",
+)
+@common()
+@click.pass_obj
+def start(session: Session, names: tuple[str, ...], ignore_verify: bool) -> None:
+    """Start VMs on the nodes that own them.
+
+    \b
+    Examples:
+      mcv start web1 web2
+      mcv start web1 --ignore-verify
+    """
+
+    def work(name: str) -> Said:
+        started = session.run("vm.start", name=name, ignore_verify=ignore_verify)
+        return Said(f"{name} runs on {started['node']}.")
+
+    for_each(session, names, work)
+
+
+@click.command()
+@vms_argument
+@click.option(
+    "--on",
+    "node",
+    metavar="NODE",
+    shell_complete=nodes,
+    help="Stop the paused copy on a node that lost the VM, not the VM itself.",
+)
+@common()
+@click.pass_obj
+def stop(session: Session, names: tuple[str, ...], node: str | None) -> None:
+    """Pull the plug of VMs.
+
+    What a guest has not written is lost; it is asked nicely by: mcv shutdown.
+
+    \b
+    Examples:
+      mcv stop web1
+      mcv stop web1 --on n2
+    """
+
+    def work(name: str) -> Said:
+        stopped = session.run("vm.stop", name=name, node=node)
+        if node is not None:
+            return Said(f"The copy of {name} on {stopped['node']} is stopped.")
+        return Said(f"{name} is stopped.")
+
+    for_each(session, names, work)
+
+
+@click.command()
+@vms_argument
+@click.option("--wait", is_flag=True, help="Wait until the guest has shut down.")
+@click.option("--timeout", metavar="S", help="With --wait: refuse after so many seconds.")
+@common()
+@click.pass_obj
+def shutdown(session: Session, names: tuple[str, ...], wait: bool, timeout: str | None) -> None:
+    """Ask guests to shut down (ACPI).
+
+    A guest need not obey. Ctrl-C ends the waiting; the guest has been asked nevertheless.
+
+    \b
+    Examples:
+      mcv shutdown web1
+      mcv shutdown web1 web2 --wait --timeout 120
+    """
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout goes with --wait.")
+    limit = seconds(timeout)
+
+    def work(name: str) -> Said:
+        asked = session.run("vm.shutdown", name=name, wait=wait, timeout=limit)
+        if asked["state"] == "stopped":
+            return Said(f"{name} has shut down.")
+        return Said(f"{name} has been asked to shut down.")
+
+    # Those that are waited for are waited for together.
+    for_each(session, names, work, at_once=len(names) if wait else 1)
+
+
+@click.command()
+@vms_argument
+@common()
+@click.pass_obj
+def reset(session: Session, names: tuple[str, ...]) -> None:
+    """Press the reset button of VMs; what a guest has not written is lost."""
+
+    def work(name: str) -> Said:
+        session.run("vm.reset", name=name)
+        return Said(f"{name} was reset.")
+
+    for_each(session, names, work)

@@ -1,0 +1,286 @@
+"""VMs: create, change, move, delete, recover, lock."""
+
+from typing import Any
+
+import click
+
+from mcv.commands import typist
+from mcv.commands.many import Said, for_each
+from mcv.commands.options import (
+    common,
+    listed,
+    networks,
+    nodes,
+    seconds,
+    vm_argument,
+    vms_argument,
+    whole_number,
+)
+from mcv.commands.session import Session, is_plan
+from mcv.errors import McvError
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--memory", metavar="SIZE", required=True, help="Memory: 512MiB, 8GiB, 10GB.")
+@click.option("--cpus", metavar="N", default="1", show_default=True, help="Number of CPUs.")
+@click.option("--disk", "disks", metavar="SIZE", multiple=True, help="A disk; may be repeated.")
+@click.option(
+    "--storage",
+    metavar="file|lvm|drbd",
+    help="Where disks live; default: drbd where it is enabled and there are two nodes.",
+)
+@click.option("--pool", metavar="P", help="The pool that the disks are taken from.")
+@click.option("--image", metavar="FILE", help="Fill the first disk from a raw or qcow2 image.")
+@click.option("--node", metavar="N", shell_complete=nodes, help="The owner; default: this node.")
+@click.option("--nodes", "replicas", metavar="A,B", help="The two nodes that hold its replicas.")
+@click.option(
+    "--network",
+    "networks",
+    metavar="NET",
+    multiple=True,
+    shell_complete=networks,
+    help="A network interface there; may be repeated.",
+)
+@click.option("--iso", metavar="NAME", help="A CD in its drive.")
+@common(dry_run=True)
+@click.pass_obj
+def create(
+    session: Session,
+    /,
+    name: str,
+    cpus: str,
+    disks: tuple[str, ...],
+    image: str | None,
+    replicas: str | None,
+    networks: tuple[str, ...],
+    **asked: str | None,
+) -> None:
+    """Create a VM; it is not started.
+
+    Everything that stands in the way is told at once, and then nothing was changed.
+
+    \b
+    Examples:
+      mcv create web1 --memory 2GiB --cpus 2 --disk 20GiB --network lan
+      mcv create db1 --memory 8GiB --disk 10GiB --disk 200GiB --image debian.qcow2
+      mcv create db1 --memory 8GiB --disk 10GiB --node n2 --nodes n1,n2 --dry-run
+    """
+    wanted: dict[str, Any] = {
+        **asked,
+        "name": name,
+        "cpus": whole_number(cpus, "--cpus"),
+        "disks": list(disks),
+        "nodes": listed(replicas),
+        "networks": list(networks),
+        "dry_run": session.dry_run,
+    }
+    if image is None:
+        created = session.run("vm.create", **wanted, image=None)
+    else:
+        # The daemon opens the file by way of this process, so it stays open until then.
+        with typist.opened(image) as fd:
+            taken = session.take(fd)
+        created = session.run("vm.create", **wanted, image=taken)
+    session.show(created, f"{name} is created on {created.get('node')}. Start it: mcv start {name}")
+
+
+@click.command()
+@vm_argument
+@click.option("--memory", metavar="SIZE", help="Memory: 512MiB, 8GiB, 10GB.")
+@click.option("--cpus", metavar="N", help="Number of CPUs.")
+@common(dry_run=True)
+@click.pass_obj
+def update(session: Session, name: str, memory: str | None, cpus: str | None) -> None:
+    """Change a VM; what is not named stays as it was.
+
+    It counts from the VM's next start on.
+    """
+    number = whole_number(cpus, "--cpus")
+    updated = session.run(
+        "vm.update", name=name, memory=memory, cpus=number, dry_run=session.dry_run
+    )
+    later = " It counts from the next start on." if updated.get("active") else ""
+    session.show(updated, f"{name} has {updated.get('said')} now.{later}")
+
+
+@click.command()
+@vm_argument
+@click.option(
+    "--node", "to", metavar="N", required=True, shell_complete=nodes, help="The node to move to."
+)
+@click.option("--online", is_flag=True, help="Move it while it runs.")
+@click.option("--bandwidth", metavar="RATE", help="With --online: at most so much per second.")
+@click.option("--wait-for-shutdown", is_flag=True, help="Move it as soon as it has shut down.")
+@click.option("--timeout", metavar="S", help="With --wait-for-shutdown: refuse after so long.")
+@click.option("--start-after-migration", is_flag=True, help="Start it on the new node.")
+@click.option(
+    "--ignore-verify",
+    is_flag=True,
+    help="Move it although a verification failed; this once, and it is recorded.",
+)
+@common(dry_run=True)
+@click.pass_obj
+def migrate(
+    session: Session,
+    /,
+    name: str,
+    to: str,
+    online: bool,
+    bandwidth: str | None,
+    wait_for_shutdown: bool,
+    timeout: str | None,
+    **asked: bool,
+) -> None:
+    """Move a VM to the node that holds its other replica.
+
+    A VM that runs is not moved, unless --online or --wait-for-shutdown says how. While the
+    guest is waited for nothing has been changed, and Ctrl-C leaves everything as it was.
+
+    \b
+    Examples:
+      mcv migrate --node n2 web1
+      mcv migrate --node n2 --wait-for-shutdown --start-after-migration web1
+    """
+    if bandwidth is not None and not online:
+        raise click.UsageError("--bandwidth goes with --online.")
+    if timeout is not None and not wait_for_shutdown:
+        raise click.UsageError("--timeout goes with --wait-for-shutdown.")
+    if online and wait_for_shutdown:
+        raise click.UsageError("--online and --wait-for-shutdown exclude each other.")
+    moved = session.run(
+        "vm.migrate",
+        name=name,
+        to=to,
+        online=online,
+        wait_for_shutdown=wait_for_shutdown,
+        timeout=seconds(timeout),
+        dry_run=session.dry_run,
+        **asked,
+    )
+    runs = " and runs there" if moved.get("started") else ""
+    session.show(moved, f"{name} belongs to {moved.get('node')} now{runs}.")
+
+
+@click.command()
+@vms_argument
+@click.option("--keep-disks", is_flag=True, help="Leave the volumes where they are.")
+@common(dry_run=True)
+@click.pass_obj
+def delete(session: Session, names: tuple[str, ...], keep_disks: bool) -> None:
+    """Delete VMs that are stopped, with their disks on every node.
+
+    \b
+    Examples:
+      mcv delete web1
+      mcv delete web1 --keep-disks --yes
+    """
+
+    def shown() -> list[str]:
+        lines = []
+        for name in names:
+            try:
+                lines += session.plan("vm.delete", name=name, keep_disks=keep_disks)
+            except McvError as error:
+                # The deletion itself will tell it; the others are shown nevertheless.
+                lines.append(f"  {name}: {error.message}")
+        return lines
+
+    disks = "keep the disks" if keep_disks else "with all that is on the disks"
+    session.ask(f"Delete {', '.join(names)}, {disks}?", shown)
+
+    def work(name: str) -> Said:
+        answer = session.run("vm.delete", name=name, keep_disks=keep_disks, dry_run=session.dry_run)
+        if is_plan(answer):
+            return Said("\n".join(answer["plan"]), answer)
+        kept = f" Its volumes stay: {', '.join(answer['kept'])}." if answer["kept"] else ""
+        return Said(f"{name} is deleted.{kept}")
+
+    for_each(session, names, work)
+
+
+@click.command()
+@vm_argument
+@click.option(
+    "--node",
+    metavar="N",
+    shell_complete=nodes,
+    help="Take it over there, from an owner that is offline in the document.",
+)
+@click.option(
+    "--accept-stale", is_flag=True, help="Take an outdated replica: later writes are lost."
+)
+@common(dry_run=True)
+@click.pass_obj
+def register(session: Session, name: str, node: str | None, accept_stale: bool) -> None:
+    """Define a VM where it belongs, or take it over from a dead node.
+
+    It is taken over from a node that is offline in the document, and from no other.
+
+    \b
+    Examples:
+      mcv register web1
+      mcv register web1 --node n2
+    """
+    if node is not None and not (session.yes or session.dry_run):
+        owner = owner_of(session, name)
+        if owner not in (None, node):
+            question = f"{name} belongs to {owner}. Take it over on {node}?"
+            stale = ["What its owner wrote after this replica fell behind is lost."]
+            session.ask(question, lambda: stale if accept_stale else [])
+    answer = session.run(
+        "vm.register",
+        name=name,
+        node=node,
+        accept_stale=accept_stale,
+        dry_run=session.dry_run,
+    )
+    old = answer.get("taken_over_from")
+    session.show(
+        answer,
+        f"{name} belongs to {answer.get('node')} now; it was taken over from {old}."
+        if old
+        else f"{name} is defined on {answer.get('node')}.",
+    )
+
+
+def owner_of(session: Session, name: str) -> str | None:
+    """The node that owns a VM; None where there is no such VM, which the daemon will say."""
+    owners = {vm["name"]: str(vm["node"]) for vm in session.call("vm.list")}
+    return owners.get(name)
+
+
+@click.command()
+@vm_argument
+@common()
+@click.pass_obj
+def unregister(session: Session, name: str) -> None:
+    """Take a VM's definition away; the VM and its disks stay."""
+    answer = session.run("vm.unregister", name=name)
+    session.show(
+        answer,
+        f"{name} is not defined on {answer['node']} any more. Undo it: mcv register {name}",
+    )
+
+
+@click.command()
+@vm_argument
+@common()
+@click.pass_obj
+def lock(session: Session, name: str) -> None:
+    """Hold a VM as it is.
+
+    No start, stop, migration, update or deletion, until: mcv unlock.
+    """
+    answer = session.run("vm.lock", name=name)
+    session.show(answer, f"{name} is locked. Undo it: mcv unlock {name}")
+
+
+@click.command()
+@vm_argument
+@common()
+@click.pass_obj
+def unlock(session: Session, name: str) -> None:
+    """Let go a VM that was held with: mcv lock."""
+    answer = session.run("vm.unlock", name=name)
+    session.show(answer, f"{name} is unlocked.")
