@@ -35,10 +35,11 @@ def add_node(
     password_file: str | None,
     host_key: str | None,
 ) -> None:
-    """Join a blank node: one with mcvd, but without VMs and networks.
+    """Join a blank node to the cluster.
 
-    It is reached once over SSH as root, with root's own key or a password. All that speaks
-    against it is told at once, and then nothing was changed on either side.
+    Blank is one where mcvd runs, without VMs and networks. It is reached once over SSH as
+    root, with root's own key or a password. All that speaks against it is told at once, and
+    then nothing was changed on either side.
 
     \b
     Examples:

@@ -20,7 +20,7 @@ def show(session: Session, generation: str | None) -> None:
     """Print the document."""
     number = whole_number(generation, "--generation")
     document = session.call("config.show", generation=number)
-    session.show(document, output.as_json(document))
+    session.show(document, lambda: output.as_json(document))
 
 
 @config.command()
@@ -34,7 +34,7 @@ def history(session: Session) -> None:
         for one in past
     ]
     headings = ("epoch", "generation", "hash", "when", "who", "why")
-    session.show(past, output.table(rows, headings) if rows else "There is no history.")
+    session.show(past, lambda: output.table(rows, headings) if rows else "There is no history.")
 
 
 @config.command()

@@ -42,7 +42,9 @@ def list_(session: Session) -> None:
         "result",
     )
     rows = [_row(one) for one in found]
-    session.show(found, output.table(rows, headings) if rows else "There is no DRBD resource.")
+    session.show(
+        found, lambda: output.table(rows, headings) if rows else "There is no DRBD resource."
+    )
 
 
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:
@@ -69,7 +71,7 @@ def _row(one: dict[str, Any]) -> tuple[Any, ...]:
 @common()
 @click.pass_obj
 def set_(session: Session, settings: tuple[str, ...]) -> None:
-    """Change settings of all resources: rates, and what a lost peer means.
+    """Change settings that hold for all resources.
 
     \b
     Keys:
@@ -86,7 +88,7 @@ def set_(session: Session, settings: tuple[str, ...]) -> None:
         raise click.UsageError(f"{wrong[0]!r} is not KEY=VALUE.")
     values = {key: value for key, _, value in (text.partition("=") for text in settings)}
     answer = session.run("drbd.set", values=values)
-    session.show(answer, output.fields({key: _shown(key, answer[key]) for key in answer}))
+    session.show(answer, lambda: output.fields({key: _shown(key, answer[key]) for key in answer}))
 
 
 def _shown(key: str, value: Any) -> Any:

@@ -25,10 +25,10 @@ def info(session: Session, name: str | None) -> None:
     """
     if name is None:
         cluster = session.call("cluster.info")
-        session.show(cluster, cluster_text(cluster))
+        session.show(cluster, lambda: cluster_text(cluster))
     else:
         vm = session.call("vm.info", name=name)
-        session.show(vm, vm_text(vm))
+        session.show(vm, lambda: vm_text(vm))
 
 
 @click.command("list")
@@ -37,6 +37,10 @@ def info(session: Session, name: str | None) -> None:
 def list_(session: Session) -> None:
     """List the VMs: state, owner, size, and what needs attention."""
     vms = session.call("vm.list")
+    session.show(vms, lambda: list_text(vms) if vms else "There is no VM.")
+
+
+def list_text(vms: list[dict[str, Any]]) -> str:
     rows = [
         (
             vm["name"],
@@ -51,7 +55,7 @@ def list_(session: Session) -> None:
         for vm in vms
     ]
     headings = ("name", "state", "node", "memory", "cpus", "storage", "flags", "attention")
-    session.show(vms, output.table(rows, headings) if rows else "There is no VM.")
+    return output.table(rows, headings)
 
 
 def cluster_text(cluster: dict[str, Any]) -> str:

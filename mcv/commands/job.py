@@ -21,14 +21,14 @@ def job() -> None:
 @common(changes=False)
 @click.pass_obj
 def list_(session: Session) -> None:
-    """List the jobs of all nodes: those under way and those that ended lately."""
+    """List the jobs under way and lately ended, of all nodes."""
     found = session.call("job.list")
     rows = [
         (one["id"], one["state"], one["title"], one["who"], one["node"], one["began"], one["ended"])
         for one in found
     ]
     headings = ("id", "state", "title", "who", "node", "began", "ended")
-    session.show(found, output.table(rows, headings) if rows else "There is no job.")
+    session.show(found, lambda: output.table(rows, headings) if rows else "There is no job.")
 
 
 @job.command()
@@ -38,7 +38,7 @@ def list_(session: Session) -> None:
 def show(session: Session, id: str) -> None:
     """Show one job: how far it is, or how it ended."""
     found = session.call("job.show", job=id)
-    session.show(found, _text(found))
+    session.show(found, lambda: _text(found))
 
 
 def _text(one: dict[str, Any]) -> str:
@@ -65,7 +65,10 @@ def _error(plain: dict[str, Any]) -> McvError:
 @common(changes=False)
 @click.pass_obj
 def wait(session: Session, id: str) -> None:
-    """Follow a job to its end; exit as the command would have that began it."""
+    """Follow a job to its end.
+
+    It exits as the command would have that began the job.
+    """
     found = session.call("job.show", job=id)
     result = session.follow(found["id"], found["node"])
     session.show(result, f"Job {id} ({found['title']}) is done.")
@@ -76,6 +79,9 @@ def wait(session: Session, id: str) -> None:
 @common()
 @click.pass_obj
 def cancel(session: Session, id: str) -> None:
-    """End a job that only waits, so that nothing has been changed; refused for all others."""
+    """End a job that only waits.
+
+    It has changed nothing yet; for every other job this is refused.
+    """
     answer = session.run("job.cancel", job=id)
     session.show(answer, f"Job {id} is cancelled; nothing was changed.")

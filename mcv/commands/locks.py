@@ -18,9 +18,9 @@ def locks() -> None:
 @common(changes=False)
 @click.pass_obj
 def list_(session: Session) -> None:
-    """List the claims of the cluster and the locks of its nodes, since when, and why."""
+    """List the cluster's claims and its nodes' locks."""
     found = session.call("locks.list")
-    session.show(found, "\n\n".join(_tables(found)) or "Nothing is held.")
+    session.show(found, lambda: "\n\n".join(_tables(found)) or "Nothing is held.")
 
 
 def _tables(found: dict[str, Any]) -> list[str]:
@@ -41,9 +41,9 @@ def _tables(found: dict[str, Any]) -> list[str]:
 @common()
 @click.pass_obj
 def clear(session: Session, name: str) -> None:
-    """Let go what an operation left on a VM that cannot be finished any more.
+    """Let go what an operation left on a VM.
 
-    Try mcv repair first: it finishes or undoes what is left.
+    It cannot be finished then. Try mcv repair first: it finishes or undoes what is left.
     """
     session.ask(
         f"Give up what holds {name}? What it left undone stays undone.",

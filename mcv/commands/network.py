@@ -36,7 +36,8 @@ def list_(session: Session) -> None:
     found = session.call("network.list")
     rows = [(one["name"], one["bridge"], one["vms"]) for one in found]
     session.show(
-        found, output.table(rows, ("name", "bridge", "vms")) if rows else "There is no network."
+        found,
+        lambda: output.table(rows, ("name", "bridge", "vms")) if rows else "There is no network.",
     )
 
 

@@ -98,7 +98,10 @@ def shutdown(session: Session, names: tuple[str, ...], wait: bool, timeout: str 
 @common()
 @click.pass_obj
 def reset(session: Session, names: tuple[str, ...]) -> None:
-    """Press the reset button of VMs; what a guest has not written is lost."""
+    """Press the reset button of VMs.
+
+    What a guest has not written is lost.
+    """
 
     def work(name: str) -> Said:
         session.run("vm.reset", name=name)

@@ -83,14 +83,17 @@ class Session:
         self.under_way.pop(job, None)
         return result
 
-    def show(self, value: Any, text: str) -> None:
-        """Print a result: the value under --json, else the text; a dry run shows its plan."""
+    def show(self, value: Any, text: str | Callable[[], str]) -> None:
+        """Print a result: the value under --json, else the text; a dry run shows its plan.
+
+        A text that takes work, such as a table, is a function: --json does not pay for it.
+        """
         if self.json:
             self.say(output.as_json(value))
         elif is_plan(value):
             self.say("\n".join(value["plan"]) or "There is nothing to do.")
         else:
-            self.say(text)
+            self.say(text if isinstance(text, str) else text())
 
     def say(self, text: str) -> None:
         self._write(text, err=False)

@@ -117,9 +117,9 @@ def _together(errors: list[McvError]) -> McvError:
 def resync(session: Session, name: str, source: str | None) -> None:
     """Make the other replica of a VM like the owner's.
 
-    Waits until it is. Only the blocks that are known to differ are sent; what the other replica holds in
-    them is overwritten. A VM that a failed verification blocked stays so until a clean
-    verification: mcv verify VM.
+    Waits until it is. Only the blocks that are known to differ are sent; what the other
+    replica holds in them is overwritten. A VM that a failed verification blocked stays so
+    until a clean verification: mcv verify VM.
 
     \b
     Examples:

@@ -213,7 +213,7 @@ def delete(session: Session, names: tuple[str, ...], keep_disks: bool) -> None:
 @common(dry_run=True)
 @click.pass_obj
 def register(session: Session, name: str, node: str | None, accept_stale: bool) -> None:
-    """Define a VM where it belongs, or take it over from a dead node.
+    """Define a VM where it belongs, or take it over.
 
     It is taken over from a node that is offline in the document, and from no other.
 

@@ -1,0 +1,157 @@
+"""Questions: no is what silence means, and nothing has been changed by it."""
+
+import pytest
+
+from mcv.errors import NeedsPassword, Refused
+from tests.commands.conftest import FakeDaemon, Speak, a_vm
+
+KEY = {"fingerprint": "SHA256:abc", "type": "ssh-ed25519", "known": False}
+ADD = "cluster add-node --node n2 --ip-address 192.0.2.2"
+ADDED = {"node": "n2", "ip_address": "192.0.2.2", "drbd_address": "192.0.2.2"}
+CHANGING = {
+    "cluster.add_node",
+    "cluster.remove_node",
+    "node.offline",
+    "vm.delete",
+    "vm.register",
+    "drbd.resync",
+    "locks.clear",
+}
+ASKED = [
+    ADD,
+    "cluster remove-node --node n2",
+    "node offline n2",
+    "node offline n2 --confirm-dead",
+    "delete web1",
+    "resync web1",
+    "register web1 --node n2",
+    "locks clear web1",
+]
+
+
+@pytest.fixture
+def daemon(daemon: FakeDaemon) -> FakeDaemon:
+    daemon.answers["cluster.host_key"] = KEY
+    daemon.answers["vm.list"] = [a_vm()]
+    daemon.answers["locks.list"] = {"claims": [], "locks": []}
+    daemon.job("cluster.add_node", ADDED)
+    daemon.job("vm.delete", {"name": "web1", "kept": []})
+    return daemon
+
+
+@pytest.mark.parametrize("words", ASKED)
+def test_without_a_terminal_the_answer_is_no(mcv: Speak, daemon: FakeDaemon, words: str) -> None:
+    heard = mcv(words)
+
+    assert heard.code == 3
+    assert "--yes" in heard.err
+    assert not CHANGING & {operation for operation, _ in daemon.calls}
+
+
+@pytest.mark.parametrize("words", ASKED)
+def test_yes_is_an_answer_that_needs_no_terminal(
+    mcv: Speak, daemon: FakeDaemon, words: str
+) -> None:
+    heard = mcv(words, "--yes")
+
+    assert heard.code == 0
+    assert CHANGING & {operation for operation, _ in daemon.calls}
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("typed", ["n\n", "\n", ""])
+@pytest.mark.parametrize("words", ASKED)
+def test_no_and_no_answer_change_nothing(
+    mcv: Speak, daemon: FakeDaemon, words: str, typed: str
+) -> None:
+    heard = mcv(words, typed=typed)
+
+    assert heard.code == 3
+    assert "nothing was changed" in heard.err
+    changes = [
+        params
+        for operation, params in daemon.calls
+        if operation in CHANGING and not params.get("dry_run")
+    ]
+    assert changes == []
+
+
+@pytest.mark.usefixtures("terminal")
+def test_what_would_be_lost_is_shown_before_the_question(mcv: Speak, daemon: FakeDaemon) -> None:
+    plan = {"dry_run": True, "plan": ["n2: volume.remove name=web1"]}
+    daemon.job("vm.delete", lambda params: plan if params["dry_run"] else {"kept": []})
+
+    heard = mcv("delete web1", typed="y\n")
+
+    assert (heard.code, heard.out) == (0, "web1 is deleted.\n")
+    assert heard.err.index("n2: volume.remove") < heard.err.index("Delete web1")
+
+
+def test_a_dry_run_asks_nothing(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.job("cluster.remove_node", {"dry_run": True, "plan": ["document: node.remove name=n2"]})
+
+    heard = mcv("cluster remove-node --node n2 --dry-run")
+
+    assert (heard.code, heard.out) == (0, "document: node.remove name=n2\n")
+
+
+def test_registering_where_it_belongs_is_not_asked_about(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.job("vm.register", {"name": "web1", "node": "n1", "taken_over_from": None})
+
+    assert mcv("register web1").code == 0
+    assert mcv("register web1 --node n1").code == 0
+
+
+def test_a_known_host_key_is_not_asked_about(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.answers["cluster.host_key"] = {**KEY, "known": True}
+
+    assert mcv(ADD).code == 0
+    assert daemon.asked("cluster.add_node")[0]["host_key"] is None
+
+
+def test_a_host_key_that_is_given_is_not_asked_about(mcv: Speak, daemon: FakeDaemon) -> None:
+    assert mcv(ADD, "--host-key", "SHA256:xyz").code == 0
+    assert daemon.asked("cluster.add_node")[0]["host_key"] == "SHA256:xyz"
+    assert daemon.asked("cluster.host_key") == []
+
+
+@pytest.mark.usefixtures("terminal")
+def test_an_unknown_host_key_that_is_agreed_to_is_the_only_one_taken(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    heard = mcv(ADD, typed="y\n")
+
+    assert heard.code == 0
+    assert "SHA256:abc" in heard.err
+    assert daemon.asked("cluster.add_node")[0]["host_key"] == "SHA256:abc"
+
+
+def test_a_host_key_that_has_changed_is_refused_even_with_yes(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    daemon.answers["cluster.host_key"] = Refused("The host key of 192.0.2.2 has changed.")
+
+    assert mcv(ADD, "--yes").code == 3
+    assert daemon.asked("cluster.add_node") == []
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_password_is_asked_for_when_the_key_does_not_open(mcv: Speak, daemon: FakeDaemon) -> None:
+    needs = NeedsPassword("192.0.2.2 wants a password.")
+    daemon.job("cluster.add_node", lambda params: ADDED if params["password"] else needs)
+
+    heard = mcv(ADD, typed="y\nsecret\n")
+
+    assert heard.code == 0
+    assert [params["password"] for params in daemon.asked("cluster.add_node")] == [None, "secret"]
+    assert "secret" not in heard.out + heard.err
+
+
+def test_without_a_terminal_a_password_needs_a_file(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.job("cluster.add_node", NeedsPassword("192.0.2.2 wants a password."))
+
+    heard = mcv(ADD, "--yes", "--json")
+
+    assert heard.code == 3
+    assert heard.error["error"] == "needs-password"
+    assert "--password-file" in heard.error["hint"]
