@@ -217,14 +217,19 @@ def welcome(host: Host, node: str) -> None:
     host.call(node, "member.adopt", document=encode(host.read()), operation=operation)
 
 
-def dismiss(host: Host, node: str) -> None:
-    """Make a node blank again; one that does not answer, or is blank, is left as it is.
+def dismiss(host: Host, node: str, must: bool = False) -> None:
+    """Make a node blank again; harmless where it is: then it does not know this node.
 
-    What was staged there ends by itself after ten minutes.
+    One that does not answer is an error if it must, else left as it is: what was staged
+    there ends by itself after ten minutes.
     """
     try:
         host.call(node, "member.blank")
-    except (NotMember, PeerUnreachable) as error:
+    except NotMember as error:
+        host.job.progress(f"{node} is blank already: {error.message}")
+    except PeerUnreachable as error:
+        if must:
+            raise
         host.job.progress(f"{node} was not told: {error.message}")
 
 

@@ -49,13 +49,13 @@ def info(host: Host) -> dict[str, Any]:
 
 
 def remove_plan(node: str, me: str, online: bool, reachable: bool) -> list[Item]:
-    """Take it offline, take it out, which settles it, and make it blank."""
+    """Take it offline, make it blank, which settles it, and take it out, its claim with it."""
     plan: list[Item] = []
     if online:
         plan.append(Step(change("node.offline", name=node), undo=change("node.online", name=node)))
-    plan.append(Step(change("node.remove", name=node), settles=True))
     if reachable:
-        plan.append(Step(on(me, "member.dismiss", node=node), may_fail=True))
+        plan.append(Step(on(me, "member.dismiss", node=node, must=True), settles=True))
+    plan.append(Step(change("node.remove", name=node), settles=not reachable))
     return plan
 
 

@@ -101,28 +101,30 @@ def connect(
     """
     import paramiko
 
+    keys = _known(known)
+
     class Judge(paramiko.MissingHostKeyPolicy):
+        """Asked for each key that paramiko does not know; with an expected one, for every key."""
+
         def missing_host_key(
             self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
         ) -> None:
-            if not expected or not hmac.compare_digest(expected, fingerprint(key)):
+            shown = fingerprint(key)
+            if (keys.lookup(address) or {}).get(key.get_name()) not in (None, key):
+                raise _changed(address, shown)
+            if not expected or not hmac.compare_digest(expected, shown):
                 raise Refused(
-                    f"The host key of {address} is {fingerprint(key)}, "
+                    f"The host key of {address} is {shown}, "
                     + (f"not {expected}." if expected else "which is not known here."),
                     "Compare it with: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub, there",
                 )
 
     client = paramiko.SSHClient()
-    for path in known:
-        if path.exists():
-            client.load_system_host_keys(str(path))
+    if not expected:
+        for path in known:
+            if path.exists():
+                client.load_system_host_keys(str(path))
     client.set_missing_host_key_policy(Judge())
-    shown = host_key(address, known)
-    if expected and not hmac.compare_digest(expected, shown.fingerprint):
-        raise Refused(
-            f"The host key of {address} is {shown.fingerprint}, not {expected}.",
-            "Compare it with: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub, there",
-        )
     try:
         client.connect(
             address,
