@@ -118,13 +118,28 @@ def out_of_sync(resource: str) -> int:
     return 0
 
 
+def unfence_peer(resource: str) -> int:
+    """The peer is in step again: this node is not alone any more."""
+    from mcv import settings as settings_module
+    from mcv.system import files
+
+    files.remove(settings_module.load().notes / f"{resource}.alone.json")
+    return 0
+
+
 def main() -> None:
-    """Called as `mcv-drbd-handler fence-peer|out-of-sync`, the resource in the environment."""
+    """Called as `mcv-drbd-handler fence-peer|unfence-peer|out-of-sync`; the resource is in
+    the environment."""
     kind = sys.argv[1] if len(sys.argv) > 1 else ""
     resource = os.environ.get("DRBD_RESOURCE", "")
-    actions = {"fence-peer": fence_peer, "out-of-sync": out_of_sync}
+    actions = {
+        "fence-peer": fence_peer,
+        "unfence-peer": unfence_peer,
+        "out-of-sync": out_of_sync,
+    }
     if kind not in actions or not resource:
-        print("usage: DRBD_RESOURCE=… mcv-drbd-handler fence-peer|out-of-sync", file=sys.stderr)
+        words = "|".join(actions)
+        print(f"usage: DRBD_RESOURCE=… mcv-drbd-handler {words}", file=sys.stderr)
         sys.exit(REFUSE)
     try:
         sys.exit(actions[kind](resource))

@@ -128,6 +128,7 @@ def _watch(host: Host, vm: Vm, disk: Disk) -> tuple[bool, int]:
     the connection and the disks unchanged all along.
     """
     with host.drbd.events(disk.resource) as events:
+        host.drbd.set_rate(disk.resource, host.read().drbd.verify_rate)
         host.drbd.verify(disk.resource)
         ticker = threading.Event()
         threading.Thread(target=_tick, args=(host, vm, disk, ticker), daemon=True).start()
@@ -135,6 +136,7 @@ def _watch(host: Host, vm: Vm, disk: Disk) -> tuple[bool, int]:
             finished = ended_well(events)
         finally:
             ticker.set()
+            host.drbd.adjust(disk.resource)
     status = host.drbd.status(disk.resource)
     return finished, status.out_of_sync if status else 0
 
@@ -143,16 +145,14 @@ def ended_well(events: Any) -> bool:
     """Read events up to the verification's end; whether nothing else happened on the way."""
     began = False
     for event in events:
+        if event.connection not in (None, "Connected") or event.verb == "destroy":
+            return False
+        if event.disk not in (None, "UpToDate") or event.peer_disk not in (None, "UpToDate"):
+            return False
         if event.replication in ("VerifyS", "VerifyT"):
             began = True
         elif event.replication is not None and began:
             return bool(event.replication == "Established")
-        if event.connection not in (None, "Connected"):
-            return False
-        if event.disk not in (None, "UpToDate") or event.peer_disk not in (None, "UpToDate"):
-            return False
-        if event.verb == "destroy":
-            return False
     return False
 
 

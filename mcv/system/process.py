@@ -59,9 +59,15 @@ def run(*command: str, stdin: str = "", timeout: float = 60, pass_fds: tuple[int
         _kill_group(process)
         raise CommandFailed(f"`{line}` ran past {timeout:.0f} s.") from error
     if process.returncode != 0:
-        last = (err.strip() or out.strip()).splitlines()[-1:]
-        raise CommandFailed(f"`{line}` exited with {process.returncode}: {''.join(last)}")
+        raise CommandFailed(
+            f"`{line}` exited with {process.returncode}: {last_words(err) or last_words(out)}"
+        )
     return out
+
+
+def last_words(text: str) -> str:
+    """The last lines of a complaint as one: the reason often stands before the very last."""
+    return "; ".join(line.strip() for line in text.strip().splitlines()[-3:])
 
 
 def _kill_group(process: "subprocess.Popen[str]") -> None:

@@ -110,7 +110,7 @@ def connect(
             self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
         ) -> None:
             shown = fingerprint(key)
-            if (keys.lookup(address) or {}).get(key.get_name()) not in (None, key):
+            if dict(keys.lookup(address) or {}).get(key.get_name()) not in (None, key):
                 raise _changed(address, shown)
             if not expected or not hmac.compare_digest(expected, shown):
                 raise Refused(

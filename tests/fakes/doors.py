@@ -143,6 +143,9 @@ class FakeDrbd:
     def outdate(self, resource: str) -> None:
         self._mine(resource).disk = "Outdated"
 
+    def set_rate(self, resource: str, rate: int) -> None:
+        self._may("set_rate", resource)
+
     def verify(self, resource: str) -> None:
         self._may("verify", resource)
 
