@@ -40,7 +40,7 @@ def table(rows: Iterable[Sequence[Any]], headings: Sequence[str]) -> str:
 def fields(pairs: Mapping[str, Any]) -> str:
     """Keys and values, one a line, the values below each other; what is None is left out."""
     known = {key: value for key, value in pairs.items() if value is not None}
-    width = max((len(key) for key in known), default=0) + 2
+    width = max((len(key) for key in known), default=0) + 3
     return "\n".join(f"{key + ':':<{width}}{value}".rstrip() for key, value in known.items())
 
 

@@ -70,6 +70,9 @@ def _verified(session: Session, name: str) -> list[dict[str, Any]] | McvError:
         rows: list[dict[str, Any]] = session.run("drbd.verify", name=name)
     except McvError as error:
         return type(error)(f"{name}: {error.message}", error.hint, error.problems)
+    if not rows:
+        # One that was joined may have come to nothing; silence is not clean.
+        return OutOfSync(f"{name}: the verification gave no result.", f"mcv verify {name}")
     for row in rows:
         if not session.json and row["result"] == "clean":
             session.say(f"{row['vm']} disk {row['disk']} is clean ({row['seconds']:g} s).")

@@ -138,6 +138,12 @@ def test_what_is_not_clean_exits_with_5_and_says_what_helps(
     assert heard.err == f"Error: {message}\n{hint}\n"
 
 
+def test_a_verification_without_a_result_is_not_clean(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.job("drbd.verify", [])
+
+    assert mcv("verify web1").code == 5
+
+
 def test_the_rows_of_all_are_one_document(mcv: Speak, verifying: FakeDaemon) -> None:
     heard = mcv("verify web1 bad gone --json")
 

@@ -1,0 +1,319 @@
+"""Each command's call: the operation it asks for, its parameters, and the sentence after it."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands.conftest import FakeDaemon, Speak, a_vm
+
+ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
+    ("info", "cluster.info", {}),
+    ("info web1", "vm.info", {"name": "web1"}),
+    ("list", "vm.list", {}),
+    ("start web1", "vm.start", {"name": "web1", "ignore_verify": False}),
+    ("start web1 --ignore-verify", "vm.start", {"name": "web1", "ignore_verify": True}),
+    ("stop web1", "vm.stop", {"name": "web1", "node": None}),
+    ("stop web1 --on n2", "vm.stop", {"name": "web1", "node": "n2"}),
+    ("shutdown web1", "vm.shutdown", {"name": "web1", "wait": False, "timeout": None}),
+    (
+        "shutdown web1 --wait --timeout 1.5",
+        "vm.shutdown",
+        {"name": "web1", "wait": True, "timeout": 1.5},
+    ),
+    ("reset web1", "vm.reset", {"name": "web1"}),
+    (
+        "migrate --node n2 web1",
+        "vm.migrate",
+        {
+            "name": "web1",
+            "to": "n2",
+            "online": False,
+            "wait_for_shutdown": False,
+            "timeout": None,
+            "start_after_migration": False,
+            "ignore_verify": False,
+            "dry_run": False,
+        },
+    ),
+    (
+        "migrate --node n2 --wait-for-shutdown --timeout 60 --start-after-migration"
+        " --ignore-verify --dry-run web1",
+        "vm.migrate",
+        {
+            "name": "web1",
+            "to": "n2",
+            "online": False,
+            "wait_for_shutdown": True,
+            "timeout": 60.0,
+            "start_after_migration": True,
+            "ignore_verify": True,
+            "dry_run": True,
+        },
+    ),
+    (
+        "update web1 --memory 1GiB",
+        "vm.update",
+        {"name": "web1", "memory": "1GiB", "cpus": None, "dry_run": False},
+    ),
+    (
+        "update web1 --cpus 4 --dry-run",
+        "vm.update",
+        {"name": "web1", "memory": None, "cpus": 4, "dry_run": True},
+    ),
+    (
+        "delete web1 --keep-disks --yes",
+        "vm.delete",
+        {"name": "web1", "keep_disks": True, "dry_run": False},
+    ),
+    (
+        "register web1",
+        "vm.register",
+        {"name": "web1", "node": None, "accept_stale": False, "dry_run": False},
+    ),
+    (
+        "register web1 --node n2 --accept-stale --yes",
+        "vm.register",
+        {"name": "web1", "node": "n2", "accept_stale": True, "dry_run": False},
+    ),
+    ("unregister web1", "vm.unregister", {"name": "web1"}),
+    ("lock web1", "vm.lock", {"name": "web1"}),
+    ("unlock web1", "vm.unlock", {"name": "web1"}),
+    ("verify web1", "drbd.verify", {"name": "web1"}),
+    (
+        "resync web1 --source n2 --yes",
+        "drbd.resync",
+        {"name": "web1", "source": "n2", "dry_run": False},
+    ),
+    ("cluster facts", "cluster.facts", {}),
+    ("cluster facts --json --reach 192.0.2.1:8420", "cluster.facts", {"reach": ["192.0.2.1:8420"]}),
+    ("cluster stage-join", "cluster.stage_join", {"document": "typed"}),
+    ("cluster unstage-join abc", "cluster.unstage_join", {"operation": "abc"}),
+    (
+        "cluster add-node --node n2 --ip-address 192.0.2.2",
+        "cluster.host_key",
+        {"ip_address": "192.0.2.2"},
+    ),
+    (
+        "cluster add-node --node n2 --ip-address 192.0.2.2 --host-key SHA256:x --dry-run",
+        "cluster.add_node",
+        {
+            "node": "n2",
+            "ip_address": "192.0.2.2",
+            "password": None,
+            "host_key": "SHA256:x",
+            "dry_run": True,
+        },
+    ),
+    (
+        "cluster remove-node --node n2 --force --yes",
+        "cluster.remove_node",
+        {"node": "n2", "force": True, "dry_run": False},
+    ),
+    ("node offline n2 --yes", "node.offline", {"names": ["n2"], "confirm_dead": False}),
+    (
+        "node offline n2 n3 --confirm-dead --yes",
+        "node.offline",
+        {"names": ["n2", "n3"], "confirm_dead": True},
+    ),
+    ("node online n2", "node.online", {"name": "n2"}),
+    ("config show", "config.show", {"generation": None}),
+    ("config show --generation 7", "config.show", {"generation": 7}),
+    ("config history", "config.history", {}),
+    ("config diff 1 2", "config.diff", {"a": 1, "b": 2}),
+    ("permission add ada", "permission.add", {"user": "ada"}),
+    ("permission remove ada", "permission.remove", {"user": "ada"}),
+    ("permission list", "permission.list", {}),
+    ("network create lan --bridge br0", "network.create", {"name": "lan", "bridge": "br0"}),
+    ("network delete lan", "network.delete", {"name": "lan"}),
+    ("network list", "network.list", {}),
+    ("drbd enable", "drbd.enable", {}),
+    ("drbd list", "drbd.list", {}),
+    (
+        "drbd set resync-rate=1MiB on-peer-loss=wait",
+        "drbd.set",
+        {"values": {"resync-rate": "1MiB", "on-peer-loss": "wait"}},
+    ),
+    ("job list", "job.list", {}),
+    ("job show job7", "job.show", {"job": "job7"}),
+    ("job wait job7", "job.show", {"job": "job7"}),
+    ("job cancel job7", "job.cancel", {"job": "job7"}),
+    ("repair", "repair", {}),
+    ("locks list", "locks.list", {}),
+    ("locks clear web1 --yes", "locks.clear", {"name": "web1"}),
+]
+CREATE = "create web1 --memory 1GiB"
+CREATED = {
+    "name": "web1",
+    "memory": "1GiB",
+    "cpus": 1,
+    "disks": [],
+    "storage": None,
+    "pool": None,
+    "image": None,
+    "node": None,
+    "nodes": None,
+    "networks": [],
+    "iso": None,
+    "dry_run": False,
+}
+# What the table itself adds to a call, or takes away from it.
+BESIDE = {"vm.create": "node", "vm.register": "node"}
+
+
+@pytest.fixture
+def daemon(daemon: FakeDaemon) -> FakeDaemon:
+    """Answers everything a little, so that each command comes to its end."""
+    job = {"id": "job7", "title": "start web1", "state": "done", "node": "n1", "error": None}
+    times = {"who": "ada", "began": "2024-01-01T00:00:00Z", "ended": "", "progress": []}
+    disk = {"id": 1, "target": "vda", "size": 1024, "storage": "drbd", "path": "/dev/drbd100"}
+    verify = {"result": "never", "when": "", "out_of_sync": 0, "blocked": False}
+    info = {"uuid": "u", "disks": [{**disk, "drbd": None}], "networks": [], "verify": verify}
+    daemon.answers.update(
+        {
+            "cluster.info": {
+                "cluster": None,
+                "epoch": 1,
+                "generation": 1,
+                "hash": "h",
+                "node": "n1",
+                "nodes": [],
+                "vms": 0,
+                "attention": [],
+            },
+            "vm.list": [a_vm()],
+            "vm.info": {**a_vm(), **info, "vnc": None},
+            "cluster.host_key": {"fingerprint": "SHA256:x", "type": "ssh-rsa", "known": True},
+            "config.history": [],
+            "config.diff": {"lines": []},
+            "permission.list": {"superusers": []},
+            "network.list": [],
+            "drbd.list": [],
+            "job.list": [],
+            "job.show": {**job, **times, "cancellable": False},
+            "locks.list": {"claims": [], "locks": []},
+            "vm.take_image": {"node": "n1", "token": "t", "size": 1024},
+        }
+    )
+    for operation in ("vm.start", "vm.stop", "vm.shutdown", "vm.reset", "vm.unregister"):
+        daemon.job(operation, {"node": "n1", "state": "stopped"})
+    daemon.job("vm.delete", {"kept": ["mcv-web1-1"]})
+    clean = {"vm": "web1", "disk": 1, "result": "clean", "out_of_sync": 0, "seconds": 1.0}
+    daemon.job("drbd.verify", [clean])
+    daemon.job("drbd.enable", {"nodes": ["n1", "n2"]})
+    daemon.job("drbd.set", {"resync-rate": 1024**2, "on-peer-loss": "wait"})
+    daemon.job("repair", {"settled": [], "left": []})
+    daemon.job("vm.create", {"node": "n1"})
+    daemon._jobs["job7"] = dict
+    return daemon
+
+
+@pytest.mark.parametrize(("words", "operation", "params"), ASKED_FOR)
+def test_a_command_asks_for_its_operation(
+    mcv: Speak, daemon: FakeDaemon, words: str, operation: str, params: dict[str, Any]
+) -> None:
+    heard = mcv(words, typed="typed")
+
+    assert (heard.code, heard.err) == (0, "")
+    assert heard.out
+    assert daemon.asked(operation) == [params]
+
+
+@pytest.mark.parametrize("words", [words for words, _, _ in ASKED_FOR])
+def test_every_command_speaks_json_and_nothing_else(
+    mcv: Speak, daemon: FakeDaemon, words: str
+) -> None:
+    heard = mcv(words.replace("--json", ""), "--json", typed="typed")
+
+    assert (heard.code, heard.err) == (0, "")
+    assert heard.json is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "different"),
+    [
+        ([], {}),
+        (["--cpus", "4"], {"cpus": 4}),
+        (["--disk", "8GiB", "--disk", "2 TiB"], {"disks": ["8GiB", "2 TiB"]}),
+        (["--node", "n2", "--nodes", "n1, n2"], {"node": "n2", "nodes": ["n1", "n2"]}),
+        (["--network", "lan", "--network", "dmz"], {"networks": ["lan", "dmz"]}),
+        (["--storage", "drbd", "--pool", "p"], {"storage": "drbd", "pool": "p"}),
+        (["--iso", "debian"], {"iso": "debian"}),
+        (["--dry-run"], {"dry_run": True}),
+    ],
+)
+def test_create_passes_on_what_was_asked_for(
+    mcv: Speak, daemon: FakeDaemon, options: list[str], different: dict[str, Any]
+) -> None:
+    heard = mcv(CREATE, *options)
+
+    assert heard.code == 0
+    assert daemon.asked("vm.create") == [{**CREATED, **different}]
+
+
+def test_an_image_is_handed_over_open(mcv: Speak, daemon: FakeDaemon, tmp_path: Path) -> None:
+    (tmp_path / "debian.raw").write_bytes(b"boot")
+    read: list[bytes] = []
+    image = {"node": "n1", "token": "t", "size": 1024}
+
+    def take(params: dict[str, Any]) -> dict[str, Any]:
+        read.append(Path(f"/proc/self/fd/{params['fd']}").read_bytes())
+        return image
+
+    daemon.answers["vm.take_image"] = take
+
+    heard = mcv(CREATE, "--disk", "1GiB", "--image", str(tmp_path / "debian.raw"))
+
+    assert (heard.code, read) == (0, [b"boot"])
+    assert daemon.asked("vm.create")[0]["image"] == image
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"{CREATE} --cpus two",
+        f"{CREATE} --image /nonexistent/image",
+        "update web1 --cpus 1.5",
+        "shutdown web1 --wait --timeout soon",
+        "shutdown web1 --wait --timeout nan",
+        "migrate --node n2 --wait-for-shutdown --timeout -1 web1",
+        "config show --generation first",
+        "cluster add-node --node n2 --ip-address 192.0.2.2 --password-file /nonexistent/pw",
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(mcv: Speak, daemon: FakeDaemon, words: str) -> None:
+    heard = mcv(words, "--json")
+
+    assert (heard.code, heard.error["error"]) == (3, "refused")
+    assert daemon.calls == []
+
+
+def test_every_call_fits_its_operation(mcv: Speak, daemon: FakeDaemon, tmp_path: Path) -> None:
+    operations = pytest.importorskip("mcv.operations")
+    (tmp_path / "image").touch()
+    lines = [words for words, _, _ in ASKED_FOR]
+    lines += [CREATE, f"{CREATE} --image {tmp_path / 'image'}", "verify --all --owned"]
+    for words in lines:
+        mcv(words, typed="typed")
+
+    for operation, params in daemon.calls:
+        row = operations.TABLE[operation]
+        given = {key: value for key, value in params.items() if key != BESIDE.get(operation)}
+        if row.pid:
+            given["pid"] = 1
+        inspect.signature(row.function).bind("the host", **given)
+        assert "operator" in row.who
+
+
+def test_every_operation_for_operators_has_a_command(
+    mcv: Speak, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    operations = pytest.importorskip("mcv.operations")
+    (tmp_path / "image").touch()
+    for words in [*(words for words, _, _ in ASKED_FOR), f"{CREATE} --image {tmp_path / 'image'}"]:
+        mcv(words, typed="typed")
+
+    offered = {name for name, row in operations.TABLE.items() if "operator" in row.who}
+
+    assert offered - {operation for operation, _ in daemon.calls} == {"job.follow"}
