@@ -136,9 +136,17 @@ def _watch(host: Host, vm: Vm, disk: Disk) -> tuple[bool, int]:
             finished = ended_well(events)
         finally:
             ticker.set()
-            host.drbd.adjust(disk.resource)
+            _back_to_file(host, disk)
     status = host.drbd.status(disk.resource)
     return finished, status.out_of_sync if status else 0
+
+
+def _back_to_file(host: Host, disk: Disk) -> None:
+    """Give the rate back to resyncs; where that fails now, the next adjust does it."""
+    try:
+        host.drbd.adjust(disk.resource)
+    except McvError as error:
+        log.warning("adjusting %s: %s", disk.resource, error)
 
 
 def ended_well(events: Any) -> bool:
