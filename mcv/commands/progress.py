@@ -12,6 +12,7 @@ from mcv.rpc.client import Progress
 
 BETWEEN_LINES = 1.0
 BETWEEN_DRAWINGS = 0.1
+BAR = 20
 WAITS = ("waiting", "joining")
 
 
@@ -128,7 +129,7 @@ def amount(progress: Progress) -> str:
 
 def drawn(progress: Progress, width: int) -> str:
     """One bar as a line that fits the terminal."""
-    full = round(30 * min(1.0, progress.done / progress.total))
-    bar = "#" * full + "-" * (30 - full)
+    full = round(BAR * min(1.0, progress.done / progress.total))
+    bar = "#" * full + "-" * (BAR - full)
     line = f"{progress.what:<24} [{bar}] {whole_percent(progress):>3}%  {amount(progress)}"
     return line[:width]

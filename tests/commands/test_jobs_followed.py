@@ -55,7 +55,7 @@ def test_on_a_terminal_each_job_has_a_bar() -> None:
 
     last = screen.getvalue().rpartition("\x1b[1F\x1b[J")[2].splitlines()
     assert [line.split()[:2] for line in last] == [["verify", "web1"], ["verify", "web2"]]
-    assert "[###############---------------]  50%  4GiB of 8GiB" in last[0]
+    assert "[##########----------]  50%  4GiB of 8GiB" in last[0]
 
 
 def test_what_is_said_meanwhile_stands_above_the_bars(capsys: pytest.CaptureFixture[str]) -> None:
