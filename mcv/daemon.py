@@ -18,7 +18,7 @@ from mcv.config.first import alone
 from mcv.config.store import Store
 from mcv.drbd import enable, roles, verify
 from mcv.drbd.driver import Drbd
-from mcv.errors import McvError, NotFound
+from mcv.errors import CallLost, McvError, NotFound, OutcomeOpen, PeerUnreachable, Refused
 from mcv.host import Host
 from mcv.jobs import Jobs
 from mcv.journal import Journal
@@ -38,6 +38,7 @@ log = logging.getLogger("mcvd")
 
 LOOK = 3.0  # seconds between two looks at the others
 TEND = 2.0  # seconds between two looks at this node's own domains
+ASK = 3.0  # seconds that a node has to say that it is there
 
 
 class Daemon:
@@ -50,6 +51,7 @@ class Daemon:
         store = Store(conf.state, conf.history)
         if not store.exists():
             store.begin(alone(conf, self.identity.certificate_pem))
+        _require_same_name(conf, store)
         self.peers = Peers(self.identity, self.find)
         self.agreement = Agreement(conf.node, store, self.call)
         self.agreement.on_settled = self.settled
@@ -94,7 +96,19 @@ class Daemon:
         """Hand an operator's call on to the node that carries it out."""
         context = {**self._context(), "who": who}
         limit = serving.row(operation).timeout
-        return self.peers.call(node, operation, params, context, limit)
+        try:
+            self.call(node, "config.look", timeout=ASK)
+        except (PeerUnreachable, CallLost) as error:
+            raise PeerUnreachable(
+                f"{node}, which has to carry this out, does not answer, so nothing was changed.",
+                f"See: mcv info; if it is dead: mcv node offline {node} --confirm-dead",
+            ) from error
+        try:
+            return self.peers.call(node, operation, params, context, limit)
+        except CallLost as error:
+            raise OutcomeOpen(
+                f"{node} did not say what became of it: {error.message}", "See: mcv job list"
+            ) from error
 
     def _context(self) -> dict[str, Any]:
         epoch = self.host.read().epoch
@@ -137,7 +151,6 @@ class Daemon:
         self.agreement.look_at_others()
         if self.agreement.in_touch:
             members.addresses(self.host)
-            work.settle_all(self.host)
             verify.pick_up_notes(self.host)
             enable.adjust(self.host)
         else:
@@ -145,6 +158,10 @@ class Daemon:
 
     def look_after_domains(self) -> None:
         power.reconcile(self.host)
+
+    def look_after_journal(self) -> None:
+        """One round: finish or undo what was cut off; it may take long, so it has its thread."""
+        work.settle_all(self.host)
 
     def loop(self, every: float, wake: threading.Event, rounds: Callable[[], None]) -> None:
         while not self._stop.is_set():
@@ -183,11 +200,20 @@ class Daemon:
             roles.bring_up(self.host)
         except McvError as error:
             log.error("bringing DRBD up: %s", error)
-        tend = threading.Event()
-        threading.Thread(
-            target=self.loop, args=(TEND, tend, self.look_after_domains), daemon=True
-        ).start()
+        for every, rounds in ((TEND, self.look_after_domains), (LOOK, self.look_after_journal)):
+            arguments = (every, threading.Event(), rounds)
+            threading.Thread(target=self.loop, args=arguments, daemon=True).start()
         self.loop(LOOK, self._look, self.look_after_cluster)
+
+
+def _require_same_name(conf: settings.Settings, store: Store) -> None:
+    """A member keeps its name: the document knows it by that alone."""
+    nodes = store.read().nodes
+    if conf.node not in nodes and len(nodes) == 1:
+        raise Refused(
+            f"This host is {next(iter(nodes))} in its document, and {conf.node} now.",
+            f"Give it its name back (node in /etc/mcv/mcv.conf), or remove {conf.state}.",
+        )
 
 
 def _identity(conf: settings.Settings) -> pki.Identity:

@@ -69,6 +69,12 @@ class NeedsPassword(Refused):
     kind = "needs-password"
 
 
+class Cancelled(Refused):
+    """Somebody ended the wait before anything had been changed."""
+
+    kind = "cancelled"
+
+
 class LookAgain(Refused):
     """The document has moved on since the change was made from it."""
 

@@ -11,18 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mcv.errors import CallLost, McvError, NotFound, Refused
+from mcv.errors import CallLost, Cancelled, McvError, NotFound, OutcomeOpen
 from mcv.system import files
 
 log = logging.getLogger(__name__)
 
 REMEMBERED = 100
-
-
-class Cancelled(Refused):
-    """Somebody ended the wait before anything had been changed."""
-
-    kind = "cancelled"
 
 
 class Job:
@@ -152,7 +146,7 @@ class Jobs:
             job.end(result, None)
         except McvError as error:
             if isinstance(error, CallLost):
-                error = McvError(error.message, error.hint)
+                error = OutcomeOpen(error.message, "See: mcv job list, mcv info")
             log.info("job %s (%s): %s", job.id, job.title, error)
             job.end(None, error)
         except Exception:

@@ -151,7 +151,7 @@ TABLE: dict[str, Operation] = {
     "vm.list": _read(look.list_),
     "vm.info": _read(look.info),
     "vm.vnc": _question(look.vnc),
-    "vm.take_image": Operation(image.take, OPERATOR_ONLY, right=True, timeout=HOURS, pid=True),
+    "vm.take_image": Operation(image.take, OPERATOR_ONLY, right=True, job=True, pid=True),
     "vm.create": _change(create.create, to=_owner_to_be),
     "vm.start": _change(power.start, to=_owner),
     "vm.stop": _change(power.stop, to=_named),

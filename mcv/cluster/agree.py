@@ -101,6 +101,11 @@ class Agreement:
         if keeper == self.me:
             self.serve_offer(encode(new))
             return
+        # A keeper that hangs is found out by a question: only what was offered is open.
+        try:
+            self._ask(keeper, "config.look", timeout=LOOK)
+        except (PeerUnreachable, CallLost) as error:
+            raise self._unreachable([keeper]) from error
         try:
             self._ask(keeper, "config.offer", document=encode(new), timeout=OFFER)
         except PeerUnreachable as error:

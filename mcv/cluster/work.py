@@ -13,7 +13,7 @@ from mcv.together import ask_all
 
 log = logging.getLogger(__name__)
 
-DEADLINE = 2.0
+DEADLINE = 1.5
 RETRY = 10.0  # seconds between two tries at settling what a peer's silence holds up
 
 

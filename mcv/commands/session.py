@@ -10,8 +10,6 @@ import click
 from mcv.commands import output
 from mcv.errors import McvError, Refused
 
-HOURS = 6 * 3600
-
 if TYPE_CHECKING:
     from mcv.commands.progress import Display
     from mcv.rpc.client import Client
@@ -54,12 +52,7 @@ class Session:
 
     def take(self, fd: int) -> Any:
         """Hand an open image to the daemon; its answer waits until the image is read through."""
-        client = self._client
-        if client is None:
-            from mcv.rpc.client import Client
-
-            client = Client(timeout=HOURS)
-        return client.call("vm.take_image", fd=fd)
+        return self.run("vm.take_image", fd=fd)
 
     def run(self, operation: str, /, **params: Any) -> Any:
         """Have the daemon do something, follow the job, and return its result.

@@ -205,7 +205,17 @@ def node_add(base: Cluster, made: ChangeMade, /, node: dict[str, Any], why: str)
     new = msgspec.convert(node, Node)
     if new.name in base.nodes:
         raise Refused(f"{new.name} is a member already.", "See: mcv info")
-    return base.with_node(replace(new, status="offline", claim=_claim(base, made, why)))
+    draft = base.with_node(replace(new, status="offline", claim=_claim(base, made, why)))
+    return _spread_diskless(draft)
+
+
+def _spread_diskless(base: Cluster) -> Cluster:
+    """A VM without disks may run on every member, whoever comes and goes."""
+    nodes = tuple(sorted(base.nodes))
+    for vm in base.vms.values():
+        if not vm.disks:
+            base = base.with_vm(replace(vm, nodes=nodes))
+    return base
 
 
 @_change("node.claim")
@@ -269,10 +279,14 @@ def _begin_epoch(base: Cluster, epoch: str) -> Cluster:
 def node_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     if name not in base.nodes:
         return base
-    holds = sorted(vm.name for vm in base.vms.values() if name in (vm.node, *vm.nodes))
+    holds = sorted(
+        vm.name
+        for vm in base.vms.values()
+        if name == vm.node or any(name in disk.volume_groups for disk in vm.disks)
+    )
     if holds:
         raise Refused(f"{name} owns or holds a replica of {', '.join(holds)}.")
-    return base.without_node(name)
+    return _spread_diskless(base.without_node(name))
 
 
 @_change("node.addresses")

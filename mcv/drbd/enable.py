@@ -105,9 +105,12 @@ def set_(host: Host, values: dict[str, str]) -> dict[str, Any]:
 
 def adjust(host: Host) -> None:
     """Bring the resource files and the kernel up to what the document says now."""
-    cluster = host.read()
+    cluster, hash_ = host.store.settled()
+    if not cluster.drbd.enabled or host.extra.get("adjusted") == hash_:
+        return
+    statuses = host.drbd.statuses()
     for vm, disk in cluster.disks():
-        if host.name in disk.volume_groups and vm.claim is None:
-            status = host.drbd.status(disk.resource)
-            if status is not None and roles.write_file(host, cluster, disk):
-                host.drbd.adjust(disk.resource)
+        mine = host.name in disk.volume_groups and disk.resource in statuses
+        if mine and vm.claim is None and roles.write_file(host, cluster, disk):
+            host.drbd.adjust(disk.resource)
+    host.extra["adjusted"] = hash_

@@ -147,12 +147,13 @@ def bring_up(host: Host) -> None:
     if not cluster.drbd.enabled:
         return
     host.drbd.load_module()
+    up = host.drbd.statuses()
     for vm, disk in cluster.disks():
         if host.name not in disk.volume_groups:
             continue
         try:
             write_file(host, cluster, disk)
-            if host.drbd.status(disk.resource) is None:
+            if disk.resource not in up:
                 host.volumes.activate(disk.volume_groups[host.name], disk.volume)
                 host.drbd.up(disk.resource)
         except McvError as error:

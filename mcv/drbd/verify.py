@@ -15,7 +15,7 @@ from mcv.vm import require
 log = logging.getLogger(__name__)
 
 _running: dict[str, threading.Event] = {}
-_results: dict[str, list[dict[str, Any]]] = {}
+_results: dict[str, list[dict[str, Any]] | McvError] = {}
 _guard = threading.Lock()
 
 
@@ -34,10 +34,17 @@ def verify(host: Host, name: str) -> list[dict[str, Any]]:
     if under_way is not None:
         host.job.progress(f"joining the verification of {name} that is under way")
         under_way.wait()
-        return _results.get(key, [])
+        joined = _results[key]
+        if isinstance(joined, McvError):
+            raise joined
+        return joined
     try:
-        _results[key] = _verify_all(host, require_verifiable(host, name))
-        return _results[key]
+        _results[key] = McvError(f"The verification of {name} was cut off.")
+        rows = _results[key] = _verify_all(host, require_verifiable(host, name))
+        return rows
+    except McvError as error:
+        _results[key] = error
+        raise
     finally:
         with _guard:
             _running.pop(key).set()

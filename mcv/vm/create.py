@@ -1,5 +1,6 @@
 """Creating a VM: everything is judged first, all problems at once, and then made as one."""
 
+import logging
 import os
 import uuid
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from mcv import sizes
-from mcv.errors import McvError, Refused, refuse_all
+from mcv.errors import McvError, Refused, RepairNeeded, refuse_all
 from mcv.host import Host, shown
 from mcv.model import Cluster, Disk, Nic, Vm, plain, problem_with_name
 from mcv.settings import FIRST_DRBD_MINOR, FIRST_DRBD_PORT
@@ -16,6 +17,8 @@ from mcv.together import ask_all
 from mcv.vm import image as images
 from mcv.vm.domain_xml import new_mac
 from mcv.vm.plans import create_plan
+
+log = logging.getLogger(__name__)
 
 LEAST_MEMORY = 4 * 1024**2
 MOST_MEMORY = 64 * 1024**4
@@ -88,11 +91,25 @@ def create(
     plan = create_plan(vm, source, token, why)
     if dry_run:
         return shown(plan)
-    with host.locks.hold(f"vm-{name}", why):
-        if name in host.read().vms:
-            raise Refused(f"There is a VM {name} already.", "See: mcv list")
-    host.carry_out(why, plan, f"vm:{name}")
+    try:
+        host.carry_out(why, plan, f"vm:{name}")
+    except RepairNeeded:
+        raise
+    except McvError:
+        _let_go(host, source, token)
+        raise
+    _let_go(host, source, token)
     return {"name": name, "node": vm.node, "nodes": list(vm.nodes), "vm": plain(vm)}
+
+
+def _let_go(host: Host, source: str, token: str | None) -> None:
+    """Let the image go where it is held open; it goes by itself after a day."""
+    if token is None:
+        return
+    try:
+        host.call(source, "image.drop", token=token)
+    except McvError as error:
+        log.info("letting an image go on %s: %s", source, error)
 
 
 def _judged(

@@ -55,7 +55,9 @@ def take(host: Host, pid: int, fd: int) -> dict[str, Any]:
         raise
     token = secrets.token_hex(8)
     host.images[token] = Image(own, size)
-    threading.Timer(24 * 3600, drop, (host, token)).start()
+    timer = threading.Timer(24 * 3600, drop, (host, token))
+    timer.daemon = True
+    timer.start()
     return {"node": host.name, "token": token, "size": size}
 
 

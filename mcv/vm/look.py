@@ -9,7 +9,7 @@ from mcv.host import Host
 from mcv.model import Cluster, Disk, Vm, plain
 from mcv.together import ask_all
 
-DEADLINE = 2.0  # seconds for all peers at once: reads never wait longer
+DEADLINE = 1.5  # seconds for all peers at once: reads never wait longer
 
 
 def report(host: Host) -> dict[str, Any]:

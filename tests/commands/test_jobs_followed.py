@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from mcv.commands.progress import Display
-from mcv.errors import Failed, Refused
-from mcv.jobs import Cancelled
+from mcv.errors import Cancelled, Failed, Refused
 from mcv.rpc.client import Progress
 from tests.commands.conftest import FakeDaemon, Speak
 
