@@ -13,6 +13,7 @@ READY := $(VENV)/.ready
 DESTDIR :=
 HOME_OF_MCV := /opt/mcv
 STAGE = $(DESTDIR)$(HOME_OF_MCV).new
+COMPLETION := /usr/share/bash-completion/completions/mcv
 NODES := 2
 NODE := 1
 
@@ -104,6 +105,7 @@ install: $(if $(DESTDIR),packages-build,packages-node)  ## Install mcv on this h
 	ln -sfn $(HOME_OF_MCV)/bin/mcvd $(DESTDIR)/usr/local/bin/mcvd
 	[ -e $(DESTDIR)/etc/mcv/mcv.conf ] || install -D -m 644 etc/mcv.conf $(DESTDIR)/etc/mcv/mcv.conf
 	install -D -m 644 etc/cron.d/mcv $(DESTDIR)/etc/cron.d/mcv
+	install -D -m 644 etc/completion/mcv.bash $(DESTDIR)$(COMPLETION)
 	install -D -m 644 etc/mcvd.service $(DESTDIR)/etc/systemd/system/mcvd.service
 	install -d $(DESTDIR)/etc/systemd/system/multi-user.target.wants
 	ln -sfn /etc/systemd/system/mcvd.service $(DESTDIR)/etc/systemd/system/multi-user.target.wants/mcvd.service
@@ -116,6 +118,7 @@ uninstall:  ## Take mcv off this host (root); /var/lib/mcv and an edited mcv.con
 	if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl stop mcvd.service || true; fi
 	rm -f $(DESTDIR)/etc/systemd/system/multi-user.target.wants/mcvd.service
 	rm -f $(DESTDIR)/etc/systemd/system/mcvd.service $(DESTDIR)/etc/cron.d/mcv
+	rm -f $(DESTDIR)$(COMPLETION)
 	rm -f $(DESTDIR)/usr/local/bin/mcv $(DESTDIR)/usr/local/bin/mcvd
 	rm -rf $(DESTDIR)$(HOME_OF_MCV) $(STAGE)
 	! cmp -s etc/mcv.conf $(DESTDIR)/etc/mcv/mcv.conf || rm $(DESTDIR)/etc/mcv/mcv.conf
