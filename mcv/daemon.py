@@ -31,7 +31,7 @@ from mcv.storage.lvm import Lvm
 from mcv.system import files, notify
 from mcv.system.locks import Locks
 from mcv.transaction import escort
-from mcv.vm import power
+from mcv.vm import aside, power
 from mcv.vm.hypervisor import Hypervisor
 
 log = logging.getLogger("mcvd")
@@ -73,6 +73,7 @@ class Daemon:
         self.server = Server(self.handle, conf.run / "mcvd.sock")
         self._stop = threading.Event()
         self._look = threading.Event()
+        self._aside_at = ""
 
     # Calls that come, and calls that go
 
@@ -149,6 +150,9 @@ class Daemon:
     def look_after_cluster(self) -> None:
         """One round: see what the others have, come back, settle what was cut off."""
         self.agreement.look_at_others()
+        if self._aside_at != self.host.store.hash() and self.agreement.heard_anyone:
+            aside.step_aside(self.host)
+            self._aside_at = self.host.store.hash()
         if self.agreement.in_touch:
             members.addresses(self.host)
             verify.pick_up_notes(self.host)

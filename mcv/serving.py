@@ -11,6 +11,8 @@ from mcv.rpc.auth import Caller
 
 log = logging.getLogger(__name__)
 
+SERVED = 1000  # claims whose last served step is remembered
+
 
 def row(operation: str) -> Operation:
     if operation not in TABLE:
@@ -106,7 +108,9 @@ def require_claim(host: Host, escort: dict[str, Any]) -> None:
     ]
     if not held:
         raise OutOfStep(f"{host.name} knows of no claim on {subject} by {operation}.")
-    served = host.extra.setdefault("served", {})
+    served: dict[Any, int] = host.extra.setdefault("served", {})
+    while len(served) > SERVED:
+        served.pop(next(iter(served)))
     key = (operation, tuple(escort["number"]))
     if escort["serial"] < served.get(key, 0):
         raise OutOfStep(f"A later step of {operation} has been served already.")

@@ -54,12 +54,13 @@ class Transaction:
     def settle(self, entry: Entry, tell: Tell) -> None:
         """Go on with an entry from where it is, whichever way it was going."""
         if entry.direction == "forward":
-            self._forward(entry, tell)
+            self._forward(entry, tell, resumed=entry.position >= 0)
         else:
             self._back(entry, tell, None)
 
-    def _forward(self, entry: Entry, tell: Tell) -> None:
+    def _forward(self, entry: Entry, tell: Tell, resumed: bool) -> None:
         settled = settling(entry.plan)
+        first = entry.position
         for index in range(max(0, entry.position), len(entry.plan)):
             item = entry.plan[index]
             self._note(entry, position=index)
@@ -75,7 +76,10 @@ class Transaction:
             if index > settled and all(step.may_fail for step in steps_of(item)):
                 entry.trouble = error.message
                 continue
-            if index > settled or (index == settled and isinstance(error, CallLost)):
+            # A settling change that was offered before may have been made, whatever is said
+            # now: while that is not known the plan goes neither way.
+            open_ = isinstance(error, CallLost) or (resumed and index == first)
+            if index > settled or (index == settled and open_):
                 raise self._stay(entry, error, f"{entry.title} stopped half-way: {error.message}")
             self._back(entry, tell, error)
         self._end(entry)

@@ -112,8 +112,10 @@ class Agreement:
             raise self._unreachable([keeper]) from error
 
     def _see_settled(self, keeper: str, id: str) -> Cluster:
-        until = time.monotonic() + SETTLE
-        while id not in (settled := self.store.read()).changes and time.monotonic() < until:
+        until = time.monotonic() + ACCEPT
+        while id not in (settled := self.store.read()).changes:
+            if time.monotonic() > until:
+                raise OutcomeOpen(f"The change is made, but {self.me} has not seen it yet.")
             self._catch_up(keeper)
         return settled
 
@@ -148,9 +150,9 @@ class Agreement:
             raise Busy("Another change is under way.", "Try again.")
         try:
             self.require_touch()
-            self._finish_open()
-            base, hash_ = self.store.settled()
             new = decode(document)
+            self._finish_earlier(new)
+            base, hash_ = self.store.settled()
             if base.keeper != self.me or new.parent != hash_:
                 raise LookAgain("The document has moved on.")
             self._carry(base, hash_, new)
@@ -206,6 +208,22 @@ class Agreement:
             )
         between = [encode(one) for one in self.store.since(answer["hash"])]
         self._ask(name, "config.bring", document=encode(mine), between=between, timeout=ACCEPT)
+
+    def _finish_earlier(self, new: Cluster) -> None:
+        """Finish what is open before taking an offer; the same one again stays open, another
+        is refused."""
+        try:
+            self._finish_open()
+        except McvError as error:
+            proposal = self.store.proposed()
+            if proposal is None:
+                raise
+            if new.change.id in proposal[0].changes:
+                raise OutcomeOpen(error.message, error.hint) from error
+            raise Busy(
+                f"An earlier change ({proposal[0].change.why}) is still open: {error.message}",
+                error.hint,
+            ) from error
 
     def _finish_open(self) -> None:
         """Offer one's own open proposal again, before any other; wait for nobody else's."""
@@ -358,6 +376,11 @@ class Agreement:
 
     # Being in touch
 
+    @property
+    def heard_anyone(self) -> bool:
+        """Whether some member has been heard since the start, so that its word can count."""
+        return bool(self._heard)
+
     def forget_touch(self) -> None:
         """Be as after a start: this node has become a member, or is none any more."""
         self._heard.clear()
@@ -390,7 +413,9 @@ class Agreement:
                 continue
             if answer["hash"] != self.store.hash():
                 self._catch_up(name)
-            self._heard.add(name)
+            mine = self.store.read()
+            if (answer["epoch"], answer["generation"]) <= (mine.epoch.number, mine.generation):
+                self._heard.add(name)
         if self.store.proposed() and self._turn.acquire(blocking=False):
             try:
                 self._finish_open()

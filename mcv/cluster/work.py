@@ -8,6 +8,7 @@ from mcv.errors import McvError, NotFound, Refused
 from mcv.host import Host
 from mcv.journal import Entry
 from mcv.journal import decode as decode_entry
+from mcv.plan import Change, Step
 from mcv.plan import change as change_
 from mcv.together import ask_all
 
@@ -108,7 +109,8 @@ def settle_all(host: Host, patience: bool = True) -> list[str]:
         if host.jobs.running(entry.operation):
             continue
         if not _claimed(host, entry):
-            host.journal.remove(entry.operation)
+            if _is_over(host, entry):
+                host.journal.remove(entry.operation)
             continue
         if entry.node != host.name:
             continue
@@ -119,6 +121,23 @@ def settle_all(host: Host, patience: bool = True) -> list[str]:
             settled.append(entry.title)
     _release_lost(host)
     return settled
+
+
+def _is_over(host: Host, entry: Entry) -> bool:
+    """Whether an entry without a claim can be forgotten.
+
+    One whose first step brings the claim may have offered it without an answer: then a
+    change that comes after it must be made before its absence says anything.
+    """
+    brings_claim = isinstance(entry.plan[0], Step) and isinstance(entry.plan[0].do, Change)
+    if entry.node != host.name or entry.position > 0 or not brings_claim:
+        return True
+    try:
+        host.update("barrier", f"after {entry.title}")
+    except McvError as error:
+        log.info("%s may still be open: %s", entry.title, error)
+        return False
+    return not _claimed(host, entry)
 
 
 def _claimed(host: Host, entry: Entry) -> bool:

@@ -181,6 +181,12 @@ def vm_override(base: Cluster, made: ChangeMade, /, name: str, what: str) -> Clu
     )
 
 
+@_change("barrier")
+def barrier(base: Cluster, made: ChangeMade, /) -> Cluster:
+    """Change nothing, but come after everything that was offered before."""
+    return replace(base)
+
+
 @_change("network.add")
 def network_add(base: Cluster, made: ChangeMade, /, name: str, bridge: str) -> Cluster:
     if name in base.networks:

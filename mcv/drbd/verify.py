@@ -40,7 +40,9 @@ def verify(host: Host, name: str) -> list[dict[str, Any]]:
         return joined
     try:
         _results[key] = McvError(f"The verification of {name} was cut off.")
-        rows = _results[key] = _verify_all(host, require_verifiable(host, name))
+        require_verifiable(host, name)
+        with _slot(host):
+            rows = _results[key] = _verify_all(host, require_verifiable(host, name))
         return rows
     except McvError as error:
         _results[key] = error
@@ -48,6 +50,15 @@ def verify(host: Host, name: str) -> list[dict[str, Any]]:
     finally:
         with _guard:
             _running.pop(key).set()
+
+
+def _slot(host: Host) -> threading.Semaphore:
+    """A place among the verifications that mcv.conf lets run at once on this node."""
+    with _guard:
+        slots: threading.Semaphore = host.extra.setdefault(
+            "verify slots", threading.BoundedSemaphore(host.settings.verify_at_once)
+        )
+        return slots
 
 
 def under_way(host: Host, name: str) -> bool:

@@ -12,7 +12,7 @@ from mcv import jobs, serving, settings
 from mcv.cluster.agree import Agreement
 from mcv.config.first import alone
 from mcv.config.store import Store
-from mcv.errors import McvError, PeerUnreachable
+from mcv.errors import CallLost, McvError, PeerUnreachable
 from mcv.host import Host
 from mcv.jobs import Job, Jobs
 from mcv.journal import Journal
@@ -34,6 +34,7 @@ class FakeCluster:
         self.world = World()
         self.down = self.world.down
         self.spy: Spy = lambda caller, node, operation: None
+        self.answered: Spy = lambda caller, node, operation: None
         self.hosts: dict[str, Host] = {}
         self.domains = {name: FakeDomains() for name in names}
         self.drbd = {name: FakeDrbd(name, self.world) for name in names}
@@ -118,18 +119,22 @@ class FakeCluster:
             if (with_claim := escort.get()) is not None:
                 context["escort"] = with_claim
             if node == me:
-                return serving.perform(self.hosts[me], operation, params, context)
+                answer = serving.perform(self.hosts[me], operation, params, context)
+                self.answered(me, node, operation)
+                return answer
             if node in self.down or me in self.down or node not in self.hosts:
                 raise PeerUnreachable(f"{node} does not answer.")
             epoch = self.hosts[me].read().epoch
             context["epoch"] = [epoch.number, epoch.id]
             # As over the wire: whatever crosses is JSON, and the thread is another.
             sent = json.loads(json.dumps(params))
-            return json.loads(
+            answer = json.loads(
                 json.dumps(
                     _elsewhere(self.hosts[node], Caller("peer", me), operation, sent, context)
                 )
             )
+            self.answered(me, node, operation)
+            return answer
 
         return call
 
@@ -148,6 +153,8 @@ def _elsewhere(
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     thread.join()
+    if not answer:
+        raise CallLost(f"{host.name} broke off.")
     result, error = answer[0]
     if error is not None:
         raise error

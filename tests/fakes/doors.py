@@ -41,6 +41,9 @@ class FakeDomains:
     def shutdown(self, name: str) -> None:
         self.active.pop(name, None)
 
+    def pause(self, name: str) -> None:
+        self.active[name] = "paused"
+
     def reset(self, name: str) -> None:
         self._may("reset", name)
 

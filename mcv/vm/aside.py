@@ -1,0 +1,34 @@
+"""Stepping aside: a copy that the document gives to another node is paused, never destroyed."""
+
+import logging
+
+from mcv.errors import McvError
+from mcv.host import Host
+
+log = logging.getLogger(__name__)
+
+
+def step_aside(host: Host) -> list[str]:
+    """Pause what runs here and belongs elsewhere; forget definitions of what is elsewhere.
+
+    A claim of an operation in this node's journal decides first: its domain is left alone.
+    Answers the names of what was paused. The paused copy and its volumes stay, for a human.
+    """
+    cluster = host.read()
+    paused = []
+    for name, state in host.domains.states().items():
+        vm = cluster.vms.get(name)
+        if vm is None or vm.node == host.name:
+            continue
+        if any(name in one.vms and one.vms[name].claim for one in host.both()):
+            continue
+        try:
+            if state == "running":
+                host.domains.pause(name)
+                paused.append(name)
+                log.error("%s belongs to %s: the copy here is paused", name, vm.node)
+            elif not host.domains.is_active(name):
+                host.domains.undefine(name)
+        except McvError as error:
+            log.error("stepping aside with %s: %s", name, error)
+    return paused
