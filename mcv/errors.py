@@ -156,6 +156,15 @@ class CallLost(McvError):
     kind = "call-lost"
 
 
+def ways_out(*nodes: str) -> str:
+    """What an operator can do about members that do not answer."""
+    they, them = ("it comes", "it goes") if len(nodes) == 1 else ("they come", "they go")
+    return (
+        f"Either {they} back (start the host, or mcvd there), or {them} offline: "
+        f"mcv node offline {' '.join(nodes)} --confirm-dead"
+    )
+
+
 def family() -> dict[str, type[McvError]]:
     """Every error class by its name: what the wire may rebuild, and nothing else."""
     found: dict[str, type[McvError]] = {}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mcv.errors import McvError, PeerUnreachable
+from mcv.errors import McvError, PeerUnreachable, ways_out
 
 
 def ask_all(
@@ -34,6 +34,6 @@ def ask_all(
     for _, thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
     return {
-        node: answers.get(node, PeerUnreachable(f"{node} does not answer in time."))
+        node: answers.get(node, PeerUnreachable(f"{node} does not answer in time.", ways_out(node)))
         for node, _ in threads
     }

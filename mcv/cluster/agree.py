@@ -27,6 +27,7 @@ from mcv.errors import (
     OutcomeOpen,
     PeerUnreachable,
     Refused,
+    ways_out,
 )
 from mcv.model import ChangeMade, Cluster, decode, descends, digest, encode
 from mcv.together import ask_all
@@ -427,8 +428,7 @@ class Agreement:
     def _unreachable(self, names: list[str]) -> PeerUnreachable:
         return PeerUnreachable(
             f"{_names(names)} does not answer, so nothing was changed.",
-            f"Either it comes back (start it, or its mcvd), or it goes offline: "
-            f"mcv node offline {' '.join(names)} --confirm-dead",
+            ways_out(*names),
         )
 
 

@@ -109,8 +109,9 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
         except McvError as error:
             problems.append(
                 Refused(
-                    f"{node} does not answer: {error.message}",
-                    f"If it is dead: mcv node offline {node} --confirm-dead, then --force",
+                    error.message,
+                    f"If it is dead: mcv node offline {node} --confirm-dead, then: "
+                    f"mcv cluster remove-node --node {node} --force",
                 )
             )
     refuse_all(problems)

@@ -25,7 +25,7 @@ def create(host: Host, name: str, bridge: str) -> dict[str, Any]:
     else:
         for node, answer in ask_all(host.call, cluster.online, "node.bridges", 5.0).items():
             if isinstance(answer, McvError):
-                problems.append(Refused(f"{node}: {answer.message}", answer.hint))
+                problems.append(Refused(f"{node} is needed: {answer.message}", answer.hint))
             elif bridge not in answer:
                 have = f"It has: {', '.join(answer)}." if answer else "It has none."
                 problems.append(Refused(f"{node} has no bridge {bridge}.", have))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
-from mcv.errors import CallLost, NotMember, NotThatNode, PeerUnreachable
+from mcv.errors import CallLost, NotMember, NotThatNode, PeerUnreachable, ways_out
 from mcv.rpc import names, tls
 from mcv.rpc.line import Line, LineLost
 from mcv.rpc.pki import Identity
@@ -174,7 +174,7 @@ def _is_fresh(line: Line) -> bool:
 
 
 def _unreachable(node: str, why: str) -> PeerUnreachable:
-    return PeerUnreachable(f"{node} does not answer ({why}).")
+    return PeerUnreachable(f"{node} does not answer ({why}).", ways_out(node))
 
 
 def _another(node: str) -> NotThatNode:

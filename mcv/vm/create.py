@@ -236,10 +236,7 @@ def _facts(host: Host, vm: Vm, problems: Problems) -> dict[str, Any]:
         known = [host.name]
     for node, answer in ask_all(host.call, known, "node.capacity", FACTS).items():
         if isinstance(answer, McvError):
-            problems.add(
-                f"{node} does not answer: {answer.message}",
-                f"It has to be there to hold a replica; see: mcv info, mcv node offline {node}",
-            )
+            problems.add(f"{node} is needed: {answer.message}", answer.hint)
         else:
             facts[node] = answer
             if vm.memory > answer["memory"]:

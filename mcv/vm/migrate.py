@@ -89,10 +89,8 @@ def _target_problems(host: Host, vm: Vm, to: str) -> list[Refused]:
     bridges = [host.read().network(nic.network).bridge for nic in vm.nics]
     try:
         said = host.call(to, "vm.fits", name=vm.name, memory=vm.memory, bridges=bridges)
-    except Refused:
-        raise
     except McvError as error:
-        return [Refused(f"{to} cannot be asked: {error.message}", error.hint)]
+        return [Refused(f"{to} is needed: {error.message}", error.hint)]
     return [Refused(message, hint) for message, hint in said]
 
 
