@@ -2,6 +2,7 @@
 
 import logging
 import time
+from pathlib import Path
 
 from mcv.drbd import resource_file
 from mcv.errors import McvError, Refused
@@ -50,11 +51,15 @@ def write_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
         secret=secret(host),
         handler=HANDLER,
     )
-    path = host.settings.drbd_directory / f"{disk.resource}.res"
+    path = _path(host, disk)
     if files.read_or_none(path) == text:
         return False
     files.write_atomically(path, text)
     return True
+
+
+def _path(host: Host, disk: Disk) -> Path:
+    return host.settings.drbd_directory / f"{disk.resource}.res"
 
 
 def secret(host: Host) -> str:
@@ -68,7 +73,7 @@ def remove(host: Host, name: str, disk: int) -> None:
     """Take the resource down and its file away; harmless when they are gone."""
     _, wanted = find(host, name, disk)
     host.drbd.down(wanted.resource)
-    files.remove(host.settings.drbd_directory / f"{wanted.resource}.res")
+    files.remove(_path(host, wanted))
     for path in host.settings.notes.glob(f"{wanted.resource}.*.json"):
         files.remove(path)
 
@@ -142,7 +147,11 @@ def outdate(host: Host, resource: str) -> dict[str, str]:
 
 
 def bring_up(host: Host) -> None:
-    """At the daemon's start: load the module, activate the volumes, bring resources up."""
+    """At the daemon's start: load the module, activate the volumes, bring resources up.
+
+    What an operation under way has not made yet, or has taken away, is that operation's:
+    where a claimed VM's resource has no file here, nothing is made.
+    """
     cluster = host.read()
     if not cluster.drbd.enabled:
         return
@@ -150,6 +159,8 @@ def bring_up(host: Host) -> None:
     up = host.drbd.statuses()
     for vm, disk in cluster.disks():
         if host.name not in disk.volume_groups:
+            continue
+        if vm.claim is not None and not _path(host, disk).exists():
             continue
         try:
             write_file(host, cluster, disk)
