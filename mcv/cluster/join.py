@@ -45,7 +45,7 @@ def add_plan(member: Node, me: str, why: str) -> list[Item]:
         ),
         Step(
             on(me, "member.welcome", node=member.name),
-            undo=on(me, "member.dismiss", node=member.name),
+            undo=on(me, "member.dismiss", node=member.name, must=True),
         ),
         Step(on(me, "member.hand_secret", node=member.name)),
         Step(change("node.online", name=member.name), settles=True),
