@@ -85,9 +85,11 @@ class Store:
             return [self.read(), *([proposal[0]] if proposal else [])]
 
     def begin(self, cluster: Cluster) -> None:
-        """Write the first document of a node, or the one that ends its membership."""
+        """Write the first document of a node, or the one that ends its membership; what
+        was accepted before it is over."""
         with self._lock:
             self._put(cluster)
+            self.drop_proposal()
 
     def propose(self, cluster: Cluster) -> None:
         with self._lock:
