@@ -134,14 +134,29 @@ class Agreement:
             "It is settled when that node is back: mcv repair",
         )
 
-    def _catch_up(self, node: str) -> None:
+    def _catch_up(self, node: str) -> bool:
+        """Take what a node has if it is newer; whether its document is contained in mine now."""
         if node == self.me:
-            return
+            return True
         try:
             answer = self._ask(node, "config.fetch", since=self.store.hash(), timeout=LOOK)
             self.serve_bring(answer["document"], answer["between"])
-        except (McvError, CallLost) as error:
+        except Diverged:
+            theirs = decode(answer["document"])
+            # A blank node, joining or just removed, has a cluster of its own.
+            if self.me in theirs.nodes:
+                self._note_divergence(node, digest(theirs))
+            return False
+        except McvError as error:
             log.debug("catching up from %s: %s", node, error)
+            return False
+        self.diverged.pop(node, None)
+        return True
+
+    def _note_divergence(self, node: str, hash_: str) -> None:
+        if self.diverged.get(node) != hash_:
+            log.error("%s holds another document than %s: %s", node, self.me, hash_)
+        self.diverged[node] = hash_
 
     # The keeper
 
@@ -164,9 +179,10 @@ class Agreement:
     def _carry(self, base: Cluster, hash_: str, new: Cluster) -> None:
         members = sorted({*base.online, *new.online} - {self.me})
         self._look_round(members, hash_)
-        if self.store.hash() != hash_:
-            raise LookAgain("The document has moved on.")
-        self.store.propose(new)
+        with self._writing:
+            if self.store.hash() != hash_ or self.store.proposed() is not None:
+                raise LookAgain("The document has moved on.")
+            self.store.propose(new)
         self._collect(members, new)
 
     def _collect(self, members: Iterable[str], new: Cluster) -> None:
@@ -179,7 +195,11 @@ class Agreement:
                 f"mcv node offline {' '.join(missing)} --confirm-dead",
             )
         with self._writing:
-            self.store.settle()
+            proposal = self.store.proposed()
+            if proposal is not None and proposal[1] == digest(new):
+                self.store.settle()
+            elif new.change.id not in self.store.read().changes:
+                raise OutcomeOpen("Another document came before the change was settled.")
         self.on_settled()
         self._each(members, "config.settle", SETTLE, hash=digest(new))
 
@@ -202,7 +222,7 @@ class Agreement:
             self.serve_bring(theirs["document"], theirs["between"])
             raise LookAgain("The document has moved on.")
         if how == "diverged":
-            self.diverged[name] = digest(document)
+            self._note_divergence(name, digest(document))
             raise Diverged(
                 f"{name} holds another document than {self.me}.",
                 "See both with: mcv cluster check",
@@ -227,19 +247,24 @@ class Agreement:
             ) from error
 
     def _finish_open(self) -> None:
-        """Offer one's own open proposal again, before any other; wait for nobody else's."""
-        proposal = self.store.proposed()
-        if proposal is None:
-            return
-        new, hash_ = proposal
-        base = self.store.read()
-        if new.change.id in base.changes:
-            self.store.drop_proposal()
-        elif self.me == _writer(new, base) and descends(new, base, self.store.hash()):
-            self._collect(sorted({*base.online, *new.online} - {self.me}), new)
-        else:
+        """Offer one's own open proposal again, before any other; wait for nobody else's.
+
+        One that does not follow what is settled is over, contained or excluded.
+        """
+        with self._writing:
+            proposal = self.store.proposed()
+            if proposal is None:
+                return
+            new, new_hash = proposal
+            base, hash_ = self.store.settled()
+            over = relation(base, hash_, new, new_hash) != "newer"
+            if over or new.change.id in base.changes:
+                log.info("the change %s (%s) is over", new.change.id, new.change.why)
+                self.store.drop_proposal()
+                return
+        if self.me != _writer(new, base):
             raise Busy(f"An earlier change ({new.change.why}) is still open.", "Try again.")
-        del hash_
+        self._collect(sorted({*base.online, *new.online} - {self.me}), new)
 
     def _each(
         self, members: Iterable[str], operation: str, timeout: float, **params: Any
@@ -369,7 +394,6 @@ class Agreement:
                 if keep:
                     self.store.propose(keep[0])
             elif how == "diverged":
-                self.diverged[new.change.node] = new_hash
                 raise Diverged(f"{self.me} holds another document.", "See: mcv cluster check")
         if how == "newer":
             self.on_settled()
@@ -389,7 +413,12 @@ class Agreement:
 
     @property
     def in_touch(self) -> bool:
-        """Whether everyone whom the newest document calls online has answered since the start."""
+        """Whether everyone whom the newest document calls online has answered since the start.
+
+        In a divergence nobody is.
+        """
+        if self.diverged:
+            return False
         if not self._in_touch:
             document = self.store.read()
             others = set(document.online) - {self.me}
@@ -397,6 +426,12 @@ class Agreement:
         return self._in_touch
 
     def require_touch(self) -> None:
+        if self.diverged:
+            raise Diverged(
+                f"{_names(sorted(self.diverged))} holds another document than {self.me}, "
+                "so nothing new is started.",
+                "See both with: mcv config history, on each node",
+            )
         if not self.in_touch:
             silent = sorted(set(self.store.read().online) - {self.me} - self._heard)
             raise Refused(
@@ -413,9 +448,11 @@ class Agreement:
             if isinstance(answer, McvError):
                 continue
             if answer["hash"] != self.store.hash():
-                self._catch_up(name)
-            mine = self.store.read()
-            if (answer["epoch"], answer["generation"]) <= (mine.epoch.number, mine.generation):
+                if not self._catch_up(name):
+                    continue
+            else:
+                self.diverged.pop(name, None)
+            if self._knows(answer["proposal"]):
                 self._heard.add(name)
         if self.store.proposed() and self._turn.acquire(blocking=False):
             try:
@@ -424,6 +461,11 @@ class Agreement:
                 log.info("an open change: %s", error)
             finally:
                 self._turn.release()
+
+    def _knows(self, proposal: str | None) -> bool:
+        """Whether a proposal that another node holds is none, held here too, or settled."""
+        mine = self.store.proposed()
+        return proposal in (None, self.store.hash(), mine[1] if mine else None)
 
     def _unreachable(self, names: list[str]) -> PeerUnreachable:
         return PeerUnreachable(
