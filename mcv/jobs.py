@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mcv.errors import CallLost, Cancelled, McvError, NotFound, OutcomeOpen
+from mcv.errors import Busy, CallLost, Cancelled, McvError, NotFound, OutcomeOpen
 from mcv.system import files
 
 log = logging.getLogger(__name__)
@@ -124,8 +124,11 @@ class Jobs:
         self._lock = threading.Lock()
 
     def begin(self, title: str, who: str, id: str = "") -> Job:
+        """Begin a job; with an id, one that is taken up again: Busy if it is at work."""
         job = Job(id or secrets.token_hex(4), title, who, self._node)
         with self._lock:
+            if id in self._jobs and self._jobs[id].state == "running":
+                raise Busy(f"{title} is at work already.", f"See: mcv job wait {id}")
             self._jobs[job.id] = job
         self._write(job)
         return job

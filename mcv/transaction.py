@@ -47,6 +47,7 @@ class Transaction:
             for node in sorted(nodes_of(entry.plan) - {self._me}):
                 self._call(node, "journal.keep", entry=encode(entry))
         except McvError as error:
+            entry.direction, entry.trouble = "back", error.message
             self._end(entry)
             raise Refused(f"{entry.title}: {error.message}", error.hint) from error
         self.settle(entry, tell)

@@ -4,7 +4,7 @@ import logging
 import time
 from typing import Any
 
-from mcv.errors import McvError, NotFound, Refused
+from mcv.errors import Busy, McvError, NotFound, Refused
 from mcv.host import Host
 from mcv.journal import Entry
 from mcv.journal import decode as decode_entry
@@ -148,8 +148,13 @@ def _claimed(host: Host, entry: Entry) -> bool:
 def _settle(host: Host, entry: Entry) -> bool:
     """Finish or undo one entry; whether it is gone from the journal now."""
     log.info("taking up %s (%s, %s)", entry.title, entry.operation, entry.direction)
-    job = host.jobs.begin(entry.title, entry.who, entry.operation)
-    host.jobs.run(job, lambda: host.transaction().settle(entry, lambda step: job.progress(step)))
+    try:
+        job = host.jobs.begin(entry.title, entry.who, entry.operation)
+    except Busy:
+        return False
+    # As it is now: a job may have moved it on since the entries were listed.
+    now = host.journal.read(entry.operation) or entry
+    host.jobs.run(job, lambda: host.transaction().settle(now, lambda step: job.progress(step)))
     return host.journal.read(entry.operation) is None
 
 
@@ -165,7 +170,12 @@ def _release_lost(host: Host) -> None:
                 continue
             change = change_(f"{kind}.release", name=name)
             try:
-                host.make(change, id=f"{claim.operation}.lost", who="mcvd", why="claim left over")
+                host.make(
+                    change,
+                    id=f"{claim.operation}.lost-{kind}-{name}",
+                    who="mcvd",
+                    why="claim left over",
+                )
             except McvError as error:
                 log.info("releasing the claim on %s: %s", name, error)
 
