@@ -8,10 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout, UnixFileLock
 
 from mcv.errors import Busy
 from mcv.system import files, process
+
+
+class _Handed(UnixFileLock):
+    """A file lock that is let go by closing it: LOCK_UN would end it for those who inherited it."""
+
+    def _release(self) -> None:
+        fd, self._context.lock_file_fd = self._context.lock_file_fd, None
+        if fd is not None:
+            os.close(fd)
 
 
 class Locks:
@@ -32,7 +41,7 @@ class Locks:
         """
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._directory / f"{name}.lock"
-        lock = FileLock(path, timeout=timeout, thread_local=False, is_singleton=False)
+        lock = _Handed(path, timeout=timeout, thread_local=False, is_singleton=False)
         try:
             lock.acquire()
         except Timeout:
