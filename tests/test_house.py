@@ -1,0 +1,165 @@
+"""The house keeps its floors: who imports whom, and where each foreign package lives."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "mcv"
+
+# The floors, the ground first. A module imports from floors below its own and, where its
+# floor is marked so, from its neighbours of one package.
+FLOORS: list[tuple[str, str]] = [
+    ("errors", "mcv mcv.errors mcv.clock"),
+    ("values", "mcv.model mcv.plan mcv.sizes mcv.settings"),
+    ("system", "mcv.system.*"),
+    (
+        "ground",
+        "mcv.journal mcv.together mcv.config.changes mcv.config.store mcv.config.first "
+        "mcv.cluster.sight",
+    ),
+    (
+        "drivers",
+        "mcv.drbd.driver mcv.drbd.status mcv.drbd.resource_file mcv.storage.lvm "
+        "mcv.network.bridge mcv.vm.hypervisor mcv.vm.domain_xml mcv.rpc.*",
+    ),
+    ("doors", "mcv.transaction mcv.jobs mcv.host"),
+    ("DRBD's states, judged", "mcv.drbd.health"),
+    ("what a VM needs", "mcv.vm.require"),
+    ("verbs of disks", "mcv.drbd.* mcv.storage.* mcv.network.* mcv.config.look"),
+    ("verbs of VMs", "mcv.vm.*"),
+    ("what is seen of DRBD", "mcv.drbd.look"),
+    ("verbs of the cluster", "mcv.cluster.*"),
+    ("the table", "mcv.operations"),
+    ("serving", "mcv.serving"),
+    ("front doors", "mcv.daemon mcv.cli mcv.commands.*"),
+]
+
+# The programs of the command line know the wire, errors and sizes, and nothing of the daemon.
+COMMANDS_MAY = ("mcv", "mcv.errors", "mcv.sizes", "mcv.settings", "mcv.rpc.client")
+
+# The one program that DRBD's kernel module starts: it needs the wire and no daemon.
+PROGRAMS = {"mcv.drbd.handler"}
+
+HOMES = {
+    "click": ("mcv.cli", "mcv.commands."),
+    "tabulate": ("mcv.commands.output",),
+    "Pyro5": ("mcv.rpc.",),
+    "libvirt": ("mcv.vm.hypervisor",),
+    "paramiko": ("mcv.system.ssh",),
+    "filelock": ("mcv.system.locks",),
+    "subprocess": ("mcv.system.process",),
+}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = ("mcv", *path.relative_to(ROOT).with_suffix("").parts)
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a module imports at run time, wherever the line stands."""
+    for node in _run_time(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
+
+
+def _run_time(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING`, which only a type checker reads."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from _run_time(child)
+
+
+def floor_of(module: str) -> int:
+    """The floor that names a module; by name it comes before its whole package."""
+    if MODULES[module].name == "__init__.py" and module != "mcv":
+        return 0
+    for wanted in (module, module.rpartition(".")[0] + ".*"):
+        for height, (_, names) in enumerate(FLOORS):
+            if wanted in names.split():
+                return height
+    raise AssertionError(f"{module} stands on no floor: add it to FLOORS")
+
+
+def package(module: str) -> str:
+    return module.rpartition(".")[0] if module.count(".") > 1 else module
+
+
+def is_neighbour(one: str, other: str) -> bool:
+    return package(one) == package(other) or {one, other} <= {
+        "mcv.transaction",
+        "mcv.jobs",
+        "mcv.host",
+        "mcv.model",
+        "mcv.plan",
+        "mcv.cli",
+        "mcv.commands.root",
+        "mcv.errors",
+        "mcv.clock",
+        "mcv",
+    }
+
+
+@pytest.mark.parametrize("module", [one for one in MODULES if one not in PROGRAMS])
+def test_a_module_imports_only_from_the_floors_below_it(module: str) -> None:
+    here = floor_of(module)
+
+    wrong = []
+    for imported in imports(MODULES[module]):
+        if imported in MODULES and imported != module:
+            there = floor_of(imported)
+            if there > here or (there == here and not is_neighbour(module, imported)):
+                wrong.append(f"{imported} ({FLOORS[there][0]})")
+
+    assert wrong == [], f"{module} stands on the floor of {FLOORS[here][0]}"
+
+
+@pytest.mark.parametrize("package_name", HOMES)
+def test_a_foreign_package_has_one_home(package_name: str) -> None:
+    users = {
+        module
+        for module, path in MODULES.items()
+        if any(one.partition(".")[0] == package_name for one in imports(path))
+    }
+
+    assert users
+    assert {user for user in users if not user.startswith(HOMES[package_name])} == set()
+
+
+def test_the_command_line_knows_the_wire_and_nothing_of_the_daemon() -> None:
+    wrong = {
+        f"{module}: {imported}"
+        for module, path in MODULES.items()
+        if module == "mcv.cli" or module.startswith("mcv.commands")
+        for imported in imports(path)
+        if imported.startswith("mcv")
+        and not imported.startswith(("mcv.commands", "mcv.rpc."))
+        and imported not in COMMANDS_MAY
+    }
+
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("module", ["mcv.transaction", "mcv.config.store"])
+def test_what_carries_out_is_handed_its_call_and_imports_neither_table_nor_wire(
+    module: str,
+) -> None:
+    known = {
+        one for one in imports(MODULES[module]) if one.startswith(("mcv.operations", "mcv.rpc"))
+    }
+
+    assert known == set()
