@@ -1,0 +1,186 @@
+"""The document on disk: old or new, never a part, whatever instant the power fails at."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcv.config.store import Store
+from mcv.errors import Refused
+from mcv.model import Cluster, digest
+from tests.documents import after, chain, document, in_epoch
+
+CALLS = ("open", "fsync", "rename", "link", "unlink")
+
+
+class PowerCut(Exception):
+    """The machine is gone; what was done stays done, nothing more follows."""
+
+
+@contextmanager
+def cut_at(instant: int) -> Iterator[list[str]]:
+    """Let the power fail at the n-th thing that is asked of the file system."""
+    passed: list[str] = []
+
+    def watched(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **params: Any) -> Any:
+            if len(passed) == instant:
+                raise PowerCut(name)
+            passed.append(name)
+            return None if name == "fsync" else original(*args, **params)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CALLS:
+            patch.setattr(os, name, watched(name, getattr(os, name)))
+        yield passed
+
+
+def store(directory: Path, history: int = 1000) -> Store:
+    return Store(directory, history)
+
+
+FIRST = document()
+SECOND = after(FIRST)
+THIRD = after(SECOND)
+
+
+def begin(directory: Path) -> Store:
+    one = store(directory)
+    one.begin(FIRST)
+    return one
+
+
+def proposed(directory: Path) -> Store:
+    one = begin(directory)
+    one.propose(SECOND)
+    return one
+
+
+WRITES: dict[str, tuple[Callable[[Path], Store], Callable[[Store], Any], list[Cluster]]] = {
+    "propose": (begin, lambda one: one.propose(SECOND), [FIRST]),
+    "settle": (proposed, lambda one: one.settle(), [FIRST, SECOND]),
+    "adopt": (begin, lambda one: one.adopt(THIRD, [SECOND]), [FIRST, THIRD]),
+    "adopt over a proposal": (
+        proposed,
+        lambda one: one.adopt(THIRD, [SECOND]),
+        [FIRST, THIRD],
+    ),
+    "drop": (proposed, lambda one: one.drop_proposal(), [FIRST]),
+    "begin anew": (proposed, lambda one: one.begin(document("n1")), [FIRST, document("n1")]),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_power_cut_leaves_the_old_document_or_the_new_one(tmp_path: Path, name: str) -> None:
+    prepare, write, allowed = WRITES[name]
+    instant = 0
+    while True:
+        directory = tmp_path / str(instant)
+        one = prepare(directory)
+        with cut_at(instant) as passed:
+            try:
+                write(one)
+                done = True
+            except PowerCut:
+                done = False
+
+        again = store(directory)
+        assert again.read() in allowed
+        open_ = again.proposed()
+        assert open_ is None or open_[0] in (SECOND,)
+        if done:
+            break
+        write_again = again.read()
+        again.begin(after(write_again))
+        assert store(directory).read().parent == digest(write_again)
+        instant = len(passed) + 1
+
+    assert instant > 3 and again.read() == allowed[-1]
+
+
+def test_a_write_is_durable_before_it_returns(tmp_path: Path) -> None:
+    one = begin(tmp_path)
+
+    with cut_at(-1) as passed:
+        one.propose(SECOND)
+    assert passed == ["open", "fsync", "rename", "open", "fsync"]
+    with cut_at(-1) as passed:
+        one.settle()
+
+    assert passed[:3] == ["link", "open", "fsync"]
+    assert passed[3:] == ["rename", "open", "fsync"]
+
+
+def test_a_node_acts_on_both_documents_until_one_is_settled(tmp_path: Path) -> None:
+    one = proposed(tmp_path)
+    assert one.both() == [FIRST, SECOND]
+    assert store(tmp_path).both() == [FIRST, SECOND]
+
+    one.settle()
+
+    assert one.both() == [SECOND] == store(tmp_path).both()
+
+
+def test_a_document_that_is_adopted_ends_the_proposal_and_both_stay_in_history(
+    tmp_path: Path,
+) -> None:
+    one = proposed(tmp_path)
+    newer = in_epoch(FIRST, "e2")
+
+    one.adopt(newer, [])
+
+    assert one.both() == [newer]
+    names = {path.name[9:25] for path in (tmp_path / "history").iterdir()}
+    assert names == {digest(each)[:16] for each in (FIRST, SECOND, newer)}
+
+
+def test_history_is_followed_by_hashes_and_since_tells_what_lies_between(tmp_path: Path) -> None:
+    documents = chain(FIRST, 5)
+    one = store(tmp_path)
+    one.begin(FIRST)
+    for each in documents[1:]:
+        one.propose(each)
+        one.settle()
+    one.remember(after(documents[2]))
+
+    assert one.generations() == documents[::-1]
+    assert one.since(digest(documents[2])) == documents[3:5]
+    assert one.since(digest(documents[4])) == []
+    assert one.since("unknown", limit=2) == documents[3:5]
+
+
+def test_the_oldest_generations_go_when_there_are_too_many(tmp_path: Path) -> None:
+    one = store(tmp_path, history=3)
+    one.begin(FIRST)
+    for each in (documents := chain(FIRST, 6))[1:]:
+        one.propose(each)
+        one.settle()
+
+    assert one.generations() == documents[:-4:-1]
+    assert len(list((tmp_path / "history").iterdir())) == 3
+
+
+def test_a_document_that_cannot_be_read_is_refused_with_what_is_kept(tmp_path: Path) -> None:
+    begin(tmp_path)
+    (tmp_path / "config.json").write_text('{"schema": 1}')
+
+    with pytest.raises(Refused, match=r"config.json: .*cannot be read") as refused:
+        store(tmp_path).read()
+
+    assert "history/00000001-" in refused.value.hint
+    with pytest.raises(Refused, match="There is no"):
+        store(tmp_path / "elsewhere").read()
+
+
+def test_nobody_else_can_read_the_document(tmp_path: Path) -> None:
+    one = proposed(tmp_path / "state")
+    one.settle()
+
+    modes = {path.stat().st_mode & 0o077 for path in (tmp_path / "state").rglob("*")}
+
+    assert modes == {0}
