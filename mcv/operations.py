@@ -188,4 +188,5 @@ TABLE: dict[str, Operation] = {
     "drbd.resync_from_here": _step(resync.from_here),
     "volume.create": _step(volumes.create, timeout=HOURS),
     "volume.remove": _step(volumes.remove),
+    "volume.let_go": _step(volumes.let_go),
 }

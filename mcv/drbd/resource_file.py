@@ -13,6 +13,10 @@ PEER_AUTH = "sha256"
 VERIFY_DIGEST = "crc32c"
 
 
+# The first line of a file that mcv wrote.
+MARK = "# Written by mcv; what is changed here is lost.\n"
+
+
 @dataclass(frozen=True)
 class Side:
     """One node's half of a resource; `hostname` is what `uname -n` says there."""
@@ -52,7 +56,7 @@ def resource_text(
     for number, side in enumerate(sides):
         blocks += _on(side, port, node_id=number if nine else None)
     body = "".join(f"    {line}\n" for line in blocks)
-    return f"# Written by mcv; what is changed here is lost.\nresource {resource} {{\n{body}}}\n"
+    return f"{MARK}resource {resource} {{\n{body}}}\n"
 
 
 FENCING = "    fencing resource-and-stonith;"

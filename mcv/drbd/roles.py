@@ -32,6 +32,16 @@ def create(host: Host, name: str, disk: int) -> None:
 
 def write_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
     """Write a resource's file as the document says; whether it differed."""
+    text = file_text(host, cluster, disk)
+    path = _path(host, disk)
+    if files.read_or_none(path) == text:
+        return False
+    files.write_atomically(path, text)
+    return True
+
+
+def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
+    """What a resource's file has to say on this node; it holds the secret."""
     sides = [
         resource_file.Side(
             hostname=node.hostname,
@@ -41,7 +51,7 @@ def write_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
         )
         for node in (cluster.nodes[name] for name in sorted(disk.volume_groups))
     ]
-    text = resource_file.resource_text(
+    return resource_file.resource_text(
         cluster.drbd,
         resource=disk.resource,
         minor=disk.minor,
@@ -51,11 +61,6 @@ def write_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
         secret=secret(host),
         handler=HANDLER,
     )
-    path = _path(host, disk)
-    if files.read_or_none(path) == text:
-        return False
-    files.write_atomically(path, text)
-    return True
 
 
 def _path(host: Host, disk: Disk) -> Path:

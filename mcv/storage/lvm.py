@@ -81,6 +81,12 @@ class Lvm:
         if self.volume(group, name) is not None:
             self._run("lvremove", "--force", f"{group}/{name}")
 
+    def let_go(self, group: str, name: str) -> None:
+        """Take mcv's tag off a volume that is kept; harmless if it has none, or is gone."""
+        known = self.volume(group, name)
+        if known is not None and known.ours:
+            self._run("lvchange", "--deltag", TAG, f"{group}/{name}")
+
     def activate(self, group: str, name: str) -> None:
         """Make the volume's device appear; harmless when it is there."""
         self._run("lvchange", "--activate", "y", f"{group}/{name}")

@@ -29,3 +29,9 @@ def create(host: Host, name: str, disk: int) -> None:
 def remove(host: Host, name: str, disk: int) -> None:
     wanted = find(host, name, disk)
     host.volumes.remove(wanted.volume_groups[host.name], wanted.volume)
+
+
+def let_go(host: Host, name: str, disk: int) -> None:
+    """Keep the volume when its VM goes: from then on it is the administrator's."""
+    wanted = find(host, name, disk)
+    host.volumes.let_go(wanted.volume_groups[host.name], wanted.volume)

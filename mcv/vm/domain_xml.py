@@ -4,10 +4,11 @@ import secrets
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 
-from mcv.model import Disk, Nic, Vm
+from mcv.model import Disk, Nic, Value, Vm
 
 NAMESPACE = "urn:mcv:vm:1"
 MAC_PREFIX = "52:54:00"
+MIB = 1024**2
 
 ET.register_namespace("mcv", NAMESPACE)
 
@@ -61,6 +62,47 @@ def domain_xml(
 def is_ours(xml: str) -> bool:
     """Whether a definition bears mcv's mark."""
     return ET.fromstring(xml).find(f"metadata/{{{NAMESPACE}}}vm") is not None
+
+
+class Substance(Value, frozen=True, kw_only=True):
+    """What a definition comes down to; libvirt adds the rest by itself."""
+
+    uuid: str
+    memory: int  # MiB, as fine as libvirt keeps it
+    cpus: int
+    disks: tuple[tuple[str, str], ...]  # (target, source)
+    nics: tuple[tuple[str, str], ...]  # (mac, bridge)
+
+
+def substance(xml: str) -> Substance:
+    """Read a definition, one of mcv's or as libvirt gives it back."""
+    root = ET.fromstring(xml)
+    memory = root.find("memory")
+    assert memory is not None
+    disks = [disk for disk in root.iterfind("devices/disk") if disk.get("device") == "disk"]
+    nics = root.findall("devices/interface")
+    return Substance(
+        uuid=root.findtext("uuid", ""),
+        memory=_bytes(memory) // MIB,
+        cpus=int(root.findtext("vcpu", "1")),
+        disks=tuple((_of(disk, "target", "dev"), _source(disk)) for disk in disks),
+        nics=tuple((_of(nic, "mac", "address"), _of(nic, "source", "bridge")) for nic in nics),
+    )
+
+
+def _bytes(memory: ET.Element) -> int:
+    unit = memory.get("unit", "KiB")
+    factor = 1 if unit in ("b", "bytes") else 1024 ** ("KMGT".index(unit[0].upper()) + 1)
+    return int(memory.text or "0") * factor
+
+
+def _source(disk: ET.Element) -> str:
+    return _of(disk, "source", "dev") or _of(disk, "source", "file")
+
+
+def _of(parent: ET.Element, tag: str, attribute: str) -> str:
+    found = parent.find(tag)
+    return "" if found is None else found.get(attribute, "")
 
 
 def _disk(devices: ET.Element, disk: Disk, order: int) -> None:

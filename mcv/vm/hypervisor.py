@@ -45,6 +45,17 @@ class Capabilities(Value, frozen=True, kw_only=True):
         return self.emulators.get(self.domain_type, "")
 
 
+class Definition(Value, frozen=True, kw_only=True):
+    """What libvirt keeps of a domain: how it will be started the next time.
+
+    One that is not persistent is gone with its end.
+    """
+
+    xml: str
+    persistent: bool
+    autostart: bool
+
+
 class Hypervisor:
     """Talks to the libvirt of this host; one connection, opened again when it is dead."""
 
@@ -75,6 +86,25 @@ class Hypervisor:
         """The definition; of an active domain the one that it runs with."""
         with self._domain(name, "read") as domain:
             return str(domain.XMLDesc(0))
+
+    def definitions(self) -> dict[str, Definition]:
+        """Every domain of this host, mcv's or not, by name."""
+        with self._retold("Could not read the domains"):
+            domains = self._again(lambda connection: connection.listAllDomains(0))
+            found = {}
+            for domain in domains:
+                with _gone():
+                    found[str(domain.name())] = Definition(
+                        xml=str(domain.XMLDesc(_libvirt().VIR_DOMAIN_XML_INACTIVE)),
+                        persistent=bool(domain.isPersistent()),
+                        autostart=bool(domain.isPersistent() and domain.autostart()),
+                    )
+            return found
+
+    def leave_to_mcv(self, name: str) -> None:
+        """Switch libvirt's own autostart off; harmless when it is."""
+        with self._domain(name, "switch autostart off for") as domain:
+            domain.setAutostart(False)
 
     # Power
 

@@ -50,8 +50,8 @@ def delete_plan(vm: Vm, keep_disks: bool) -> list[Item]:
     for disk in vm.disks:
         where = {node: {"disk": disk.id, "name": vm.name} for node in sorted(disk.volume_groups)}
         plan.append(together(Step(on(node, "drbd.remove", **p)) for node, p in where.items()))
-        if not keep_disks:
-            plan.append(together(Step(on(node, "volume.remove", **p)) for node, p in where.items()))
+        end = "volume.let_go" if keep_disks else "volume.remove"
+        plan.append(together(Step(on(node, end, **p)) for node, p in where.items()))
     plan.append(Step(change("vm.remove", name=vm.name)))
     return plan
 

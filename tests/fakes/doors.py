@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from mcv.drbd.status import Event, Status
+from mcv.drbd.status import Event, Generations, Status
 from mcv.errors import CommandFailed, HypervisorFailed
 from mcv.storage.lvm import Group, Volume
-from mcv.vm.hypervisor import Capabilities
+from mcv.vm.hypervisor import Capabilities, Definition
 
 GIB = 1024**3
 
@@ -18,6 +18,7 @@ class FakeDomains:
     def __init__(self) -> None:
         self.defined: dict[str, str] = {}
         self.active: dict[str, str] = {}
+        self.autostart: set[str] = set()
         self.broken: set[str] = set()
 
     def define(self, xml: str) -> None:
@@ -52,6 +53,15 @@ class FakeDomains:
 
     def states(self) -> dict[str, str]:
         return {name: self.state(name) for name in {*self.defined, *self.active}}
+
+    def definitions(self) -> dict[str, Definition]:
+        return {
+            name: Definition(xml=xml, persistent=True, autostart=name in self.autostart)
+            for name, xml in self.defined.items()
+        }
+
+    def leave_to_mcv(self, name: str) -> None:
+        self.autostart.discard(name)
 
     def is_active(self, name: str) -> bool:
         return name in self.active
@@ -93,6 +103,8 @@ class FakeDrbd:
         self.world = world
         self.broken: set[str] = set()
         self.loaded = False
+        self.standalone: set[str] = set()
+        self.generations: dict[str, Generations] = {}
 
     def load_module(self) -> None:
         self._may("load_module", "")
@@ -173,19 +185,28 @@ class FakeDrbd:
             if self.me not in sides:
                 continue
             mine = sides[self.me]
-            other = next((s for n, s in sides.items() if n != self.me and self._sees(n)), None)
+            others = () if resource in self.standalone else sides.items()
+            other = next((s for n, s in others if n != self.me and self._sees(n)), None)
             found[resource] = Status(
                 resource=resource,
                 minor=mine.minor,
                 role=mine.role,
                 disk=mine.disk,
-                connection="Connected" if other else "Connecting",
+                connection=self._connection(resource, bool(other)),
                 replication="Established" if other else "Off",
                 peer_role=other.role if other else "Unknown",
                 peer_disk=other.disk if other else "DUnknown",
                 out_of_sync=self.world.out_of_sync.get(resource, 0),
             )
         return found
+
+    def _connection(self, resource: str, connected: bool) -> str:
+        if resource in self.standalone:
+            return "StandAlone"
+        return "Connected" if connected else "Connecting"
+
+    def generation_uuids(self, resource: str) -> Generations:
+        return self.generations[resource]
 
     def _sees(self, node: str) -> bool:
         return node not in self.world.down and self.me not in self.world.down
@@ -209,6 +230,7 @@ class FakeLvm:
     def __init__(self, size: int = 4 * GIB) -> None:
         self.size = size
         self.made: dict[str, int] = {}
+        self.foreign: set[str] = set()
         self.broken: set[str] = set()
 
     def groups(self) -> dict[str, Group]:
@@ -216,7 +238,17 @@ class FakeLvm:
         return {"vg0": Group(self.size, free, 4 * 1024**2)}
 
     def volumes(self, group: str | None = None) -> list[Volume]:
-        return [Volume("vg0", name, size, False, True) for name, size in self.made.items()]
+        return [
+            Volume("vg0", name, size, False, name not in self.foreign)
+            for name, size in self.made.items()
+        ]
+
+    def volume(self, group: str, name: str) -> Volume | None:
+        return next((one for one in self.volumes(group) if one.name == name), None)
+
+    def let_go(self, group: str, name: str) -> None:
+        if name in self.made:
+            self.foreign.add(name)
 
     def create(self, group: str, name: str, size: int) -> None:
         if "create" in self.broken:
@@ -227,6 +259,7 @@ class FakeLvm:
         if "remove" in self.broken:
             raise CommandFailed("`lvremove` exited with 5: in use")
         self.made.pop(name, None)
+        self.foreign.discard(name)
 
     def activate(self, group: str, name: str) -> None:
         pass
