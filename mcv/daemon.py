@@ -12,7 +12,7 @@ from typing import Any
 
 import mcv
 from mcv import serving, settings
-from mcv.cluster import join, members, work
+from mcv.cluster import join, leaving, members, work
 from mcv.cluster.agree import Agreement
 from mcv.config.first import alone
 from mcv.config.store import Store
@@ -27,6 +27,7 @@ from mcv.network.bridge import Bridges
 from mcv.rpc import pki
 from mcv.rpc.peers import Address, Peers
 from mcv.rpc.server import Server
+from mcv.sight import Sight, boot_id
 from mcv.storage.lvm import Lvm
 from mcv.system import files, notify
 from mcv.system.locks import Locks
@@ -69,18 +70,32 @@ class Daemon:
             call=self.call,
             forward=self.forward,
             certificate=self.identity.certificate_pem,
+            sight=Sight(conf.state / "sight.json", boot_id()),
         )
         self.server = Server(self.handle, conf.run / "mcvd.sock")
         self._stop = threading.Event()
         self._look = threading.Event()
         self._aside_at = ""
+        self._moved: dict[str, str] = {}
 
     # Calls that come, and calls that go
 
     def handle(
         self, caller: Any, operation: str, params: dict[str, Any], context: dict[str, Any]
     ) -> Any:
+        if caller.kind == "peer":
+            self.host.sight.hear(caller.name)
+            self._learn_address(caller.name, context.get("address"))
         return serving.serve(self.host, caller, operation, params, context)
+
+    def _learn_address(self, node: str, address: Any) -> None:
+        """Where a member says that it is: its key is checked at every connection, so that a
+        host that moved is found before the document knows."""
+        member = self.host.read().nodes.get(node)
+        if member is not None and isinstance(address, str) and address != member.ip_address:
+            self._moved[node] = address
+        else:
+            self._moved.pop(node, None)
 
     def call(
         self, node: str, operation: str, /, *, timeout: float | None = None, **params: Any
@@ -91,7 +106,9 @@ class Daemon:
         if node == self.conf.node:
             return serving.perform(self.host, operation, params, context)
         limit = timeout if timeout is not None else serving.row(operation).timeout
-        return self.peers.call(node, operation, params, context, limit)
+        answer = self.peers.call(node, operation, params, context, limit)
+        self.host.sight.hear(node)
+        return answer
 
     def forward(self, node: str, operation: str, params: dict[str, Any], who: str) -> Any:
         """Hand an operator's call on to the node that carries it out."""
@@ -113,7 +130,10 @@ class Daemon:
 
     def _context(self) -> dict[str, Any]:
         epoch = self.host.read().epoch
-        context: dict[str, Any] = {"epoch": [epoch.number, epoch.id]}
+        context: dict[str, Any] = {
+            "epoch": [epoch.number, epoch.id],
+            "address": self.conf.address,
+        }
         if (with_claim := escort.get()) is not None:
             context["escort"] = with_claim
         return context
@@ -129,7 +149,8 @@ class Daemon:
                     break
         if found is None:
             raise NotFound(f"There is no node {node}.", "See: mcv info")
-        return Address(found.ip_address, self.conf.port, found.certificate)
+        address = self._moved.get(node, found.ip_address)
+        return Address(address, self.conf.port, found.certificate)
 
     def trusted(self) -> Mapping[str, str]:
         """Whose key opens the cluster's door: the members', and a staged join's."""
@@ -157,8 +178,9 @@ class Daemon:
             members.addresses(self.host)
             verify.pick_up_notes(self.host)
             enable.adjust(self.host)
-        else:
+        elif not self.host.extra.get("leaving"):
             members.come_back(self.host)
+        self.host.sight.save()
 
     def look_after_domains(self) -> None:
         power.reconcile(self.host)
@@ -195,6 +217,10 @@ class Daemon:
         threading.Thread(target=self._begin, name="begin", daemon=True).start()
         while not self._stop.wait(60):
             pass
+        if leaving.host_is_stopping():
+            gone = leaving.leave_in_order(self.host)
+            log.info("this host goes down%s", ", offline in the document" if gone else "")
+        self.host.sight.save(at_once=True)
         log.info("mcvd stops")
         self.server.stop()
 

@@ -17,6 +17,7 @@ from mcv.model import Cluster
 from mcv.plan import Change, Item, readable
 from mcv.plan import change as change_
 from mcv.settings import Settings
+from mcv.sight import Sight
 from mcv.system.locks import Locks
 from mcv.transaction import Transaction
 
@@ -59,6 +60,9 @@ class Agreed(Protocol):
     @property
     def in_touch(self) -> bool: ...
 
+    @property
+    def removed_by(self) -> set[str]: ...
+
 
 @dataclass
 class Host:
@@ -77,6 +81,7 @@ class Host:
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
     forward: Callable[..., Any]  # forward(node, operation, params, who): an operator's call
     certificate: str
+    sight: Sight
     images: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 

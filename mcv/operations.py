@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mcv.cluster import doors, facts, join, members, permissions, work
+from mcv.cluster import doors, facts, join, leaving, members, permissions, work
 from mcv.config import look as config_look
 from mcv.drbd import enable, resync, roles, verify
 from mcv.drbd import look as drbd_look
@@ -107,6 +107,8 @@ TABLE: dict[str, Operation] = {
     "cluster.unstage_join": Operation(join.unstage_join, OPERATOR_ONLY, right=True),
     "node.offline": _change(members.offline),
     "node.online": _change(members.online),
+    "node.last_seen": _read(members.last_seen),
+    "cluster.leave": _change(leaving.leave),
     "permission.add": _change(permissions.add),
     "permission.remove": _change(permissions.remove),
     "permission.list": _read(permissions.list_),
@@ -162,6 +164,7 @@ TABLE: dict[str, Operation] = {
     "vm.update": _change(change.update, to=_owner),
     "vm.delete": _change(delete.delete, to=_owner),
     "vm.register": _change(register.register, to=_taker),
+    "vm.prospects": Operation(register.prospects, OPERATOR_OR_PEER, to=_taker),
     "vm.unregister": _change(register.unregister, to=_owner),
     "vm.lock": _change(change.lock),
     "vm.unlock": _change(change.unlock),

@@ -24,6 +24,7 @@ from mcv.errors import (
     Diverged,
     LookAgain,
     McvError,
+    NotMember,
     OutcomeOpen,
     PeerUnreachable,
     Refused,
@@ -61,6 +62,7 @@ class Agreement:
         self.me = me
         self.store = store
         self.diverged: dict[str, str] = {}
+        self.removed_by: set[str] = set()
         self.on_settled: Callable[[], None] = lambda: None
         self._ask = ask
         self._turn = threading.Lock()
@@ -409,15 +411,16 @@ class Agreement:
     def forget_touch(self) -> None:
         """Be as after a start: this node has become a member, or is none any more."""
         self._heard.clear()
+        self.removed_by.clear()
         self._in_touch = False
 
     @property
     def in_touch(self) -> bool:
         """Whether everyone whom the newest document calls online has answered since the start.
 
-        In a divergence nobody is.
+        In a divergence nobody is, nor one that a member calls no member.
         """
-        if self.diverged:
+        if self.diverged or self.removed_by:
             return False
         if not self._in_touch:
             document = self.store.read()
@@ -426,6 +429,11 @@ class Agreement:
         return self._in_touch
 
     def require_touch(self) -> None:
+        if self.removed_by:
+            raise Refused(
+                f"{_names(sorted(self.removed_by))} says that {self.me} is no member any more.",
+                "Make this node blank with: mcv cluster leave; it can be added again then.",
+            )
         if self.diverged:
             raise Diverged(
                 f"{_names(sorted(self.diverged))} holds another document than {self.me}, "
@@ -446,7 +454,11 @@ class Agreement:
         others = sorted(set(document.nodes) - {self.me})
         for name, answer in ask_all(self._ask, others, "config.look", LOOK).items():
             if isinstance(answer, McvError):
+                # One that is offline in the document says nothing by it: it may be blank.
+                if isinstance(answer, NotMember) and name in document.online:
+                    self.removed_by.add(name)
                 continue
+            self.removed_by.discard(name)
             if answer["hash"] != self.store.hash():
                 if not self._catch_up(name):
                     continue

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcv.errors import McvError, NotMember
+from mcv.errors import McvError, NotMember, NotThatNode
 from mcv.host import Host
 from mcv.vm.look import report
 
@@ -19,8 +19,13 @@ def attention(host: Host, answers: dict[str, Any]) -> list[str]:
     if not host.agreed.in_touch:
         found.append(f"{host.name} is not in touch with the cluster: it starts no VM until it is")
     for name, answer in sorted(answers.items()):
-        if isinstance(answer, NotMember):
-            found.append(f"{name} does not know this node: it may have been removed")
+        if isinstance(answer, NotMember) and cluster.nodes[name].status == "online":
+            found.append(f"{name} says that {host.name} is no member any more: mcv cluster leave")
+        elif isinstance(answer, NotThatNode):
+            found.append(
+                f"what answers at the address of {name} has another key: was it installed anew? "
+                f"mcv cluster remove-node --node {name} --force, then add it again"
+            )
         elif isinstance(answer, McvError):
             if cluster.nodes[name].status == "online":
                 found.append(

@@ -1,13 +1,16 @@
 """Members: seen, removed, offline and back."""
 
-import socket
+from collections.abc import Sequence
 from typing import Any
 
 import mcv
 from mcv.cluster.attention import attention
-from mcv.errors import McvError, Refused, refuse_all
+from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.plan import Item, Step, change, on
+from mcv.settings import PEER_PORT
+from mcv.sight import ago
+from mcv.system import reach
 from mcv.together import ask_all
 from mcv.vm.look import DEADLINE
 
@@ -144,8 +147,7 @@ def declare(host: Host, names: list[str], change: str, who: str, why: str) -> No
     """Call members dead, unless one of them answers in any way."""
 
     def alive() -> list[str]:
-        nodes = host.read().nodes
-        return [name for name in names if answers_at_all(nodes[name].ip_address)]
+        return [name for name in names if is_alive(host, name)]
 
     back = alive()
     if back:
@@ -165,17 +167,37 @@ def online(host: Host, name: str) -> dict[str, Any]:
     return {"online": name}
 
 
-def answers_at_all(address: str) -> bool:
-    """Whether anything at an address answers: a connection accepted, or refused by its host."""
-    for port in (22, 8420, 80):
-        try:
-            with socket.create_connection((address, port), timeout=ANSWER):
-                return True
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            continue
-    return False
+def is_alive(host: Host, name: str) -> bool:
+    """Whether a member's host answers in any way, unless another machine answers for it.
+
+    Another machine is one whose mcvd shows another key, or is blank and knows nobody.
+    """
+    node = host.read().nodes[name]
+    try:
+        host.call(name, "config.look", timeout=ANSWER)
+        return True
+    except (NotThatNode, NotMember):
+        return False
+    except McvError:
+        ports = [disk.port for _, disk in host.read().disks() if name in disk.volume_groups]
+        return answers_at_all(node.ip_address) or answers_at_all(node.drbd_address, ports[:3])
+
+
+def answers_at_all(address: str, ports: Sequence[int] = (22, PEER_PORT)) -> bool:
+    """Whether anything at an address answers: to a ping, or to a connection, be it refused."""
+    if reach.pings(address, ANSWER):
+        return True
+    return any(reach.answers(address, port, ANSWER) for port in ports)
+
+
+def last_seen(host: Host, names: list[str]) -> list[str]:
+    """When each node was last heard here, in words: shown before somebody is called dead."""
+    said = [f"{name} was last heard {ago(host.sight.last_heard(name))}." for name in names]
+    others = [name for name in host.read().online if name not in (host.name, *names)]
+    said += [f"{name} was last heard {ago(host.sight.last_heard(name))}." for name in others]
+    if any(host.sight.was_away_since(name) for name in names):
+        said.append(f"{host.name} itself was down since: it does not know what was done meanwhile.")
+    return said
 
 
 def come_back(host: Host) -> None:

@@ -141,3 +141,21 @@ def unstage_join(session: Session, operation: str) -> None:
     """Forget a join that failed (JSON)."""
     answer = session.run("cluster.unstage_join", operation=operation)
     session.say(output.as_json(answer))
+
+
+@cluster.command()
+@common(dry_run=True)
+@click.pass_obj
+def leave(session: Session) -> None:
+    """On a node that was removed while it was away: make it blank again.
+
+    Domains are undefined and resources taken down; volumes with data stay, and are named.
+    """
+    session.ask(
+        "Make this node blank?",
+        lambda: session.plan("cluster.leave"),
+    )
+    left = session.run("cluster.leave", dry_run=session.dry_run)
+    kept = left.get("kept", [])
+    stay = f" Volumes that stay: {', '.join(kept)}." if kept else ""
+    session.show(left, f"{left.get('node')} is blank.{stay}")

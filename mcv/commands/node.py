@@ -38,7 +38,10 @@ def offline(session: Session, names: tuple[str, ...], confirm_dead: bool) -> Non
     """
     said = ", ".join(names)
     if confirm_dead:
-        session.ask(f"Declare {said} dead?", lambda: [DEAD])
+        session.ask(
+            f"Declare {said} dead?",
+            lambda: [*session.call("node.last_seen", names=list(names)), DEAD],
+        )
     else:
         session.ask(f"Take {said} offline for maintenance?")
     answer = session.run("node.offline", names=list(names), confirm_dead=confirm_dead)

@@ -225,9 +225,10 @@ def register(session: Session, name: str, node: str | None, accept_stale: bool) 
     if node is not None and not (session.yes or session.dry_run):
         owner = owner_of(session, name)
         if owner not in (None, node):
-            question = f"{name} belongs to {owner}. Take it over on {node}?"
-            stale = ["What its owner wrote after this replica fell behind is lost."]
-            session.ask(question, lambda: stale if accept_stale else [])
+            session.ask(
+                f"{name} belongs to {owner}. Take it over on {node}?",
+                lambda: [*session.call("vm.prospects", name=name, node=node)],
+            )
     answer = session.run(
         "vm.register",
         name=name,

@@ -22,6 +22,7 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
     running, or one of its disks may not be written here.
     """
     host.agreed.require_touch()
+    require.staying(host)
     with host.locks.hold(f"vm-{name}", f"start {name}"):
         vm = require.owned(host, name)
         require.unclaimed(host, vm)
@@ -133,6 +134,9 @@ def reconcile(host: Host) -> None:
     if not cluster.drbd.enabled:
         return
     statuses = host.drbd.statuses()
+    for resource, seen in statuses.items():
+        if seen.connected and seen.both_up_to_date:
+            host.sight.see_in_step(resource)
     for vm in cluster.vms.values():
         primary = [
             disk
@@ -155,6 +159,7 @@ def reconcile(host: Host) -> None:
 
 def power_on(host: Host, name: str) -> None:
     """Start a VM as the last part of a move; harmless when it runs."""
+    require.staying(host)
     vm = require.owned(host, name)
     if not host.domains.is_active(name):
         refuse_all(require.startable_disks(host, vm, ignore_verify=True))

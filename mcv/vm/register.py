@@ -5,7 +5,7 @@ from typing import Any
 from mcv.errors import Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.plan import Item, Step, change, on
-from mcv.vm import power, require
+from mcv.vm import power, require, takeover
 
 
 def register(
@@ -13,8 +13,8 @@ def register(
 ) -> dict[str, Any]:
     """Define a VM on this node, which owns it; or own what an offline node owned.
 
-    Taking over is refused unless the document calls the owner offline and this node's
-    replica is UpToDate or Consistent; `accept_stale` takes an Outdated one.
+    Taking over is refused unless the document calls the owner offline. A replica here that
+    may lack what the owner wrote is taken with `accept_stale` alone, an Inconsistent one never.
     """
     vm = host.read().vm(name)
     if vm.node == host.name:
@@ -60,21 +60,16 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
             f"It can be taken over by {', '.join(one for one in vm.nodes if one != vm.node)}.",
         )
     problems = []
-    good = ("UpToDate", "Consistent", "Outdated") if accept_stale else ("UpToDate", "Consistent")
     for disk in vm.disks:
-        status = host.drbd.status(disk.resource)
-        seen = status.disk if status else "not up"
-        if seen not in good:
-            hint = f"mcv register {name} --node {host.name} --accept-stale"
-            problems.append(
-                Refused(
-                    f"The replica of {name} on {host.name} is {seen}.",
-                    f"What {vm.node} wrote since would be lost: {hint}"
-                    if seen == "Outdated"
-                    else "",
-                )
-            )
+        problem = takeover.why_not(host, vm, disk)
+        if problem is not None and not (accept_stale and problem.may_be_accepted):
+            problems.append(problem.refusal)
     refuse_all(problems)
+
+
+def prospects(host: Host, name: str) -> list[str]:
+    """What a takeover by this node would rest on, in words: shown before it is asked for."""
+    return takeover.prospects(host, host.read().vm(name))
 
 
 def unregister(host: Host, name: str) -> dict[str, Any]:

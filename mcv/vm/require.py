@@ -16,6 +16,12 @@ def owned(host: Host, name: str) -> Vm:
     return vm
 
 
+def staying(host: Host) -> None:
+    """A node that goes down starts nothing any more."""
+    if host.extra.get("leaving"):
+        raise Refused(f"{host.name} is shutting down.")
+
+
 def unclaimed(host: Host, vm: Vm) -> None:
     for cluster in host.both():
         claim = cluster.vm(vm.name).claim

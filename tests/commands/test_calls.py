@@ -111,6 +111,7 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         "cluster.remove_node",
         {"node": "n2", "force": True, "dry_run": False},
     ),
+    ("cluster leave --yes", "cluster.leave", {"dry_run": False}),
     ("node offline n2 --yes", "node.offline", {"names": ["n2"], "confirm_dead": False}),
     (
         "node offline n2 n3 --confirm-dead --yes",
@@ -316,4 +317,6 @@ def test_every_operation_for_operators_has_a_command(
 
     offered = {name for name, row in operations.TABLE.items() if "operator" in row.who}
 
-    assert offered - {operation for operation, _ in daemon.calls} == {"job.follow"}
+    # Asked while a job is followed, and before a question that is put to a terminal alone.
+    beside = {"job.follow", "node.last_seen", "vm.prospects"}
+    assert offered - {operation for operation, _ in daemon.calls} == beside

@@ -10,6 +10,7 @@ import msgspec
 
 from mcv import jobs, serving, settings
 from mcv.cluster.agree import Agreement
+from mcv.sight import Sight
 from mcv.config.first import alone
 from mcv.config.store import Store
 from mcv.errors import CallLost, McvError, PeerUnreachable
@@ -69,6 +70,7 @@ class FakeCluster:
             call=call,
             forward=lambda node, operation, params, who: None,
             certificate=f"certificate of {name}",
+            sight=Sight(conf.state / "sight.json", "boot"),
         )
         return self.hosts[name]
 

@@ -1,0 +1,118 @@
+"""Going away: in good order with the host, or for good after having been removed."""
+
+import logging
+import threading
+from typing import Any
+
+from mcv.cluster import join
+from mcv.errors import CommandFailed, McvError, Refused
+from mcv.host import Host
+from mcv.system import files
+from mcv.system.process import Run, run
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 10.0  # seconds that the others have to agree to this node's leaving
+
+
+def host_is_stopping(run_: Run = run) -> bool:
+    """Whether this whole host goes down, and not just its mcvd."""
+    try:
+        return run_("systemctl", "list-jobs", "--plain", "--no-legend").find("shutdown.target") >= 0
+    except CommandFailed:
+        return False
+
+
+def leave_in_order(host: Host) -> bool:
+    """Go offline in the document as the host shuts down; whether that worked.
+
+    Only after the last domain has ended, and not while an operation of this node is under
+    way. From here on nothing is started. The Secondaries are disconnected first, so that
+    those whose peer writes on are known to be outdated. If the others do not agree within
+    ten seconds the node goes down as online.
+    """
+    host.extra["leaving"] = True
+    cluster = host.read()
+    if cluster.online == [host.name] or host.name not in cluster.online:
+        return False
+    try:
+        active = [name for name in host.domains.states() if host.domains.is_active(name)]
+    except McvError as error:
+        log.warning("leaving: %s", error)
+        return False
+    ours = sorted(name for name in active if name in cluster.vms)
+    if ours or host.jobs.under_way():
+        log.warning("going down as online: %s", ", ".join(ours) or "an operation is under way")
+        return False
+    _disconnect_secondaries(host)
+    left = threading.Event()
+
+    def ask() -> None:
+        try:
+            host.update("node.offline", f"{host.name} shuts down", name=host.name)
+            left.set()
+        except McvError as error:
+            log.warning("going down as online: %s", error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return left.is_set()
+
+
+def _disconnect_secondaries(host: Host) -> None:
+    try:
+        for resource, status in host.drbd.statuses().items():
+            if status.role != "Primary":
+                host.drbd.disconnect(resource)
+    except McvError as error:
+        log.warning("disconnecting before leaving: %s", error)
+
+
+# For good: a member that was removed while it was away.
+
+
+def holdings(host: Host) -> list[str]:
+    """What a removed node still holds, a line each, for a human to see before it is let go."""
+    cluster = host.read()
+    found = [f"domain {name}: {state}" for name, state in sorted(host.domains.states().items())]
+    for vm, disk in cluster.disks():
+        if host.name in disk.volume_groups:
+            found.append(f"a replica of {vm.name}: {disk.backing(host.name)}")
+    return found
+
+
+def leave(host: Host, dry_run: bool = False) -> dict[str, Any]:
+    """Make a node blank that was removed while it was away.
+
+    Its domains are undefined and its resources taken down; volumes with data stay where
+    they are and are named. Refused while something runs, or while it is a member still.
+    """
+    held = holdings(host)
+    if join.is_blank(host):
+        raise Refused(f"{host.name} is blank already.")
+    if not host.agreed.removed_by:
+        raise Refused(
+            f"No member says that {host.name} was removed.",
+            f"On another node: mcv cluster remove-node --node {host.name}",
+        )
+    active = [name for name in host.domains.states() if host.domains.is_active(name)]
+    ours = sorted(name for name in active if name in host.read().vms)
+    if ours:
+        raise Refused(f"{', '.join(ours)} still runs here.", f"mcv stop {ours[0]} --on {host.name}")
+    if dry_run:
+        return {"dry_run": True, "plan": held}
+    for name in host.domains.states():
+        if name in host.read().vms:
+            host.domains.undefine(name)
+    for _, disk in host.read().disks():
+        if host.name in disk.volume_groups:
+            host.drbd.down(disk.resource)
+            files.remove(host.settings.drbd_directory / f"{disk.resource}.res")
+    kept = [
+        disk.backing(host.name)
+        for _, disk in host.read().disks()
+        if host.name in disk.volume_groups
+    ]
+    join.blank(host)
+    return {"node": host.name, "kept": kept}
