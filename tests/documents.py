@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from msgspec.structs import replace
-
 from mcv.config import changes
 from mcv.model import ChangeMade, Cluster, Disk, Epoch, EpochNow, Node, Vm
 
@@ -70,9 +68,9 @@ def vm(name: str = "web1", **values: Any) -> Vm:
 _count = iter(range(10**9))
 
 
-def after(base: Cluster, name: str = "barrier", id: str = "", **params: Any) -> Cluster:
+def after(base: Cluster, change: str = "barrier", id: str = "", /, **params: Any) -> Cluster:
     """The next generation, by a change of the document."""
-    return changes.apply(base, name, params, made(id or f"t{next(_count)}.1"))
+    return changes.apply(base, change, params, made(id or f"t{next(_count)}.1"))
 
 
 def chain(base: Cluster, length: int) -> list[Cluster]:
@@ -85,10 +83,3 @@ def chain(base: Cluster, length: int) -> list[Cluster]:
 def in_epoch(base: Cluster, id: str) -> Cluster:
     """The next generation, which begins an epoch: n2 is called dead."""
     return after(base, "node.dead", names=["n2"], survivor="n1", epoch=id)
-
-
-def bare(cluster: Cluster) -> Cluster:
-    """A document without what every generation differs in: what a change is compared by."""
-    return replace(
-        cluster, generation=0, parent="", change=made("bare"), changes=(), epoch=document().epoch
-    )

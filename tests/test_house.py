@@ -17,7 +17,7 @@ FLOORS: list[tuple[str, str]] = [
     (
         "ground",
         "mcv.journal mcv.together mcv.config.changes mcv.config.store mcv.config.first "
-        "mcv.cluster.sight",
+        "mcv.sight",
     ),
     (
         "drivers",
