@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import secrets
+import tempfile
 import threading
 import zlib
 from dataclasses import dataclass
@@ -86,7 +87,9 @@ def _judge(fd: int) -> tuple[int, str]:
 
 def _as_raw(host: Host, fd: int) -> int:
     """The same bytes as a sparse raw file without a name: gone with the descriptor."""
-    raw = os.open(host.settings.state, os.O_TMPFILE | os.O_RDWR, 0o600)
+    # Not O_TMPFILE, which some file systems (overlays among them) do not have.
+    raw, path = tempfile.mkstemp(dir=host.settings.state, prefix="image-")
+    os.unlink(path)
     try:
         process.run(
             "qemu-img",
