@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Lab, LabError, Node
+from tests.lab import Lab, Node, cluster
+from tests.lab.cluster import reset, revive
 from tests.lab.evidence import FAILURES, keep_evidence
 from tests.lab.lab import side_by_side
-from tests.lab.node import CommandError
 
 HERE = Path(__file__).parent
 REPORTS = pytest.StashKey[list[pytest.TestReport]]()
@@ -48,6 +48,29 @@ def nodes(lab: Lab, request: pytest.FixtureRequest) -> Iterator[list[Node]]:
 
 
 @pytest.fixture
+def pair(machines: list[Node]) -> list[Node]:
+    """Nodes 1 and 2 as one cluster, DRBD enabled, the network lan, and no VM.
+
+    A test that leaves it so spares the next one the joining.
+    """
+    if not cluster.is_as_joined(machines):
+        side_by_side(reset, machines)
+        cluster.join(machines)
+    return machines
+
+
+@pytest.fixture
+def strangers(machines: list[Node]) -> list[Node]:
+    """Nodes 1 and 2, each a cluster of one with nothing in it.
+
+    A test that leaves them so spares the next one the cleaning.
+    """
+    if not all(cluster.is_blank(node) for node in machines):
+        side_by_side(reset, machines)
+    return machines
+
+
+@pytest.fixture
 def three_nodes(lab: Lab, request: pytest.FixtureRequest) -> Iterator[list[Node]]:
     """Nodes 1 to 3, the same way."""
     yield from clean(lab, 3, request.node)
@@ -72,26 +95,3 @@ def watched(lab: Lab, nodes: list[Node], test: pytest.Item) -> Iterator[list[Nod
     if any(report.failed for report in test.stash.get(REPORTS, [])):
         name = re.sub(r"[^\w.-]+", "_", test.name)
         side_by_side(lambda node: keep_evidence(node, FAILURES / name, since), lab.nodes)
-
-
-def revive(lab: Lab, count: int) -> list[Node]:
-    """Bring back what a test froze, cut off or killed."""
-    for node in lab.nodes:
-        node.thaw()
-        node.heal()
-    return lab.up(count)
-
-
-def reset(node: Node) -> None:
-    """Clean a node, or make it anew if something on it holds out.
-
-    An mcvd that does not start is no reason for that: it fails the test.
-    """
-    try:
-        node.reset()
-    except LabError as error:
-        if isinstance(error, CommandError) and error.result.code == 3:
-            raise
-        node.renew()
-        node.boot()
-        node.reset()

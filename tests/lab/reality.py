@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.lab import Node
+from tests.lab.lab import side_by_side
 
 SECTOR = 512
 
@@ -138,4 +139,5 @@ def snapshot(node: Node) -> dict[str, str]:
 
 
 def snapshots(nodes: Iterable[Node]) -> dict[str, dict[str, str]]:
-    return {node.name: snapshot(node) for node in nodes}
+    wanted = list(nodes)
+    return dict(zip((node.name for node in wanted), side_by_side(snapshot, wanted), strict=True))

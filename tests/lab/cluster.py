@@ -1,0 +1,111 @@
+"""A cluster made of the lab's nodes: joined, spoken to, given VMs."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tests.lab import CommandError, Lab, LabError, Node, Result, guests, reality
+from tests.lab.image import PASSWORD
+
+PASSWORD_FILE = "/root/password"
+
+
+def mcv(node: Node, words: str, code: int = 0, timeout: float = 120) -> Result:
+    """Run a command of mcv's; it must exit as expected."""
+    result = node.run(f"mcv {words}", check=False, timeout=timeout)
+    said = f"{node.name}# mcv {words}\n{result.stdout}{result.stderr}"
+    assert result.code == code, f"exited with {result.code}, not {code}: {said}"
+    return result
+
+
+def told(node: Node, words: str) -> Any:
+    """What a command answers as JSON."""
+    return json.loads(mcv(node, f"{words} --json").stdout)
+
+
+def revive(lab: Lab, count: int) -> list[Node]:
+    """Bring back what a test froze, cut off or killed."""
+    for node in lab.nodes:
+        node.thaw()
+        node.heal()
+    return lab.up(count)
+
+
+def reset(node: Node) -> None:
+    """Clean a node, or make it anew if something on it holds out.
+
+    An mcvd that does not start is no reason for that: it fails the test.
+    """
+    try:
+        node.reset()
+    except LabError as error:
+        if isinstance(error, CommandError) and error.result.code == 3:
+            raise
+        node.renew()
+        node.boot()
+        node.reset()
+
+
+def join(nodes: Sequence[Node]) -> None:
+    """Make one cluster of nodes that are clean, with DRBD and the network lan."""
+    first, *others = nodes
+    first.put(f"{PASSWORD}\n", PASSWORD_FILE)
+    for node in others:
+        mcv(
+            first,
+            f"cluster add-node --node {node.name} --ip-address {node.address} "
+            f"--password-file {PASSWORD_FILE} --yes",
+        )
+    mcv(first, "drbd enable")
+    mcv(first, "network create lan --bridge br-lan")
+
+
+def is_as_joined(nodes: Sequence[Node]) -> bool:
+    """Whether nodes are still the cluster that `join` made, with nothing in it."""
+    try:
+        for node in nodes:
+            document = reality.document(node)
+            members = document["nodes"].values()
+            as_made = (
+                {one["name"] for one in members} == {one.name for one in nodes}
+                and all(one["status"] == "online" and not one.get("claim") for one in members)
+                and document["drbd"]["enabled"]
+                and not document["vms"]
+                and list(document["networks"]) == ["lan"]
+                and not document["permissions"]["superusers"]
+                and document["drbd"]["on_peer_loss"] == "continue"
+            )
+            if not as_made or reality.domains(node) or reality.volumes(node):
+                return False
+            if any(one["status"] != "online" for one in told(node, "info")["nodes"]):
+                return False
+    except (LabError, AssertionError, KeyError, ValueError):
+        return False
+    return True
+
+
+def is_blank(node: Node) -> bool:
+    """Whether a node is a cluster of one with nothing in it, whatever its history."""
+    try:
+        document = reality.document(node)
+        return (
+            list(document["nodes"]) == [node.name]
+            and not document["vms"]
+            and not document["networks"]
+            and node.run("systemctl is-active mcvd", check=False).code == 0
+            and node.run("test ! -e /root/.ssh/known_hosts", check=False).code == 0
+        )
+    except (LabError, KeyError, ValueError):
+        return False
+
+
+def create(
+    node: Node, name: str, options: str = "", *, image: bytes | None = None, disk: str = "8MiB"
+) -> None:
+    """Create a VM with one disk of a few MiB; its guest halts at once unless an image is given."""
+    path = f"/root/{name}.img"
+    node.put(guests.idle() if image is None else image, path)
+    mcv(
+        node,
+        f"create {name} --memory 16MiB --disk {disk} --image {path} --network lan {options}",
+    )

@@ -1,0 +1,195 @@
+"""A replica that may be stale is never promoted in silence: what the kernel and the handler do."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.lab import Node, reality, wait_until
+from tests.lab.cluster import create, mcv, told
+
+RESOURCE = "mcv-web1-1"
+LV = f"/dev/vg0/{RESOURCE}"
+BLOCK = 4096
+PLACE = 1500  # the block that a test writes
+
+
+@pytest.fixture
+def web1(pair: list[Node]) -> Iterator[list[Node]]:
+    """The cluster with the VM web1, which runs on node1."""
+    node1 = pair[0]
+    create(node1, "web1")
+    mcv(node1, "start web1")
+    yield pair
+    for node in pair:
+        node.heal()
+        node.run("iptables -F; systemctl start mcvd")
+    wait_until(lambda: is_well(node1), 60, "both replicas to be in step")
+    mcv(node1, "stop web1")
+    mcv(node1, "delete web1 --yes")
+
+
+def is_well(node: Node) -> bool:
+    view = reality.drbd(node, RESOURCE)
+    return view is not None and view.is_well
+
+
+def disk(node: Node) -> str:
+    view = reality.drbd(node, RESOURCE)
+    return view.disk if view else "absent"
+
+
+def written(node: Node, seconds: int) -> bool:
+    """Write a block of random bytes to the replicated device; whether that ends in time."""
+    device = reality.device(node, RESOURCE)
+    words = f"dd if=/dev/urandom of={device} bs={BLOCK} seek={PLACE} count=1 oflag=direct"
+    return node.run(f"timeout {seconds} {words}", check=False, timeout=seconds + 20).code == 0
+
+
+def block(node: Node) -> str:
+    """The block that was written, as it lies on a node's own disk."""
+    words = f"dd if={LV} bs={BLOCK} skip={PLACE} count=1 iflag=direct status=none | sha256sum"
+    return node.run(words).stdout
+
+
+def note(node: Node, kind: str = "alone") -> dict[str, Any] | None:
+    path = f"/var/lib/mcv/{node.name}/notes/{RESOURCE}.{kind}.json"
+    text = node.run(f"cat {path}", check=False).stdout
+    return dict(json.loads(text)) if text else None
+
+
+def stop_daemon(node: Node) -> None:
+    """End mcvd at once: one that is stopped in good order tells the others."""
+    node.run("systemctl kill --signal=KILL mcvd; systemctl stop mcvd")
+
+
+@contextmanager
+def without_drbd_between(node: Node) -> Iterator[None]:
+    """Nothing but DRBD's own connection is lost: no packet of its port gets through."""
+    port = next(row["port"] for row in told(node, "drbd list") if row["resource"] == RESOURCE)
+    for chain in ("INPUT", "OUTPUT"):
+        for side in ("--sport", "--dport"):
+            node.run(f"iptables -A {chain} -p tcp {side} {port} -j DROP")
+    yield
+    node.run("iptables -F")
+
+
+@pytest.mark.parametrize("daemon", ["running", "stopped"])
+def test_the_owner_goes_on_alone_and_writes_it_down(web1: list[Node], daemon: str) -> None:
+    node1, node2 = web1
+    if daemon == "stopped":
+        stop_daemon(node1)
+
+    node2.cut()
+
+    assert written(node1, 45)
+    kept = note(node1)
+    assert kept and "node2 cannot be reached" in kept["why"] and kept["since"]
+    assert reality.domain(node1, "web1") == "running"
+    # The other node does not own it: its kernel refuses, and so it stays.
+    wait_until(lambda: _is_apart(node2), 45, "node2 to see that node1 is away")
+    assert node2.run(f"drbdadm primary {RESOURCE}", check=False, timeout=90).code != 0
+    view = reality.drbd(node2, RESOURCE)
+    assert view and view.role == "Secondary"
+    assert block(node1) != block(node2)
+
+    node2.heal()
+    wait_until(lambda: is_well(node1) and is_well(node2), 60, "both replicas to be in step")
+    assert block(node1) == block(node2)
+    wait_until(lambda: note(node1) is None, 30, "the note to go")
+
+
+def _is_apart(node: Node) -> bool:
+    view = reality.drbd(node, RESOURCE)
+    return view is not None and view.connection != "Connected"
+
+
+@pytest.mark.parametrize("daemon", ["running", "stopped"])
+def test_a_peer_that_lives_outdates_its_replica(web1: list[Node], daemon: str) -> None:
+    node1, node2 = web1
+
+    with without_drbd_between(node2):
+        if daemon == "stopped":
+            stop_daemon(node1)
+        assert written(node1, 45)
+
+        assert disk(node2) == "Outdated"
+        assert note(node1) is None
+        assert reality.domain(node1, "web1") == "running"
+        assert node2.run(f"drbdadm primary {RESOURCE}", check=False, timeout=90).code != 0
+        assert block(node1) != block(node2)
+
+    wait_until(lambda: is_well(node1) and is_well(node2), 60, "both replicas to be in step")
+    assert block(node1) == block(node2)
+
+
+def test_by_the_policy_wait_nothing_is_written_alone(web1: list[Node]) -> None:
+    node1, node2 = web1
+    mcv(node1, "drbd set on-peer-loss=wait")
+
+    node2.cut()
+    assert not written(node1, 30)
+    assert note(node1) is None
+
+    node2.heal()
+    wait_until(lambda: is_well(node1) and is_well(node2), 60, "both replicas to be in step")
+    assert written(node1, 10)
+    assert block(node1) == block(node2)
+    wait_until(lambda: _is_online(node1), 30, "node2 to be in touch")
+    mcv(node1, "drbd set on-peer-loss=continue")
+
+
+def _is_online(node: Node) -> bool:
+    return all(one["status"] == "online" for one in told(node, "info")["nodes"])
+
+
+def test_nobody_starts_what_a_dead_node_owns(web1: list[Node]) -> None:
+    node1, node2 = web1
+
+    node1.kill()
+    wait_until(lambda: _is_apart(node2), 45, "node2 to see that node1 is away")
+
+    assert node2.run(f"drbdadm primary {RESOURCE}", check=False, timeout=90).code != 0
+    mcv(node2, "start web1", code=3)
+    mcv(node2, "register web1 --node node2 --yes", code=3)
+    view = reality.drbd(node2, RESOURCE)
+    assert view and view.role == "Secondary" and reality.domain(node2, "web1") == "absent"
+    listed = told(node2, "list")[0]
+    assert listed["state"] == "unknown" and "node1 does not answer" in listed["attention"]
+
+    node1.boot()
+    wait_until(lambda: is_well(node1) and is_well(node2), 60, "both replicas to be in step")
+    wait_until(lambda: _is_online(node1), 30, "node1 to be in touch")
+    mcv(node1, "start web1")
+    assert reality.domain(node1, "web1") == "running"
+
+
+def verification(node: Node) -> str:
+    """How the last verification ended, by the document on a node's disk."""
+    return str(reality.document(node)["vms"]["web1"]["disks"][0]["verification"]["result"])
+
+
+def test_what_a_verification_by_hand_finds_blocks_too(web1: list[Node]) -> None:
+    node1, node2 = web1
+    mcv(node1, "stop web1")
+    reality.write_byte(node2, LV, PLACE * BLOCK, "X")
+    stop_daemon(node1)
+
+    node1.run(f"drbdadm verify {RESOURCE}")
+    wait_until(lambda: note(node1, "out-of-sync"), 30, "the handler's note")
+
+    node1.run("systemctl start mcvd")
+    wait_until(lambda: _is_online(node1), 30, "node1 to be in touch")
+    assert "mcv resync web1" in mcv(node1, "start web1", code=3).stderr
+    assert "mcv resync web1" in mcv(node1, "migrate --node node2 web1", code=3).stderr
+    wait_until(lambda: verification(node2) == "out-of-sync", 30, "the document to say so")
+    assert note(node1, "out-of-sync") is None
+    mcv(node1, "start web1", code=3)
+
+    mcv(node1, "resync web1 --yes")
+    mcv(node1, "start web1", code=3)
+    mcv(node1, "verify web1")
+    mcv(node1, "start web1")
+    assert reality.byte(node2, LV, PLACE * BLOCK) == 0

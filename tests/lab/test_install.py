@@ -1,0 +1,131 @@
+"""What a node looks like after `make install`: it boots with mcvd running, and nothing more."""
+
+from tests.lab import Node
+
+NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups"
+MODES = {
+    "/opt/mcv": "755 root",
+    "/opt/mcv/bin/python3": "777 root",
+    "/opt/mcv/bin/mcv": "755 root",
+    "/opt/mcv/bin/mcvd": "755 root",
+    "/opt/mcv/bin/mcv-drbd-handler": "755 root",
+    "/usr/local/bin/mcv": "777 root",
+    "/usr/local/bin/mcvd": "777 root",
+    "/etc/mcv/mcv.conf": "644 root",
+    "/etc/cron.d/mcv": "644 root",
+    "/etc/systemd/system/mcvd.service": "644 root",
+    "/run/mcv": "700 root",
+    "/run/mcv/mcvd.sock": "600 root",
+    "/var/lib/mcv": "700 root",
+    "/var/lib/mcv/node1": "700 root",
+    "/var/lib/mcv/node1/config.json": "600 root",
+    "/var/lib/mcv/node1/pki": "700 root",
+}
+
+
+def test_every_file_is_in_its_place(nodes: list[Node]) -> None:
+    node1, _ = nodes
+
+    told = node1.run(f"stat --format '%n %a %U' {' '.join(MODES)}").stdout.splitlines()
+
+    assert dict(line.split(" ", 1) for line in told) == MODES
+    keys = node1.run("find /var/lib/mcv/node1/pki -type f -perm /077").stdout
+    assert keys == ""
+    foreign = node1.run("find /opt/mcv ! -user root -o -perm /022 ! -type l").stdout
+    assert foreign == ""
+    links = node1.run("readlink /usr/local/bin/mcv /usr/local/bin/mcvd").stdout.split()
+    assert links == ["/opt/mcv/bin/mcv", "/opt/mcv/bin/mcvd"]
+
+
+def test_it_runs_isolated_on_the_host_s_own_python(nodes: list[Node]) -> None:
+    node1, _ = nodes
+
+    for program in ("mcv", "mcvd", "mcv-drbd-handler"):
+        first = node1.run(f"head -n 1 /opt/mcv/bin/{program}").stdout
+        assert first == "#!/opt/mcv/bin/python3 -I\n"
+    assert node1.run("readlink -f /opt/mcv/bin/python3").stdout.startswith("/usr/bin/python3")
+    # Neither root's environment nor the current directory has a say in which code runs.
+    node1.run("mkdir -p /tmp/evil && echo 'raise SystemExit(9)' > /tmp/evil/click.py")
+    node1.run("cd /tmp/evil && PYTHONPATH=/tmp/evil mcv info && rm -r /tmp/evil")
+
+
+def test_the_configuration_as_installed_is_all_comments(nodes: list[Node]) -> None:
+    node1, _ = nodes
+
+    told = node1.run("grep -v -e '^#' -e '^$' /etc/mcv/mcv.conf", check=False)
+
+    assert told.stdout == ""
+
+
+def test_started_means_that_it_answers(nodes: list[Node]) -> None:
+    node1, _ = nodes
+    show = "systemctl show mcvd -p Type -p ActiveState -p UnitFileState -p Restart"
+
+    shown = node1.run(show).stdout.split()
+    told = node1.run("systemctl restart mcvd && mcv info --json")
+
+    assert sorted(shown) == [
+        "ActiveState=active",
+        "Restart=on-failure",
+        "Type=notify",
+        "UnitFileState=enabled",
+    ]
+    assert told.stdout.startswith("{")
+    assert "libvirtd" in node1.run("systemctl show mcvd -p After").stdout
+
+
+def test_a_daemon_that_dies_is_started_again(nodes: list[Node]) -> None:
+    node1, _ = nodes
+    node1.run("systemctl kill --signal=KILL mcvd")
+
+    told = node1.run(
+        "for _ in $(seq 30); do mcv info > /dev/null 2>&1 && break; sleep 1; done; mcv info"
+    )
+
+    assert "node1" in told.stdout
+    node1.run("systemctl reset-failed mcvd")
+
+
+def test_cron_takes_the_weekly_verification(nodes: list[Node]) -> None:
+    node1, _ = nodes
+    lines = node1.run("grep -v -e '^#' -e '^$' /etc/cron.d/mcv").stdout.splitlines()
+
+    jobs = [line for line in lines if "=" not in line.split()[0]]
+
+    assert len(jobs) == 1
+    assert jobs[0].split()[5] == "root" and "mcv verify --all --owned" in jobs[0]
+    logged = node1.run("journalctl --no-pager --unit=cron").stdout
+    assert "Error" not in logged and "bad" not in logged
+
+
+def test_help_and_version_answer_everybody_and_nothing_else_does(nodes: list[Node]) -> None:
+    node1, _ = nodes
+
+    assert "Usage: mcv" in node1.run(f"{NOBODY} mcv --help").stdout
+    assert "--memory" in node1.run(f"{NOBODY} mcv create --help").stdout
+    assert node1.run(f"{NOBODY} mcv --version").stdout.startswith("mcv ")
+    told = node1.run(f"{NOBODY} mcv list", check=False)
+    assert (told.code, told.stdout) == (3, "") and len(told.stderr.splitlines()) == 1
+
+
+def test_a_node_without_its_daemon_says_so(nodes: list[Node]) -> None:
+    node1, _ = nodes
+    node1.run("systemctl stop mcvd")
+
+    told = node1.run("mcv list", check=False)
+
+    assert told.code == 3 and "systemctl start mcvd" in told.stderr
+    assert node1.run("mcv --help").code == 0
+    node1.run("systemctl start mcvd")
+
+
+def test_a_node_is_up_again_after_a_reboot_in_good_order(nodes: list[Node]) -> None:
+    node1, _ = nodes
+    name = node1.run("cat /var/lib/mcv/node1/config.json").stdout
+
+    node1.shutdown()
+    node1.boot()
+
+    assert node1.run("systemctl is-active mcvd").stdout == "active\n"
+    assert node1.run("cat /var/lib/mcv/node1/config.json").stdout == name
+    assert node1.run("systemctl list-units --failed --quiet --plain").stdout == ""
