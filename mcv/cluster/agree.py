@@ -109,10 +109,8 @@ class Agreement:
             self._ask(keeper, "config.look", timeout=LOOK)
         except (PeerUnreachable, CallLost) as error:
             raise self._unreachable([keeper]) from error
-        try:
-            self._ask(keeper, "config.offer", document=encode(new), timeout=OFFER)
-        except PeerUnreachable as error:
-            raise self._unreachable([keeper]) from error
+        # From here on the keeper's own words count: they name the member that is silent.
+        self._ask(keeper, "config.offer", document=encode(new), timeout=OFFER)
 
     def _see_settled(self, keeper: str, id: str) -> Cluster:
         until = time.monotonic() + ACCEPT
@@ -266,7 +264,9 @@ class Agreement:
                 return
         if self.me != _writer(new, base):
             raise Busy(f"An earlier change ({new.change.why}) is still open.", "Try again.")
-        self._collect(sorted({*base.online, *new.online} - {self.me}), new)
+        # A declaration is agreed among the survivors: it does not wait for the dead.
+        before = set() if new.epoch.number > base.epoch.number else set(base.online)
+        self._collect(sorted({*before, *new.online} - {self.me}), new)
 
     def _each(
         self, members: Iterable[str], operation: str, timeout: float, **params: Any
