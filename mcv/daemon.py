@@ -52,6 +52,7 @@ class Daemon:
         store = Store(conf.state, conf.history)
         if not store.exists():
             store.begin(alone(conf, self.identity.certificate_pem))
+        _require_whole(conf, store)
         _require_same_name(conf, store)
         self.peers = Peers(self.identity, self.find)
         self.agreement = Agreement(conf.node, store, self.call)
@@ -234,6 +235,25 @@ class Daemon:
             arguments = (every, threading.Event(), rounds)
             threading.Thread(target=self.loop, args=arguments, daemon=True).start()
         self.loop(LOOK, self._look, self.look_after_cluster)
+
+
+def _require_whole(conf: settings.Settings, store: Store) -> None:
+    """Begin with a whole document, or not at all.
+
+    A torn or edited one is put aside for the newest good generation: the other members hold
+    what came after it, and until all of them have answered nothing is begun. Alone, there
+    is nobody to ask, and the operator decides.
+    """
+    fault = store.fault()
+    if fault is None:
+        return
+    good = store.newest_good()
+    if good is not None and set(good[0].nodes) - {conf.node}:
+        log.error("%s The newest good generation is taken; the others have the rest.", fault)
+        store.fall_back(good[0])
+        return
+    offer = f"The newest good generation: cp {good[1]} {store.path}" if good else ""
+    raise Refused(fault.message, fault.hint or offer)
 
 
 def _require_same_name(conf: settings.Settings, store: Store) -> None:

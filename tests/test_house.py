@@ -16,8 +16,8 @@ FLOORS: list[tuple[str, str]] = [
     ("system", "mcv.system.*"),
     (
         "ground",
-        "mcv.journal mcv.together mcv.config.changes mcv.config.store mcv.config.first "
-        "mcv.sight",
+        "mcv.journal mcv.together mcv.sight mcv.config.changes mcv.config.store mcv.config.first "
+        "mcv.config.schema",
     ),
     (
         "drivers",

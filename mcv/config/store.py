@@ -1,15 +1,18 @@
 """The document on disk: the settled one, the one accepted, and the generations before."""
 
 import contextlib
-import os
 import threading
+import time
 from pathlib import Path
 
 import msgspec
 
+from mcv.config import schema
 from mcv.errors import Refused
 from mcv.model import Cluster, decode, digest, encode
 from mcv.system import files
+
+DROPPED = "-dropped.json"
 
 
 def on_disk(cluster: Cluster) -> str:
@@ -31,6 +34,7 @@ class Store:
         self._settled: tuple[Cluster, str] | None = None
         self._proposed: tuple[Cluster, str] | None = None
         self._looked = False
+        self._kept: list[Path] | None = None  # the history's files, the oldest first
 
     @property
     def path(self) -> Path:
@@ -48,18 +52,63 @@ class Store:
         return self.path.exists()
 
     def settled(self) -> tuple[Cluster, str]:
-        """The settled document and its hash."""
+        """The settled document and its hash. An older schema's is upgraded, the old file kept.
+
+        Raises Refused, naming the line or the place at fault, where the file cannot be read.
+        """
         with self._lock:
             if self._settled is None:
-                text = files.read_or_none(self.path)
-                if text is None:
-                    raise Refused(f"There is no {self.path}.")
-                try:
-                    cluster = decode(text)
-                except Refused as error:
-                    raise Refused(f"{self.path}: {error}", self._offer()) from error
-                self._settled = (cluster, digest(cluster))
+                self._settled = self._load()
             return self._settled
+
+    def _load(self) -> tuple[Cluster, str]:
+        text = files.read_or_none(self.path)
+        if text is None:
+            raise Refused(f"There is no {self.path}.")
+        try:
+            newest = schema.upgraded(text)
+            cluster = decode(newest)
+        except Refused as error:
+            raise Refused(f"{self.path}: {error.message}", error.hint) from error
+        if newest is not text:
+            old = self.path.with_name(f"config.json.schema-{schema.version_of(text)}")
+            files.write_atomically(old, text)
+            self._put(cluster)
+        return cluster, digest(cluster)
+
+    def fault(self) -> Refused | None:
+        """What is wrong with the settled file: torn, no document, or edited by hand.
+
+        Every settled document stands in the history under its hash, so one that does not
+        has been changed since.
+        """
+        try:
+            cluster, hash_ = self.settled()
+        except Refused as error:
+            return error
+        if self._entry(cluster.generation, hash_).exists():
+            return None
+        good = self.newest_good()
+        line = _first_difference(self.path.read_text(encoding="utf-8"), good)
+        return Refused(f"{self.path}: it was edited by hand, first in line {line}.")
+
+    def newest_good(self) -> tuple[Cluster, Path] | None:
+        """The newest generation in the history that is what its name says, and its file."""
+        for path in sorted(self._history.glob("*.json"), key=_age, reverse=True):
+            if path.name.endswith(DROPPED):
+                continue
+            with contextlib.suppress(Refused, OSError):
+                cluster = decode(path.read_bytes())
+                if path == self._entry(cluster.generation, digest(cluster)):
+                    return cluster, path
+        return None
+
+    def fall_back(self, cluster: Cluster) -> None:
+        """Put the faulty file aside and begin from a good generation; the peers have the rest."""
+        with self._lock:
+            aside = self.path.with_name(f"config.json.faulty-{int(time.time())}")
+            files.rename(self.path, aside)
+            self._put(cluster)
 
     def read(self) -> Cluster:
         return self.settled()[0]
@@ -102,7 +151,8 @@ class Store:
             proposal = self.proposed()
             if proposal is None:
                 return self.read()
-            self._remember(self._proposal_path, *proposal)
+            # A copy, no link: who edits one of the files in place leaves the other whole.
+            self._write_history(proposal[0])
             files.rename(self._proposal_path, self.path)
             self._settled, self._proposed = proposal, None
             self._forget_old()
@@ -123,11 +173,19 @@ class Store:
             self._write_history(cluster)
 
     def drop_proposal(self) -> None:
+        """Forget what was accepted; it stays in the history, marked where it never was
+        part of the lineage."""
         with self._lock:
             proposal = self.proposed()
             if proposal is None:
                 return
-            self._remember(self._proposal_path, *proposal)
+            settled = self.read()
+            if settled.parent == proposal[1] or self.hash() == proposal[1]:
+                self._write_history(proposal[0])
+            else:
+                entry = self._entry(proposal[0].generation, proposal[1])
+                dropped = entry.with_name(entry.name.removesuffix(".json") + DROPPED)
+                self._keep_file(dropped, proposal[0])
             files.remove(self._proposal_path)
             self._proposed = None
 
@@ -165,19 +223,31 @@ class Store:
     def _write_history(self, cluster: Cluster) -> None:
         path = self._entry(cluster.generation, digest(cluster))
         if not path.exists():
-            files.write_atomically(path, on_disk(cluster))
+            self._keep_file(path, cluster)
 
-    def _remember(self, source: Path, cluster: Cluster, hash_: str) -> None:
-        self._history.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with contextlib.suppress(FileExistsError):
-            os.link(source, self._entry(cluster.generation, hash_))
-            files.sync_directory(self._history)
+    def _keep_file(self, path: Path, cluster: Cluster) -> None:
+        files.write_atomically(path, on_disk(cluster))
+        if self._kept is not None:
+            self._kept.append(path)
 
     def _forget_old(self) -> None:
-        kept = sorted(self._history.glob("*.json"))
-        for path in kept[: -self._keep] if len(kept) > self._keep else []:
-            path.unlink(missing_ok=True)
+        """Keep as many generations as mcv.conf says: the oldest written go first."""
+        if self._kept is None:
+            self._kept = sorted(self._history.glob("*.json"), key=_age)
+        while len(self._kept) > self._keep:
+            self._kept.pop(0).unlink(missing_ok=True)
 
-    def _offer(self) -> str:
-        kept = sorted(self._history.glob("*.json"))
-        return f"The newest generation that is kept: {kept[-1]}" if kept else ""
+
+def _age(path: Path) -> tuple[float, str]:
+    """The order in which files of the history were written: generations begin anew at times."""
+    return path.stat().st_mtime, path.name
+
+
+def _first_difference(text: str, good: tuple[Cluster, Path] | None) -> int:
+    lines = text.splitlines()
+    for number, (mine, theirs) in enumerate(
+        zip(lines, on_disk(good[0]).splitlines() if good else [], strict=False), 1
+    ):
+        if mine != theirs:
+            return number
+    return len(lines)

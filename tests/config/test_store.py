@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mcv.config import schema
 from mcv.config.store import Store
 from mcv.errors import Refused
 from mcv.model import Cluster, digest
@@ -112,8 +113,8 @@ def test_a_write_is_durable_before_it_returns(tmp_path: Path) -> None:
     with cut_at(-1) as passed:
         one.settle()
 
-    assert passed[:3] == ["link", "open", "fsync"]
-    assert passed[3:] == ["rename", "open", "fsync"]
+    assert passed[:5] == ["open", "fsync", "rename", "open", "fsync"]
+    assert passed[5:] == ["rename", "open", "fsync"]
 
 
 def test_a_node_acts_on_both_documents_until_one_is_settled(tmp_path: Path) -> None:
@@ -165,16 +166,69 @@ def test_the_oldest_generations_go_when_there_are_too_many(tmp_path: Path) -> No
     assert len(list((tmp_path / "history").iterdir())) == 3
 
 
-def test_a_document_that_cannot_be_read_is_refused_with_what_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"schema": 1}', "cannot be read: Object missing required field `name`"),
+        ('{"schema": 1,\n  "name": "n1",\n  "epo', "line 3: it is no JSON"),
+        ('{"schema": 99}', "written by a newer mcv: schema 99"),
+        ("", "line 1: it is no JSON"),
+        ("[]", "it names no schema"),
+    ],
+)
+def test_a_document_that_cannot_be_read_says_where_and_what_is_kept(
+    tmp_path: Path, text: str, said: str
+) -> None:
     begin(tmp_path)
-    (tmp_path / "config.json").write_text('{"schema": 1}')
+    (tmp_path / "config.json").write_text(text)
 
-    with pytest.raises(Refused, match=r"config.json: .*cannot be read") as refused:
+    with pytest.raises(Refused, match=r"config.json: ") as refused:
         store(tmp_path).read()
 
-    assert "history/00000001-" in refused.value.hint
+    assert said in refused.value.message
+    fault = store(tmp_path).fault()
+    assert fault is not None and said in fault.message
+    good = store(tmp_path).newest_good()
+    assert good is not None and good[0] == FIRST
     with pytest.raises(Refused, match="There is no"):
         store(tmp_path / "elsewhere").read()
+
+
+def test_a_document_that_was_edited_by_hand_is_found_out_with_its_line(tmp_path: Path) -> None:
+    begin(tmp_path)
+    path = tmp_path / "config.json"
+    lines = path.read_text().splitlines()
+    number = next(i for i, line in enumerate(lines, 1) if "on_peer_loss" in line)
+    path.write_text(path.read_text().replace('"continue"', '"wait"'))
+
+    fault = store(tmp_path).fault()
+
+    assert fault is not None and f"edited by hand, first in line {number}" in fault.message
+    one = store(tmp_path)
+    one.fall_back(FIRST)
+    assert one.fault() is None and one.read() == FIRST
+    assert len(list(tmp_path.glob("config.json.faulty-*"))) == 1
+
+
+def test_an_older_document_is_upgraded_and_the_old_file_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(tmp_path)
+    path = tmp_path / "config.json"
+    old = (
+        path.read_text()
+        .replace('"schema": 1', '"schema": 0')
+        .replace('"name": "n1"', '"n": "n1"', 1)
+    )
+    path.write_text(old)
+    steps = {0: lambda raw: {**{k: v for k, v in raw.items() if k != "n"}, "name": raw["n"]}}
+    monkeypatch.setattr(schema, "UPGRADES", steps)
+
+    found = store(tmp_path).read()
+
+    assert (found.schema, found.name) == (1, "n1")
+    assert (tmp_path / "config.json.schema-0").read_text() == old
+    assert store(tmp_path).fault() is None
 
 
 def test_nobody_else_can_read_the_document(tmp_path: Path) -> None:
