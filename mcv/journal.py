@@ -13,6 +13,7 @@ class Entry(msgspec.Struct, kw_only=True):
 
     `position` is the item that was begun last; `serial` counts the calls made, so that a
     late one is told from a new one; `number` is the claim's. `release` ends the claim.
+    `skip` names nodes that are gone: their steps are left out after a takeover.
     """
 
     operation: str
@@ -28,6 +29,7 @@ class Entry(msgspec.Struct, kw_only=True):
     serial: int = 0
     begun: str = ""
     trouble: str = ""
+    skip: list[str] = []
 
 
 class Journal:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mcv.cluster import doors, facts, join, leaving, members, permissions, work
+from mcv.cluster import claims, doors, facts, join, leaving, members, permissions, work
 from mcv.config import look as config_look
 from mcv.drbd import enable, resync, roles, verify
 from mcv.drbd import look as drbd_look
@@ -99,6 +99,8 @@ HOURS = 6 * 3600.0
 TABLE: dict[str, Operation] = {
     # The cluster
     "cluster.info": _read(members.info),
+    "cluster.check": _read(survey.check),
+    "cluster.fix": _change(survey.fix),
     "cluster.facts": Operation(facts.facts, OPERATOR_ONLY, timeout=30),
     "cluster.host_key": Operation(join.host_key, OPERATOR_ONLY, timeout=30),
     "cluster.add_node": _change(join.add_node),
@@ -136,12 +138,13 @@ TABLE: dict[str, Operation] = {
     "job.cancel": Operation(work.cancel_job, OPERATOR_ONLY, right=True),
     "job.stop": _question(work.stop_job),
     "journal.keep": Operation(work.keep_entry, PEER_ONLY, any_epoch=True),
+    "journal.copy": _question(claims.copy_entry),
     "journal.drop": Operation(work.drop_entry, PEER_ONLY, any_epoch=True),
-    "repair": _change(work.repair),
+    "repair": _change(claims.repair),
     "repair.here": Operation(work.settle_here, PEER_ONLY, timeout=120),
-    "locks.list": _read(work.list_locks),
-    "locks.own": _question(work.own_locks),
-    "locks.clear": _change(work.clear_lock),
+    "locks.list": _read(claims.list_locks),
+    "locks.own": _question(claims.own_locks),
+    "locks.clear": _change(claims.clear_lock),
     # Networks
     "network.create": _change(network.create),
     "network.delete": _change(network.delete),
@@ -149,6 +152,8 @@ TABLE: dict[str, Operation] = {
     "node.bridges": _question(network.bridges),
     # VMs
     "node.report": _question(look.report),
+    "node.inventory": _question(inventory.told),
+    "node.mend": Operation(mend.mend, PEER_ONLY, timeout=120),
     "node.capacity": _question(create.capacity, timeout=20),
     "vm.list": _read(look.list_),
     "vm.info": _read(look.info),

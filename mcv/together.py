@@ -10,7 +10,12 @@ from mcv.errors import McvError, PeerUnreachable, ways_out
 
 
 def ask_all(
-    ask: Callable[..., Any], nodes: Iterable[str], operation: str, timeout: float, **params: Any
+    ask: Callable[..., Any],
+    nodes: Iterable[str],
+    operation: str,
+    timeout: float,
+    /,
+    **params: Any,
 ) -> dict[str, Any]:
     """What each node answers, or the error that stands for its silence; never raises.
 

@@ -9,7 +9,7 @@ from typing import Any
 from mcv.errors import CallLost, Failed, McvError, OutcomeOpen, Refused, RepairNeeded
 from mcv.journal import Entry, Journal, encode
 from mcv.model import Cluster
-from mcv.plan import Action, Change, Item, Step, nodes_of, settling, steps_of
+from mcv.plan import Action, Call, Change, Item, Step, nodes_of, settling, steps_of
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,8 @@ class Transaction:
                 continue
             # A settling change that was offered before may have been made, whatever is said
             # now: while that is not known the plan goes neither way.
-            open_ = isinstance(error, CallLost) or (resumed and index == first)
+            changes = any(isinstance(step.do, Change) for step in steps_of(item))
+            open_ = isinstance(error, CallLost) or (resumed and index == first and changes)
             if index > settled or (index == settled and open_):
                 raise self._stay(entry, error, f"{entry.title} stopped half-way: {error.message}")
             self._back(entry, tell, error)
@@ -131,7 +132,11 @@ class Transaction:
         self, entry: Entry, item: Item, action: Callable[[Step], Action | None], tell: Tell
     ) -> McvError | None:
         """Carry out one side of an item's steps, side by side; the first error, if any."""
-        actions = [one for one in (action(step) for step in steps_of(item)) if one is not None]
+        actions = [
+            one
+            for one in (action(step) for step in steps_of(item))
+            if one is not None and not (isinstance(one, Call) and one.node in entry.skip)
+        ]
         errors: list[McvError] = []
 
         def one(wanted: Action) -> None:

@@ -117,7 +117,7 @@ def settle_all(host: Host, patience: bool = True) -> list[str]:
         if patience and time.monotonic() - tried.get(entry.operation, -RETRY) < RETRY:
             continue
         tried[entry.operation] = time.monotonic()
-        if _settle(host, entry):
+        if settle(host, entry):
             settled.append(entry.title)
     _release_lost(host)
     return settled
@@ -141,11 +141,18 @@ def _is_over(host: Host, entry: Entry) -> bool:
 
 
 def _claimed(host: Host, entry: Entry) -> bool:
+    """Whether the document, or the proposal, holds the claim of an entry, on its node.
+
+    A claim that another node has taken over is that node's: the entry here is over.
+    """
     claims = (cluster.claim_of(entry.subject) for cluster in host.both())
-    return any(claim and claim.operation == entry.operation for claim in claims)
+    return any(
+        claim and claim.operation == entry.operation and claim.node == entry.node
+        for claim in claims
+    )
 
 
-def _settle(host: Host, entry: Entry) -> bool:
+def settle(host: Host, entry: Entry) -> bool:
     """Finish or undo one entry; whether it is gone from the journal now."""
     log.info("taking up %s (%s, %s)", entry.title, entry.operation, entry.direction)
     try:
@@ -190,70 +197,3 @@ def left(host: Host) -> list[dict[str, Any]]:
 
 def settle_here(host: Host) -> dict[str, Any]:
     return {"settled": settle_all(host, patience=False), "left": left(host)}
-
-
-def repair(host: Host) -> dict[str, Any]:
-    """Finish or undo what the journals hold, on this node and on every one that answers."""
-    found = settle_here(host)
-    others = [name for name in host.read().nodes if name != host.name]
-    for node, answer in ask_all(host.call, others, "repair.here", 120.0).items():
-        if isinstance(answer, McvError):
-            host.job.progress(f"{node} was not asked: {answer.message}")
-            continue
-        found["settled"] += answer["settled"]
-        found["left"] += answer["left"]
-    return found
-
-
-# Locks and claims
-
-
-def own_locks(host: Host) -> list[dict[str, Any]]:
-    return [{"name": name, "node": host.name, **note} for name, note in host.locks.notes().items()]
-
-
-def list_locks(host: Host) -> dict[str, Any]:
-    """Who holds what, since when: claims in the document, lock files of every node."""
-    cluster = host.read()
-    claims = [
-        {
-            "subject": name,
-            "operation": thing.claim.operation,
-            "node": thing.claim.node,
-            "why": thing.claim.why,
-            "since": thing.claim.since,
-        }
-        for things in (cluster.vms, cluster.nodes)
-        for name, thing in things.items()
-        if thing.claim is not None
-    ]
-    others = [name for name in cluster.nodes if name != host.name]
-    locks = own_locks(host)
-    for answer in ask_all(host.call, others, "locks.own", DEADLINE).values():
-        if not isinstance(answer, McvError):
-            locks += answer
-    return {"claims": claims, "locks": locks}
-
-
-def clear_lock(host: Host, name: str) -> dict[str, Any]:
-    """Give up what claims a VM: its journal entry is settled, or the claim released.
-
-    Refused while the node that the claim names is online and is another than this one.
-    """
-    vm = host.read().vm(name)
-    if vm.claim is None:
-        raise Refused(f"{name} is not claimed.", "See: mcv locks list")
-    if vm.claim.node != host.name:
-        owner = host.read().nodes.get(vm.claim.node)
-        if owner is not None and owner.status == "online":
-            raise Refused(
-                f"{vm.claim.why} is carried out by {vm.claim.node}, which is online.",
-                f"There: mcv repair; or: mcv job wait {vm.claim.operation}",
-            )
-        change = change_("vm.release", name=name)
-        host.make(change, id=f"{vm.claim.operation}.cleared", who=host.job.who, why="locks clear")
-        return {"name": name}
-    if host.jobs.running(vm.claim.operation):
-        raise Refused(f"{vm.claim.why} is at work.", f"mcv job wait {vm.claim.operation}")
-    settle_all(host, patience=False)
-    return {"name": name}

@@ -181,6 +181,19 @@ def vm_override(base: Cluster, made: ChangeMade, /, name: str, what: str) -> Clu
     )
 
 
+@_change("claim.take_over")
+def claim_take_over(base: Cluster, made: ChangeMade, /, subject: str, why: str) -> Cluster:
+    """Give the claim of an operation another node and a new number."""
+    kind, _, name = subject.partition(":")
+    old = base.claim_of(subject)
+    if old is None or old.operation != operation_of(made):
+        raise Refused(f"{name} is not claimed by that operation any more.", "See: mcv locks list")
+    claim = _claim(base, made, why)
+    if kind == "vm":
+        return base.with_vm(replace(base.vm(name), claim=claim))
+    return base.with_node(replace(base.node(name), claim=claim))
+
+
 @_change("barrier")
 def barrier(base: Cluster, made: ChangeMade, /) -> Cluster:
     """Change nothing, but come after everything that was offered before."""
