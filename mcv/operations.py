@@ -4,7 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mcv.cluster import claims, doors, facts, join, leaving, members, permissions, work
+from mcv.cluster import (
+    claims,
+    doors,
+    facts,
+    inventory,
+    join,
+    leaving,
+    members,
+    mend,
+    permissions,
+    survey,
+    work,
+)
 from mcv.config import look as config_look
 from mcv.drbd import enable, resync, roles, verify
 from mcv.drbd import look as drbd_look

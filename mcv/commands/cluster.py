@@ -7,6 +7,7 @@ import click
 
 from mcv.commands import output, typist
 from mcv.commands import session as sessions
+from mcv.commands.check import check
 from mcv.commands.options import common, nodes
 from mcv.commands.session import Session
 from mcv.errors import NeedsPassword, Refused
@@ -14,7 +15,10 @@ from mcv.errors import NeedsPassword, Refused
 
 @click.group()
 def cluster() -> None:
-    """Join nodes to the cluster and take them out."""
+    """Join nodes to the cluster, take them out, and check how they are."""
+
+
+cluster.add_command(check)
 
 
 @cluster.command("add-node")

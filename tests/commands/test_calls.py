@@ -8,6 +8,15 @@ import pytest
 
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
 
+MENDED = {"deed": "define", "subject": "web1"}
+FINDING = {
+    "severity": "warning",
+    "node": "n1",
+    "subject": "web1",
+    "message": "web1 is not defined.",
+    "hint": "",
+    "fix": {**MENDED, "node": "n1", "text": "n1: define web1"},
+}
 ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("info", "cluster.info", {}),
     ("info web1", "vm.info", {"name": "web1"}),
@@ -86,6 +95,8 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         "drbd.resync",
         {"name": "web1", "source": "n2", "dry_run": False},
     ),
+    ("cluster check", "cluster.check", {}),
+    ("cluster check --fix --yes", "cluster.fix", {"fixes": [{**MENDED, "node": "n1"}]}),
     ("cluster facts", "cluster.facts", {}),
     ("cluster facts --json --reach 192.0.2.1:8420", "cluster.facts", {"reach": ["192.0.2.1:8420"]}),
     ("cluster stage-join", "cluster.stage_join", {"document": "typed"}),
@@ -183,6 +194,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
                 "vms": 0,
                 "attention": [],
             },
+            "cluster.check": {"ok": True, "findings": [FINDING]},
             "vm.list": [a_vm()],
             "vm.info": {**a_vm(), **info, "vnc": None},
             "cluster.host_key": {"fingerprint": "SHA256:x", "type": "ssh-rsa", "known": True},
@@ -200,6 +212,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     for operation in ("vm.start", "vm.stop", "vm.shutdown", "vm.reset", "vm.unregister"):
         daemon.job(operation, {"node": "n1", "state": "stopped"})
     daemon.job("vm.delete", {"kept": ["mcv-web1-1"]})
+    daemon.job("cluster.fix", {"ok": True, "findings": [], "fixed": []})
     clean = {"vm": "web1", "disk": 1, "result": "clean", "out_of_sync": 0, "seconds": 1.0}
     daemon.job("drbd.verify", [clean])
     daemon.job("drbd.enable", {"nodes": ["n1", "n2"]})

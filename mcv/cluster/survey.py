@@ -1,0 +1,180 @@
+"""`mcv cluster check`: ask every node what it has, judge it, and have safe things mended."""
+
+import threading
+import time
+from typing import Any
+
+import msgspec
+
+from mcv.cluster import check as rules
+from mcv.cluster import inventory
+from mcv.cluster.finding import Finding, Fix, Scene
+from mcv.cluster.inventory import Inventory
+from mcv.errors import McvError, PeerUnreachable, Refused, ways_out
+from mcv.host import Host
+from mcv.model import Cluster, decode, plain
+from mcv.together import ask_all
+
+SIGN_OF_LIFE = 1.5  # seconds in which a peer that lives says what it holds, and no longer
+ANSWER = 5.0  # seconds that one which lives has to look at all that it has
+AGAIN = 0.7  # seconds after which a document that was just changing is looked at once more
+MEND = 120.0
+SHOWN = 8  # differences between two documents that are told one by one
+
+Asked = dict[str, tuple[float, float]]
+
+
+def check(host: Host) -> dict[str, Any]:
+    """All that is not as it should be; `ok` is whether nothing of it is an error."""
+    return _answer(_judge(host))
+
+
+def _answer(found: list[Finding]) -> dict[str, Any]:
+    return {"ok": rules.is_well(found), "findings": [one.plain() for one in found]}
+
+
+def _judge(host: Host) -> list[Finding]:
+    scene = _look(host)
+    unsettled = any(rules.standing(scene, one) in ("older", "newer") for one in scene.seen.values())
+    if unsettled:
+        # A change may just be passing from node to node.
+        time.sleep(AGAIN)
+        scene = _look(host)
+    return rules.judge(scene)
+
+
+def _look(host: Host) -> Scene:
+    """Ask all nodes at once. A peer that gives no sign of life is not waited for."""
+    known = host.both()
+    others = sorted(set(known[0].nodes) - {host.name})
+    asked: Asked = {}
+    answers: dict[str, Any] = {}
+
+    def ask(node: str, operation: str, timeout: float) -> Any:
+        if operation == "":
+            return plain(inventory.inventory(host))
+        began = time.time()
+        answer = host.call(node, operation, timeout=timeout)
+        if operation == "node.inventory":
+            asked[node] = (began, time.time())
+        return answer
+
+    def wait(nodes: list[str], operation: str, timeout: float) -> None:
+        answers.update(ask_all(ask, nodes, operation, timeout))
+
+    mine = threading.Thread(target=wait, args=([host.name], "", ANSWER), daemon=True)
+    mine.start()
+    silent = {
+        node: answer
+        for node, answer in ask_all(ask, others, "config.look", SIGN_OF_LIFE).items()
+        if isinstance(answer, McvError)
+    }
+    wait([node for node in others if node not in silent], "node.inventory", ANSWER)
+    mine.join(ANSWER)
+    seen: dict[str, Inventory] = {}
+    for node in (host.name, *others):
+        try:
+            seen[node] = _read(node, silent.get(node) or answers.get(node))
+        except McvError as error:
+            silent[node] = error
+    cluster, hash_ = host.store.settled()
+    known += host.both()
+    for node in set(cluster.nodes) - set(seen) - set(silent):
+        silent[node] = PeerUnreachable(f"{node} was not asked: it has just joined.")
+    scene = Scene(host.name, cluster, hash_, tuple(known), seen, silent, asked, {})
+    for node, one in seen.items():
+        if rules.standing(scene, one) == "diverged":
+            scene.differences[node] = _difference(host, node)
+    return scene
+
+
+def _read(node: str, answer: Any) -> Inventory:
+    if answer is None:
+        raise PeerUnreachable(f"{node} did not say what it has in time.", ways_out(node))
+    if isinstance(answer, McvError):
+        raise answer
+    return inventory.read(answer)
+
+
+def _difference(host: Host, node: str) -> str:
+    """How a diverged node's document differs from this node's, in a line."""
+    try:
+        answer = host.call(node, "config.fetch", timeout=SIGN_OF_LIFE)
+        theirs = decode(answer["document"])
+    except McvError as error:
+        return f"How it differs is not known: {error.message}"
+    mine = host.read()
+    differ = differences(mine, theirs)
+    told = "; ".join(differ[:SHOWN])
+    more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
+    last = f"Its last change: {theirs.change.why} ({theirs.change.who}, {theirs.change.when})."
+    return f"{last} What differs ({host.name} / {node}): {told or 'nothing but their past'}{more}."
+
+
+def differences(one: Cluster, other: Cluster) -> list[str]:
+    """Where two documents differ, a path and both values each; their lineage aside."""
+    past = {"epoch", "generation", "parent", "change", "changes", "epochs"}
+    mine, theirs = msgspec.to_builtins(one), msgspec.to_builtins(other)
+    return list(
+        _walk("", *({k: v for k, v in doc.items() if k not in past} for doc in (mine, theirs)))
+    )
+
+
+def _walk(path: str, one: Any, other: Any) -> list[str]:
+    if one == other:
+        return []
+    if isinstance(one, dict) and isinstance(other, dict):
+        found = []
+        for key in sorted({*one, *other}):
+            found += _walk(f"{path}.{key}".lstrip("."), one.get(key), other.get(key))
+        return found
+    return [f"{path}: {_short(one)} / {_short(other)}"]
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, dict | list):
+        return "there"
+    text = str(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+# Mending
+
+
+def fix(host: Host, fixes: list[dict[str, str]], dry_run: bool = False) -> dict[str, Any]:
+    """Have nodes mend what they were shown to need; each looks again right before.
+
+    Only what is asked for is done: a finding that nobody was shown is not. What could
+    not be done, or is not needed any more, says why.
+    """
+    host.agreed.require_touch()
+    wanted = _wanted(fixes)
+    if dry_run:
+        return {"dry_run": True, "plan": [str(one) for one in wanted]}
+    done: list[dict[str, Any]] = []
+    for node in sorted({one.node for one in wanted}):
+        mine = [{"deed": one.deed, "subject": one.subject} for one in wanted if one.node == node]
+        host.job.progress(f"{node}: {len(mine)} to mend")
+        try:
+            rows = host.call(node, "node.mend", deeds=mine, timeout=MEND)
+        except McvError as error:
+            rows = [{**one, "done": False, "message": error.message} for one in mine]
+        for row in rows:
+            done.append({"node": node, **row})
+            word = "done" if row["done"] else f"left: {row['message']}"
+            host.job.progress(f"{_text(node, row)}: {word}")
+    rows = [{**one, "text": _text(one["node"], one)} for one in done]
+    return {"fixed": rows, **_answer(_judge(host))}
+
+
+def _text(node: str, row: dict[str, Any]) -> str:
+    return str(Fix(node=node, deed=row["deed"], subject=row["subject"]))
+
+
+def _wanted(fixes: list[dict[str, str]]) -> list[Fix]:
+    try:
+        return [Fix(node=one["node"], deed=one["deed"], subject=one["subject"]) for one in fixes]
+    except (KeyError, TypeError):
+        raise Refused("A fix names a node, a deed and a subject.", "mcv cluster check") from None
