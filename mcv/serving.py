@@ -73,7 +73,7 @@ def run(host: Host, operation: str, wanted: Operation, params: dict[str, Any], w
 def title(operation: str, params: dict[str, Any]) -> str:
     """An operation in words: "migrate web1 to node2"."""
     noun, _, verb = operation.partition(".")
-    words = [verb.replace("_", " ")] if noun == "vm" else [operation.replace(".", " ")]
+    words = [(verb if noun == "vm" else operation).replace(".", " ").replace("_", " ")]
     words += [str(params[key]) for key in ("name", "names", "node", "user") if params.get(key)]
     if params.get("to"):
         words.append(f"to {params['to']}")
