@@ -26,13 +26,25 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A value that does not change; unknown keys are an error when it is read."""
 
 
+class Past(Value, frozen=True, kw_only=True):
+    """The end of an epoch that another one took the place of: all up to it is contained."""
+
+    epoch: str
+    generation: int
+    hash: str
+
+
 class Epoch(Value, frozen=True, kw_only=True):
-    """One link of the lineage: what the word about the dead, or about a divergence, began."""
+    """One link of the lineage: what the word about the dead, or about a divergence, began.
+
+    What settled a divergence names in `also` the ends that it did not go on from.
+    """
 
     number: int
     id: str
     generation: int
     hash: str
+    also: tuple[Past, ...] = ()
 
 
 class ChangeMade(Value, frozen=True, kw_only=True):
@@ -313,15 +325,18 @@ def descends(newer: Cluster, older: Cluster, older_hash: str) -> bool:
 
     A document lists each epoch with the generation and hash that it began from. Within
     one epoch the keeper alone writes, one generation after the other, so there the
-    number decides; an epoch that newer lists and older is in ended where the next began.
+    number decides; an epoch that newer lists and older is in ended where the next began, or
+    where what settled a divergence says.
     """
     if newer.epoch == older.epoch:
         return newer.generation >= older.generation
-    ids = [epoch.id for epoch in newer.epochs]
-    if older.epoch.id not in ids:
-        return False
-    after = ids.index(older.epoch.id) + 1
-    ended = newer.epochs[after]
-    if older.generation == ended.generation:
-        return older_hash == ended.hash
-    return older.generation < ended.generation
+    ends = [past for epoch in newer.epochs for past in epoch.also]
+    starts = zip(newer.epochs, newer.epochs[1:], strict=False)
+    ends += [Past(epoch=one.id, generation=to.generation, hash=to.hash) for one, to in starts]
+    for past in ends:
+        if past.epoch == older.epoch.id and (
+            older.generation < past.generation
+            or (older.generation == past.generation and older_hash == past.hash)
+        ):
+            return True
+    return False

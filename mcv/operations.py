@@ -6,6 +6,7 @@ from typing import Any
 
 from mcv.cluster import (
     claims,
+    divergence,
     doors,
     facts,
     inventory,
@@ -122,6 +123,8 @@ TABLE: dict[str, Operation] = {
     "node.offline": _change(members.offline),
     "node.online": _change(members.online),
     "node.last_seen": _read(members.last_seen),
+    "cluster.sync": _change(divergence.sync),
+    "config.sync": Operation(divergence.settle, PEER_ONLY, timeout=30, any_epoch=True),
     "cluster.leave": _change(leaving.leave),
     "permission.add": _change(permissions.add),
     "permission.remove": _change(permissions.remove),

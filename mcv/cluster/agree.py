@@ -313,6 +313,18 @@ class Agreement:
             self._collect(others, new)
             return self.store.read()
 
+    def impose(self, base: Cluster, new: Cluster) -> Cluster:
+        """Have a document that begins an epoch over base agreed by all whom it calls online.
+
+        For what settles a divergence: whatever each of them holds, it descends from it.
+        """
+        with self._turn:
+            self.store.remember(base)
+            self.store.propose(new)
+            self._collect(sorted(set(new.online) - {self.me}), new)
+            self.diverged.clear()
+            return self.store.read()
+
     def _newest_of(self, others: list[str]) -> Cluster:
         """The newest document that this node or a survivor holds, proposals included."""
         answers = ask_all(self._ask, others, "config.fetch", LOOK, proposal=True)

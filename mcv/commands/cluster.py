@@ -163,3 +163,20 @@ def leave(session: Session) -> None:
     kept = left.get("kept", [])
     stay = f" Volumes that stay: {', '.join(kept)}." if kept else ""
     session.show(left, f"{left.get('node')} is blank.{stay}")
+
+
+@cluster.command()
+@click.option("--from", "node", metavar="NODE", required=True, help="Whose document goes on.")
+@common(dry_run=True)
+@click.pass_obj
+def sync(session: Session, node: str) -> None:
+    """Settle a divergence: take the document of one node, give the others up.
+
+    What would be lost is shown first. Nothing is merged; all versions stay in the histories.
+    """
+    session.ask(
+        f"Take the document of {node} and give the others up?",
+        lambda: session.plan("cluster.sync", node=node),
+    )
+    done = session.run("cluster.sync", node=node, dry_run=session.dry_run)
+    session.show(done, f"The document of {node} goes on.")

@@ -21,6 +21,7 @@ from mcv.model import (
     Network,
     Node,
     Override,
+    Past,
     Permissions,
     Verification,
     Vm,
@@ -280,7 +281,7 @@ def node_dead(
     base: Cluster, made: ChangeMade, /, names: list[str], survivor: str, epoch: str
 ) -> Cluster:
     """An operator's word about the dead: all of them offline at once; it begins an epoch."""
-    draft = _begin_epoch(base, epoch)
+    draft = _begin_epoch(base, epoch, base.epoch.number + 1)
     for name in names:
         draft = draft.with_node(replace(draft.node(name), status="offline"))
     if not draft.online:
@@ -288,9 +289,18 @@ def node_dead(
     return draft
 
 
-def _begin_epoch(base: Cluster, epoch: str) -> Cluster:
-    number = base.epoch.number + 1
-    link = Epoch(number=number, id=epoch, generation=base.generation, hash=digest(base))
+@_change("cluster.sync")
+def cluster_sync(
+    base: Cluster, made: ChangeMade, /, pasts: list[dict[str, Any]], number: int, epoch: str
+) -> Cluster:
+    """Settle a divergence: base goes on, in an epoch that names the other ends as its past."""
+    also = tuple(msgspec.convert(past, Past) for past in pasts)
+    return _begin_epoch(base, epoch, number, also)
+
+
+def _begin_epoch(base: Cluster, epoch: str, number: int, also: tuple[Past, ...] = ()) -> Cluster:
+    hash_ = digest(base)
+    link = Epoch(number=number, id=epoch, generation=base.generation, hash=hash_, also=also)
     return replace(base, epoch=EpochNow(number=number, id=epoch), epochs=(*base.epochs, link))
 
 

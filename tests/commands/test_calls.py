@@ -123,6 +123,7 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {"node": "n2", "force": True, "dry_run": False},
     ),
     ("cluster leave --yes", "cluster.leave", {"dry_run": False}),
+    ("cluster sync --from n2 --yes", "cluster.sync", {"node": "n2", "dry_run": False}),
     ("node offline n2 --yes", "node.offline", {"names": ["n2"], "confirm_dead": False}),
     (
         "node offline n2 n3 --confirm-dead --yes",
