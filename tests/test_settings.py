@@ -1,0 +1,73 @@
+"""mcv.conf: what it may say, and what is taken where it says nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from mcv import settings
+from mcv.errors import Refused
+
+
+@pytest.fixture
+def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("socket.gethostname", lambda: "Node1.example.org")
+    monkeypatch.setattr(settings, "resolved_address", lambda name: "10.0.0.1")
+    return tmp_path / "mcv.conf"
+
+
+def test_without_a_file_the_host_speaks_for_itself(conf: Path) -> None:
+    found = settings.load(conf)
+
+    assert (found.node, found.hostname) == ("node1", "Node1.example.org")
+    assert found.address == found.drbd_address == "10.0.0.1"
+    assert found.state == Path("/var/lib/mcv/Node1.example.org")
+    assert (found.history, found.volume_group, found.domain_type) == (1000, "", "")
+
+
+@pytest.mark.parametrize("head", ["", "[mcv]\n", "# a comment\n[mcv]\n"])
+def test_the_file_overrides_with_and_without_a_section(conf: Path, head: str) -> None:
+    conf.write_text(
+        head
+        + "node = web-a  # its name\naddress=10.1.0.5\nvolume_group = vg%1\n"
+        + "history = 7\n\ndomain_type = qemu\n"
+    )
+
+    found = settings.load(conf)
+
+    assert (found.node, found.address, found.drbd_address) == ("web-a", "10.1.0.5", "10.1.0.5")
+    assert (found.volume_group, found.history, found.domain_type) == ("vg%1", 7, "qemu")
+
+
+def test_drbd_may_have_an_address_of_its_own(conf: Path) -> None:
+    conf.write_text("address = 10.1.0.5\ndrbd_address = 10.2.0.5\n")
+
+    assert settings.load(conf).drbd_address == "10.2.0.5"
+
+
+def test_a_key_that_mcv_does_not_know_is_refused_and_named(conf: Path) -> None:
+    conf.write_text("adress = 10.1.0.5\n")
+
+    with pytest.raises(Refused, match="does not know: adress") as error:
+        settings.load(conf)
+
+    assert "address" in error.value.hint
+
+
+@pytest.mark.parametrize("text", ["history = many", "history = 0", "verify_at_once = -1"])
+def test_a_number_that_is_none_is_refused(conf: Path, text: str) -> None:
+    conf.write_text(text)
+
+    with pytest.raises(Refused, match=r"is not a number of 1 or more"):
+        settings.load(conf)
+
+
+def test_a_file_that_cannot_be_read_is_refused_with_its_name(conf: Path) -> None:
+    conf.write_text("[mcv]\nthis is no setting\n")
+
+    with pytest.raises(Refused, match=r"mcv.conf cannot be read"):
+        settings.load(conf)
+
+
+def test_a_loopback_address_is_no_address() -> None:
+    assert settings.resolved_address("localhost") == ""
+    assert settings.resolved_address("no-such-host.invalid") == ""
