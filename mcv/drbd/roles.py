@@ -25,8 +25,14 @@ def create(host: Host, name: str, disk: int) -> None:
     """Write the resource file, make metadata, bring the resource up; harmless when it is."""
     cluster, wanted = find(host, name, disk)
     write_file(host, cluster, wanted)
-    if host.drbd.status(wanted.resource) is None:
+    status = host.drbd.status(wanted.resource)
+    if status is not None and status.disk == "Diskless":
+        # What a crash left on the way up, or a start of the daemon before there was metadata.
+        host.drbd.down(wanted.resource)
+        status = None
+    if status is None:
         host.drbd.create_metadata(wanted.resource)
+    if status is None or not status.connected:
         host.drbd.up(wanted.resource)
 
 
