@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.lab import Lab, LabError, Node, guests, reality, wait_until
 from tests.lab.evidence import FAILURES, keep_evidence
@@ -280,8 +279,7 @@ STEPS: tuple[Callable[[Stage], None], ...] = (
 
 def main() -> int:
     began = time.monotonic()
-    usual = Place.from_environment()
-    place = Place(Path(f"{usual.directory}-demo"), f"{usual.namespace}-demo")
+    place = Place.from_environment().beside("demo")
     failures = FAILURES / "demo"
     shutil.rmtree(failures, ignore_errors=True)
     try:

@@ -18,10 +18,15 @@ COMMANDS = "linux.uml ip nsenter mke2fs debugfs ssh ssh-keygen make drbdadm lvcr
 CLUSTER_NET = "10.99.0"
 CONTROL_NET = "10.98"
 MOST_NODES = 4
+USUAL = "/var/tmp/mcv-lab"
 
 
 class LabError(Exception):
     """The lab itself cannot do what it was asked."""
+
+
+def _namespace(directory: str) -> str:
+    return "mcvlab" if directory == USUAL else f"mcvlab-{zlib.crc32(directory.encode()):08x}"
 
 
 @dataclass(frozen=True)
@@ -34,14 +39,15 @@ class Place:
     @classmethod
     def from_environment(cls) -> "Place":
         """The lab that LAB (and NS) name, or the usual one; two places never meet."""
-        usual = "/var/tmp/mcv-lab"
-        directory = os.path.abspath(os.environ.get("LAB") or usual)
+        directory = os.path.abspath(os.environ.get("LAB") or USUAL)
         if any(character.isspace() for character in directory):
             raise LabError(f"LAB={directory} has a space in it; kernel arguments cannot.")
-        default = "mcvlab"
-        if directory != usual:
-            default += f"-{zlib.crc32(directory.encode()):08x}"
-        return cls(Path(directory), os.environ.get("NS") or default)
+        return cls(Path(directory), os.environ.get("NS") or _namespace(directory))
+
+    def beside(self, name: str) -> "Place":
+        """Another place, the same that LAB would name it by its directory alone."""
+        directory = f"{self.directory}-{name}"
+        return Place(Path(directory), _namespace(directory))
 
     def umid(self, number: int) -> str:
         return f"{self.namespace}-node{number}"
