@@ -19,6 +19,7 @@ SIGN_OF_LIFE = 1.5  # seconds in which a peer that lives says what it holds, and
 ANSWER = 5.0  # seconds that one which lives has to look at all that it has
 AGAIN = 0.7  # seconds after which a document that was just changing is looked at once more
 MEND = 120.0
+SETTLING = 10.0  # seconds that a replica has to find its peer after it was brought up
 SHOWN = 8  # differences between two documents that are told one by one
 
 Asked = dict[str, tuple[float, float]]
@@ -166,7 +167,19 @@ def fix(host: Host, fixes: list[dict[str, str]], dry_run: bool = False) -> dict[
             word = "done" if row["done"] else f"left: {row['message']}"
             host.job.progress(f"{_text(node, row)}: {word}")
     rows = [{**one, "text": _text(one["node"], one)} for one in done]
-    return {"fixed": rows, **_answer(_judge(host))}
+    return {"fixed": rows, **_answer(_judge_settled(host, rows))}
+
+
+def _judge_settled(host: Host, rows: list[dict[str, Any]]) -> list[Finding]:
+    """Judge once more; replicas that were brought up may need a moment to be well."""
+    moved = {row["subject"] for row in rows if row["done"] and row["deed"] in ("up", "file")}
+    until = time.monotonic() + SETTLING
+    while True:
+        found = _judge(host)
+        waiting = any(one.severity == "error" and one.subject in moved for one in found)
+        if not waiting or time.monotonic() > until:
+            return found
+        time.sleep(AGAIN)
 
 
 def _text(node: str, row: dict[str, Any]) -> str:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mcv.cluster import agree
+from mcv.cluster import agree, inventory
+from mcv.network import verbs as network
+from mcv.vm import create
 from tests.fakes.cluster import FakeCluster
 
 
@@ -18,3 +20,18 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def three(tmp_path: Path) -> FakeCluster:
     return FakeCluster(tmp_path, ("n1", "n2", "n3"))
+
+
+@pytest.fixture
+def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where systemd of every node looks, instead of this host's own."""
+    monkeypatch.setattr(inventory, "UNITS", tmp_path / "units")
+    return tmp_path / "units"
+
+
+@pytest.fixture
+def vm(cluster: FakeCluster, units: Path) -> FakeCluster:
+    """A cluster of two with the network lan and the VM web1 on n1, all as it should be."""
+    cluster.run("n1", network.create, name="lan", bridge="br-lan")
+    cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"], networks=["lan"])
+    return cluster

@@ -103,6 +103,7 @@ class FakeDrbd:
         self.world = world
         self.broken: set[str] = set()
         self.loaded = False
+        self.kept: dict[str, str] = {}  # how the data of what is down is, by its metadata
         self.standalone: set[str] = set()
         self.generations: dict[str, Generations] = {}
 
@@ -121,14 +122,18 @@ class FakeDrbd:
 
     def create_metadata(self, resource: str) -> None:
         self._may("create_metadata", resource)
+        self.kept.pop(resource, None)
 
     def up(self, resource: str) -> None:
         self._may("up", resource)
-        self.world.replicas.setdefault(resource, {})[self.me] = Replica(100)
+        disk = self.kept.get(resource, "Inconsistent")
+        self.world.replicas.setdefault(resource, {})[self.me] = Replica(100, disk=disk)
 
     def down(self, resource: str) -> None:
         self._may("down", resource)
-        self.world.replicas.get(resource, {}).pop(self.me, None)
+        gone = self.world.replicas.get(resource, {}).pop(self.me, None)
+        if gone is not None:
+            self.kept[resource] = gone.disk
 
     def adjust(self, resource: str) -> None:
         self._may("adjust", resource)

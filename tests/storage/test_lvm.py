@@ -182,3 +182,13 @@ def test_the_vm_gets_what_was_asked_for(size: int, extent: int) -> None:
     assert volume % extent == 0
     assert volume - metadata_size(volume) >= size
     assert volume - size <= metadata_size(volume) + 2 * extent + 64 * 1024
+
+
+def test_a_volume_that_is_kept_loses_the_tag_once() -> None:
+    driver, run = lvm()
+
+    driver.let_go("vg0", "web1")
+    driver.let_go("vg0", "home")
+    driver.let_go("vg0", "gone")
+
+    assert run.commands == [LOOK, "lvchange --deltag mcv vg0/web1", LOOK, LOOK]

@@ -7,7 +7,7 @@ import libvirt
 import pytest
 
 from mcv.model import Disk, Nic, Vm
-from mcv.vm.domain_xml import domain_xml, is_ours, new_mac
+from mcv.vm.domain_xml import Substance, domain_xml, is_ours, new_mac, substance
 
 UUID = "6d637600-0000-4000-8000-000000000001"
 
@@ -144,3 +144,24 @@ def test_addresses_of_interfaces_are_random_and_qemus() -> None:
 
     assert len(found) == 100
     assert all(re.fullmatch(r"52:54:00(:[0-9a-f]{2}){3}", mac) for mac in found)
+
+
+def test_a_definition_comes_down_to_what_the_document_says() -> None:
+    found = substance(domain_xml(vm(), bridges={"lan": "br0"}, domain_type="kvm", emulator="q"))
+
+    assert found == Substance(
+        uuid=UUID,
+        memory=512,
+        cpus=2,
+        disks=(("vda", "/dev/drbd100"), ("vdb", "/dev/drbd101")),
+        nics=(("52:54:00:01:02:03", "br0"),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("amount", "unit"), [("2048", "MiB"), ("2097152", "KiB"), ("2", "GiB"), ("2147483648", "bytes")]
+)
+def test_memory_is_the_same_in_every_unit(amount: str, unit: str) -> None:
+    xml = f"<domain><memory unit='{unit}'>{amount}</memory><vcpu>1</vcpu></domain>"
+
+    assert substance(xml).memory == 2048

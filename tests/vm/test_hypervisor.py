@@ -7,6 +7,7 @@ import libvirt
 import pytest
 
 from mcv.errors import HypervisorFailed
+from mcv.vm.domain_xml import substance
 from mcv.vm.hypervisor import Hypervisor, parse_capabilities, vnc_of
 
 DEFINITION = """
@@ -253,3 +254,16 @@ def test_what_the_host_can_do_is_libvirts_word(
 
 def test_capabilities_are_asked_of_libvirt(hypervisor: Hypervisor) -> None:
     assert hypervisor.capabilities().emulators == {}
+
+
+def test_a_definition_tells_what_will_be_started_and_that_libvirt_does_not(
+    hypervisor: Hypervisor,
+) -> None:
+    hypervisor._connection().lookupByName("web1").setAutostart(True)
+    assert hypervisor.definitions()["web1"].autostart
+
+    hypervisor.leave_to_mcv("web1")
+
+    found = hypervisor.definitions()["web1"]
+    assert (found.persistent, found.autostart) == (True, False)
+    assert substance(found.xml) == substance(DEFINITION)
