@@ -164,8 +164,8 @@ def _machine(
 
 
 def _drbd(node: str, mine: dict[str, Any], theirs: dict[str, Any]) -> list[tuple[str, str]]:
-    if theirs.get("problem", "DRBD was not looked at"):
-        return [(f"{node}: {theirs.get('problem')}", str(theirs.get("hint", "")))]
+    if problem := theirs.get("problem", "DRBD was not looked at."):
+        return [(f"{node}: {problem}", str(theirs.get("hint", "")))]
     if theirs.get("generation") != mine.get("generation"):
         return [
             (

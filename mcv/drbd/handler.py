@@ -62,12 +62,15 @@ def verdict(me: str, resource: str, documents: list[Cluster], outdate: Outdate) 
 
 
 def read_documents(state: Path) -> list[Cluster]:
-    """The settled document and the proposal, straight from disk: no daemon is needed."""
-    found = [decode((state / "config.json").read_bytes())]
-    proposal = state / "proposal.json"
-    if proposal.exists():
-        found.append(decode(proposal.read_bytes()))
-    return found
+    """The settled document and the proposal, straight from disk: no daemon is needed.
+
+    The proposal first: one that is settled in between is then seen twice, not never.
+    """
+    try:
+        proposal = [decode((state / "proposal.json").read_bytes())]
+    except FileNotFoundError:
+        proposal = []
+    return [decode((state / "config.json").read_bytes()), *proposal]
 
 
 def note(notes: Path, resource: str, kind: str, **values: Any) -> None:

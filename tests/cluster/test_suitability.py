@@ -1,0 +1,128 @@
+"""Can a host be a member: one story for each thing that may speak against it, and all at once."""
+
+import re
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from mcv.cluster import suitability
+from mcv.model import Network
+from tests.documents import document
+
+BASE = document("n1")
+CLUSTER = replace(BASE, drbd=replace(BASE.drbd, enabled=True)).with_network(
+    Network(name="lan", bridge="br-lan")
+)
+ROOM = {"bridges": ["br-lan"], "problem": "", "hint": ""}
+MACHINE = {"version": "0.1.0", "emulator": "/usr/bin/qemu", "domain_type": "kvm"}
+DRBD = {"problem": "", "hint": "", "generation": 8}
+MINE: dict[str, Any] = {
+    **MACHINE,
+    "address": "10.0.0.1",
+    "reached": {"10.0.0.2:8420": True},
+    "drbd": DRBD,
+}
+THEIRS: dict[str, Any] = {
+    **MACHINE,
+    "node": "n2",
+    "hostname": "n2",
+    "resolves": "10.0.0.2",
+    "address": "10.0.0.2",
+    "members": ["n2"],
+    "cluster": "n2",
+    "vms": [],
+    "networks": [],
+    "reached": {"10.0.0.1:8420": True},
+    "time": 1000.0,
+    "trouble": [],
+    "capacity": ROOM,
+    "drbd": DRBD,
+}
+ASKED = (999.5, 1000.5)
+
+
+def judged(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    mine, theirs = {**MINE, **mine}, {**THEIRS, **theirs}
+    before = deepcopy((mine, theirs))
+    found = suitability.problems(CLUSTER, "n2", "10.0.0.2", mine, theirs, ASKED)
+    assert (mine, theirs) == before
+    return [f"{one.message} {one.hint}" for one in found]
+
+
+def test_a_host_that_suits_has_nothing_against_it() -> None:
+    assert judged({}, {}) == []
+
+
+STORIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({}, {"node": "n3", "members": ["n3"]}, "is called n3, not n2.*--node n3"),
+    ({}, {"hostname": "n1"}, "member with the host name n1"),
+    ({}, {"resolves": "", "address": ""}, "loopback address there.*/etc/hosts"),
+    ({}, {"address": "10.0.0.9"}, "calls 10.0.0.9 its cluster address"),
+    ({}, {"members": ["n2", "n7"], "cluster": "big"}, "in the cluster big with n7.*remove-node"),
+    ({}, {"vms": ["web1"]}, "has VMs: web1"),
+    ({}, {"networks": ["lan"]}, "has networks: lan"),
+    ({"address": ""}, {}, "no cluster address"),
+    ({"reached": {"10.0.0.2:8420": False}}, {}, "This node does not reach mcvd of n2"),
+    ({}, {"reached": {"10.0.0.1:8420": False}}, "n2 does not reach mcvd of this node"),
+    ({}, {"time": 1003.0}, "differs by 2 s or more.*NTP"),
+    ({}, {"time": 900.0}, "differs by 100 s"),
+    ({}, {"trouble": ["libvirt: it is down"]}, "n2: libvirt: it is down"),
+    ({}, {"version": "9.9"}, "runs mcv 9.9, this node 0.1.0"),
+    ({}, {"capacity": {**ROOM, "bridges": []}}, r"no bridge br-lan \(lan\)"),
+    ({}, {"capacity": {**ROOM, "problem": "no group.", "hint": "vgcreate"}}, "no group. vgcreate"),
+    ({}, {"drbd": {"problem": "no module.", "hint": "install"}}, "no module. install"),
+    ({}, {"drbd": None}, "DRBD was not looked at"),
+    ({}, {"drbd": {**DRBD, "generation": 9}}, "has DRBD 9, this node 8"),
+    ({}, {"emulator": "/usr/bin/other"}, "has emulator /usr/bin/other"),
+    ({}, {"domain_type": "qemu"}, "has domain type qemu, this node kvm"),
+]
+
+
+@pytest.mark.parametrize(("mine", "theirs", "said"), STORIES)
+def test_what_speaks_against_it_is_said_in_one_sentence(
+    mine: dict[str, Any], theirs: dict[str, Any], said: str
+) -> None:
+    found = judged(mine, theirs)
+
+    assert len(found) == 1 and re.search(said, found[0])
+
+
+def test_everything_is_said_at_once() -> None:
+    theirs: dict[str, Any] = {}
+    for _, one, _ in STORIES:
+        theirs = {**one, **theirs}
+
+    found = judged({"address": "", "reached": {"10.0.0.2:8420": False}}, theirs)
+
+    assert len(found) >= 13 and len(set(found)) == len(found)
+
+
+def test_clocks_may_differ_by_what_asking_took_and_two_seconds() -> None:
+    for time in (997.6, 1002.4):
+        assert judged({}, {"time": time}) == []
+    for time in (997.4, 1002.6):
+        assert len(judged({}, {"time": time})) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("10.0.0", "no IP address"),
+        ("node2", "no IP address"),
+        ("127.0.0.1", "no address that another node can reach"),
+        ("0.0.0.0", "no address that another node can reach"),
+        ("224.0.0.1", "no address that another node can reach"),
+        ("10.0.0.1", "is the address of n1"),
+    ],
+)
+def test_an_address_is_judged_before_anybody_is_asked(address: str, said: str) -> None:
+    problem = suitability.address_problem(CLUSTER, address)
+
+    assert problem is not None and said in problem.message
+
+
+def test_a_good_address_is_one() -> None:
+    assert suitability.address_problem(CLUSTER, "10.0.0.2") is None
+    assert suitability.address_problem(CLUSTER, "fd00::2") is None

@@ -1,0 +1,193 @@
+"""What the kernel is told when a peer is away: the table of the design, row by row."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from mcv.drbd import handler
+from mcv.errors import CallLost, McvError, NotFound, PeerUnreachable
+from mcv.model import Cluster, encode
+from tests.documents import after, disk, document, vm
+
+BASE = document().with_vm(vm())
+THEIRS = document().with_vm(vm(node="n2"))
+AWAY = after(BASE, "node.offline", name="n2")
+GONE = BASE.without_node("n2")
+WAIT = after(BASE, "drbd.set", on_peer_loss="wait")
+RESOURCE = "mcv-web1-1"
+
+
+def silent(peer: str) -> dict[str, str]:
+    raise PeerUnreachable(f"{peer} is silent.")
+
+
+def says(disk_: str, role: str = "Secondary") -> handler.Outdate:
+    return lambda peer: {"disk": disk_, "role": role}
+
+
+def never(peer: str) -> dict[str, str]:
+    raise AssertionError("nobody is to be asked")
+
+
+@pytest.mark.parametrize(
+    ("story", "documents", "outdate", "code"),
+    [
+        ("its owner outdates the peer's replica", [BASE], says("Outdated"), 4),
+        ("its owner cannot reach the peer", [BASE], silent, 5),
+        ("and the policy is to wait", [WAIT], silent, 1),
+        ("the peer is offline", [AWAY], never, 7),
+        ("the peer is no member", [GONE], never, 7),
+        ("it belongs to the other node", [THEIRS], never, 1),
+        ("only the settled document says that it is mine", [BASE, THEIRS], never, 1),
+        ("only the proposal says that it is mine", [THEIRS, BASE], never, 1),
+        ("only the proposal calls the peer offline", [BASE, AWAY], silent, 5),
+        ("only the settled document calls it offline", [AWAY, BASE], silent, 5),
+        ("both call it offline", [AWAY, AWAY], never, 7),
+        ("the policy of the proposal counts", [BASE, WAIT], silent, 1),
+        ("the peer is primary", [BASE], says("UpToDate", "Primary"), 1),
+        ("the peer writes, though it is outdated", [BASE], says("Outdated", "Primary"), 1),
+        ("the peer would not be outdated", [BASE], says("UpToDate"), 1),
+        ("the peer is only consistent", [BASE], says("Consistent"), 1),
+        ("the peer's replica is of no use", [BASE], says("Inconsistent"), 3),
+        ("the peer has no disk", [BASE], says("Diskless"), 3),
+        ("the peer does not know the resource", [BASE], says("Unconfigured"), 1),
+    ],
+)
+def test_the_verdict(
+    story: str, documents: list[Cluster], outdate: handler.Outdate, code: int
+) -> None:
+    assert handler.verdict("n1", RESOURCE, documents, outdate)[0] == code
+
+
+def test_a_lost_answer_is_no_answer_and_documents_that_disagree_on_the_peer_refuse() -> None:
+    def lose(peer: str) -> dict[str, str]:
+        raise CallLost("n2 broke off.")
+
+    other = document("n1", "n3").with_vm(vm(disks=(disk(volume_groups={"n1": "v", "n3": "v"}),)))
+
+    assert handler.verdict("n1", RESOURCE, [BASE], lose)[0] == 5
+    assert handler.verdict("n1", RESOURCE, [BASE, other], never)[0] == 1
+    with pytest.raises(NotFound):
+        handler.verdict("n1", "other", [BASE], never)
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host's state directory, and its settings as the handler loads them."""
+    from mcv import settings
+
+    found = settings.Settings(
+        hostname="n1", node="n1", address="10.0.0.1", drbd_address="", var=tmp_path
+    )
+    monkeypatch.setattr(settings, "load", lambda: found)
+    monkeypatch.setenv("DRBD_RESOURCE", RESOURCE)
+    found.state.mkdir()
+    return found.state
+
+
+def handle(kind: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr("sys.argv", ["mcv-drbd-handler", kind])
+    with pytest.raises(SystemExit) as ended:
+        handler.main()
+    return ended.value.code
+
+
+def test_the_documents_are_read_from_disk_without_a_daemon(state: Path) -> None:
+    (state / "config.json").write_text(encode(BASE))
+    assert handler.read_documents(state) == [BASE]
+
+    (state / "proposal.json").write_text(encode(AWAY))
+
+    assert handler.read_documents(state) == [BASE, AWAY]
+
+
+def test_a_proposal_that_is_settled_while_they_are_read_is_not_missed(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state / "config.json").write_text(encode(BASE))
+    (state / "proposal.json").write_text(encode(THEIRS))
+    read = Path.read_bytes
+
+    def settle_after(path: Path) -> bytes:
+        text = read(path)
+        if (state / "proposal.json").exists():
+            (state / "proposal.json").rename(state / "config.json")
+        return text
+
+    monkeypatch.setattr(Path, "read_bytes", settle_after)
+
+    assert THEIRS in handler.read_documents(state)
+
+
+def test_a_peer_that_is_offline_is_answered_for_without_the_wire(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state / "config.json").write_text(encode(AWAY))
+
+    assert handle("fence-peer", monkeypatch) == 7
+    assert not (state / "notes").exists()
+
+
+def test_going_on_alone_is_noted_durably_before_the_kernel_is_told(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state / "config.json").write_text(encode(BASE))
+    monkeypatch.setattr(handler, "verdict", lambda *_: (5, "n2 cannot be reached"))
+
+    assert handle("fence-peer", monkeypatch) == 5
+
+    note = json.loads((state / "notes" / f"{RESOURCE}.alone.json").read_text())
+    assert note["why"] == "n2 cannot be reached" and note["since"]
+    assert handle("unfence-peer", monkeypatch) == 0
+    assert list((state / "notes").iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "{}", encode(BASE)[:-9], encode(document())])
+def test_a_document_that_cannot_be_read_or_does_not_know_the_resource_refuses(
+    state: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (state / "config.json").write_text(text)
+
+    assert handle("fence-peer", monkeypatch) == 1
+
+
+def test_no_document_and_no_word_refuse(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert handle("fence-peer", monkeypatch) == 1
+    assert handle("explode", monkeypatch) == 1
+    monkeypatch.delenv("DRBD_RESOURCE")
+    assert handle("out-of-sync", monkeypatch) == 1
+
+
+def test_a_note_that_cannot_be_written_refuses(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state / "config.json").write_text(encode(BASE))
+    (state / "notes").write_text("in the way")
+    monkeypatch.setattr(handler, "verdict", lambda *_: (5, "n2 cannot be reached"))
+
+    assert handle("fence-peer", monkeypatch) == 1
+
+
+def test_what_a_verification_found_is_a_note_with_names_only(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert handle("out-of-sync", monkeypatch) == 0
+
+    note = json.loads((state / "notes" / f"{RESOURCE}.out-of-sync.json").read_text())
+    assert set(note) == {"when"}
+
+
+def test_an_unexpected_error_of_the_wire_refuses(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state / "config.json").write_text(encode(replace(BASE)))
+
+    def broken(*_: object) -> None:
+        raise McvError("no key")
+
+    monkeypatch.setattr("mcv.rpc.pki.load", broken)
+
+    assert handle("fence-peer", monkeypatch) in (1, 5)

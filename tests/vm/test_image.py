@@ -1,0 +1,156 @@
+"""Images, judged and read by the real qemu-img: only what is whole and plain is taken."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcv.errors import McvError, NotFound, Refused
+from mcv.vm import image
+from tests.fakes.cluster import FakeCluster
+
+MIB = 1024**2
+
+
+def qemu_img(*words: str) -> None:
+    subprocess.run(["qemu-img", *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def host(cluster: FakeCluster) -> Iterator[Any]:
+    host = cluster.hosts["n1"]
+    yield host
+    for token in list(host.images):
+        image.drop(host, token)
+
+
+def take(host: Any, path: Path) -> dict[str, Any]:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return image.take(host, os.getpid(), fd)
+    finally:
+        os.close(fd)
+
+
+def raw(path: Path, size: int = MIB) -> Path:
+    path.write_bytes(os.urandom(4096) + bytes(size - 4096))
+    return path
+
+
+def whole(host: Any, taken: dict[str, Any], target: Path) -> bytes:
+    target.touch()
+    image.copy(host, "n1", taken["token"], str(target))
+    return target.read_bytes()
+
+
+def test_a_raw_image_is_taken_as_it_is(host: Any, tmp_path: Path) -> None:
+    path = raw(tmp_path / "disk.raw")
+
+    taken = take(host, path)
+
+    assert taken["node"] == "n1" and taken["size"] == MIB
+    assert whole(host, taken, tmp_path / "device") == path.read_bytes()
+
+
+def test_a_qcow2_image_is_read_as_its_guest_would(host: Any, tmp_path: Path) -> None:
+    path = raw(tmp_path / "disk.raw", 3 * MIB)
+    qemu_img("convert", "-O", "qcow2", str(path), str(tmp_path / "disk.qcow2"))
+
+    taken = take(host, tmp_path / "disk.qcow2")
+
+    assert taken["size"] == 3 * MIB
+    assert whole(host, taken, tmp_path / "device") == path.read_bytes()
+
+
+def test_another_node_reads_it_in_packed_pieces(
+    cluster: FakeCluster, host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image, "CHUNK", 256 * 1024)
+    path = raw(tmp_path / "disk.raw")
+    taken = take(host, path)
+    (tmp_path / "device").touch()
+
+    image.copy(cluster.hosts["n2"], "n1", taken["token"], str(tmp_path / "device"))
+
+    assert (tmp_path / "device").read_bytes() == path.read_bytes()
+
+
+def test_an_image_that_leans_on_another_file_is_refused(host: Any, tmp_path: Path) -> None:
+    base = raw(tmp_path / "base.raw")
+    backed, split = tmp_path / "backed.qcow2", tmp_path / "split.qcow2"
+    qemu_img("create", "-f", "qcow2", "-b", str(base), "-F", "raw", str(backed))
+    data = f"data_file={tmp_path}/data"
+    qemu_img("create", "-f", "qcow2", "-o", data, str(split), "1M")
+
+    with pytest.raises(Refused, match="backing file") as error:
+        take(host, backed)
+    assert "qemu-img convert" in error.value.hint
+    with pytest.raises(Refused, match="data in another file"):
+        take(host, split)
+    assert host.images == {}
+
+
+def test_a_backing_file_that_is_missing_is_no_way_around(host: Any, tmp_path: Path) -> None:
+    base = raw(tmp_path / "base.raw")
+    backed = tmp_path / "backed.qcow2"
+    qemu_img("create", "-f", "qcow2", "-b", str(base), "-F", "raw", str(backed))
+    base.unlink()
+
+    with pytest.raises(Refused):
+        take(host, backed)
+
+
+def test_what_is_neither_raw_nor_qcow2_is_refused(host: Any, tmp_path: Path) -> None:
+    qemu_img("create", "-f", "vmdk", str(tmp_path / "disk.vmdk"), "1M")
+
+    with pytest.raises(Refused, match="The image is vmdk") as error:
+        take(host, tmp_path / "disk.vmdk")
+
+    assert "qemu-img convert" in error.value.hint
+
+
+def test_only_a_regular_file_is_an_image(host: Any, tmp_path: Path) -> None:
+    for path in (Path("/dev/zero"), tmp_path):
+        with pytest.raises(Refused, match="no regular file"):
+            take(host, path)
+    with pytest.raises(Refused, match="cannot be read"):
+        image.take(host, os.getpid(), 9999)
+
+
+def test_the_image_stays_the_one_that_was_opened(host: Any, tmp_path: Path) -> None:
+    path = raw(tmp_path / "disk.raw")
+    text = path.read_bytes()
+    taken = take(host, path)
+
+    path.unlink()
+    path.write_bytes(b"another")
+
+    assert whole(host, taken, tmp_path / "device") == text
+
+
+def test_an_image_is_held_until_it_is_dropped_and_no_longer(host: Any, tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    tokens = [take(host, raw(tmp_path / f"{one}.raw"))["token"] for one in range(3)]
+    qemu_img("convert", "-O", "qcow2", str(tmp_path / "0.raw"), str(tmp_path / "0.qcow2"))
+    tokens.append(take(host, tmp_path / "0.qcow2")["token"])
+    assert len(os.listdir("/proc/self/fd")) == before + 4
+
+    for token in (*tokens, *tokens):
+        image.drop(host, token)
+
+    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(NotFound, match="not held open any more"):
+        image.read(host, tokens[0], 0)
+    (tmp_path / "device").touch()
+    with pytest.raises(NotFound):
+        image.copy(host, "n1", tokens[0], str(tmp_path / "device"))
+
+
+def test_a_disk_that_takes_no_more_is_an_error_in_words(host: Any, tmp_path: Path) -> None:
+    taken = take(host, raw(tmp_path / "disk.raw"))
+
+    with pytest.raises(McvError, match="Writing /dev/full failed: No space left"):
+        image.copy(host, "n1", taken["token"], "/dev/full")
