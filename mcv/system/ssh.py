@@ -41,6 +41,8 @@ class Remote:
 
         Raises CommandFailed with its last words when it exits non-zero or is not there.
         """
+        from paramiko import SSHException
+
         line = shlex.join(command)
         try:
             channel_in, out, err = self._client.exec_command(line, timeout=timeout)
@@ -48,7 +50,7 @@ class Remote:
             channel_in.channel.shutdown_write()
             said, complained = out.read().decode(), err.read().decode()
             code = out.channel.recv_exit_status()
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, SSHException) as error:
             raise CommandFailed(f"`{line}` on {self._address}: {error or 'no answer'}.") from error
         if code != 0:
             last = (complained.strip() or said.strip()).splitlines()
@@ -145,6 +147,12 @@ def connect(
             ) from error
         raise Refused(f"{address} does not accept this root password.") from error
     except (OSError, paramiko.SSHException) as error:
+        # What paramiko says where root has no key of its own to try.
+        if password is None and "No authentication methods" in str(error):
+            raise NeedsPassword(
+                f"root has no SSH key to open {address} with.",
+                "Give the password: --password-file",
+            ) from error
         raise Refused(f"{address} does not answer to SSH: {error}.") from error
     try:
         yield Remote(client, address)
