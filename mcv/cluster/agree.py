@@ -41,6 +41,7 @@ LOOK = 3.0  # seconds that a member has to say what it holds
 ACCEPT = 6.0  # seconds that it has to write a proposal down
 SETTLE = 2.0  # seconds that the keeper waits for members that it told
 OFFER = 25.0  # seconds that the asker waits for the keeper
+OFFERED = 256  # offers that the keeper remembers
 PATIENCE = 30.0  # seconds of looking again before the asker gives up
 
 
@@ -69,6 +70,7 @@ class Agreement:
         self._writing = threading.RLock()
         self._heard: set[str] = set()
         self._in_touch = False
+        self._offered: dict[str, None] = {}
 
     # The asker
 
@@ -167,6 +169,7 @@ class Agreement:
         try:
             self.require_touch()
             new = decode(document)
+            self._take_once(digest(new))
             self._finish_earlier(new)
             base, hash_ = self.store.settled()
             if base.keeper != self.me or new.parent != hash_:
@@ -175,6 +178,14 @@ class Agreement:
             return {"hash": digest(new), "generation": new.generation}
         finally:
             self._turn.release()
+
+    def _take_once(self, hash_: str) -> None:
+        """Take an offer up once: one that was refused, and told so, is not made by a double."""
+        if hash_ in self._offered:
+            raise LookAgain("This offer has been taken up before.")
+        self._offered[hash_] = None
+        while len(self._offered) > OFFERED:
+            self._offered.pop(next(iter(self._offered)))
 
     def _carry(self, base: Cluster, hash_: str, new: Cluster) -> None:
         members = sorted({*base.online, *new.online} - {self.me})
