@@ -56,16 +56,19 @@ def _offline(node: Node) -> Finding:
 
 
 def _silent(scene: Scene, node: Node) -> Findings:
+    """An offline one may be away, and what it says of others counts for nothing."""
     error = scene.silent[node.name]
     if isinstance(error, NotThatNode):
         yield Finding(
-            severity="error",
+            severity="error" if node.status == "online" else "warning",
             node=node.name,
             subject="certificate",
             message=f"{error.message} The document has another one.",
             hint=f"If it was installed anew: mcv node offline {node.name} --confirm-dead, "
             f"mcv cluster remove-node --node {node.name} --force, mcv cluster add-node",
         )
+    elif node.status == "offline":
+        return
     elif isinstance(error, NotMember):
         yield Finding(
             severity="error",
@@ -74,7 +77,7 @@ def _silent(scene: Scene, node: Node) -> Findings:
             message=error.message,
             hint=f"If {scene.me} was removed: mcv cluster leave, on {scene.me}",
         )
-    elif node.status == "online":
+    else:
         yield Finding(
             severity="error",
             node=node.name,

@@ -11,7 +11,7 @@ from mcv.plan import Change, settling, steps_of
 from mcv.plan import change as change_
 from mcv.together import ask_all
 
-DEADLINE = 1.5
+ASK = 3.0
 
 
 def own_locks(host: Host) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def list_locks(host: Host) -> dict[str, Any]:
     ]
     others = [name for name in cluster.nodes if name != host.name]
     locks = own_locks(host)
-    for answer in ask_all(host.call, others, "locks.own", DEADLINE).values():
+    for answer in ask_all(host.call, others, "locks.own", host.sight.patience(others)).values():
         if not isinstance(answer, McvError):
             locks += answer
     return {"claims": claims, "locks": locks}
@@ -123,9 +123,7 @@ def _plan(host: Host, operation: str) -> Entry | None:
     if entry is not None:
         return entry
     others = [one for one in host.read().online if one != host.name]
-    for answer in ask_all(
-        host.call, others, "journal.copy", DEADLINE, operation=operation
-    ).values():
+    for answer in ask_all(host.call, others, "journal.copy", ASK, operation=operation).values():
         if isinstance(answer, McvError):
             raise Refused(f"Whether a plan is left cannot be known: {answer.message}", answer.hint)
         if answer["entry"]:

@@ -12,7 +12,6 @@ from mcv.settings import PEER_PORT
 from mcv.sight import ago
 from mcv.system import reach
 from mcv.together import ask_all
-from mcv.vm.look import DEADLINE
 
 ANSWER = 1.5  # seconds in which a host that lives answers to a connection
 
@@ -21,7 +20,7 @@ def info(host: Host) -> dict[str, Any]:
     """The cluster as this node sees it; a peer that does not answer in time is unreachable."""
     cluster = host.read()
     others = [name for name in cluster.nodes if name != host.name]
-    answers = ask_all(host.call, others, "node.report", DEADLINE)
+    answers = ask_all(host.call, others, "node.report", host.sight.patience(others))
     nodes = []
     for name, node in sorted(cluster.nodes.items()):
         local = name == host.name

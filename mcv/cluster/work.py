@@ -14,7 +14,6 @@ from mcv.together import ask_all
 
 log = logging.getLogger(__name__)
 
-DEADLINE = 1.5
 RETRY = 10.0  # seconds between two tries at settling what a peer's silence holds up
 
 
@@ -47,7 +46,7 @@ def list_jobs(host: Host) -> list[dict[str, Any]]:
     """The jobs of every node that answers, the oldest first."""
     others = [name for name in host.read().nodes if name != host.name]
     found = list(own_jobs(host))
-    for answer in ask_all(host.call, others, "job.own", DEADLINE).values():
+    for answer in ask_all(host.call, others, "job.own", host.sight.patience(others)).values():
         if not isinstance(answer, McvError):
             found += answer
     return sorted(found, key=lambda one: str(one["began"]))

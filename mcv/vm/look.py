@@ -7,9 +7,8 @@ from mcv.drbd import health
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.model import Cluster, Disk, Vm, plain
+from mcv.sight import READ
 from mcv.together import ask_all
-
-DEADLINE = 1.5  # seconds for all peers at once: reads never wait longer
 
 
 def report(host: Host) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def report(host: Host) -> dict[str, Any]:
 def reports(host: Host) -> dict[str, dict[str, Any] | None]:
     """Every member's report; None for one that does not answer in time."""
     others = [name for name in host.read().nodes if name != host.name]
-    answers = ask_all(host.call, others, "node.report", DEADLINE)
+    answers = ask_all(host.call, others, "node.report", host.sight.patience(others))
     found: dict[str, dict[str, Any] | None] = {
         name: None if isinstance(answer, McvError) else answer for name, answer in answers.items()
     }
@@ -116,7 +115,7 @@ def info(host: Host, name: str) -> dict[str, Any]:
     vnc = None
     owner = seen.get(vm.node)
     if owner is not None and state_of(vm, seen) in ("running", "paused"):
-        answer = ask_all(host.call, [vm.node], "vm.vnc", DEADLINE, name=name)[vm.node]
+        answer = ask_all(host.call, [vm.node], "vm.vnc", READ, name=name)[vm.node]
         vnc = None if isinstance(answer, McvError) else answer
     return {
         **summary(cluster, vm, seen),
