@@ -92,7 +92,8 @@ IN_A_CLUSTER = [
     ("create --memory 16MiB -- -web", "'-web' is no name"),
     ("create web- --memory 16MiB", "'web-' is no name"),
     (f"create {LONG} --memory 16MiB", f"'{LONG}' is no name"),
-    ("create new --memory 0", "memory cannot be 0"),
+    ("create new --memory 0MiB", "memory cannot be 0"),
+    ("create new --memory 0", "'0' is no size for the memory"),
     ("create new --memory 12parsecs", "'12parsecs' is no size for the memory"),
     ("create new --memory 1KiB", "1KiB makes no sense for the memory"),
     ("create new --memory 60TiB", "node1 has"),
@@ -101,7 +102,7 @@ IN_A_CLUSTER = [
     ("create new --memory 16MiB --disk -5GiB", "'-5GiB' is no size for the disk 1"),
     ("create new --memory 16MiB --disk 1B", "1B makes no sense for the disk 1"),
     (f"{NEW} --node node9", "node9"),
-    (f"{NEW} --nodes node1,node9", "no node node9", "not on"),
+    (f"{NEW} --nodes node1,node9", "no node node9"),
     (f"{NEW} --network nowhere", "no network nowhere"),
     (f"{NEW} --storage file", "Storage file is not there yet"),
     (f"{NEW} --storage lvm", "Storage lvm is not there yet"),
@@ -122,7 +123,7 @@ IN_A_CLUSTER = [
     ("migrate --node node9 web1", "no node node9"),
     ("migrate --node node2 nothing", "no VM nothing"),
     ("migrate --node node2 --online web1", "Live migration does not exist yet"),
-    ("update web1 --memory 0", "memory cannot be 0"),
+    ("update web1 --memory 0MiB", "memory cannot be 0"),
     ("update web1 --memory 1KiB --cpus 0", "1KiB makes no sense", "0 makes no sense"),
     ("info nothing", "no VM nothing"),
     ("lock nothing", "no VM nothing"),
@@ -139,7 +140,7 @@ IN_A_CLUSTER = [
     ("cluster remove-node --node node2 --yes", "node2 holds a replica of web1"),
     ("cluster remove-node --node node1 --yes", "node1 owns web1"),
     ("cluster add-node --node node2 --ip-address 10.99.0.2", "is the address of node2"),
-    ("node offline node9", "no node node9"),
+    ("node offline node9 --yes", "no node node9"),
     ("node offline node2 --confirm-dead --yes", "node2 answers, so it is not dead"),
     ("node online node2", "node2 is online already"),
     ("permission add 'a b'", "'a b' is no user name"),
@@ -169,7 +170,7 @@ def test_all_that_is_wrong_is_told_at_once(furnished: Furnished) -> None:
 
     refused(
         node1,
-        "create Web_1 --memory 12parsecs --cpus 0 --disk 0 --storage file --pool fast "
+        "create Web_1 --memory 12parsecs --cpus 0 --disk 0GB --storage file --pool fast "
         "--nodes node1,node9 --network nowhere --network lan",
         "'Web_1' is no name",
         "'12parsecs' is no size",
