@@ -35,6 +35,7 @@ def _members(scene: Scene) -> Findings:
             continue
         one = scene.seen[name]
         yield from _document(scene, one)
+        yield from _touch(scene, one)
         yield from _itself(scene, node, one)
         yield from _networks(scene, one)
         yield from _unfinished(scene, one)
@@ -124,7 +125,11 @@ def _document(scene: Scene, one: Inventory) -> Findings:
             "It is settled by itself when all who are online answer: mcv info",
             error=False,
         )
-    if online and not one.in_touch and how != "diverged":
+
+
+def _touch(scene: Scene, one: Inventory) -> Findings:
+    diverged = standing(scene, one) == "diverged"
+    if scene.is_online(one.node) and not one.in_touch and not diverged:
         yield Finding(
             severity="error",
             node=one.node,

@@ -12,7 +12,7 @@ from mcv.cluster.finding import Finding, Fix, Scene
 from mcv.cluster.inventory import Inventory
 from mcv.errors import McvError, PeerUnreachable, Refused, ways_out
 from mcv.host import Host
-from mcv.model import Cluster, decode, plain
+from mcv.model import Cluster, decode
 from mcv.together import ask_all
 
 SIGN_OF_LIFE = 1.5  # seconds in which a peer that lives says what it holds, and no longer
@@ -45,39 +45,9 @@ def _judge(host: Host) -> list[Finding]:
 
 
 def _look(host: Host) -> Scene:
-    """Ask all nodes at once. A peer that gives no sign of life is not waited for."""
+    """Ask all nodes at once, and see whether the document stayed the same meanwhile."""
     known = host.both()
-    others = sorted(set(known[0].nodes) - {host.name})
-    asked: Asked = {}
-    answers: dict[str, Any] = {}
-
-    def ask(node: str, operation: str, timeout: float) -> Any:
-        if operation == "":
-            return plain(inventory.inventory(host))
-        began = time.time()
-        answer = host.call(node, operation, timeout=timeout)
-        if operation == "node.inventory":
-            asked[node] = (began, time.time())
-        return answer
-
-    def wait(nodes: list[str], operation: str, timeout: float) -> None:
-        answers.update(ask_all(ask, nodes, operation, timeout))
-
-    mine = threading.Thread(target=wait, args=([host.name], "", ANSWER), daemon=True)
-    mine.start()
-    silent = {
-        node: answer
-        for node, answer in ask_all(ask, others, "config.look", SIGN_OF_LIFE).items()
-        if isinstance(answer, McvError)
-    }
-    wait([node for node in others if node not in silent], "node.inventory", ANSWER)
-    mine.join(ANSWER)
-    seen: dict[str, Inventory] = {}
-    for node in (host.name, *others):
-        try:
-            seen[node] = _read(node, silent.get(node) or answers.get(node))
-        except McvError as error:
-            silent[node] = error
+    seen, silent, asked = _ask(host, sorted(set(known[0].nodes) - {host.name}))
     cluster, hash_ = host.store.settled()
     known += host.both()
     for node in set(cluster.nodes) - set(seen) - set(silent):
@@ -87,6 +57,41 @@ def _look(host: Host) -> Scene:
         if rules.standing(scene, one) == "diverged":
             scene.differences[node] = _difference(host, node)
     return scene
+
+
+def _ask(host: Host, others: list[str]) -> tuple[dict[str, Inventory], dict[str, McvError], Asked]:
+    """What each node has, who is silent, and when each was asked.
+
+    A peer that gives no sign of life is not waited for; this node looks at itself
+    side by side with that.
+    """
+    asked: Asked = {}
+    answers: dict[str, Any] = {}
+
+    def ask(node: str, operation: str, timeout: float) -> Any:
+        if node == host.name:
+            return inventory.told(host)
+        began = time.time()
+        answer = host.call(node, operation, timeout=timeout)
+        asked[node] = (began, time.time())
+        return answer
+
+    def take_stock(nodes: list[str]) -> None:
+        answers.update(ask_all(ask, nodes, "node.inventory", ANSWER))
+
+    mine = threading.Thread(target=take_stock, args=([host.name],), daemon=True)
+    mine.start()
+    signs = ask_all(ask, others, "config.look", SIGN_OF_LIFE)
+    silent = {node: sign for node, sign in signs.items() if isinstance(sign, McvError)}
+    take_stock([node for node in others if node not in silent])
+    mine.join(ANSWER)
+    seen: dict[str, Inventory] = {}
+    for node in (host.name, *others):
+        try:
+            seen[node] = _read(node, silent.get(node) or answers.get(node))
+        except McvError as error:
+            silent[node] = error
+    return seen, silent, asked
 
 
 def _read(node: str, answer: Any) -> Inventory:
