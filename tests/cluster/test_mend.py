@@ -9,6 +9,7 @@ from mcv.cluster import mend, survey
 from mcv.journal import Entry
 from mcv.model import Claim
 from mcv.plan import Step, on
+from mcv.vm import delete
 from tests.cluster.ailments import FILE, RESOURCE, define_elsewhere, record
 from tests.fakes.cluster import FakeCluster
 
@@ -95,3 +96,16 @@ def test_a_copy_that_came_to_life_meanwhile_is_left_alone(vm: FakeCluster) -> No
 
     assert "web1 is running on n2" in answer["fixed"][0]["message"]
     assert not answer["ok"] and "web1" in vm.domains["n2"].defined
+
+
+def test_the_disks_of_a_deleted_vm_that_were_to_be_kept_are_never_offered(
+    vm: FakeCluster,
+) -> None:
+    vm.run("n1", delete.delete, name="web1", keep_disks=True)
+
+    found = survey.check(vm.hosts["n1"])["findings"]
+
+    assert [(row["severity"], row["subject"], row["fix"]) for row in found] == [
+        ("note", f"vg0/{RESOURCE}", None),
+        ("note", f"vg0/{RESOURCE}", None),
+    ]
