@@ -42,27 +42,29 @@ def list_locks(host: Host) -> dict[str, Any]:
 
 
 def clear_lock(host: Host, name: str) -> dict[str, Any]:
-    """Let go what an operation left on a VM.
+    """Let go what an operation left on a VM, or on a member that it was adding or removing.
 
     What a node left that is offline in the document is finished or undone by this one, if a
     living node holds its plan; else no step was made, and the claim is released. On the node
     that the claim names, what cannot be settled is given up. Refused where that is another
     node, and online.
     """
-    vm = host.read().vm(name)
-    claim = vm.claim
+    cluster = host.read()
+    kind = "node" if name in cluster.nodes and name not in cluster.vms else "vm"
+    subject = f"{kind}:{name}"
+    claim = cluster.node(name).claim if kind == "node" else cluster.vm(name).claim
     if claim is None:
         raise Refused(f"{name} is not claimed.", "See: mcv locks list")
     if host.jobs.running(claim.operation):
         raise Refused(f"{claim.why} is at work.", f"mcv job wait {claim.operation}")
     if claim.node != host.name:
-        take_over(host, f"vm:{name}", claim)
+        take_over(host, subject, claim)
         return {"name": name}
     work.settle_all(host, patience=False)
-    left = host.read().claim_of(f"vm:{name}")
+    left = host.read().claim_of(subject)
     if left is not None and left.operation == claim.operation:
         host.journal.remove(claim.operation)
-        change = change_("vm.release", name=name)
+        change = change_(f"{kind}.release", name=name)
         host.make(change, id=f"{claim.operation}.given-up", who=host.job.who, why="locks clear")
     return {"name": name}
 

@@ -37,11 +37,11 @@ def _tables(found: dict[str, Any]) -> list[str]:
 
 
 @locks.command()
-@click.argument("name", metavar="VM", shell_complete=vms)
+@click.argument("name", metavar="VM|NODE", shell_complete=vms)
 @common()
 @click.pass_obj
 def clear(session: Session, name: str) -> None:
-    """Let go what an operation left on a VM.
+    """Let go what an operation left on a VM, or on a node that was added or removed.
 
     It cannot be finished then. Try mcv repair first: it finishes or undoes what is left.
     """
@@ -56,7 +56,11 @@ def clear(session: Session, name: str) -> None:
 def _holders(session: Session, name: str) -> list[str]:
     found = session.call("locks.list")
     mine = {
-        "claims": [one for one in found["claims"] if one["subject"] in (name, f"vm:{name}")],
-        "locks": [one for one in found["locks"] if one["name"] in (name, f"vm-{name}")],
+        "claims": [
+            one for one in found["claims"] if one["subject"] in (name, f"vm:{name}", f"node:{name}")
+        ],
+        "locks": [
+            one for one in found["locks"] if one["name"] in (name, f"vm-{name}", f"node-{name}")
+        ],
     }
     return _tables(mine)
