@@ -24,7 +24,7 @@ from mcv.drbd import look as drbd_look
 from mcv.host import Host
 from mcv.network import verbs as network
 from mcv.storage import volumes
-from mcv.vm import change, create, delete, image, look, migrate, power, register
+from mcv.vm import capacity, change, create, delete, image, look, migrate, power, register
 
 OPERATOR_ONLY = frozenset({"operator"})
 PEER_ONLY = frozenset({"peer"})
@@ -169,7 +169,7 @@ TABLE: dict[str, Operation] = {
     "node.report": _question(look.report),
     "node.inventory": _question(inventory.told),
     "node.mend": Operation(mend.mend, PEER_ONLY, timeout=120),
-    "node.capacity": _question(create.capacity, timeout=20),
+    "node.capacity": _question(capacity.capacity, timeout=20),
     "vm.list": _read(look.list_),
     "vm.info": _read(look.info),
     "vm.vnc": _question(look.vnc),

@@ -11,7 +11,7 @@ from mcv.errors import McvError
 from mcv.host import Host
 from mcv.model import SCHEMA
 from mcv.settings import resolved_address
-from mcv.vm.create import capacity
+from mcv.vm.capacity import capacity
 
 REACH = 3.0
 

@@ -6,7 +6,7 @@ from mcv import sizes
 from mcv.errors import refuse_all
 from mcv.host import Host, shown
 from mcv.vm import require
-from mcv.vm.create import LEAST_MEMORY, MOST_CPUS, MOST_MEMORY, Problems
+from mcv.vm.judge import LEAST_MEMORY, MOST_MEMORY, Problems
 from mcv.vm.plans import update_plan
 
 
@@ -26,8 +26,8 @@ def update(
     if memory is None and cpus is None:
         problems.add("There is nothing to change.", "Say --memory SIZE or --cpus N.")
     size = None if memory is None else problems.size(memory, "memory", LEAST_MEMORY, MOST_MEMORY)
-    if cpus is not None and not 1 <= cpus <= MOST_CPUS:
-        problems.add(f"{cpus} makes no sense as a number of CPUs.", f"It can be 1 to {MOST_CPUS}.")
+    if cpus is not None:
+        problems.cpus(cpus)
     refuse_all(problems.found)
     if dry_run:
         return shown(update_plan(vm, size, cpus))

@@ -1,0 +1,54 @@
+"""What a node can give to a new VM: room, minors, ports, memory, bridges."""
+
+import os
+from typing import Any
+
+from mcv.host import Host
+
+
+def capacity(host: Host) -> dict[str, Any]:
+    """What this node can give to a new VM."""
+    groups = host.volumes.groups()
+    group, problem, hint = _volume_group(host, sorted(groups))
+    return {
+        "volume_group": group,
+        "problem": problem,
+        "hint": hint,
+        "free": groups[group].free if group else 0,
+        "extent": groups[group].extent_size if group else 1,
+        "volumes": [one.name for one in host.volumes.volumes(group)] if group else [],
+        "minors": host.drbd.minors() if host.read().drbd.enabled else [],
+        "ports": _ports(),
+        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "bridges": host.bridges.list(),
+    }
+
+
+def _volume_group(host: Host, groups: list[str]) -> tuple[str, str, str]:
+    wanted = host.settings.volume_group
+    if wanted:
+        if wanted in groups:
+            return wanted, "", ""
+        return "", f"there is no volume group {wanted}.", "mcv.conf names it: volume_group"
+    if len(groups) == 1:
+        return groups[0], "", ""
+    if not groups:
+        return "", "there is no volume group.", "Make one with: vgcreate vg0 /dev/DISK"
+    return (
+        "",
+        f"there are several volume groups ({', '.join(groups)}).",
+        "Name one in /etc/mcv/mcv.conf: volume_group = NAME",
+    )
+
+
+def _ports() -> list[int]:
+    """TCP ports that some socket of this host is bound to."""
+    found = set()
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(path, encoding="ascii") as file:
+                rows = file.read().splitlines()[1:]
+        except FileNotFoundError:
+            continue
+        found |= {int(row.split()[1].rpartition(":")[2], 16) for row in rows}
+    return sorted(found)
