@@ -103,11 +103,26 @@ def connect(
     """
     import paramiko
 
-    keys = _known(known)
+    client = paramiko.SSHClient()
+    if not expected:
+        for path in known:
+            if path.exists():
+                client.load_system_host_keys(str(path))
+    client.set_missing_host_key_policy(_judge(address, expected, _known(known)))
+    _open(client, address, password)
+    try:
+        yield Remote(client, address)
+    finally:
+        client.close()
+
+
+def _judge(
+    address: str, expected: str | None, keys: "paramiko.HostKeys"
+) -> "paramiko.MissingHostKeyPolicy":
+    """Who is asked for each key that paramiko does not know; with an expected one, for all."""
+    import paramiko
 
     class Judge(paramiko.MissingHostKeyPolicy):
-        """Asked for each key that paramiko does not know; with an expected one, for every key."""
-
         def missing_host_key(
             self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
         ) -> None:
@@ -121,12 +136,12 @@ def connect(
                     "Compare it with: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub, there",
                 )
 
-    client = paramiko.SSHClient()
-    if not expected:
-        for path in known:
-            if path.exists():
-                client.load_system_host_keys(str(path))
-    client.set_missing_host_key_policy(Judge())
+    return Judge()
+
+
+def _open(client: "paramiko.SSHClient", address: str, password: str | None) -> None:
+    import paramiko
+
     try:
         client.connect(
             address,
@@ -142,22 +157,17 @@ def connect(
         raise _changed(address, fingerprint(error.key)) from error
     except (paramiko.AuthenticationException, paramiko.PasswordRequiredException) as error:
         if password is None:
-            raise NeedsPassword(
-                f"root's own SSH key does not open {address}.", "Give the password: --password-file"
-            ) from error
+            raise _needs_password(f"root's own SSH key does not open {address}.") from error
         raise Refused(f"{address} does not accept this root password.") from error
     except (OSError, paramiko.SSHException) as error:
         # What paramiko says where root has no key of its own to try.
         if password is None and "No authentication methods" in str(error):
-            raise NeedsPassword(
-                f"root has no SSH key to open {address} with.",
-                "Give the password: --password-file",
-            ) from error
+            raise _needs_password(f"root has no SSH key to open {address} with.") from error
         raise Refused(f"{address} does not answer to SSH: {error}.") from error
-    try:
-        yield Remote(client, address)
-    finally:
-        client.close()
+
+
+def _needs_password(message: str) -> NeedsPassword:
+    return NeedsPassword(message, "Give the password: --password-file")
 
 
 def _known(paths: tuple[Path, ...]) -> "paramiko.HostKeys":
