@@ -25,7 +25,7 @@ def web1(pair: list[Node]) -> Iterator[list[Node]]:
     yield pair
     for node in pair:
         node.heal()
-        node.run("iptables -F; systemctl start mcvd")
+        node.run("iptables-legacy -F; systemctl start mcvd")
     wait_until(lambda: is_well(node1), 60, "both replicas to be in step")
     mcv(node1, "stop web1")
     mcv(node1, "delete web1 --yes")
@@ -71,9 +71,9 @@ def without_drbd_between(node: Node) -> Iterator[None]:
     port = next(row["port"] for row in told(node, "drbd list") if row["resource"] == RESOURCE)
     for chain in ("INPUT", "OUTPUT"):
         for side in ("--sport", "--dport"):
-            node.run(f"iptables -A {chain} -p tcp {side} {port} -j DROP")
+            node.run(f"iptables-legacy -A {chain} -p tcp {side} {port} -j DROP")
     yield
-    node.run("iptables -F")
+    node.run("iptables-legacy -F")
 
 
 @pytest.mark.parametrize("daemon", ["running", "stopped"])

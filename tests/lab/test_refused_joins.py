@@ -55,7 +55,10 @@ def clock_off(node: Node, seconds: int) -> Iterator[None]:
         (ADD.replace("--yes", ""), ["nobody can compare it"]),
         (ADD.replace("--yes", f"--host-key SHA256:{'A' * 43}"), [f"not SHA256:{'A' * 43}"]),
         (ADD.replace(PASSWORD_FILE, "/root/nothing"), ["/root/nothing cannot be read"]),
-        (ADD.replace(f"--password-file {PASSWORD_FILE}", ""), ["own SSH key does not open"]),
+        (
+            ADD.replace(f"--password-file {PASSWORD_FILE}", ""),
+            ["root has no SSH key to open 10.99.0.2"],
+        ),
     ],
     ids=lambda value: None,
 )
@@ -123,26 +126,28 @@ def test_a_peer_that_lacks_what_the_cluster_has(apart: list[Node]) -> None:
     node1, node2 = apart
     mcv(node1, "network create lan --bridge br-lan")
     mcv(node1, "drbd enable")
-    node2.run("ip link set br-lan down name br-other; vgrename -q vg0 vg9 && vgchange -q -an vg9")
+    node2.run(
+        "ip link set br-lan down; ip link set br-lan name br-other; vgrename -q vg0 vg9 && vgchange -q -an vg9"
+    )
     node2.run("echo 'volume_group = vg0' >> /etc/mcv/mcv.conf; systemctl restart mcvd")
 
     try:
         refused(apart, ADD, "node2 has no bridge br-lan (lan)", "there is no volume group vg0")
     finally:
         node2.run(
-            "ip link set br-other down name br-lan up; vgrename -q vg9 vg0 && vgchange -q -ay vg0"
+            "ip link set br-other name br-lan; ip link set br-lan up; vgrename -q vg9 vg0 && vgchange -q -ay vg0"
         )
         node2.run("cp /var/lib/lab-mcv.conf /etc/mcv/mcv.conf; systemctl restart mcvd")
 
 
 def test_a_peer_that_cannot_be_reached(apart: list[Node]) -> None:
     _, node2 = apart
-    node2.run("iptables -A INPUT -p tcp --dport 8420 -j REJECT")
+    node2.run("iptables-legacy -A INPUT -p tcp --dport 8420 -j DROP")
 
     try:
         refused(apart, ADD, "This node does not reach mcvd of node2 at 10.99.0.2:8420")
     finally:
-        node2.run("iptables -F")
+        node2.run("iptables-legacy -F")
 
 
 def test_a_dry_run_joins_nobody(apart: list[Node]) -> None:
