@@ -127,7 +127,8 @@ def test_a_peer_that_lacks_what_the_cluster_has(apart: list[Node]) -> None:
     mcv(node1, "network create lan --bridge br-lan")
     mcv(node1, "drbd enable")
     node2.run(
-        "ip link set br-lan down; ip link set br-lan name br-other; vgrename -q vg0 vg9 && vgchange -q -an vg9"
+        "ip link set br-lan down; ip link set br-lan name br-other;"
+        "vgrename -q vg0 vg9 && vgchange -q -an vg9"
     )
     node2.run("echo 'volume_group = vg0' >> /etc/mcv/mcv.conf; systemctl restart mcvd")
 
@@ -135,7 +136,8 @@ def test_a_peer_that_lacks_what_the_cluster_has(apart: list[Node]) -> None:
         refused(apart, ADD, "node2 has no bridge br-lan (lan)", "there is no volume group vg0")
     finally:
         node2.run(
-            "ip link set br-other name br-lan; ip link set br-lan up; vgrename -q vg9 vg0 && vgchange -q -ay vg0"
+            "ip link set br-other name br-lan; ip link set br-lan up;"
+            "vgrename -q vg9 vg0 && vgchange -q -ay vg0"
         )
         node2.run("cp /var/lib/lab-mcv.conf /etc/mcv/mcv.conf; systemctl restart mcvd")
 
