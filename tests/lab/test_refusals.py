@@ -1,14 +1,14 @@
 """What bad input gets: exit 3, a message for each problem, all at once, and nothing changed."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.lab import Lab, Node, Result, guests, reality
+from tests.lab import Lab, Node, Result, guests, reality, refusal
 from tests.lab.cluster import create, join, mcv, reset, revive
 from tests.lab.lab import side_by_side
+from tests.lab.refusal import complains_of, refused
 
 MIB = 1 << 20
 Before = dict[str, dict[str, str]]
@@ -51,36 +51,7 @@ def answers(once_furnished: Furnished) -> dict[str, Result]:
     They are given one after the other over one connection, which spares a minute; that they
     change nothing is asked once, after the last.
     """
-    mark = "=== what follows:"
-    commands = [row[0] for row in IN_A_CLUSTER]
-    script = "\n".join(
-        f"mcv --json {words} > /root/out 2> /root/err < /dev/null\n"
-        f"echo '{mark}' $?; cat /root/out; echo '{mark}'; cat /root/err"
-        for words in commands
-    )
-    said = once_furnished.nodes[0].run("bash -s", stdin=script, timeout=400).stdout
-    parts = said.split(mark)[1:]
-    found = {}
-    for words, out, err in zip(commands, parts[::2], parts[1::2], strict=True):
-        code, _, text = out.partition("\n")
-        found[words] = Result(text, err, int(code))
-    return found
-
-
-def refused(node: Node, words: str, *messages: str) -> None:
-    """A command is refused, for just these reasons."""
-    __tracebackhide__ = True
-    complains_of(node.run(f"mcv --json {words}", check=False, timeout=120), *messages)
-
-
-def complains_of(result: Result, *messages: str) -> None:
-    __tracebackhide__ = True
-    assert (result.code, result.stdout) == (3, ""), result
-    error = json.loads(result.stderr.strip().splitlines()[-1])
-    told = [one["message"] for one in error["problems"]] or [error["message"]]
-    assert len(told) == len(messages), told
-    for message in messages:
-        assert len([one for one in told if message in one]) == 1, (message, told)
+    return refusal.answers(once_furnished.nodes[0], [row[0] for row in IN_A_CLUSTER])
 
 
 NEW = "create new --memory 16MiB --disk 8MiB"
