@@ -441,14 +441,16 @@ class Agreement:
     def in_touch(self) -> bool:
         """Whether everyone whom the newest document calls online has answered since the start.
 
-        In a divergence nobody is, nor one that a member calls no member.
+        In a divergence nobody is, nor one that a member calls no member, nor one that is
+        offline in the document, or will be once the proposal is settled.
         """
         if self.diverged or self.removed_by:
             return False
+        both = self.store.both()
+        if any(self.me not in one.online for one in both):
+            return False
         if not self._in_touch:
-            document = self.store.read()
-            others = set(document.online) - {self.me}
-            self._in_touch = self.me in document.online and others <= self._heard
+            self._in_touch = set(both[0].online) - {self.me} <= self._heard
         return self._in_touch
 
     def require_touch(self) -> None:
@@ -463,6 +465,11 @@ class Agreement:
                 "so nothing new is started.",
                 "See both with: mcv config history, on each node",
             )
+        if self.me not in self.store.both()[-1].online:
+            raise Refused(
+                f"{self.me} is offline in the document.",
+                f"It comes back by itself, or: mcv node online {self.me}",
+            )
         if not self.in_touch:
             silent = sorted(set(self.store.read().online) - {self.me} - self._heard)
             raise Refused(
@@ -475,6 +482,7 @@ class Agreement:
         """One round of looking: take what is newer, settle what is known, finish what is open."""
         document = self.store.read()
         others = sorted(set(document.nodes) - {self.me})
+        heard = set()
         for name, answer in ask_all(self._ask, others, "config.look", LOOK).items():
             if isinstance(answer, McvError):
                 # One that is offline in the document says nothing by it: it may be blank.
@@ -488,7 +496,9 @@ class Agreement:
             else:
                 self.diverged.pop(name, None)
             if self._knows(answer["proposal"]):
-                self._heard.add(name)
+                heard.add(name)
+        # At once, after all: who has answered says nothing while a newer document waits.
+        self._heard |= heard
         if self.store.proposed() and self._turn.acquire(blocking=False):
             try:
                 self._finish_open()
