@@ -164,12 +164,12 @@ class Agreement:
 
     def serve_offer(self, document: str) -> dict[str, Any]:
         """Carry an offered document through the agreement: all online members, or none."""
+        new = decode(document)
+        self._take_once(digest(new))
         if not self._turn.acquire(timeout=OFFER - ACCEPT):
             raise Busy("Another change is under way.", "Try again.")
         try:
             self.require_touch()
-            new = decode(document)
-            self._take_once(digest(new))
             self._finish_earlier(new)
             base, hash_ = self.store.settled()
             if base.keeper != self.me or new.parent != hash_:
@@ -181,11 +181,12 @@ class Agreement:
 
     def _take_once(self, hash_: str) -> None:
         """Take an offer up once: one that was refused, and told so, is not made by a double."""
-        if hash_ in self._offered:
-            raise LookAgain("This offer has been taken up before.")
-        self._offered[hash_] = None
-        while len(self._offered) > OFFERED:
-            self._offered.pop(next(iter(self._offered)))
+        with self._writing:
+            if hash_ in self._offered:
+                raise LookAgain("This offer has been taken up before.")
+            self._offered[hash_] = None
+            while len(self._offered) > OFFERED:
+                self._offered.pop(next(iter(self._offered)))
 
     def _carry(self, base: Cluster, hash_: str, new: Cluster) -> None:
         members = sorted({*base.online, *new.online} - {self.me})
