@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Any
 
-from mcv.clock import timestamp
+from mcv.clock import seconds, timestamp
 from mcv.drbd import health
 from mcv.errors import McvError, OutOfSync, Refused, refuse_all
 from mcv.host import Host
@@ -13,6 +13,8 @@ from mcv.model import Disk, Verification, Vm, plain
 from mcv.vm import require
 
 log = logging.getLogger(__name__)
+
+LATE = 60.0  # seconds after a verification's end in which a handler's note is about it
 
 _running: dict[str, threading.Event] = {}
 _results: dict[str, list[dict[str, Any]] | McvError] = {}
@@ -96,10 +98,14 @@ def _verify_all(host: Host, vm: Vm) -> list[dict[str, Any]]:
         began = time.monotonic()
         _record(host, vm, disk, Verification(result="running", when=timestamp(), who=host.job.who))
         finished, out_of_sync = _watch(host, vm, disk)
-        seconds = round(time.monotonic() - began, 1)
+        took = round(time.monotonic() - began, 1)
         if out_of_sync > 0:
             health.write_note(
-                host.settings.notes, disk.resource, "out-of-sync", out_of_sync=out_of_sync
+                host.settings.notes,
+                disk.resource,
+                "out-of-sync",
+                when=timestamp(),
+                out_of_sync=out_of_sync,
             )
         result = "out-of-sync" if out_of_sync else "clean" if finished else "interrupted"
         _record(
@@ -111,7 +117,7 @@ def _verify_all(host: Host, vm: Vm) -> list[dict[str, Any]]:
                 when=timestamp(),
                 who=host.job.who,
                 out_of_sync=out_of_sync,
-                seconds=seconds,
+                seconds=took,
                 operation=host.job.id,
             ),
         )
@@ -122,7 +128,7 @@ def _verify_all(host: Host, vm: Vm) -> list[dict[str, Any]]:
                 "disk": disk.id,
                 "result": result,
                 "out_of_sync": out_of_sync,
-                "seconds": seconds,
+                "seconds": took,
             }
         )
     return rows
@@ -213,7 +219,11 @@ def complain(rows: list[dict[str, Any]]) -> None:
 
 
 def pick_up_notes(host: Host) -> None:
-    """Write into the document what a handler or a failed recording left on this node."""
+    """Write into the document what a handler or a failed recording left on this node.
+
+    The kernel calls the handler on both sides, some time after the verification has ended:
+    what the document says of that verification, or of a later one, settles its note.
+    """
     cluster = host.read()
     for resource in health.noted(host.settings.notes, "out-of-sync"):
         try:
@@ -221,17 +231,30 @@ def pick_up_notes(host: Host) -> None:
         except Refused:
             health.remove_note(host.settings.notes, resource, "out-of-sync")
             continue
-        if under_way(host, vm.name) or vm.node != host.name:
+        if under_way(host, vm.name) or disk.verification.result == "running":
             continue
-        status = host.drbd.status(resource)
         note = health.read_note(host.settings.notes, resource, "out-of-sync") or {}
-        found = max(status.out_of_sync if status else 0, int(note.get("out_of_sync", 0)))
-        result = Verification(
-            result="out-of-sync", when=timestamp(), who="kernel", out_of_sync=found
-        )
-        try:
-            _record(host, vm, disk, result)
-        except McvError as error:
-            log.warning("the failed verification of %s stays in a note: %s", vm.name, error)
-            continue
+        if not is_settled(disk.verification, str(note.get("when", ""))):
+            status = host.drbd.status(resource)
+            found = max(status.out_of_sync if status else 0, int(note.get("out_of_sync", 0)))
+            result = Verification(
+                result="out-of-sync", when=timestamp(), who="kernel", out_of_sync=found
+            )
+            try:
+                _record(host, vm, disk, result)
+            except McvError as error:
+                log.warning("the failed verification of %s stays in a note: %s", vm.name, error)
+                continue
         health.remove_note(host.settings.notes, resource, "out-of-sync")
+
+
+def is_settled(last: Verification, noted: str) -> bool:
+    """Whether a note about a finding is covered by what the document says.
+
+    A failed verification covers the notes of its own end, which come some seconds late; a
+    clean one covers those that are older.
+    """
+    if not last.when or not noted:
+        return False
+    late = seconds(noted) - seconds(last.when)
+    return late <= (LATE if last.result == "out-of-sync" else 0)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from mcv.clock import timestamp
 from mcv.cluster import work
-from mcv.drbd import resync, verify
+from mcv.drbd import health, resync, verify
 from mcv.errors import Busy, Failed, NotFound, Refused, RepairNeeded
 from mcv.network import verbs as network
 from mcv.vm import change, create, delete, look, migrate, power, register
@@ -223,6 +224,34 @@ def test_a_verification_that_finds_something_blocks_until_resync_and_a_clean_one
     rows = cluster.run("n1", verify.verify, name="web1")
     assert rows[0]["result"] == "clean"
     cluster.run("n1", power.start, name="web1")
+
+
+def test_a_late_note_of_a_finding_on_either_side_is_covered_by_the_record(
+    cluster: FakeCluster,
+) -> None:
+    make(cluster)
+    cluster.world.out_of_sync["mcv-web1-1"] = 4096
+    cluster.run("n1", verify.verify, name="web1")
+    for host in cluster.hosts.values():
+        health.write_note(host.settings.notes, "mcv-web1-1", "out-of-sync", when=timestamp())
+    generation = cluster.read().generation
+
+    for host in cluster.hosts.values():
+        verify.pick_up_notes(host)
+
+    assert cluster.read().generation == generation
+    assert [health.blocked_by_note(host) for host in cluster.hosts.values()] == [[], []]
+
+
+def test_a_note_that_nothing_covers_blocks_and_is_written_down(cluster: FakeCluster) -> None:
+    make(cluster)
+    host = cluster.hosts["n2"]
+    health.write_note(host.settings.notes, "mcv-web1-1", "out-of-sync", when=timestamp())
+
+    verify.pick_up_notes(host)
+
+    assert cluster.read("n1").vm("web1").blocked
+    assert health.blocked_by_note(host) == []
 
 
 def test_an_interrupted_verification_is_not_clean_and_lifts_no_mark(
