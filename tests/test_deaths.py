@@ -149,7 +149,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     # A change that is offered again within a second would be taken for a double.
     moments = itertools.count()
     monkeypatch.setattr(agree, "timestamp", lambda: f"moment {next(moments)}")
-    for name, seconds in (("ACCEPT", 0.2), ("SETTLE", 0.1), ("LOOK", 1.0), ("PATIENCE", 2.0)):
+    for name, seconds in (("ACCEPT", 0.5), ("SETTLE", 0.5), ("LOOK", 3.0), ("PATIENCE", 5.0)):
         monkeypatch.setattr(agree, name, seconds)
     monkeypatch.setattr(resync, "POLL", 0.01)
 

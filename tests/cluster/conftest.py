@@ -13,7 +13,7 @@ from tests.fakes.cluster import FakeCluster
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda fd: None)
-    for name, seconds in (("ACCEPT", 0.5), ("SETTLE", 0.3), ("LOOK", 1.0), ("PATIENCE", 20.0)):
+    for name, seconds in (("ACCEPT", 1.0), ("SETTLE", 0.5), ("LOOK", 3.0), ("PATIENCE", 20.0)):
         monkeypatch.setattr(agree, name, seconds)
 
 

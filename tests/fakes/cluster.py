@@ -10,7 +10,6 @@ import msgspec
 
 from mcv import jobs, serving, settings
 from mcv.cluster.agree import Agreement
-from mcv.sight import Sight
 from mcv.config.first import alone
 from mcv.config.store import Store
 from mcv.errors import CallLost, McvError, PeerUnreachable
@@ -19,6 +18,7 @@ from mcv.jobs import Job, Jobs
 from mcv.journal import Journal
 from mcv.model import Cluster, Node
 from mcv.rpc.auth import Caller
+from mcv.sight import Sight
 from mcv.system import files
 from mcv.system.locks import Locks
 from mcv.transaction import escort

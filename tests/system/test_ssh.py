@@ -77,7 +77,7 @@ class Server:
             self.transports.append(transport)
             try:
                 transport.start_server(server=Word(self.shown))
-            except (paramiko.SSHException, EOFError):
+            except (paramiko.SSHException, EOFError, OSError):
                 continue
 
     def close(self) -> None:
