@@ -11,6 +11,7 @@ from mcv.errors import (
     CommandFailed,
     McvError,
     NotMember,
+    NotThatNode,
     PeerUnreachable,
     Refused,
     RepairNeeded,
@@ -225,7 +226,7 @@ def dismiss(host: Host, node: str, must: bool = False) -> None:
     """
     try:
         host.call(node, "member.blank")
-    except NotMember as error:
+    except (NotMember, NotThatNode) as error:
         host.job.progress(f"{node} is blank already: {error.message}")
     except PeerUnreachable as error:
         if must:

@@ -169,14 +169,17 @@ def online(host: Host, name: str) -> dict[str, Any]:
 def is_alive(host: Host, name: str) -> bool:
     """Whether a member's host answers in any way, unless another machine answers for it.
 
-    Another machine is one whose mcvd shows another key, or is blank and knows nobody.
+    Another machine is one whose mcvd shows another key. One that has the key and does not
+    know this node may be blank; or this node was removed, and it is very much alive.
     """
     node = host.read().nodes[name]
     try:
         host.call(name, "config.look", timeout=ANSWER)
         return True
-    except (NotThatNode, NotMember):
+    except NotThatNode:
         return False
+    except NotMember:
+        return True
     except McvError:
         ports = [disk.port for _, disk in host.read().disks() if name in disk.volume_groups]
         return answers_at_all(node.ip_address) or answers_at_all(node.drbd_address, ports[:3])

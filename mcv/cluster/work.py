@@ -129,7 +129,11 @@ def _is_over(host: Host, entry: Entry) -> bool:
     change that comes after it must be made before its absence says anything.
     """
     brings_claim = isinstance(entry.plan[0], Step) and isinstance(entry.plan[0].do, Change)
-    if entry.node != host.name or entry.position > 0 or not brings_claim:
+    if not brings_claim:
+        return True
+    if entry.node != host.name:
+        return _is_over_there(host, entry)
+    if entry.position > 0:
         return True
     try:
         host.update("barrier", f"after {entry.title}")
@@ -137,6 +141,18 @@ def _is_over(host: Host, entry: Entry) -> bool:
         log.info("%s may still be open: %s", entry.title, error)
         return False
     return not _claimed(host, entry)
+
+
+def _is_over_there(host: Host, entry: Entry) -> bool:
+    """Whether the node that carries an operation out has forgotten it, or is no member."""
+    if entry.node not in host.read().nodes:
+        return True
+    try:
+        copy = host.call(entry.node, "journal.copy", operation=entry.operation)
+    except McvError as error:
+        log.info("whether %s is over is not known: %s", entry.title, error)
+        return False
+    return copy["entry"] is None
 
 
 def _claimed(host: Host, entry: Entry) -> bool:
