@@ -207,6 +207,7 @@ def _renew_code(upper: Path) -> None:
     shutil.rmtree(installed)
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(TREE / "mcv", installed, ignore=ignore)
+    run("chmod", "-R", "go-w", installed)  # a clone may have been made with a lax umask
     strip = ("-s", str(upper), "-p", "/")
     run("/usr/bin/python3", "-m", "compileall", "-q", *strip, installed)
 
