@@ -57,6 +57,7 @@ class Daemon:
         self.peers = Peers(self.identity, self.find)
         self.agreement = Agreement(conf.node, store, self.call)
         self.agreement.on_settled = self.settled
+        self.agreement.is_alive = lambda name: members.is_alive(self.host, name)
         self.host = Host(
             settings=conf,
             store=store,

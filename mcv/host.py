@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,7 +50,14 @@ class Agreed(Protocol):
     ) -> Cluster: ...
 
     def declare(
-        self, names: list[str], *, id: str, who: str, why: str, alive: Callable[[], list[str]]
+        self,
+        names: list[str],
+        *,
+        id: str,
+        who: str,
+        why: str,
+        alive: Callable[[], list[str]],
+        survivors: Iterable[str] = (),
     ) -> Cluster: ...
 
     def impose(self, base: Cluster, new: Cluster) -> Cluster: ...

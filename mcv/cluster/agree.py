@@ -12,10 +12,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import mcv
 from mcv.clock import timestamp
+from mcv.cluster.newest import Held, contains, needed, newest
 from mcv.config import changes
 from mcv.config.store import Store
 from mcv.errors import (
@@ -56,6 +57,15 @@ def relation(mine: Cluster, my_hash: str, other: Cluster, other_hash: str) -> st
     return "older" if descends(mine, other, other_hash) else "diverged"
 
 
+class Found(NamedTuple):
+    """What a look round before a declaration found: who survives, the newest document that
+    one of them holds, and what this node itself held then."""
+
+    survivors: list[str]
+    newest: Cluster
+    mine: Held
+
+
 class Agreement:
     """One node's part in the protocol: asker, keeper and member."""
 
@@ -71,6 +81,8 @@ class Agreement:
         self._heard: set[str] = set()
         self._in_touch = False
         self._offered: dict[str, None] = {}
+        self._carried: set[str] = set()  # declarations that this node began since its start
+        self.is_alive: Callable[[str], bool] = lambda name: False
 
     # The asker
 
@@ -109,6 +121,9 @@ class Agreement:
         # A keeper that hangs is found out by a question: only what was offered is open.
         try:
             self._ask(keeper, "config.look", timeout=LOOK)
+        except NotMember:
+            self.removed_by.add(keeper)
+            self.require_touch()
         except (PeerUnreachable, CallLost) as error:
             raise self._unreachable([keeper]) from error
         # From here on the keeper's own words count: they name the member that is silent.
@@ -258,7 +273,7 @@ class Agreement:
                 error.hint,
             ) from error
 
-    def _finish_open(self) -> None:
+    def _finish_open(self, answered: set[str] | None = None) -> None:
         """Offer one's own open proposal again, before any other; wait for nobody else's.
 
         One that does not follow what is settled is over, contained or excluded.
@@ -276,9 +291,34 @@ class Agreement:
                 return
         if self.me != _writer(new, base):
             raise Busy(f"An earlier change ({new.change.why}) is still open.", "Try again.")
-        # A declaration is agreed among the survivors: it does not wait for the dead.
-        before = set() if new.epoch.number > base.epoch.number else set(base.online)
-        self._collect(sorted({*before, *new.online} - {self.me}), new)
+        if new.epoch.number > base.epoch.number:
+            self._finish_declaration(base, new, new_hash, answered)
+        else:
+            self._collect(sorted({*base.online, *new.online} - {self.me}), new)
+
+    def _finish_declaration(
+        self, base: Cluster, new: Cluster, hash_: str, answered: set[str] | None
+    ) -> None:
+        """Offer one's own declaration again, among the survivors: it does not wait for the dead.
+
+        After a restart one who was called dead may have gone on without this node: if its host
+        is up, it is waited for. Where the survivors hold something newer, or something that
+        excludes it and may be settled, it is made anew over that.
+        """
+        names = sorted(set(base.online) - set(new.online))
+        if not names:
+            # It calls nobody dead: it settles a divergence.
+            self._collect(sorted(set(new.online) - {self.me}), new)
+            return
+        if hash_ not in self._carried and answered is not None:
+            back = [name for name in names if name not in answered and self.is_alive(name)]
+            if back:
+                raise Busy(f"Before {new.change.why} is settled, {_names(back)} is waited for.")
+        found = self._survivors(set(names), set())
+        if digest(found.newest) == hash_:
+            self._collect(sorted(set(new.online) - {self.me}), new)
+        elif found.survivors[0] == self.me and found.mine[-1][1] == hash_:
+            self._declare_over(found, names, new.change, list)
 
     def _each(
         self, members: Iterable[str], operation: str, timeout: float, **params: Any
@@ -292,38 +332,93 @@ class Agreement:
     # An operator's word about the dead
 
     def declare(
-        self, names: list[str], *, id: str, who: str, why: str, alive: Callable[[], list[str]]
+        self,
+        names: list[str],
+        *,
+        id: str,
+        who: str,
+        why: str,
+        alive: Callable[[], list[str]],
+        survivors: Iterable[str] = (),
     ) -> Cluster:
         """Call members dead: the survivors all take part, and it begins an epoch.
 
-        It is made over the newest proposal that a survivor holds, which may have been
-        acknowledged: both become settled in one rename. `alive` is asked again when the
-        proposal is written here and before anybody else has it: whom it names withdraws it.
+        Whoever is asked looks round and hands over to the first survivor, who looks round
+        among as many. It is made over the newest proposal that one of them holds, which may
+        have been acknowledged: both become settled in one rename. `alive` is asked again when
+        the proposal is written here and before anybody else has it: whom it names withdraws it.
         """
-        newest = self.store.both()[-1]
-        survivors = sorted(set(newest.online) - set(names)) or [self.me]
-        if survivors[0] != self.me:
-            params = {"names": names, "change": id, "who": who, "why": why}
-            self._ask(survivors[0], "config.declare", timeout=OFFER, **params)
-            self._catch_up(survivors[0])
-            return self.store.read()
         with self._turn:
-            others = survivors[1:]
-            base = self._newest_of(others)
-            made = ChangeMade(id=id, who=who, when=timestamp(), why=why, node=self.me)
-            params = {"names": names, "survivor": self.me, "epoch": secrets.token_hex(8)}
-            new = changes.apply(base, "node.dead", params, made)
+            found = self._survivors(set(names), set(survivors))
+            first = found.survivors[0]
+            if first == self.me:
+                made = ChangeMade(id=id, who=who, when=timestamp(), why=why, node=self.me)
+                return self._declare_over(found, names, made, alive)
+        params = {"names": names, "change": id, "who": who, "why": why}
+        self._ask(first, "config.declare", timeout=OFFER, survivors=found.survivors, **params)
+        self._catch_up(first)
+        return self.store.read()
+
+    def _declare_over(
+        self, found: Found, names: list[str], made: ChangeMade, alive: Callable[[], list[str]]
+    ) -> Cluster:
+        base = found.newest
+        if base is found.mine[0][0] and not set(names) & set(base.online):
+            return self.store.read()
+        params = {"names": names, "survivor": self.me, "epoch": secrets.token_hex(8)}
+        new = changes.apply(base, "node.dead", params, made)
+        others = [name for name in found.survivors if name != self.me]
+        with self._writing:
+            if self.store.held() != found.mine:
+                raise LookAgain("The document has moved on.", "Try again.")
             before = self.store.proposed()
             self.store.remember(base)
             self.store.propose(new)
-            if back := alive():
-                self.store.drop_proposal()
-                if before is not None:
-                    self.store.propose(before[0])
-                raise Refused(f"{_names(back)} answers now, so it is not dead.")
-            self._heard.update(others)
-            self._collect(others, new)
-            return self.store.read()
+        self._carried.add(digest(new))
+        if back := alive():
+            with self._writing:
+                if (now := self.store.proposed()) is not None and now[1] == digest(new):
+                    self.store.drop_proposal()
+                    if before is not None:
+                        self.store.propose(before[0])
+            raise Refused(f"{_names(back)} answers now, so it is not dead.")
+        self._heard.update(others)
+        self._collect(others, new)
+        return self.store.read()
+
+    def _survivors(self, names: set[str], asked: set[str]) -> Found:
+        """Look round until everyone whom the newest document found calls online, and who is
+        not named, has answered."""
+        asked = (asked | set(self.store.both()[-1].online)) - names - {self.me}
+        while True:
+            held = self._held_by(sorted(asked))
+            mine = held[self.me] = self.store.held()
+            base = newest(*mine[0], held)
+            survivors = (set(base.online) - names) or {self.me}
+            if survivors - {self.me} <= asked:
+                return Found(sorted(survivors), base, mine)
+            asked |= survivors - {self.me}
+
+    def _held_by(self, names: list[str]) -> dict[str, Held]:
+        """What other members hold; the newest settled document is taken, and brought to all."""
+        while True:
+            hash_ = self.store.hash()
+            answers = ask_all(self._ask, names, "config.fetch", LOOK, proposal=True)
+            silent = [name for name in names if isinstance(answers[name], McvError)]
+            if silent:
+                raise self._unreachable(silent)
+            held: dict[str, Held] = {}
+            for name, answer in answers.items():
+                texts = [answer["document"], answer["proposal"]]
+                documents = [decode(text) for text in texts if text]
+                held[name] = [(one, digest(one)) for one in documents]
+                self.serve_bring(answer["document"], answer["between"])
+            if self.store.hash() == hash_:
+                break
+        for name, theirs in held.items():
+            if theirs[0][1] != hash_:
+                self._bring_up_to_date(name, {"hash": theirs[0][1]})
+        return held
 
     def impose(self, base: Cluster, new: Cluster) -> Cluster:
         """Have a document that begins an epoch over base agreed by all whom it calls online.
@@ -337,45 +432,26 @@ class Agreement:
             self.diverged.clear()
             return self.store.read()
 
-    def _newest_of(self, others: list[str]) -> Cluster:
-        """The newest document that this node or a survivor holds, proposals included."""
-        answers = ask_all(self._ask, others, "config.fetch", LOOK, proposal=True)
-        silent = [name for name in others if isinstance(answers[name], McvError)]
-        if silent:
-            raise self._unreachable(silent)
-        for answer in answers.values():
-            self.serve_bring(answer["document"], answer["between"])
-        settled, hash_ = self.store.settled()
-        newest = self.store.both()[-1]
-        for answer in answers.values():
-            if answer["proposal"]:
-                other = decode(answer["proposal"])
-                if descends(other, settled, hash_) and other.generation > newest.generation:
-                    newest = other
-        return newest
-
     # The member
 
     def serve_look(self) -> dict[str, Any]:
         """Say what this node holds: never waits, and answers whoever is a peer."""
-        settled, hash_ = self.store.settled()
-        proposal = self.store.proposed()
+        (settled, hash_), *proposal = self.store.held()
         return {
             "version": mcv.__version__,
             "epoch": settled.epoch.number,
             "epoch_id": settled.epoch.id,
             "generation": settled.generation,
             "hash": hash_,
-            "proposal": proposal[1] if proposal else None,
+            "proposal": proposal[0][1] if proposal else None,
             "in_touch": self.in_touch,
         }
 
     def serve_fetch(self, since: str = "", proposal: bool = False) -> dict[str, Any]:
-        settled = self.store.read()
-        proposed = self.store.proposed() if proposal else None
+        (settled, _), *open_ = self.store.held()
         return {
             "document": encode(settled),
-            "proposal": encode(proposed[0]) if proposed else None,
+            "proposal": encode(open_[0][0]) if open_ and proposal else None,
             "between": [encode(one) for one in self.store.since(since)] if since else [],
         }
 
@@ -391,7 +467,12 @@ class Agreement:
             dead = new.epoch.number > settled.epoch.number
             first = _writer(new, settled)
             follows = descends(new, settled, hash_) if dead else new.parent == hash_
-            if not follows or sender != first or (proposal and not dead):
+            # One that needs the sender, who has made another, was never settled: it gives way.
+            bound = proposal is not None and not (
+                dead
+                and (contains(new, new_hash, *proposal) or sender in needed(proposal[0], settled))
+            )
+            if not follows or sender != first or bound:
                 raise LookAgain(f"{self.me} does not hold what this proposal was made from.")
             self.store.propose(new)
         return {"accepted": True}
@@ -483,7 +564,7 @@ class Agreement:
         """One round of looking: take what is newer, settle what is known, finish what is open."""
         document = self.store.read()
         others = sorted(set(document.nodes) - {self.me})
-        heard = set()
+        heard, answered = set(), set()
         for name, answer in ask_all(self._ask, others, "config.look", LOOK).items():
             if isinstance(answer, McvError):
                 # One that is offline in the document says nothing by it: it may be blank.
@@ -491,6 +572,7 @@ class Agreement:
                     self.removed_by.add(name)
                 continue
             self.removed_by.discard(name)
+            answered.add(name)
             if answer["hash"] != self.store.hash():
                 if not self._catch_up(name):
                     continue
@@ -502,7 +584,7 @@ class Agreement:
         self._heard |= heard
         if self.store.proposed() and self._turn.acquire(blocking=False):
             try:
-                self._finish_open()
+                self._finish_open(answered)
             except McvError as error:
                 log.info("an open change: %s", error)
             finally:

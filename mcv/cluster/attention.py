@@ -19,6 +19,8 @@ def attention(host: Host, answers: dict[str, Any]) -> list[str]:
     if not host.agreed.in_touch:
         found.append(f"{host.name} is not in touch with the cluster: it starts no VM until it is")
     for name, answer in sorted(answers.items()):
+        if name not in cluster.nodes:
+            continue  # removed while it was asked
         if isinstance(answer, NotMember) and cluster.nodes[name].status == "online":
             found.append(f"{name} says that {host.name} is no member any more: mcv cluster leave")
         elif isinstance(answer, NotThatNode):

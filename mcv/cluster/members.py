@@ -142,7 +142,14 @@ def offline(host: Host, names: list[str], confirm_dead: bool = False) -> dict[st
     return {"offline": names}
 
 
-def declare(host: Host, names: list[str], change: str, who: str, why: str) -> None:
+def declare(
+    host: Host,
+    names: list[str],
+    change: str,
+    who: str,
+    why: str,
+    survivors: list[str] | None = None,
+) -> None:
     """Call members dead, unless one of them answers in any way."""
 
     def alive() -> list[str]:
@@ -154,7 +161,7 @@ def declare(host: Host, names: list[str], change: str, who: str, why: str) -> No
             f"{' and '.join(back)} answers, so it is not dead.",
             "Power it off first, or: mcv node offline NODE, for maintenance.",
         )
-    host.agreed.declare(names, id=change, who=who, why=why, alive=alive)
+    host.agreed.declare(names, id=change, who=who, why=why, alive=alive, survivors=survivors or [])
 
 
 def online(host: Host, name: str) -> dict[str, Any]:

@@ -133,6 +133,12 @@ class Store:
             proposal = self.proposed()
             return [self.read(), *([proposal[0]] if proposal else [])]
 
+    def held(self) -> list[tuple[Cluster, str]]:
+        """The settled document and the proposal, if any, as they are at one instant."""
+        with self._lock:
+            proposal = self.proposed()
+            return [self.settled(), *([proposal] if proposal else [])]
+
     def begin(self, cluster: Cluster) -> None:
         """Write the first document of a node, or the one that ends its membership; what
         was accepted before it is over."""
