@@ -1,0 +1,105 @@
+"""A peer that is away: reads answer, changes are refused in words, what is one's own goes on."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.lab import Node, reality, wait_until
+from tests.lab.cluster import create, mcv, told
+
+READ = 3.0  # seconds from Enter to prompt
+CHANGE = 10.0
+
+
+@pytest.fixture
+def owner(pair: list[Node]) -> Iterator[Node]:
+    """node1, with web1 on it; node2 is brought back after the test, and web1 is gone."""
+    create(pair[0], "web1")
+    yield pair[0]
+    pair[1].sigcont()
+    pair[1].heal()
+    if not pair[1].is_running:
+        pair[1].boot()
+    wait_until(lambda: in_touch(pair), 60, "the two nodes being in touch again")
+    mcv(pair[0], "stop web1", code=0 if reality.domain(pair[0], "web1") == "running" else 3)
+    mcv(pair[0], "delete web1 --yes")
+
+
+def in_touch(nodes: list[Node]) -> bool:
+    return all(
+        [one["status"] for one in told(node, "info")["nodes"]] == ["online", "online"]
+        and not told(node, "info")["attention"]
+        for node in nodes
+    )
+
+
+def timed(node: Node, words: str, code: int = 0) -> tuple[float, str]:
+    """How many seconds a command took on the node's own clock, and all that it said."""
+    script = f"s=$(date +%s.%N); mcv {words}; c=$?; e=$(date +%s.%N); echo TOOK $s $e $c"
+    said = node.run(f"{{ {script}; }} 2>&1").stdout
+    text, _, tail = said.rpartition("TOOK ")
+    began, ended, exited = tail.split()
+    assert int(exited) == code, text
+    return float(ended) - float(began), text
+
+
+AWAY: list[tuple[str, Callable[[Node], None]]] = [
+    ("mcvd stands still", lambda node: node.sigstop()),
+    ("cut off", lambda node: node.cut()),
+    ("powered off", lambda node: node.kill()),
+]
+
+
+@pytest.mark.parametrize(("how", "go_away"), AWAY, ids=[how for how, _ in AWAY])
+def test_reads_answer_changes_are_refused_and_own_vms_obey(
+    owner: Node, pair: list[Node], how: str, go_away: Callable[[Node], None]
+) -> None:
+    before = reality.document(owner)
+    go_away(pair[1])
+
+    for words in ("list", "info", "info web1", "drbd list", "network list", "job list"):
+        seconds, said = timed(owner, words)
+        if seconds >= READ:  # once more: a busy machine may have been in the way
+            seconds, said = timed(owner, words)
+        assert seconds < READ, f"mcv {words} took {seconds} s"
+        if words == "info":
+            assert "unreachable" in said and "--confirm-dead" in said
+    for words in ("permission add carol", "create web2 --memory 16MiB --disk 8MiB"):
+        seconds, said = timed(owner, words, code=3)
+        assert seconds < CHANGE, f"mcv {words} took {seconds} s"
+        assert "node2" in said and "--confirm-dead" in said and "comes back" in said
+    for words in ("start web1", "reset web1", "stop web1", "start web1"):
+        mcv(owner, words)
+
+    assert reality.domain(owner, "web1") == "running"
+    assert reality.document(owner) == before
+
+
+def test_a_living_node_cannot_be_declared_dead(owner: Node, pair: list[Node]) -> None:
+    before = reality.document(owner)
+    pair[1].sigstop()
+
+    refused = mcv(owner, "node offline node2 --confirm-dead --yes", code=3)
+
+    assert "node2 answers" in refused.stderr
+    assert reality.document(owner) == before
+
+
+def test_changes_asked_of_both_nodes_at_once_are_all_made(pair: list[Node]) -> None:
+    first = told(pair[0], "info")["generation"]
+    script = (
+        "for i in $(seq 1 10); do mcv permission add {0}$i && "
+        "mcv permission remove {0}$i || exit 1;"
+        " done"
+    )
+
+    running = [node.start(script.format(f"u{node.number}x")) for node in pair]
+    ends = [process.wait(timeout=300) for process in running]
+
+    assert ends == [0, 0]
+    histories = [told(node, "config history") for node in pair]
+    wait_until(lambda: told(pair[0], "info")["hash"] == told(pair[1], "info")["hash"], 10)
+    assert told(pair[0], "info")["generation"] == first + 40
+    numbers = [one["generation"] for one in histories[0]]
+    assert numbers == list(range(numbers[0], numbers[-1] - 1, -1))
+    assert reality.document(pair[0]) == reality.document(pair[1])
