@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from mcv.drbd import resource_file
+from mcv.drbd.status import Status
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.model import Cluster, Disk
@@ -113,7 +114,7 @@ def birth(host: Host, name: str, disk: int) -> None:
     raise McvError(f"{wanted.resource} did not become UpToDate on both sides.")
 
 
-def _wait_connected(host: Host, resource: str):  # type: ignore[no-untyped-def]
+def _wait_connected(host: Host, resource: str) -> Status:
     until = time.monotonic() + BIRTH
     while time.monotonic() < until:
         status = host.drbd.status(resource)

@@ -9,7 +9,7 @@ from mcv.clock import seconds, timestamp
 from mcv.drbd import health
 from mcv.errors import McvError, OutOfSync, Refused, refuse_all
 from mcv.host import Host
-from mcv.model import Disk, Verification, Vm, plain
+from mcv.model import Disk, Result, Verification, Vm, plain
 from mcv.vm import require
 
 log = logging.getLogger(__name__)
@@ -107,13 +107,13 @@ def _verify_all(host: Host, vm: Vm) -> list[dict[str, Any]]:
                 when=timestamp(),
                 out_of_sync=out_of_sync,
             )
-        result = "out-of-sync" if out_of_sync else "clean" if finished else "interrupted"
+        result: Result = "out-of-sync" if out_of_sync else "clean" if finished else "interrupted"
         _record(
             host,
             vm,
             disk,
             Verification(
-                result=result,  # type: ignore[arg-type]
+                result=result,
                 when=timestamp(),
                 who=host.job.who,
                 out_of_sync=out_of_sync,

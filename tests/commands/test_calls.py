@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mcv import operations
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
 
 MENDED = {"deed": "define", "subject": "web1"}
@@ -305,7 +306,6 @@ def test_a_value_that_makes_no_sense_is_refused(mcv: Speak, daemon: FakeDaemon, 
 
 
 def test_every_call_fits_its_operation(mcv: Speak, daemon: FakeDaemon, tmp_path: Path) -> None:
-    operations = pytest.importorskip("mcv.operations")
     (tmp_path / "image").touch()
     lines = [words for words, _, _ in ASKED_FOR]
     lines += [CREATE, f"{CREATE} --image {tmp_path / 'image'}", "verify --all --owned"]
@@ -324,7 +324,6 @@ def test_every_call_fits_its_operation(mcv: Speak, daemon: FakeDaemon, tmp_path:
 def test_every_operation_for_operators_has_a_command(
     mcv: Speak, daemon: FakeDaemon, tmp_path: Path
 ) -> None:
-    operations = pytest.importorskip("mcv.operations")
     (tmp_path / "image").touch()
     for words in [*(words for words, _, _ in ASKED_FOR), f"{CREATE} --image {tmp_path / 'image'}"]:
         mcv(words, typed="typed")
