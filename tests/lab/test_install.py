@@ -23,8 +23,8 @@ MODES = {
 }
 
 
-def test_every_file_is_in_its_place(nodes: list[Node]) -> None:
-    node1, _ = nodes
+def test_every_file_is_in_its_place(strangers: list[Node]) -> None:
+    node1, _ = strangers
 
     told = node1.run(f"stat --format '%n %a %U' {' '.join(MODES)}").stdout.splitlines()
 
@@ -37,8 +37,8 @@ def test_every_file_is_in_its_place(nodes: list[Node]) -> None:
     assert links == ["/opt/mcv/bin/mcv", "/opt/mcv/bin/mcvd"]
 
 
-def test_it_runs_isolated_on_the_host_s_own_python(nodes: list[Node]) -> None:
-    node1, _ = nodes
+def test_it_runs_isolated_on_the_host_s_own_python(strangers: list[Node]) -> None:
+    node1, _ = strangers
 
     for program in ("mcv", "mcvd", "mcv-drbd-handler"):
         first = node1.run(f"head -n 1 /opt/mcv/bin/{program}").stdout
@@ -49,16 +49,16 @@ def test_it_runs_isolated_on_the_host_s_own_python(nodes: list[Node]) -> None:
     node1.run("cd /tmp/evil && PYTHONPATH=/tmp/evil mcv info && rm -r /tmp/evil")
 
 
-def test_the_configuration_as_installed_is_all_comments(nodes: list[Node]) -> None:
-    node1, _ = nodes
+def test_the_configuration_as_installed_is_all_comments(strangers: list[Node]) -> None:
+    node1, _ = strangers
 
     told = node1.run("grep -v -e '^#' -e '^$' /etc/mcv/mcv.conf", check=False)
 
     assert told.stdout == ""
 
 
-def test_started_means_that_it_answers(nodes: list[Node]) -> None:
-    node1, _ = nodes
+def test_started_means_that_it_answers(strangers: list[Node]) -> None:
+    node1, _ = strangers
     show = "systemctl show mcvd -p Type -p ActiveState -p UnitFileState -p Restart"
 
     shown = node1.run(show).stdout.split()
@@ -74,8 +74,8 @@ def test_started_means_that_it_answers(nodes: list[Node]) -> None:
     assert "libvirtd" in node1.run("systemctl show mcvd -p After").stdout
 
 
-def test_a_daemon_that_dies_is_started_again(nodes: list[Node]) -> None:
-    node1, _ = nodes
+def test_a_daemon_that_dies_is_started_again(strangers: list[Node]) -> None:
+    node1, _ = strangers
     node1.run("systemctl kill --signal=KILL mcvd")
 
     told = node1.run(
@@ -86,8 +86,8 @@ def test_a_daemon_that_dies_is_started_again(nodes: list[Node]) -> None:
     node1.run("systemctl reset-failed mcvd")
 
 
-def test_cron_takes_the_weekly_verification(nodes: list[Node]) -> None:
-    node1, _ = nodes
+def test_cron_takes_the_weekly_verification(strangers: list[Node]) -> None:
+    node1, _ = strangers
     lines = node1.run("grep -v -e '^#' -e '^$' /etc/cron.d/mcv").stdout.splitlines()
 
     jobs = [line for line in lines if "=" not in line.split()[0]]
@@ -98,8 +98,8 @@ def test_cron_takes_the_weekly_verification(nodes: list[Node]) -> None:
     assert "Error" not in logged and "bad" not in logged
 
 
-def test_help_and_version_answer_everybody_and_nothing_else_does(nodes: list[Node]) -> None:
-    node1, _ = nodes
+def test_help_and_version_answer_everybody_and_nothing_else_does(strangers: list[Node]) -> None:
+    node1, _ = strangers
 
     assert "Usage: mcv" in node1.run(f"{NOBODY} mcv --help").stdout
     assert "--memory" in node1.run(f"{NOBODY} mcv create --help").stdout
@@ -108,8 +108,8 @@ def test_help_and_version_answer_everybody_and_nothing_else_does(nodes: list[Nod
     assert (told.code, told.stdout) == (3, "") and len(told.stderr.splitlines()) == 1
 
 
-def test_a_node_without_its_daemon_says_so(nodes: list[Node]) -> None:
-    node1, _ = nodes
+def test_a_node_without_its_daemon_says_so(strangers: list[Node]) -> None:
+    node1, _ = strangers
     node1.run("systemctl stop mcvd")
 
     told = node1.run("mcv list", check=False)
@@ -119,8 +119,8 @@ def test_a_node_without_its_daemon_says_so(nodes: list[Node]) -> None:
     node1.run("systemctl start mcvd")
 
 
-def test_a_node_is_up_again_after_a_reboot_in_good_order(nodes: list[Node]) -> None:
-    node1, _ = nodes
+def test_a_node_is_up_again_after_a_reboot_in_good_order(strangers: list[Node]) -> None:
+    node1, _ = strangers
     name = node1.run("cat /var/lib/mcv/node1/config.json").stdout
 
     node1.shutdown()

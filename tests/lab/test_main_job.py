@@ -183,7 +183,10 @@ def test_two_disks_one_filled_from_qcow2(pair: list[Node]) -> None:
         reality.device(node1, resource("web1", disk)).removeprefix("/dev/") for disk in (1, 2)
     ]
     sizes = [int(node1.run(f"cat /sys/block/{minor}/size").stdout) * 512 for minor in minors]
-    assert sizes == [6 * MIB, 10 * MIB]
+    # At least what was asked for, and less than one extent more.
+    assert all(
+        0 <= size - asked * MIB < 4 * MIB for size, asked in zip(sizes, (6, 10), strict=True)
+    )
     for node in pair:
         assert reality.digest(node, "/dev/vg0/mcv-web1-1", 3) == image
         zeros = node.run("head -c 10M /dev/zero | sha256sum").stdout.split()[0]
