@@ -134,7 +134,8 @@ class Agreement:
         while id not in (settled := self.store.read()).changes:
             if time.monotonic() > until:
                 raise OutcomeOpen(f"The change is made, but {self.me} has not seen it yet.")
-            self._catch_up(keeper)
+            if not self._catch_up(keeper):
+                time.sleep(0.1)
         return settled
 
     def _wait_for_outcome(self, base: Cluster, id: str, lost: CallLost) -> None:
