@@ -13,7 +13,7 @@ from typing import Any
 
 from mcv.system import files
 
-READ = 1.4  # seconds that a read waits for peers
+READ = 0.9  # seconds that a read waits for a sign of life
 FRESH = 8.0  # seconds after which a member that was heard counts as silent: two looks and more
 SAVE = 15.0  # seconds between two writes to disk: as exact as a reboot leaves it
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -58,7 +58,7 @@ class Sight:
         them have been silent lately, so that a dead peer costs next to nothing."""
         now = self._now()
         fresh = any(now - self._heard.get(node, 0.0) < FRESH for node in nodes)
-        return READ if fresh else READ / 3
+        return READ if fresh else READ / 2
 
     def last_in_step(self, resource: str) -> float | None:
         return self._in_step.get(resource)

@@ -8,6 +8,8 @@ from typing import Any
 
 from mcv.errors import McvError, PeerUnreachable, ways_out
 
+ANSWER = 1.8  # seconds that a node which lives has to answer a read
+
 
 def ask_all(
     ask: Callable[..., Any],
@@ -42,3 +44,16 @@ def ask_all(
         node: answers.get(node, PeerUnreachable(f"{node} does not answer in time.", ways_out(node)))
         for node, _ in threads
     }
+
+
+def ask_living(
+    ask: Callable[..., Any], nodes: Iterable[str], operation: str, patience: float, /
+) -> dict[str, Any]:
+    """What each node that lives answers; the error of its silence for each other.
+
+    A sign of life is asked for first, with little patience, so that a dead node costs no
+    more than that, while a busy one has time to answer.
+    """
+    signs = ask_all(ask, nodes, "config.look", patience)
+    living = [node for node, sign in signs.items() if not isinstance(sign, McvError)]
+    return {**signs, **ask_all(ask, living, operation, ANSWER)}

@@ -9,7 +9,7 @@ from mcv.journal import Entry, decode, encode
 from mcv.model import Claim
 from mcv.plan import Change, settling, steps_of
 from mcv.plan import change as change_
-from mcv.together import ask_all
+from mcv.together import ask_all, ask_living
 
 ASK = 3.0
 
@@ -35,7 +35,7 @@ def list_locks(host: Host) -> dict[str, Any]:
     ]
     others = [name for name in cluster.nodes if name != host.name]
     locks = own_locks(host)
-    for answer in ask_all(host.call, others, "locks.own", host.sight.patience(others)).values():
+    for answer in ask_living(host.call, others, "locks.own", host.sight.patience(others)).values():
         if not isinstance(answer, McvError):
             locks += answer
     return {"claims": claims, "locks": locks}

@@ -11,7 +11,7 @@ from mcv.plan import Item, Step, change, on
 from mcv.settings import PEER_PORT
 from mcv.sight import ago
 from mcv.system import reach
-from mcv.together import ask_all
+from mcv.together import ask_living
 
 ANSWER = 1.5  # seconds in which a host that lives answers to a connection
 
@@ -20,7 +20,7 @@ def info(host: Host) -> dict[str, Any]:
     """The cluster as this node sees it; a peer that does not answer in time is unreachable."""
     cluster = host.read()
     others = [name for name in cluster.nodes if name != host.name]
-    answers = ask_all(host.call, others, "node.report", host.sight.patience(others))
+    answers = ask_living(host.call, others, "node.report", host.sight.patience(others))
     nodes = []
     for name, node in sorted(cluster.nodes.items()):
         local = name == host.name

@@ -10,7 +10,7 @@ from mcv.journal import Entry
 from mcv.journal import decode as decode_entry
 from mcv.plan import Change, Step
 from mcv.plan import change as change_
-from mcv.together import ask_all
+from mcv.together import ask_living
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def list_jobs(host: Host) -> list[dict[str, Any]]:
     """The jobs of every node that answers, the oldest first."""
     others = [name for name in host.read().nodes if name != host.name]
     found = list(own_jobs(host))
-    for answer in ask_all(host.call, others, "job.own", host.sight.patience(others)).values():
+    for answer in ask_living(host.call, others, "job.own", host.sight.patience(others)).values():
         if not isinstance(answer, McvError):
             found += answer
     return sorted(found, key=lambda one: str(one["began"]))

@@ -8,7 +8,7 @@ from mcv.errors import McvError
 from mcv.host import Host
 from mcv.model import Cluster, Disk, Vm, plain
 from mcv.sight import READ
-from mcv.together import ask_all
+from mcv.together import ask_all, ask_living
 
 
 def report(host: Host) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def report(host: Host) -> dict[str, Any]:
 def reports(host: Host) -> dict[str, dict[str, Any] | None]:
     """Every member's report; None for one that does not answer in time."""
     others = [name for name in host.read().nodes if name != host.name]
-    answers = ask_all(host.call, others, "node.report", host.sight.patience(others))
+    answers = ask_living(host.call, others, "node.report", host.sight.patience(others))
     found: dict[str, dict[str, Any] | None] = {
         name: None if isinstance(answer, McvError) else answer for name, answer in answers.items()
     }
