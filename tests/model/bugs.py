@@ -1,0 +1,107 @@
+"""Bugs that the machine must find: each takes one clause out of the real code."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from mcv import transaction
+from mcv.cluster import agree, newest
+from mcv.cluster.agree import Agreement
+from mcv.config.store import Store
+from mcv.errors import LookAgain, OutcomeOpen
+from mcv.journal import Entry
+from mcv.model import Cluster, encode
+from mcv.vm import require
+
+
+def keeper_writes_last(patch: pytest.MonkeyPatch) -> None:
+    """The keeper has all members accept before it writes the proposal itself."""
+
+    def carry(self: Agreement, base: Cluster, hash_: str, new: Cluster) -> None:
+        members = sorted({*base.online, *new.online} - {self.me})
+        self._look_round(members, hash_)
+        missing = self._each(members, "config.accept", agree.ACCEPT, document=encode(new))
+        if missing:
+            raise OutcomeOpen("planted")
+        with self._writing:
+            if self.store.hash() != hash_ or self.store.proposed() is not None:
+                raise LookAgain("planted")
+            self.store.propose(new)
+        self._collect(members, new)
+
+    patch.setattr(Agreement, "_carry", carry)
+
+
+def settled_before_all_accepted(patch: pytest.MonkeyPatch) -> None:
+    """The keeper settles without having heard from everybody."""
+    real = Agreement._each
+
+    def each(self: Agreement, members: Any, operation: str, *rest: Any, **params: Any) -> Any:
+        missing = real(self, members, operation, *rest, **params)
+        return [] if operation == "config.accept" else missing
+
+    patch.setattr(Agreement, "_each", each)
+
+
+def start_allowed_by_the_proposal(patch: pytest.MonkeyPatch) -> None:
+    """A node acts on what the proposal says alone."""
+    real = Store.both
+    patch.setattr(Store, "both", lambda self: real(self)[-1:])
+
+
+def start_allowed_by_the_settled(patch: pytest.MonkeyPatch) -> None:
+    """A node acts on what the settled document says alone."""
+    real = Store.both
+    patch.setattr(Store, "both", lambda self: real(self)[:1])
+
+
+def epochs_by_number(patch: pytest.MonkeyPatch) -> None:
+    """What has the larger numbers counts as newer, whatever it came from."""
+
+    def descends(newer: Cluster, older: Cluster, older_hash: str) -> bool:
+        del older_hash
+        mine, theirs = (
+            (newer.epoch.number, newer.generation),
+            (older.epoch.number, older.generation),
+        )
+        return mine >= theirs
+
+    for module in (agree, newest):
+        patch.setattr(module, "descends", descends)
+
+
+def way_back_lost(patch: pytest.MonkeyPatch) -> None:
+    """A plan that fails forgets what it would have to take back."""
+    real = transaction.Transaction._each
+
+    def each(self: Any, entry: Entry, item: Any, action: Any, tell: Any) -> Any:
+        if entry.direction == "back":
+            return None
+        return real(self, entry, item, action, tell)
+
+    patch.setattr(transaction.Transaction, "_each", each)
+
+
+def claim_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A VM is started whoever has claimed it."""
+    patch.setattr(require, "unclaimed", lambda host, vm: None)
+
+
+class Planted(NamedTuple):
+    """A bug, the walk that is to find it, and the seed of one that does."""
+
+    plant: Callable[[pytest.MonkeyPatch], None]
+    seed: str = ""
+    lies: bool = False
+
+
+PLANTED = {
+    "keeper writes itself last": Planted(keeper_writes_last),
+    "settled before all accepted": Planted(settled_before_all_accepted),
+    "acts on the proposal alone": Planted(start_allowed_by_the_proposal),
+    "acts on the settled document alone": Planted(start_allowed_by_the_settled),
+    "epochs compared by number": Planted(epochs_by_number, lies=True),
+    "way back lost": Planted(way_back_lost),
+    "claim ignored": Planted(claim_ignored),
+}

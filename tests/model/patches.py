@@ -1,0 +1,100 @@
+"""Every door from real code to the real world, closed: time, threads, files, chance, hosts."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mcv import daemon, host, jobs, serving, sight, together, transaction
+from mcv.cluster import agree, join, leaving, members, work
+from mcv.config import first, store
+from mcv.errors import PeerUnreachable
+from mcv.rpc.auth import Caller
+from mcv.system import files, ssh
+from mcv.vm import power
+from tests.model import node as nodes
+from tests.model import threads
+from tests.model.scheduler import FakeTime
+
+if TYPE_CHECKING:
+    from tests.model.world import World
+
+ROOT_SHELL = Caller("operator", "root", superuser_shell=True)
+
+
+class Secrets:
+    """The module `secrets`, drawn from the seed."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    def token_hex(self, size: int) -> str:
+        return f"{self._world.chance.getrandbits(8 * size):0{2 * size}x}"
+
+
+def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
+    """Let real code run in the world, and touch nothing outside of it."""
+    scheduler = world.scheduler
+    clock, threading = FakeTime(scheduler), threads.module(scheduler)
+    for module in (
+        agree,
+        together,
+        transaction,
+        store,
+        jobs,
+        daemon,
+        work,
+        power,
+        join,
+        sight,
+        leaving,
+    ):
+        for name, stand_in in (("time", clock), ("threading", threading)):
+            if hasattr(module, name):
+                patch.setattr(module, name, stand_in)
+    for module in (agree, first):
+        patch.setattr(module, "timestamp", lambda: f"{scheduler.now:.3f}")
+    for module in (agree, first, host, jobs):
+        patch.setattr(module, "secrets", Secrets(world))
+    patch.setattr(agree, "random", world.chance)
+    patch.setattr(files, "os", world.disk)
+    patch.setattr(files, "remove", world.disk.remove(files.remove))
+    patch.setattr(serving, "_bind", nodes.nothing)  # slow, and tests/commands bind every call
+    patch.setattr(jobs.Jobs, "_write", nodes.nothing)  # for humans; nothing is decided by it
+    patch.setattr(members, "answers_at_all", world.answers_at_all)
+    patch.setattr(join, "_judged", world.judged)
+    patch.setattr(ssh, "connect", lambda address, *_: _session(world, address))
+    doors = {
+        "Hypervisor": lambda: world.booting.domains,
+        "Drbd": lambda: SimpleNamespace(statuses=dict, minors=list),
+        "Lvm": lambda: SimpleNamespace(groups=dict),
+        "Bridges": lambda: SimpleNamespace(list=list),
+        "Locks": lambda _: threads.Locks(scheduler),
+        "Peers": lambda identity, find: world.network.peers(world.booting)(identity, find),
+        "boot_id": lambda: world.booting.boot,
+        "Server": lambda *_: SimpleNamespace(close_untrusted=nodes.nothing),
+        "_identity": lambda conf: nodes.Identity(world.nodes[conf.node].certificate),
+    }
+    for name, door in doors.items():
+        patch.setattr(daemon, name, door)
+
+
+@contextlib.contextmanager
+def _session(world: "World", address: str) -> Iterator[Any]:
+    """One SSH session: commands of the other host's own mcv."""
+    yield SimpleNamespace(run=lambda *words, stdin="": _remote(world, address, words, stdin))
+
+
+def _remote(world: "World", address: str, words: tuple[str, ...], stdin: str) -> str:
+    world.scheduler.pause()
+    target = world.network.at(address)
+    if target.daemon is None or not target.host_up:
+        raise PeerUnreachable(f"{address} does not answer over SSH.")
+    real = target.daemon
+    if words[1:3] == ("cluster", "stage-join"):
+        return json.dumps(real.handle(ROOT_SHELL, "cluster.stage_join", {"document": stdin}, {}))
+    params = {"operation": words[3]}
+    return json.dumps(real.handle(ROOT_SHELL, "cluster.unstage_join", params, {}))
