@@ -16,10 +16,10 @@ def owner(pair: list[Node]) -> Iterator[Node]:
     """node1, with web1 on it; node2 is brought back after the test, and web1 is gone."""
     create(pair[0], "web1")
     yield pair[0]
-    pair[1].sigcont()
     pair[1].heal()
     if not pair[1].is_running:
         pair[1].boot()
+    pair[1].sigcont()
     wait_until(lambda: in_touch(pair), 60, "the two nodes being in touch again")
     mcv(pair[0], "stop web1", code=0 if reality.domain(pair[0], "web1") == "running" else 3)
     mcv(pair[0], "delete web1 --yes")

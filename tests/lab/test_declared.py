@@ -26,10 +26,10 @@ def clean_after(lab: Lab, pair: list[Node]) -> Iterator[list[Node]]:
     """A pair that a test may take apart: both nodes are running and healed after it."""
     yield pair
     for node in pair:
-        node.sigcont()
         node.heal()
         if not node.is_running:
             node.boot()
+        node.sigcont()
 
 
 def test_a_host_that_shuts_down_leaves_and_comes_back_by_itself(pair: list[Node]) -> None:

@@ -284,7 +284,8 @@ def test_a_wait_that_is_interrupted_has_changed_nothing(pair: list[Node]) -> Non
     before = reality.snapshots(pair)
 
     told_ = node1.run(
-        "timeout --foreground --signal=INT 6 mcv migrate --node node2 --wait-for-shutdown web1", check=False
+        "timeout --foreground --signal=INT 6 mcv migrate --node node2 --wait-for-shutdown web1",
+        check=False,
     )
 
     assert told_.code in (124, 130), told_
