@@ -84,7 +84,7 @@ class Peace:
         return found
 
     def _mend(self, give_up: bool) -> None:
-        """The commands that help, on nodes drawn by lot; in the end what cannot be done is given up."""
+        """The commands that help, on nodes drawn by lot; in the end the rest is given up."""
         world = self.world
         for node in self.living():
             if node.daemon is None:
