@@ -16,6 +16,7 @@ STAGE = $(DESTDIR)$(HOME_OF_MCV).new
 COMPLETION := /usr/share/bash-completion/completions/mcv
 NODES := 2
 NODE := 1
+SECONDS := 600
 
 .PHONY: help
 help:  ## List the targets
@@ -32,6 +33,10 @@ test: packages-lab $(READY)  ## Run all tests, those on the lab's real nodes too
 .PHONY: unit
 unit: packages-build $(READY)  ## Run the tests that need neither root nor the lab
 	$(VENV)/bin/pytest -m "not lab" $(PYTEST_ARGS)
+
+.PHONY: soak
+soak: packages-build $(READY)  ## Play random histories of clusters over the real code (SECONDS=600)
+	@$(VENV)/bin/python -m tests.model $(SECONDS)
 
 .PHONY: format
 format: $(READY)  ## Format the code

@@ -82,7 +82,7 @@ def play(
         step = 0
         try:
             world.scheduler.run(8.0, walk.after)
-            world.unwell = 0.1
+            world.unwell = 0.2
             if plant is not None:
                 plant(patch)
             for step in range(steps):

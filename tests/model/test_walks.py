@@ -11,6 +11,7 @@ from tests.model.play import play
 STEPS = 10_000  # of all walks together
 EACH = 20  # walks of one test
 WALKS = STEPS // playing.STEPS // EACH + 1
+BUDGET = 150  # walks in which a planted bug is to be found
 FIRST = int(os.environ.get("MODEL_SEED", "1"))
 
 
@@ -39,7 +40,10 @@ def test_a_lie_about_the_dead_is_found_out_and_nothing_is_destroyed(part: int) -
 
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_found(bug: str) -> None:
-    plant, seed, lies = PLANTED[bug]
+    plant, first, lies = PLANTED[bug]
 
-    assert play(seed, plant, lies=lies).violation is not None
-    assert play(seed, lies=lies).violation is None
+    found = (play(str(first + number), plant, lies=lies) for number in range(BUDGET))
+    history = next((one for one in found if one.violation is not None), None)
+
+    assert history is not None, f"not in {BUDGET} walks from seed {first} on"
+    assert play(history.seed, lies=lies).violation is None

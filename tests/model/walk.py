@@ -131,10 +131,10 @@ class Walk:
             self.world.scheduler.run(0.2, self.after)
         start = chance.random() < 0.5
         self.world.operate(name, "vm.migrate", name=vm, to=to, start_after_migration=start)
-        if chance.random() < 0.3:
-            for _ in range(chance.randint(1, 8)):
-                self.turns(chance.randint(1, 40))
-                self.world.operate(chance.choice([name, to]), "vm.start", name=vm)
+        if chance.random() < 0.6:
+            for where in (name, to):
+                self.turns(chance.randint(1, 160))
+                self.world.operate(where, "vm.start", name=vm)
 
     def update(self, name: str) -> None:
         vm, cpus = self.vm(), self.world.chance.randint(1, 9)
@@ -143,7 +143,8 @@ class Walk:
     def create_or_delete(self, name: str) -> None:
         if not self.is_member(name):
             return
-        if self.world.chance.random() < 0.5:
+        newest = self.world.checks.newest
+        if newest is None or "web3" not in newest.vms:
             self.world.operate(name, "vm.create", name="web3", memory="64MiB")
         else:
             self.world.operate(name, "vm.delete", name="web3")
