@@ -350,6 +350,8 @@ class Agreement:
         the proposal is written here and before anybody else has it: whom it names withdraws it.
         """
         with self._turn:
+            if not self.in_touch:
+                self._look_at_the_rest(set(names))
             found = self._survivors(set(names), set(survivors))
             first = found.survivors[0]
             if first == self.me:
@@ -386,6 +388,21 @@ class Agreement:
         self._heard.update(others)
         self._collect(others, new)
         return self.store.read()
+
+    def _look_at_the_rest(self, dead: set[str]) -> None:
+        """Learn what members hold who may have gone on without this node: its own document
+        may not call them online. One that is up and does not say is waited for."""
+        others = sorted(set(self.store.read().nodes) - dead - {self.me})
+        for name, answer in ask_all(self._ask, others, "config.fetch", LOOK).items():
+            if not isinstance(answer, McvError):
+                # A blank node, joining or just removed, has a cluster of its own.
+                if self.me in decode(answer["document"]).nodes:
+                    self.serve_bring(answer["document"], answer["between"])
+            elif self.is_alive(name):
+                raise PeerUnreachable(
+                    f"{name} is up, but does not say what it holds, so nothing was changed.",
+                    f"Try again, or ask there: {self.me} may have missed something.",
+                )
 
     def _survivors(self, names: set[str], asked: set[str]) -> Found:
         """Look round until everyone whom the newest document found calls online, and who is

@@ -240,21 +240,23 @@ class Walk:
             ]
         return [one for one in document.nodes if not world.nodes[one].host_up]
 
-    def stale(self, names: list[str]) -> bool:
+    def stale(self, asked: str, names: list[str]) -> bool:
         """Whether the living who would decide without the dead have all missed something.
 
         An operator who names whoever was online last, on a node that was not, gives up
         what they had settled since; an honest one starts one of those.
         """
-        newest = self.world.checks.newest
+        world = self.world
+        newest = world.checks.newest
         if newest is None:
             return False
         return not any(
             node.daemon is not None
             and name not in names
+            and world.network.linked(asked, name)
             and node.daemon.host.read().generation >= newest.generation - 1
             and name in newest.online
-            for name, node in self.world.nodes.items()
+            for name, node in world.nodes.items()
         )
 
     def declare(self, name: str) -> None:
@@ -265,7 +267,7 @@ class Walk:
             names = [self.world.chance.choice(names)]
         if self.world.lies:
             self.world.lied = True
-        elif self.stale(names):
+        elif self.stale(name, names):
             return
         self.world.operate(name, "node.offline", names=names, confirm_dead=True)
 
