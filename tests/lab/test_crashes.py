@@ -22,6 +22,8 @@ def ready(pair: list[Node]) -> Iterator[list[Node]]:
     pair[0].put(guests.idle(), "/root/web1.img")
     yield pair
     for node in pair:
+        if not node.is_running:
+            node.boot()
         node.run("systemctl reset-failed mcvd; systemctl start mcvd")
 
 

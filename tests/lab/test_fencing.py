@@ -26,6 +26,8 @@ def web1(pair: list[Node]) -> Iterator[list[Node]]:
     yield pair
     for node in pair:
         node.heal()
+        if not node.is_running:
+            node.boot()
         node.run("iptables-legacy -F; systemctl start mcvd")
     wait_until(lambda: is_well(node1), 60, "both replicas to be in step")
     mcv(node1, "stop web1")
