@@ -392,8 +392,12 @@ class Agreement:
     def _look_at_the_rest(self, dead: set[str]) -> None:
         """Learn what members hold who may have gone on without this node: its own document
         may not call them online. One that is up and does not say is waited for."""
-        others = sorted(set(self.store.read().nodes) - dead - {self.me})
+        document = self.store.read()
+        others = sorted(set(document.nodes) - dead - {self.me})
         for name, answer in ask_all(self._ask, others, "config.fetch", LOOK).items():
+            # One that is offline in the document says nothing by it: it may be blank.
+            if isinstance(answer, NotMember) and name not in document.online:
+                continue
             if not isinstance(answer, McvError):
                 # A blank node, joining or just removed, has a cluster of its own.
                 if self.me in decode(answer["document"]).nodes:
@@ -598,6 +602,10 @@ class Agreement:
                 self.diverged.pop(name, None)
             if self._knows(answer["proposal"]):
                 heard.add(name)
+        # What was heard of those who are none any more in the newest document is over.
+        document = self.store.read()
+        self.removed_by &= set(document.online)
+        self.diverged = {key: one for key, one in self.diverged.items() if key in document.nodes}
         # At once, after all: who has answered says nothing while a newer document waits.
         self._heard |= heard
         if self.store.proposed() and self._turn.acquire(blocking=False):
