@@ -37,6 +37,7 @@ class Journal:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        files.make_durable(directory)
 
     def write(self, entry: Entry) -> None:
         text = msgspec.json.format(msgspec.json.encode(entry), indent=1).decode()

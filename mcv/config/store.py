@@ -35,6 +35,8 @@ class Store:
         self._proposed: tuple[Cluster, str] | None = None
         self._looked = False
         self._kept: list[Path] | None = None  # the history's files, the oldest first
+        for one in (directory, self._history):
+            files.make_durable(one)
 
     @property
     def path(self) -> Path:

@@ -13,6 +13,16 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def make_durable(directory: Path) -> None:
+    """Make lasting what a process before this one did in a directory, if it is there.
+
+    One that was killed between a rename and its sync leaves a file that is read as
+    written, and that a crash of the host may still take away.
+    """
+    if directory.is_dir():
+        sync_directory(directory)
+
+
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace a file durably: after a crash it holds the old text or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -56,6 +56,18 @@ def begin(directory: Path) -> Store:
     return one
 
 
+def test_what_a_killed_daemon_renamed_lasts_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(tmp_path)
+    synced: set[Path] = set()
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.add(Path(f"/proc/self/fd/{fd}").resolve()))
+
+    store(tmp_path)
+
+    assert synced == {tmp_path, tmp_path / "history"}
+
+
 def proposed(directory: Path) -> Store:
     one = begin(directory)
     one.propose(SECOND)

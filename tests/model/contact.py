@@ -99,6 +99,8 @@ class Contact:
             node = world.chance.choice(diverged)
             world.operate(node.name, "cluster.sync", node=node.name)
             return
+        if not up:
+            return
         node = world.chance.choice(up)
         for name, one in node.document().nodes.items():
             if one.maintenance:
