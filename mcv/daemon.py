@@ -13,7 +13,7 @@ from typing import Any
 import mcv
 from mcv import serving, settings
 from mcv.cluster import join, leaving, members, work
-from mcv.cluster.agree import Agreement
+from mcv.cluster.agree.agreement import Agreement
 from mcv.config.first import alone
 from mcv.config.store import Store
 from mcv.drbd import enable, roles, verify
@@ -56,8 +56,8 @@ class Daemon:
         _require_same_name(conf, store)
         self.peers = Peers(self.identity, self.find)
         self.agreement = Agreement(conf.node, store, self.call)
-        self.agreement.on_settled = self.settled
-        self.agreement.is_alive = lambda name: members.is_alive(self.host, name)
+        self.agreement.member.on_settled = self.settled
+        self.agreement.declaration.is_alive = lambda name: members.is_alive(self.host, name)
         self.host = Host(
             settings=conf,
             store=store,
@@ -173,7 +173,7 @@ class Daemon:
     def look_after_cluster(self) -> None:
         """One round: see what the others have, come back, settle what was cut off."""
         self.agreement.look_at_others()
-        if self._aside_at != self.host.store.hash() and self.agreement.heard_anyone:
+        if self._aside_at != self.host.store.hash() and self.agreement.touch.heard:
             aside.step_aside(self.host)
             self._aside_at = self.host.store.hash()
         if self.agreement.in_touch:

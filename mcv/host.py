@@ -3,11 +3,12 @@
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mcv import jobs as jobs_module
+from mcv.cluster.agree.agreement import Agreement
 from mcv.config.first import alone
 from mcv.config.store import Store
 from mcv.errors import McvError, RepairNeeded
@@ -30,59 +31,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Agreed(Protocol):
-    """What operations ask of the agreement: a change, being in touch, and its own doors."""
-
-    def serve_look(self) -> dict[str, Any]: ...
-
-    def serve_fetch(self, since: str = "", proposal: bool = False) -> dict[str, Any]: ...
-
-    def serve_offer(self, document: str) -> dict[str, Any]: ...
-
-    def serve_accept(self, document: str, sender: str) -> dict[str, Any]: ...
-
-    def serve_settle(self, hash: str) -> dict[str, Any]: ...
-
-    def serve_bring(self, document: str, between: list[str]) -> dict[str, Any]: ...
-
-    def update(
-        self, name: str, params: dict[str, Any], *, id: str, who: str, why: str
-    ) -> Cluster: ...
-
-    def declare(
-        self,
-        names: list[str],
-        *,
-        id: str,
-        who: str,
-        why: str,
-        alive: Callable[[], list[str]],
-        survivors: Iterable[str] = (),
-    ) -> Cluster: ...
-
-    def impose(self, base: Cluster, new: Cluster) -> Cluster: ...
-
-    def require_touch(self) -> None: ...
-
-    def forget_touch(self) -> None: ...
-
-    @property
-    def in_touch(self) -> bool: ...
-
-    @property
-    def removed_by(self) -> set[str]: ...
-
-    @property
-    def diverged(self) -> dict[str, str]: ...
-
-
 @dataclass
 class Host:
     """The doors of one node. Operations are functions over it; the daemon fills it."""
 
     settings: Settings
     store: Store
-    agreed: Agreed
+    agreed: Agreement
     journal: Journal
     jobs: Jobs
     locks: Locks
@@ -118,13 +73,13 @@ class Host:
     def update(self, name: str, why: str, /, **params: Any) -> Cluster:
         """Make one change of the document, in the name of the job under way."""
         job = self.job
-        return self.agreed.update(
+        return self.agreed.asker.update(
             name, params, id=job.next_change(), who=job.who, why=why or job.title
         )
 
     def make(self, change: Change, *, id: str, who: str, why: str) -> Cluster:
         """Make a change that a plan holds, under its own id."""
-        return self.agreed.update(change.name, change.params, id=id, who=who, why=why)
+        return self.agreed.asker.update(change.name, change.params, id=id, who=who, why=why)
 
     @contextlib.contextmanager
     def claim(self, subject: str, why: str) -> Iterator[None]:
@@ -183,7 +138,7 @@ class Host:
         self.store.begin(alone(self.settings, self.certificate))
 
     def forget_touch(self) -> None:
-        self.agreed.forget_touch()
+        self.agreed.touch.forget()
 
     def transaction(self) -> Transaction:
         return Transaction(self.name, self.journal, self.call, self.make)

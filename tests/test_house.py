@@ -19,6 +19,7 @@ FLOORS: list[tuple[str, str]] = [
         "mcv.journal mcv.together mcv.sight mcv.config.changes mcv.config.store mcv.config.first "
         "mcv.config.schema",
     ),
+    ("what members agree on", "mcv.cluster.agree.*"),
     (
         "drivers",
         "mcv.drbd.driver mcv.drbd.status mcv.drbd.resource_file mcv.storage.lvm "

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import mcv
 from mcv.cluster import belongings, replicas
-from mcv.cluster.agree import relation
+from mcv.cluster.agree.lineage import relation
 from mcv.cluster.finding import Finding, Scene, in_order
 from mcv.cluster.inventory import Inventory
 from mcv.errors import NotMember, NotThatNode

@@ -76,7 +76,7 @@ def take_over(host: Host, subject: str, claim: Claim) -> None:
     Whether the plan is settled, the document says; where a step on the dead node settles it,
     it goes back. Steps on nodes that are offline are left out.
     """
-    host.agreed.require_touch()
+    host.agreed.touch.require()
     cluster = host.read()
     member = cluster.nodes.get(claim.node)
     if member is not None and member.status == "online":

@@ -5,7 +5,7 @@ import secrets
 from typing import Any
 
 from mcv.clock import timestamp
-from mcv.cluster.agree import relation
+from mcv.cluster.agree.lineage import relation
 from mcv.config import changes
 from mcv.errors import McvError, Refused
 from mcv.host import Host
@@ -89,7 +89,7 @@ def settle(host: Host, node: str, change: str, who: str, why: str) -> dict[str, 
     }
     made = ChangeMade(id=change, who=who, when=timestamp(), why=why, node=host.name)
     new = changes.apply(base, "cluster.sync", params, made)
-    host.agreed.impose(base, new)
+    host.agreed.declaration.impose(base, new)
     return {"generation": new.generation}
 
 

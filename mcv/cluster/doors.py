@@ -6,24 +6,24 @@ from mcv.host import Host
 
 
 def look(host: Host) -> dict[str, Any]:
-    return host.agreed.serve_look()
+    return host.agreed.member.look()
 
 
 def fetch(host: Host, since: str = "", proposal: bool = False) -> dict[str, Any]:
-    return host.agreed.serve_fetch(since, proposal)
+    return host.agreed.member.fetch(since, proposal)
 
 
-def offer(host: Host, document: str) -> dict[str, Any]:
-    return host.agreed.serve_offer(document)
+def offer(host: Host, document: str, attempt: str) -> dict[str, Any]:
+    return host.agreed.keeper.offer(document, attempt)
 
 
 def accept(host: Host, document: str, sender: str) -> dict[str, Any]:
-    return host.agreed.serve_accept(document, sender)
+    return host.agreed.member.accept(document, sender)
 
 
 def settle(host: Host, hash: str) -> dict[str, Any]:
-    return host.agreed.serve_settle(hash)
+    return host.agreed.member.settle(hash)
 
 
 def bring(host: Host, document: str, between: list[str]) -> dict[str, Any]:
-    return host.agreed.serve_bring(document, between)
+    return host.agreed.member.bring(document, between)

@@ -66,7 +66,7 @@ def add_node(
     Raises Refused, with every reason, before anything is written on either side; Failed
     when it was begun and everything was taken back on both.
     """
-    host.agreed.require_touch()
+    host.agreed.touch.require()
     cluster = host.read()
     early = [problem_with_name(node, "node"), suitability.address_problem(cluster, ip_address)]
     if node in cluster.nodes:

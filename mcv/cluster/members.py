@@ -75,7 +75,7 @@ def remove_node(
 
 
 def _removal(host: Host, node: str, force: bool) -> list[Item]:
-    host.agreed.require_touch()
+    host.agreed.touch.require()
     cluster = host.read()
     member = cluster.node(node)
     problems = []
@@ -161,7 +161,9 @@ def declare(
             f"{' and '.join(back)} answers, so it is not dead.",
             "Power it off first, or: mcv node offline NODE, for maintenance.",
         )
-    host.agreed.declare(names, id=change, who=who, why=why, alive=alive, survivors=survivors or [])
+    host.agreed.declaration.declare(
+        names, id=change, who=who, why=why, alive=alive, survivors=survivors or []
+    )
 
 
 def online(host: Host, name: str) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def fix(host: Host, fixes: list[dict[str, str]], dry_run: bool = False) -> dict[
     Only what is asked for is done: a finding that nobody was shown is not. What could
     not be done, or is not needed any more, says why.
     """
-    host.agreed.require_touch()
+    host.agreed.touch.require()
     wanted = _wanted(fixes)
     if dry_run:
         return {"dry_run": True, "plan": [str(one) for one in wanted]}

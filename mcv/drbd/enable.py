@@ -19,7 +19,7 @@ def enable(host: Host) -> dict[str, Any]:
     cluster = host.read()
     if cluster.drbd.enabled:
         raise Refused("DRBD is enabled already.")
-    host.agreed.require_touch()
+    host.agreed.touch.require()
     with host.locks.hold("drbd-enable", "drbd enable"):
         answers = ask_all(host.call, cluster.online, "drbd.able", 30.0)
         problems = []

@@ -44,7 +44,7 @@ def resync(
 
 
 def require_resyncable(host: Host, name: str, source: str) -> Vm:
-    host.agreed.require_touch()
+    host.agreed.touch.require()
     vm = require.owned(host, name)
     require.unclaimed(host, vm)
     if not vm.disks:

@@ -69,7 +69,7 @@ def under_way(host: Host, name: str) -> bool:
 
 
 def require_verifiable(host: Host, name: str) -> Vm:
-    host.agreed.require_touch()
+    host.agreed.touch.require()
     vm = require.owned(host, name)
     require.unclaimed(host, vm)
     if not vm.disks:

@@ -18,7 +18,7 @@ def update(
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Change memory or CPUs; what is not named stays. It counts from the next start on."""
-    host.agreed.require_touch()
+    host.agreed.touch.require()
     vm = require.owned(host, name)
     require.unclaimed(host, vm)
     require.unlocked(vm)

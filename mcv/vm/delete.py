@@ -23,7 +23,7 @@ def delete(
 
 
 def require_deletable(host: Host, name: str) -> Vm:
-    host.agreed.require_touch()
+    host.agreed.touch.require()
     vm = require.owned(host, name)
     require.unclaimed(host, vm)
     problems: list[Refused] = []

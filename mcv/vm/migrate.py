@@ -46,7 +46,7 @@ def migrate(
 
 def require_movable(host: Host, name: str, to: str, ignore_verify: bool, may_run: bool) -> Vm:
     """The VM, if it can be moved now; else Refused with every reason at once."""
-    host.agreed.require_touch()
+    host.agreed.touch.require()
     vm = require.owned(host, name)
     if to == vm.node:
         raise Refused(f"{name} is on {to} already.")

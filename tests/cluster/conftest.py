@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mcv.cluster import agree, inventory
+from mcv.cluster import inventory
+from mcv.cluster.agree import patience
 from mcv.network import verbs as network
 from mcv.vm import create
 from tests.fakes.cluster import FakeCluster
@@ -14,7 +15,7 @@ from tests.fakes.cluster import FakeCluster
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda fd: None)
     for name, seconds in (("ACCEPT", 1.0), ("SETTLE", 0.5), ("LOOK", 3.0), ("PATIENCE", 20.0)):
-        monkeypatch.setattr(agree, name, seconds)
+        monkeypatch.setattr(patience, name, seconds)
 
 
 @pytest.fixture

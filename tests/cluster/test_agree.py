@@ -2,11 +2,12 @@
 
 import threading
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from mcv.cluster.agree import Agreement
+from mcv.cluster.agree import patience
+from mcv.cluster.agree.agreement import Agreement
 from mcv.errors import (
     Busy,
     CallLost,
@@ -23,13 +24,13 @@ from tests.fakes.cluster import FakeCluster, Spy
 
 
 def permit(cluster: FakeCluster, node: str, user: str, id: str = "") -> Cluster:
-    return agreement(cluster, node).update(
+    return agreement(cluster, node).asker.update(
         "permission.add", {"user": user}, id=id or f"{user}.1", who=user, why=f"add {user}"
     )
 
 
 def agreement(cluster: FakeCluster, node: str) -> Agreement:
-    return cast(Agreement, cluster.hosts[node].agreed)
+    return cluster.hosts[node].agreed
 
 
 def users(cluster: FakeCluster, node: str) -> tuple[str, ...]:
@@ -172,6 +173,65 @@ def test_an_offer_without_an_answer_is_open_and_is_not_offered_a_second_time(
     assert offers == ["n1"]
 
 
+def test_a_double_of_an_offer_gets_the_answer_of_the_first(cluster: FakeCluster) -> None:
+    keeper = agreement(cluster, "n1").keeper
+    new = encode(after(cluster.read()))
+
+    assert keeper.offer(new, "an attempt") == keeper.offer(new, "an attempt")
+    with pytest.raises(LookAgain):
+        keeper.offer(new, "another")
+
+
+def test_a_refused_offer_is_not_made_by_its_double_and_may_be_made_anew(
+    cluster: FakeCluster,
+) -> None:
+    keeper = agreement(cluster, "n1").keeper
+    new = encode(after(cluster.read()))
+    cluster.down.add("n2")
+    with pytest.raises(PeerUnreachable):
+        keeper.offer(new, "an attempt")
+    cluster.down.clear()
+
+    with pytest.raises(PeerUnreachable, match="nothing was changed"):
+        keeper.offer(new, "an attempt")
+    assert len(hashes(cluster)) == 1 and not proposals(cluster)
+
+    assert keeper.offer(new, "another")["generation"] == cluster.read("n2").generation
+
+
+def test_a_double_of_an_offer_under_way_does_not_say_that_nothing_was_changed(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "OFFER", patience.ACCEPT + 0.1)
+    keeper = agreement(cluster, "n1").keeper
+    new = encode(after(cluster.read()))
+    said: list[str] = []
+
+    def double(caller: str, node: str, operation: str) -> None:
+        if operation == "config.accept":
+            with pytest.raises(OutcomeOpen) as caught:
+                keeper.offer(new, "an attempt")
+            said.append(caught.value.message)
+
+    cluster.spy = double
+    keeper.offer(new, "an attempt")
+
+    assert said == ["This offer was taken up and not carried to its end."]
+
+
+def test_a_member_that_breaks_off_before_anything_is_proposed_is_named_and_nothing_is_open(
+    three: FakeCluster,
+) -> None:
+    three.spy = lose("config.settle", "n3")
+    permit(three, "n1", "alice")
+    three.spy, three.answered = quiet, lose("config.fetch", "n3", answer=True)
+
+    with pytest.raises(PeerUnreachable, match="n3 does not answer, so nothing was changed"):
+        permit(three, "n2", "bob")
+
+    assert not any("bob" in users(three, name) for name in three.hosts)
+
+
 def test_changes_from_two_nodes_at_once_are_all_made_and_no_generation_is_missing(
     cluster: FakeCluster,
 ) -> None:
@@ -231,29 +291,29 @@ def test_an_offer_made_from_an_old_document_is_sent_back_to_look_again(
     permit(cluster, "n1", "alice")
 
     with pytest.raises(LookAgain):
-        agreement(cluster, "n1").serve_offer(encode(after(old)))
+        agreement(cluster, "n1").keeper.offer(encode(after(old)), "first")
     with pytest.raises(LookAgain):
-        agreement(cluster, "n2").serve_offer(encode(after(cluster.read())))
+        agreement(cluster, "n2").keeper.offer(encode(after(cluster.read())), "second")
 
 
 def test_a_member_accepts_from_the_keeper_alone_and_only_what_follows(
     three: FakeCluster,
 ) -> None:
     base = three.read()
-    member = agreement(three, "n3")
+    member = agreement(three, "n3").member
 
     for document, sender in (
         (after(base), "n2"),
         (after(after(base)), "n1"),
     ):
         with pytest.raises(LookAgain):
-            member.serve_accept(encode(document), sender)
+            member.accept(encode(document), sender)
     first = after(base)
-    member.serve_accept(encode(first), "n1")
-    member.serve_accept(encode(first), "n1")
+    member.accept(encode(first), "n1")
+    member.accept(encode(first), "n1")
 
     with pytest.raises(LookAgain):
-        member.serve_accept(encode(after(base)), "n1")
+        member.accept(encode(after(base)), "n1")
     assert three.hosts["n3"].both() == [base, first]
 
 
@@ -271,12 +331,12 @@ def test_two_documents_of_which_neither_contains_the_other_are_shown_and_never_m
 
     assert [cluster.read("n1"), cluster.read("n2")] == [one, other]
     with pytest.raises(Diverged, match="nothing new is started"):
-        agreement(cluster, "n2").require_touch()
+        agreement(cluster, "n2").touch.require()
     assert not agreement(cluster, "n1").in_touch
     cluster.hosts["n2"].store.begin(one)
     cluster.look("n2")
     cluster.look("n1")
-    agreement(cluster, "n1").require_touch()
+    agreement(cluster, "n1").touch.require()
 
 
 def test_a_change_that_the_newest_document_refuses_is_refused_whoever_was_first(
@@ -302,7 +362,7 @@ def test_no_answer_of_a_document_question_is_held_up_by_a_change_under_way(
     thread = threading.Thread(target=lambda: _swallow(cluster))
     thread.start()
     entered.wait(5)
-    looks: list[Any] = [agreement(cluster, name).serve_look() for name in ("n1", "n2")]
+    looks: list[Any] = [agreement(cluster, name).member.look() for name in ("n1", "n2")]
     leave.set()
     thread.join()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mcv.cluster import claims, members, work
-from mcv.cluster.agree import Agreement
+from mcv.cluster.agree.agreement import Agreement
 from mcv.errors import Refused
 from mcv.vm import create, migrate
 from tests.fakes.cluster import FakeCluster

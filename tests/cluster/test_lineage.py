@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcv.cluster.agree import relation
+from mcv.cluster.agree.lineage import relation
 from mcv.model import Cluster, descends, digest
 from tests.documents import after, document, in_epoch
 

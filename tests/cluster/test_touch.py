@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from mcv.cluster import members, work
-from mcv.cluster.agree import Agreement
+from mcv.cluster.agree.agreement import Agreement
 from mcv.errors import OutcomeOpen, PeerUnreachable, Refused
 from mcv.model import Cluster
 from mcv.vm import create, power
@@ -21,7 +21,7 @@ def declare(
     *dead: str,
     alive: Callable[[], list[str]] = list,
 ) -> Cluster:
-    return agreement(cluster, node).declare(
+    return agreement(cluster, node).declaration.declare(
         list(dead), id=f"dead-{'-'.join(dead)}.1", who="alice", why="dead", alive=alive
     )
 

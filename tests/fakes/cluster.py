@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from mcv import jobs, serving, settings
-from mcv.cluster.agree import Agreement
+from mcv.cluster.agree.agreement import Agreement
 from mcv.config.first import alone
 from mcv.config.store import Store
 from mcv.errors import CallLost, McvError, PeerUnreachable
@@ -76,7 +76,7 @@ class FakeCluster:
 
     def look(self, name: str) -> None:
         """One round of a node's loop: it sees what the others have."""
-        cast(Agreement, self.hosts[name].agreed).look_at_others()
+        self.hosts[name].agreed.look_at_others()
 
     def run(self, name: str, function: Callable[..., Any], /, **params: Any) -> Any:
         """Carry an operation out on a node as the job that an operator's call would be."""

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from mcv import transaction
-from mcv.cluster import agree, newest
-from mcv.cluster.agree import Agreement
+from mcv.cluster.agree import lineage, patience
+from mcv.cluster.agree import member as agreeing
+from mcv.cluster.agree.keeper import Keeper
+from mcv.cluster.agree.member import Member
 from mcv.config.store import Store
 from mcv.errors import LookAgain, OutcomeOpen
 from mcv.journal import Entry
@@ -18,30 +20,30 @@ from mcv.vm import require
 def keeper_writes_last(patch: pytest.MonkeyPatch) -> None:
     """The keeper has all members accept before it writes the proposal itself."""
 
-    def carry(self: Agreement, base: Cluster, hash_: str, new: Cluster) -> None:
-        members = sorted({*base.online, *new.online} - {self.me})
-        self._look_round(members, hash_)
-        missing = self._each(members, "config.accept", agree.ACCEPT, document=encode(new))
+    def carry(self: Keeper, base: Cluster, hash_: str, new: Cluster) -> None:
+        members, member = self._members(base, new), self._member
+        self._rounds.look(members, hash_)
+        missing = member.tell(members, "config.accept", patience.ACCEPT, document=encode(new))
         if missing:
             raise OutcomeOpen("planted")
-        with self._writing:
-            if self.store.hash() != hash_ or self.store.proposed() is not None:
+        with member.writing:
+            if member.store.hash() != hash_ or member.store.proposed() is not None:
                 raise LookAgain("planted")
-            self.store.propose(new)
-        self._collect(members, new)
+            member.store.propose(new)
+        self._rounds.collect(members, new)
 
-    patch.setattr(Agreement, "_carry", carry)
+    patch.setattr(Keeper, "_carry", carry)
 
 
 def settled_before_all_accepted(patch: pytest.MonkeyPatch) -> None:
     """The keeper settles without having heard from everybody."""
-    real = Agreement._each
+    real = Member.tell
 
-    def each(self: Agreement, members: Any, operation: str, *rest: Any, **params: Any) -> Any:
+    def tell(self: Member, members: Any, operation: str, *rest: Any, **params: Any) -> Any:
         missing = real(self, members, operation, *rest, **params)
         return [] if operation == "config.accept" else missing
 
-    patch.setattr(Agreement, "_each", each)
+    patch.setattr(Member, "tell", tell)
 
 
 def start_allowed_by_the_proposal(patch: pytest.MonkeyPatch) -> None:
@@ -67,7 +69,7 @@ def epochs_by_number(patch: pytest.MonkeyPatch) -> None:
         )
         return mine >= theirs
 
-    for module in (agree, newest):
+    for module in (lineage, agreeing):
         patch.setattr(module, "descends", descends)
 
 

@@ -147,8 +147,10 @@ class Checks:
         for name, node in self._world.nodes.items():
             if node.daemon is None or not node.daemon.agreement.in_touch:
                 continue
-            if node.daemon.agreement.diverged:
-                self.fail("divergence", f"{name} sees {sorted(node.daemon.agreement.diverged)}")
+            if node.daemon.agreement.touch.diverged:
+                self.fail(
+                    "divergence", f"{name} sees {sorted(node.daemon.agreement.touch.diverged)}"
+                )
             both = node.daemon.host.both()
             for vm in both[0].vms:
                 mine = all(vm in one.vms and one.vms[vm].node == name for one in both)

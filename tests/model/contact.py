@@ -64,7 +64,7 @@ class Contact:
                     continue
                 for node in (one, other):
                     assert node.daemon is not None
-                    if not node.daemon.agreement.diverged:
+                    if not node.daemon.agreement.touch.diverged:
                         self._fail("hidden", f"{node.name}: {version(mine)} | {version(theirs)}")
 
     def wrong(self) -> list[str]:
@@ -94,7 +94,7 @@ class Contact:
         for node in self.nodes():
             if node.daemon is None:
                 world.boot(node.name)
-        diverged = [node for node in up if node.daemon and node.daemon.agreement.diverged]
+        diverged = [node for node in up if node.daemon and node.daemon.agreement.touch.diverged]
         if diverged:
             node = world.chance.choice(diverged)
             world.operate(node.name, "cluster.sync", node=node.name)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mcv import daemon, host, jobs, serving, sight, together, transaction
-from mcv.cluster import agree, join, leaving, members, work
+from mcv.cluster import join, leaving, members, work
+from mcv.cluster.agree import asker, declaration, keeper, rounds
+from mcv.cluster.agree import member as agreeing
 from mcv.config import first, store
 from mcv.errors import PeerUnreachable
 from mcv.rpc.auth import Caller
@@ -40,7 +42,10 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     scheduler = world.scheduler
     clock, threading = FakeTime(scheduler), threads.module(scheduler)
     for module in (
-        agree,
+        agreeing,
+        asker,
+        keeper,
+        rounds,
         together,
         transaction,
         store,
@@ -55,11 +60,11 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         for name, stand_in in (("time", clock), ("threading", threading)):
             if hasattr(module, name):
                 patch.setattr(module, name, stand_in)
-    for module in (agree, first):
+    for module in (asker, declaration, first):
         patch.setattr(module, "timestamp", lambda: f"{scheduler.now:.3f}")
-    for module in (agree, first, host, jobs):
+    for module in (asker, declaration, first, host, jobs):
         patch.setattr(module, "secrets", Secrets(world))
-    patch.setattr(agree, "random", world.chance)
+    patch.setattr(asker, "random", world.chance)
     patch.setattr(files, "os", world.disk)
     patch.setattr(files, "remove", world.disk.remove(files.remove))
     patch.setattr(serving, "_bind", nodes.nothing)  # slow, and tests/commands bind every call

@@ -119,7 +119,7 @@ class Peace:
                 params = {"node": node.name, "force": True}
                 world.operate(member.name, "cluster.remove_node", **params)
             elif node.name not in document.nodes:
-                if node.daemon.agreement.removed_by:
+                if node.daemon.agreement.touch.removed_by:
                     world.operate(node.name, "cluster.leave")
                 params = {"node": node.name, "ip_address": node.address}
                 world.operate(member.name, "cluster.add_node", **params)
