@@ -1,5 +1,6 @@
 """Fixtures of the tests on real nodes: a lab per run, a clean pair of nodes per test."""
 
+import os
 import re
 import shutil
 import time
@@ -11,16 +12,37 @@ import pytest
 from tests.lab import Lab, Node, cluster
 from tests.lab.cluster import reset, revive
 from tests.lab.evidence import FAILURES, keep_evidence
+from tests.lab.host import Place
+from tests.lab.image import Image
 from tests.lab.lab import side_by_side
 
 HERE = Path(__file__).parent
 REPORTS = pytest.StashKey[list[pytest.TestReport]]()
 
 
+# The files that take longest; what begins first has all the rest beside it.
+LONGEST = ("test_crashes", "test_declared", "test_refusals", "test_fencing", "test_check")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(FAILURES, ignore_errors=True)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on nodes come first; where several processes share the run, one has a file's."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("lab")
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if HERE not in item.path.parents:
+        return len(LONGEST) + 1
+    name = item.path.stem
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,9 +56,13 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Two nodes, booted once. A lab that cannot boot fails the tests; they are never skipped."""
-    shutil.rmtree(FAILURES, ignore_errors=True)
-    with Lab() as lab:
+    """Two nodes, booted once. A lab that cannot boot fails the tests; they are never skipped.
+
+    Each process of a shared run has a lab of its own, all made from one image.
+    """
+    place, process = Place.from_environment(), os.environ.get("PYTEST_XDIST_WORKER")
+    image = Image(place.directory / "base")
+    with Lab(place.beside(process) if process else place, image) as lab:
         lab.up(2)
         yield lab
 

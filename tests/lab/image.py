@@ -4,11 +4,13 @@ It holds an overlay's upper directory, to be laid over the host's own root. Made
 kept; a change of mcv's code alone renews that code and the image, nothing else.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -70,9 +72,16 @@ class Image:
         self._made = directory / "made"
         self._directory = directory
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other labs of the same image waiting while it is made and copied."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with (self._directory / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def prepare(self, public_key: str) -> None:
         """Make or renew what is out of date; seconds, or nothing at all."""
-        self._directory.mkdir(parents=True, exist_ok=True)
         install = _digest([*_files(TREE / "etc"), *_files(HERE / "root"), *_SOURCES])
         install += public_key
         code = _digest(_files(TREE / "mcv"))

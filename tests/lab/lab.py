@@ -45,10 +45,10 @@ def wait_until(is_so: Callable[[], object], timeout: float = 30, what: str = "it
 class Lab:
     """Up to four nodes. As a context it has the place to itself and leaves nothing behind."""
 
-    def __init__(self, place: Place | None = None) -> None:
+    def __init__(self, place: Place | None = None, image: Image | None = None) -> None:
         self.place = place or Place.from_environment()
         self.network = Network(self.place.namespace)
-        self.image = Image(self.place.directory / "base")
+        self.image = image or Image(self.place.directory / "base")
         self._lock: IO[str] | None = None
         self._nodes = {
             number: Node(number, self.place, self.network, self.image)
@@ -80,15 +80,17 @@ class Lab:
         """Boot nodes 1 to `count`, those that do not run yet, and return them all."""
         host.require()
         host.allow_many_files()
-        self.image.prepare(self._public_key())
-        self.network.up()
         nodes = [self.node(number) for number in range(1, count + 1)]
         missing = [node for node in nodes if not node.is_running]
-        for node in missing:
-            node.power_on()
+        with self.image.alone():
+            self.image.prepare(self._public_key())
+            self.network.up()
+            for node in missing:
+                node.power_on()
+            if not self.image.knows_the_emulator:
+                side_by_side(Node.wait, missing)
+                self._learn_the_emulator(nodes)
         side_by_side(Node.wait, missing)
-        if not self.image.knows_the_emulator:
-            self._learn_the_emulator(nodes)
         return nodes
 
     def down(self) -> None:

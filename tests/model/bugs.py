@@ -105,5 +105,5 @@ PLANTED = {
     "acts on the settled document alone": Planted(start_allowed_by_the_settled, 7),
     "epochs compared by number": Planted(epochs_by_number, 10, lies=True),
     "way back lost": Planted(way_back_lost, 6),
-    "claim ignored": Planted(claim_ignored, 38),
+    "claim ignored": Planted(claim_ignored, 188),
 }
