@@ -4,6 +4,7 @@ import contextlib
 import json
 import marshal
 import os
+import random
 import socket
 import stat
 import struct
@@ -90,7 +91,11 @@ def test_any_message_but_a_call_ends_the_connection(wire: Wire, kind: int) -> No
     assert exchange(wire, data) is None
 
 
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n" * 3, b"\0" * 100, os.urandom(100)])
+@pytest.mark.parametrize(
+    "data",
+    [b"GET / HTTP/1.1\r\n\r\n" * 3, b"\0" * 100, random.Random(1).randbytes(100)],
+    ids=["http", "zeros", "noise"],
+)
 def test_garbage_ends_its_connection_and_no_other(wire: Wire, data: bytes) -> None:
     assert exchange(wire, data) is None
 
