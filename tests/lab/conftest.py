@@ -29,6 +29,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         shutil.rmtree(FAILURES, ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the name of a group is taken over from its mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests on nodes come first; where several processes share the run, one has a file's."""
     for item in items:
