@@ -1,0 +1,98 @@
+"""How a story may end: "whole", "nothing", "either" where both look alike, or what is wrong."""
+
+from collections.abc import Callable
+
+from tests.fakes.cluster import FakeCluster
+
+End = Callable[[FakeCluster, str], str]
+
+
+def other(node: str) -> str:
+    return "n1" if node == "n2" else "n2"
+
+
+def parts(cluster: FakeCluster) -> dict[str, set[str]]:
+    """What there is of web1, and where."""
+    found: dict[str, set[str]] = {}
+    for name, host in cluster.hosts.items():
+        found.setdefault("entry", set()).update({name} if "web1" in host.read().vms else ())
+        files_ = list(host.settings.drbd_directory.glob("*.res"))
+        found.setdefault("file", set()).update({name} if files_ else ())
+        for what, there in (
+            ("volume", cluster.lvm[name].made),
+            ("domain", cluster.domains[name].defined),
+            ("replica", cluster.drbd[name].statuses()),
+        ):
+            found.setdefault(what, set()).update({name} if there else ())
+    return found
+
+
+def whole_vm(cluster: FakeCluster, node: str) -> bool:
+    """Whether all that web1 is made of is there, and nothing else."""
+    vm = cluster.read(node).vms["web1"]
+    return parts(cluster) == {
+        "entry": set(cluster.hosts),
+        "volume": set(vm.nodes),
+        "replica": set(vm.nodes),
+        "file": set(vm.nodes),
+        "domain": {vm.node},
+    }
+
+
+def exists(cluster: FakeCluster, node: str) -> str:
+    found = parts(cluster)
+    if not any(found.values()):
+        return "nothing"
+    return "whole" if "web1" in cluster.read(node).vms and whole_vm(cluster, node) else str(found)
+
+
+def moved_from(old: Callable[[str], str]) -> End:
+    """web1 is whole, on its old owner or on another one."""
+
+    def end(cluster: FakeCluster, node: str) -> str:
+        if not whole_vm(cluster, node):
+            return str(parts(cluster))
+        return "nothing" if cluster.read(node).vm("web1").node == old(node) else "whole"
+
+    return end
+
+
+def grown(cluster: FakeCluster, node: str) -> str:
+    cpus = cluster.read(node).vm("web1").cpus
+    defined = f"<vcpu>{cpus}</vcpu>" in cluster.domains[node].defined["web1"].replace(
+        ' placement="static"', ""
+    )
+    return f"{cpus} CPUs, not so defined" if not defined else "whole" if cpus == 3 else "nothing"
+
+
+def same(cluster: FakeCluster, node: str) -> str:
+    """A resync leaves no trace: there it is whole either way."""
+    return "either" if whole_vm(cluster, node) else str(parts(cluster))
+
+
+def member(cluster: FakeCluster, node: str) -> str:
+    new = other(node)
+    mine, theirs = cluster.read(node), cluster.read(new)
+    if new not in mine.nodes:
+        return "nothing" if list(theirs.nodes) == [new] else f"{new} is not blank"
+    return "whole" if mine.online == theirs.online == ["n1", "n2"] else f"{mine.nodes[new].status}"
+
+
+def superuser(cluster: FakeCluster, node: str) -> str:
+    return "whole" if "bob" in cluster.read(node).permissions.superusers else "nothing"
+
+
+def named(cluster: FakeCluster, node: str) -> str:
+    return "whole" if "lan" in cluster.read(node).networks else "nothing"
+
+
+def online(who: Callable[[str], str]) -> End:
+    return lambda cluster, node: (
+        "whole" if cluster.read(node).nodes[who(node)].status == "online" else "nothing"
+    )
+
+
+def reverse(end: End) -> End:
+    """The end of what takes away: nothing left is the whole of it."""
+    names = {"whole": "nothing", "nothing": "whole"}
+    return lambda cluster, node: names.get(said := end(cluster, node), said)

@@ -1,0 +1,192 @@
+"""Every operation of several steps, and every kind of change: how it begins, runs and may end."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mcv.cluster import join, members, permissions
+from mcv.drbd import resync
+from mcv.host import Host
+from mcv.model import Node
+from mcv.network import verbs as network
+from mcv.vm import change, create, delete, migrate, register
+from tests.deaths import ends
+from tests.deaths.ends import End, other
+from tests.fakes.cluster import FakeCluster
+
+Act = Callable[[FakeCluster, str], None]
+
+TWO, THREE = ("n1", "n2"), ("n1", "n2", "n3")
+
+
+def itself(node: str) -> str:
+    return node
+
+
+def third(node: str) -> str:
+    del node
+    return "n3"
+
+
+@dataclass
+class Story:
+    """What is there before, what is done on a node, and how the end is to be called.
+
+    Whoever is in the cluster's `down` before is dead while it is told, and back afterwards:
+    `end` looks at what came of it before they are, `healed` when they are.
+    """
+
+    act: Act
+    end: End
+    before: Act = lambda cluster, node: None
+    names: tuple[str, ...] = TWO
+    victims: tuple[str, ...] = ("the coordinator", "its peer")
+    healed: End = lambda cluster, node: "either"
+
+    def victim(self, node: str, role: str) -> str:
+        return {"the coordinator": node, "its peer": other(node), "a third": "n3"}[role]
+
+
+# What is there before
+
+
+def make(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, create.create, name="web1", memory="64MiB", disks=["64MiB"])
+
+
+def blank(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, members.remove_node, node=other(node))
+
+
+def lose_owner(cluster: FakeCluster, node: str) -> None:
+    """web1 belongs to n3, with its other replica here; n3 is dead, and declared so."""
+    nodes = ["n3", node]
+    cluster.run("n3", create.create, name="web1", memory="64MiB", disks=["64MiB"], nodes=nodes)
+    sight = cluster.hosts[node].sight
+    sight.see_in_step("mcv-web1-1")
+    sight.hear("n3")
+    sight.save(at_once=True)
+    cluster.down.add("n3")
+    cluster.run(node, members.offline, names=["n3"], confirm_dead=True)
+
+
+def lose_owner_and_step(cluster: FakeCluster, node: str) -> None:
+    lose_owner(cluster, node)
+    cluster.drbd[node].outdate("mcv-web1-1")
+
+
+# What is done
+
+
+def add(cluster: FakeCluster, node: str) -> None:
+    new = other(node)
+
+    def joined(host: Host) -> None:
+        stage = {"operation": host.job.id, "members": []}
+        join.stage_join(cluster.hosts[new], document=json.dumps(stage))
+        entry = Node(
+            name=new, hostname=new, ip_address="10.0.0.9", drbd_address="10.0.0.9", certificate="c"
+        )
+        plan = join.add_plan(entry, host.name, f"add node {new}")
+        host.carry_out(f"add node {new}", plan, f"node:{new}")
+
+    cluster.run(node, joined)
+
+
+def offline(who: Callable[[str], str], confirm_dead: bool = False) -> Act:
+    return lambda cluster, node: cluster.run(
+        node, members.offline, names=[who(node)], confirm_dead=confirm_dead
+    )
+
+
+def take_over(accept_stale: bool) -> Act:
+    return lambda cluster, node: cluster.run(
+        node, register.register, name="web1", accept_stale=accept_stale
+    )
+
+
+def permit(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, permissions.add, user="bob")
+
+
+def forbid(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, permissions.remove, user="bob")
+
+
+def taken(cluster: FakeCluster, node: str) -> str:
+    """Before the old owner is back, its definition of web1 is there still."""
+    owner = cluster.read(node).vm("web1").node
+    if (owner == node) != ("web1" in cluster.domains[node].defined):
+        return f"{owner} owns it, defined on {ends.parts(cluster)['domain']}"
+    usable = cluster.drbd[node].statuses()["mcv-web1-1"].disk == "UpToDate"
+    return "nothing" if owner == "n3" else "whole" if usable else "stale"
+
+
+def two_again(cluster: FakeCluster, node: str) -> str:
+    online = cluster.read(node).online
+    return "either" if online == sorted(cluster.hosts) else f"{online} are online"
+
+
+def taken_and_back(cluster: FakeCluster, node: str) -> str:
+    said = ends.moved_from(third)(cluster, node)
+    return two_again(cluster, node) if said in ("whole", "nothing") else said
+
+
+PLANS = {
+    "create": Story(make, ends.exists),
+    "delete": Story(
+        lambda c, node: c.run(node, delete.delete, name="web1"), ends.reverse(ends.exists), make
+    ),
+    "migrate": Story(
+        lambda c, node: c.run(node, migrate.migrate, name="web1", to=other(node)),
+        ends.moved_from(itself),
+        make,
+    ),
+    "update": Story(
+        lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make
+    ),
+    "resync": Story(lambda c, node: c.run(node, resync.resync, name="web1"), ends.same, make),
+    "register": Story(take_over(False), taken, lose_owner, THREE, healed=taken_and_back),
+    "register stale": Story(
+        take_over(True), taken, lose_owner_and_step, THREE, healed=taken_and_back
+    ),
+    "add-node": Story(add, ends.member, blank),
+    "remove-node": Story(blank, ends.reverse(ends.member)),
+}
+
+CHANGES = {
+    "permission add": Story(permit, ends.superuser),
+    "permission add of three": Story(
+        permit,
+        ends.superuser,
+        names=THREE,
+        victims=("the coordinator", "its peer", "a third"),
+    ),
+    "permission remove": Story(forbid, ends.reverse(ends.superuser), permit),
+    "network create": Story(
+        lambda c, node: c.run(node, network.create, name="lan", bridge="br-lan"), ends.named
+    ),
+    "maintenance": Story(offline(other), ends.reverse(ends.online(other))),
+    "maintenance of itself": Story(offline(itself), ends.reverse(ends.online(itself))),
+    "node online": Story(
+        lambda c, node: c.run(node, members.online, name=other(node)),
+        ends.online(other),
+        offline(other),
+    ),
+    "confirm dead": Story(
+        offline(third, confirm_dead=True),
+        ends.reverse(ends.online(third)),
+        lambda cluster, node: cluster.down.add("n3"),
+        THREE,
+        healed=two_again,
+    ),
+    "confirm dead, alone": Story(
+        offline(other, confirm_dead=True),
+        ends.reverse(ends.online(other)),
+        lambda cluster, node: cluster.down.add(other(node)),
+        victims=("the coordinator",),
+        healed=two_again,
+    ),
+}
+
+STORIES = PLANS | CHANGES

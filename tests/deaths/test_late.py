@@ -1,0 +1,192 @@
+"""Late calls: doubled, overtaken, or running on when their coordinator has given them up."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from mcv import serving
+from mcv.errors import CallLost, McvError
+from mcv.host import Host
+from tests.deaths.stories import PLANS, Story
+from tests.deaths.telling import act, judge
+from tests.fakes.cluster import FakeCluster
+
+Serve = Callable[..., Any]  # serve(host, operation, params, context)
+
+
+class Served(NamedTuple):
+    """A step as it came to a node."""
+
+    host: Host
+    operation: str
+    params: dict[str, Any]
+    context: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.host.name}: {self.operation} #{self.context['escort']['serial']}"
+
+
+class Steps:
+    """Every step that is served, in order; `meet` is asked to serve each."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.served: list[Served] = []
+        self.meet: Callable[[int, Served], Any] = lambda number, one: self.serve(one)
+        self._perform: Serve = serving.perform
+        self._turn = threading.Lock()
+        monkeypatch.setattr(serving, "perform", self._met)
+
+    def serve(self, one: Served) -> Any:
+        return self._perform(*one)
+
+    def _met(self, host: Host, operation: str, params: Any, context: Any) -> Any:
+        one = Served(host, operation, params, context)
+        if not serving.row(operation).step:
+            return self.serve(one)
+        with self._turn:
+            number = len(self.served)
+            self.served.append(one)
+        return self.meet(number, one)
+
+
+def count(story: Story, directory: Path, node: str) -> list[Served]:
+    """The steps of a story that goes well."""
+    with pytest.MonkeyPatch.context() as patch:
+        cluster = FakeCluster(directory, story.names)
+        story.before(cluster, node)
+        steps = Steps(patch)
+        act(story, cluster, node)
+    assert steps.served
+    return steps.served
+
+
+def again(steps: Steps, calls: list[Served]) -> list[str]:
+    """Deliver calls a second time; those that were served."""
+    done = []
+    for one in calls:
+        try:
+            steps.serve(one)
+            done.append(str(one))
+        except McvError:
+            continue
+    return done
+
+
+@pytest.mark.parametrize("node", ["n1", "n2"])
+@pytest.mark.parametrize("name", PLANS)
+def test_calls_that_come_again_and_again_do_nothing_more(
+    memory: Path, name: str, node: str
+) -> None:
+    """Whichever step fails, and all that were served before it are doubled at every step."""
+    story = PLANS[name]
+    found = {}
+    for failing in range(-1, len(count(story, memory / "alive", node))):
+        with pytest.MonkeyPatch.context() as patch:
+            if wrong := tell_doubled(story, memory / str(failing), node, failing, patch):
+                found[failing] = wrong
+
+    assert found == {}
+
+
+def tell_doubled(
+    story: Story, directory: Path, node: str, failing: int, patch: pytest.MonkeyPatch
+) -> list[str]:
+    cluster = FakeCluster(directory, story.names)
+    story.before(cluster, node)
+    steps, late, wrong = Steps(patch), threading.Lock(), list[str]()
+
+    def meet(number: int, one: Served) -> Any:
+        if number == failing:
+            raise McvError("no luck")
+        answer = steps.serve(one)
+        serial = one.context["escort"]["serial"]
+        with late:
+            before = [call for call in steps.served[:number] if is_older(call, serial)]
+            here = {str(call) for call in before if call.host is one.host}
+            wrong.extend(here & set(again(steps, before)))
+        return answer
+
+    steps.meet = meet
+    said = act(story, cluster, node)
+    wrong += [problem for problem in [judge(story, cluster, node, said)] if problem]
+    picture = cluster.picture()
+    wrong += again(steps, steps.served)
+    return wrong + ([] if cluster.picture() == picture else ["something has changed"])
+
+
+def is_older(one: Served, serial: int) -> bool:
+    """Whether a call is of an earlier step; those side by side have one number."""
+    return int(one.context["escort"]["serial"]) < serial
+
+
+class Held:
+    """A step that a node is at work on, under its lock, when the coordinator gives it up."""
+
+    def __init__(self, steps: Steps, one: Served, patch: pytest.MonkeyPatch) -> None:
+        self._under_lock, self._go = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=again, args=(steps, [one]), daemon=True)
+        judged = serving.require_claim
+
+        def require_claim(host: Host, escort: dict[str, Any]) -> None:
+            judged(host, escort)
+            if threading.current_thread() is self._thread:
+                self._under_lock.set()
+                self._go.wait(20)
+
+        patch.setattr(serving, "require_claim", require_claim)
+        self._thread.start()
+        assert self._under_lock.wait(20)
+
+    def release(self, after: float = 0.0) -> None:
+        threading.Timer(after, self._go.set).start()
+
+    def end(self) -> None:
+        self.release()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+
+WITH_PEER = [name for name in PLANS if not name.startswith("register")]
+
+
+@pytest.mark.parametrize("node", ["n1", "n2"])
+@pytest.mark.parametrize("name", WITH_PEER)
+def test_a_step_that_runs_on_when_its_coordinator_gave_it_up_leaves_nothing(
+    memory: Path, name: str, node: str
+) -> None:
+    story = PLANS[name]
+    found = {}
+    for number, one in enumerate(count(story, memory / "alive", node)):
+        if one.host.name == node:
+            continue
+        with pytest.MonkeyPatch.context() as patch:
+            wrong = tell_held(story, memory / str(number), node, str(one), patch)
+        if wrong:
+            found[str(one)] = wrong
+
+    assert found == {}
+
+
+def tell_held(
+    story: Story, directory: Path, node: str, which: str, patch: pytest.MonkeyPatch
+) -> str:
+    cluster = FakeCluster(directory, story.names)
+    story.before(cluster, node)
+    steps, held = Steps(patch), list[Held]()
+
+    def meet(number: int, one: Served) -> Any:
+        if not held and str(one) == which:
+            held.append(Held(steps, one, patch))
+            raise CallLost(f"{one.host.name} does not answer in time.")
+        if held and one.host.name != node:
+            # Its next call waits for the lock by then.
+            held[0].release(after=0.02)
+        return steps.serve(one)
+
+    steps.meet = meet
+    said = act(story, cluster, node)
+    held[0].end()
+    return judge(story, cluster, node, said)
