@@ -20,7 +20,7 @@ SECONDS := 600
 
 # Nodes wait more than they compute: three labs beside each other still leave two cores idle
 # at times. A file's tests stay in one process, whose lab is booted once.
-SHARED := -n 3 --dist loadgroup --no-loadscope-reorder
+SHARED := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help:  ## List the targets
@@ -36,7 +36,7 @@ test: packages-lab $(READY)  ## Run all tests, those on the lab's real nodes too
 
 .PHONY: unit
 unit: packages-build $(READY)  ## Run the tests that need neither root nor the lab
-	$(VENV)/bin/pytest -n 2 -m "not lab" $(PYTEST_ARGS)
+	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not lab" $(PYTEST_ARGS)
 
 .PHONY: soak
 soak: packages-build $(READY)  ## Play random histories of clusters over the real code (SECONDS=600)

@@ -29,13 +29,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         shutil.rmtree(FAILURES, ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the name of a group is taken over from its mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on nodes come first; where several processes share the run, one has a file's."""
+    """Tests on nodes come first."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("lab")
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=_turn)
 
 
