@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -131,7 +132,7 @@ class Host:
             release=change_(f"{kind}.release", name=name),
             begun=job.began,
         )
-        self.transaction().carry_out(entry, lambda step: job.progress(step))
+        self.transaction(job.started).carry_out(entry, lambda step: job.progress(step))
 
     def begin_alone(self) -> None:
         """Make this node a cluster of one, its history kept."""
@@ -140,8 +141,10 @@ class Host:
     def forget_touch(self) -> None:
         self.agreed.touch.forget()
 
-    def transaction(self) -> Transaction:
-        return Transaction(self.name, self.journal, self.call, self.make)
+    def transaction(self, looked: float = -math.inf) -> Transaction:
+        """What carries plans out; looked is when this node was last known to be up to date."""
+        look = self.agreed.look_at_others
+        return Transaction(self.name, self.journal, self.call, self.make, look, looked)
 
 
 def shown(plan: list[Item]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Job:
         self.who = who
         self.node = node
         self.began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.started = time.monotonic()
         self.ended = ""
         self.state = "running"
         self.result: Any = None

@@ -2,7 +2,9 @@
 
 import contextvars
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,8 @@ from mcv.model import Cluster
 from mcv.plan import Action, Call, Change, Item, Step, nodes_of, settling, steps_of
 
 log = logging.getLogger(__name__)
+
+AWAKE = 2.0  # seconds without a look round; nobody is found to be dead in less
 
 # What accompanies each call of a plan: whose claim it is, and its number among the calls.
 escort: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar(
@@ -30,11 +34,21 @@ class Transaction:
     way now stays in the journal, and `settle` takes it up again.
     """
 
-    def __init__(self, me: str, journal: Journal, call: CallNode, make: MakeChange) -> None:
+    def __init__(
+        self,
+        me: str,
+        journal: Journal,
+        call: CallNode,
+        make: MakeChange,
+        look: Callable[[], None] = lambda: None,
+        looked: float = -math.inf,
+    ) -> None:
         self._me = me
         self._journal = journal
         self._call = call
         self._make = make
+        self._look = look
+        self._looked = looked  # when, by the monotonic clock
 
     def carry_out(self, entry: Entry, tell: Tell) -> None:
         """Carry a plan out.
@@ -162,6 +176,17 @@ class Transaction:
             thread.join()
         return errors[0] if errors else None
 
+    def _be_awake(self) -> None:
+        """See what came meanwhile, if the last look is a while ago.
+
+        A daemon that stood still may have been called dead, and its plan carried on or taken
+        back elsewhere. Others refuse its calls then; a step here is judged by the document
+        that lies here.
+        """
+        if time.monotonic() - self._looked > AWAKE:
+            self._look()
+            self._looked = time.monotonic()
+
     def _perform(self, entry: Entry, action: Action) -> None:
         if isinstance(action, Change):
             # The position and the way make the id, so that a change is not made twice.
@@ -174,6 +199,8 @@ class Transaction:
             if claim is not None and claim.operation == entry.operation:
                 entry.number = (claim.epoch, claim.generation)
             return
+        if action.node == self._me:
+            self._be_awake()
         token = escort.set(
             {
                 "subject": entry.subject,

@@ -26,6 +26,7 @@ def attention(host: Host, answers: dict[str, Any]) -> list[str]:
         elif isinstance(answer, NotThatNode):
             found.append(
                 f"what answers at the address of {name} has another key: was it installed anew? "
+                f"mcv node offline {name} --confirm-dead, then "
                 f"mcv cluster remove-node --node {name} --force, then add it again"
             )
         elif isinstance(answer, McvError):

@@ -83,23 +83,3 @@ def test_a_living_node_cannot_be_declared_dead(owner: Node, pair: list[Node]) ->
 
     assert "node2 answers" in refused.stderr
     assert reality.document(owner) == before
-
-
-def test_changes_asked_of_both_nodes_at_once_are_all_made(pair: list[Node]) -> None:
-    first = told(pair[0], "info")["generation"]
-    script = (
-        "for i in $(seq 1 10); do mcv permission add {0}$i && "
-        "mcv permission remove {0}$i || exit 1;"
-        " done"
-    )
-
-    running = [node.start(script.format(f"u{node.number}x")) for node in pair]
-    ends = [process.wait(timeout=300) for process in running]
-
-    assert ends == [0, 0]
-    histories = [told(node, "config history") for node in pair]
-    wait_until(lambda: told(pair[0], "info")["hash"] == told(pair[1], "info")["hash"], 10)
-    assert told(pair[0], "info")["generation"] == first + 40
-    numbers = [one["generation"] for one in histories[0]]
-    assert numbers == list(range(numbers[0], numbers[-1] - 1, -1))
-    assert reality.document(pair[0]) == reality.document(pair[1])

@@ -1,0 +1,224 @@
+"""kill -9 in the middle of every operation: what was cut off is finished or undone.
+
+The sample of `make test`: each operation, at an instant in its middle, with the daemon that
+carries it out killed, and with its peer's; and whole hosts. With MCV_SOAK in the environment,
+as `make soak` has it, every step of every plan. tests/deaths has all instants, in-process.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.lab import Node, guests, reality, wait_until
+from tests.lab.cluster import PASSWORD_FILE, mcv
+from tests.lab.wholeness import is_gone, is_whole, owner, settle
+
+STATE = "/var/lib/mcv/$(hostname)"
+CREATE = "create web1 --memory 16MiB --disk 8MiB --image /root/web1.img --network lan"
+ADD = f"cluster add-node --node node2 --ip-address 10.99.0.2 --password-file {PASSWORD_FILE} --yes"
+# kill -9 of mcvd alone: what it runs (lvcreate, drbdadm) comes to its end.
+KILL = "systemctl kill --kill-whom=main --signal=KILL mcvd"
+
+# Waits with nothing but the shell itself, so that no instant is missed: the step of a plan that
+# a journal says is under way, or a proposal that is written.
+AT_STEP = f"""
+    until for file in {STATE}/journal/*.json; do
+        IFS= read -rd '' text 2> /dev/null < "$file"
+        [[ $text == *'"position": @STEP,'* ]] && break
+    done; do :; done; echo seen
+"""
+PROPOSED = f"until [[ -e {STATE}/proposal.json ]]; do :; done; echo seen"
+
+
+class Operation(NamedTuple):
+    """A command for node1, what is there before it, the steps of its plan, what must be after.
+
+    Without steps it is one change of the document, caught while it is proposed.
+    """
+
+    command: str
+    before: Callable[[list[Node]], None]
+    steps: int
+    after: Callable[[list[Node]], None]
+
+
+def nothing(nodes: list[Node]) -> None:
+    pass
+
+
+def a_vm(nodes: list[Node]) -> None:
+    mcv(nodes[0], CREATE)
+
+
+def apart(nodes: list[Node]) -> None:
+    mcv(nodes[0], "network delete lan")
+    mcv(nodes[0], "cluster remove-node --node node2 --yes")
+
+
+def whole_or_gone(nodes: list[Node]) -> None:
+    assert is_whole(nodes) or is_gone(nodes)
+
+
+def whole(nodes: list[Node]) -> None:
+    assert is_whole(nodes)
+    states = {node.name: reality.domain(node, "web1") for node in nodes}
+    mcv(nodes[0], "start web1")
+    after = {node.name: reality.domain(node, "web1") for node in nodes}
+    assert after == states | {owner(nodes[0]): "running"}
+    mcv(nodes[0], "stop web1")
+
+
+def both_or_neither(nodes: list[Node]) -> None:
+    users = [reality.document(node)["permissions"]["superusers"] for node in nodes]
+    assert users[0] == users[1] and users[0] in ([], ["carol"])
+    mcv(nodes[1], "permission add carol")
+    mcv(nodes[1], "permission remove carol")
+
+
+def a_member_or_none(nodes: list[Node]) -> None:
+    first, second = (list(reality.document(node)["nodes"]) for node in nodes)
+    assert first == second == ["node1", "node2"] or (first, second) == (["node1"], ["node2"])
+    if first == ["node1"]:
+        mcv(nodes[0], ADD)
+    mcv(nodes[1], "permission add carol")
+    mcv(nodes[0], "permission remove carol")
+
+
+OPERATIONS = {
+    "create": Operation(CREATE, nothing, 6, whole_or_gone),
+    "delete": Operation("delete web1 --yes", a_vm, 4, whole_or_gone),
+    "migrate": Operation("migrate --node node2 web1", a_vm, 4, whole),
+    "resync": Operation("resync web1 --yes", a_vm, 1, whole),
+    "change": Operation("permission add carol", nothing, 0, both_or_neither),
+    "maintenance": Operation("node offline node2 --yes", nothing, 0, both_or_neither),
+    "add-node": Operation(ADD, apart, 4, a_member_or_none),
+    "remove-node": Operation(
+        "cluster remove-node --node node2 --yes", nothing, 3, a_member_or_none
+    ),
+}
+MIDDLE = {"create": 2, "delete": 1, "migrate": 1, "remove-node": 1, "add-node": 1}
+
+
+def points() -> Iterator[tuple[str, int]]:
+    for name, operation in OPERATIONS.items():
+        if "MCV_SOAK" in os.environ:
+            yield from ((name, step) for step in range(max(1, operation.steps)))
+        else:
+            yield name, MIDDLE.get(name, 0)
+
+
+@pytest.fixture
+def ready(pair: list[Node]) -> Iterator[list[Node]]:
+    pair[0].put(guests.idle(), "/root/web1.img")
+    yield pair
+    for node in pair:
+        if not node.is_running:
+            node.boot()
+        node.run("systemctl reset-failed mcvd; systemctl start mcvd")
+
+
+def under_way(node: Node, command: str, instant: str) -> "subprocess.Popen[str]":
+    """Begin a command and return in the middle of it."""
+    watcher = node.start(f"bash -c {_quoted(instant)}")
+    running = node.start(f"timeout 200 mcv {command} 2>&1; echo; echo $?")
+    seen, _ = watcher.communicate(timeout=90)
+    assert seen == "seen\n"
+    return running
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def ended(running: "subprocess.Popen[str]") -> str:
+    said, _ = running.communicate(timeout=210)
+    return said
+
+
+@pytest.mark.parametrize("victim", [0, 1], ids=["the coordinator", "its peer"])
+@pytest.mark.parametrize(("name", "step"), points())
+def test_a_daemon_killed_in_the_middle(
+    ready: list[Node], name: str, step: int, victim: int
+) -> None:
+    operation = OPERATIONS[name]
+    operation.before(ready)
+    instant = AT_STEP.replace("@STEP", str(step)) if operation.steps else PROPOSED
+    running = under_way(ready[0], operation.command, instant)
+
+    ready[victim].run(KILL)
+
+    said = ended(running)
+    assert said.split()[-1] in ("0", "1", "4"), said
+    if name == "maintenance":
+        wait_until(lambda: not _proposals(ready), 60, "the change being settled")
+        mcv(ready[0], "node online node2")
+    settle(ready)
+    operation.after(ready)
+    _tidy(ready)
+
+
+@pytest.mark.parametrize("victim", [0, 1], ids=["the coordinator's", "its peer's"])
+@pytest.mark.parametrize("name", ["create", "migrate"])
+def test_a_host_killed_in_the_middle(ready: list[Node], name: str, victim: int) -> None:
+    operation = OPERATIONS[name]
+    operation.before(ready)
+    instant = AT_STEP.replace("@STEP", str(MIDDLE[name]))
+    running = under_way(ready[0], operation.command, instant)
+
+    ready[victim].kill()
+
+    said = ended(running)
+    assert victim == 0 or said.split()[-1] in ("0", "1", "4"), said
+    ready[victim].boot()
+    settle(ready)
+    wait_until(lambda: is_whole(ready) or is_gone(ready), 30, "replicas in step")
+    operation.after(ready)
+    _tidy(ready)
+
+
+def test_a_daemon_killed_while_it_takes_over_from_the_dead(ready: list[Node]) -> None:
+    one, two = ready
+    two.put(guests.idle(), "/root/web1.img")
+    mcv(two, CREATE)
+    one.run("sleep 3")
+    two.kill()
+    declared = under_way(one, "node offline node2 --confirm-dead --yes", PROPOSED)
+    one.run(KILL)
+    assert ended(declared).split()[-1] in ("0", "1", "4")
+    wait_until(lambda: not _proposals([one]), 60, "the declaration being settled")
+    mcv(one, "node offline node2 --confirm-dead --yes")
+
+    taken = under_way(one, "register web1 --node node1 --yes", AT_STEP.replace("@STEP", "0"))
+    one.run(KILL)
+
+    assert ended(taken).split()[-1] in ("0", "1", "4")
+    wait_until(lambda: not mcv_claims(one), 60, "the takeover being settled")
+    if owner(one) == "node2":
+        mcv(one, "register web1 --node node1 --yes")
+    mcv(one, "start web1")
+    mcv(one, "stop web1")
+    two.boot()
+    settle(ready)
+    wait_until(lambda: is_whole(ready), 30, "replicas in step")
+    assert owner(two) == "node1"
+    _tidy(ready)
+
+
+def mcv_claims(node: Node) -> bool:
+    return bool(node.run(f"ls {STATE}/journal", check=False).stdout.strip())
+
+
+def _proposals(nodes: list[Node]) -> bool:
+    there = f"test -e {STATE}/proposal.json"
+    return any(node.run(there, check=False).code == 0 for node in nodes)
+
+
+def _tidy(nodes: list[Node]) -> None:
+    if reality.document(nodes[0])["permissions"]["superusers"]:
+        mcv(nodes[0], "permission remove carol")
+    if is_whole(nodes):
+        mcv(nodes[0], "delete web1 --yes")
+        assert is_gone(nodes)

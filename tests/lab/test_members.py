@@ -1,0 +1,106 @@
+"""Three and four nodes, DRBD VMs on any two of them; hosts installed anew; who was removed."""
+
+import pytest
+
+from tests.lab import Lab, Node, guests, reality, wait_until
+from tests.lab.cluster import join, mcv, reset, told
+from tests.lab.lab import side_by_side
+
+
+def add(first: Node, node: Node) -> None:
+    mcv(
+        first,
+        f"cluster add-node --node {node.name} --ip-address {node.address} "
+        "--password-file /root/password --yes",
+    )
+
+
+def all_online(nodes: list[Node]) -> bool:
+    said = [told(node, "info") for node in nodes]
+    names = sorted(node.name for node in nodes)
+    return (
+        len({info["hash"] for info in said}) == 1
+        and all(
+            sorted(one["name"] for one in info["nodes"] if one["status"] == "online") == names
+            for info in said
+        )
+        and not any(info["attention"] for info in said)
+    )
+
+
+def well(node: Node, resource: str) -> bool:
+    view = reality.drbd(node, resource)
+    return view is not None and view.is_well
+
+
+@pytest.fixture
+def four(lab: Lab, machines: list[Node]) -> list[Node]:
+    nodes = lab.up(4)
+    side_by_side(reset, nodes)
+    join(nodes[:3])
+    return nodes
+
+
+def test_four_nodes_have_vms_with_disks_on_any_two_and_lose_one_after_the_other(
+    four: list[Node], lab: Lab
+) -> None:
+    one, two, three, four_ = four
+    add(two, four_)
+    wait_until(lambda: all_online(four), 30, "four nodes being online")
+    for node in four:
+        node.put(guests.idle(), "/root/guest.img")
+    common = "--memory 16MiB --disk 8MiB --image /root/guest.img --network lan"
+    refused = mcv(one, f"create web1 {common}", code=3)
+    assert "--nodes" in refused.stderr
+    mcv(one, f"create web1 {common} --nodes node1,node3 --node node3")
+    mcv(two, f"create web2 {common} --nodes node2,node4 --node node4")
+    assert reality.volumes(one) == reality.volumes(three) == {"mcv-web1-1"}
+    assert reality.volumes(two) == reality.volumes(four_) == {"mcv-web2-1"}
+    assert "node2" in mcv(one, "migrate --node node2 web1", code=3).stderr
+    mcv(two, "migrate --node node1 web1")
+    mcv(one, "start web1")
+    mcv(one, "start web2")
+    assert reality.domain(one, "web1") == reality.domain(four_, "web2") == "running"
+    assert mcv(two, "verify --all").code == 0
+
+    four_.kill()
+
+    assert "node4" in mcv(one, "permission add carol", code=3).stderr
+    mcv(three, "node offline node4 --confirm-dead --yes")
+    mcv(three, "register web2 --node node2 --accept-stale --yes")
+    mcv(three, "start web2")
+    assert reality.domain(two, "web2") == "running"
+    four_.boot()
+    wait_until(lambda: all_online(four), 60, "node4 being online again")
+    wait_until(lambda: well(four_, "mcv-web2-1"), 60, "its replica being in step")
+    assert reality.domains(four_) == set()
+
+    assert "web2" in mcv(one, "cluster remove-node --node node4 --yes", code=3).stderr
+    mcv(one, "stop web2")
+    mcv(one, "delete web2 --yes")
+    mcv(one, "cluster remove-node --node node4 --yes")
+    assert list(reality.document(four_)["nodes"]) == ["node4"]
+    wait_until(lambda: all_online(four[:3]), 30, "three being left")
+    lab.node(4).kill()
+
+
+def test_a_host_installed_anew_at_an_old_address_is_not_the_member_that_it_was(
+    pair: list[Node],
+) -> None:
+    one, two = pair
+    two.renew()
+    two.boot()
+
+    wait_until(lambda: "node2" in str(told(one, "info")["attention"]), 30, "its being noticed")
+    before = reality.document(one)
+    statuses = {node["name"]: node["status"] for node in told(one, "info")["nodes"]}
+    assert statuses == {"node1": "online", "node2": "unreachable"}
+    assert "node2" in mcv(one, "permission add carol", code=3).stderr
+    assert list(reality.document(two)["nodes"]) == ["node2"]
+    assert reality.document(one) == before
+
+    mcv(one, "node offline node2 --confirm-dead --yes")
+    mcv(one, "cluster remove-node --node node2 --force --yes")
+    one.run("rm /root/.ssh/known_hosts")
+    add(one, two)
+    wait_until(lambda: all_online(pair), 30, "node2 being a member again")
