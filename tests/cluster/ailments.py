@@ -14,6 +14,7 @@ from tests.fakes.cluster import FakeCluster
 
 Do = Callable[[FakeCluster], object]
 RESOURCE = "mcv-web1-1"
+UUID = "6d637600-0000-4000-8000-000000000001"  # of no VM
 FILE = f"/etc/drbd.d/{RESOURCE}.res"
 NEVER = ("note", "n1", RESOURCE, "never verified")
 
@@ -118,13 +119,24 @@ def redefine(old: str, new: str) -> Do:
     return do
 
 
+def another_uuid(cluster: FakeCluster) -> None:
+    xml = cluster.domains["n1"].defined["web1"]
+    cluster.domains["n1"].undefine("web1")
+    cluster.domains["n1"].define(xml.replace(cluster.read().vm("web1").uuid, UUID))
+
+
 def edit(cluster: FakeCluster) -> None:
     path = state(cluster, "n2") / f"{RESOURCE}.res"
     path.write_text(path.read_text() + "# by hand\n")
 
 
-def left_over(cluster: FakeCluster) -> None:
-    cluster.drbd["n2"].up("mcv-ghost-1")
+def left_over(cluster: FakeCluster, node: str = "n2", name: str = "mcv-ghost-1") -> None:
+    """A resource that is up and has no file any more."""
+    drbd, path = cluster.drbd[node], state(cluster, node) / f"{name}.res"
+    path.write_text("device /dev/drbd109 minor 109;")
+    drbd.create_metadata(name)
+    drbd.up(name)
+    path.unlink()
 
 
 def put(node: str, name: str, text: str = "") -> Do:
@@ -222,7 +234,7 @@ STORIES: list[tuple[str, Do, str, str, str, str, str]] = [
     ("memory", redefine("67108864", "33554432"), "error", "n1", "web1", "differs: memory", ""),
     ("bridge of a nic", redefine("br-lan", "br-dmz"), "error", "n1", "web1", "differs: nics", ""),
     ("disks", redefine("/dev/drbd100", "/dev/sda"), "error", "n1", "web1", "differs: disks", ""),
-    ("uuid", redefine("<uuid>", "<uuid>f"), "error", "n1", "web1", "UUID", ""),
+    ("uuid", another_uuid, "error", "n1", "web1", "UUID", ""),
     (
         "autostart",
         lambda c: c.domains["n1"].autostart.add("web1"),

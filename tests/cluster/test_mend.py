@@ -10,7 +10,7 @@ from mcv.journal import Entry
 from mcv.model import Claim
 from mcv.plan import Step, on
 from mcv.vm import delete
-from tests.cluster.ailments import FILE, RESOURCE, define_elsewhere, record
+from tests.cluster.ailments import FILE, RESOURCE, UUID, define_elsewhere, left_over, record
 from tests.fakes.cluster import FakeCluster
 
 
@@ -70,9 +70,10 @@ def test_a_leftover_that_is_in_use_is_left_alone(vm: FakeCluster) -> None:
     host, domains, drbd = vm.hosts["n1"], vm.domains["n1"], vm.drbd["n1"]
     vm.lvm["n1"].create("vg0", "mcv-ghost-1", 1)
     xml = domains.defined["web1"].replace(">web1<", ">mine<")
+    xml = xml.replace(vm.read().vm("web1").uuid, UUID)
     domains.define(xml.replace("/dev/drbd100", "/dev/vg0/mcv-ghost-1"))
-    drbd.up("mcv-ghost-2")
-    drbd.promote("mcv-ghost-2")
+    left_over(vm, "n1", "mcv-ghost-2")
+    vm.world.replicas["mcv-ghost-2"]["n1"].role = "Primary"
 
     rows = mend.mend(
         host,

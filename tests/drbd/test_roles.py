@@ -9,6 +9,7 @@ RESOURCE = "mcv-web1-1"
 
 def test_a_resource_whose_way_up_was_cut_off_is_made_anew(cluster: FakeCluster) -> None:
     cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"])
+    cluster.drbd["n2"].down(RESOURCE)
     cluster.world.replicas[RESOURCE]["n1"].disk = "Diskless"
 
     roles.create(cluster.hosts["n1"], "web1", 1)

@@ -22,7 +22,9 @@ from mcv.sight import Sight
 from mcv.system import files
 from mcv.system.locks import Locks
 from mcv.transaction import escort
-from tests.fakes.doors import FakeBridges, FakeDomains, FakeDrbd, FakeLvm, World
+from tests.fakes.domains import FakeDomains
+from tests.fakes.drbd import FakeDrbd, World
+from tests.fakes.volumes import FakeBridges, FakeLvm
 
 Spy = Callable[[str, str, str], None]  # (caller, node, operation), may raise
 
@@ -38,7 +40,9 @@ class FakeCluster:
         self.answered: Spy = lambda caller, node, operation: None
         self.hosts: dict[str, Host] = {}
         self.domains = {name: FakeDomains() for name in names}
-        self.drbd = {name: FakeDrbd(name, self.world) for name in names}
+        self.drbd = {
+            name: FakeDrbd(name, self.world, directory / "drbd.d" / name) for name in names
+        }
         self.lvm = {name: FakeLvm() for name in names}
         self.bridges = {name: FakeBridges() for name in names}
         first = _member_document(directory, names)

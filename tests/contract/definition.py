@@ -1,0 +1,20 @@
+"""The domain that the contract of libvirt is about: as mcv defines one, from a disk of its own."""
+
+from mcv.model import Vm
+from mcv.vm.domain_xml import domain_xml
+from mcv.vm.hypervisor import Capabilities
+
+# A file will do: what is below a domain's disk is not libvirt's promise.
+DISK = """\
+<devices>
+    <disk type="file" device="disk">
+      <driver name="qemu" type="raw" />
+      <source file="{image}" />
+      <target dev="vda" bus="virtio" />
+    </disk>"""
+
+
+def definition(can: Capabilities, name: str, uuid: str, memory_mib: int, image: str) -> str:
+    vm = Vm(name=name, uuid=uuid, memory=memory_mib << 20, cpus=1, node="n1", nodes=("n1",))
+    xml = domain_xml(vm, bridges={}, domain_type=can.domain_type, emulator=can.emulator)
+    return xml.replace("<devices>", DISK.format(image=image))

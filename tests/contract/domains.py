@@ -1,0 +1,244 @@
+"""What operations may rely on in the libvirt of a host."""
+
+import re
+from typing import Protocol
+
+import pytest
+
+from mcv.errors import HypervisorFailed
+from mcv.vm.domain_xml import substance
+from mcv.vm.hypervisor import Hypervisor
+from tests.contract import eventually
+
+NAME = "contract"
+OTHER = "contract-2"
+UUID = "6d637600-0000-4000-8000-00000000000c"
+OTHER_UUID = "6d637600-0000-4000-8000-00000000000d"
+
+
+class Stand(Protocol):
+    """A host's libvirt that knows of neither NAME nor OTHER."""
+
+    domains: Hypervisor
+
+    def definition(self, name: str = NAME, uuid: str = UUID, memory_mib: int = 16) -> str:
+        """The XML of a domain whose guest heeds the power button at once."""
+
+    def autostart(self, name: str) -> None:
+        """Let libvirt start it when the host boots, as an administrator might."""
+
+    def spoil(self, name: str) -> None:
+        """Make the next start of a domain fail."""
+
+
+def _running(stand: Stand) -> Hypervisor:
+    stand.domains.define(stand.definition())
+    stand.domains.start(NAME)
+    return stand.domains
+
+
+def what_is_not_defined_is_absent(stand: Stand) -> None:
+    domains = stand.domains
+
+    assert domains.state(NAME) == "absent"
+    assert domains.is_active(NAME) is False
+    assert domains.vnc(NAME) is None
+    assert NAME not in domains.states() and NAME not in domains.definitions()
+
+
+def what_is_not_there_can_be_ended_and_forgotten(stand: Stand) -> None:
+    stand.domains.stop(NAME)
+    stand.domains.undefine(NAME)
+
+    assert stand.domains.state(NAME) == "absent"
+
+
+def what_is_not_there_can_be_asked_for_nothing_else(stand: Stand) -> None:
+    domains = stand.domains
+    verbs = (domains.start, domains.shutdown, domains.reset, domains.pause, domains.leave_to_mcv)
+
+    for verb in verbs:
+        with pytest.raises(HypervisorFailed, match=f"Could not .* {NAME}: "):
+            verb(NAME)
+
+
+def a_new_domain_is_stopped_and_is_kept(stand: Stand) -> None:
+    domains = stand.domains
+    domains.define(stand.definition())
+
+    found = domains.definitions()[NAME]
+    assert (found.persistent, found.autostart) == (True, False)
+    assert substance(found.xml) == substance(stand.definition())
+    assert (domains.state(NAME), domains.states()[NAME]) == ("stopped", "stopped")
+    assert domains.is_active(NAME) is False and domains.vnc(NAME) is None
+
+
+def defining_twice_is_harmless_and_the_last_word_counts(stand: Stand) -> None:
+    stand.domains.define(stand.definition())
+    stand.domains.define(stand.definition())
+
+    stand.domains.define(stand.definition(memory_mib=32))
+
+    assert substance(stand.domains.definitions()[NAME].xml).memory == 32
+
+
+def what_is_no_definition_is_refused(stand: Stand) -> None:
+    good = stand.definition()
+    for bad in (
+        "",
+        "no XML",
+        "<domain/>",
+        good.replace(f"<name>{NAME}</name>", ""),
+        good.replace(UUID, f"f{UUID}"),
+    ):
+        with pytest.raises(HypervisorFailed, match="Could not define a domain: "):
+            stand.domains.define(bad)
+
+    assert stand.domains.state(NAME) == "absent"
+
+
+def a_name_or_a_uuid_that_is_taken_is_refused(stand: Stand) -> None:
+    stand.domains.define(stand.definition())
+
+    for name, uuid in ((NAME, OTHER_UUID), (OTHER, UUID)):
+        with pytest.raises(HypervisorFailed, match=r"already .* with uuid"):
+            stand.domains.define(stand.definition(name, uuid))
+
+    assert substance(stand.domains.definitions()[NAME].xml).uuid == UUID
+    assert stand.domains.state(OTHER) == "absent"
+
+
+def every_domain_of_the_host_is_told(stand: Stand) -> None:
+    stand.domains.define(stand.definition())
+    stand.domains.define(stand.definition(OTHER, OTHER_UUID))
+
+    assert {NAME, OTHER} <= stand.domains.states().keys()
+    assert {NAME, OTHER} <= stand.domains.definitions().keys()
+
+
+def autostart_is_told_and_taken_back(stand: Stand) -> None:
+    domains = stand.domains
+    domains.define(stand.definition())
+    domains.leave_to_mcv(NAME)
+    for take_back, what in ((domains.leave_to_mcv, NAME), (domains.define, stand.definition())):
+        stand.autostart(NAME)
+        assert domains.definitions()[NAME].autostart is True
+
+        take_back(what)
+
+        assert domains.definitions()[NAME].autostart is False
+
+
+def forgetting_a_stopped_domain_is_its_end(stand: Stand) -> None:
+    stand.domains.define(stand.definition())
+    stand.autostart(NAME)
+
+    stand.domains.undefine(NAME)
+
+    assert stand.domains.state(NAME) == "absent"
+    stand.domains.define(stand.definition())
+    assert stand.domains.definitions()[NAME].autostart is False
+
+
+def a_started_domain_runs_and_has_a_screen(stand: Stand) -> None:
+    domains = _running(stand)
+
+    domains.start(NAME)
+
+    assert (domains.state(NAME), domains.states()[NAME]) == ("running", "running")
+    assert domains.is_active(NAME) is True
+    assert re.fullmatch(r"127\.0\.0\.1:59\d\d", domains.vnc(NAME) or "")
+
+
+def a_running_domain_can_be_defined_anew_and_runs_on(stand: Stand) -> None:
+    domains = _running(stand)
+
+    domains.define(stand.definition(memory_mib=32))
+
+    assert domains.state(NAME) == "running"
+    assert substance(domains.definitions()[NAME].xml).memory == 32
+
+
+def forgetting_a_running_domain_leaves_it_running_until_it_ends(stand: Stand) -> None:
+    domains = _running(stand)
+
+    domains.undefine(NAME)
+    domains.undefine(NAME)
+
+    assert domains.state(NAME) == "running"
+    found = domains.definitions()[NAME]
+    assert (found.persistent, found.autostart) == (False, False)
+    assert substance(found.xml).uuid == UUID
+    domains.stop(NAME)
+    assert domains.state(NAME) == "absent"
+
+
+def a_start_that_fails_is_told_and_leaves_it_stopped(stand: Stand) -> None:
+    stand.domains.define(stand.definition())
+    stand.spoil(NAME)
+
+    with pytest.raises(HypervisorFailed, match=f"Could not start {NAME}: "):
+        stand.domains.start(NAME)
+
+    assert stand.domains.state(NAME) == "stopped"
+
+
+def stopping_twice_is_harmless(stand: Stand) -> None:
+    domains = _running(stand)
+
+    for _ in range(2):
+        domains.stop(NAME)
+        assert (domains.state(NAME), domains.is_active(NAME)) == ("stopped", False)
+
+
+def a_guest_that_heeds_the_power_button_ends(stand: Stand) -> None:
+    domains = _running(stand)
+
+    def has_ended() -> bool:
+        # Again and again: the guest may not have booted far enough to hear it.
+        domains.shutdown(NAME)
+        return not domains.is_active(NAME)
+
+    eventually(has_ended)
+
+    domains.shutdown(NAME)
+    assert domains.state(NAME) == "stopped"
+
+
+def a_reset_keeps_it_running(stand: Stand) -> None:
+    domains = _running(stand)
+
+    domains.reset(NAME)
+
+    assert domains.state(NAME) == "running"
+
+
+def a_paused_domain_stands_still_and_is_active(stand: Stand) -> None:
+    domains = _running(stand)
+
+    domains.pause(NAME)
+    domains.pause(NAME)
+    domains.start(NAME)
+
+    assert (domains.state(NAME), domains.is_active(NAME)) == ("paused", True)
+    assert domains.states()[NAME] == "paused"
+    domains.stop(NAME)
+    assert domains.state(NAME) == "stopped"
+
+
+def what_does_not_run_cannot_be_paused_or_reset(stand: Stand) -> None:
+    domains = stand.domains
+    domains.define(stand.definition())
+
+    for verb in (domains.pause, domains.reset):
+        with pytest.raises(HypervisorFailed, match=f"Could not .* {NAME}: .*not running"):
+            verb(NAME)
+
+    assert domains.state(NAME) == "stopped"
+
+
+def the_host_tells_what_it_can_run(stand: Stand) -> None:
+    can = stand.domains.capabilities()
+
+    assert can.domain_type in can.emulators
+    assert can.emulator.startswith("/")

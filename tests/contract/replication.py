@@ -1,0 +1,187 @@
+"""What operations may rely on in what DRBD does between two hosts: connections and data."""
+
+from collections.abc import Callable
+
+import pytest
+
+from mcv.drbd.status import Event, have_split
+from mcv.drbd.verify import ended_well
+from mcv.errors import CommandFailed
+from tests.contract import eventually
+from tests.contract.resource import RESOURCE, Stand, now, state, wait_well
+
+# The data
+
+
+def _followed(stand: Stand, meanwhile: Callable[[], None]) -> tuple[list[Event], list[Event], bool]:
+    """Verify from here: the dump, what happened, and whether it ended well."""
+    seen: list[Event] = []
+    with stand.here.events(RESOURCE) as events:
+        stand.here.verify(RESOURCE)
+        meanwhile()
+
+        def noting() -> object:
+            for event in events:
+                seen.append(event)
+                yield event
+
+        well = ended_well(noting())
+    end = next(at for at, event in enumerate(seen) if event.ends_the_dump)
+    return seen[:end], seen[end + 1 :], well
+
+
+def a_verification_of_equals_ends_well(stand: Stand) -> None:
+    stand.born()
+    dump, news, well = _followed(stand, lambda: None)
+
+    assert well
+    assert [event.kind for event in dump] == ["resource", "connection", "device", "peer-device"]
+    assert all((event.verb, event.resource) == ("exists", RESOURCE) for event in dump)
+    said = [event.replication for event in news if event.replication is not None]
+    assert said == ["VerifyS", "Established"]
+    assert now(stand.here).out_of_sync == 0 and now(stand.here).both_up_to_date
+
+
+def what_differs_is_found_by_a_verification_and_mended_by_a_resync(stand: Stand) -> None:
+    stand.born()
+    stand.differ()
+    assert now(stand.here).out_of_sync == 0
+
+    assert _followed(stand, lambda: None)[2]
+
+    assert now(stand.here).both_up_to_date
+    assert now(stand.here).out_of_sync == now(stand.there).out_of_sync == 4096
+    # With both secondary the difference stays; with one primary it is copied from there.
+    for primary, left in ((False, 4096), (True, 0)):
+        if primary:
+            stand.here.promote(RESOURCE)
+        stand.here.disconnect(RESOURCE)
+        stand.here.connect(RESOURCE)
+        wait_well(stand)
+        eventually(lambda: now(stand.there).out_of_sync == now(stand.here).out_of_sync)
+        assert now(stand.here).out_of_sync == left
+    assert _followed(stand, lambda: None)[2]
+    assert now(stand.here).out_of_sync == 0
+
+
+def a_verification_cut_off_does_not_end_well(stand: Stand) -> None:
+    stand.born()
+    stand.slow_down()
+
+    _, news, well = _followed(stand, lambda: stand.there.disconnect(RESOURCE))
+
+    assert not well
+    assert any(event.connection not in (None, "Connected") for event in news)
+
+
+def a_rate_can_be_set_until_the_next_adjust(stand: Stand) -> None:
+    stand.born()
+    stand.here.set_rate(RESOURCE, 1 << 20)
+
+    stand.here.adjust(RESOURCE)
+
+    assert state(stand.here) == ("Secondary", "UpToDate", "Connected")
+
+
+# The connection
+
+
+def who_disconnects_stands_alone_and_the_other_looks_for_it(stand: Stand) -> None:
+    stand.born()
+    for _ in range(2):
+        stand.here.disconnect(RESOURCE)
+        assert state(stand.here) == ("Secondary", "UpToDate", "StandAlone")
+    assert state(stand.there) == ("Secondary", "UpToDate", "Connecting")
+    assert not now(stand.here).connected and not now(stand.there).connected
+    with pytest.raises(CommandFailed, match="Need a connection"):
+        stand.here.verify(RESOURCE)
+
+    for _ in range(2):
+        stand.here.connect(RESOURCE)
+        assert not now(stand.here).is_standalone
+
+    wait_well(stand)
+    stand.here.connect(RESOURCE)
+    assert state(stand.here) == ("Secondary", "UpToDate", "Connected")
+
+
+def adjusting_brings_up_what_is_down_and_joins_what_stands_alone(stand: Stand) -> None:
+    stand.born()
+    stand.there.down(RESOURCE)
+    stand.here.disconnect(RESOURCE)
+
+    stand.here.adjust(RESOURCE)
+    stand.there.adjust(RESOURCE)
+
+    wait_well(stand)
+    stand.here.adjust(RESOURCE)
+    assert state(stand.here) == ("Secondary", "UpToDate", "Connected")
+
+
+def who_parts_from_a_primary_is_outdated(stand: Stand) -> None:
+    stand.born()
+    stand.there.promote(RESOURCE)
+
+    stand.here.disconnect(RESOURCE)
+
+    assert state(stand.here) == ("Secondary", "Outdated", "StandAlone")
+    assert (now(stand.there).disk, now(stand.there).peer_disk) == ("UpToDate", "Outdated")
+    with pytest.raises(CommandFailed, match="Need access to UpToDate data"):
+        stand.here.promote(RESOURCE)
+    stand.here.connect(RESOURCE)
+    wait_well(stand)
+
+
+def a_replica_that_comes_up_alone_is_consistent_and_may_be_promoted(stand: Stand) -> None:
+    stand.born()
+    stand.there.down(RESOURCE)
+    stand.here.down(RESOURCE)
+    before = stand.here.generation_uuids(RESOURCE)
+
+    stand.here.up(RESOURCE)
+
+    assert state(stand.here) == ("Secondary", "Consistent", "Connecting")
+    stand.here.promote(RESOURCE)
+    assert state(stand.here) == ("Primary", "UpToDate", "Connecting")
+    assert now(stand.here).peer_disk == "Outdated"
+    after = stand.here.generation_uuids(RESOURCE)
+    assert after.current & ~1 != before.current & ~1 == after.bitmap & ~1
+    stand.there.up(RESOURCE)
+    wait_well(stand)
+    assert stand.there.generation_uuids(RESOURCE).current & ~1 == after.current & ~1
+
+
+def two_that_were_primary_apart_have_split_and_stand_alone(stand: Stand) -> None:
+    stand.born()
+    for door in (stand.here, stand.there):
+        door.disconnect(RESOURCE)
+    for door in (stand.here, stand.there):
+        door.promote(RESOURCE)
+        door.demote(RESOURCE)
+
+    for door in (stand.here, stand.there):
+        door.connect(RESOURCE)
+
+    eventually(lambda: now(stand.here).is_standalone and now(stand.there).is_standalone)
+    mine, theirs = (door.generation_uuids(RESOURCE) for door in (stand.here, stand.there))
+    assert have_split(mine, theirs)
+
+
+def outdating_takes_only_where_the_peer_is_away(stand: Stand) -> None:
+    stand.born()
+    with pytest.raises(CommandFailed, match="changed nothing"):
+        stand.here.outdate(RESOURCE)
+    assert now(stand.here).both_up_to_date
+    stand.there.down(RESOURCE)
+
+    for door in (stand.here, stand.there):
+        door.outdate(RESOURCE)
+        door.outdate(RESOURCE)
+
+    assert state(stand.here)[:2] == ("Secondary", "Outdated")
+    assert stand.there.generation_uuids(RESOURCE).up_to_date is False
+    with pytest.raises(CommandFailed, match="Need access to UpToDate data"):
+        stand.here.promote(RESOURCE)
+    for _ in range(2):
+        stand.here.promote_by_force(RESOURCE)
+        assert state(stand.here)[:2] == ("Primary", "UpToDate")

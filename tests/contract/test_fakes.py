@@ -1,0 +1,110 @@
+"""The fake doors keep the promises of the real ones; tests/lab/test_contracts.py is their twin."""
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from mcv.drbd.driver import Drbd
+from mcv.drbd.resource_file import Side, resource_text
+from mcv.model import DrbdSettings
+from mcv.network.bridge import Bridges
+from mcv.storage.lvm import Lvm
+from mcv.vm.hypervisor import Hypervisor
+from tests.contract import Promise, bridges, domains, drbd, promises, replication, volumes
+from tests.contract.definition import definition
+from tests.contract.resource import MINOR, RESOURCE
+from tests.fakes.domains import FakeDomains
+from tests.fakes.drbd import FakeDrbd, World
+from tests.fakes.volumes import FakeBridges, FakeLvm
+
+
+class FakeDomainsStand:
+    def __init__(self) -> None:
+        self._fake = FakeDomains()
+        self.domains = cast(Hypervisor, self._fake)
+
+    def definition(
+        self, name: str = domains.NAME, uuid: str = domains.UUID, memory_mib: int = 16
+    ) -> str:
+        return definition(self._fake.capabilities(), name, uuid, memory_mib, image="/guest.img")
+
+    def autostart(self, name: str) -> None:
+        self._fake.autostart.add(name)
+
+    def spoil(self, name: str) -> None:
+        self._fake.broken.add("start")
+
+
+@pytest.mark.parametrize("promise", promises(domains), ids=lambda one: one.__name__)
+def test_the_fake_of_libvirt(promise: Promise) -> None:
+    promise(FakeDomainsStand())
+
+
+class FakeLvmStand:
+    def __init__(self) -> None:
+        self._fake = FakeLvm()
+        self.volumes = cast(Lvm, self._fake)
+
+    def hold(self, name: str) -> None:
+        self._fake.broken.add("remove")
+
+    def release(self, name: str) -> None:
+        self._fake.broken.clear()
+
+
+@pytest.mark.parametrize("promise", promises(volumes), ids=lambda one: one.__name__)
+def test_the_fake_of_lvm(promise: Promise) -> None:
+    promise(FakeLvmStand())
+
+
+@pytest.mark.parametrize("promise", promises(bridges), ids=lambda one: one.__name__)
+def test_the_fake_of_bridges(promise: Promise) -> None:
+    promise(cast(Bridges, FakeBridges(("br-lan", "br-dmz"))))
+
+
+class FakeDrbdStand:
+    def __init__(self, directory: Path) -> None:
+        self._world = World()
+        self._fakes = [FakeDrbd(name, self._world, directory) for name in ("n1", "n2")]
+        self.here, self.there = (cast(Drbd, fake) for fake in self._fakes)
+        sides = [
+            Side(name, name, f"10.0.0.{name[1]}", "/dev/vg0/contract") for name in ("n1", "n2")
+        ]
+        text = resource_text(
+            DrbdSettings(),
+            RESOURCE,
+            minor=MINOR,
+            port=7790,
+            sides=sides,
+            generation=8,
+            secret="contract",
+            handler="/bin/false",
+        )
+        (directory / f"{RESOURCE}.res").write_text(text)
+
+    def born(self) -> None:
+        for fake in self._fakes:
+            fake.create_metadata(RESOURCE)
+            fake.up(RESOURCE)
+        self.here.new_current_uuid_clear_bitmap(RESOURCE, MINOR)
+
+    def wiped(self) -> None:
+        """A new world has no metadata."""
+
+    def differ(self) -> None:
+        self._world.differs[RESOURCE] = 4096
+
+    def hold(self) -> None:
+        self._fakes[0].broken.add("down")
+
+    def release(self) -> None:
+        self._fakes[0].broken.clear()
+
+    def slow_down(self) -> None:
+        self._fakes[0].broken.add("interrupt")
+
+
+@pytest.mark.parametrize("promise", promises(drbd, replication), ids=lambda one: one.__name__)
+def test_the_fake_of_drbd(tmp_path: Path, promise: Promise) -> None:
+    promise(FakeDrbdStand(tmp_path))

@@ -1,0 +1,109 @@
+"""What stands in for libvirt: it keeps the promises in tests/contract/domains.py."""
+
+import xml.etree.ElementTree as ET
+from uuid import UUID
+
+from mcv.errors import HypervisorFailed
+from mcv.vm.hypervisor import Capabilities, Definition
+
+
+class FakeDomains:
+    """Domains of one host: what is defined, and the state of what is active."""
+
+    def __init__(self) -> None:
+        self.defined: dict[str, str] = {}
+        self.active: dict[str, str] = {}
+        self.autostart: set[str] = set()
+        self.broken: set[str] = set()
+        self._begun_with: dict[str, str] = {}  # the definitions of what is active
+
+    def define(self, xml: str) -> None:
+        name, uuid = _named(xml)
+        self._may("define", name)
+        for other, known in {**self._transient(), **self.defined}.items():
+            if (other == name) != (_named(known)[1] == uuid):
+                raise HypervisorFailed(
+                    f"Could not define a domain: domain '{other}' already exists with uuid {uuid}."
+                )
+        self.defined[name] = xml
+        self.autostart.discard(name)
+
+    def undefine(self, name: str) -> None:
+        self._may("undefine", name)
+        self.defined.pop(name, None)
+        self.autostart.discard(name)
+
+    def start(self, name: str) -> None:
+        self._find("start", name)
+        if name not in self.active:
+            self._begun_with[name] = self.defined[name]
+            self.active[name] = "running"
+
+    def stop(self, name: str) -> None:
+        self.active.pop(name, None)
+
+    def shutdown(self, name: str) -> None:
+        """Every guest here heeds the button at once."""
+        self._find("shut down", name)
+        self.active.pop(name, None)
+
+    def pause(self, name: str) -> None:
+        self._find("pause", name, must_run=True)
+        self.active[name] = "paused"
+
+    def reset(self, name: str) -> None:
+        self._find("reset", name, must_run=True)
+
+    def state(self, name: str) -> str:
+        return self.active.get(name, "stopped" if name in self.defined else "absent")
+
+    def states(self) -> dict[str, str]:
+        return {name: self.state(name) for name in {*self.defined, *self.active}}
+
+    def definitions(self) -> dict[str, Definition]:
+        return {
+            name: Definition(
+                xml=xml, persistent=name in self.defined, autostart=name in self.autostart
+            )
+            for name, xml in {**self._transient(), **self.defined}.items()
+        }
+
+    def leave_to_mcv(self, name: str) -> None:
+        self._find("switch autostart off for", name)
+        self.autostart.discard(name)
+
+    def is_active(self, name: str) -> bool:
+        return name in self.active
+
+    def vnc(self, name: str) -> str | None:
+        return "127.0.0.1:5900" if name in self.active else None
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(emulators={"qemu": "/usr/bin/qemu-system-x86_64"})
+
+    def _transient(self) -> dict[str, str]:
+        """What runs on although its definition was taken away."""
+        return {name: self._begun_with[name] for name in self.active if name not in self.defined}
+
+    def _find(self, verb: str, name: str, must_run: bool = False) -> None:
+        self._may(verb, name)
+        if self.state(name) == "absent":
+            raise HypervisorFailed(f"Could not {verb} {name}: Domain not found.")
+        if must_run and name not in self.active:
+            raise HypervisorFailed(f"Could not {verb} {name}: domain is not running.")
+
+    def _may(self, verb: str, name: str) -> None:
+        if verb in self.broken or name in self.broken:
+            raise HypervisorFailed(f"Could not {verb} {name}: it is broken.")
+
+
+def _named(xml: str) -> tuple[str, str]:
+    """A definition's name and UUID; libvirt refuses one without a name, and a malformed UUID."""
+    try:
+        root = ET.fromstring(xml)
+        name, uuid = root.findtext("name", ""), UUID(root.findtext("uuid", ""))
+    except (ET.ParseError, ValueError) as error:
+        raise HypervisorFailed(f"Could not define a domain: {error}.") from error
+    if not name:
+        raise HypervisorFailed("Could not define a domain: it has no name.")
+    return name, str(uuid)

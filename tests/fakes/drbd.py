@@ -1,0 +1,341 @@
+"""What stands in for DRBD: as tests/contract says of it, and no more than operations ask for."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from mcv.drbd.status import Event, Generations, Status, have_split
+from mcv.errors import CommandFailed
+from mcv.system import files
+
+SIZE = 8 * 1024**2  # of every replica: nobody asks
+JUST_CREATED = 4  # the generation that DRBD writes into new metadata
+
+
+@dataclass
+class Replica:
+    """One side of a resource that is up."""
+
+    minor: int
+    role: str = "Secondary"
+    disk: str = "Inconsistent"
+    known_of_peer: str = "DUnknown"  # what it goes by while they are apart
+
+
+@dataclass
+class World:
+    """What the kernels of all hosts share: the replicas, and who is cut off from whom."""
+
+    replicas: dict[str, dict[str, Replica]] = field(default_factory=dict)
+    differs: dict[str, int] = field(default_factory=dict)  # that no verification has seen yet
+    out_of_sync: dict[str, int] = field(default_factory=dict)
+    down: set[str] = field(default_factory=set)
+    doors: dict[str, "FakeDrbd"] = field(default_factory=dict)
+    met: set[str] = field(default_factory=set)  # resources whose replicas have found each other
+    begun: int = JUST_CREATED  # the last generation that began anywhere
+
+
+class FakeDrbd:
+    """The DRBD of one host in a world of several, that reads the files in a directory.
+
+    Its fence-peer handler says of every peer that is away that it is dead.
+    """
+
+    def __init__(self, me: str, world: World, directory: Path) -> None:
+        self.me = me
+        self.world = world
+        self.directory = directory
+        self.broken: set[str] = set()
+        self.loaded = False
+        self.kept: dict[str, str] = {}  # how the data is, by the metadata of what is down
+        self.standalone: set[str] = set()
+        self.generations: dict[str, Generations] = {}
+        self._news: dict[str, list[Event]] = {}
+        world.doors[me] = self
+
+    def load_module(self) -> None:
+        self._may("load_module", "")
+        self.loaded = True
+
+    def versions(self) -> tuple[str, str]:
+        return "8.4.11", "9.22.0"
+
+    def generation(self) -> int:
+        return 8
+
+    def minors(self) -> list[int]:
+        return sorted(one.minor for one in self.statuses().values() if one.minor is not None)
+
+    def create_metadata(self, resource: str) -> None:
+        self._minor("create_metadata", resource)
+        if (up := self._replica(resource)) and up.disk != "Diskless":
+            raise CommandFailed(f"`drbdadm create-md {resource}`: Device is configured!")
+        self.kept[resource] = "Inconsistent"
+        self.generations[resource] = Generations(current=JUST_CREATED, bitmap=0)
+
+    def up(self, resource: str) -> None:
+        minor = self._minor("up", resource)
+        mine = self._replica(resource)
+        if mine is None:
+            mine = Replica(minor, disk="Diskless")
+            self.world.replicas.setdefault(resource, {})[self.me] = mine
+        if mine.disk == "Diskless":
+            if resource not in self.kept:
+                self.standalone.add(resource)
+                raise CommandFailed(f"`drbdadm up {resource}`: No valid meta data found")
+            disk = self.kept[resource]
+            # Which of two is newer is known only when they have met.
+            mine.disk = "Consistent" if disk == "UpToDate" else disk
+        self.standalone.discard(resource)
+        self._peer(resource)
+
+    def down(self, resource: str) -> None:
+        self._may("down", resource)
+        gone = self._replica(resource)
+        if gone is None:
+            return
+        gone.role = "Secondary"
+        if gone.disk != "Diskless":
+            self.kept[resource] = "UpToDate" if gone.disk == "Consistent" else gone.disk
+        del self.world.replicas[resource][self.me]
+        self.standalone.discard(resource)
+        self.world.met.discard(resource)
+
+    def adjust(self, resource: str) -> None:
+        self._minor("adjust", resource)
+        self.up(resource)
+
+    def new_current_uuid_clear_bitmap(self, resource: str, minor: int) -> None:
+        self._may("birth", resource)
+        mine, other = self._mine(resource), self._peer(resource)
+        if other is None or mine.minor != minor:
+            raise CommandFailed(
+                "`drbdsetup new-current-uuid` exited with 10: Need to be StandAlone"
+            )
+        if {mine.disk, other.disk} == {"Inconsistent"}:
+            self._agree(resource, self._begin())
+
+    def promote(self, resource: str) -> None:
+        self._promote(resource, {"UpToDate", "Consistent"})
+
+    def promote_by_force(self, resource: str) -> None:
+        self._promote(resource, {"UpToDate", "Consistent", "Outdated", "Inconsistent"})
+
+    def demote(self, resource: str) -> None:
+        self._may("demote", resource)
+        if (mine := self._replica(resource)) is not None:
+            mine.role = "Secondary"
+
+    def disconnect(self, resource: str) -> None:
+        self._may("disconnect", resource)
+        mine, other = self._replica(resource), self._peer(resource)
+        if mine is None:
+            return
+        self.standalone.add(resource)
+        self.world.met.discard(resource)
+        for one, two in ((mine, other), (other, mine)):
+            if one is not None and two is not None and one.role == "Primary":
+                # It tells who parts from it to be stale, so that nobody is primary beside it.
+                one.known_of_peer, two.disk = "Outdated", "Outdated"
+
+    def connect(self, resource: str) -> None:
+        self._minor("connect", resource)
+        self._mine(resource)
+        self.standalone.discard(resource)
+        self._peer(resource)
+
+    def outdate(self, resource: str) -> None:
+        self._minor("outdate", resource)
+        mine = self._replica(resource)
+        if mine is None:
+            if self.kept.get(resource) not in ("UpToDate", "Outdated"):
+                raise CommandFailed(f"`drbdadm outdate {resource}`: Device is inconsistent.")
+            self.kept[resource] = "Outdated"
+            return
+        if self._peer(resource) is not None or mine.role == "Primary":
+            raise CommandFailed(f"`drbdadm outdate {resource}` changed nothing.")
+        mine.disk = "Outdated"
+
+    def set_rate(self, resource: str, rate: int) -> None:
+        self._minor("set_rate", resource)
+        self._mine(resource)
+
+    def verify(self, resource: str) -> None:
+        self._minor("verify", resource)
+        mine, other = self._mine(resource), self._peer(resource)
+        if other is None or {mine.disk, other.disk} != {"UpToDate"}:
+            raise CommandFailed(f"`drbdadm verify {resource}`: Need a connection to start verify")
+        self._say(resource, "peer-device", replication="VerifyS")
+        if "interrupt" in self.broken:
+            self._say(resource, "connection", connection="TearDown")
+            self._say(resource, "peer-device", replication="Off", **{"peer-disk": "DUnknown"})
+            return
+        found = self.world.differs.pop(resource, 0) + self.world.out_of_sync.get(resource, 0)
+        self.world.out_of_sync[resource] = found
+        self._say(resource, "peer-device", replication="Established")
+
+    @contextmanager
+    def events(self, resource: str) -> Iterator[Iterator[Event]]:
+        """All that exists, then what a verification says; it ends where nothing happens."""
+        news = self._news[resource] = []
+        now = self.status(resource)
+        dump = [] if now is None else _dump(now)
+        yield chain([*dump, Event("exists", "-", {})], _emptied(news))
+
+    def status(self, resource: str) -> Status | None:
+        return self.statuses().get(resource)
+
+    def statuses(self) -> dict[str, Status]:
+        return {
+            resource: self._seen(resource, sides[self.me])
+            for resource, sides in self.world.replicas.items()
+            if self.me in sides
+        }
+
+    def generation_uuids(self, resource: str) -> Generations:
+        self._minor("get-gi", resource)
+        if resource not in self.generations:
+            raise CommandFailed(f"`drbdadm get-gi {resource}` exited with 1: ")
+        up = self._replica(resource)
+        disk = self.kept.get(resource, "") if up is None else up.disk
+        return replace(
+            self.generations[resource],
+            consistent=disk in ("UpToDate", "Consistent", "Outdated"),
+            up_to_date=disk in ("UpToDate", "Consistent"),
+        )
+
+    # What the kernel does by itself
+
+    def _seen(self, resource: str, mine: Replica) -> Status:
+        other = self._peer(resource)
+        alone = "StandAlone" if resource in self.standalone else "Connecting"
+        begun_with = self.generations.get(resource)
+        is_new = begun_with is not None and begun_with.current == JUST_CREATED
+        return Status(
+            resource=resource,
+            minor=mine.minor,
+            role=mine.role,
+            disk=mine.disk,
+            size=0 if mine.disk == "Diskless" else SIZE,
+            connection="Connected" if other else alone,
+            replication="Established" if other else "Off",
+            peer_role=other.role if other else "Unknown",
+            peer_disk=other.disk if other else mine.known_of_peer,
+            out_of_sync=self.world.out_of_sync.get(resource, SIZE if is_new else 0),
+        )
+
+    def _promote(self, resource: str, disks: set[str]) -> None:
+        self._minor("promote", resource)
+        mine, other = self._mine(resource), self._peer(resource)
+        if mine.role == "Primary":
+            return
+        if mine.disk not in disks:
+            raise CommandFailed("State change failed: (-2) Need access to UpToDate data")
+        if other is not None and other.role == "Primary":
+            raise CommandFailed("State change failed: (-1) Multiple primaries not allowed")
+        if other is None:
+            mine.known_of_peer = "Outdated"
+            self.generations[resource] = Generations(
+                current=self._begin(), bitmap=self.generations[resource].current
+            )
+        mine.role, mine.disk = "Primary", "UpToDate"
+
+    def _meet(self, resource: str, peer: "FakeDrbd") -> None:
+        """Two replicas find each other: the newer is copied, and those that have split part."""
+        sides = [self._mine(resource), peer._mine(resource)]
+        mine, theirs = self.generations[resource], peer.generations[resource]
+        disks = {side.disk for side in sides}
+        if "Diskless" in disks:
+            return
+        if have_split(mine, theirs):
+            self.standalone.add(resource)
+            peer.standalone.add(resource)
+        elif disks != {"Inconsistent"}:
+            if any(side.role == "Primary" for side in sides) or "Outdated" in disks:
+                self.world.out_of_sync.pop(resource, None)
+            older = mine.current in (JUST_CREATED, theirs.bitmap)
+            self._agree(resource, (theirs if older else mine).current)
+
+    def _agree(self, resource: str, generation: int) -> None:
+        for node, side in self.world.replicas[resource].items():
+            side.disk, side.known_of_peer = "UpToDate", "DUnknown"
+            self.world.doors[node].generations[resource] = Generations(current=generation, bitmap=0)
+
+    def _begin(self) -> int:
+        # The last bit of a generation only tells a role.
+        self.world.begun += 2
+        return self.world.begun
+
+    def _say(self, resource: str, kind: str, **fields: str) -> None:
+        news = self._news.setdefault(resource, [])
+        news.append(Event("change", kind, {"name": resource, **fields}))
+
+    # Who is there
+
+    def _replica(self, resource: str) -> Replica | None:
+        return self.world.replicas.get(resource, {}).get(self.me)
+
+    def _mine(self, resource: str) -> Replica:
+        mine = self._replica(resource)
+        if mine is None:
+            raise CommandFailed(f"{resource} exited with 10: unknown resource")
+        return mine
+
+    def _peer(self, resource: str) -> Replica | None:
+        """The other side, if this one and it are in touch; they meet when they first are."""
+        door = self._in_touch(resource)
+        if door is None:
+            self.world.met.discard(resource)
+        elif resource not in self.world.met:
+            self.world.met.add(resource)
+            self._meet(resource, door)
+            door = self._in_touch(resource)
+        return None if door is None else door._replica(resource)
+
+    def _in_touch(self, resource: str) -> "FakeDrbd | None":
+        """The door of the peer's host, where nothing is between the replicas."""
+        here = (self.me, *(self.world.replicas.get(resource, {}).keys() - {self.me}))
+        doors = [self.world.doors[node] for node in here]
+        apart = any(
+            one.me in self.world.down
+            or resource in one.standalone
+            or one._replica(resource) is None
+            for one in doors
+        )
+        return None if apart or len(doors) < 2 else doors[1]
+
+    def _minor(self, verb: str, resource: str) -> int:
+        """The device number that the resource's file gives it; without a file drbdadm refuses."""
+        self._may(verb, resource)
+        text = files.read_or_none(self.directory / f"{resource}.res") or ""
+        found = re.search(r" minor (\d+);", text)
+        if found is None:
+            raise CommandFailed(f"'{resource}' not defined in your config (for this host).")
+        return int(found.group(1))
+
+    def _may(self, verb: str, resource: str) -> None:
+        if verb in self.broken or resource in self.broken:
+            raise CommandFailed(f"`drbdadm {verb} {resource}` exited with 17: State change failed")
+
+
+def _dump(now: Status) -> list[Event]:
+    """What events2 says of a resource as it is."""
+    parts = {
+        "resource": {"role": now.role},
+        "connection": {"connection": now.connection, "role": now.peer_role},
+        "device": {"disk": now.disk},
+        "peer-device": {"replication": now.replication, "peer-disk": now.peer_disk},
+    }
+    return [
+        Event("exists", kind, {"name": now.resource, **fields}) for kind, fields in parts.items()
+    ]
+
+
+def _emptied(news: list[Event]) -> Iterator[Event]:
+    while news:
+        yield news.pop(0)

@@ -1,0 +1,74 @@
+"""What stands in for LVM and for the host's bridges: as tests/contract says of them."""
+
+from mcv.errors import CommandFailed
+from mcv.storage.lvm import Group, Volume, rounded
+
+GIB = 1024**3
+EXTENT = 4 * 1024**2
+
+
+class FakeLvm:
+    """One volume group, vg0."""
+
+    def __init__(self, size: int = 4 * GIB) -> None:
+        self.size = size
+        self.made: dict[str, int] = {}
+        self.foreign: set[str] = set()
+        self.broken: set[str] = set()
+
+    def groups(self) -> dict[str, Group]:
+        free = self.size - sum(self.made.values())
+        return {"vg0": Group(self.size, free, EXTENT)}
+
+    def volumes(self, group: str | None = None) -> list[Volume]:
+        return [
+            Volume("vg0", name, size, False, name not in self.foreign)
+            for name, size in self.made.items()
+            if group in (None, "vg0")
+        ]
+
+    def volume(self, group: str, name: str) -> Volume | None:
+        return next((one for one in self.volumes(group) if one.name == name), None)
+
+    def let_go(self, group: str, name: str) -> None:
+        if self.volume(group, name) is not None:
+            self.foreign.add(name)
+
+    def create(self, group: str, name: str, size: int) -> None:
+        if self.volume(group, name) == Volume("vg0", name, size, False, True):
+            return
+        whole = rounded(size, EXTENT)
+        if group != "vg0":
+            raise CommandFailed(f'`lvcreate` exited with 5: Volume group "{group}" not found')
+        if name in self.made:
+            raise CommandFailed(f'`lvcreate` exited with 5: "{name}" already exists')
+        if "create" in self.broken or whole > self.groups()["vg0"].free:
+            raise CommandFailed("`lvcreate` exited with 5: insufficient free space")
+        self.made[name] = whole
+
+    def remove(self, group: str, name: str) -> None:
+        if self.volume(group, name) is None:
+            return
+        if "remove" in self.broken:
+            raise CommandFailed(f"`lvremove` exited with 5: Logical volume {name} in use.")
+        del self.made[name]
+        self.foreign.discard(name)
+
+    def activate(self, group: str, name: str) -> None:
+        if self.volume(group, name) is None:
+            raise CommandFailed(f"`lvchange` exited with 5: Failed to find {group}/{name}")
+
+    def zero(self, path: str) -> None:
+        if path not in {f"/dev/vg0/{name}" for name in self.made}:
+            raise CommandFailed(f"`blkdiscard` exited with 1: cannot open {path}")
+
+
+class FakeBridges:
+    def __init__(self, names: tuple[str, ...] = ("br-lan",)) -> None:
+        self.names = names
+
+    def exists(self, name: str) -> bool:
+        return name in self.names
+
+    def list(self) -> list[str]:
+        return sorted(self.names)
