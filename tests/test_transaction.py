@@ -1,5 +1,6 @@
 """Plans carried out: forward or back, noted before each step, what is left said in words."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,10 @@ def bench(tmp_path: Path) -> Bench:
 
 def step(name: str, undo: bool = True, **values: bool) -> Step:
     return Step(on("n2", name), undo=on("n2", f"un{name}") if undo else None, **values)
+
+
+def here(name: str) -> Step:
+    return Step(on("n1", name))
 
 
 PLAN: list[Item] = [step("a"), step("b"), step("c", settles=True), step("d", undo=False)]
@@ -221,6 +226,29 @@ def test_a_claim_that_cannot_be_released_now_is_said_to_be_the_rest(bench: Bench
     with pytest.raises(Failed, match="n2 is silent"):
         bench.settle()
     assert bench.done == ["vm.release job1.urelease"]
+
+
+def test_who_stood_still_in_the_middle_of_a_plan_looks_before_it_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction = Transaction(
+        "n1",
+        bench.journal,
+        bench.call,
+        bench.make,
+        look=lambda: bench.done.append("look"),
+        looked=time.monotonic(),
+    )
+    now = time.monotonic()
+    asleep = {"b": 10.0}
+
+    def sleep(what: str) -> None:
+        monkeypatch.setattr("time.monotonic", lambda: now + asleep.get(what, 0.0))
+
+    bench.before = sleep
+    transaction.carry_out(bench.entry([here("a"), here("b"), here("c")]), bench.said.append)
+
+    assert bench.done[:4] == ["a", "b", "look", "c"]
 
 
 def test_steps_together_are_all_done_and_all_undone(bench: Bench) -> None:

@@ -181,10 +181,14 @@ def tell_held(
         if not held and str(one) == which:
             held.append(Held(steps, one, patch))
             raise CallLost(f"{one.host.name} does not answer in time.")
-        if held and one.host.name != node:
-            # Its next call waits for the lock by then.
-            held[0].release(after=0.02)
-        return steps.serve(one)
+        if not held or one.host.name == node:
+            return steps.serve(one)
+        # Its next call comes first by a little, and has to wait for the lock.
+        held[0].release(after=0.02)
+        try:
+            return steps.serve(one)
+        finally:
+            held[0].end()
 
     steps.meet = meet
     said = act(story, cluster, node)
