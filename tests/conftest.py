@@ -6,6 +6,9 @@ import pytest
 
 from tests.fakes.cluster import FakeCluster
 
+# What a promise compares is to be shown where it is broken, as in a test.
+pytest.register_assert_rewrite("tests.contract")
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> FakeCluster:

@@ -1,7 +1,7 @@
 """The fake doors keep the promises of the real ones; tests/lab/test_contracts.py is their twin."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -11,17 +11,19 @@ from mcv.model import DrbdSettings
 from mcv.network.bridge import Bridges
 from mcv.storage.lvm import Lvm
 from mcv.vm.hypervisor import Hypervisor
-from tests.contract import Promise, bridges, domains, drbd, promises, replication, volumes
+from tests.contract import Promise, bridges, domains, drbd, promises, replication, volumes, wire
 from tests.contract.definition import definition
 from tests.contract.resource import MINOR, RESOURCE
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
 from tests.fakes.volumes import FakeBridges, FakeLvm
+from tests.model.node import Domains
 
 
 class FakeDomainsStand:
-    def __init__(self) -> None:
-        self._fake = FakeDomains()
+    def __init__(self, fake: FakeDomains) -> None:
+        self._fake = fake
         self.domains = cast(Hypervisor, self._fake)
 
     def definition(
@@ -38,7 +40,12 @@ class FakeDomainsStand:
 
 @pytest.mark.parametrize("promise", promises(domains), ids=lambda one: one.__name__)
 def test_the_fake_of_libvirt(promise: Promise) -> None:
-    promise(FakeDomainsStand())
+    promise(FakeDomainsStand(FakeDomains()))
+
+
+@pytest.mark.parametrize("promise", promises(domains), ids=lambda one: one.__name__)
+def test_the_models_fake_of_libvirt(promise: Promise) -> None:
+    promise(FakeDomainsStand(Domains(fails=lambda: False)))
 
 
 class FakeLvmStand:
@@ -108,3 +115,24 @@ class FakeDrbdStand:
 @pytest.mark.parametrize("promise", promises(drbd, replication), ids=lambda one: one.__name__)
 def test_the_fake_of_drbd(tmp_path: Path, promise: Promise) -> None:
     promise(FakeDrbdStand(tmp_path))
+
+
+class FakeWireStand:
+    there = "n2"
+
+    def __init__(self, cluster: FakeCluster) -> None:
+        self._cluster = cluster
+
+    def call(self, node: str, operation: str, /, **params: Any) -> Any:
+        return self._cluster.hosts["n1"].call(node, operation, **params)
+
+    def kill(self) -> None:
+        self._cluster.down.add(self.there)
+
+    def revive(self) -> None:
+        self._cluster.down.clear()
+
+
+@pytest.mark.parametrize("promise", promises(wire), ids=lambda one: one.__name__)
+def test_the_fake_of_the_wire(cluster: FakeCluster, promise: Promise) -> None:
+    promise(FakeWireStand(cluster))

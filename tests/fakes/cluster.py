@@ -1,6 +1,7 @@
 """Real operations, a real document, real agreement, journal and locks; fake doors."""
 
 import json
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,23 @@ from mcv import jobs, serving, settings
 from mcv.cluster.agree.agreement import Agreement
 from mcv.config.first import alone
 from mcv.config.store import Store
-from mcv.errors import CallLost, McvError, PeerUnreachable
+from mcv.errors import (
+    CallLost,
+    McvError,
+    NotFound,
+    NotMember,
+    NotThatNode,
+    PeerUnreachable,
+    Refused,
+    ways_out,
+)
 from mcv.host import Host
 from mcv.jobs import Job, Jobs
 from mcv.journal import Journal
 from mcv.model import Cluster, Node
+from mcv.rpc import names
 from mcv.rpc.auth import Caller
+from mcv.rpc.values import internal_error
 from mcv.sight import Sight
 from mcv.system import files
 from mcv.system.locks import Locks
@@ -128,8 +140,11 @@ class FakeCluster:
                 answer = serving.perform(self.hosts[me], operation, params, context)
                 self.answered(me, node, operation)
                 return answer
-            if node in self.down or me in self.down or node not in self.hosts:
-                raise PeerUnreachable(f"{node} does not answer.")
+            names.check(params)
+            if node not in self.hosts:
+                raise NotFound(f"There is no node {node}.", "See: mcv info")
+            if node in self.down or me in self.down:
+                raise PeerUnreachable(f"{node} does not answer.", ways_out(node))
             epoch = self.hosts[me].read().epoch
             context["epoch"] = [epoch.number, epoch.id]
             # As over the wire: whatever crosses is JSON, and the thread is another.
@@ -154,7 +169,10 @@ def _elsewhere(
         try:
             answer.append((serving.serve(host, caller, operation, params, context), None))
         except McvError as error:
-            answer.append((None, error))
+            answer.append((None, _passed_on(error)))
+        except Exception:
+            logging.exception("%s on %s", operation, host.name)
+            answer.append((None, internal_error(operation)))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -165,6 +183,13 @@ def _elsewhere(
     if error is not None:
         raise error
     return result
+
+
+def _passed_on(error: McvError) -> McvError:
+    """What a third node said of this one would read as the word of the one that was asked."""
+    if isinstance(error, NotMember | NotThatNode):
+        return Refused(error.message, error.hint, error.problems)
+    return error
 
 
 def _settings(directory: Path, name: str) -> settings.Settings:

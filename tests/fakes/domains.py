@@ -58,7 +58,7 @@ class FakeDomains:
         return self.active.get(name, "stopped" if name in self.defined else "absent")
 
     def states(self) -> dict[str, str]:
-        return {name: self.state(name) for name in {*self.defined, *self.active}}
+        return {name: self.state(name) for name in sorted({*self.defined, *self.active})}
 
     def definitions(self) -> dict[str, Definition]:
         return {

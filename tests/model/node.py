@@ -13,7 +13,7 @@ from mcv.daemon import Daemon
 from mcv.errors import HypervisorFailed
 from mcv.model import Cluster, Node
 from mcv.settings import Settings
-from mcv.vm.hypervisor import Capabilities
+from tests.fakes.domains import FakeDomains
 from tests.model.life import Life
 
 
@@ -24,54 +24,30 @@ class Identity:
     certificate_pem: str
 
 
-class Domains:
+class Domains(FakeDomains):
     """Libvirt of one host: definitions survive a reboot, what runs does not."""
 
     def __init__(self, fails: Callable[[], bool]) -> None:
+        super().__init__()
         self.fails = fails
-        self.defined: set[str] = set()
-        self.active: dict[str, str] = {}
         self.stopped: set[str] = set()  # on somebody's word
 
     def define(self, xml: str) -> None:
         if self.fails():
             raise HypervisorFailed("Could not define it: libvirt is not well.")
-        self.defined.add(xml.partition("<name>")[2].partition("</name>")[0])
-
-    def undefine(self, name: str) -> None:
-        self.defined.discard(name)
-
-    def start(self, name: str) -> None:
-        if name not in self.defined:
-            raise HypervisorFailed(f"Could not start {name}: no such domain.")
-        self.active[name] = "running"
+        super().define(xml)
 
     def stop(self, name: str) -> None:
-        if self.active.pop(name, None):
+        self._note(name)
+        super().stop(name)
+
+    def shutdown(self, name: str) -> None:
+        self._note(name)
+        super().shutdown(name)
+
+    def _note(self, name: str) -> None:
+        if name in self.active:
             self.stopped.add(name)
-
-    shutdown = stop
-
-    def pause(self, name: str) -> None:
-        self.active[name] = "paused"
-
-    def reset(self, name: str) -> None:
-        pass
-
-    def state(self, name: str) -> str:
-        return self.active.get(name, "stopped" if name in self.defined else "absent")
-
-    def states(self) -> dict[str, str]:
-        return {name: self.state(name) for name in sorted({*self.defined, *self.active})}
-
-    def is_active(self, name: str) -> bool:
-        return name in self.active
-
-    def vnc(self, name: str) -> str | None:
-        return None
-
-    def capabilities(self) -> Capabilities:
-        return Capabilities(emulators={"qemu": "/usr/bin/qemu-system-x86_64"})
 
 
 class SimNode:

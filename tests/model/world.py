@@ -4,6 +4,7 @@ import random
 import traceback
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -55,7 +56,8 @@ class World:
         names = tuple(one.name for one in nodes)
         for number, name in enumerate(("web1", "web2")):
             owner = nodes[number % len(nodes)]
-            vm = Vm(name=name, uuid=f"{number}", memory=1, cpus=1, node=owner.name, nodes=names)
+            uuid = str(UUID(int=number))
+            vm = Vm(name=name, uuid=uuid, memory=1, cpus=1, node=owner.name, nodes=names)
             document = document.with_vm(vm)
             owner.domains.define(domain_xml(vm, bridges={}, domain_type="qemu", emulator="e"))
         return document
