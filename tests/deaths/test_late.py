@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from mcv import serving
+from mcv.drbd import roles
 from mcv.errors import CallLost, McvError
 from mcv.host import Host
 from tests.deaths.stories import PLANS, Story
@@ -15,6 +16,12 @@ from tests.deaths.telling import act, judge
 from tests.fakes.cluster import FakeCluster
 
 Serve = Callable[..., Any]  # serve(host, operation, params, context)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A doubled birth may come when the other replica is gone already."""
+    monkeypatch.setattr(roles, "BIRTH", 0.3)
 
 
 class Served(NamedTuple):
