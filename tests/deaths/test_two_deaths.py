@@ -16,7 +16,7 @@ from tests.deaths.telling import SOAK, Afterwards, sample, tell
 from tests.fakes.reaper import Reaper, until_quiet
 
 FEW = 3  # deaths of the coordinator that one test tries, unless it is a soak
-AGAIN = 5 if SOAK else 1  # deaths of its peer after each of them
+AGAIN = 2 if SOAK else 1  # deaths of its peer after each of them, where the instant matters
 LATEST = 30  # the last instant at which the peer dies; if it has fewer, when it is quiet
 
 
@@ -64,14 +64,16 @@ WAYS = (at_once, while_it_is_dead, in_the_recovery, both_in_the_recovery)
 WITH_PEER = {name: story for name, story in STORIES.items() if "its peer" in story.victims}
 
 
-def deaths(story: Story, directory: Path, node: str, seed: str) -> list[tuple[int, str, int]]:
+def deaths(
+    story: Story, directory: Path, node: str, seed: str, again: int
+) -> list[tuple[int, str, int]]:
     """When the coordinator dies, the instant in words, and when its peer dies after that."""
     instants, _ = tell(story, directory, node, node, -1)
     dice = random.Random(seed)
     return [
         (at, instants[at], dice.randrange(LATEST))
         for at in sample(len(instants), FEW, seed)
-        for _ in range(AGAIN)
+        for _ in range(again)
     ]
 
 
@@ -87,7 +89,8 @@ def test_it_is_whole_or_nothing_when_its_peer_dies_too(
     peer = story.victim(node, "its peer")
 
     found = {}
-    told = deaths(story, memory / "alive", node, f"{name} {node} {way.__name__}")
+    seed, again = f"{name} {node} {way.__name__}", 1 if way is at_once else AGAIN
+    told = deaths(story, memory / "alive", node, seed, again)
     for number, (at, instant, later) in enumerate(told):
         _, wrong = tell(story, memory / str(number), node, node, at, way(peer, later))
         if wrong:
