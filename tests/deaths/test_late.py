@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from mcv import serving
+from mcv.cluster import claims, members
 from mcv.drbd import roles
 from mcv.errors import CallLost, McvError
 from mcv.host import Host
@@ -201,3 +202,29 @@ def tell_held(
     said = act(story, cluster, node)
     held[0].end()
     return judge(story, cluster, node, said)
+
+
+def test_a_call_of_a_claim_that_was_taken_over_is_refused(
+    memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = PLANS["migrate"]
+    cluster = FakeCluster(memory, story.names)
+    story.before(cluster, "n1")
+    steps = Steps(monkeypatch)
+
+    def die(number: int, one: Served) -> Any:
+        if one.host.name == "n1":
+            cluster.down.add("n1")
+            raise SystemExit
+        return steps.serve(one)
+
+    steps.meet = die
+    assert act(story, cluster, "n1") == "died"
+    late = [one for one in steps.served if one.host.name == "n2"]
+    cluster.domains["n2"].broken.add("undefine")
+    cluster.run("n2", members.offline, names=["n1"], confirm_dead=True)
+    cluster.run("n2", claims.clear_lock, name="web1")
+    claim = cluster.read("n2").vm("web1").claim
+    assert claim is not None and claim.node == "n2"
+
+    assert [one.operation for one in late] == ["vm.define"] and again(steps, late) == []
