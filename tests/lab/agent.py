@@ -6,17 +6,26 @@ Values and errors cross as pickles, one to a line: both ends run the same code.
 import base64
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+from mcv import settings
+from mcv.daemon import Daemon
 from mcv.drbd.driver import Drbd
 from mcv.errors import McvError
 from mcv.network.bridge import Bridges
 from mcv.storage.lvm import Lvm
 from mcv.vm.hypervisor import Hypervisor
 
-DOORS = {"domains": Hypervisor, "drbd": Drbd, "volumes": Lvm, "bridges": Bridges}
+DOORS: dict[str, Callable[[], Any]] = {
+    "domains": Hypervisor,
+    "drbd": Drbd,
+    "volumes": Lvm,
+    "bridges": Bridges,
+    # The node's identity and document, and nothing that runs or listens.
+    "wire": lambda: Daemon(settings.load()),
+}
 
 
 class Agent:

@@ -1,4 +1,4 @@
-"""The real libvirt, LVM, DRBD and bridges keep the promises that their fakes keep."""
+"""The real libvirt, LVM, DRBD, bridges and wire keep the promises that their fakes keep."""
 
 from collections.abc import Callable, Iterator
 from subprocess import Popen
@@ -21,6 +21,7 @@ from tests.contract import (
     promises,
     replication,
     volumes,
+    wire,
 )
 from tests.contract.definition import definition
 from tests.contract.resource import MINOR, RESOURCE, now
@@ -55,9 +56,11 @@ class Holder:
 
 @pytest.fixture(scope="module")
 def contract_nodes(lab: Lab) -> list[Node]:
-    """Nodes 1 and 2, clean once for all promises: each leaves behind what it found."""
+    """Nodes 1 and 2 as one cluster, made once for all promises: each leaves what it found."""
     nodes = cluster.revive(lab, 2)
-    side_by_side(cluster.reset, nodes)
+    if not cluster.is_as_joined(nodes):
+        side_by_side(cluster.reset, nodes)
+        cluster.join(nodes)
     return nodes
 
 
@@ -194,6 +197,8 @@ class DrbdStand:
 
     def close(self) -> None:
         self._side_by_side(lambda node, door: door.down(RESOURCE))
+        away = f"lvremove --force vg0/{RESOURCE}; rm /etc/drbd.d/{RESOURCE}.res {HANDLER}"
+        side_by_side(lambda node: node.run(away), self._nodes)
         for door in self._doors:
             cast(Any, door).close()
 
@@ -238,3 +243,35 @@ def kernel_drbd(contract_nodes: list[Node]) -> Iterator[DrbdStand]:
 @pytest.mark.parametrize("promise", promises(replication, drbd), ids=lambda one: one.__name__)
 def test_drbd(kernel_drbd: DrbdStand, promise: Promise) -> None:
     promise(kernel_drbd)
+
+
+# The wire
+
+
+class WireStand:
+    def __init__(self, nodes: list[Node]) -> None:
+        self._other = nodes[1]
+        self.there = nodes[1].name
+        self.door = RemoteDoor(nodes[0], "wire")
+
+    def call(self, node: str, operation: str, /, **params: Any) -> Any:
+        return self.door.call(node, operation, **params)
+
+    def kill(self) -> None:
+        # Killed, not stopped: a daemon that is stopped takes leave.
+        self._other.run("systemctl kill --signal=KILL mcvd; systemctl stop mcvd")
+
+    def revive(self) -> None:
+        self._other.run("systemctl reset-failed mcvd; systemctl start mcvd")
+
+
+@pytest.fixture(scope="module")
+def tls_wire(contract_nodes: list[Node]) -> Iterator[WireStand]:
+    stand = WireStand(contract_nodes)
+    yield stand
+    stand.door.close()
+
+
+@pytest.mark.parametrize("promise", promises(wire), ids=lambda one: one.__name__)
+def test_wire(tls_wire: WireStand, promise: Promise) -> None:
+    promise(tls_wire)
