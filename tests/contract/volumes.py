@@ -83,14 +83,18 @@ def what_does_not_fit_leaves_nothing(stand: Stand) -> None:
 
 
 def a_group_that_is_not_there_is_empty_and_takes_nothing(stand: Stand) -> None:
+    stand.volumes.create(GROUP, NAME, SIZE)
+
     assert "vg-nowhere" not in stand.volumes.groups()
     assert stand.volumes.volumes("vg-nowhere") == []
     assert stand.volumes.volume("vg-nowhere", NAME) is None
-
     with pytest.raises(CommandFailed, match="vg-nowhere"):
         stand.volumes.create("vg-nowhere", NAME, SIZE)
-    stand.volumes.remove("vg-nowhere", NAME)
     stand.volumes.let_go("vg-nowhere", NAME)
+    stand.volumes.remove("vg-nowhere", NAME)
+
+    made = stand.volumes.volume(GROUP, NAME)
+    assert made is not None and made.ours
 
 
 def removing_is_harmless_when_nothing_is_there(stand: Stand) -> None:

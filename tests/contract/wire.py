@@ -43,8 +43,9 @@ def parameters_that_an_operation_does_not_know_are_refused(stand: Stand) -> None
 
 def what_is_no_name_is_refused_on_the_way(stand: Stand) -> None:
     for name in ("../web1", "web1;reboot", 5):
-        with pytest.raises(Refused, match="name"):
+        with pytest.raises(Refused) as raised:
             stand.call(stand.there, "config.look", name=name)
+        assert "called in a way" not in raised.value.message
 
 
 def what_is_not_for_peers_is_not_permitted(stand: Stand) -> None:

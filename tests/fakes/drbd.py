@@ -99,7 +99,6 @@ class FakeDrbd:
         gone = self._replica(resource)
         if gone is None:
             return
-        gone.role = "Secondary"
         if gone.disk != "Diskless":
             self.kept[resource] = "UpToDate" if gone.disk == "Consistent" else gone.disk
         del self.world.replicas[resource][self.me]
