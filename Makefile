@@ -39,8 +39,9 @@ unit: packages-build $(READY)  ## Run the tests that need neither root nor the l
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not lab" $(PYTEST_ARGS)
 
 .PHONY: soak
-soak: packages-build $(READY)  ## Play random histories of clusters over the real code (SECONDS=600)
+soak: packages-lab $(READY)  ## Play random histories for SECONDS=600, then all deaths and kills (root)
 	@$(VENV)/bin/python -m tests.model $(SECONDS)
+	MCV_SOAK=1 $(VENV)/bin/pytest $(SHARED) tests/deaths tests/lab/test_kills.py $(PYTEST_ARGS)
 
 .PHONY: format
 format: $(READY)  ## Format the code

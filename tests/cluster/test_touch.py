@@ -11,6 +11,7 @@ from mcv.errors import OutcomeOpen, PeerUnreachable, Refused
 from mcv.model import Cluster
 from mcv.vm import create, power
 from tests.cluster.test_agree import agreement, hashes, lose, permit, proposals, quiet, users
+from tests.deaths import stories
 from tests.documents import after, in_epoch
 from tests.fakes.cluster import FakeCluster
 
@@ -53,12 +54,29 @@ def test_a_restarted_node_starts_nothing_until_all_who_are_online_have_answered(
 
 def test_a_restarted_keeper_takes_no_offer_until_it_is_in_touch(three: FakeCluster) -> None:
     three.boot("n1")
+    three.spy = lose("config.look", "n3")
 
-    with pytest.raises(Refused, match="has not heard from n2 and n3"):
+    with pytest.raises(Refused, match="n1 has not heard from n3 since it started"):
         permit(three, "n2", "alice")
 
-    three.look("n1")
+    three.spy = quiet
     permit(three, "n2", "alice")
+    assert agreement(three, "n1").in_touch
+
+
+def test_nothing_is_changed_at_the_word_of_a_node_that_was_called_dead(
+    three: FakeCluster,
+) -> None:
+    three.down.add("n3")
+    declare(three, "n1", "n3")
+    three.down.clear()
+    three.look("n3")
+
+    with pytest.raises(Refused, match="n3 is offline in the document"):
+        permit(three, "n3", "alice")
+
+    three.run("n3", members.come_back)
+    permit(three, "n3", "alice")
 
 
 def test_who_was_heard_but_could_not_hand_its_newer_document_over_does_not_count(
@@ -280,3 +298,14 @@ def test_touch_is_lost_with_membership(cluster: FakeCluster) -> None:
     host.forget_touch()
 
     assert not host.agreed.in_touch
+
+
+def test_a_new_member_that_is_the_keeper_at_once_takes_the_next_offer(
+    cluster: FakeCluster,
+) -> None:
+    stories.blank(cluster, "n2")
+
+    stories.add(cluster, "n2")
+
+    assert cluster.read("n2").keeper == "n1"
+    assert cluster.read("n1") == cluster.read("n2") and cluster.read().nodes["n1"].claim is None

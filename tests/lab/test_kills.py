@@ -74,8 +74,8 @@ def whole(nodes: list[Node]) -> None:
 def both_or_neither(nodes: list[Node]) -> None:
     users = [reality.document(node)["permissions"]["superusers"] for node in nodes]
     assert users[0] == users[1] and users[0] in ([], ["carol"])
-    mcv(nodes[1], "permission add carol")
-    mcv(nodes[1], "permission remove carol")
+    mcv(nodes[1], "permission add dave")
+    mcv(nodes[1], "permission remove dave")
 
 
 def a_member_or_none(nodes: list[Node]) -> None:
@@ -139,7 +139,7 @@ def ended(running: "subprocess.Popen[str]") -> str:
 
 
 @pytest.mark.parametrize("victim", [0, 1], ids=["the coordinator", "its peer"])
-@pytest.mark.parametrize(("name", "step"), points())
+@pytest.mark.parametrize(("name", "step"), list(points()))
 def test_a_daemon_killed_in_the_middle(
     ready: list[Node], name: str, step: int, victim: int
 ) -> None:

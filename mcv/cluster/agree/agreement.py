@@ -24,6 +24,7 @@ class Agreement:
         rounds = Rounds(self.member)
         self.declaration = Declaration(rounds)
         self.keeper = Keeper(rounds, self.declaration)
+        self.keeper.look = self.look_at_others
         self.asker = Asker(self.member, self.keeper)
 
     @property

@@ -2,13 +2,14 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from mcv.cluster.agree import patience
 from mcv.cluster.agree.declaration import Declaration
 from mcv.cluster.agree.lineage import relation, writer
 from mcv.cluster.agree.rounds import Rounds
-from mcv.errors import Busy, LookAgain, McvError, OutcomeOpen
+from mcv.errors import Busy, LookAgain, McvError, OutcomeOpen, Refused
 from mcv.model import Cluster, decode, digest
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Keeper:
         self._store = rounds.store
         self._outcomes: dict[str, Outcome] = {}  # of attempts, the oldest first
         self._noting = threading.Lock()
+        self.look: Callable[[], None] = lambda: None  # one round of looking at the others
 
     def offer(self, document: str, attempt: str) -> dict[str, Any]:
         """Carry an offered document through the agreement: all online members, or none.
@@ -72,11 +74,14 @@ class Keeper:
 
     def _carried(self, new: Cluster) -> Outcome:
         try:
+            if not self._rounds.touch.is_whole:
+                self.look()  # it may be the keeper since a moment ago, by having joined
             self._rounds.touch.require()
             self._finish_earlier(new)
             base, hash_ = self._store.settled()
             if base.keeper != self._me or new.parent != hash_:
                 raise LookAgain("The document has moved on.")
+            _require_member(new.change.node, base, new)
             self._carry(base, hash_, new)
         except McvError as error:
             return error
@@ -133,6 +138,18 @@ class Keeper:
             self._declaration.finish(new, new_hash, answered)
         else:
             self._rounds.collect(self._members(base, new), new)
+
+
+def _require_member(asker: str, base: Cluster, new: Cluster) -> None:
+    """Raise Refused for the change of a node that is offline, but for its coming back.
+
+    It may not know: a daemon that stood still was called dead meanwhile.
+    """
+    if asker not in base.online and asker not in new.online:
+        raise Refused(
+            f"{asker} is offline in the document, so nothing is changed at its word.",
+            f"It comes back by itself, or: mcv node online {asker}",
+        )
 
 
 def _answer(outcome: Outcome) -> dict[str, Any]:
