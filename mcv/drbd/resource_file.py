@@ -80,6 +80,8 @@ def _net(secret: str, fencing: bool) -> list[str]:
         "    max-epoch-size 8000;",
         # Tenths of a second: the default half second cuts a busy but living peer off.
         "    ping-timeout 30;",
+        # Both sides look for so long whether a new connection lasts; else for ping-timeout.
+        "    socket-check-timeout 5;",
         *([FENCING] if fencing else []),
         "}",
     ]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.lab import Node, guests, reality, wait_until
 from tests.lab.cluster import mcv, told
-from tests.lab.test_kills import AT_STEP, CREATE, under_way
+from tests.lab.test_kills import CREATE, under_way
 from tests.lab.wholeness import is_gone, is_whole, owner, settle
 
 
@@ -29,7 +29,7 @@ def test_a_host_that_froze_in_the_middle_wakes_after_a_takeover_and_does_nothing
     one, two = ready
     mcv(one, CREATE)
     two.run("sleep 3")
-    moving = under_way(one, "migrate --node node2 web1", AT_STEP.replace("@STEP", "1"))
+    moving = under_way(one, "migrate --node node2 web1", 1)
     one.freeze()
     mcv(two, "node offline node1 --confirm-dead --yes", timeout=60)
     mcv(two, "repair")
@@ -56,7 +56,7 @@ def test_a_daemon_that_stood_still_for_longer_than_anybody_waits_goes_on_or_give
     ready: list[Node],
 ) -> None:
     one, two = ready
-    making = under_way(one, CREATE, AT_STEP.replace("@STEP", "2"))
+    making = under_way(one, CREATE, 2)
     two.sigstop()
     one.run("sleep 15")
 
@@ -73,7 +73,7 @@ def test_a_daemon_that_stood_still_for_longer_than_anybody_waits_goes_on_or_give
 
 def test_the_claim_of_a_dead_node_is_let_go_from_another(ready: list[Node]) -> None:
     one, two = ready
-    creating = under_way(one, CREATE, AT_STEP.replace("@STEP", "1"))
+    creating = under_way(one, CREATE, 1)
     one.kill()
     creating.communicate(timeout=60)
 

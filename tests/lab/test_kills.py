@@ -6,6 +6,7 @@ as `make soak` has it, every step of every plan. tests/deaths has all instants, 
 """
 
 import os
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -22,15 +23,19 @@ ADD = f"cluster add-node --node node2 --ip-address 10.99.0.2 --password-file {PA
 # kill -9 of mcvd alone: what it runs (lvcreate, drbdadm) comes to its end.
 KILL = "systemctl kill --kill-whom=main --signal=KILL mcvd"
 
-# Waits with nothing but the shell itself, so that no instant is missed: the step of a plan that
-# a journal says is under way, or a proposal that is written.
-AT_STEP = f"""
-    until for file in {STATE}/journal/*.json; do
-        IFS= read -rd '' text 2> /dev/null < "$file"
-        [[ $text == *'"position": @STEP,'* ]] && break
-    done; do :; done; echo seen
+# Waits with nothing but the shell itself, so that no instant is missed: for the step of a plan
+# that a journal says is under way, or for a proposal that is written.
+WATCH = f"""
+    shopt -s nullglob; cd {STATE}; SECONDS=0
+    until [ $SECONDS -gt 60 ]; do
+        if [[ @STEP == proposal ]]; then [[ -e proposal.json ]] && break; fi
+        for file in journal/*.json; do
+            IFS= read -rd '' text 2> /dev/null < "$file"
+            [[ $text == *'"position": @STEP,'* ]] && break 2
+        done
+    done; echo seen after $SECONDS
 """
-PROPOSED = f"until [[ -e {STATE}/proposal.json ]]; do :; done; echo seen"
+PROPOSED = "proposal"
 
 
 class Operation(NamedTuple):
@@ -120,17 +125,14 @@ def ready(pair: list[Node]) -> Iterator[list[Node]]:
         node.run("systemctl reset-failed mcvd; systemctl start mcvd")
 
 
-def under_way(node: Node, command: str, instant: str) -> "subprocess.Popen[str]":
-    """Begin a command and return in the middle of it."""
-    watcher = node.start(f"bash -c {_quoted(instant)}")
+def under_way(node: Node, command: str, instant: int | str) -> "subprocess.Popen[str]":
+    """Begin a command and return in the middle of it: at a step, or while it is proposed."""
+    watch = shlex.quote(WATCH.replace("@STEP", str(instant)))
+    watcher = node.start(f"bash -c {watch}")
     running = node.start(f"timeout 200 mcv {command} 2>&1; echo; echo $?")
     seen, _ = watcher.communicate(timeout=90)
-    assert seen == "seen\n"
+    assert int(seen.split()[-1]) < 60, f"{command} was not seen at {instant}"
     return running
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def ended(running: "subprocess.Popen[str]") -> str:
@@ -145,8 +147,7 @@ def test_a_daemon_killed_in_the_middle(
 ) -> None:
     operation = OPERATIONS[name]
     operation.before(ready)
-    instant = AT_STEP.replace("@STEP", str(step)) if operation.steps else PROPOSED
-    running = under_way(ready[0], operation.command, instant)
+    running = under_way(ready[0], operation.command, step if operation.steps else PROPOSED)
 
     ready[victim].run(KILL)
 
@@ -165,8 +166,7 @@ def test_a_daemon_killed_in_the_middle(
 def test_a_host_killed_in_the_middle(ready: list[Node], name: str, victim: int) -> None:
     operation = OPERATIONS[name]
     operation.before(ready)
-    instant = AT_STEP.replace("@STEP", str(MIDDLE[name]))
-    running = under_way(ready[0], operation.command, instant)
+    running = under_way(ready[0], operation.command, MIDDLE[name])
 
     ready[victim].kill()
 
@@ -191,7 +191,7 @@ def test_a_daemon_killed_while_it_takes_over_from_the_dead(ready: list[Node]) ->
     wait_until(lambda: not _proposals([one]), 60, "the declaration being settled")
     mcv(one, "node offline node2 --confirm-dead --yes")
 
-    taken = under_way(one, "register web1 --node node1 --yes", AT_STEP.replace("@STEP", "0"))
+    taken = under_way(one, "register web1 --node node1 --yes", 0)
     one.run(KILL)
 
     assert ended(taken).split()[-1] in ("0", "1", "4")
