@@ -12,7 +12,7 @@ from mcv import jobs as jobs_module
 from mcv.cluster.agree.agreement import Agreement
 from mcv.config.first import alone
 from mcv.config.store import Store
-from mcv.errors import McvError, RepairNeeded
+from mcv.errors import McvError, OutcomeOpen, RepairNeeded
 from mcv.jobs import Job, Jobs
 from mcv.journal import Entry, Journal
 from mcv.model import Cluster
@@ -74,9 +74,15 @@ class Host:
     def update(self, name: str, why: str, /, **params: Any) -> Cluster:
         """Make one change of the document, in the name of the job under way."""
         job = self.job
-        return self.agreed.asker.update(
-            name, params, id=job.next_change(), who=job.who, why=why or job.title
-        )
+        change = job.next_change()
+        try:
+            return self.agreed.asker.update(
+                name, params, id=change, who=job.who, why=why or job.title
+            )
+        except OutcomeOpen as error:
+            job.open = {"change": change, "generation": self.read().generation}
+            hint = f"{error.hint.rstrip('.')}; then: mcv job wait {job.id}".removeprefix("; ")
+            raise OutcomeOpen(f"{error.message} (job {job.id})", hint) from error
 
     def make(self, change: Change, *, id: str, who: str, why: str) -> Cluster:
         """Make a change that a plan holds, under its own id."""

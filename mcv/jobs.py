@@ -34,6 +34,7 @@ class Job:
         self.result: Any = None
         self.error: dict[str, Any] | None = None
         self.changes = 0
+        self.open: dict[str, Any] = {}  # the change that nobody knew of, and what was settled then
         self.cancellable = False
         self.cancelled = threading.Event()
         self._bars: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -100,6 +101,7 @@ class Job:
             "cancellable": self.cancellable,
             "progress": [bar for _, bar in self._bars.values()],
             "error": self.error,
+            "open": self.open,
         }
 
 

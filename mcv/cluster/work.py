@@ -4,8 +4,9 @@ import logging
 import time
 from typing import Any
 
-from mcv.errors import Busy, McvError, NotFound, Refused
+from mcv.errors import Busy, Failed, McvError, NotFound, Refused
 from mcv.host import Host
+from mcv.jobs import retold
 from mcv.journal import Entry
 from mcv.journal import decode as decode_entry
 from mcv.plan import Change, Step
@@ -20,11 +21,17 @@ RETRY = 10.0  # seconds between two tries at settling what a peer's silence hold
 def follow(host: Host, job: str, node: str, seen: int = 0) -> dict[str, Any]:
     """What is new of a job on this node, waiting a moment for it."""
     try:
-        return host.jobs.get(job).follow(seen, 1.5)
+        followed = host.jobs.get(job)
+        news = followed.follow(seen, 1.5)
+        if not followed.open:
+            return news
+        one = {**followed.plain(), "result": followed.result}
     except NotFound:
-        one = host.jobs.remembered(job)
-    if one is None:
-        raise NotFound(f"There is no job {job} on {host.name}.", "See: mcv job list")
+        known = host.jobs.remembered(job)
+        if known is None:
+            raise NotFound(f"There is no job {job} on {host.name}.", "See: mcv job list") from None
+        one = known
+    one = as_known_now(host, one)
     running = one["state"] == "running" or host.journal.read(job) is not None
     if running:
         time.sleep(1.0)
@@ -39,7 +46,25 @@ def follow(host: Host, job: str, node: str, seen: int = 0) -> dict[str, Any]:
 
 
 def own_jobs(host: Host) -> list[dict[str, Any]]:
-    return host.jobs.listed()
+    found = [as_known_now(host, one) for one in host.jobs.listed()]
+    return [{key: value for key, value in one.items() if key != "open"} for one in found]
+
+
+def as_known_now(host: Host, one: dict[str, Any]) -> dict[str, Any]:
+    """A job; where the outcome of its change was open at its end, what the document says now.
+
+    Another document over the same one means that it was not made, and never will be.
+    """
+    open_ = one.get("open")
+    if not open_ or one["state"] != "failed":
+        return one
+    settled = host.read()
+    if open_["change"] in settled.changes:
+        return {**one, "state": "done", "error": None}
+    if settled.generation > open_["generation"]:
+        not_made = Failed(f"{one['title']} was not made: another change came first.", "Try again.")
+        return {**one, "error": retold(not_made)}
+    return one
 
 
 def list_jobs(host: Host) -> list[dict[str, Any]]:
