@@ -155,6 +155,9 @@ class Jobs:
                 error = OutcomeOpen(error.message, "See: mcv job list, mcv info")
             log.info("job %s (%s): %s", job.id, job.title, error)
             job.end(None, error)
+        except OSError as error:
+            log.exception("job %s (%s)", job.id, job.title)
+            job.end(None, McvError(f"{job.title}: {error}.", "See: journalctl -u mcvd"))
         except Exception:
             log.exception("job %s (%s)", job.id, job.title)
             job.end(None, McvError(f"{job.title}: an internal error.", "See: journalctl -u mcvd"))

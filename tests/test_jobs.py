@@ -61,6 +61,15 @@ def test_an_internal_error_is_told_without_its_insides_and_a_lost_call_as_open(
     assert lost is not None and lost["class"] == "OutcomeOpen"
 
 
+def test_a_full_disk_is_told_as_what_it_is(jobs: Jobs) -> None:
+    def fill() -> None:
+        raise OSError(28, "No space left on device", "/var/lib/mcv/node1/proposal.json")
+
+    message = (finished(jobs, fill).error or {})["message"]
+
+    assert "No space left on device" in message and "proposal.json" in message
+
+
 def test_the_follower_is_told_what_is_new_and_only_that(jobs: Jobs) -> None:
     job = jobs.begin("verify web1", "alice")
     job.progress("verify web1", 1, 10, "B")

@@ -21,7 +21,14 @@ REPORTS = pytest.StashKey[list[pytest.TestReport]]()
 
 
 # The files that take longest; what begins first has all the rest beside it.
-LONGEST = ("test_crashes", "test_declared", "test_refusals", "test_fencing", "test_check")
+LONGEST = (
+    "test_kills",
+    "test_refusals",
+    "test_declared",
+    "test_contracts",
+    "test_fencing",
+    "test_check",
+)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -78,7 +78,7 @@ def test_the_claim_of_a_dead_node_is_let_go_from_another(ready: list[Node]) -> N
     creating.communicate(timeout=60)
 
     held = told(two, "locks list")["claims"]
-    assert [claim["subject"] for claim in held] == ["vm:web1"]
+    assert [claim["subject"] for claim in held] == ["web1"]
     assert "node1" in mcv(two, "locks clear web1 --yes", code=3).stderr
     mcv(two, "node offline node1 --confirm-dead --yes")
     mcv(two, "locks clear web1 --yes")

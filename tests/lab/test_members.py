@@ -3,7 +3,8 @@
 import pytest
 
 from tests.lab import Lab, Node, guests, reality, wait_until
-from tests.lab.cluster import join, mcv, reset, told
+from tests.lab.cluster import PASSWORD_FILE, join, mcv, reset, told
+from tests.lab.image import PASSWORD
 from tests.lab.lab import side_by_side
 
 
@@ -45,6 +46,7 @@ def test_four_nodes_have_vms_with_disks_on_any_two_and_lose_one_after_the_other(
     four: list[Node], lab: Lab
 ) -> None:
     one, two, three, four_ = four
+    two.put(f"{PASSWORD}\n", PASSWORD_FILE)
     add(two, four_)
     wait_until(lambda: all_online(four), 30, "four nodes being online")
     for node in four:
@@ -101,6 +103,6 @@ def test_a_host_installed_anew_at_an_old_address_is_not_the_member_that_it_was(
 
     mcv(one, "node offline node2 --confirm-dead --yes")
     mcv(one, "cluster remove-node --node node2 --force --yes")
-    one.run("rm /root/.ssh/known_hosts")
+    one.run("ssh-keygen -R 10.99.0.2; rm -f /root/.ssh/known_hosts", check=False)
     add(one, two)
     wait_until(lambda: all_online(pair), 30, "node2 being a member again")
