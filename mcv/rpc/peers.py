@@ -13,7 +13,7 @@ from mcv.errors import CallLost, NotMember, NotThatNode, PeerUnreachable, ways_o
 from mcv.rpc import names, tls
 from mcv.rpc.line import Line, LineLost
 from mcv.rpc.pki import Identity
-from mcv.rpc.wire import reason
+from mcv.rpc.wire import reason, watch
 
 MOST_IDLE = 4
 IDLE_SECONDS = 30
@@ -134,8 +134,7 @@ class Peers:
             raise _unreachable(node, reason(error)) from error
         with contextlib.ExitStack() as on_error:
             on_error.callback(raw.close)
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            watch(raw)
             secured = self._secure(node, raw, address.certificate_pem, end)
             on_error.callback(secured.close)
             line = Line(secured)

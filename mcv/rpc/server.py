@@ -20,7 +20,7 @@ from mcv.rpc.auth import Caller
 from mcv.rpc.door import Door, Guest, let_alert_arrive
 from mcv.rpc.pki import Identity
 from mcv.rpc.values import internal_error
-from mcv.rpc.wire import OBJECT, Connection, Limits, reason
+from mcv.rpc.wire import OBJECT, Connection, Limits, reason, watch
 
 log = logging.getLogger(__name__)
 
@@ -145,8 +145,7 @@ class Server:
         return Guest(sock, functools.partial(auth.operator, pid), lambda: True)
 
     def _greet_peer(self, identity: Identity, trusted: Trusted, sock: socket.socket) -> Guest:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        watch(sock)
         sock.settimeout(self._limits.handshake)
         context = tls.server_context(identity, trusted().values())
         secured = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)

@@ -14,6 +14,7 @@ from mcv.rpc.values import MAX_MESSAGE, Json
 
 OBJECT = "mcv"
 CHUNK = 256 * 1024
+DEAD = 12  # seconds without a sign of life from the other host
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,20 @@ class Connection(socketutil.SocketConnection):  # type: ignore[misc]
             raise errors.TimeoutError("timed out") from error
         except OSError as error:
             raise errors.ConnectionClosedError(reason(error)) from error
+
+
+def watch(sock: socket.socket) -> None:
+    """Have the kernel see within DEAD seconds that the host at the other end is dead.
+
+    A daemon may take hours over an answer while its kernel acknowledges; a dead host says
+    nothing at all, and nobody is to wait out the hours for it.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 4)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 3)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD * 1000)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def reason(error: OSError) -> str:

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from mcv.errors import CallLost, NotFound, NotThatNode, PeerUnreachable, Refused
-from mcv.rpc import tls
+from mcv.rpc import peers, server, tls
+from mcv.rpc import wire as wire_module
 from mcv.rpc.peers import Address, Peers
 from tests.rpc import raw
 from tests.rpc.conftest import Wire, ask
@@ -100,6 +101,29 @@ def test_a_daemon_that_dies_with_the_call_under_way_leaves_it_lost(wire: Wire) -
     over.set()
 
     assert [type(error) for error in caught] == [CallLost]
+
+
+def test_the_kernel_of_either_side_sees_a_dead_host_in_seconds(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No packet can be lost here; tests/lab/test_kills.py has the host that dies."""
+    watched: list[socket.socket] = []
+
+    def spy(sock: socket.socket) -> None:
+        wire_module.watch(sock)
+        seconds = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1000
+        idle, interval, count = (
+            sock.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        )
+        assert seconds <= 15 and idle + interval * count <= 15
+        watched.append(sock)
+
+    for module in (peers, server):
+        monkeypatch.setattr(module, "watch", spy)
+
+    assert wire.call("say", a=1) == {"a": 1}
+    assert len(watched) == 2
 
 
 def test_a_lost_call_spoils_no_later_one(wire: Wire) -> None:
