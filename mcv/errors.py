@@ -132,9 +132,10 @@ class OutOfSync(ProblemFound):
     kind = "out-of-sync"
 
 
-class Diverged(ProblemFound):
-    """Two settled documents of which neither contains the other."""
+class Diverged(McvError):
+    """Refused: there are two settled documents of which neither contains the other."""
 
+    exit_code = 3
     kind = "diverged"
 
 

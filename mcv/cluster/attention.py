@@ -18,6 +18,11 @@ def attention(host: Host, answers: dict[str, Any]) -> list[str]:
         )
     if not host.agreed.in_touch:
         found.append(f"{host.name} is not in touch with the cluster: it starts no VM until it is")
+    found += [
+        f"{name} holds another document than {host.name}: see mcv cluster check, "
+        "settle it with mcv cluster sync --from NODE"
+        for name in sorted(host.agreed.touch.diverged)
+    ]
     for name, answer in sorted(answers.items()):
         if name not in cluster.nodes:
             continue  # removed while it was asked

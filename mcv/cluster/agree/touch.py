@@ -64,7 +64,7 @@ class Touch:
             raise Diverged(
                 f"{names(sorted(self.diverged))} holds another document than {self.me}, "
                 "so nothing new is started.",
-                "See both with: mcv config history, on each node",
+                "See how with: mcv cluster check; settle it with: mcv cluster sync --from NODE",
             )
         if self.me not in self.store.both()[-1].online:
             raise Refused(
