@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from mcv.cluster.agree import patience
 from mcv.cluster.agree.agreement import Agreement
 from mcv.errors import (
     Busy,
@@ -173,65 +172,6 @@ def test_an_offer_without_an_answer_is_open_and_is_not_offered_a_second_time(
     assert offers == ["n1"]
 
 
-def test_a_double_of_an_offer_gets_the_answer_of_the_first(cluster: FakeCluster) -> None:
-    keeper = agreement(cluster, "n1").keeper
-    new = encode(after(cluster.read()))
-
-    assert keeper.offer(new, "an attempt") == keeper.offer(new, "an attempt")
-    with pytest.raises(LookAgain):
-        keeper.offer(new, "another")
-
-
-def test_a_refused_offer_is_not_made_by_its_double_and_may_be_made_anew(
-    cluster: FakeCluster,
-) -> None:
-    keeper = agreement(cluster, "n1").keeper
-    new = encode(after(cluster.read()))
-    cluster.down.add("n2")
-    with pytest.raises(PeerUnreachable):
-        keeper.offer(new, "an attempt")
-    cluster.down.clear()
-
-    with pytest.raises(PeerUnreachable, match="nothing was changed"):
-        keeper.offer(new, "an attempt")
-    assert len(hashes(cluster)) == 1 and not proposals(cluster)
-
-    assert keeper.offer(new, "another")["generation"] == cluster.read("n2").generation
-
-
-def test_a_double_of_an_offer_under_way_does_not_say_that_nothing_was_changed(
-    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(patience, "OFFER", patience.ACCEPT + 0.1)
-    keeper = agreement(cluster, "n1").keeper
-    new = encode(after(cluster.read()))
-    said: list[str] = []
-
-    def double(caller: str, node: str, operation: str) -> None:
-        if operation == "config.accept":
-            with pytest.raises(OutcomeOpen) as caught:
-                keeper.offer(new, "an attempt")
-            said.append(caught.value.message)
-
-    cluster.spy = double
-    keeper.offer(new, "an attempt")
-
-    assert said == ["This offer was taken up and not carried to its end."]
-
-
-def test_a_member_that_breaks_off_before_anything_is_proposed_is_named_and_nothing_is_open(
-    three: FakeCluster,
-) -> None:
-    three.spy = lose("config.settle", "n3")
-    permit(three, "n1", "alice")
-    three.spy, three.answered = quiet, lose("config.fetch", "n3", answer=True)
-
-    with pytest.raises(PeerUnreachable, match="n3 does not answer, so nothing was changed"):
-        permit(three, "n2", "bob")
-
-    assert not any("bob" in users(three, name) for name in three.hosts)
-
-
 def test_changes_from_two_nodes_at_once_are_all_made_and_no_generation_is_missing(
     cluster: FakeCluster,
 ) -> None:
@@ -282,18 +222,6 @@ def test_a_keeper_that_fell_behind_takes_what_a_member_has_before_it_keeps(
     permit(three, "n1", "bob")
 
     assert users(three, "n1") == users(three, "n3") == ("alice", "bob")
-
-
-def test_an_offer_made_from_an_old_document_is_sent_back_to_look_again(
-    cluster: FakeCluster,
-) -> None:
-    old = cluster.read()
-    permit(cluster, "n1", "alice")
-
-    with pytest.raises(LookAgain):
-        agreement(cluster, "n1").keeper.offer(encode(after(old)), "first")
-    with pytest.raises(LookAgain):
-        agreement(cluster, "n2").keeper.offer(encode(after(cluster.read())), "second")
 
 
 def test_a_member_accepts_from_the_keeper_alone_and_only_what_follows(
