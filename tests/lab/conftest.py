@@ -20,14 +20,18 @@ HERE = Path(__file__).parent
 REPORTS = pytest.StashKey[list[pytest.TestReport]]()
 
 
-# The files that take longest; what begins first has all the rest beside it.
-LONGEST = (
-    "test_kills",
-    "test_refusals",
-    "test_declared",
-    "test_contracts",
-    "test_fencing",
-    "test_check",
+# What begins first has all the rest beside it: a lab, and meanwhile, while its image is made,
+# those of the other tests that take longest; then labs again.
+FIRST = (
+    "lab/test_kills",
+    "model/test_walks",
+    "deaths/test_one_death",
+    "lab/test_declared",
+    "lab/test_main_job",
+    "lab/test_fencing",
+    "lab/test_refusals",
+    "lab/test_hosts",
+    "lab/test_members",
 )
 
 
@@ -37,7 +41,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on nodes come first."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("lab")
@@ -45,10 +48,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(item: pytest.Item) -> int:
-    if HERE not in item.path.parents:
-        return len(LONGEST) + 1
-    name = item.path.stem
-    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    name = f"{item.path.parent.name}/{item.path.stem}"
+    if name in FIRST:
+        return FIRST.index(name)
+    return len(FIRST) + (HERE not in item.path.parents)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -39,7 +39,7 @@ def wait_until(is_so: Callable[[], object], timeout: float = 30, what: str = "it
     while not is_so():
         if time.monotonic() > until:
             raise LabError(f"Waited {timeout:.0f} s for {what}.")
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 class Lab:

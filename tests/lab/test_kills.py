@@ -1,15 +1,16 @@
 """kill -9 in the middle of every operation: what was cut off is finished or undone.
 
 The sample of `make test`: each operation, at an instant in its middle, with the daemon that
-carries it out killed, and with its peer's; and whole hosts. With MCV_SOAK in the environment,
-as `make soak` has it, every step of every plan. tests/deaths has all instants, in-process.
+carries it out killed, or its peer's; and whole hosts. With MCV_SOAK in the environment, as
+`make soak` has it, every step of every plan, and both. tests/deaths has all instants,
+in-process.
 """
 
 import os
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -26,7 +27,7 @@ KILL = "systemctl kill --kill-whom=main --signal=KILL mcvd"
 # Waits with nothing but the shell itself, so that no instant is missed: for the step of a plan
 # that a journal says is under way, or for a proposal that is written.
 WATCH = f"""
-    shopt -s nullglob; cd {STATE}; SECONDS=0
+    shopt -s nullglob; cd {STATE}; SECONDS=0; echo ready
     until [ $SECONDS -gt 60 ]; do
         if [[ @STEP == proposal ]]; then [[ -e proposal.json ]] && break; fi
         for file in journal/*.json; do
@@ -107,12 +108,20 @@ OPERATIONS = {
 MIDDLE = {"create": 2, "delete": 1, "migrate": 1, "remove-node": 1, "add-node": 1}
 
 
-def points() -> Iterator[tuple[str, int]]:
+SOAK = "MCV_SOAK" in os.environ
+COORDINATOR, PEER = 0, 1
+# Whose peer has a part of its own in the middle of it.
+WITH_PEERS = ("create", "migrate", "add-node", "change")
+
+
+def points() -> Iterator[Any]:
+    """Operation, step and victim of each test."""
     for name, operation in OPERATIONS.items():
-        if "MCV_SOAK" in os.environ:
-            yield from ((name, step) for step in range(max(1, operation.steps)))
-        else:
-            yield name, MIDDLE.get(name, 0)
+        steps = range(max(1, operation.steps)) if SOAK else [MIDDLE.get(name, 0)]
+        for step in steps:
+            for victim, word in ((COORDINATOR, "coordinator"), (PEER, "peer")):
+                if SOAK or victim == COORDINATOR or name in WITH_PEERS:
+                    yield pytest.param(name, step, victim, id=f"{name}-{step}-{word}")
 
 
 @pytest.fixture
@@ -129,6 +138,7 @@ def under_way(node: Node, command: str, instant: int | str) -> "subprocess.Popen
     """Begin a command and return in the middle of it: at a step, or while it is proposed."""
     watch = shlex.quote(WATCH.replace("@STEP", str(instant)))
     watcher = node.start(f"bash -c {watch}")
+    assert watcher.stdout is not None and watcher.stdout.readline() == "ready\n"
     running = node.start(f"timeout 200 mcv {command} 2>&1; echo; echo $?")
     seen, _ = watcher.communicate(timeout=90)
     assert int(seen.split()[-1]) < 60, f"not seen at {instant}: mcv {command}: {ended(running)}"
@@ -140,8 +150,7 @@ def ended(running: "subprocess.Popen[str]") -> str:
     return said
 
 
-@pytest.mark.parametrize("victim", [0, 1], ids=["the coordinator", "its peer"])
-@pytest.mark.parametrize(("name", "step"), list(points()))
+@pytest.mark.parametrize(("name", "step", "victim"), list(points()))
 def test_a_daemon_killed_in_the_middle(
     ready: list[Node], name: str, step: int, victim: int
 ) -> None:
@@ -157,62 +166,7 @@ def test_a_daemon_killed_in_the_middle(
         wait_until(lambda: _ends_maintenance(ready), 60, "the end of the maintenance")
     settle(ready)
     operation.after(ready)
-    _tidy(ready)
-
-
-@pytest.mark.parametrize("victim", [0, 1], ids=["the coordinator's", "its peer's"])
-@pytest.mark.parametrize("name", ["create", "migrate"])
-def test_a_host_killed_in_the_middle(ready: list[Node], name: str, victim: int) -> None:
-    operation = OPERATIONS[name]
-    operation.before(ready)
-    running = under_way(ready[0], operation.command, MIDDLE[name])
-
-    ready[victim].kill()
-
-    said = ended(running)
-    assert victim == 0 or said.split()[-1] in ("0", "1", "4"), said
-    ready[victim].boot()
-    settle(ready)
-    wait_until(lambda: is_whole(ready) or is_gone(ready), 30, "replicas in step")
-    operation.after(ready)
-    _tidy(ready)
-
-
-def test_a_daemon_killed_while_it_takes_over_from_the_dead(ready: list[Node]) -> None:
-    one, two = ready
-    two.put(guests.idle(), "/root/web1.img")
-    mcv(two, CREATE)
-    one.run("sleep 3")
-    two.kill()
-    declared = under_way(one, "node offline node2 --confirm-dead --yes", PROPOSED)
-    one.run(KILL)
-    assert ended(declared).split()[-1] in ("0", "1", "4")
-    wait_until(lambda: not _proposals([one]), 60, "the declaration being settled")
-    mcv(one, "node offline node2 --confirm-dead --yes")
-
-    taken = under_way(one, "register web1 --node node1 --yes", 0)
-    one.run(KILL)
-
-    assert ended(taken).split()[-1] in ("0", "1", "4")
-    wait_until(lambda: not mcv_claims(one), 60, "the takeover being settled")
-    if owner(one) == "node2":
-        mcv(one, "register web1 --node node1 --yes")
-    mcv(one, "start web1")
-    mcv(one, "stop web1")
-    two.boot()
-    settle(ready)
-    wait_until(lambda: is_whole(ready), 30, "replicas in step")
-    assert owner(two) == "node1"
-    _tidy(ready)
-
-
-def mcv_claims(node: Node) -> bool:
-    return bool(node.run(f"ls {STATE}/journal", check=False).stdout.strip())
-
-
-def _proposals(nodes: list[Node]) -> bool:
-    there = f"test -e {STATE}/proposal.json"
-    return any(node.run(there, check=False).code == 0 for node in nodes)
+    tidy(ready)
 
 
 def _ends_maintenance(nodes: list[Node]) -> bool:
@@ -220,7 +174,7 @@ def _ends_maintenance(nodes: list[Node]) -> bool:
     return said.code == 0 or "online already" in said.stderr
 
 
-def _tidy(nodes: list[Node]) -> None:
+def tidy(nodes: list[Node]) -> None:
     if reality.document(nodes[0])["permissions"]["superusers"]:
         mcv(nodes[0], "permission remove carol")
     if is_whole(nodes):

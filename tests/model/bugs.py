@@ -100,10 +100,10 @@ class Planted(NamedTuple):
 
 PLANTED = {
     "keeper writes itself last": Planted(keeper_writes_last, 5),
-    "settled before all accepted": Planted(settled_before_all_accepted, 74),
+    "settled before all accepted": Planted(settled_before_all_accepted, 146),
     "acts on the proposal alone": Planted(start_allowed_by_the_proposal, 7),
     "acts on the settled document alone": Planted(start_allowed_by_the_settled, 7),
-    "epochs compared by number": Planted(epochs_by_number, 10, lies=True),
-    "way back lost": Planted(way_back_lost, 6),
-    "claim ignored": Planted(claim_ignored, 188),
+    "epochs compared by number": Planted(epochs_by_number, 16, lies=True),
+    "way back lost": Planted(way_back_lost, 1),
+    "claim ignored": Planted(claim_ignored, 16),
 }

@@ -1,7 +1,9 @@
 """Every door from real code to the real world, closed: time, threads, files, chance, hosts."""
 
 import contextlib
+import itertools
 import json
+import uuid
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from mcv.config import first, store
 from mcv.errors import PeerUnreachable
 from mcv.rpc.auth import Caller
 from mcv.system import files, ssh
-from mcv.vm import power
+from mcv.vm import create, power
 from tests.model import node as nodes
 from tests.model import threads
 from tests.model.scheduler import FakeTime
@@ -65,6 +67,9 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     for module in (asker, declaration, first, host, jobs):
         patch.setattr(module, "secrets", Secrets(world))
     patch.setattr(asker, "random", world.chance)
+    numbers = itertools.count(1)
+    uuids = SimpleNamespace(uuid4=lambda: uuid.UUID(int=next(numbers), version=4))
+    patch.setattr(create, "uuid", uuids)
     patch.setattr(files, "os", world.disk)
     patch.setattr(files, "remove", world.disk.remove(files.remove))
     patch.setattr(serving, "_bind", nodes.nothing)  # slow, and tests/commands bind every call
