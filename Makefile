@@ -41,7 +41,7 @@ unit: packages-build $(READY)  ## Run the tests that need neither root nor the l
 .PHONY: soak
 soak: packages-lab $(READY)  ## Play random histories for SECONDS=600, then all deaths and kills (root)
 	@$(VENV)/bin/python -m tests.model $(SECONDS)
-	MCV_SOAK=1 $(VENV)/bin/pytest $(SHARED) tests/deaths tests/lab/test_kills.py tests/lab/test_hosts.py $(PYTEST_ARGS)
+	MCV_SOAK=1 $(VENV)/bin/pytest $(SHARED) tests/deaths tests/lab $(PYTEST_ARGS)
 
 .PHONY: format
 format: $(READY)  ## Format the code

@@ -40,11 +40,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         shutil.rmtree(FAILURES, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("lab")
-    items.sort(key=_turn)
+    left = [one for one in items if one.get_closest_marker("soak") and "MCV_SOAK" not in os.environ]
+    config.hook.pytest_deselected(items=left)
+    items[:] = sorted((one for one in items if one not in left), key=_turn)
 
 
 def _turn(item: pytest.Item) -> int:

@@ -109,6 +109,7 @@ def test_what_a_dead_node_owned_is_taken_over_and_it_comes_back_behind(
     mcv(two, "delete web1 --yes")
 
 
+@pytest.mark.soak
 def test_a_keeper_that_dies_is_declared_from_the_other_side(clean_after: list[Node]) -> None:
     one, two = clean_after
     one.kill()

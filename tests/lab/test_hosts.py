@@ -12,7 +12,6 @@ from tests.lab.test_kills import (
     OPERATIONS,
     PEER,
     PROPOSED,
-    SOAK,
     STATE,
     ended,
     ready,
@@ -23,12 +22,16 @@ from tests.lab.wholeness import is_gone, is_whole, owner, settle
 
 __all__ = ["ready"]  # the fixture
 
-HOSTS = [("create", PEER), ("migrate", COORDINATOR)]
-if SOAK:
-    HOSTS += [("create", COORDINATOR), ("migrate", PEER)]
 
-
-@pytest.mark.parametrize(("name", "victim"), HOSTS)
+@pytest.mark.parametrize(
+    ("name", "victim"),
+    [
+        ("create", PEER),
+        pytest.param("create", COORDINATOR, marks=pytest.mark.soak),
+        pytest.param("migrate", COORDINATOR, marks=pytest.mark.soak),
+        pytest.param("migrate", PEER, marks=pytest.mark.soak),
+    ],
+)
 def test_a_host_killed_in_the_middle(ready: list[Node], name: str, victim: int) -> None:
     operation = OPERATIONS[name]
     operation.before(ready)

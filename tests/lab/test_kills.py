@@ -6,7 +6,6 @@ carries it out killed, or its peer's; and whole hosts. With MCV_SOAK in the envi
 in-process.
 """
 
-import os
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
@@ -108,20 +107,19 @@ OPERATIONS = {
 MIDDLE = {"create": 2, "delete": 1, "migrate": 1, "remove-node": 1, "add-node": 1}
 
 
-SOAK = "MCV_SOAK" in os.environ
 COORDINATOR, PEER = 0, 1
-# Whose peer has a part of its own in the middle of it.
-WITH_PEERS = ("create", "migrate", "add-node", "change")
+# Whose peer has no part of its own in the middle of it.
+LEFT = [(PEER, name) for name in ("delete", "resync", "maintenance", "remove-node")]
 
 
 def points() -> Iterator[Any]:
     """Operation, step and victim of each test."""
     for name, operation in OPERATIONS.items():
-        steps = range(max(1, operation.steps)) if SOAK else [MIDDLE.get(name, 0)]
-        for step in steps:
+        for step in range(max(1, operation.steps)):
             for victim, word in ((COORDINATOR, "coordinator"), (PEER, "peer")):
-                if SOAK or victim == COORDINATOR or name in WITH_PEERS:
-                    yield pytest.param(name, step, victim, id=f"{name}-{step}-{word}")
+                sample = step == MIDDLE.get(name, 0) and (victim, name) not in LEFT
+                marks = [] if sample else [pytest.mark.soak]
+                yield pytest.param(name, step, victim, id=f"{name}-{step}-{word}", marks=marks)
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import re
 import shlex
 import time
 
+import pytest
+
 from tests.lab import Node, guests, reality
 from tests.lab.cluster import create, mcv, told
 
@@ -206,6 +208,7 @@ def unnumbered(step: str) -> str:
     return re.sub(r"image=\w+", "image=", step)
 
 
+@pytest.mark.soak
 def test_a_dry_run_shows_the_very_plan_and_changes_nothing(pair: list[Node]) -> None:
     node1, _ = pair
     node1.put(guests.idle(), "/root/web1.img")
