@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -193,11 +193,17 @@ def send(number: signal.Signals, pids: Iterable[int]) -> None:
             continue
 
 
-def end(*arguments: str, timeout: float = 10) -> None:
-    """Kill the processes with these arguments and wait until none is left."""
+def end(*arguments: str, kernel: Collection[int] = (), timeout: float = 10) -> None:
+    """Kill the processes with these arguments and wait until none is left.
+
+    A node's kernel is stopped first and killed last: a program of the node whose tracer is
+    dead runs on by itself for a moment, and makes its next system call on the host, with the
+    files that the kernel had open: a disk of the node was cut off by it.
+    """
     until = time.monotonic() + timeout
+    send(signal.SIGSTOP, kernel)
     while pids := processes(*arguments):
-        send(signal.SIGKILL, pids)
+        send(signal.SIGKILL, [pid for pid in pids if pid not in kernel] or pids)
         if time.monotonic() > until:
             raise LabError(f"The processes {pids} of {' '.join(arguments)} do not end.")
         time.sleep(0.02)

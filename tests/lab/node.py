@@ -108,7 +108,7 @@ class Node:
     def kill(self) -> None:
         """Sudden death: nothing is flushed, nobody is told."""
         self._disconnect()
-        host.end(*self._arguments())
+        host.end(*self._arguments(), kernel=self._kernel())
         self._reap()
 
     def shutdown(self, timeout: float = 180) -> None:
