@@ -32,6 +32,7 @@ FIRST = (
     "lab/test_refusals",
     "lab/test_hosts",
     "lab/test_members",
+    "lab/test_refused_joins",
 )
 
 
