@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ def finished(jobs: Jobs, work: Any) -> Job:
     job = jobs.start("start web1", "alice", work)
     while job.follow(10**9, 0.05)["state"] == "running":
         pass
+    # The follower is woken first, the record written then.
+    while (jobs.remembered(job.id) or {"state": "running"})["state"] == "running":
+        time.sleep(0.005)
     return job
 
 
