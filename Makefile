@@ -18,8 +18,8 @@ NODES := 2
 NODE := 1
 SECONDS := 600
 
-# Nodes wait more than they compute: three labs beside each other still leave two cores idle
-# at times. A file's tests stay in one process, whose lab is booted once.
+# A lab keeps about one core busy, with gaps: three processes leave none on two cores. A file's
+# tests stay in one process, whose lab is booted once.
 SHARED := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
@@ -31,7 +31,7 @@ demo: packages-lab $(READY)  ## Boot two nodes, make a cluster of them and show 
 	$(VENV)/bin/python -m tests.lab.demo
 
 .PHONY: test
-test: packages-lab $(READY)  ## Run all tests, those on the lab's real nodes too (root)
+test: packages-lab $(READY)  ## Run the tests, those on the lab's real nodes too (root)
 	$(VENV)/bin/pytest $(SHARED) $(PYTEST_ARGS)
 
 .PHONY: unit

@@ -72,7 +72,14 @@ class Host:
         return job or Job(secrets.token_hex(4), "", "mcvd", self.name)
 
     def update(self, name: str, why: str, /, **params: Any) -> Cluster:
-        """Make one change of the document, in the name of the job under way."""
+        """Make the change of the document that the job under way is about."""
+        return self._update(name, why, params, whole=True)
+
+    def update_beside(self, name: str, why: str, /, **params: Any) -> Cluster:
+        """Make a change before or after the work of a job: that it is made says nothing of that."""
+        return self._update(name, why, params, whole=False)
+
+    def _update(self, name: str, why: str, params: dict[str, Any], whole: bool) -> Cluster:
         job = self.job
         change = job.next_change()
         try:
@@ -80,7 +87,8 @@ class Host:
                 name, params, id=change, who=job.who, why=why or job.title
             )
         except OutcomeOpen as error:
-            job.open = {"change": change, "generation": self.read().generation}
+            if whole:
+                job.open = {"change": change, "generation": self.read().generation}
             hint = f"{error.hint.rstrip('.')}; then: mcv job wait {job.id}".removeprefix("; ")
             raise OutcomeOpen(f"{error.message} (job {job.id})", hint) from error
 
@@ -100,7 +108,7 @@ class Host:
         token = jobs_module.current.set(job)
         try:
             with self.locks.hold(f"{kind}-{name}", why):
-                self.update(f"{kind}.claim", why, name=name, why=why)
+                self.update_beside(f"{kind}.claim", why, name=name, why=why)
             try:
                 yield
             except RepairNeeded:
@@ -118,7 +126,7 @@ class Host:
         if claim is None or claim.operation != self.job.id:
             return
         try:
-            self.update(f"{kind}.release", "", name=name)
+            self.update_beside(f"{kind}.release", "", name=name)
         except McvError as error:
             log.warning("the claim on %s is released later: %s", name, error)
 

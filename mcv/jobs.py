@@ -155,12 +155,10 @@ class Jobs:
                 error = OutcomeOpen(error.message, "See: mcv job list, mcv info")
             log.info("job %s (%s): %s", job.id, job.title, error)
             job.end(None, error)
-        except OSError as error:
+        except Exception as error:
             log.exception("job %s (%s)", job.id, job.title)
-            job.end(None, McvError(f"{job.title}: {error}.", "See: journalctl -u mcvd"))
-        except Exception:
-            log.exception("job %s (%s)", job.id, job.title)
-            job.end(None, McvError(f"{job.title}: an internal error.", "See: journalctl -u mcvd"))
+            what = str(error) if isinstance(error, OSError) else "an internal error"
+            job.end(None, McvError(f"{job.title}: {what}.", "See: journalctl -u mcvd"))
         finally:
             current.reset(token)
             self._write(job)

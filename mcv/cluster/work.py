@@ -56,7 +56,7 @@ def as_known_now(host: Host, one: dict[str, Any]) -> dict[str, Any]:
     Another document over the same one means that it was not made, and never will be.
     """
     open_ = one.get("open")
-    if not open_ or one["state"] != "failed":
+    if not open_ or one["state"] != "failed" or one["error"]["class"] != "OutcomeOpen":
         return one
     settled = host.read()
     if open_["change"] in settled.changes:

@@ -38,7 +38,9 @@ def migrate(
     with host.claim(f"vm:{name}", f"migrate {name} to {to}"):
         vm = require_movable(host, name, to, ignore_verify, may_run=False)
         if ignore_verify and vm.blocked:
-            host.update("vm.override", f"migrate {name} --ignore-verify", name=name, what="migrate")
+            host.update_beside(
+                "vm.override", f"migrate {name} --ignore-verify", name=name, what="migrate"
+            )
         plan = offline_plan(vm, to, start_after_migration)
         host.carry_out(f"migrate {name} to {to}", plan, f"vm:{name}")
     return {"name": name, "node": to, "started": start_after_migration}

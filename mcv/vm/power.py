@@ -31,7 +31,9 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
             raise Refused(f"{name} is {host.domains.state(name)} already.")
         refuse_all(require.startable_disks(host, vm, ignore_verify))
         if ignore_verify and vm.blocked:
-            host.update("vm.override", f"start {name} --ignore-verify", name=name, what="start")
+            host.update_beside(
+                "vm.override", f"start {name} --ignore-verify", name=name, what="start"
+            )
         boot(host, vm)
     return {"name": name, "node": host.name, "state": "running"}
 

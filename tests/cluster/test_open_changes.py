@@ -4,6 +4,7 @@ import pytest
 
 from mcv.cluster import permissions, work
 from mcv.jobs import Job
+from mcv.vm import change, create
 from tests.cluster.test_agree import lose, permit, quiet
 from tests.fakes.cluster import FakeCluster
 
@@ -65,3 +66,19 @@ def test_once_another_change_came_instead_it_was_not_made(cluster: FakeCluster) 
     listed = work.own_jobs(cluster.hosts["n2"])[-1]
 
     assert listed["error"]["class"] == "Failed" and "was not made" in listed["error"]["message"]
+
+
+def test_a_claim_that_is_made_after_all_is_not_taken_for_the_work(cluster: FakeCluster) -> None:
+    cluster.run("n1", create.create, name="web1", memory="64MiB")
+    host = cluster.hosts["n1"]
+    cluster.spy = lose("config.accept", "n2")
+    job = host.jobs.begin("update web1", "alice")
+    host.jobs.run(job, lambda: change.update(host, "web1", cpus=3))
+    cluster.spy = quiet
+    assert job.error is not None and job.error["class"] == "OutcomeOpen"
+
+    cluster.look("n1")
+
+    assert f"{job.id}.c1" in cluster.read("n1").changes
+    assert cluster.read("n1").vm("web1").cpus == 1
+    assert told(cluster) == ("failed", "OutcomeOpen")
