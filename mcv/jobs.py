@@ -28,6 +28,7 @@ class Job:
         self.who = who
         self.node = node
         self.began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.at = time.time()
         self.started = time.monotonic()
         self.ended = ""
         self.state = "running"
@@ -96,6 +97,7 @@ class Job:
             "who": self.who,
             "node": self.node,
             "began": self.began,
+            "at": self.at,
             "ended": self.ended,
             "state": self.state,
             "cancellable": self.cancellable,
@@ -106,6 +108,11 @@ class Job:
 
 
 current: contextvars.ContextVar[Job | None] = contextvars.ContextVar("current", default=None)
+
+
+def moment(one: dict[str, Any]) -> float:
+    """When a listed job began; `began` says it to the second, in which several may."""
+    return float(one.get("at", 0))
 
 
 def retold(error: McvError) -> dict[str, Any]:
@@ -174,7 +181,7 @@ class Jobs:
         found = {one["id"]: one for one in self._remembered()}
         with self._lock:
             found.update({job.id: job.plain() for job in self._jobs.values()})
-        return sorted(found.values(), key=lambda one: str(one["began"]))
+        return sorted(found.values(), key=moment)
 
     def running(self, id: str) -> bool:
         with self._lock:

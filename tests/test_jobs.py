@@ -178,3 +178,12 @@ def test_the_job_under_way_is_that_of_its_thread(jobs: Jobs) -> None:
     job = finished(jobs, lambda: seen.append(jobs_module.current.get()))
 
     assert seen == [job] and jobs_module.current.get() is None
+
+
+def test_jobs_of_one_second_are_listed_as_they_began(tmp_path: Path) -> None:
+    before = Jobs("n1", tmp_path)
+    begun = [before.begin(f"job {number}", "alice").id for number in range(20)]
+
+    listed = Jobs("n1", tmp_path).listed()
+
+    assert [one["id"] for one in listed] == begun

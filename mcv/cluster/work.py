@@ -6,7 +6,7 @@ from typing import Any
 
 from mcv.errors import Busy, Failed, McvError, NotFound, Refused
 from mcv.host import Host
-from mcv.jobs import retold
+from mcv.jobs import moment, retold
 from mcv.journal import Entry
 from mcv.journal import decode as decode_entry
 from mcv.plan import Change, Step
@@ -74,7 +74,7 @@ def list_jobs(host: Host) -> list[dict[str, Any]]:
     for answer in ask_living(host.call, others, "job.own", host.sight.patience(others)).values():
         if not isinstance(answer, McvError):
             found += answer
-    return sorted(found, key=lambda one: str(one["began"]))
+    return sorted(found, key=moment)
 
 
 def show_job(host: Host, job: str) -> dict[str, Any]:
