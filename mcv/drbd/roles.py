@@ -161,23 +161,37 @@ def outdate(host: Host, resource: str) -> dict[str, str]:
 def bring_up(host: Host) -> None:
     """At the daemon's start: load the module, activate the volumes, bring resources up.
 
-    What an operation under way has not made yet, or has taken away, is that operation's:
-    where a claimed VM's resource has no file here, nothing is made.
+    Steps are served meanwhile, so each VM is looked at under its lock.
     """
     cluster = host.read()
     if not cluster.drbd.enabled:
         return
     host.drbd.load_module()
-    up = host.drbd.statuses()
-    for vm, disk in cluster.disks():
+    for name in cluster.vms:
+        try:
+            with host.locks.hold(f"vm-{name}", "bring its disks up"):
+                _bring_up(host, name)
+        except McvError as error:
+            log.error("bringing up the disks of %s: %s", name, error)
+
+
+def _bring_up(host: Host, name: str) -> None:
+    """Bring the disks of one VM up, as the document has them now.
+
+    What an operation under way has not made yet, or has taken away, is that operation's:
+    where a claimed VM's resource has no file here, nothing is made.
+    """
+    cluster = host.read()
+    vm = cluster.vms.get(name)
+    for disk in vm.disks if vm else ():
         if host.name not in disk.volume_groups:
             continue
-        if vm.claim is not None and not _path(host, disk).exists():
+        if vm and vm.claim is not None and not _path(host, disk).exists():
             continue
         try:
             write_file(host, cluster, disk)
-            if disk.resource not in up:
+            if host.drbd.status(disk.resource) is None:
                 host.volumes.activate(disk.volume_groups[host.name], disk.volume)
                 host.drbd.up(disk.resource)
         except McvError as error:
-            log.error("bringing up %s of %s: %s", disk.resource, vm.name, error)
+            log.error("bringing up %s of %s: %s", disk.resource, name, error)
