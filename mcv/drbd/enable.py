@@ -5,7 +5,7 @@ from typing import Any
 
 from mcv import sizes
 from mcv.drbd import roles
-from mcv.errors import McvError, Refused, refuse_all
+from mcv.errors import Busy, McvError, Refused, refuse_all
 from mcv.host import Host
 from mcv.system import files
 from mcv.together import ask_all
@@ -104,13 +104,30 @@ def set_(host: Host, values: dict[str, str]) -> dict[str, Any]:
 
 
 def adjust(host: Host) -> None:
-    """Bring the resource files and the kernel up to what the document says now."""
+    """Bring the resource files and the kernel up to what the document says now.
+
+    Each under its VM's lock; one that is busy has its turn in a later round.
+    """
     cluster, hash_ = host.store.settled()
     if not cluster.drbd.enabled or host.extra.get("adjusted") == hash_:
         return
     statuses = host.drbd.statuses()
     for vm, disk in cluster.disks():
         mine = host.name in disk.volume_groups and disk.resource in statuses
-        if mine and vm.claim is None and roles.write_file(host, cluster, disk):
-            host.drbd.adjust(disk.resource)
+        if not mine or vm.claim is not None or roles.has_file(host, cluster, disk):
+            continue
+        try:
+            with host.locks.hold(f"vm-{vm.name}", "adjust its disks", timeout=0):
+                _adjust(host, vm.name, disk.id)
+        except Busy:
+            return
     host.extra["adjusted"] = hash_
+
+
+def _adjust(host: Host, name: str, disk: int) -> None:
+    if any(name not in one.vms or one.vms[name].claim for one in host.both()):
+        return
+    cluster = host.read()
+    wanted = cluster.vm(name).disk(disk)
+    roles.write_file(host, cluster, wanted)
+    host.drbd.adjust(wanted.resource)

@@ -37,14 +37,15 @@ def create(host: Host, name: str, disk: int) -> None:
         host.drbd.up(wanted.resource)
 
 
-def write_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
-    """Write a resource's file as the document says; whether it differed."""
-    text = file_text(host, cluster, disk)
-    path = _path(host, disk)
-    if files.read_or_none(path) == text:
-        return False
-    files.write_atomically(path, text)
-    return True
+def write_file(host: Host, cluster: Cluster, disk: Disk) -> None:
+    """Write a resource's file as the document says."""
+    if not has_file(host, cluster, disk):
+        files.write_atomically(_path(host, disk), file_text(host, cluster, disk))
+
+
+def has_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
+    """Whether a resource's file says what the document does."""
+    return files.read_or_none(_path(host, disk)) == file_text(host, cluster, disk)
 
 
 def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
