@@ -22,11 +22,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Guest:
-    """A connection whose caller is known: who it is, and whether it still may."""
+    """A connection whose caller is known: who it is, and whether it still may.
+
+    `stream` serves one that carries no calls, to its end.
+    """
 
     sock: socket.socket
     caller: Callable[[dict[str, Any]], Caller]
     is_welcome: Callable[[], bool]
+    stream: Callable[[], None] | None = None
 
 
 class Visit:
@@ -133,7 +137,10 @@ class Door:
         try:
             visit.guest = self._greet(visit.sock)
             visit.sock = visit.guest.sock
-            self._talk(visit, visit.guest)
+            if visit.guest.stream is not None:
+                visit.guest.stream()
+            else:
+                self._talk(visit, visit.guest)
         except (CommunicationError, OSError) as error:
             log.debug("a connection ended: %s", error)
         except McvError as error:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
-from mcv.errors import CallLost, NotMember, NotThatNode, PeerUnreachable, ways_out
-from mcv.rpc import names, tls
+from mcv.errors import CallLost, McvError, NotMember, NotThatNode, PeerUnreachable, ways_out
+from mcv.rpc import names, tls, tunnel
 from mcv.rpc.line import Line, LineLost
 from mcv.rpc.pki import Identity
 from mcv.rpc.wire import reason, watch
@@ -78,6 +78,30 @@ class Peers:
             return self._ask(line, node, address, operation, params, context, timeout)
         except LineLost as lost:
             _give_up(node, operation, lost)
+
+    def stream(self, node: str, asked: tunnel.Asked) -> ssl.SSLSocket:
+        """Open a stream to a node, which connects it to what is asked for there.
+
+        Raises PeerUnreachable, NotThatNode, or McvError where it is refused.
+        """
+        address = self._find(node)
+        end = time.monotonic() + self._connect_timeout
+        try:
+            raw = socket.create_connection(address[:2], self._connect_timeout)
+        except OSError as error:
+            raise _unreachable(node, reason(error)) from error
+        watch(raw)
+        try:
+            secured = self._secure(node, raw, address.certificate_pem, end, tunnel.ALPN)
+        except BaseException:
+            raw.close()
+            raise
+        try:
+            tunnel.ask(secured, asked)
+        except OSError as error:
+            secured.close()
+            raise McvError(f"{node} does not take the stream: {reason(error)}.") from error
+        return secured
 
     def close(self) -> None:
         """Close what is idle; a later call connects anew."""
@@ -147,8 +171,12 @@ class Peers:
             on_error.pop_all()
         return line
 
-    def _secure(self, node: str, raw: socket.socket, pem: str, end: float) -> ssl.SSLSocket:
+    def _secure(
+        self, node: str, raw: socket.socket, pem: str, end: float, protocol: str = ""
+    ) -> ssl.SSLSocket:
         context = tls.client_context(self._identity, pem)
+        if protocol:
+            context.set_alpn_protocols([protocol])
         secured = context.wrap_socket(raw, do_handshake_on_connect=False)
         try:
             secured.settimeout(max(0.001, end - time.monotonic()))

@@ -15,7 +15,7 @@ import Pyro5.server
 from Pyro5.server import expose
 
 from mcv.errors import McvError, NotMember, NotPermitted, NotThatNode, Refused
-from mcv.rpc import auth, names, tls
+from mcv.rpc import auth, names, tls, tunnel
 from mcv.rpc.auth import Caller
 from mcv.rpc.door import Door, Guest, let_alert_arrive
 from mcv.rpc.pki import Identity
@@ -81,8 +81,10 @@ class Server:
         *,
         allowed_uid: int = 0,
         limits: Limits | None = None,
+        target: tunnel.Target | None = None,
     ) -> None:
         self._socket_path = socket_path
+        self._target = target
         self._allowed_uid = allowed_uid
         self._limits = limits or Limits()
         self._operators: Door | None = None
@@ -148,6 +150,7 @@ class Server:
         watch(sock)
         sock.settimeout(self._limits.handshake)
         context = tls.server_context(identity, trusted().values())
+        context.set_alpn_protocols([tunnel.ALPN])
         secured = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         try:
             secured.do_handshake()
@@ -164,8 +167,11 @@ class Server:
             secured.close()
             raise NotPermitted("The certificate is no member's.")
         caller = Caller("peer", name)
+        stream = None
+        if secured.selected_alpn_protocol() == tunnel.ALPN and self._target is not None:
+            stream = functools.partial(tunnel.serve, secured, name, self._target)
         return Guest(
-            secured, lambda _context: caller, lambda: tls.name_of(shown, trusted()) == name
+            secured, lambda _context: caller, lambda: tls.name_of(shown, trusted()) == name, stream
         )
 
     def _serve(self, connection: Connection, guest: Guest) -> None:

@@ -14,6 +14,7 @@ from mcv.rpc.client import Client
 from mcv.rpc.peers import Address, Peers
 from mcv.rpc.pki import Identity
 from mcv.rpc.server import Server
+from mcv.rpc.tunnel import Target
 from mcv.rpc.wire import Limits
 
 SHORT = Limits(handshake=0.5, idle=2, message=2, peers=64, operators=64)
@@ -22,7 +23,9 @@ SHORT = Limits(handshake=0.5, idle=2, message=2, peers=64, operators=64)
 class Wire:
     """Node n1 serving; n2 a member that may call it. Operations are functions by name."""
 
-    def __init__(self, directory: Path, limits: Limits = SHORT) -> None:
+    def __init__(
+        self, directory: Path, limits: Limits = SHORT, target: Target | None = None
+    ) -> None:
         self.directory = directory
         self.socket = directory / "run" / "mcvd.sock"
         self.calls: list[tuple[Caller, str, dict[str, Any], dict[str, Any]]] = []
@@ -30,7 +33,9 @@ class Wire:
         self.identities = {name: self.identity(name) for name in ("n1", "n2")}
         self.members = {name: one.certificate_pem for name, one in self.identities.items()}
         self.opened: list[Peers] = []
-        self.server = Server(self._handle, self.socket, allowed_uid=os.getuid(), limits=limits)
+        self.server = Server(
+            self._handle, self.socket, allowed_uid=os.getuid(), limits=limits, target=target
+        )
         self.server.start_operator()
         self.port = self.server.start_peers(
             "127.0.0.1", 0, self.identities["n1"], lambda: dict(self.members)

@@ -1,0 +1,112 @@
+"""Streams of other programs between two hosts, inside the TLS that the daemons speak.
+
+libvirt and QEMU get unix sockets to talk to on either side, so neither has to listen on the
+network, and a member's key is what opens the way, as for every call.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mcv.errors import McvError
+from mcv.rpc.pump import pump
+
+log = logging.getLogger(__name__)
+
+# What a connection says in its handshake that is a stream, and carries no calls.
+ALPN = "mcv-stream"
+MOST_ASKED = 4096
+SECONDS = 10.0
+
+Asked = dict[str, str]
+Reach = Callable[[str, Asked], ssl.SSLSocket]  # (node, what for): a stream that was accepted
+Target = Callable[[str, Asked], Path]  # (who asks, what for): the socket, or raises McvError
+
+
+@contextlib.contextmanager
+def tunnel(path: Path, node: str, asked: Asked, reach: Reach) -> Iterator[None]:
+    """While this lasts, whoever connects to the unix socket at `path` is led to a node.
+
+    Where to on that node, it decides by what is asked. All that was carried ends with it.
+    """
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    carried: list[socket.socket] = []
+    try:
+        listener.bind(str(path))
+        os.chmod(path, 0o600)
+        listener.listen(16)
+        arguments = (listener, node, asked, reach, carried)
+        threading.Thread(target=_accept, args=arguments, name="tunnel", daemon=True).start()
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        path.unlink(missing_ok=True)
+        for one in carried:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+
+def _accept(
+    listener: socket.socket, node: str, asked: Asked, reach: Reach, carried: list[socket.socket]
+) -> None:
+    while True:
+        try:
+            sock, _address = listener.accept()
+        except OSError:
+            return
+        carried.append(sock)
+        arguments = (sock, node, asked, reach)
+        threading.Thread(target=_lead, args=arguments, name="tunnel", daemon=True).start()
+
+
+def _lead(sock: socket.socket, node: str, asked: Asked, reach: Reach) -> None:
+    with sock:
+        try:
+            secured = reach(node, asked)
+        except McvError as error:
+            log.warning("a stream to %s: %s", node, error)
+            return
+        with secured:
+            pump(sock, secured)
+
+
+def ask(secured: ssl.SSLSocket, asked: Asked) -> None:
+    """Say what a stream is for; raises OSError unless the other side takes it."""
+    secured.settimeout(SECONDS)
+    secured.sendall(json.dumps(asked).encode() + b"\n")
+    if _line(secured) != b"ok":
+        raise ConnectionRefusedError("the stream was refused")
+
+
+def serve(secured: ssl.SSLSocket, who: str, target: Target) -> None:
+    """Serve a stream that a member opened: connect it to what it asks for, if it may."""
+    secured.settimeout(SECONDS)
+    asked = json.loads(_line(secured))
+    if not isinstance(asked, dict) or not all(isinstance(one, str) for one in asked.values()):
+        raise ValueError("a stream says what it is for in words")
+    path = target(who, asked)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as plain:
+        plain.settimeout(SECONDS)
+        plain.connect(str(path))
+        secured.sendall(b"ok\n")
+        pump(plain, secured)
+
+
+def _line(secured: ssl.SSLSocket) -> bytes:
+    """A line, and not a byte of what follows it."""
+    got = bytearray()
+    while not got.endswith(b"\n"):
+        byte = secured.recv(1)
+        if not byte or len(got) > MOST_ASKED:
+            raise ConnectionError("a stream ended before it said what it is for")
+        got += byte
+    return bytes(got[:-1])
