@@ -1,6 +1,7 @@
 """Front door of mcvd: fills Host, starts the loops, serves."""
 
 import argparse
+import functools
 import logging
 import os
 import signal
@@ -27,12 +28,13 @@ from mcv.network.bridge import Bridges
 from mcv.rpc import pki
 from mcv.rpc.peers import Address, Peers
 from mcv.rpc.server import Server
+from mcv.rpc.tunnel import tunnel
 from mcv.sight import Sight, boot_id
 from mcv.storage.lvm import Lvm
 from mcv.system import files, notify
 from mcv.system.locks import Locks
 from mcv.transaction import escort
-from mcv.vm import aside, power
+from mcv.vm import aside, passage, power
 from mcv.vm.hypervisor import Hypervisor
 
 log = logging.getLogger("mcvd")
@@ -71,10 +73,13 @@ class Daemon:
             bridges=Bridges(),
             call=self.call,
             forward=self.forward,
+            tunnel=functools.partial(tunnel, reach=self.peers.stream),
             certificate=self.identity.certificate_pem,
             sight=Sight(conf.state / "sight.json", boot_id()),
         )
-        self.server = Server(self.handle, conf.run / "mcvd.sock")
+        self.server = Server(
+            self.handle, conf.run / "mcvd.sock", target=functools.partial(passage.target, self.host)
+        )
         self._stop = threading.Event()
         self._look = threading.Event()
         self._aside_at = ""

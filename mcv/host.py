@@ -5,6 +5,7 @@ import logging
 import math
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ class Host:
     bridges: "Bridges"
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
     forward: Callable[..., Any]  # forward(node, operation, params, who): an operator's call
+    tunnel: Callable[..., AbstractContextManager[None]]  # tunnel(path, node, asked): a stream
     certificate: str
     sight: Sight
     images: dict[str, Any] = field(default_factory=dict)
@@ -130,8 +132,13 @@ class Host:
         except McvError as error:
             log.warning("the claim on %s is released later: %s", name, error)
 
-    def carry_out(self, title: str, plan: list[Item], subject: str) -> None:
-        """Carry a plan out under the claim of the job under way; it ends with the claim."""
+    def carry_out(
+        self, title: str, plan: list[Item], subject: str, answer: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Carry a plan out under the claim of the job under way, which it ends with.
+
+        Returns the answer; a daemon that has to take the plan up again gives it as well.
+        """
         job = self.job
         kind, _, name = subject.partition(":")
         claim = self.read().claim_of(subject)
@@ -145,8 +152,10 @@ class Host:
             plan=plan,
             release=change_(f"{kind}.release", name=name),
             begun=job.began,
+            answer=answer or {},
         )
         self.transaction(job.started).carry_out(entry, lambda step: job.progress(step))
+        return entry.answer
 
     def begin_alone(self) -> None:
         """Make this node a cluster of one, its history kept."""

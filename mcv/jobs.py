@@ -42,11 +42,15 @@ class Job:
         self._seen = 0
         self._news = threading.Condition()
 
-    def progress(self, what: str, done: float = 0, total: float = 0, unit: str = "") -> None:
+    def progress(
+        self, what: str, done: float = 0, total: float = 0, unit: str = "", note: str = ""
+    ) -> None:
         """Say how far it is; the CLI draws it as a bar, or as a line where total is 0."""
         with self._news:
             self._seen += 1
             bar = {"what": what, "done": done, "total": total, "unit": unit}
+            if note:
+                bar["note"] = note
             self._bars[what] = (self._seen, bar)
             self._news.notify_all()
 

@@ -1,6 +1,7 @@
 """What is left, on disk: operations under way, with their plans and how far they are."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,7 +14,8 @@ class Entry(msgspec.Struct, kw_only=True):
 
     `position` is the item that was begun last; `serial` counts the calls made, so that a
     late one is told from a new one; `number` is the claim's. `release` ends the claim.
-    `skip` names nodes that are gone: their steps are left out after a takeover.
+    `skip` names nodes that are gone: their steps are left out after a takeover. `answer` is
+    what the operator is told at its good end, who may wait for it across a stop of the daemon.
     """
 
     operation: str
@@ -30,6 +32,7 @@ class Entry(msgspec.Struct, kw_only=True):
     begun: str = ""
     trouble: str = ""
     skip: list[str] = []
+    answer: dict[str, Any] = {}
 
 
 class Journal:

@@ -24,7 +24,7 @@ from mcv.drbd import look as drbd_look
 from mcv.host import Host
 from mcv.network import verbs as network
 from mcv.storage import volumes
-from mcv.vm import capacity, change, create, delete, image, look, migrate, power, register
+from mcv.vm import capacity, change, create, delete, image, live, look, migrate, power, register
 
 OPERATOR_ONLY = frozenset({"operator"})
 PEER_ONLY = frozenset({"peer"})
@@ -180,6 +180,7 @@ TABLE: dict[str, Operation] = {
     "vm.shutdown": _change(power.shutdown, to=_owner),
     "vm.reset": _change(power.reset, to=_owner),
     "vm.migrate": _change(migrate.migrate, to=_owner),
+    "vm.migrate_live": _change(live.migrate, to=_owner),
     "vm.fits": _question(migrate.fits),
     "vm.update": _change(change.update, to=_owner),
     "vm.delete": _change(delete.delete, to=_owner),
@@ -191,6 +192,10 @@ TABLE: dict[str, Operation] = {
     "vm.define": _step(power.define),
     "vm.undefine": _step(power.undefine),
     "vm.power_on": _step(power.power_on, timeout=300),
+    "vm.send": _step(live.send, timeout=HOURS),
+    "vm.wake": _step(live.wake),
+    "vm.has_arrived": _question(live.has_arrived),
+    "vm.turn_away": _step(live.turn_away),
     "vm.fill": _step(create.fill, timeout=HOURS),
     "image.read": _question(image.read, timeout=60),
     "image.drop": _question(image.drop),
@@ -206,6 +211,10 @@ TABLE: dict[str, Operation] = {
     "drbd.remove": _step(roles.remove),
     "drbd.birth": _step(roles.birth, timeout=180),
     "drbd.release": _step(roles.release),
+    "drbd.two_primaries": _step(roles.two_primaries),
+    "drbd.one_primary": _step(roles.one_primary),
+    "drbd.promote": _step(roles.promote),
+    "drbd.step_down": _step(roles.step_down),
     "drbd.accept_stale": _step(roles.accept_stale),
     "drbd.outdate": _question(roles.outdate),
     "drbd.resync_from_here": _step(resync.from_here),

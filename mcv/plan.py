@@ -34,13 +34,15 @@ class Step(msgspec.Struct, frozen=True, tag="step"):
     """One action and its way back.
 
     One step settles the plan: a failure before it means back, after it forward. A step
-    that may fail comes after it; its failure is told and the plan goes on.
+    that may fail comes after it; its failure is told and the plan goes on. `seen` asks
+    whether a settling call was carried out: while nobody answers that, it is waited for.
     """
 
     do: Action
     undo: Action | None = None
     settles: bool = False
     may_fail: bool = False
+    seen: Call | None = None
 
 
 class Together(msgspec.Struct, frozen=True, tag="together"):

@@ -8,7 +8,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mcv.errors import CallLost, Failed, McvError, OutcomeOpen, Refused, RepairNeeded
+from mcv.errors import (
+    CallLost,
+    Failed,
+    McvError,
+    OutcomeOpen,
+    PeerUnreachable,
+    Refused,
+    RepairNeeded,
+)
 from mcv.journal import Entry, Journal, encode
 from mcv.model import Cluster
 from mcv.plan import Action, Call, Change, Item, Step, nodes_of, settling, steps_of
@@ -94,7 +102,12 @@ class Transaction:
             # A settling change that was offered before may have been made, whatever is said
             # now: while that is not known the plan goes neither way.
             changes = any(isinstance(step.do, Change) for step in steps_of(item))
-            open_ = isinstance(error, CallLost) or (resumed and index == first and changes)
+            waits = any(step.seen for step in steps_of(item))
+            open_ = (
+                isinstance(error, CallLost)
+                or (resumed and index == first and changes)
+                or (waits and isinstance(error, PeerUnreachable))
+            )
             if index > settled or (index == settled and open_):
                 raise self._stay(entry, error, f"{entry.title} stopped half-way: {error.message}")
             self._back(entry, tell, error)

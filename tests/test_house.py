@@ -23,7 +23,7 @@ FLOORS: list[tuple[str, str]] = [
     (
         "drivers",
         "mcv.drbd.driver mcv.drbd.status mcv.drbd.resource_file mcv.storage.lvm "
-        "mcv.network.bridge mcv.vm.hypervisor mcv.vm.domain_xml mcv.rpc.*",
+        "mcv.network.bridge mcv.vm.hypervisor mcv.vm.libvirt_words mcv.vm.domain_xml mcv.rpc.*",
     ),
     ("doors", "mcv.transaction mcv.jobs mcv.host"),
     ("DRBD's states, judged", "mcv.drbd.health"),

@@ -74,4 +74,4 @@ def test_every_step_of_a_plan_is_served_as_one() -> None:
     in_plans = {name for name, _ in names("step")}
 
     assert len(in_plans) > 10
-    assert {name for name in in_plans if not TABLE[name].step} == set()
+    assert {name for name in in_plans if not TABLE[name].step} == {"vm.has_arrived"}  # a question

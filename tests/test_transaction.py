@@ -84,7 +84,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def step(name: str, undo: bool = True, **values: bool) -> Step:
+def step(name: str, undo: bool = True, **values: Any) -> Step:
     return Step(on("n2", name), undo=on("n2", f"un{name}") if undo else None, **values)
 
 

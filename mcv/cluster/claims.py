@@ -99,20 +99,28 @@ def take_over(host: Host, subject: str, claim: Claim) -> None:
     )
     new = taken.claim_of(subject)
     assert new is not None
-    offline = sorted(one for one, node in taken.nodes.items() if node.status == "offline")
-    entry = _turned(entry, taken.changes)
-    entry.node, entry.number, entry.skip = host.name, (new.epoch, new.generation), offline
+    entry.skip = work.offline(taken)
+    entry = _turned(host, entry, taken.changes)
+    entry.node, entry.number = host.name, (new.epoch, new.generation)
     host.journal.write(entry)
     work.settle(host, entry)
 
 
-def _turned(entry: Entry, changes: tuple[str, ...]) -> Entry:
-    """An entry that says which way its plan goes, by what the document says was made."""
+def _turned(host: Host, entry: Entry, changes: tuple[str, ...]) -> Entry:
+    """An entry that says which way its plan goes.
+
+    What was settled the document says, or the node that was called, where it can be asked.
+    """
     index = settling(entry.plan)
     steps = steps_of(entry.plan[index]) if index < len(entry.plan) else ()
     changed = any(isinstance(step.do, Change) for step in steps)
-    if changed and f"{entry.operation}.{index}" in changes:
-        entry.direction, entry.position = "forward", index
+    seen = next((step.seen for step in steps if step.seen), None)
+    if seen is not None and seen.node not in entry.skip:
+        called = bool(host.call(seen.node, seen.operation, **seen.params))
+    else:
+        called = False
+    if called or (changed and f"{entry.operation}.{index}" in changes):
+        entry.direction, entry.position = "forward", index + called
     else:
         entry.direction, entry.position = "back", min(index, len(entry.plan) - 1)
         entry.trouble = f"{entry.node} is gone"

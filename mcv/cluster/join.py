@@ -90,8 +90,9 @@ def add_node(
         stage = json.dumps({"operation": host.job.id, "members": _members(host)})
         _stage(remote, stage)
         host.extra["joining"] = {member.name: member}
+        answer = {"node": node, "ip_address": ip_address, "drbd_address": member.drbd_address}
         try:
-            host.carry_out(why, plan, f"node:{node}")
+            host.carry_out(why, plan, f"node:{node}", answer)
         except RepairNeeded:
             raise
         except McvError:
@@ -99,7 +100,7 @@ def add_node(
             raise
         finally:
             host.extra.pop("joining", None)
-    return {"node": node, "ip_address": ip_address, "drbd_address": member.drbd_address}
+    return answer
 
 
 def _stage(remote: ssh.Remote, text: str) -> None:

@@ -70,8 +70,7 @@ def remove_node(
         return shown(plan)
     with host.claim(f"node:{node}", f"remove node {node}"):
         plan = _removal(host, node, force)
-        host.carry_out(f"remove node {node}", plan, f"node:{node}")
-    return {"node": node}
+        return host.carry_out(f"remove node {node}", plan, f"node:{node}", {"node": node})
 
 
 def _removal(host: Host, node: str, force: bool) -> list[Item]:

@@ -9,7 +9,8 @@ from mcv.host import Host
 from mcv.jobs import moment, retold
 from mcv.journal import Entry
 from mcv.journal import decode as decode_entry
-from mcv.plan import Change, Step
+from mcv.model import Cluster
+from mcv.plan import Change, Step, nodes_of, settling, steps_of
 from mcv.plan import change as change_
 from mcv.together import ask_living
 
@@ -200,9 +201,36 @@ def settle(host: Host, entry: Entry) -> bool:
     except Busy:
         return False
     # As it is now: a job may have moved it on since the entries were listed.
-    now = host.journal.read(entry.operation) or entry
-    host.jobs.run(job, lambda: host.transaction().settle(now, lambda step: job.progress(step)))
+    now = _without(host.journal.read(entry.operation) or entry, offline(host.read()))
+    host.jobs.run(job, lambda: _settled(host, now))
     return host.journal.read(entry.operation) is None
+
+
+def _settled(host: Host, entry: Entry) -> dict[str, Any]:
+    host.transaction().settle(entry, lambda step: host.job.progress(step))
+    return entry.answer
+
+
+def offline(cluster: Cluster) -> list[str]:
+    return sorted(name for name, node in cluster.nodes.items() if node.status == "offline")
+
+
+def _without(entry: Entry, gone: list[str]) -> Entry:
+    """An entry about a VM, to be settled without the nodes that are offline in the document.
+
+    Their steps are left out. Where the plan is not settled yet it goes back, since what they
+    would have done is missing.
+    """
+    touched = nodes_of(entry.plan) & set(gone)
+    if not touched or not entry.subject.startswith("vm:"):
+        return entry
+    index = settling(entry.plan)
+    steps = steps_of(entry.plan[index]) if index < len(entry.plan) else ()
+    lost = any(step.seen and step.seen.node in gone for step in steps)
+    if entry.direction == "forward" and entry.position < index + lost:
+        entry.direction, entry.trouble = "back", f"{', '.join(sorted(touched))} is offline"
+    entry.skip = gone
+    return entry
 
 
 def _release_lost(host: Host) -> None:

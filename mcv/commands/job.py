@@ -84,4 +84,4 @@ def cancel(session: Session, id: str) -> None:
     It has changed nothing yet; for every other job this is refused.
     """
     answer = session.run("job.cancel", job=id)
-    session.show(answer, f"Job {id} is cancelled; nothing was changed.")
+    session.show(answer, f"Job {id} is cancelled. How it ends: mcv job show {id}")

@@ -123,8 +123,10 @@ def whole_percent(progress: Progress) -> int:
 def amount(progress: Progress) -> str:
     """How much of how much, in the job's unit."""
     if progress.unit == "B":
-        return f"{output.size(progress.done)} of {output.size(progress.total)}"
-    return f"{progress.done:g} of {progress.total:g} {progress.unit}".rstrip()
+        said = f"{output.size(progress.done)} of {output.size(progress.total)}"
+    else:
+        said = f"{progress.done:g} of {progress.total:g} {progress.unit}".rstrip()
+    return f"{said}, {progress.note}" if progress.note else said
 
 
 def drawn(progress: Progress, width: int) -> str:

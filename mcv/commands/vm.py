@@ -130,7 +130,8 @@ def migrate(
     bandwidth: str | None,
     wait_for_shutdown: bool,
     timeout: str | None,
-    **asked: bool,
+    start_after_migration: bool,
+    ignore_verify: bool,
 ) -> None:
     """Move a VM to the node that holds its other replica.
 
@@ -141,6 +142,7 @@ def migrate(
     Examples:
       mcv migrate --node n2 web1
       mcv migrate --node n2 --wait-for-shutdown --start-after-migration web1
+      mcv migrate --node n2 --online --bandwidth 100MiB web1
     """
     if bandwidth is not None and not online:
         raise click.UsageError("--bandwidth goes with --online.")
@@ -148,16 +150,24 @@ def migrate(
         raise click.UsageError("--timeout goes with --wait-for-shutdown.")
     if online and wait_for_shutdown:
         raise click.UsageError("--online and --wait-for-shutdown exclude each other.")
-    moved = session.run(
-        "vm.migrate",
-        name=name,
-        to=to,
-        online=online,
-        wait_for_shutdown=wait_for_shutdown,
-        timeout=seconds(timeout),
-        dry_run=session.dry_run,
-        **asked,
-    )
+    if online and start_after_migration:
+        raise click.UsageError("With --online it runs on: leave --start-after-migration out.")
+    wanted: dict[str, Any] = {
+        "name": name,
+        "to": to,
+        "ignore_verify": ignore_verify,
+        "dry_run": session.dry_run,
+    }
+    if online:
+        moved = session.run("vm.migrate_live", bandwidth=bandwidth, **wanted)
+    else:
+        moved = session.run(
+            "vm.migrate",
+            wait_for_shutdown=wait_for_shutdown,
+            timeout=seconds(timeout),
+            start_after_migration=start_after_migration,
+            **wanted,
+        )
     runs = " and runs there" if moved.get("started") else ""
     session.show(moved, f"{name} belongs to {moved.get('node')} now{runs}.")
 

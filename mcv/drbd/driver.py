@@ -204,6 +204,9 @@ class Drbd:
         """Let both nodes be primary until the next `adjust`."""
         self._adm("net-options", "--allow-two-primaries=yes", resource)
 
+    def allows_two_primaries(self, resource: str) -> bool:
+        return self.options(resource).get("allow-two-primaries", "no") == "yes"
+
     # The connection
 
     def connect(self, resource: str) -> None:

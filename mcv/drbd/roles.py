@@ -136,6 +136,42 @@ def release(host: Host, name: str) -> None:
         host.drbd.demote(disk.resource)
 
 
+def two_primaries(host: Host, name: str) -> None:
+    """Let both sides be primary, for the length of a live migration."""
+    for disk in host.both()[-1].vm(name).disks:
+        host.drbd.allow_two_primaries(disk.resource)
+
+
+def one_primary(host: Host, name: str) -> None:
+    """End that: back to what the files say, connected again where the two had parted over it."""
+    for disk in host.both()[-1].vm(name).disks:
+        host.drbd.adjust(disk.resource)
+        if host.drbd.allows_two_primaries(disk.resource):
+            raise McvError(f"{disk.resource} still allows two primaries on {host.name}.")
+
+
+def promote(host: Host, name: str) -> None:
+    """Promote all of a VM's disks here; harmless when they are primary."""
+    for disk in host.both()[-1].vm(name).disks:
+        host.drbd.promote(disk.resource)
+
+
+def step_down(host: Host, name: str) -> None:
+    """Demote all of a VM's disks here, after it has left or has not come.
+
+    One whose I/O stands still, because its peer went away, cannot be demoted: it is taken
+    down and up. Nothing waits for it, since no domain is active here.
+    """
+    if host.domains.is_active(name):
+        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+    for disk in host.both()[-1].vm(name).disks:
+        status = host.drbd.status(disk.resource)
+        if status is not None and status.is_primary and status.suspended != "no":
+            host.drbd.down(disk.resource)
+            host.drbd.up(disk.resource)
+        host.drbd.demote(disk.resource)
+
+
 def accept_stale(host: Host, name: str) -> None:
     """On an operator's word, make an Outdated replica the one that counts."""
     for disk in host.both()[-1].vm(name).disks:
@@ -194,5 +230,8 @@ def _bring_up(host: Host, name: str) -> None:
             if host.drbd.status(disk.resource) is None:
                 host.volumes.activate(disk.volume_groups[host.name], disk.volume)
                 host.drbd.up(disk.resource)
+            elif vm and vm.claim is None and host.drbd.allows_two_primaries(disk.resource):
+                # What a live migration left open that nobody remembers.
+                host.drbd.adjust(disk.resource)
         except McvError as error:
             log.error("bringing up %s of %s: %s", disk.resource, name, error)

@@ -30,6 +30,7 @@ class Progress:
     done: float
     total: float
     unit: str
+    note: str = ""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -111,7 +112,7 @@ class Client:
                 seen = state["seen"]
                 for one in state["progress"]:
                     if progress:
-                        progress(Progress(one["what"], one["done"], one["total"], one["unit"]))
+                        progress(Progress(**one))
                 if state["state"] == "failed":
                     raise error_from_plain(state["error"] or {})
                 if state["state"] == "done":

@@ -68,15 +68,16 @@ def create(
     plan = create_plan(vm, source, token, why)
     if dry_run:
         return shown(plan)
+    answer = {"name": name, "node": vm.node, "nodes": list(vm.nodes), "vm": plain(vm)}
     try:
-        host.carry_out(why, plan, f"vm:{name}")
+        host.carry_out(why, plan, f"vm:{name}", answer)
     except RepairNeeded:
         raise
     except McvError:
         _let_go(host, source, token)
         raise
     _let_go(host, source, token)
-    return {"name": name, "node": vm.node, "nodes": list(vm.nodes), "vm": plain(vm)}
+    return answer
 
 
 def _let_go(host: Host, source: str, token: str | None) -> None:

@@ -18,8 +18,9 @@ def delete(
         return shown(delete_plan(vm, keep_disks))
     with host.claim(f"vm:{name}", f"delete {name}"):
         vm = require_deletable(host, name)
-        host.carry_out(f"delete {name}", delete_plan(vm, keep_disks), f"vm:{name}")
-    return {"name": name, "kept": [disk.volume for disk in vm.disks] if keep_disks else []}
+        kept = [disk.volume for disk in vm.disks] if keep_disks else []
+        plan, answer = delete_plan(vm, keep_disks), {"name": name, "kept": kept}
+        return host.carry_out(f"delete {name}", plan, f"vm:{name}", answer)
 
 
 def require_deletable(host: Host, name: str) -> Vm:

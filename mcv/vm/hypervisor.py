@@ -1,13 +1,15 @@
 """Libvirt on this host: domains defined, started, ended and looked at."""
 
 import contextlib
+import os
 import threading
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from mcv.errors import HypervisorFailed
 from mcv.model import Value
+from mcv.vm.domain_xml import MIB
+from mcv.vm.libvirt_words import Capabilities, parse_capabilities, parse_needs, vnc_of
 
 URI = "qemu:///system"
 
@@ -27,24 +29,6 @@ STATES = {
 T = TypeVar("T")
 
 
-class Capabilities(Value, frozen=True, kw_only=True):
-    """What libvirt says that this host can run; `emulators` by domain type."""
-
-    emulators: dict[str, str]
-    cpu_model: str = ""
-    cpu_vendor: str = ""
-    machines: tuple[str, ...] = ()
-
-    @property
-    def domain_type(self) -> str:
-        """The type to take: kvm where libvirt lists it. /dev/kvm alone is no proof."""
-        return "kvm" if "kvm" in self.emulators else "qemu"
-
-    @property
-    def emulator(self) -> str:
-        return self.emulators.get(self.domain_type, "")
-
-
 class Definition(Value, frozen=True, kw_only=True):
     """What libvirt keeps of a domain: how it will be started the next time.
 
@@ -54,6 +38,14 @@ class Definition(Value, frozen=True, kw_only=True):
     xml: str
     persistent: bool
     autostart: bool
+
+
+class Movement(Value, frozen=True, kw_only=True):
+    """A live migration under way: bytes of memory, and bytes a second."""
+
+    total: int
+    remaining: int
+    rate: int
 
 
 class Hypervisor:
@@ -136,6 +128,56 @@ class Hypervisor:
             if STATES.get(domain.state()[0]) != "paused":
                 domain.suspend()
 
+    def resume(self, name: str) -> None:
+        """Let a domain that stands still go on; harmless when it runs."""
+        with self._domain(name, "resume") as domain:
+            if STATES.get(domain.state()[0]) == "paused":
+                domain.resume()
+
+    # Live migration
+
+    def send(self, name: str, to: str, memory: str, bandwidth: int = 0) -> None:
+        """Move a running domain to the libvirt at the URI `to`, and wait; it ends here.
+
+        It arrives paused, and whoever asked for this resumes it there: libvirt itself starts
+        an arrival before it knows that the departure has ended, and where the answer to that
+        is lost it lets both run. `memory` is the URI by which QEMU gets the memory across;
+        bandwidth is in bytes a second, 0 for no limit.
+        """
+        libvirt = _libvirt()
+        flags = (
+            libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_PAUSED
+        )
+        params: dict[str, Any] = {libvirt.VIR_MIGRATE_PARAM_URI: memory}
+        if bandwidth:
+            params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = max(1, bandwidth // MIB)
+        with self._domain(name, "migrate") as domain:
+            domain.migrateToURI3(to, params, flags)
+
+    def movement(self, name: str) -> Movement | None:
+        """How far the migration of a domain is, coming or going; None where there is none."""
+        libvirt = _libvirt()
+        with self._domain(name, "look at", missing_ok=True) as domain:
+            if domain is None or not domain.isActive():
+                return None
+            with _gone():
+                said = domain.jobStats()
+                if said.get("type", 0) == libvirt.VIR_DOMAIN_JOB_NONE:
+                    return None
+                return Movement(
+                    total=int(said.get("data_total", 0)),
+                    remaining=int(said.get("data_remaining", 0)),
+                    rate=int(said.get("memory_bps", 0)),
+                )
+            return None
+
+    def abort(self, name: str) -> None:
+        """End a migration that is under way; the domain goes on here. Harmless without one."""
+        if self.movement(name) is not None:
+            with self._domain(name, "end the migration of", missing_ok=True) as domain:
+                if domain is not None:
+                    _unless_over(domain)
+
     # What is
 
     def state(self, name: str) -> str:
@@ -170,6 +212,11 @@ class Hypervisor:
     def capabilities(self) -> Capabilities:
         with self._retold("Could not read the host's capabilities"):
             return parse_capabilities(self._again(lambda one: one.getCapabilities()))
+
+    def why_not_host(self, xml: str) -> str:
+        """Why a domain that runs elsewhere with this XML could not go on here; "" if it could."""
+        with self._retold("Could not compare the hosts"):
+            return self._again(lambda connection: _why_not_host(connection, xml))
 
     def memory_free(self) -> int:
         """Bytes that a new domain could have: free, or only caching files."""
@@ -279,6 +326,19 @@ def _unless_ended(domain: Any, end: Callable[[], Any]) -> None:
                 raise error
 
 
+def _unless_over(domain: Any) -> None:
+    """End a domain's job; one that has just ended is no error."""
+    libvirt = _libvirt()
+    try:
+        domain.abortJob()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in (
+            libvirt.VIR_ERR_OPERATION_INVALID,
+            libvirt.VIR_ERR_NO_DOMAIN,
+        ):
+            raise
+
+
 def _undefine(domain: Any) -> None:
     """With everything that libvirt keeps for a domain; drivers know different parts of it."""
     libvirt = _libvirt()
@@ -294,6 +354,24 @@ def _undefine(domain: Any) -> None:
         domain.undefineFlags(common)
 
 
+def _why_not_host(connection: Any, xml: str) -> str:
+    wants = parse_needs(xml)
+    can = parse_capabilities(connection.getCapabilities())
+    if wants.domain_type not in can.emulators:
+        return f"it has no {wants.domain_type}."
+    if not os.access(wants.emulator, os.X_OK):
+        return f"it has no {wants.emulator}."
+    if wants.machine not in can.machines:
+        return f"its QEMU knows no machine {wants.machine}."
+    if wants.domain_type != "kvm" or not wants.cpu:
+        return ""
+    libvirt = _libvirt()
+    same = connection.compareHypervisorCPU(
+        wants.emulator, "x86_64", wants.machine, wants.domain_type, wants.cpu, 0
+    )
+    return "" if same > libvirt.VIR_CPU_COMPARE_INCOMPATIBLE else "its CPU lacks what is in use."
+
+
 def _memory(connection: Any) -> int:
     libvirt = _libvirt()
     try:
@@ -303,32 +381,3 @@ def _memory(connection: Any) -> int:
             raise
         return int(connection.getFreeMemory())
     return int(sum(kib.get(key, 0) for key in ("free", "buffers", "cached"))) * 1024
-
-
-def vnc_of(xml: str) -> str | None:
-    """Read a running domain's XML: address:port of its VNC server."""
-    graphics = ET.fromstring(xml).find("devices/graphics[@type='vnc']")
-    if graphics is None or int(graphics.get("port", "-1")) < 0:
-        return None
-    return f"{graphics.get('listen', '127.0.0.1')}:{graphics.get('port')}"
-
-
-def parse_capabilities(xml: str) -> Capabilities:
-    """Read libvirt's capabilities: what full virtualisation of x86_64 it offers."""
-    root = ET.fromstring(xml)
-    emulators: dict[str, str] = {}
-    machines: list[str] = []
-    for guest in root.findall("guest"):
-        arch = guest.find("arch[@name='x86_64']")
-        if arch is None or guest.findtext("os_type") != "hvm":
-            continue
-        common = arch.findtext("emulator", "")
-        for domain in arch.findall("domain"):
-            emulators[domain.get("type", "")] = domain.findtext("emulator", common)
-        machines += [(machine.text or "") for machine in arch.findall("machine")]
-    return Capabilities(
-        emulators=emulators,
-        cpu_model=root.findtext("host/cpu/model", ""),
-        cpu_vendor=root.findtext("host/cpu/vendor", ""),
-        machines=tuple(machines),
-    )

@@ -5,6 +5,7 @@ from typing import Any
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.model import Vm
+from mcv.sizes import shown as shown_size
 from mcv.vm import power, require
 from mcv.vm.plans import offline_plan
 
@@ -13,7 +14,6 @@ def migrate(
     host: Host,
     name: str,
     to: str,
-    online: bool = False,
     wait_for_shutdown: bool = False,
     timeout: float | None = None,
     start_after_migration: bool = False,
@@ -25,11 +25,6 @@ def migrate(
     Nothing is held and nothing has been changed while the guest is waited for. Raises
     Refused, with all that stands in the way; Failed when it was begun and undone.
     """
-    if online:
-        raise Refused(
-            "Live migration does not exist yet.",
-            f"mcv migrate --node {to} --wait-for-shutdown --start-after-migration {name}",
-        )
     vm = require_movable(host, name, to, ignore_verify, may_run=wait_for_shutdown)
     if dry_run:
         return shown(offline_plan(vm, to, start_after_migration))
@@ -42,11 +37,13 @@ def migrate(
                 "vm.override", f"migrate {name} --ignore-verify", name=name, what="migrate"
             )
         plan = offline_plan(vm, to, start_after_migration)
-        host.carry_out(f"migrate {name} to {to}", plan, f"vm:{name}")
-    return {"name": name, "node": to, "started": start_after_migration}
+        answer = {"name": name, "node": to, "started": start_after_migration}
+        return host.carry_out(f"migrate {name} to {to}", plan, f"vm:{name}", answer)
 
 
-def require_movable(host: Host, name: str, to: str, ignore_verify: bool, may_run: bool) -> Vm:
+def require_movable(
+    host: Host, name: str, to: str, ignore_verify: bool, may_run: bool, live: bool = False
+) -> Vm:
     """The VM, if it can be moved now; else Refused with every reason at once."""
     host.agreed.touch.require()
     vm = require.owned(host, name)
@@ -80,25 +77,31 @@ def require_movable(host: Host, name: str, to: str, ignore_verify: bool, may_run
             )
     problems += require.movable_disks(host, vm, ignore_verify)
     if to in vm.nodes:
-        problems += _target_problems(host, vm, to)
+        problems += _target_problems(host, vm, to, live)
     refuse_all(problems)
     return vm
 
 
-def _target_problems(host: Host, vm: Vm, to: str) -> list[Refused]:
+def _target_problems(host: Host, vm: Vm, to: str, live: bool) -> list[Refused]:
     """What the node that it would move to lacks: asked there, so it must answer."""
     require.online(host.read(), to)
     bridges = [host.read().network(nic.network).bridge for nic in vm.nics]
+    xml = host.domains.xml(vm.name) if live else ""
     try:
-        said = host.call(to, "vm.fits", name=vm.name, memory=vm.memory, bridges=bridges)
+        said = host.call(to, "vm.fits", name=vm.name, memory=vm.memory, bridges=bridges, xml=xml)
     except McvError as error:
         return [Refused(f"{to} is needed: {error.message}", error.hint)]
     return [Refused(message, hint) for message, hint in said]
 
 
-def fits(host: Host, name: str, memory: int, bridges: list[str]) -> list[tuple[str, str]]:
-    """What this node lacks to run a VM: (message, hint) each; nothing where it fits."""
-    found = []
+def fits(
+    host: Host, name: str, memory: int, bridges: list[str], xml: str = ""
+) -> list[tuple[str, str]]:
+    """What this node lacks to run a VM: (message, hint) each; nothing where it fits.
+
+    With the XML that it runs with, also what it lacks to take it over while it runs.
+    """
+    found = _lacking(host, memory, xml) if xml else []
     for bridge in sorted(set(bridges)):
         if not host.bridges.exists(bridge):
             found.append((f"{host.name} has no bridge {bridge}.", "Make it on the host."))
@@ -106,6 +109,25 @@ def fits(host: Host, name: str, memory: int, bridges: list[str]) -> list[tuple[s
         found.append(
             (f"A domain {name} is active on {host.name} already.", "See: mcv cluster check")
         )
+    if host.extra.get("leaving"):
+        found.append((f"{host.name} is shutting down.", "See: mcv info"))
     if not host.agreed.in_touch:
         found.append((f"{host.name} is not in touch with the cluster yet.", "Try again."))
+    return found
+
+
+def _lacking(host: Host, memory: int, xml: str) -> list[tuple[str, str]]:
+    """What a domain that arrives running would not find here."""
+    found = []
+    free = host.domains.memory_free()
+    if free < memory:
+        found.append(
+            (
+                f"{host.name} has {shown_size(free)} of memory free, {shown_size(memory)} needed.",
+                "Stop or move another VM there.",
+            )
+        )
+    problem = host.domains.why_not_host(xml)
+    if problem:
+        found.append((f"{host.name} cannot take it as it runs: {problem}", "Move it stopped."))
     return found

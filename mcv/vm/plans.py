@@ -1,7 +1,7 @@
 """The plans of VMs: facts in, steps out. Pure functions, each with the step that settles it."""
 
 from mcv.model import Vm, plain
-from mcv.plan import Item, Step, change, on, together
+from mcv.plan import Call, Item, Step, change, on, together
 
 
 def create_plan(vm: Vm, image_node: str, image: str | None, why: str) -> list[Item]:
@@ -75,6 +75,41 @@ def offline_plan(vm: Vm, to: str, start: bool) -> list[Item]:
     if start:
         plan.append(Step(on(to, "vm.power_on", name=vm.name), may_fail=True))
     return plan
+
+
+def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
+    """Open both sides, send the memory across, let it go on there, write that down, close.
+
+    It arrives standing still, and has ended here when it is woken, so it runs once at any
+    instant. Waking settles it: from then on the VM lives on the new node. Both sides are
+    closed last, since with two primaries they cannot be.
+    """
+    old, name = vm.node, vm.name
+    both = sorted((old, to))
+    return [
+        together(
+            Step(on(node, "drbd.two_primaries", name=name), undo=_one_primary(node, name))
+            for node in both
+        ),
+        Step(
+            on(to, "drbd.promote", name=name),
+            undo=on(to, "drbd.step_down", name=name),
+        ),
+        Step(on(to, "vm.define", name=name), undo=on(to, "vm.undefine", name=name)),
+        Step(
+            on(old, "vm.send", name=name, to=to, bandwidth=bandwidth),
+            undo=on(to, "vm.turn_away", name=name),
+        ),
+        Step(on(to, "vm.wake", name=name), settles=True, seen=on(to, "vm.has_arrived", name=name)),
+        Step(change("vm.assign", name=name, node=to)),
+        Step(on(old, "drbd.step_down", name=name)),
+        together(Step(_one_primary(node, name)) for node in both),
+        Step(on(old, "vm.undefine", name=name)),
+    ]
+
+
+def _one_primary(node: str, name: str) -> Call:
+    return on(node, "drbd.one_primary", name=name)
 
 
 def update_plan(vm: Vm, memory: int | None, cpus: int | None) -> list[Item]:

@@ -38,8 +38,8 @@ def register(
     old = vm.node
     with host.claim(f"vm:{name}", f"take {name} over from {old}"):
         _require_takeable(host, name, accept_stale)
-        host.carry_out(f"take {name} over from {old}", plan, f"vm:{name}")
-    return {"name": name, "node": host.name, "taken_over_from": old}
+        answer = {"name": name, "node": host.name, "taken_over_from": old}
+        return host.carry_out(f"take {name} over from {old}", plan, f"vm:{name}", answer)
 
 
 def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:

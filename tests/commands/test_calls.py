@@ -39,7 +39,6 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {
             "name": "web1",
             "to": "n2",
-            "online": False,
             "wait_for_shutdown": False,
             "timeout": None,
             "start_after_migration": False,
@@ -54,12 +53,22 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {
             "name": "web1",
             "to": "n2",
-            "online": False,
             "wait_for_shutdown": True,
             "timeout": 60.0,
             "start_after_migration": True,
             "ignore_verify": True,
             "dry_run": True,
+        },
+    ),
+    (
+        "migrate --node n2 --online --bandwidth 100MiB web1",
+        "vm.migrate_live",
+        {
+            "name": "web1",
+            "to": "n2",
+            "bandwidth": "100MiB",
+            "ignore_verify": False,
+            "dry_run": False,
         },
     ),
     (

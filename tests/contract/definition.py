@@ -2,7 +2,7 @@
 
 from mcv.model import Vm
 from mcv.vm.domain_xml import domain_xml
-from mcv.vm.hypervisor import Capabilities
+from mcv.vm.libvirt_words import Capabilities
 
 # A file will do: what is below a domain's disk is not libvirt's promise.
 DISK = """\

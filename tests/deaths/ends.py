@@ -57,6 +57,21 @@ def moved_from(old: Callable[[str], str]) -> End:
     return end
 
 
+def moved_live(cluster: FakeCluster, node: str) -> str:
+    """web1 is whole on one side, runs there or nowhere, and no side is open any more."""
+    said = moved_from(lambda old: old)(cluster, node)
+    owner = cluster.read(node).vm("web1").node
+    active = {name: door.state("web1") for name, door in cluster.domains.items()}
+    roles = {name: one.role for name, one in cluster.world.replicas["mcv-web1-1"].items()}
+    if active[other(owner)] != "absent" or active[owner] not in ("running", "stopped"):
+        return f"{owner} owns it: {active}"
+    primary = [name for name, role in roles.items() if role == "Primary"]
+    if primary != ([owner] if active[owner] == "running" else []):
+        return f"{active}, primary on {primary}"
+    opened = [name for name, door in cluster.drbd.items() if door.two_primaries]
+    return f"{opened} allow two primaries" if opened else said
+
+
 def grown(cluster: FakeCluster, node: str) -> str:
     cpus = cluster.read(node).vm("web1").cpus
     defined = f"<vcpu>{cpus}</vcpu>" in cluster.domains[node].defined["web1"].replace(

@@ -9,7 +9,7 @@ from mcv.drbd import resync
 from mcv.host import Host
 from mcv.model import Node
 from mcv.network import verbs as network
-from mcv.vm import change, create, delete, migrate, register
+from mcv.vm import change, create, delete, live, migrate, power, register
 from tests.deaths import ends
 from tests.deaths.ends import End, other
 from tests.fakes.cluster import FakeCluster
@@ -52,6 +52,11 @@ class Story:
 
 def make(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, create.create, name="web1", memory="64MiB", disks=["64MiB"])
+
+
+def run(cluster: FakeCluster, node: str) -> None:
+    make(cluster, node)
+    cluster.run(node, power.start, name="web1")
 
 
 def blank(cluster: FakeCluster, node: str) -> None:
@@ -141,6 +146,11 @@ PLANS = {
         lambda c, node: c.run(node, migrate.migrate, name="web1", to=other(node)),
         ends.moved_from(itself),
         make,
+    ),
+    "migrate live": Story(
+        lambda c, node: c.run(node, live.migrate, name="web1", to=other(node)),
+        ends.moved_live,
+        run,
     ),
     "update": Story(
         lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make

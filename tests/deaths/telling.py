@@ -63,7 +63,7 @@ def judge(story: Story, cluster: FakeCluster, node: str, said: str) -> str:
         wrong.append("said to be done")
     if said.startswith(("Failed", "Refused", "Busy", "PeerUnreachable")) and end == "whole":
         wrong.append("said to be undone")
-    wrong += left(cluster)
+    wrong += left(cluster) + cluster.twice
     if away := sorted(cluster.down):
         cluster.down.clear()
         for name in away:

@@ -1,9 +1,10 @@
 """Real operations, a real document, real agreement, journal and locks; fake doors."""
 
+import contextlib
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,6 +56,9 @@ class FakeCluster:
         self.drbd = {
             name: FakeDrbd(name, self.world, directory / "drbd.d" / name) for name in names
         }
+        self.twice: list[str] = []  # what ran on two nodes at an instant
+        for door in self.domains.values():
+            door.ran = self._count
         self.lvm = {name: FakeLvm() for name in names}
         self.bridges = {name: FakeBridges() for name in names}
         first = _member_document(directory, names)
@@ -85,6 +89,7 @@ class FakeCluster:
             bridges=cast(Any, self.bridges[name]),
             call=call,
             forward=lambda node, operation, params, who: None,
+            tunnel=self._tunnel(name),
             certificate=f"certificate of {name}",
             sight=Sight(conf.state / "sight.json", "boot"),
         )
@@ -127,6 +132,23 @@ class FakeCluster:
             )
             for name, host in self.hosts.items()
         }
+
+    def _count(self, domain: str) -> None:
+        where = [name for name, door in self.domains.items() if door.state(domain) == "running"]
+        if len(where) > 1:
+            self.twice.append(f"{domain} runs on {' and '.join(where)}")
+
+    def _tunnel(self, me: str) -> Callable[..., Any]:
+        @contextlib.contextmanager
+        def tunnel(path: Path, node: str, asked: dict[str, str]) -> Iterator[None]:
+            """It leads to the libvirt of the other host, and to nothing else."""
+            self.domains[me].ways[str(path)] = self.domains[node]
+            try:
+                yield
+            finally:
+                del self.domains[me].ways[str(path)]
+
+        return tunnel
 
     def _caller(self, me: str) -> Callable[..., Any]:
         def call(

@@ -1,10 +1,14 @@
 """What stands in for libvirt: it keeps the promises in tests/contract/domains.py."""
 
+from __future__ import annotations
+
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from uuid import UUID
 
 from mcv.errors import HypervisorFailed
-from mcv.vm.hypervisor import Capabilities, Definition
+from mcv.vm.hypervisor import Definition, Movement
+from mcv.vm.libvirt_words import Capabilities
 
 
 class FakeDomains:
@@ -15,6 +19,10 @@ class FakeDomains:
         self.active: dict[str, str] = {}
         self.autostart: set[str] = set()
         self.broken: set[str] = set()
+        self.free = 1 << 40
+        self.ways: dict[str, FakeDomains] = {}  # the libvirt that a unix socket here leads to
+        self.phase: Callable[[str], None] = lambda phase: None  # of a migration, may raise
+        self.ran: Callable[[str], None] = lambda name: None  # told when a domain begins to run
         self._begun_with: dict[str, str] = {}  # the definitions of what is active
 
     def define(self, xml: str) -> None:
@@ -38,6 +46,7 @@ class FakeDomains:
         if name not in self.active:
             self._begun_with[name] = self.defined[name]
             self.active[name] = "running"
+            self.ran(name)
 
     def stop(self, name: str) -> None:
         self.active.pop(name, None)
@@ -53,6 +62,44 @@ class FakeDomains:
 
     def reset(self, name: str) -> None:
         self._find("reset", name, must_run=True)
+
+    def resume(self, name: str) -> None:
+        self._find("resume", name, must_run=True)
+        self.active[name] = "running"
+        self.ran(name)
+
+    def send(self, name: str, to: str, memory: str, bandwidth: int = 0) -> None:
+        self._find("migrate", name, must_run=True)
+        there = self.ways[to.partition("socket=")[2]]
+        if name in there.active:
+            raise HypervisorFailed(f"Could not migrate {name}: domain is already active.")
+        there.active[name], there._begun_with[name] = "paused", self._begun_with[name]
+        for phase in ("begun", "moving", "arrived"):
+            try:
+                self.phase(phase)
+            except BaseException:
+                # The arrival goes with the way that it came by, unless all of it is there.
+                if phase != "arrived":
+                    there.stop(name)
+                raise
+        self.active.pop(name, None)
+        self.phase("ended")
+
+    def movement(self, name: str) -> Movement | None:
+        return None
+
+    def abort(self, name: str) -> None:
+        self._may("abort", name)
+
+    def xml(self, name: str) -> str:
+        self._find("read", name)
+        return self._begun_with[name] if name in self.active else self.defined[name]
+
+    def why_not_host(self, xml: str) -> str:
+        return "its CPU lacks what is in use." if "cpu" in self.broken else ""
+
+    def memory_free(self) -> int:
+        return self.free
 
     def state(self, name: str) -> str:
         return self.active.get(name, "stopped" if name in self.defined else "absent")

@@ -54,6 +54,7 @@ class FakeDrbd:
         self.loaded = False
         self.kept: dict[str, str] = {}  # how the data is, by the metadata of what is down
         self.standalone: set[str] = set()
+        self.two_primaries: set[str] = set()  # resources that may be primary on both sides
         self.generations: dict[str, Generations] = {}
         self._news: dict[str, list[Event]] = {}
         world.doors[me] = self
@@ -102,12 +103,16 @@ class FakeDrbd:
         if gone.disk != "Diskless":
             self.kept[resource] = "UpToDate" if gone.disk == "Consistent" else gone.disk
         del self.world.replicas[resource][self.me]
+        self.two_primaries.discard(resource)
         self.standalone.discard(resource)
         self.world.met.discard(resource)
 
     def adjust(self, resource: str) -> None:
         self._minor("adjust", resource)
         self.up(resource)
+        mine, other = self._mine(resource), self._peer(resource)
+        if other is None or (mine.role, other.role) != ("Primary", "Primary"):
+            self.two_primaries.discard(resource)
 
     def new_current_uuid_clear_bitmap(self, resource: str, minor: int) -> None:
         self._may("birth", resource)
@@ -129,6 +134,14 @@ class FakeDrbd:
         self._may("demote", resource)
         if (mine := self._replica(resource)) is not None:
             mine.role = "Secondary"
+
+    def allow_two_primaries(self, resource: str) -> None:
+        self._minor("allow", resource)
+        self._mine(resource)
+        self.two_primaries.add(resource)
+
+    def allows_two_primaries(self, resource: str) -> bool:
+        return resource in self.two_primaries
 
     def disconnect(self, resource: str) -> None:
         self._may("disconnect", resource)
@@ -235,7 +248,8 @@ class FakeDrbd:
             return
         if mine.disk not in disks:
             raise CommandFailed("State change failed: (-2) Need access to UpToDate data")
-        if other is not None and other.role == "Primary":
+        allowed = any(resource in door.two_primaries for door in self.world.doors.values())
+        if other is not None and other.role == "Primary" and not allowed:
             raise CommandFailed("State change failed: (-1) Multiple primaries not allowed")
         if other is None:
             mine.known_of_peer = "Outdated"

@@ -1,6 +1,7 @@
 """Death, or sleep, at a chosen instant: a daemon stops before a call, an answer or a write of
 its own."""
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ import pytest
 
 from mcv.cluster import members, work
 from mcv.drbd import roles
-from mcv.errors import CallLost, McvError, PeerUnreachable
+from mcv.errors import CallLost, HypervisorFailed, McvError, PeerUnreachable
 from mcv.system import files
-from mcv.vm import aside
+from mcv.vm import aside, power
 from tests.fakes.cluster import FakeCluster
 
 
@@ -52,6 +53,8 @@ class Reaper:
         self._states = {host.settings.state: name for name, host in cluster.hosts.items()}
         cluster.spy = self._before
         cluster.answered = self._after
+        for name, door in cluster.domains.items():
+            door.phase = functools.partial(self._phase, name)
         for name in ("write_atomically", "rename", "remove"):
             monkeypatch.setattr(files, name, self._writing(name, getattr(files, name)))
 
@@ -104,6 +107,15 @@ class Reaper:
             if caller == node:
                 raise
             raise CallLost(f"{node} broke off.") from None
+
+    def _phase(self, node: str, phase: str) -> None:
+        """An instant of a live migration, which daemons on both sides carry."""
+        self._instant(node, f"migration {phase}")
+        for other in sorted(set(self.cluster.hosts) - {node}):
+            try:
+                self._instant(other, f"migration from {node} {phase}", is_own=False)
+            except SystemExit:
+                raise HypervisorFailed("Could not migrate web1: the way broke off.") from None
 
     def _writing(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def write(path: Path, *rest: Any) -> Any:
@@ -160,3 +172,4 @@ def _turn(cluster: FakeCluster, name: str) -> None:
     else:
         members.come_back(host)
     work.settle_all(host, patience=False)
+    power.reconcile(host)

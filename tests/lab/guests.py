@@ -14,6 +14,18 @@ POLITE = """
 # Switches itself off at once.
 QUITTER = "fa ba 04 06 b8 00 20 ef f4 eb fd"
 
+# Fills 8 MiB of its memory (from 1 MiB on, in unreal mode), then counts, and writes each number n
+# to the sector 1 + n % 1024 by the BIOS (int 13h), a hundred times a second; one that the disk
+# does not take is written again.
+WRITER = """
+    fa 31 c0 8e d8 8e c0 8e d0 bc 00 7c 0f 01 16 75 7c 0f 20 c0 0c 01 0f 22 c0 bb 08 00 8e
+    c3 24 fe 0f 22 c0 31 db 8e c3 66 bf 00 00 10 00 66 b9 00 00 20 00 fc 67 66 f3 ab fb 66
+    ff 06 00 7e 66 a1 00 7e 66 25 ff 03 00 00 66 40 66 a3 6d 7c be 65 7c b2 80 b8 00 43 cd
+    13 72 f4 b4 86 31 c9 ba 10 27 cd 15 eb d4 10 00 01 00 00 7e 00 00 00 00 00 00 00 00 00
+    00 0f 00 7b 7c 00 00 00 00 00 00 00 00 00 00 ff ff 00 00 00 92 cf 00
+"""
+WRITTEN = 1024  # sectors that it writes to in turn, from the second on
+
 
 def image(code: str) -> bytes:
     """The disk that boots these bytes of code, written in hexadecimal."""
@@ -33,3 +45,9 @@ def polite() -> bytes:
 
 def quitter() -> bytes:
     return image(QUITTER)
+
+
+def writer(filled: int = 8) -> bytes:
+    """One that fills so many MiB of its memory, for a migration that lasts."""
+    dwords = (filled << 18).to_bytes(4, "little").hex(" ")
+    return image(WRITER.replace("66 b9 00 00 20 00", f"66 b9 {dwords}"))

@@ -57,7 +57,12 @@ def test_what_goes_in_on_one_side_comes_out_on_the_other(wire: Wire, tmp_path: P
     with listening(tmp_path / "there.sock") as listener:
         with tunnel.tunnel(here, "n1", asked, wire.peers().stream), connected(here) as mine:
             theirs, _ = listener.accept()
-            writer = threading.Thread(target=lambda: (mine.sendall(data), mine.close()))
+
+            def send() -> None:
+                mine.sendall(data)
+                mine.close()
+
+            writer = threading.Thread(target=send)
             writer.start()
             assert read(theirs) == data
             writer.join()

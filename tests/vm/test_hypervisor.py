@@ -8,7 +8,8 @@ import pytest
 
 from mcv.errors import HypervisorFailed
 from mcv.vm.domain_xml import substance
-from mcv.vm.hypervisor import Hypervisor, parse_capabilities, vnc_of
+from mcv.vm.hypervisor import Hypervisor
+from mcv.vm.libvirt_words import parse_capabilities, vnc_of
 
 DEFINITION = """
 <domain type='test'>

@@ -1,0 +1,189 @@
+"""Live migration: a VM moves while it runs, and runs on one side at any instant."""
+
+import threading
+import time
+from typing import Any
+
+from mcv import sizes
+from mcv.errors import Cancelled, HypervisorFailed, McvError, Refused, refuse_all
+from mcv.host import Host, shown
+from mcv.model import Vm
+from mcv.vm import passage
+from mcv.vm.hypervisor import Movement
+from mcv.vm.migrate import require_movable
+from mcv.vm.plans import live_plan
+
+POLL = 0.25
+LEFT_OVER = 60.0  # seconds for what an earlier call began to come to its end
+LEAST = 1024**2  # bytes a second, as fine as libvirt keeps it
+
+
+def migrate(
+    host: Host,
+    name: str,
+    to: str,
+    bandwidth: str | None = None,
+    ignore_verify: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Move a VM that runs, without a stop longer than the last of its memory takes.
+
+    Raises Refused, with all that stands in the way; Failed when it was begun and undone: then
+    it runs on where it was, or has ended there.
+    """
+    rate = 0 if bandwidth is None else _rate(bandwidth)
+    vm = _require_sendable(host, name, to, ignore_verify)
+    plan = live_plan(vm, to, rate)
+    if dry_run:
+        return shown(plan)
+    with host.claim(f"vm:{name}", f"migrate {name} to {to}, live"):
+        vm = _require_sendable(host, name, to, ignore_verify)
+        if ignore_verify and vm.blocked:
+            host.update_beside(
+                "vm.override", f"migrate {name} --ignore-verify", name=name, what="migrate"
+            )
+        plan, answer = live_plan(vm, to, rate), {"name": name, "node": to, "started": True}
+        return host.carry_out(f"migrate {name} to {to}, live", plan, f"vm:{name}", answer)
+
+
+def _rate(bandwidth: str) -> int:
+    rate = sizes.parse(bandwidth.removesuffix("/s"), "bandwidth")
+    if rate < LEAST:
+        raise Refused(f"{bandwidth} is too little to migrate with.", "At least: 1MiB")
+    return rate
+
+
+def _require_sendable(host: Host, name: str, to: str, ignore_verify: bool) -> Vm:
+    vm = host.read().vm(name)
+    problems: list[Refused] = []
+    state = host.domains.state(name) if vm.node == host.name else "running"
+    if state != "running":
+        problems.append(
+            Refused(
+                f"{name} is {'stopped' if state == 'absent' else state}, and only a VM that runs "
+                "moves online.",
+                f"mcv migrate --node {to} {name}",
+            )
+        )
+    try:
+        vm = require_movable(host, name, to, ignore_verify, may_run=True, live=state == "running")
+    except Refused as problem:
+        problems.append(problem)
+    refuse_all(problems)
+    return vm
+
+
+# Steps of the plan: the dispatcher holds the lock and has checked the claim.
+
+
+def send(host: Host, name: str, to: str, bandwidth: int = 0) -> None:
+    """Send the domain; when this returns it has ended here, and may stand still over there.
+
+    Harmless when that is so. If it failed, the domain runs on here: it has not run anywhere
+    else, since `wake` comes after this.
+    """
+    _end_what_is_left(host, name)
+    if not host.domains.is_active(name):
+        return
+    if host.domains.state(name) == "paused":
+        host.domains.resume(name)
+        raise HypervisorFailed(f"The migration of {name} was cut off; it runs on here.")
+    try:
+        with passage.opened(host, name, to) as (uri, memory):
+            _follow(host, name, to, _Sending(host, name, uri, memory, bandwidth))
+    except McvError:
+        if not host.domains.is_active(name):
+            return
+        _end_what_is_left(host, name)
+        if host.domains.state(name) == "paused":
+            host.domains.resume(name)
+        raise
+
+
+class _Sending:
+    """libvirt's call, which lasts as long as the migration, in a thread of its own."""
+
+    def __init__(self, host: Host, name: str, uri: str, memory: str, bandwidth: int) -> None:
+        self.error: McvError | None = None
+        self._arguments = (name, uri, memory, bandwidth)
+        self._domains = host.domains
+        self._thread = threading.Thread(target=self._run, name=f"send-{name}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._domains.send(*self._arguments)
+        except McvError as error:
+            self.error = error
+        except Exception as error:
+            self.error = HypervisorFailed(f"Could not migrate {self._arguments[0]}: {error}.")
+
+    def is_over(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+
+def _follow(host: Host, name: str, to: str, sending: _Sending) -> None:
+    """Tell how far it is until it is over; a cancel ends it."""
+    job = host.job
+    with job.may_be_cancelled():
+        while not sending.is_over(POLL):
+            if job.cancelled.is_set():
+                host.domains.abort(name)
+            movement = host.domains.movement(name)
+            if movement is not None and movement.total:
+                _tell(host, f"migrate {name} to {to}", movement)
+    if job.cancelled.is_set() and host.domains.is_active(name):
+        raise Cancelled(f"it was cancelled, and {name} runs on {host.name}.")
+    if sending.error is not None:
+        raise sending.error
+    if host.domains.is_active(name):
+        raise HypervisorFailed(f"libvirt ended the migration of {name} and said nothing.")
+
+
+def _tell(host: Host, what: str, movement: Movement) -> None:
+    host.job.progress(
+        what,
+        movement.total - movement.remaining,
+        movement.total,
+        "B",
+        f"{sizes.shown(movement.remaining)} left, {sizes.shown(movement.rate)}/s",
+    )
+
+
+def _end_what_is_left(host: Host, name: str) -> None:
+    """End what libvirt still does of an earlier call: its way led through a daemon that is gone."""
+    until = time.monotonic() + LEFT_OVER
+    while host.domains.movement(name) is not None:
+        host.domains.abort(name)
+        if time.monotonic() > until:
+            raise HypervisorFailed(f"libvirt still migrates {name}.", f"virsh domjobabort {name}")
+        time.sleep(POLL)
+
+
+def wake(host: Host, name: str) -> None:
+    """Let the arrival go on, now that it has ended where it was; harmless when it runs.
+
+    One whose memory has not arrived whole never runs: libvirt takes it away when its source
+    is gone.
+    """
+    until = time.monotonic() + LEFT_OVER
+    while host.domains.movement(name) is not None and time.monotonic() < until:
+        time.sleep(POLL)
+    if not host.domains.is_active(name) or host.domains.movement(name) is not None:
+        raise Refused(f"{name} did not arrive on {host.name}.", f"mcv start {name}")
+    host.domains.resume(name)
+    passage.clear(name)
+
+
+def has_arrived(host: Host, name: str) -> bool:
+    """Whether a domain that was sent here runs."""
+    return host.domains.state(name) == "running"
+
+
+def turn_away(host: Host, name: str) -> None:
+    """Take an arrival away that has never run here; harmless when there is none."""
+    if host.domains.state(name) == "running":
+        raise Refused(f"{name} runs on {host.name}.")
+    host.domains.stop(name)
+    passage.clear(name)

@@ -1,0 +1,51 @@
+"""The way of a live migration: two unix sockets on either side, led through the daemons.
+
+libvirt talks to the other libvirt, and QEMU sends the memory, as if both were on this host.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from mcv.errors import Refused
+from mcv.host import Host
+
+# Where libvirt answers: its daemon for QEMU alone, or the one for everything.
+LIBVIRT = (Path("/run/libvirt/virtqemud-sock"), Path("/run/libvirt/libvirt-sock"))
+# QEMU makes the socket that the memory arrives at, and runs as a user of its own.
+MEMORY = Path("/var/lib/libvirt/qemu")
+
+
+@contextlib.contextmanager
+def opened(host: Host, name: str, to: str) -> Iterator[tuple[str, str]]:
+    """The URIs of the other libvirt, and for the memory, as long as this lasts."""
+    ours = host.settings.run / f"{name}.libvirt"
+    memory = _memory(name)
+    with (
+        host.tunnel(ours, to, {"vm": name, "for": "libvirt"}),
+        host.tunnel(memory, to, {"vm": name, "for": "memory"}),
+    ):
+        yield f"qemu+unix:///system?socket={ours}", f"unix://{memory}"
+
+
+def target(host: Host, who: str, asked: dict[str, str]) -> Path:
+    """What a member's stream is led to here; refused unless it holds the claim on the VM."""
+    name = asked.get("vm", "")
+    claims = [cluster.claim_of(f"vm:{name}") for cluster in host.both() if name in cluster.vms]
+    if not any(claim is not None and claim.node == who for claim in claims):
+        raise Refused(f"{who} has no claim on {name}.")
+    if asked.get("for") == "memory":
+        return _memory(name)
+    if asked.get("for") == "libvirt":
+        return next((path for path in LIBVIRT if path.exists()), LIBVIRT[-1])
+    raise Refused(f"There is no way to {asked.get('for')}.")
+
+
+def clear(name: str) -> None:
+    """Take away the socket that an arrival leaves."""
+    with contextlib.suppress(OSError):
+        _memory(name).unlink()
+
+
+def _memory(name: str) -> Path:
+    return MEMORY / f"mcv-{name}.migration"

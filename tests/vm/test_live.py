@@ -1,0 +1,263 @@
+"""Live migration in one process: who runs what after each way that it can end."""
+
+from collections.abc import Callable
+
+import pytest
+
+from mcv.cluster import claims, work
+from mcv.errors import (
+    CallLost,
+    Failed,
+    HypervisorFailed,
+    PeerUnreachable,
+    Refused,
+    RepairNeeded,
+)
+from mcv.plan import settling, steps_of
+from mcv.vm import create, live, passage, plans, power
+from tests.documents import vm
+from tests.fakes.cluster import FakeCluster
+
+RESOURCE = "mcv-web1-1"
+
+
+@pytest.fixture
+def running(cluster: FakeCluster) -> FakeCluster:
+    cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"])
+    cluster.run("n1", power.start, name="web1")
+    return cluster
+
+
+def states(cluster: FakeCluster) -> tuple[str, str]:
+    return cluster.domains["n1"].state("web1"), cluster.domains["n2"].state("web1")
+
+
+def roles(cluster: FakeCluster) -> tuple[str, str]:
+    sides = cluster.world.replicas[RESOURCE]
+    return sides["n1"].role, sides["n2"].role
+
+
+def is_closed(cluster: FakeCluster) -> bool:
+    """No side may be primary beside the other, nothing is claimed or left to do."""
+    return (
+        not any(door.two_primaries for door in cluster.drbd.values())
+        and cluster.read().vm("web1").claim is None
+        and not any(list(host.journal.entries()) for host in cluster.hosts.values())
+    )
+
+
+def move(cluster: FakeCluster) -> None:
+    cluster.run("n1", live.migrate, name="web1", to="n2")
+
+
+def fail_at(phase: str) -> Callable[[str], None]:
+    def fail(now: str) -> None:
+        if now == phase:
+            raise HypervisorFailed("Could not migrate web1: the way broke off.")
+
+    return fail
+
+
+def on_call(operation: str, error: Exception) -> Callable[[str, str, str], None]:
+    def spy(caller: str, node: str, asked: str) -> None:
+        if asked == operation:
+            raise error
+
+    return spy
+
+
+def quiet(caller: str, node: str, asked: str) -> None:
+    pass
+
+
+def test_waking_settles_it_and_the_sides_are_closed_last() -> None:
+    plan = plans.live_plan(vm(), "n2")
+
+    [settles] = steps_of(plan[settling(plan)])
+    assert str(settles.do) == "n2: vm.wake name=web1"
+    assert settles.seen is not None and settles.seen.node == "n2"
+    assert [str(step.do).split()[1] for step in steps_of(plan[-2])] == ["drbd.one_primary"] * 2
+
+
+def test_it_runs_on_the_other_node_which_owns_it_and_is_primary_alone(
+    running: FakeCluster,
+) -> None:
+    move(running)
+
+    assert states(running) == ("absent", "running")
+    assert running.read("n2").vm("web1").node == "n2"
+    assert roles(running) == ("Secondary", "Primary")
+    assert is_closed(running)
+
+
+@pytest.mark.parametrize("phase", ["begun", "moving"])
+def test_one_that_fails_on_the_way_runs_on_where_it_was(running: FakeCluster, phase: str) -> None:
+    running.domains["n1"].phase = fail_at(phase)
+
+    with pytest.raises(Failed, match=r"was undone: .*the way broke off"):
+        move(running)
+
+    assert states(running) == ("running", "absent")
+    assert running.read().vm("web1").node == "n1"
+    assert roles(running) == ("Primary", "Secondary")
+    assert is_closed(running)
+
+
+def test_an_arrival_whose_source_runs_on_is_taken_away_and_never_woken(
+    running: FakeCluster,
+) -> None:
+    running.domains["n1"].phase = fail_at("arrived")
+
+    with pytest.raises(Failed):
+        move(running)
+
+    assert states(running) == ("running", "absent")
+    assert is_closed(running)
+
+
+def test_an_end_that_was_told_as_a_failure_is_an_end(running: FakeCluster) -> None:
+    def end(now: str) -> None:
+        if now == "arrived":
+            running.domains["n1"].active.pop("web1")
+            raise HypervisorFailed("Could not migrate web1: nobody heard the last word.")
+
+    running.domains["n1"].phase = end
+
+    move(running)
+
+    assert states(running) == ("absent", "running")
+    assert is_closed(running)
+
+
+def test_a_domain_that_ended_on_the_way_has_one_owner_and_runs_nowhere(
+    running: FakeCluster,
+) -> None:
+    def end(now: str) -> None:
+        if now == "moving":
+            running.domains["n1"].active.pop("web1")
+            raise HypervisorFailed("Could not migrate web1: the domain is gone.")
+
+    running.domains["n1"].phase = end
+
+    with pytest.raises(Failed, match="did not arrive"):
+        move(running)
+
+    assert states(running) == ("stopped", "absent")
+    assert running.read().vm("web1").node == "n1" and is_closed(running)
+    power.reconcile(running.hosts["n1"])
+    assert roles(running) == ("Secondary", "Secondary")
+
+
+@pytest.mark.parametrize(
+    "error", [CallLost("n2 broke off."), PeerUnreachable("n2 does not answer.")]
+)
+def test_while_nobody_knows_whether_it_was_woken_it_goes_neither_way(
+    running: FakeCluster, error: Exception
+) -> None:
+    running.spy = on_call("vm.wake", error)
+    with pytest.raises(RepairNeeded):
+        move(running)
+    assert states(running) == ("stopped", "paused")
+    assert running.read().vm("web1").claim is not None
+
+    running.spy = quiet
+    assert work.settle_all(running.hosts["n1"], patience=False)
+
+    assert states(running) == ("absent", "running")
+    assert running.read().vm("web1").node == "n2" and is_closed(running)
+
+
+def test_an_answer_to_the_waking_that_was_lost_is_found_out(running: FakeCluster) -> None:
+    running.answered = on_call("vm.wake", CallLost("n2 broke off."))
+    with pytest.raises(RepairNeeded):
+        move(running)
+    assert states(running) == ("stopped", "running")
+    running.answered = quiet
+    running.spy = on_call("vm.wake", PeerUnreachable("n2 does not answer."))
+    work.settle_all(running.hosts["n1"], patience=False)
+    assert states(running) == ("stopped", "running")
+
+    running.spy = quiet
+    work.settle_all(running.hosts["n1"], patience=False)
+
+    assert states(running) == ("absent", "running")
+    assert running.read().vm("web1").node == "n2" and is_closed(running)
+
+
+@pytest.mark.parametrize(
+    ("lost", "owner", "there"),
+    [("woken", "n2", "running"), ("before", "n1", "absent")],
+)
+def test_who_takes_over_from_a_dead_source_asks_the_other_side(
+    running: FakeCluster, lost: str, owner: str, there: str
+) -> None:
+    error = CallLost("n2 broke off.")
+    if lost == "woken":
+        running.answered = on_call("vm.wake", error)
+    else:
+        running.spy = on_call("vm.wake", error)
+    with pytest.raises(RepairNeeded):
+        move(running)
+    running.answered = running.spy = quiet
+    running.down.add("n1")
+    running.domains["n1"].active.clear()
+    host = running.hosts["n2"]
+    host.agreed.declaration.declare(["n1"], id="dead", who="alice", why="power is off", alive=list)
+
+    claims.take_over_all(host)
+
+    assert running.domains["n2"].state("web1") == there
+    found = running.read("n2").vm("web1")
+    assert (found.node, found.claim) == (owner, None)
+    assert list(host.journal.entries()) == []
+
+
+def test_all_that_stands_in_the_way_is_told_at_once(running: FakeCluster) -> None:
+    running.domains["n2"].free = 1
+    running.domains["n2"].broken.add("cpu")
+
+    with pytest.raises(Refused) as refused:
+        move(running)
+
+    said = str(refused.value) + str(refused.value.problems)
+    assert "memory free" in said and "its CPU lacks" in said
+    assert states(running) == ("running", "absent") and is_closed(running)
+
+
+def test_what_does_not_run_is_not_moved_online(running: FakeCluster) -> None:
+    running.run("n1", power.stop, name="web1")
+
+    with pytest.raises(Refused, match="stopped, and only a VM that runs moves online"):
+        move(running)
+
+
+@pytest.mark.parametrize("rate", ["fast", "1KiB"])
+def test_a_bandwidth_that_makes_no_sense_is_refused(running: FakeCluster, rate: str) -> None:
+    with pytest.raises(Refused):
+        running.run("n1", live.migrate, name="web1", to="n2", bandwidth=rate)
+
+
+def test_a_paused_domain_that_a_cut_off_migration_left_goes_on(running: FakeCluster) -> None:
+    running.domains["n1"].active["web1"] = "paused"
+    host = running.hosts["n1"]
+
+    with pytest.raises(HypervisorFailed, match="cut off; it runs on here"):
+        live.send(host, "web1", "n2")
+
+    assert states(running) == ("running", "absent")
+
+
+def test_a_stranger_to_the_claim_is_led_nowhere(running: FakeCluster) -> None:
+    host = running.hosts["n2"]
+    running.hosts["n1"].update("vm.claim", "", name="web1", why="migrate")
+
+    assert passage.target(host, "n1", {"vm": "web1", "for": "memory"}).name == "mcv-web1.migration"
+    assert "libvirt" in str(passage.target(host, "n1", {"vm": "web1", "for": "libvirt"}))
+    for who, asked in (
+        ("n2", {"vm": "web1", "for": "libvirt"}),
+        ("n1", {"vm": "web2", "for": "libvirt"}),
+        ("n1", {"vm": "web1", "for": "the shell"}),
+        ("n1", {}),
+    ):
+        with pytest.raises(Refused):
+            passage.target(host, who, asked)
