@@ -84,6 +84,7 @@ def send(host: Host, name: str, to: str, bandwidth: int = 0) -> None:
     """
     _end_what_is_left(host, name)
     if not host.domains.is_active(name):
+        passage.clear(name)
         return
     if host.domains.state(name) == "paused":
         host.domains.resume(name)

@@ -1,0 +1,182 @@
+"""Live migration of a guest that counts and writes: it never stops for good, never runs twice."""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import Node, guests, reality, wait_until
+from tests.lab.cluster import create, mcv
+from tests.lab.test_kills import KILL, ended
+from tests.lab.wholeness import is_settled
+
+RESOURCE = "mcv-web1-1"
+LV = f"/dev/vg0/{RESOURCE}"
+MIGRATE = "migrate --online --node node2 web1"
+SLOW = "migrate --online --bandwidth 1MiB --node node2 web1"
+
+# Reads, past every cache, the newest number that the guest has written, over and over: tells
+# one that is older than the last, and at the end the numbers that are there.
+FOLLOW = f"""
+import mmap, os, struct, sys
+fd = os.open("{LV}", os.O_RDONLY | os.O_DIRECT)
+size = 512 * ({guests.WRITTEN} + 1)
+buffer = mmap.mmap(-1, size)
+def numbers():
+    os.preadv(fd, [buffer], 0)
+    return [struct.unpack_from("<I", buffer, at)[0] for at in range(512, size, 512)]
+last = 0
+while not os.path.exists("/root/enough"):
+    newest = max(numbers())
+    if newest < last:
+        print("back from", last, "to", newest)
+    last = newest
+print(*sorted(numbers()))
+"""
+
+# Waits until the memory is on its way.
+MOVING = """
+    SECONDS=0
+    until virsh domjobinfo web1 2> /dev/null | grep -q 'Data processed: *[1-9]'; do
+        [ $SECONDS -lt 90 ] || exit 1
+    done
+"""
+
+
+@pytest.fixture
+def web1(pair: list[Node]) -> Iterator[list[Node]]:
+    """The cluster with the VM web1, which counts and writes on node1."""
+    create(pair[0], "web1", image=guests.writer(24))
+    mcv(pair[0], "update web1 --memory 48MiB")
+    mcv(pair[0], "start web1")
+    for node in pair:
+        node.run("rm -f /root/enough")
+    wait_until(lambda: newest(pair[0]) > 50, 90, "the guest to write")
+    yield pair
+    for node in pair:
+        node.heal()
+        if not node.is_running:
+            node.boot()
+        node.run("systemctl reset-failed mcvd; systemctl start mcvd")
+    wait_until(lambda: is_settled(pair), 60, "everything to be settled")
+    wait_until(lambda: is_well(pair[0]), 60, "both replicas to be in step")
+    pair[0].run("mcv stop web1", check=False)
+    mcv(pair[0], "delete web1 --yes")
+
+
+def newest(node: Node) -> int:
+    """The newest number that the guest has written."""
+    dump = f"dd if={LV} bs=512 skip=1 count={guests.WRITTEN} iflag=direct status=none"
+    words = node.run(f"{dump} | od -A none -v -t u4 -w512 | cut -c1-11").stdout.split()
+    return max(int(word) for word in words)
+
+
+def is_well(node: Node) -> bool:
+    view = reality.drbd(node, RESOURCE)
+    return view is not None and view.is_well
+
+
+def follower(node: Node) -> "subprocess.Popen[str]":
+    node.put(FOLLOW.encode(), "/root/follow.py")
+    return node.start("python3 /root/follow.py")
+
+
+def moving(node: Node, command: str) -> "subprocess.Popen[str]":
+    """Begin a migration and return when the memory is on its way."""
+    running = node.start(f"timeout 200 mcv {command} 2>&1; echo; echo $?")
+    node.run(MOVING, timeout=120)
+    return running
+
+
+def primaries(nodes: list[Node]) -> list[str]:
+    views = {node.name: reality.drbd(node, RESOURCE) for node in nodes}
+    return [name for name, view in views.items() if view and view.role == "Primary"]
+
+
+def is_closed(node: Node) -> bool:
+    return "allow-two-primaries" not in node.run(f"drbdsetup show {RESOURCE}").stdout
+
+
+def where(nodes: list[Node]) -> list[str]:
+    """The nodes on which it runs; one that is paused runs nowhere."""
+    return [node.name for node in nodes if reality.domain(node, "web1") == "running"]
+
+
+def runs_on(nodes: list[Node], node: Node) -> None:
+    """It runs there, writes on, belongs there, and is primary there alone."""
+    assert where(nodes) == primaries(nodes) == [node.name]
+    other = next(one for one in nodes if one is not node)
+    assert reality.domain(other, "web1") == "absent"
+    assert {reality.document(one)["vms"]["web1"]["node"] for one in nodes} == {node.name}
+    assert all(is_closed(one) for one in nodes)
+    number = newest(node)
+    wait_until(lambda: newest(node) > number, 30, "the guest to write on")
+
+
+def test_a_guest_that_counts_and_writes_moves_while_it_runs(web1: list[Node]) -> None:
+    one, two = web1
+    following = follower(two)
+
+    cancelled = moving(one, SLOW)
+    jobs = one.run("mcv job list | grep running").stdout
+    mcv(one, f"job cancel {jobs.split()[0]}")
+    said = ended(cancelled)
+    assert said.split()[-1] == "1" and "was cancelled, and web1 runs on node1" in said, said
+    assert "left" in said and "iB/s" in said  # how far it was
+    runs_on(web1, one)
+
+    mcv(one, MIGRATE)
+    runs_on(web1, two)
+    two.run("touch /root/enough")
+    told, _ = following.communicate(timeout=60)
+    assert "back" not in told
+    numbers = [int(word) for word in told.split()]
+    assert numbers == list(range(numbers[0], numbers[0] + guests.WRITTEN)), "a write was lost"
+
+    assert "web1 is on node2 already" in mcv(two, MIGRATE, code=3).stderr
+    assert "node3" in mcv(two, "migrate --online --node node3 web1", code=3).stderr
+    mcv(two, "stop web1")
+    refused = mcv(two, "migrate --online --node node1 web1", code=3).stderr
+    assert "only a VM that runs moves online" in refused
+
+
+@pytest.mark.parametrize(
+    "death",
+    [
+        "source host",
+        pytest.param("source daemon", marks=pytest.mark.soak),
+        pytest.param("destination daemon", marks=pytest.mark.soak),
+        pytest.param("destination host", marks=pytest.mark.soak),
+        pytest.param("link", marks=pytest.mark.soak),
+    ],
+)
+def test_whatever_dies_it_runs_on_one_side_or_is_stopped_with_one_owner(
+    web1: list[Node], death: str
+) -> None:
+    one, two = web1
+    victim = one if death.startswith("source") else two
+    running = moving(one, SLOW)
+
+    if death.endswith("daemon"):
+        victim.run(KILL)
+    elif death.endswith("host"):
+        victim.kill()
+    else:
+        victim.cut()
+
+    said = ended(running)
+    assert death == "source host" or said.split()[-1] in ("0", "1", "4"), said
+    if death == "link":
+        assert where(web1) == ["node1"]
+        victim.heal()
+    elif death.endswith("host"):
+        assert where([node for node in web1 if node is not victim]) in ([], ["node1"])
+        victim.boot()
+    wait_until(lambda: is_settled(web1), 120, "everything to be settled")
+    wait_until(lambda: is_well(one), 90, "both replicas to be in step")
+
+    owner = one if reality.document(one)["vms"]["web1"]["node"] == "node1" else two
+    if not where(web1):
+        assert death == "source host" and primaries(web1) == []
+        mcv(one, "start web1")
+    runs_on(web1, owner)
