@@ -193,6 +193,7 @@ TABLE: dict[str, Operation] = {
     "vm.undefine": _step(power.undefine),
     "vm.power_on": _step(power.power_on, timeout=300),
     "vm.send": _step(live.send, timeout=HOURS),
+    "vm.stay": _step(live.stay),
     "vm.wake": _step(live.wake),
     "vm.has_arrived": _question(live.has_arrived),
     "vm.turn_away": _step(live.turn_away),

@@ -95,10 +95,15 @@ def send(host: Host, name: str, to: str, bandwidth: int = 0) -> None:
     except McvError:
         if not host.domains.is_active(name):
             return
-        _end_what_is_left(host, name)
-        if host.domains.state(name) == "paused":
-            host.domains.resume(name)
+        stay(host, name)
         raise
+
+
+def stay(host: Host, name: str) -> None:
+    """Let a domain that was being sent run on here; harmless when it does, or has ended."""
+    _end_what_is_left(host, name)
+    if host.domains.state(name) == "paused":
+        host.domains.resume(name)
 
 
 class _Sending:
@@ -183,8 +188,9 @@ def has_arrived(host: Host, name: str) -> bool:
 
 
 def turn_away(host: Host, name: str) -> None:
-    """Take an arrival away that has never run here; harmless when there is none."""
+    """Forget an arrival that has never run here; harmless when there is none."""
     if host.domains.state(name) == "running":
         raise Refused(f"{name} runs on {host.name}.")
     host.domains.stop(name)
+    host.domains.undefine(name)
     passage.clear(name)

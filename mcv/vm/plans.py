@@ -81,8 +81,9 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
     """Open both sides, send the memory across, let it go on there, write that down, close.
 
     It arrives standing still, and has ended here when it is woken, so it runs once at any
-    instant. Waking settles it: from then on the VM lives on the new node. Both sides are
-    closed last, since with two primaries they cannot be.
+    instant. Waking settles it: from then on the VM lives on the new node. The way back of
+    each step goes to the node that the step was for, so that one that comes late finds it
+    gone. Both sides are closed last, since with two primaries they cannot be.
     """
     old, name = vm.node, vm.name
     both = sorted((old, to))
@@ -95,12 +96,17 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
             on(to, "drbd.promote", name=name),
             undo=on(to, "drbd.step_down", name=name),
         ),
-        Step(on(to, "vm.define", name=name), undo=on(to, "vm.undefine", name=name)),
+        Step(on(to, "vm.define", name=name), undo=on(to, "vm.turn_away", name=name)),
         Step(
             on(old, "vm.send", name=name, to=to, bandwidth=bandwidth),
-            undo=on(to, "vm.turn_away", name=name),
+            undo=on(old, "vm.stay", name=name),
         ),
-        Step(on(to, "vm.wake", name=name), settles=True, seen=on(to, "vm.has_arrived", name=name)),
+        Step(
+            on(to, "vm.wake", name=name),
+            undo=on(to, "vm.turn_away", name=name),
+            settles=True,
+            seen=on(to, "vm.has_arrived", name=name),
+        ),
         Step(change("vm.assign", name=name, node=to)),
         Step(on(old, "drbd.step_down", name=name)),
         together(Step(_one_primary(node, name)) for node in both),
