@@ -19,7 +19,7 @@ from mcv.cluster import (
     work,
 )
 from mcv.config import look as config_look
-from mcv.drbd import enable, resync, roles, verify
+from mcv.drbd import enable, resolve, resync, roles, split, verify
 from mcv.drbd import look as drbd_look
 from mcv.host import Host
 from mcv.network import verbs as network
@@ -208,6 +208,9 @@ TABLE: dict[str, Operation] = {
     "drbd.set": _change(enable.set_),
     "drbd.verify": _change(verify.verify, to=_owner),
     "drbd.resync": _change(resync.resync, to=_owner),
+    "drbd.resolve": _change(resolve.resolve, to=_owner),
+    "drbd.prospects": Operation(resolve.prospects, OPERATOR_OR_PEER, to=_owner),
+    "drbd.sides": _question(split.sides),
     "drbd.create": _step(roles.create),
     "drbd.remove": _step(roles.remove),
     "drbd.birth": _step(roles.birth, timeout=180),
@@ -219,6 +222,9 @@ TABLE: dict[str, Operation] = {
     "drbd.accept_stale": _step(roles.accept_stale),
     "drbd.outdate": _question(roles.outdate),
     "drbd.resync_from_here": _step(resync.from_here),
+    "drbd.part": _step(resolve.part),
+    "drbd.join": _step(resolve.join),
+    "drbd.give_up": _step(resolve.give_up),
     "volume.create": _step(volumes.create, timeout=HOURS),
     "volume.remove": _step(volumes.remove),
     "volume.let_go": _step(volumes.let_go),

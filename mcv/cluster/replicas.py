@@ -6,6 +6,7 @@ from itertools import combinations
 from mcv.cluster.belongings import file_of
 from mcv.cluster.finding import FIX, Finding, Fix, Scene, Severity
 from mcv.cluster.inventory import Inventory
+from mcv.drbd.split import help_, sentence
 from mcv.drbd.status import Status, have_split
 from mcv.model import Disk, Vm
 
@@ -126,9 +127,8 @@ def _between(scene: Scene, vm: Vm, disk: Disk, sides: Sides) -> Findings:
             "error",
             vm.node,
             disk,
-            f"Suspected split brain of {vm.name}: both sides, {' and '.join(split)}, stand alone "
-            "and were written since they parted.",
-            f"Say whose data stays: mcv drbd resolve {vm.name} --keep NODE",
+            f"{sentence(vm, split).capitalize()}.",
+            help_(vm),
         )
     for node, status in sides.items():
         if status.is_standalone and node not in split:
@@ -153,8 +153,10 @@ def _between(scene: Scene, vm: Vm, disk: Disk, sides: Sides) -> Findings:
 
 def _split(scene: Scene, disk: Disk, sides: Sides) -> list[str]:
     """The two nodes of a split brain, told by both sides' generations; none where there is none."""
-    alone = [node for node, status in sides.items() if status.is_standalone]
-    for one, other in combinations(alone, 2):
+    apart = [node for node, status in sides.items() if not status.connected]
+    if not any(sides[node].is_standalone for node in apart):
+        return []
+    for one, other in combinations(apart, 2):
         mine = scene.seen[one].generations.get(disk.resource)
         theirs = scene.seen[other].generations.get(disk.resource)
         if mine and theirs and have_split(mine, theirs):

@@ -5,14 +5,16 @@ import time
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from mcv.cluster import check as rules
 from mcv.cluster import inventory
 from mcv.cluster.finding import Finding, Fix, Scene
 from mcv.cluster.inventory import Inventory
+from mcv.drbd import split
 from mcv.errors import McvError, PeerUnreachable, Refused, ways_out
 from mcv.host import Host
-from mcv.model import Cluster, decode
+from mcv.model import Cluster, decode, plain
 from mcv.together import ask_all
 
 SIGN_OF_LIFE = 1.5  # seconds in which a peer that lives says what it holds, and no longer
@@ -48,6 +50,7 @@ def _look(host: Host) -> Scene:
     """Ask all nodes at once, and see whether the document stayed the same meanwhile."""
     known = host.both()
     seen, silent, asked = _ask(host, sorted(set(known[0].nodes) - {host.name}))
+    seen = _with_generations(host, seen)
     cluster, hash_ = host.store.settled()
     known += host.both()
     for node in set(cluster.nodes) - set(seen) - set(silent):
@@ -92,6 +95,32 @@ def _ask(host: Host, others: list[str]) -> tuple[dict[str, Inventory], dict[str,
         except McvError as error:
             silent[node] = error
     return seen, silent, asked
+
+
+def _with_generations(host: Host, seen: dict[str, Inventory]) -> dict[str, Inventory]:
+    """Which data each side of a replica that stands alone holds, also one that looks for it."""
+    sides = {node: _sides(one) for node, one in seen.items()}
+    split.complete(host, sides)
+    return {
+        node: replace(
+            one,
+            generations={
+                name: found
+                for name, side in sides[node].items()
+                if (found := split.generations(side)) is not None
+            },
+        )
+        for node, one in seen.items()
+    }
+
+
+def _sides(one: Inventory) -> dict[str, split.Side]:
+    sides: dict[str, split.Side] = {}
+    for name, status in (one.resources or {}).items():
+        sides[name] = {"connection": status.connection, "replication": status.replication}
+        if name in one.generations:
+            sides[name]["generations"] = plain(one.generations[name])
+    return sides
 
 
 def _read(node: str, answer: Any) -> Inventory:

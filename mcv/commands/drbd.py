@@ -5,13 +5,13 @@ from typing import Any
 import click
 
 from mcv.commands import output
-from mcv.commands.options import common
+from mcv.commands.options import common, nodes, vm_argument
 from mcv.commands.session import Session
 
 
 @click.group()
 def drbd() -> None:
-    """Replicated disks: enable them, see them, set their rates."""
+    """Replicated disks: enable them, see them, set their rates, end a split brain."""
 
 
 @drbd.command()
@@ -64,6 +64,36 @@ def _row(one: dict[str, Any]) -> tuple[Any, ...]:
         one.get("verified"),
         one.get("result"),
     )
+
+
+@drbd.command()
+@vm_argument
+@click.option(
+    "--keep",
+    metavar="N",
+    required=True,
+    shell_complete=nodes,
+    help="The node whose data stays.",
+)
+@common(dry_run=True)
+@click.pass_obj
+def resolve(session: Session, name: str, keep: str) -> None:
+    """End a split brain: both replicas of a VM were written while they were apart.
+
+    Says how much each side wrote since they parted, then discards what the other side
+    wrote, and waits until both are alike. The VM may run on the side that is kept.
+
+    \b
+    Examples:
+      mcv drbd resolve web1 --keep n2 --dry-run
+      mcv drbd resolve web1 --keep n2
+    """
+    said = session.call("drbd.prospects", name=name, keep=keep)
+    for line in said["lines"]:
+        session.note(line)
+    session.ask(f"Discard what {said['lose']} wrote to {name}?")
+    answer = session.run("drbd.resolve", name=name, keep=keep, dry_run=session.dry_run)
+    session.show(answer, f"The replicas of {name} are alike: the data of {keep} stayed.")
 
 
 @drbd.command("set")

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mcv.drbd import split
+from mcv.drbd.split import Side
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.model import Cluster, Disk, Vm
 from mcv.system import files
-
-Side = dict[str, Any]  # a Status as plain values
 
 
 def complaints(cluster: Cluster, vm: Vm, disk: Disk, sides: dict[str, Side | None]) -> list[str]:
@@ -23,6 +23,9 @@ def complaints(cluster: Cluster, vm: Vm, disk: Disk, sides: dict[str, Side | Non
         )
     elif mark.blocked:
         found.append(f"not verified clean since a failed verification: mcv verify {vm.name}")
+    parted = split.of({node: sides.get(node) for node in disk.volume_groups})
+    if parted:
+        found.append(f"{split.sentence(vm, parted)}: mcv drbd resolve {vm.name} --keep NODE")
     for node, side in sides.items():
         if side is None:
             if node in disk.volume_groups and cluster.drbd.enabled:
@@ -32,8 +35,11 @@ def complaints(cluster: Cluster, vm: Vm, disk: Disk, sides: dict[str, Side | Non
             continue
         if side["disk"] not in ("UpToDate", "Negotiating", "Attaching") and not _syncing(side):
             found.append(f"replica on {node} is {side['disk']}")
-        if side["connection"] == "StandAlone":
-            found.append(f"replica on {node} is StandAlone")
+        if side["connection"] == "StandAlone" and not parted:
+            found.append(
+                f"replica on {node} is StandAlone: mcv resync {vm.name} --source NODE, with the "
+                "node whose data is right"
+            )
     return found
 
 
@@ -53,18 +59,15 @@ def why_not_start(host: Host, vm: Vm, disk: Disk, ignore_verify: bool) -> Refuse
     status = host.drbd.status(disk.resource)
     if status is None:
         return Refused(f"{disk.resource} is not up on {host.name}.", f"Try: mcv register {vm.name}")
+    problem = split.why_not(host, vm, disk)
+    if problem is not None:
+        return problem
     peer = vm.other(host.name)
     away = host.read().node(peer).status == "offline"
     if status.disk != "UpToDate" and not (status.disk == "Consistent" and away):
         return Refused(
             f"The replica of {vm.name} on {host.name} is {status.disk}.",
             f"It has to be resynced from {peer}: mcv resync {vm.name} --source {peer}",
-        )
-    if status.connection == "StandAlone":
-        return Refused(
-            f"The replica of {vm.name} on {host.name} stands alone: it was disconnected, "
-            "or both sides were written while they were apart.",
-            f"See both sides with: mcv drbd list; resync by: mcv resync {vm.name} --source NODE",
         )
     return None
 

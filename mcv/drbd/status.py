@@ -15,6 +15,9 @@ VERIFYING = {"VerifyS", "VerifyT"}
 # The last bit of a generation UUID says that its node was Primary, not which data it is.
 PRIMARY_BIT = 1
 
+# Where the flag is, after four UUIDs and six other flags.
+CRASHED = 10
+
 
 class Status(Value, frozen=True, kw_only=True):
     """One resource as the kernel of this host sees it; sizes in bytes, names in DRBD's words.
@@ -216,13 +219,28 @@ def parse_progress(text: str, minor: int) -> float | None:
 
 
 class Generations(Value, frozen=True, kw_only=True):
-    """The UUIDs by which DRBD tells which data is newer, and two flags from the metadata."""
+    """The UUIDs by which DRBD tells which data is newer, and flags from the metadata.
+
+    `crashed`: the node died as Primary and the replicas have not been in step since, so that
+    its bitmap counts all that it may just have been writing.
+    """
 
     current: int
     bitmap: int
     history: tuple[int, ...] = ()
     consistent: bool = False
     up_to_date: bool = False
+    crashed: bool = False
+
+    @property
+    def data(self) -> int:
+        """Which data it is, whatever the role."""
+        return self.current & ~PRIMARY_BIT
+
+    @property
+    def past(self) -> set[int]:
+        """The generations that this data grew out of, as far as they are remembered."""
+        return {uuid & ~PRIMARY_BIT for uuid in (self.bitmap, *self.history)} - {0}
 
 
 def parse_generations(text: str) -> Generations:
@@ -236,18 +254,20 @@ def parse_generations(text: str) -> Generations:
         history=tuple(uuids[2:]),
         consistent=words[4] == "1",
         up_to_date=words[5] == "1",
+        crashed=words[CRASHED : CRASHED + 1] == ["1"],
     )
 
 
 def have_split(mine: Generations, theirs: Generations) -> bool:
     """Whether both sides wrote since they parted: a split brain, told by the generations.
 
-    Each began a generation of its own, and both from the same one.
+    Both grew out of the same one, and neither out of the other.
     """
     return (
-        mine.current & ~PRIMARY_BIT != theirs.current & ~PRIMARY_BIT
-        and mine.bitmap & ~PRIMARY_BIT != 0
-        and mine.bitmap & ~PRIMARY_BIT == theirs.bitmap & ~PRIMARY_BIT
+        mine.data != theirs.data
+        and mine.data not in theirs.past
+        and theirs.data not in mine.past
+        and bool(mine.past & theirs.past)
     )
 
 

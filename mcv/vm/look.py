@@ -3,7 +3,7 @@
 from typing import Any
 
 import mcv
-from mcv.drbd import health
+from mcv.drbd import health, split
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.model import Cluster, Disk, Vm, plain
@@ -22,7 +22,7 @@ def report(host: Host) -> dict[str, Any]:
         trouble.append(f"libvirt does not answer on {host.name}: {error.message}")
     if host.read().drbd.enabled:
         try:
-            resources = {key: plain(one) for key, one in host.drbd.statuses().items()}
+            resources = dict(split.told(host, host.drbd.statuses()))
         except McvError as error:
             trouble.append(f"DRBD cannot be read on {host.name}: {error.message}")
     left = [
@@ -49,6 +49,7 @@ def reports(host: Host) -> dict[str, dict[str, Any] | None]:
         name: None if isinstance(answer, McvError) else answer for name, answer in answers.items()
     }
     found[host.name] = report(host)
+    split.complete(host, {node: one["resources"] for node, one in found.items() if one})
     return found
 
 

@@ -153,6 +153,12 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("network list", "network.list", {}),
     ("drbd enable", "drbd.enable", {}),
     ("drbd list", "drbd.list", {}),
+    ("drbd resolve web1 --keep n2 --dry-run", "drbd.prospects", {"name": "web1", "keep": "n2"}),
+    (
+        "drbd resolve web1 --keep n2 --yes",
+        "drbd.resolve",
+        {"name": "web1", "keep": "n2", "dry_run": False},
+    ),
     (
         "drbd set resync-rate=1MiB on-peer-loss=wait",
         "drbd.set",
@@ -214,6 +220,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "permission.list": {"superusers": []},
             "network.list": [],
             "drbd.list": [],
+            "drbd.prospects": {"lose": "n1", "lines": []},
             "job.list": [],
             "job.show": {**job, **times, "cancellable": False},
             "locks.list": {"claims": [], "locks": []},

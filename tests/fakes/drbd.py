@@ -55,6 +55,8 @@ class FakeDrbd:
         self.kept: dict[str, str] = {}  # how the data is, by the metadata of what is down
         self.standalone: set[str] = set()
         self.two_primaries: set[str] = set()  # resources that may be primary on both sides
+        self.discarding: set[str] = set()  # what gives up its data when it finds its peer
+        self.wrote: dict[str, int] = {}  # bytes since the peer was lost
         self.generations: dict[str, Generations] = {}
         self._news: dict[str, list[Event]] = {}
         world.doors[me] = self
@@ -149,6 +151,7 @@ class FakeDrbd:
         if mine is None:
             return
         self.standalone.add(resource)
+        self.discarding.discard(resource)
         self.world.met.discard(resource)
         for one, two in ((mine, other), (other, mine)):
             if one is not None and two is not None and one.role == "Primary":
@@ -160,6 +163,13 @@ class FakeDrbd:
         self._mine(resource)
         self.standalone.discard(resource)
         self._peer(resource)
+
+    def connect_discarding(self, resource: str) -> None:
+        self._minor("connect_discarding", resource)
+        if resource not in self.standalone or self._mine(resource).role == "Primary":
+            raise CommandFailed(f"`drbdadm connect --discard-my-data {resource}` exited with 10: ")
+        self.discarding.add(resource)
+        self.connect(resource)
 
     def outdate(self, resource: str) -> None:
         self._minor("outdate", resource)
@@ -238,7 +248,8 @@ class FakeDrbd:
             replication="Established" if other else "Off",
             peer_role=other.role if other else "Unknown",
             peer_disk=other.disk if other else mine.known_of_peer,
-            out_of_sync=self.world.out_of_sync.get(resource, SIZE if is_new else 0),
+            out_of_sync=self.wrote.get(resource, 0)
+            + self.world.out_of_sync.get(resource, SIZE if is_new else 0),
         )
 
     def _promote(self, resource: str, disks: set[str]) -> None:
@@ -265,7 +276,11 @@ class FakeDrbd:
         disks = {side.disk for side in sides}
         if "Diskless" in disks:
             return
-        if have_split(mine, theirs):
+        giving_up = [one for one in (self, peer) if resource in one.discarding]
+        if have_split(mine, theirs) and len(giving_up) == 1:
+            kept = mine if giving_up == [peer] else theirs
+            self._agree(resource, kept.current)
+        elif have_split(mine, theirs):
             self.standalone.add(resource)
             peer.standalone.add(resource)
         elif disks != {"Inconsistent"}:
@@ -277,7 +292,10 @@ class FakeDrbd:
     def _agree(self, resource: str, generation: int) -> None:
         for node, side in self.world.replicas[resource].items():
             side.disk, side.known_of_peer = "UpToDate", "DUnknown"
-            self.world.doors[node].generations[resource] = Generations(current=generation, bitmap=0)
+            door = self.world.doors[node]
+            door.generations[resource] = Generations(current=generation, bitmap=0)
+            door.wrote.pop(resource, None)
+            door.discarding.discard(resource)
 
     def _begin(self) -> int:
         # The last bit of a generation only tells a role.

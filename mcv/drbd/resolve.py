@@ -1,0 +1,270 @@
+"""Resolving a split brain: one side's data stays, by an operator's word, and the other's goes."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from mcv.drbd import split
+from mcv.drbd.split import Side
+from mcv.errors import McvError, Refused, refuse_all
+from mcv.host import Host, shown
+from mcv.model import Disk, Vm
+from mcv.plan import Item, Step, on
+from mcv.sizes import shown as size
+from mcv.vm import require
+
+POLL = 0.5
+MEETING = 60.0  # seconds that two sides have to find each other
+LOST = 30.0  # seconds without a connection after which a resync is not waited for any more
+UNUSABLE = ("Inconsistent", "Diskless", "Failed", "Attaching", "Detaching", "Negotiating")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One disk whose sides were both written, and how each sees it."""
+
+    disk: Disk
+    sides: dict[str, Side]
+
+    def wrote(self, node: str) -> int:
+        """The bytes that differ from what both had, by that side's own counter."""
+        return int(self.sides[node]["out_of_sync"])
+
+    def is_exact(self, node: str) -> bool:
+        """Whether that side wrote just so much: after a crash it may be less."""
+        seen = split.generations(self.sides[node])
+        return seen is not None and not seen.crashed
+
+    def data(self, node: str) -> str:
+        """Which data a side has, as a step carries it."""
+        seen = split.generations(self.sides[node])
+        return f"{seen.data:016x}" if seen else ""
+
+
+def resolve(host: Host, name: str, keep: str, dry_run: bool = False) -> dict[str, Any]:
+    """End a split brain: what the other side wrote since they parted is discarded for keep's.
+
+    Waits until both are alike again; the VM may run on the kept side meanwhile. Refused
+    unless both sides are there to say what they wrote.
+    """
+    vm, found = require_resolvable(host, name, keep)
+    lose = vm.other(keep)
+    if dry_run:
+        return {**shown(resolve_plan(vm, keep, found)), "wrote": wrote(found)}
+    with host.claim(f"vm:{name}", f"resolve {name}, keep {keep}"):
+        vm, found = require_resolvable(host, name, keep)
+        plan = resolve_plan(vm, keep, found)
+        host.carry_out(f"resolve the split brain of {name}, keep {keep}", plan, f"vm:{name}")
+    _wait(host, vm, found)
+    return {"name": name, "kept": keep, "discarded": lose, "wrote": wrote(found)}
+
+
+def resolve_plan(vm: Vm, keep: str, found: list[Split]) -> list[Item]:
+    """The losing side lets go, the kept one waits for it, and it comes back without its data.
+
+    The last step settles it. Until then nothing is lost: the way back joins them as they
+    are, and they part again. It names the data that was shown, and discards no other.
+    """
+    lose, disks = vm.other(keep), [one.disk.id for one in found]
+    data = {str(one.disk.id): one.data(lose) for one in found}
+    return [
+        Step(
+            on(lose, "drbd.part", name=vm.name, disks=disks),
+            undo=on(lose, "drbd.join", name=vm.name, disks=disks),
+        ),
+        Step(on(keep, "drbd.join", name=vm.name, disks=disks)),
+        Step(
+            on(lose, "drbd.give_up", name=vm.name, data=data),
+            undo=on(lose, "drbd.part", name=vm.name, disks=disks),
+            settles=True,
+        ),
+    ]
+
+
+def prospects(host: Host, name: str, keep: str) -> dict[str, Any]:
+    """What each side wrote and what would be lost, in words: shown before it is asked for."""
+    vm, found = require_resolvable(host, name, keep)
+    lose = vm.other(keep)
+    lines = [
+        f"Disk {one.disk.id} of {name} ({size(one.disk.size)}): since they parted {keep} wrote "
+        f"{_amount(one, keep)}, {lose} {_amount(one, lose)}."
+        for one in found
+    ]
+    lines.append(f"What {lose} wrote is lost; the data of {keep} stays.")
+    return {"lose": lose, "lines": lines}
+
+
+def _amount(one: Split, node: str) -> str:
+    return ("" if one.is_exact(node) else "at most ") + size(one.wrote(node))
+
+
+def wrote(found: list[Split]) -> list[dict[str, Any]]:
+    return [
+        {
+            "disk": one.disk.id,
+            "node": {
+                node: {"bytes": one.wrote(node), "exact": one.is_exact(node)}
+                for node in sorted(one.sides)
+            },
+        }
+        for one in found
+    ]
+
+
+# What must be so
+
+
+def require_resolvable(host: Host, name: str, keep: str) -> tuple[Vm, list[Split]]:
+    """The VM and its disks that have split; else Refused with every reason at once."""
+    host.agreed.touch.require()
+    vm = require.owned(host, name)
+    require.unclaimed(host, vm)
+    if not vm.disks:
+        raise Refused(f"{name} has no disk.")
+    if keep not in vm.nodes:
+        raise Refused(f"{keep} holds no replica of {name}.", f"--keep {' or '.join(vm.nodes)}")
+    for node in vm.nodes:
+        require.online(host.read(), node)
+    found: list[Split] = []
+    well: list[Refused] = []
+    for disk in vm.disks:
+        both = split.look(host, vm, disk)
+        if split.of(both):
+            found.append(Split(disk, {node: side for node, side in both.items() if side}))
+        else:
+            well.append(_no_split(vm, disk, both))
+    if not found:
+        refuse_all(well)
+    refuse_all([problem for one in found for problem in _problems(vm, one, keep)])
+    _require_not_running(host, vm, vm.other(keep))
+    return vm, found
+
+
+def _no_split(vm: Vm, disk: Disk, both: dict[str, Side | None]) -> Refused:
+    """What there is instead of a split brain, and what helps then."""
+    silent = [node for node, side in both.items() if side is None]
+    if silent:
+        return Refused(
+            f"What {disk.resource} is on {' and '.join(silent)} is not known: no answer.",
+            "Both sides have to be there. See: mcv info",
+        )
+    seen = {node: str(side["connection"]) for node, side in both.items() if side}
+    said = ", ".join(f"{state} on {node}" for node, state in seen.items())
+    alone = "StandAlone" in seen.values()
+    return Refused(
+        f"There is no split brain of {vm.name}: {disk.resource} is {said}"
+        + (", and not both sides were written." if alone else "."),
+        f"Join them with: mcv resync {vm.name} --source NODE" if alone else "See: mcv drbd list",
+    )
+
+
+def _problems(vm: Vm, one: Split, keep: str) -> list[Refused]:
+    """What keeps one disk from being resolved in favour of keep."""
+    found = []
+    state = one.sides[keep]["disk"]
+    if state in UNUSABLE:
+        found.append(
+            Refused(
+                f"The replica of {vm.name} on {keep} is {state}: it cannot be kept.",
+                f"mcv drbd resolve {vm.name} --keep {vm.other(keep)}",
+            )
+        )
+    return found
+
+
+def _require_not_running(host: Host, vm: Vm, lose: str) -> None:
+    """Refused while the VM, or a copy of it, has its disks open on the side that is to lose."""
+    report = host.call(lose, "node.report")
+    state = report["domains"].get(vm.name, "absent")
+    if state in ("running", "paused"):
+        stop = f"mcv stop {vm.name}" + ("" if lose == vm.node else f" --on {lose}")
+        raise Refused(f"{vm.name} is {state} on {lose}, whose data would go.", f"First: {stop}")
+
+
+# Steps: the dispatcher holds the lock and has checked the claim.
+
+
+def part(host: Host, name: str, disks: list[int]) -> None:
+    """Let go of the peer, as Secondary; harmless where they have found each other."""
+    if host.domains.is_active(name):
+        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+    for resource in _resources(host, name, disks):
+        status = host.drbd.status(resource)
+        if status is not None and not status.connected:
+            host.drbd.demote(resource)
+            host.drbd.disconnect(resource)
+
+
+def join(host: Host, name: str, disks: list[int]) -> None:
+    """Look for the peer; harmless where it is looked for, or found."""
+    for resource in _resources(host, name, disks):
+        host.drbd.connect(resource)
+
+
+def give_up(host: Host, name: str, data: dict[str, str]) -> None:
+    """Come back without what only this side has, and wait until they have found each other.
+
+    Harmless where they have. Raises McvError where this side holds other data than what was
+    shown to whoever said that it may go.
+    """
+    if host.domains.is_active(name):
+        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+    for disk, wanted in data.items():
+        (resource,) = _resources(host, name, [int(disk)])
+        status = host.drbd.status(resource)
+        if status is not None and status.connected:
+            continue
+        if f"{host.drbd.generation_uuids(resource).data:016x}" != wanted:
+            raise McvError(
+                f"The replica of {name} on {host.name} is not the one that was to go.",
+                f"See: mcv info {name}",
+            )
+        host.drbd.demote(resource)
+        host.drbd.disconnect(resource)
+        host.drbd.connect_discarding(resource)
+        _wait_met(host, name, resource)
+
+
+def _resources(host: Host, name: str, disks: list[int]) -> list[str]:
+    vm = host.both()[-1].vm(name)
+    return [vm.disk(disk).resource for disk in disks]
+
+
+def _wait_met(host: Host, name: str, resource: str) -> None:
+    until = time.monotonic() + MEETING
+    while time.monotonic() < until:
+        status = host.drbd.status(resource)
+        if status is not None and status.connected:
+            return
+        if status is not None and status.is_standalone:
+            break
+        time.sleep(0.2)
+    raise McvError(
+        f"The replicas of {name} do not find each other ({resource}); nothing was discarded.",
+        "See: mcv drbd list",
+    )
+
+
+# Afterwards
+
+
+def _wait(host: Host, vm: Vm, found: list[Split]) -> None:
+    """Wait until both sides are alike again; how far it is, is told to the job."""
+    for one in found:
+        total, lost = 0, 0.0
+        while True:
+            status = host.drbd.status(one.disk.resource)
+            if status is not None and status.both_up_to_date and not status.is_working:
+                break
+            lost = lost + POLL if status is None or not status.connected else 0.0
+            if lost > LOST:
+                raise McvError(
+                    f"The split brain of {vm.name} is resolved, but the resync that follows lost "
+                    "its connection; it goes on when the replicas find each other.",
+                    "See: mcv drbd list",
+                )
+            if status is not None:
+                total = max(total, status.out_of_sync)
+                done = total - status.out_of_sync
+                host.job.progress(f"resync {vm.name}", done, total, "B")
+            time.sleep(POLL)

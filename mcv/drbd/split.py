@@ -1,0 +1,121 @@
+"""Split brains: told by both sides' generations, which are read only where one stands alone."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from mcv.drbd.status import Generations, Status, have_split
+from mcv.errors import McvError, Refused
+from mcv.host import Host
+from mcv.model import Disk, Vm, plain
+from mcv.together import ANSWER, ask_all
+
+Side = dict[str, Any]  # a Status as plain values; with its generations, where they were read
+
+
+def told(host: Host, statuses: dict[str, Status]) -> dict[str, Side]:
+    """For a report: the resources as plain values; those that stand alone say which data they
+    hold."""
+    return {name: _side(host, one, one.is_standalone) for name, one in statuses.items()}
+
+
+def sides(host: Host, resources: list[str]) -> dict[str, Side]:
+    """Answer another node: how resources are here, and which data they hold."""
+    found = {name: host.drbd.status(name) for name in resources}
+    return {name: _side(host, one, True) for name, one in found.items() if one is not None}
+
+
+def _side(host: Host, status: Status, with_generations: bool) -> Side:
+    side = msgspec.to_builtins(status)
+    assert isinstance(side, dict)
+    if with_generations and status.minor is not None:
+        # Of one whose data cannot be told nothing is said.
+        with contextlib.suppress(McvError):
+            side["generations"] = plain(host.drbd.generation_uuids(status.resource))
+    return side
+
+
+def complete(host: Host, seen: dict[str, dict[str, Side]]) -> None:
+    """Have a node whose replica looks for one that stands alone say which data it holds.
+
+    The side that sees a split brain first parts, and the other may never learn of it.
+    """
+    alone = {
+        name
+        for resources in seen.values()
+        for name, side in resources.items()
+        if side["connection"] == "StandAlone"
+    }
+    lacking = [node for node, resources in seen.items() if _lacks(resources, alone)]
+    for node, answer in _ask(host, lacking, sorted(alone)).items():
+        seen[node].update(answer)
+
+
+def _lacks(resources: dict[str, Side], alone: set[str]) -> bool:
+    return any(
+        side["replication"] == "Off" and "generations" not in side
+        for name, side in resources.items()
+        if name in alone
+    )
+
+
+def _ask(host: Host, nodes: list[str], resources: list[str]) -> dict[str, dict[str, Side]]:
+    """How each of these nodes sees resources; without those that do not say it in time."""
+    answers = ask_all(host.call, nodes, "drbd.sides", ANSWER, resources=resources)
+    return {node: one for node, one in answers.items() if not isinstance(one, McvError)}
+
+
+def generations(side: Side | None) -> Generations | None:
+    said = side.get("generations") if side else None
+    return msgspec.convert(said, Generations) if said else None
+
+
+def of(both: Mapping[str, Side | None]) -> list[str]:
+    """The two nodes of a split brain; none where there is none, or it cannot be told."""
+    known = [
+        (node, found)
+        for node, side in sorted(both.items())
+        if side and side["replication"] == "Off" and (found := generations(side))
+    ]
+    if len(known) != 2 or all(one["connection"] != "StandAlone" for one in both.values() if one):
+        return []
+    (one, mine), (other, theirs) = known
+    return [one, other] if have_split(mine, theirs) else []
+
+
+def look(host: Host, vm: Vm, disk: Disk) -> dict[str, Side | None]:
+    """One disk as each of its nodes sees it now, with its generations; None for who is silent."""
+    nodes = sorted(disk.volume_groups)
+    seen = _ask(host, nodes, [disk.resource])
+    return {node: seen.get(node, {}).get(disk.resource) for node in nodes}
+
+
+def why_not(host: Host, vm: Vm, disk: Disk) -> Refused | None:
+    """What a connection that is lost forbids: nothing, unless it was parted with on purpose or
+    in a split brain."""
+    status = host.drbd.status(disk.resource)
+    if status is None or status.connected:
+        return None
+    if not status.is_standalone and host.read().node(vm.other(host.name)).status == "offline":
+        return None
+    both = look(host, vm, disk)
+    if split := of(both):
+        return Refused(f"{sentence(vm, split)}.", help_(vm))
+    if not status.is_standalone:
+        return None
+    silent = "".join(f"; {node} does not say" for node, side in both.items() if side is None)
+    return Refused(
+        f"The replica of {vm.name} on {host.name} stands alone: it was disconnected, "
+        f"or both sides were written while they were apart{silent}.",
+        f"See both sides with: mcv drbd list; resync by: mcv resync {vm.name} --source NODE",
+    )
+
+
+def sentence(vm: Vm, split: list[str]) -> str:
+    return f"split brain of {vm.name}: {' and '.join(split)} were both Primary since they parted"
+
+
+def help_(vm: Vm) -> str:
+    return f"Say whose data stays: mcv drbd resolve {vm.name} --keep NODE"
