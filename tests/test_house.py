@@ -26,7 +26,7 @@ FLOORS: list[tuple[str, str]] = [
         "mcv.network.bridge mcv.vm.hypervisor mcv.vm.libvirt_words mcv.vm.domain_xml mcv.rpc.*",
     ),
     ("doors", "mcv.transaction mcv.jobs mcv.host"),
-    ("DRBD's states, judged", "mcv.drbd.health"),
+    ("DRBD's states, judged", "mcv.drbd.health mcv.drbd.split"),
     ("what a VM needs", "mcv.vm.require"),
     ("verbs of disks", "mcv.drbd.* mcv.storage.* mcv.network.* mcv.config.look"),
     ("verbs of VMs", "mcv.vm.*"),

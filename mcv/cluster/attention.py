@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mcv.drbd import split
 from mcv.errors import McvError, NotMember, NotThatNode
 from mcv.host import Host
 from mcv.vm.look import report
@@ -47,7 +48,20 @@ def attention(host: Host, answers: dict[str, Any]) -> list[str]:
     mine = report(host)
     found += [str(line) for line in mine["trouble"]]
     found += [_left(host.name, left) for left in mine["left"]]
-    return found
+    told = {name: one for name, one in answers.items() if not isinstance(one, McvError)}
+    return found + _split_brains(host, {**told, host.name: mine})
+
+
+def _split_brains(host: Host, told: dict[str, Any]) -> list[str]:
+    """What no command but one ends; all else about a VM is in its own line of `mcv list`."""
+    seen = {node: one["resources"] for node, one in told.items()}
+    split.complete(host, seen)
+    found = []
+    for vm, disk in host.read().disks():
+        sides = {node: seen.get(node, {}).get(disk.resource) for node in disk.volume_groups}
+        if parted := split.of(sides):
+            found.append(split.complaint(vm, parted))
+    return list(dict.fromkeys(found))
 
 
 def _left(node: str, left: dict[str, Any]) -> str:

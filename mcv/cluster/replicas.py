@@ -127,7 +127,7 @@ def _between(scene: Scene, vm: Vm, disk: Disk, sides: Sides) -> Findings:
             "error",
             vm.node,
             disk,
-            f"{sentence(vm, split).capitalize()}.",
+            f"There is a {sentence(vm, split)}.",
             help_(vm),
         )
     for node, status in sides.items():

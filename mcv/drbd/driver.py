@@ -12,7 +12,7 @@ from typing import IO, Protocol
 from msgspec.structs import replace
 
 from mcv.drbd import status as words
-from mcv.drbd.status import Event, Generations, Status
+from mcv.drbd.status import CONSISTENT, UP_TO_DATE, Event, Generations, Status
 from mcv.errors import CommandFailed
 from mcv.system import files
 from mcv.system.process import Run, lines, run
@@ -260,6 +260,27 @@ class Drbd:
         if not stale:
             state = f"{now.connection}, {now.disk}" if now else "down, UpToDate"
             raise CommandFailed(f"`drbdadm outdate {resource}` changed nothing: it is {state}.")
+
+    def pardon(self, resource: str, minor: int, backing: str) -> None:
+        """Lift the mark that this replica is stale; harmless where it has none.
+
+        It is Consistent then, of the generation that it has. `primary --force` begins two at
+        once on 8.4 and forgets the one that both sides came from, so that a peer which wrote
+        nothing alone looks like the other side of a split brain; 9 knows better.
+        """
+        if self.generation() >= 9:
+            self.promote_by_force(resource)
+            self.demote(resource)
+            return
+        self.down(resource)
+        uuids = self._adm("get-gi", resource).split()[-1].split(":")
+        if uuids[CONSISTENT] != "1":
+            raise CommandFailed(f"{resource} is not consistent: it cannot be taken.")
+        if uuids[UP_TO_DATE] != "1":
+            uuids[UP_TO_DATE] = "1"
+            where = ("drbdmeta", "--force", str(minor), "v08", backing, "internal")
+            self._clean(*where, "set-gi", ":".join(uuids), timeout=60)
+        self.up(resource)
 
     # How commands are run
 

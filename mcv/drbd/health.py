@@ -25,7 +25,7 @@ def complaints(cluster: Cluster, vm: Vm, disk: Disk, sides: dict[str, Side | Non
         found.append(f"not verified clean since a failed verification: mcv verify {vm.name}")
     parted = split.of({node: sides.get(node) for node in disk.volume_groups})
     if parted:
-        found.append(f"{split.sentence(vm, parted)}: mcv drbd resolve {vm.name} --keep NODE")
+        found.append(split.complaint(vm, parted))
     for node, side in sides.items():
         if side is None:
             if node in disk.volume_groups and cluster.drbd.enabled:

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from mcv.drbd import split
 from mcv.errors import McvError, Refused
 from mcv.host import Host, shown
 from mcv.model import Vm
@@ -12,11 +13,22 @@ from mcv.vm import require
 POLL = 0.5
 
 
-def resync_plan(vm: Vm, source: str) -> list[Item]:
+def resync_plan(vm: Vm, source: str, apart: list[int] | None = None) -> list[Item]:
     """Cut and join the connection on the source: the kernel then sends what differs.
 
-    Nothing is to be taken back, and the first step settles it.
+    Nothing is to be taken back, and the first step of that settles it. Disks that are apart,
+    one side standing alone, are joined before.
     """
+    return [
+        *(
+            Step(on(node, "drbd.join", name=vm.name, disks=apart))
+            for node in (vm.nodes if apart else ())
+        ),
+        *_cut_and_join(vm, source),
+    ]
+
+
+def _cut_and_join(vm: Vm, source: str) -> list[Item]:
     return [
         Step(on(source, "drbd.resync_from_here", name=vm.name, disk=disk.id), settles=index == 0)
         for index, disk in enumerate(vm.disks)
@@ -32,12 +44,13 @@ def resync(
     """
     source = source or host.name
     vm = require_resyncable(host, name, source)
-    plan = resync_plan(vm, source)
+    plan = resync_plan(vm, source, _apart(host, vm))
     if dry_run:
         return shown(plan)
     before = _out_of_sync(host, vm)
     with host.claim(f"vm:{name}", f"resync {name} from {source}"):
         vm = require_resyncable(host, name, source)
+        plan = resync_plan(vm, source, _apart(host, vm))
         host.carry_out(f"resync {name} from {source}", plan, f"vm:{name}")
     _wait(host, vm, before)
     return {"name": name, "source": source, "resynced": before}
@@ -61,12 +74,20 @@ def require_resyncable(host: Host, name: str, source: str) -> Vm:
         status = host.drbd.status(disk.resource)
         if status is None:
             raise Refused(f"{disk.resource} is not up on {host.name}.", f"mcv register {name}")
+        if not status.connected:
+            problem = split.why_not_join(host, vm, disk, source)
+            if problem is not None:
+                raise problem
+            continue
         mine = status.disk if source == host.name else status.peer_disk
         if mine not in ("UpToDate", "Consistent"):
             raise Refused(f"The replica on {source} is {mine}: it cannot be the source.")
-        if not status.connected:
-            raise Refused(f"The replicas of {name} are not connected.", "See: mcv drbd list")
     return vm
+
+
+def _apart(host: Host, vm: Vm) -> list[int]:
+    found = ((disk.id, host.drbd.status(disk.resource)) for disk in vm.disks)
+    return [disk for disk, status in found if status is not None and not status.connected]
 
 
 def _out_of_sync(host: Host, vm: Vm) -> int:
@@ -103,6 +124,7 @@ def from_here(host: Host, name: str, disk: int) -> None:
     status = host.drbd.status(wanted.resource)
     if status is None:
         raise McvError(f"{wanted.resource} is not up on {host.name}.")
+    _wait_connected(host, wanted.resource)
     promoted = status.role != "Primary"
     if promoted:
         host.drbd.promote(wanted.resource)

@@ -173,12 +173,15 @@ def step_down(host: Host, name: str) -> None:
 
 
 def accept_stale(host: Host, name: str) -> None:
-    """On an operator's word, make an Outdated replica the one that counts."""
+    """On an operator's word, let an Outdated replica count; one that a crash left down too.
+
+    What its owner wrote meanwhile is not discarded here: if it wrote, and this side is written
+    now, that is a split brain when it is back.
+    """
     for disk in host.both()[-1].vm(name).disks:
         status = host.drbd.status(disk.resource)
-        if status is not None and status.disk == "Outdated":
-            host.drbd.promote_by_force(disk.resource)
-            host.drbd.demote(disk.resource)
+        if status is None or status.disk == "Outdated":
+            host.drbd.pardon(disk.resource, disk.minor, disk.backing(host.name))
 
 
 def outdate(host: Host, resource: str) -> dict[str, str]:

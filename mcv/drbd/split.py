@@ -102,7 +102,7 @@ def why_not(host: Host, vm: Vm, disk: Disk) -> Refused | None:
         return None
     both = look(host, vm, disk)
     if split := of(both):
-        return Refused(f"{sentence(vm, split)}.", help_(vm))
+        return Refused(f"There is a {sentence(vm, split)}.", help_(vm))
     if not status.is_standalone:
         return None
     silent = "".join(f"; {node} does not say" for node, side in both.items() if side is None)
@@ -113,9 +113,50 @@ def why_not(host: Host, vm: Vm, disk: Disk) -> Refused | None:
     )
 
 
+def why_not_join(host: Host, vm: Vm, disk: Disk, source: str) -> Refused | None:
+    """What keeps two that are apart from being joined so that source's data counts.
+
+    Joined, the kernel copies from the side that was written since: there is nothing to choose.
+    """
+    both = look(host, vm, disk)
+    if split := of(both):
+        return Refused(f"There is a {sentence(vm, split)}.", help_(vm))
+    if None in both.values() or all(
+        one["connection"] != "StandAlone" for one in both.values() if one
+    ):
+        return Refused(f"The replicas of {vm.name} are not connected.", "See: mcv drbd list")
+    newer = _newer(both)
+    if newer not in (None, source):
+        return Refused(
+            f"{newer} holds what was written while the replicas of {vm.name} were apart.",
+            f"mcv resync {vm.name} --source {newer}",
+        )
+    side = both[source]
+    if side is None or side["disk"] not in ("UpToDate", "Consistent"):
+        state = side["disk"] if side else "unknown"
+        return Refused(f"The replica on {source} is {state}: it cannot be the source.")
+    return None
+
+
+def _newer(both: Mapping[str, Side | None]) -> str | None:
+    """The node whose data grew out of the other's; None where neither did."""
+    (one, mine), (other, theirs) = ((node, generations(side)) for node, side in both.items())
+    if mine and theirs and mine.data in theirs.past:
+        return other
+    return one if mine and theirs and theirs.data in mine.past else None
+
+
 def sentence(vm: Vm, split: list[str]) -> str:
     return f"split brain of {vm.name}: {' and '.join(split)} were both Primary since they parted"
 
 
+def complaint(vm: Vm, split: list[str]) -> str:
+    return f"{sentence(vm, split)}: {_command(vm)}"
+
+
 def help_(vm: Vm) -> str:
-    return f"Say whose data stays: mcv drbd resolve {vm.name} --keep NODE"
+    return f"Say whose data stays: {_command(vm)}"
+
+
+def _command(vm: Vm) -> str:
+    return f"mcv drbd resolve {vm.name} --keep NODE"

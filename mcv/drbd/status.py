@@ -15,8 +15,8 @@ VERIFYING = {"VerifyS", "VerifyT"}
 # The last bit of a generation UUID says that its node was Primary, not which data it is.
 PRIMARY_BIT = 1
 
-# Where the flag is, after four UUIDs and six other flags.
-CRASHED = 10
+# Where flags are in what `get-gi` prints, after four UUIDs.
+CONSISTENT, UP_TO_DATE, CRASHED = 4, 5, 10
 
 
 class Status(Value, frozen=True, kw_only=True):
@@ -252,8 +252,8 @@ def parse_generations(text: str) -> Generations:
         current=uuids[0],
         bitmap=uuids[1],
         history=tuple(uuids[2:]),
-        consistent=words[4] == "1",
-        up_to_date=words[5] == "1",
+        consistent=words[CONSISTENT] == "1",
+        up_to_date=words[UP_TO_DATE] == "1",
         crashed=words[CRASHED : CRASHED + 1] == ["1"],
     )
 

@@ -8,7 +8,7 @@ from mcv.drbd.status import Event, have_split
 from mcv.drbd.verify import ended_well
 from mcv.errors import CommandFailed
 from tests.contract import eventually
-from tests.contract.resource import RESOURCE, Stand, now, state, wait_well
+from tests.contract.resource import MINOR, RESOURCE, Stand, now, state, wait_well
 
 # The data
 
@@ -145,7 +145,7 @@ def a_replica_that_comes_up_alone_is_consistent_and_may_be_promoted(stand: Stand
     assert state(stand.here) == ("Primary", "UpToDate", "Connecting")
     assert now(stand.here).peer_disk == "Outdated"
     after = stand.here.generation_uuids(RESOURCE)
-    assert after.current & ~1 != before.current & ~1 == after.bitmap & ~1
+    assert after.data != before.data == after.bitmap & ~1
     stand.there.up(RESOURCE)
     wait_well(stand)
     assert stand.there.generation_uuids(RESOURCE).current & ~1 == after.current & ~1
@@ -165,6 +165,17 @@ def two_that_were_primary_apart_have_split_and_stand_alone(stand: Stand) -> None
     eventually(lambda: now(stand.here).is_standalone and now(stand.there).is_standalone)
     mine, theirs = (door.generation_uuids(RESOURCE) for door in (stand.here, stand.there))
     assert have_split(mine, theirs)
+    # Primary again, alone, begins no other generation.
+    stand.here.promote(RESOURCE)
+    assert stand.here.generation_uuids(RESOURCE).data == mine.data
+    # The side that gives up its data is made like the other, which may be Primary meanwhile.
+    stand.there.disconnect(RESOURCE)
+    stand.here.connect(RESOURCE)
+    stand.there.connect_discarding(RESOURCE)
+    wait_well(stand)
+    assert now(stand.here).is_primary
+    for door in (stand.here, stand.there):
+        assert door.generation_uuids(RESOURCE).data == mine.data
 
 
 def outdating_takes_only_where_the_peer_is_away(stand: Stand) -> None:
@@ -185,3 +196,22 @@ def outdating_takes_only_where_the_peer_is_away(stand: Stand) -> None:
     for _ in range(2):
         stand.here.promote_by_force(RESOURCE)
         assert state(stand.here)[:2] == ("Primary", "UpToDate")
+
+
+def a_stale_replica_that_is_pardoned_goes_on_from_the_generation_of_both(stand: Stand) -> None:
+    stand.born()
+    born = stand.here.generation_uuids(RESOURCE)
+    stand.there.down(RESOURCE)
+    stand.here.outdate(RESOURCE)
+
+    for _ in range(2):
+        stand.here.pardon(RESOURCE, MINOR, stand.backing)
+
+    assert state(stand.here) == ("Secondary", "Consistent", "Connecting")
+    stand.here.promote(RESOURCE)
+    alone = stand.here.generation_uuids(RESOURCE)
+    assert alone.data != born.data == alone.bitmap & ~1
+    # Who wrote nothing meanwhile follows it, without a hand.
+    stand.there.up(RESOURCE)
+    wait_well(stand)
+    assert stand.there.generation_uuids(RESOURCE).data == alone.data

@@ -18,6 +18,7 @@ class Stand(Protocol):
 
     here: Drbd
     there: Drbd
+    backing: str
 
     def born(self) -> None:
         """Given: both replicas are up, connected and UpToDate, nobody is primary."""

@@ -75,6 +75,7 @@ class FakeDrbdStand:
         self._world = World()
         self._fakes = [FakeDrbd(name, self._world, directory) for name in ("n1", "n2")]
         self.here, self.there = (cast(Drbd, fake) for fake in self._fakes)
+        self.backing = "/dev/vg0/a"
         sides = [
             Side(name, name, f"10.0.0.{name[1]}", "/dev/vg0/contract") for name in ("n1", "n2")
         ]

@@ -166,6 +166,34 @@ def test_outdating_one_that_is_down_is_read_from_its_metadata(
         driver.outdate("web1")
 
 
+GI = "388FC162592D5154:1B34:0:0:{consistent}:{up_to_date}:1:0:0:1:0"
+
+
+def test_a_stale_replica_is_pardoned_in_its_metadata_and_keeps_its_generation(root: Path) -> None:
+    gi = GI.format(consistent=1, up_to_date=0)
+    driver, run = drbd(root, recorded.OUTDATED, recorded.UNKNOWN, get_gi=f"\n{gi}\n")
+
+    driver.pardon("web1", 100, "/dev/vg0/web1")
+
+    assert done(run) == [
+        "drbdsetup down web1",
+        "drbdadm get-gi web1",
+        "drbdmeta --force 100 v08 /dev/vg0/web1 internal set-gi "
+        + GI.format(consistent=1, up_to_date=1),
+        "drbdadm up web1",
+    ]
+
+
+def test_what_is_not_stale_is_left_and_what_is_inconsistent_is_refused(root: Path) -> None:
+    for consistent in (1, 0):
+        gi = GI.format(consistent=consistent, up_to_date=1)
+        driver, run = drbd(root, recorded.UNKNOWN, get_gi=gi)
+        said = pytest.raises(CommandFailed, match="not consistent")
+        with contextlib.nullcontext() if consistent else said:
+            driver.pardon("web1", 100, "/dev/vg0/web1")
+        assert not any("set-gi" in command for command in run.commands)
+
+
 def test_the_secret_that_drbdadm_repeats_is_left_out(root: Path) -> None:
     driver, _ = drbd(root, recorded.ALONE, connect=CommandFailed(recorded.CONNECT_FAILED))
 

@@ -182,6 +182,10 @@ OURS = "E9178F8EF7C72C78:CB552965361AF9B0:A4C02074CD9EEDF7:F5C4D061739AA590:1:1:
 THEIRS = "CE8C7DC5397BEF57:CB552965361AF9B0:A4C02074CD9EEDF6:F5C4D061739AA590:1:1:1:0:0:1:0"
 CLEAN = "388FC162592D5154:0000000000000000:0000000000000000:0000000000000000:1:1:0:1:0:0:0"
 OUTDATED = "388FC162592D5154:0000000000000000:0000000000000000:0000000000000000:1:0:0:0:0:0:0"
+# `primary --force` of a stale replica begins two generations at once.
+FORCED = "33088155027C8682:086215AC2CF72B57:A4C02074CD9EEDF7:F5C4D061739AA590:1:1:0:0:0:1:0"
+GROWN = "33088155027C8682:086215AC2CF72B57:CB552965361AF9B0:E9178F8EF7C72C78:1:1:0:0:0:1:0"
+CRASHED = "55246085B396E62E:CB552965361AF9B0:A4C02074CD9EEDF7:F5C4D061739AA590:1:1:0:0:0:1:1"
 
 
 def test_generations_are_four_uuids_and_flags() -> None:
@@ -195,6 +199,7 @@ def test_generations_are_four_uuids_and_flags() -> None:
         up_to_date=True,
     )
     assert not parse_generations(OUTDATED).up_to_date
+    assert parse_generations(CRASHED).crashed and not seen.crashed
 
 
 @pytest.mark.parametrize(
@@ -211,6 +216,8 @@ def test_generations_are_four_uuids_and_flags() -> None:
             True,
         ),
         ("they never were one", CLEAN, CLEAN.replace("388F", "488F"), False),
+        ("one was forced, and forgot what both had", FORCED, THEIRS, True),
+        ("one grew out of the other long ago", OURS, GROWN, False),
     ],
 )
 def test_a_split_brain_is_told_by_the_generations(

@@ -183,6 +183,14 @@ class FakeDrbd:
             raise CommandFailed(f"`drbdadm outdate {resource}` changed nothing.")
         mine.disk = "Outdated"
 
+    def pardon(self, resource: str, minor: int, backing: str) -> None:
+        self._minor("pardon", resource)
+        self.down(resource)
+        if self.kept.get(resource) not in ("Outdated", "UpToDate"):
+            raise CommandFailed(f"{resource} is not consistent: it cannot be taken.")
+        self.kept[resource] = "UpToDate"
+        self.up(resource)
+
     def set_rate(self, resource: str, rate: int) -> None:
         self._minor("set_rate", resource)
         self._mine(resource)
@@ -264,9 +272,9 @@ class FakeDrbd:
             raise CommandFailed("State change failed: (-1) Multiple primaries not allowed")
         if other is None:
             mine.known_of_peer = "Outdated"
-            self.generations[resource] = Generations(
-                current=self._begin(), bitmap=self.generations[resource].current
-            )
+            # One that is alone begins a generation once, until it has met its peer.
+            if (past := self.generations[resource]).bitmap == 0:
+                self.generations[resource] = Generations(current=self._begin(), bitmap=past.current)
         mine.role, mine.disk = "Primary", "UpToDate"
 
     def _meet(self, resource: str, peer: "FakeDrbd") -> None:

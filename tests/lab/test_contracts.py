@@ -162,6 +162,7 @@ class DrbdStand:
         self._nodes = nodes
         self._doors = [cast(Drbd, RemoteDoor(node, "drbd")) for node in nodes]
         self.here, self.there = self._doors
+        self.backing = BACKING
         self._holder = Holder(nodes[0])
         side_by_side(self._prepare, nodes)
 
