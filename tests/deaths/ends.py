@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+from mcv.drbd.status import have_split
 from tests.fakes.cluster import FakeCluster
+
+RESOURCE = "mcv-web1-1"
 
 End = Callable[[FakeCluster, str], str]
 
@@ -83,6 +86,22 @@ def grown(cluster: FakeCluster, node: str) -> str:
 def same(cluster: FakeCluster, node: str) -> str:
     """A resync leaves no trace: there it is whole either way."""
     return "either" if whole_vm(cluster, node) else str(parts(cluster))
+
+
+def kept(who: Callable[[str], str]) -> End:
+    """Both sides have the kept one's data, or each still has its own: never the other's."""
+
+    def end(cluster: FakeCluster, node: str) -> str:
+        first, second = (cluster.drbd[one].generation_uuids(RESOURCE) for one in ("n1", "n2"))
+        if not whole_vm(cluster, node):
+            return str(parts(cluster))
+        if have_split(first, second):
+            return "nothing"
+        # The last generations to begin were those of the two sides, n2's the very last.
+        wanted = cluster.world.begun - (2 if who(node) == "n1" else 0)
+        return "whole" if first.data == second.data == wanted else f"{first} and {second}"
+
+    return end
 
 
 def member(cluster: FakeCluster, node: str) -> str:

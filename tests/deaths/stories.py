@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcv.cluster import join, members, permissions
-from mcv.drbd import resync
+from mcv.drbd import resolve, resync
 from mcv.host import Host
 from mcv.model import Node
 from mcv.network import verbs as network
 from mcv.vm import change, create, delete, live, migrate, power, register
 from tests.deaths import ends
-from tests.deaths.ends import End, other
+from tests.deaths.ends import RESOURCE, End, other
 from tests.fakes.cluster import FakeCluster
 
 Act = Callable[[FakeCluster, str], None]
@@ -63,12 +63,25 @@ def blank(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, members.remove_node, node=other(node))
 
 
+def split(cluster: FakeCluster, node: str) -> None:
+    """web1 belongs to this node, and both sides of its disk were Primary while they were apart."""
+    make(cluster, node)
+    both = list(cluster.drbd.values())
+    for door in both:
+        door.disconnect(RESOURCE)
+    for door in both:
+        door.promote(RESOURCE)
+        door.demote(RESOURCE)
+    for door in both:
+        door.connect(RESOURCE)
+
+
 def lose_owner(cluster: FakeCluster, node: str) -> None:
     """web1 belongs to n3, with its other replica here; n3 is dead, and declared so."""
     nodes = ["n3", node]
     cluster.run("n3", create.create, name="web1", memory="64MiB", disks=["64MiB"], nodes=nodes)
     sight = cluster.hosts[node].sight
-    sight.see_in_step("mcv-web1-1")
+    sight.see_in_step(RESOURCE)
     sight.hear("n3")
     sight.save(at_once=True)
     cluster.down.add("n3")
@@ -77,7 +90,7 @@ def lose_owner(cluster: FakeCluster, node: str) -> None:
 
 def lose_owner_and_step(cluster: FakeCluster, node: str) -> None:
     lose_owner(cluster, node)
-    cluster.drbd[node].outdate("mcv-web1-1")
+    cluster.drbd[node].outdate(RESOURCE)
 
 
 # What is done
@@ -110,6 +123,10 @@ def take_over(accept_stale: bool) -> Act:
     )
 
 
+def resolve_for(keep: Callable[[str], str]) -> Act:
+    return lambda cluster, node: cluster.run(node, resolve.resolve, name="web1", keep=keep(node))
+
+
 def permit(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, permissions.add, user="bob")
 
@@ -123,7 +140,7 @@ def taken(cluster: FakeCluster, node: str) -> str:
     owner = cluster.read(node).vm("web1").node
     if (owner == node) != ("web1" in cluster.domains[node].defined):
         return f"{owner} owns it, defined on {ends.parts(cluster)['domain']}"
-    usable = cluster.drbd[node].statuses()["mcv-web1-1"].disk == "UpToDate"
+    usable = cluster.drbd[node].statuses()[RESOURCE].disk in ("UpToDate", "Consistent")
     return "nothing" if owner == "n3" else "whole" if usable else "stale"
 
 
@@ -156,6 +173,8 @@ PLANS = {
         lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make
     ),
     "resync": Story(lambda c, node: c.run(node, resync.resync, name="web1"), ends.same, make),
+    "resolve": Story(resolve_for(itself), ends.kept(itself), split),
+    "resolve for the other": Story(resolve_for(other), ends.kept(other), split),
     "register": Story(take_over(False), taken, lose_owner, THREE, healed=taken_and_back),
     "register stale": Story(
         take_over(True), taken, lose_owner_and_step, THREE, healed=taken_and_back
