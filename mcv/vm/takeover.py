@@ -33,8 +33,13 @@ def why_not(host: Host, vm: Vm, disk: Disk) -> Problem | None:
     hint = f"What {vm.node} wrote since would be lost: mcv register {vm.name} " + (
         f"--node {host.name} --accept-stale"
     )
+    heard = host.sight.last_heard(vm.node)
+    in_step = host.sight.last_in_step(disk.resource)
     if seen == "Outdated":
-        return _stale(f"The replica of {vm.name} on {host.name} is Outdated.", hint)
+        return _stale(
+            f"The replica of {vm.name} on {host.name} is Outdated, last in step {ago(in_step)}.",
+            hint,
+        )
     if seen not in WHOLE:
         return Problem(
             Refused(
@@ -43,12 +48,10 @@ def why_not(host: Host, vm: Vm, disk: Disk) -> Problem | None:
             ),
             False,
         )
-    heard = host.sight.last_heard(vm.node)
-    in_step = host.sight.last_in_step(disk.resource)
     if host.sight.was_away_since(vm.node):
         return _stale(
             f"{host.name} was itself down since it last heard {vm.node}, so {vm.node} may have "
-            f"written to {vm.name} meanwhile.",
+            f"written to {vm.name} meanwhile; the replica was last in step {ago(in_step)}.",
             hint,
         )
     if in_step is None or heard is None:

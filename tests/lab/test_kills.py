@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.lab import Node, guests, reality, wait_until
-from tests.lab.cluster import PASSWORD_FILE, mcv
-from tests.lab.wholeness import is_gone, is_whole, owner, settle
+from tests.lab.cluster import PASSWORD_FILE, mcv, told
+from tests.lab.wholeness import RESOURCE, is_gone, is_whole, owner, settle
 
 STATE = "/var/lib/mcv/$(hostname)"
 CREATE = "create web1 --memory 16MiB --disk 8MiB --image /root/web1.img --network lan"
@@ -58,6 +58,19 @@ def a_vm(nodes: list[Node]) -> None:
     mcv(nodes[0], CREATE)
 
 
+def a_split_vm(nodes: list[Node]) -> None:
+    """web1, stopped, whose replicas were both Primary while they were apart."""
+    a_vm(nodes)
+    for words in (
+        f"systemctl kill --signal=STOP mcvd; drbdadm disconnect {RESOURCE}",
+        f"drbdadm primary --force {RESOURCE} && drbdadm secondary {RESOURCE}",
+        f"drbdadm connect {RESOURCE}; systemctl kill --signal=CONT mcvd",
+    ):
+        for node in nodes:
+            node.run(words, timeout=120)
+    wait_until(lambda: "split brain" in str(told(nodes[0], "list")), 60, "the split brain")
+
+
 def apart(nodes: list[Node]) -> None:
     mcv(nodes[0], "network delete lan")
     mcv(nodes[0], "cluster remove-node --node node2 --yes")
@@ -74,6 +87,12 @@ def whole(nodes: list[Node]) -> None:
     after = {node.name: reality.domain(node, "web1") for node in nodes}
     assert after == states | {owner(nodes[0]): "running"}
     mcv(nodes[0], "stop web1")
+
+
+def resolved_or_split(nodes: list[Node]) -> None:
+    if not is_whole(nodes):
+        mcv(nodes[0], "drbd resolve web1 --keep node1 --yes")
+    whole(nodes)
 
 
 def both_or_neither(nodes: list[Node]) -> None:
@@ -97,6 +116,7 @@ OPERATIONS = {
     "delete": Operation("delete web1 --yes", a_vm, 4, whole_or_gone),
     "migrate": Operation("migrate --node node2 web1", a_vm, 4, whole),
     "resync": Operation("resync web1 --yes", a_vm, 1, whole),
+    "resolve": Operation("drbd resolve web1 --keep node1 --yes", a_split_vm, 3, resolved_or_split),
     "change": Operation("permission add carol", nothing, 0, both_or_neither),
     "maintenance": Operation("node offline node2 --yes", nothing, 0, both_or_neither),
     "add-node": Operation(ADD, apart, 4, a_member_or_none),
@@ -118,6 +138,7 @@ def points() -> Iterator[Any]:
         for step in range(max(1, operation.steps)):
             for victim, word in ((COORDINATOR, "coordinator"), (PEER, "peer")):
                 sample = step == MIDDLE.get(name, 0) and (victim, name) not in LEFT
+                sample = sample and name != "resolve"
                 marks = [] if sample else [pytest.mark.soak]
                 yield pytest.param(name, step, victim, id=f"{name}-{step}-{word}", marks=marks)
 
