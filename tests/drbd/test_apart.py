@@ -69,5 +69,5 @@ def test_one_whose_peer_is_silent_or_looked_for_is_not_joined(web1: FakeCluster)
 
     with pytest.raises(Refused, match="not connected"):
         web1.run("n1", resync.resync, name="web1")
-    with pytest.raises(Refused, match="stands alone.*n2 does not say"):
+    with pytest.raises(Refused, match=r"stands alone.*n2 does not say"):
         web1.run("n1", power.start, name="web1")

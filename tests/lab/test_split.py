@@ -121,7 +121,7 @@ def test_a_stopped_vm_is_not_started_until_the_other_sides_data_is_chosen(
 
     assert COMMAND in refused(node1, "start web1")
     said = mcv(node1, "drbd resolve web1 --keep node2 --dry-run").stderr
-    assert f"node1 {'at most ' if dies else ''}4" in said
+    assert f"node1 {'at most ' if dies else '4KiB'}" in said
     mcv(node1, "drbd resolve web1 --keep node2 --yes")
 
     assert data(node1) == data(node2) == had
