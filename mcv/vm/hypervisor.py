@@ -102,7 +102,7 @@ class Hypervisor:
 
     def start(self, name: str) -> None:
         """Start a domain; harmless when it is active."""
-        with self._domain(name, "start") as domain:
+        with self._apart(name, "start") as domain:
             if not domain.isActive():
                 domain.create()
 
@@ -151,7 +151,7 @@ class Hypervisor:
         params: dict[str, Any] = {libvirt.VIR_MIGRATE_PARAM_URI: memory}
         if bandwidth:
             params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = max(1, bandwidth // MIB)
-        with self._domain(name, "migrate") as domain:
+        with self._apart(name, "migrate") as domain:
             domain.migrateToURI3(to, params, flags)
 
     def movement(self, name: str) -> Movement | None:
@@ -263,6 +263,19 @@ class Hypervisor:
                     raise
                 domain = None
             yield domain
+
+    @contextlib.contextmanager
+    def _apart(self, name: str, verb: str) -> Iterator[Any]:
+        """A domain on a connection of its own, for a call that lasts.
+
+        On a connection that libvirt is at work for, whatever else is asked waits for its end.
+        """
+        with self._retold(f"Could not {verb} {name}"):
+            connection = _libvirt().open(self._uri)
+            try:
+                yield connection.lookupByName(name)
+            finally:
+                connection.close()
 
     @contextlib.contextmanager
     def _retold(self, what: str) -> Iterator[None]:

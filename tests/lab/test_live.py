@@ -46,8 +46,8 @@ MOVING = """
 @pytest.fixture
 def web1(pair: list[Node]) -> Iterator[list[Node]]:
     """The cluster with the VM web1, which counts and writes on node1."""
-    create(pair[0], "web1", image=guests.writer(24))
-    mcv(pair[0], "update web1 --memory 48MiB")
+    create(pair[0], "web1", image=guests.writer(64))
+    mcv(pair[0], "update web1 --memory 96MiB")
     mcv(pair[0], "start web1")
     for node in pair:
         node.run("rm -f /root/enough")
@@ -57,7 +57,7 @@ def web1(pair: list[Node]) -> Iterator[list[Node]]:
         node.heal()
         if not node.is_running:
             node.boot()
-        node.run("systemctl reset-failed mcvd; systemctl start mcvd")
+        node.run("touch /root/enough; systemctl reset-failed mcvd; systemctl start mcvd")
     wait_until(lambda: is_settled(pair), 60, "everything to be settled")
     wait_until(lambda: is_well(pair[0]), 60, "both replicas to be in step")
     pair[0].run("mcv stop web1", check=False)
@@ -143,7 +143,7 @@ def test_a_guest_that_counts_and_writes_moves_while_it_runs(web1: list[Node]) ->
 @pytest.mark.parametrize(
     "death",
     [
-        "source host",
+        pytest.param("source host", marks=pytest.mark.soak),
         pytest.param("source daemon", marks=pytest.mark.soak),
         pytest.param("destination daemon", marks=pytest.mark.soak),
         pytest.param("destination host", marks=pytest.mark.soak),
@@ -180,3 +180,22 @@ def test_whatever_dies_it_runs_on_one_side_or_is_stopped_with_one_owner(
         assert death == "source host" and primaries(web1) == []
         mcv(one, "start web1")
     runs_on(web1, owner)
+
+
+def test_a_source_that_dies_for_good_leaves_a_vm_that_can_be_taken_over(web1: list[Node]) -> None:
+    one, two = web1
+    moving(one, SLOW)
+
+    one.kill()
+
+    mcv(two, "node offline node1 --confirm-dead --yes")
+    mcv(two, "repair")
+    mcv(two, "register web1 --node node2 --yes")
+    assert reality.domain(two, "web1") == "shut off" and is_closed(two)
+    before = newest(two)
+    mcv(two, "start web1")
+    wait_until(lambda: newest(two) != before, 90, "the guest to write")
+    one.boot()
+    wait_until(lambda: is_settled(web1), 120, "everything to be settled")
+    wait_until(lambda: is_well(two), 90, "both replicas to be in step")
+    runs_on(web1, two)
