@@ -17,7 +17,7 @@ from mcv.cluster import join, leaving, members, work
 from mcv.cluster.agree.agreement import Agreement
 from mcv.config.first import alone
 from mcv.config.store import Store
-from mcv.drbd import enable, roles, verify
+from mcv.drbd import enable, findings, roles
 from mcv.drbd.driver import Drbd
 from mcv.errors import CallLost, McvError, NotFound, OutcomeOpen, PeerUnreachable, Refused
 from mcv.host import Host
@@ -183,7 +183,7 @@ class Daemon:
             self._aside_at = self.host.store.hash()
         if self.agreement.in_touch:
             members.addresses(self.host)
-            verify.pick_up_notes(self.host)
+            findings.settle(self.host)
             enable.adjust(self.host)
         elif not self.host.extra.get("leaving"):
             members.come_back(self.host)

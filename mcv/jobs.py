@@ -61,7 +61,7 @@ class Job:
 
     @contextlib.contextmanager
     def may_be_cancelled(self) -> Any:
-        """While this lasts nothing has been changed yet, so that a cancel just ends it."""
+        """While this lasts a cancel just ends it: nothing has been changed that is half done."""
         self.cancellable = True
         try:
             yield

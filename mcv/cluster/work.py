@@ -86,7 +86,7 @@ def show_job(host: Host, job: str) -> dict[str, Any]:
 
 
 def cancel_job(host: Host, job: str) -> dict[str, Any]:
-    """End a job that has changed nothing yet; refused for one that is at work."""
+    """End a job that may be cancelled now; refused for one that is at work."""
     node = show_job(host, job)["node"]
     if node != host.name:
         return dict(host.call(node, "job.stop", job=job))

@@ -38,8 +38,7 @@ def list_(session: Session) -> None:
         "nodes",
         "out of sync",
         "done",
-        "verified",
-        "result",
+        "verification",
     )
     rows = [_row(one) for one in found]
     session.show(
@@ -61,9 +60,16 @@ def _row(one: dict[str, Any]) -> tuple[Any, ...]:
         "  ".join(sides),
         output.size(one["out_of_sync"]),
         output.percent(one["done"]),
-        one.get("verified"),
-        one.get("result"),
+        _verification(one),
     )
+
+
+def _verification(one: dict[str, Any]) -> str:
+    """What the last verification of a disk said, when, and who asked for it."""
+    if one["result"] in ("never", "running"):
+        return str(one["result"])
+    words = [one["result"], f"{output.age(one['verified'])} ago by {one['verified_by']}"]
+    return ", ".join([*words, *(["blocked"] if one["blocked"] else [])])
 
 
 @drbd.command()

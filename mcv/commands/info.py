@@ -128,27 +128,15 @@ def locked_text(vm: dict[str, Any]) -> str | None:
 
 def verification_text(verify: dict[str, Any]) -> str:
     """What the last verification said, and how long ago that was."""
-    if verify.get("under_way"):
-        return "under way"
-    words = [verify["result"]]
-    if verify["when"]:
-        words.append(f"{age(verify['when'])} ago")
+    words = ["under way" if verify.get("under_way") else verify["result"]]
+    if verify["when"] and not verify.get("under_way"):
+        who = f" by {verify['who']}" if verify.get("who") else ""
+        words.append(f"{output.age(verify['when'])} ago{who}")
     if verify["out_of_sync"]:
         words.append(f"{output.size(verify['out_of_sync'])} out of sync")
     if verify["blocked"]:
         words.append("start and migration are blocked")
     return ", ".join(words)
-
-
-def age(when: str) -> str:
-    """How long ago a time in UTC was, in its largest unit."""
-    from datetime import UTC, datetime
-
-    passed = (datetime.now(UTC) - datetime.fromisoformat(when)).total_seconds()
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if passed >= 2 * length:
-            return f"{int(passed // length)} {unit}"
-    return f"{max(0, int(passed))} seconds"
 
 
 def disks_table(disks: list[dict[str, Any]]) -> str:

@@ -79,9 +79,10 @@ def wait(session: Session, id: str) -> None:
 @common()
 @click.pass_obj
 def cancel(session: Session, id: str) -> None:
-    """End a job that only waits.
+    """End a job that waits, compares replicas, or sends a VM's memory.
 
-    It has changed nothing yet; for every other job this is refused.
+    One that waits has changed nothing yet; a verification ends as interrupted, which says
+    nothing about the replicas; a VM stays where it is. For every other job this is refused.
     """
     answer = session.run("job.cancel", job=id)
     session.show(answer, f"Job {id} is cancelled. How it ends: mcv job show {id}")

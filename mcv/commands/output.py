@@ -50,6 +50,17 @@ def size(value: float | None) -> str:
     return "" if value is None else sizes.shown(value)
 
 
+def age(when: str) -> str:
+    """How long ago a time in UTC was, in its largest unit."""
+    from datetime import UTC, datetime
+
+    passed = (datetime.now(UTC) - datetime.fromisoformat(when)).total_seconds()
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if passed >= 2 * length:
+            return f"{int(passed // length)} {unit}"
+    return f"{max(0, int(passed))} seconds"
+
+
 def percent(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}%"
 

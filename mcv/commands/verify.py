@@ -10,7 +10,8 @@ from mcv.commands.options import common, nodes, vm_argument, vms
 from mcv.commands.session import Session
 from mcv.errors import McvError, OutOfSync
 
-AT_ONCE = 2
+# So many are asked for side by side; how many of them run is for each node's mcv.conf to say.
+AT_ONCE = 16
 
 
 @click.command()

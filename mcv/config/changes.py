@@ -166,11 +166,15 @@ def vm_verified(
 ) -> Cluster:
     """Write down a verification's beginning or its end.
 
-    The end counts only for the verification that began; a mark is lifted by a clean one alone.
+    A finding always counts, any other end only for the verification that began last; a mark
+    is lifted by a clean one alone.
     """
     vm = base.vm(name)
     old = vm.disk(disk)
     new = msgspec.convert(verification, Verification)
+    last = (old.verification.result, old.verification.operation)
+    if new.result in ("clean", "interrupted") and last != ("running", new.operation):
+        raise Refused(f"That verification of {name} is not the last one any more.")
     blocked = (old.verification.blocked or new.result == "out-of-sync") and new.result != "clean"
     return base.with_vm(vm.with_disk(replace(old, verification=replace(new, blocked=blocked))))
 

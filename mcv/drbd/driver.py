@@ -230,8 +230,22 @@ class Drbd:
     # The data
 
     def verify(self, resource: str) -> None:
-        """Begin to compare both replicas; open `events` first, to see how it ends."""
-        self._adm("verify", resource)
+        """Begin to compare both replicas, from the first block on; open `events` first, to see
+        how it ends.
+
+        Unless told where to begin DRBD goes on where the last one was interrupted, and would
+        call clean what nobody has compared.
+        """
+        self._adm("--", "--start=0", "verify", resource)
+
+    def stop_verifying(self, resource: str) -> None:
+        """End a verification where it is, with the connection as it was; harmless without one.
+
+        The kernel takes the new end over although one is under way; the events tell when it
+        has stopped, in the words of one that came to its end.
+        """
+        command = ("drbdadm", "--", "--start=0", "--stop=8", "verify", resource)
+        self._until(lambda now: now is None or not now.is_verifying, resource, *command)
 
     def set_rate(self, resource: str, rate: int) -> None:
         """Let resync and verification move so many bytes a second until the next `adjust`."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from mcv.host import Host
-from mcv.vm.look import reports
+from mcv.vm.look import is_verified_now, reports
 
 
 def list_(host: Host) -> list[dict[str, Any]]:
@@ -16,6 +16,8 @@ def list_(host: Host) -> list[dict[str, Any]]:
         }
         known = [side for side in sides.values() if side]
         done = [side["done"] for side in known if side["done"] is not None]
+        last = disk.verification
+        cut_off = last.result == "running" and not is_verified_now(vm, seen)
         rows.append(
             {
                 "vm": vm.name,
@@ -33,8 +35,10 @@ def list_(host: Host) -> list[dict[str, Any]]:
                 },
                 "out_of_sync": max((side["out_of_sync"] for side in known), default=0),
                 "done": min(done) if done else None,
-                "verified": disk.verification.when,
-                "result": disk.verification.result,
+                "verified": last.when,
+                "verified_by": last.who,
+                "result": "interrupted" if cut_off else last.result,
+                "blocked": last.blocked,
             }
         )
     return rows

@@ -114,6 +114,12 @@ class Event:
         return self._of("peer-device", "peer-disk")
 
     @property
+    def out_of_sync(self) -> int | None:
+        """Bytes; 8.4 tells them with every change of the replication, 9 now and then too."""
+        found = self._of("peer-device", "out-of-sync")
+        return None if found is None else _bytes(found)
+
+    @property
     def ends_the_dump(self) -> bool:
         """Whether all that existed has been told, and what follows is news."""
         return self.verb == "exists" and self.kind == "-"

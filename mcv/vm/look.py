@@ -3,7 +3,7 @@
 from typing import Any
 
 import mcv
-from mcv.drbd import health, split
+from mcv.drbd import findings, health, split
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.model import Cluster, Disk, Vm, plain
@@ -38,6 +38,7 @@ def report(host: Host) -> dict[str, Any]:
         "left": left,
         "trouble": trouble,
         "blocked": health.blocked_by_note(host),
+        "verifying": sorted(findings.under_way(host)),
     }
 
 
@@ -147,13 +148,20 @@ def verification(vm: Vm, seen: dict[str, dict[str, Any] | None]) -> dict[str, An
     )
     result = worst.result if worst else "never"
     return {
+        # One that began and has neither end nor job reads like this too: `settle` writes it down.
         "result": "interrupted" if result == "running" else result,
-        "under_way": result == "running",
+        "under_way": is_verified_now(vm, seen),
         "when": worst.when if worst else "",
         "who": worst.who if worst else "",
         "out_of_sync": sum(disk.verification.out_of_sync for disk in vm.disks),
         "blocked": vm.blocked or noted,
     }
+
+
+def is_verified_now(vm: Vm, seen: dict[str, dict[str, Any] | None]) -> bool:
+    """Whether its owner's daemon says that it is at work on a verification of the VM."""
+    owner = seen.get(vm.node)
+    return owner is not None and vm.name in owner.get("verifying", ())
 
 
 def _disk(vm: Vm, disk: Disk, seen: dict[str, dict[str, Any] | None]) -> dict[str, Any]:

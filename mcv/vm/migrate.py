@@ -32,7 +32,7 @@ def migrate(
         power.wait_for_end(host, name, timeout)
     with host.claim(f"vm:{name}", f"migrate {name} to {to}"):
         vm = require_movable(host, name, to, ignore_verify, may_run=False)
-        if ignore_verify and vm.blocked:
+        if ignore_verify and require.is_blocked(host, vm):
             host.update_beside(
                 "vm.override", f"migrate {name} --ignore-verify", name=name, what="migrate"
             )

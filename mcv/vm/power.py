@@ -30,7 +30,7 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
         if host.domains.is_active(name):
             raise Refused(f"{name} is {host.domains.state(name)} already.")
         refuse_all(require.startable_disks(host, vm, ignore_verify))
-        if ignore_verify and vm.blocked:
+        if ignore_verify and require.is_blocked(host, vm):
             host.update_beside(
                 "vm.override", f"start {name} --ignore-verify", name=name, what="start"
             )

@@ -42,6 +42,12 @@ def stopped(host: Host, vm: Vm) -> None:
         )
 
 
+def is_blocked(host: Host, vm: Vm) -> bool:
+    """Whether a failed verification blocks a VM, be it by a note on this node alone."""
+    noted = health.blocked_by_note(host)
+    return vm.blocked or any(disk.resource in noted for disk in vm.disks)
+
+
 def startable_disks(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
     found = (health.why_not_start(host, vm, disk, ignore_verify) for disk in vm.disks)
     return [problem for problem in found if problem is not None]

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from mcv.commands.info import age, locked_text, verification_text
-from mcv.commands.output import fields
+from mcv.commands.info import locked_text, verification_text
+from mcv.commands.output import age, fields
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
 
 CLUSTER = {
@@ -131,7 +131,16 @@ def test_an_age_is_told_in_its_largest_unit(passed: int, said: str) -> None:
             {"result": "out-of-sync", "when": "", "out_of_sync": 4096, "blocked": True},
             "out-of-sync, 4KiB out of sync, start and migration are blocked",
         ),
-        ({"result": "interrupted", "under_way": True}, "under way"),
+        (
+            {
+                "result": "interrupted",
+                "under_way": True,
+                "when": "",
+                "out_of_sync": 0,
+                "blocked": True,
+            },
+            "under way, start and migration are blocked",
+        ),
     ],
 )
 def test_a_verification_is_told_with_what_it_blocks(verify: dict[str, Any], said: str) -> None:
@@ -165,12 +174,17 @@ def test_resources_are_listed_as_each_node_sees_them(mcv: Speak, daemon: FakeDae
             "node": {"n1": side},
             "out_of_sync": 0,
             "done": None,
-            "verified": "",
-            "result": "never",
+            "verified": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "verified_by": "alice",
+            "result": "interrupted",
+            "blocked": True,
         }
     ]
 
-    assert "n1: Primary/UpToDate/Connected" in mcv("drbd list").out
+    out = mcv("drbd list").out
+
+    assert "n1: Primary/UpToDate/Connected" in out
+    assert "interrupted, 0 seconds ago by alice, blocked" in out
 
 
 def test_a_plan_is_shown_a_line_for_each_step(mcv: Speak, daemon: FakeDaemon) -> None:

@@ -164,13 +164,29 @@ def test_owner_and_definition_change_under_the_claim_of_the_same_operation() -> 
     [("clean", False), ("interrupted", True), ("running", True), ("out-of-sync", True)],
 )
 def test_a_mark_is_lifted_by_a_clean_verification_alone(result: Any, blocked: bool) -> None:
-    verification = as_plain(Verification(result=result))
+    running = as_plain(Verification(result="running", operation="job1"))
+    verification = as_plain(Verification(result=result, operation="job1"))
 
-    new = after(BLOCKED, "vm.verified", name="web1", disk=1, verification=verification)
+    def verified(base: Cluster, what: Any) -> Cluster:
+        return after(base, "vm.verified", name="web1", disk=1, verification=what)
 
-    assert new.vm("web1").blocked == blocked
-    fresh = after(UNCLAIMED, "vm.verified", name="web1", disk=1, verification=verification)
-    assert fresh.vm("web1").blocked == (result == "out-of-sync")
+    assert verified(verified(BLOCKED, running), verification).vm("web1").blocked == blocked
+    fresh = verified(verified(UNCLAIMED, running), verification).vm("web1")
+    assert fresh.blocked == (result == "out-of-sync")
+
+
+@pytest.mark.parametrize("result", ["clean", "interrupted"])
+def test_an_end_counts_for_the_verification_that_began_last(result: Any) -> None:
+    def verified(base: Cluster, what: Any, job: str) -> Cluster:
+        said = as_plain(Verification(result=what, operation=job))
+        return after(base, "vm.verified", name="web1", disk=1, verification=said)
+
+    second = verified(verified(BLOCKED, "running", "job1"), "running", "job2")
+
+    for late in (second, verified(second, "out-of-sync", "job2")):
+        with pytest.raises(Refused, match="not the last one"):
+            verified(late, result, "job1")
+    assert verified(second, "out-of-sync", "job1").vm("web1").blocked
 
 
 def test_an_override_names_who_did_it() -> None:

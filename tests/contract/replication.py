@@ -1,11 +1,11 @@
 """What operations may rely on in what DRBD does between two hosts: connections and data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from mcv.drbd.status import Event, have_split
-from mcv.drbd.verify import ended_well
+from mcv.drbd.watch import End, follow
 from mcv.errors import CommandFailed
 from tests.contract import eventually
 from tests.contract.resource import MINOR, RESOURCE, Stand, now, state, wait_well
@@ -13,28 +13,28 @@ from tests.contract.resource import MINOR, RESOURCE, Stand, now, state, wait_wel
 # The data
 
 
-def _followed(stand: Stand, meanwhile: Callable[[], None]) -> tuple[list[Event], list[Event], bool]:
-    """Verify from here: the dump, what happened, and whether it ended well."""
+def _followed(stand: Stand, meanwhile: Callable[[], None]) -> tuple[list[Event], list[Event], End]:
+    """Verify from here: the dump, what happened, and how it ended."""
     seen: list[Event] = []
     with stand.here.events(RESOURCE) as events:
         stand.here.verify(RESOURCE)
         meanwhile()
 
-        def noting() -> object:
+        def noting() -> Iterator[Event]:
             for event in events:
                 seen.append(event)
                 yield event
 
-        well = ended_well(noting())
+        ended = follow(noting())
     end = next(at for at, event in enumerate(seen) if event.ends_the_dump)
-    return seen[:end], seen[end + 1 :], well
+    return seen[:end], seen[end + 1 :], ended
 
 
 def a_verification_of_equals_ends_well(stand: Stand) -> None:
     stand.born()
-    dump, news, well = _followed(stand, lambda: None)
+    dump, news, ended = _followed(stand, lambda: None)
 
-    assert well
+    assert ended == End(finished=True, found=0)
     assert [event.kind for event in dump] == ["resource", "connection", "device", "peer-device"]
     assert all((event.verb, event.resource) == ("exists", RESOURCE) for event in dump)
     said = [event.replication for event in news if event.replication is not None]
@@ -47,7 +47,7 @@ def what_differs_is_found_by_a_verification_and_mended_by_a_resync(stand: Stand)
     stand.differ()
     assert now(stand.here).out_of_sync == 0
 
-    assert _followed(stand, lambda: None)[2]
+    assert _followed(stand, lambda: None)[2] == End(finished=True, found=4096)
 
     assert now(stand.here).both_up_to_date
     assert now(stand.here).out_of_sync == now(stand.there).out_of_sync == 4096
@@ -60,7 +60,7 @@ def what_differs_is_found_by_a_verification_and_mended_by_a_resync(stand: Stand)
         wait_well(stand)
         eventually(lambda: now(stand.there).out_of_sync == now(stand.here).out_of_sync)
         assert now(stand.here).out_of_sync == left
-    assert _followed(stand, lambda: None)[2]
+    assert _followed(stand, lambda: None)[2] == End(finished=True, found=0)
     assert now(stand.here).out_of_sync == 0
 
 
@@ -68,10 +68,25 @@ def a_verification_cut_off_does_not_end_well(stand: Stand) -> None:
     stand.born()
     stand.slow_down()
 
-    _, news, well = _followed(stand, lambda: stand.there.disconnect(RESOURCE))
+    _, news, ended = _followed(stand, lambda: stand.there.disconnect(RESOURCE))
 
-    assert not well
+    assert not ended.finished
     assert any(event.connection not in (None, "Connected") for event in news)
+
+
+def a_verification_is_stopped_where_it_is_and_the_next_begins_anew(stand: Stand) -> None:
+    stand.born()
+    stand.slow_down()
+
+    _, _, ended = _followed(stand, lambda: stand.here.stop_verifying(RESOURCE))
+
+    assert ended == End(finished=True, found=0)
+    assert now(stand.here).both_up_to_date and state(stand.here)[2] == "Connected"
+    stand.here.stop_verifying(RESOURCE)
+    # What differs stands in front of where the first one was stopped.
+    stand.differ()
+    stand.speed_up()
+    assert _followed(stand, lambda: None)[2] == End(finished=True, found=4096)
 
 
 def a_rate_can_be_set_until_the_next_adjust(stand: Stand) -> None:

@@ -37,6 +37,9 @@ class Stand(Protocol):
     def slow_down(self) -> None:
         """Let a verification begun here take so long that it can be cut off."""
 
+    def speed_up(self) -> None:
+        """Let verifications begun here end by themselves again."""
+
 
 def now(door: Drbd) -> Status:
     seen = door.status(RESOURCE)

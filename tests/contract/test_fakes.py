@@ -110,7 +110,10 @@ class FakeDrbdStand:
         self._fakes[0].broken.clear()
 
     def slow_down(self) -> None:
-        self._fakes[0].broken.add("interrupt")
+        self._fakes[0].broken.add("slow")
+
+    def speed_up(self) -> None:
+        self._fakes[0].broken.discard("slow")
 
 
 @pytest.mark.parametrize("promise", promises(drbd, replication), ids=lambda one: one.__name__)

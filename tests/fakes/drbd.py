@@ -1,6 +1,7 @@
 """What stands in for DRBD: as tests/contract says of it, and no more than operations ask for."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class World:
     replicas: dict[str, dict[str, Replica]] = field(default_factory=dict)
     differs: dict[str, int] = field(default_factory=dict)  # that no verification has seen yet
     out_of_sync: dict[str, int] = field(default_factory=dict)
+    verifying: dict[str, str] = field(default_factory=dict)  # resource -> where it was begun
     down: set[str] = field(default_factory=set)
     doors: dict[str, "FakeDrbd"] = field(default_factory=dict)
     met: set[str] = field(default_factory=set)  # resources whose replicas have found each other
@@ -152,6 +154,8 @@ class FakeDrbd:
             return
         self.standalone.add(resource)
         self.discarding.discard(resource)
+        if begun := self.world.verifying.pop(resource, None):
+            self.world.doors[begun]._cut(resource)
         self.world.met.discard(resource)
         for one, two in ((mine, other), (other, mine)):
             if one is not None and two is not None and one.role == "Primary":
@@ -200,14 +204,30 @@ class FakeDrbd:
         mine, other = self._mine(resource), self._peer(resource)
         if other is None or {mine.disk, other.disk} != {"UpToDate"}:
             raise CommandFailed(f"`drbdadm verify {resource}`: Need a connection to start verify")
+        if resource in self.world.verifying:
+            raise CommandFailed(f"`drbdadm verify {resource}`: Concurrent verify/resync active")
         self._say(resource, "peer-device", replication="VerifyS")
-        if "interrupt" in self.broken:
-            self._say(resource, "connection", connection="TearDown")
-            self._say(resource, "peer-device", replication="Off", **{"peer-disk": "DUnknown"})
-            return
-        found = self.world.differs.pop(resource, 0) + self.world.out_of_sync.get(resource, 0)
-        self.world.out_of_sync[resource] = found
-        self._say(resource, "peer-device", replication="Established")
+        if "slow" in self.broken:
+            self.world.verifying[resource] = self.me
+        elif "interrupt" in self.broken:
+            self._cut(resource)
+        else:
+            found = self.world.differs.pop(resource, 0) + self.world.out_of_sync.get(resource, 0)
+            self.world.out_of_sync[resource] = found
+            self._end_verification(resource)
+
+    def stop_verifying(self, resource: str) -> None:
+        self._minor("stop_verifying", resource)
+        if self.world.verifying.pop(resource, None):
+            self._end_verification(resource)
+
+    def _end_verification(self, resource: str) -> None:
+        found = str(self.world.out_of_sync.get(resource, 0) // 1024)
+        self._say(resource, "peer-device", replication="Established", **{"out-of-sync": found})
+
+    def _cut(self, resource: str) -> None:
+        self._say(resource, "connection", connection="TearDown")
+        self._say(resource, "peer-device", replication="Off", **{"peer-disk": "DUnknown"})
 
     @contextmanager
     def events(self, resource: str) -> Iterator[Iterator[Event]]:
@@ -215,7 +235,14 @@ class FakeDrbd:
         news = self._news[resource] = []
         now = self.status(resource)
         dump = [] if now is None else _dump(now)
-        yield chain([*dump, Event("exists", "-", {})], _emptied(news))
+        yield chain([*dump, Event("exists", "-", {})], self._heard(resource, news))
+
+    def _heard(self, resource: str, news: list[Event]) -> Iterator[Event]:
+        while news or resource in self.world.verifying:
+            if news:
+                yield news.pop(0)
+            else:
+                time.sleep(0.005)
 
     def status(self, resource: str) -> Status | None:
         return self.statuses().get(resource)
@@ -246,14 +273,16 @@ class FakeDrbd:
         alone = "StandAlone" if resource in self.standalone else "Connecting"
         begun_with = self.generations.get(resource)
         is_new = begun_with is not None and begun_with.current == JUST_CREATED
+        verifying = self.world.verifying.get(resource, "")
+        work = {"": "", self.me: "VerifyS"}.get(verifying, "VerifyT") if other else ""
         return Status(
             resource=resource,
             minor=mine.minor,
             role=mine.role,
             disk=mine.disk,
             size=0 if mine.disk == "Diskless" else SIZE,
-            connection="Connected" if other else alone,
-            replication="Established" if other else "Off",
+            connection=work or ("Connected" if other else alone),
+            replication=work or ("Established" if other else "Off"),
             peer_role=other.role if other else "Unknown",
             peer_disk=other.disk if other else mine.known_of_peer,
             out_of_sync=self.wrote.get(resource, 0)
@@ -373,8 +402,3 @@ def _dump(now: Status) -> list[Event]:
     return [
         Event("exists", kind, {"name": now.resource, **fields}) for kind, fields in parts.items()
     ]
-
-
-def _emptied(news: list[Event]) -> Iterator[Event]:
-    while news:
-        yield news.pop(0)

@@ -196,6 +196,9 @@ class DrbdStand:
     def slow_down(self) -> None:
         self.here.set_rate(RESOURCE, 64 << 10)
 
+    def speed_up(self) -> None:
+        self.here.set_rate(RESOURCE, 200 << 20)
+
     def close(self) -> None:
         self._side_by_side(lambda node, door: door.down(RESOURCE))
         away = f"lvremove --force vg0/{RESOURCE}; rm /etc/drbd.d/{RESOURCE}.res {HANDLER}"

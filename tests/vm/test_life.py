@@ -4,7 +4,7 @@ import pytest
 
 from mcv.clock import timestamp
 from mcv.cluster import work
-from mcv.drbd import health, resync, verify
+from mcv.drbd import findings, health, resync, verify
 from mcv.errors import Busy, Failed, NotFound, Refused, RepairNeeded
 from mcv.network import verbs as network
 from mcv.vm import change, create, delete, look, migrate, power, register
@@ -237,7 +237,7 @@ def test_a_late_note_of_a_finding_on_either_side_is_covered_by_the_record(
     generation = cluster.read().generation
 
     for host in cluster.hosts.values():
-        verify.pick_up_notes(host)
+        findings.settle(host)
 
     assert cluster.read().generation == generation
     assert [health.blocked_by_note(host) for host in cluster.hosts.values()] == [[], []]
@@ -248,7 +248,7 @@ def test_a_note_that_nothing_covers_blocks_and_is_written_down(cluster: FakeClus
     host = cluster.hosts["n2"]
     health.write_note(host.settings.notes, "mcv-web1-1", "out-of-sync", when=timestamp())
 
-    verify.pick_up_notes(host)
+    findings.settle(host)
 
     assert cluster.read("n1").vm("web1").blocked
     assert health.blocked_by_note(host) == []
