@@ -225,6 +225,7 @@ TABLE: dict[str, Operation] = {
     "drbd.part": _step(resolve.part),
     "drbd.join": _step(resolve.join),
     "drbd.give_up": _step(resolve.give_up),
+    "drbd.attach": _step(resync.attach, timeout=600),
     "volume.create": _step(volumes.create, timeout=HOURS),
     "volume.remove": _step(volumes.remove),
     "volume.let_go": _step(volumes.let_go),

@@ -112,7 +112,7 @@ def _mend_disk(vm: Vm, disk: Disk, node: str, state: str) -> str:
     if state in ("Diskless", "Failed"):
         return (
             f"It was detached, after an I/O error as a rule: on {node}, see dmesg; when the disk "
-            f"is well again: drbdadm attach {disk.resource}"
+            f"is well again: mcv resync {vm.name} --source {vm.other(node)}"
         )
     if state in ("Inconsistent", "Outdated"):
         return f"mcv resync {vm.name} --source {vm.other(node)}"

@@ -229,6 +229,10 @@ class Drbd:
 
     # The data
 
+    def attach(self, resource: str) -> None:
+        """Take the replica's volume back after it was detached; harmless when it was not."""
+        self._until(_has_its_disk, resource, "drbdadm", "attach", resource)
+
     def verify(self, resource: str) -> None:
         """Begin to compare both replicas, from the first block on; open `events` first, to see
         how it ends.
@@ -331,6 +335,10 @@ def _is_primary(now: Status | None) -> bool:
 
 def _is_not_primary(now: Status | None) -> bool:
     return now is None or not now.is_primary
+
+
+def _has_its_disk(now: Status | None) -> bool:
+    return now is not None and not now.is_detached
 
 
 def _looks_for_its_peer(now: Status | None) -> bool:

@@ -1,5 +1,6 @@
 """DRBD for the cluster: the module and tools of every node, the secret, the settings."""
 
+import logging
 import secrets
 from typing import Any
 
@@ -7,8 +8,11 @@ from mcv import sizes
 from mcv.drbd import roles
 from mcv.errors import Busy, McvError, Refused, refuse_all
 from mcv.host import Host
+from mcv.model import Cluster, Disk
 from mcv.system import files
 from mcv.together import ask_all
+
+log = logging.getLogger(__name__)
 
 RATES = ("resync-rate", "verify-rate")
 LOSSES = ("continue", "wait")
@@ -106,28 +110,45 @@ def set_(host: Host, values: dict[str, str]) -> dict[str, Any]:
 def adjust(host: Host) -> None:
     """Bring the resource files and the kernel up to what the document says now.
 
-    Each under its VM's lock; one that is busy has its turn in a later round.
+    Each under its VM's lock; one that is busy, or that fails, has its turn in a later round.
     """
     cluster, hash_ = host.store.settled()
     if not cluster.drbd.enabled or host.extra.get("adjusted") == hash_:
         return
-    statuses = host.drbd.statuses()
+    is_done = True
     for vm, disk in cluster.disks():
-        mine = host.name in disk.volume_groups and disk.resource in statuses
-        if not mine or vm.claim is not None or roles.has_file(host, cluster, disk):
+        mine = host.name in disk.volume_groups
+        if not mine or vm.claim is not None or not _is_behind(host, cluster, disk):
             continue
         try:
             with host.locks.hold(f"vm-{vm.name}", "adjust its disks", timeout=0):
                 _adjust(host, vm.name, disk.id)
         except Busy:
-            return
-    host.extra["adjusted"] = hash_
+            is_done = False
+        except McvError as error:
+            log.warning("adjusting %s: %s", disk.resource, error)
+            is_done = False
+    if is_done:
+        host.extra["adjusted"] = hash_
+
+
+def _is_behind(host: Host, cluster: Cluster, disk: Disk) -> bool:
+    """Whether the file of a resource, or the kernel since the file was written, says less."""
+    return disk.resource in roles.unadjusted(host) or not roles.has_file(host, cluster, disk)
 
 
 def _adjust(host: Host, name: str, disk: int) -> None:
+    """Take the settings up; what stands alone, or was detached, stays so, and takes them up
+    when it is connected or attached again."""
     if any(name not in one.vms or one.vms[name].claim for one in host.both()):
         return
     cluster = host.read()
     wanted = cluster.vm(name).disk(disk)
+    status = host.drbd.status(wanted.resource)
+    if status is None:
+        return
+    roles.unadjusted(host).add(wanted.resource)
     roles.write_file(host, cluster, wanted)
-    host.drbd.adjust(wanted.resource)
+    if not status.is_standalone and not status.is_detached:
+        host.drbd.adjust(wanted.resource)
+    roles.unadjusted(host).discard(wanted.resource)

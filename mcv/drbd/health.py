@@ -6,6 +6,7 @@ from typing import Any
 
 from mcv.drbd import split
 from mcv.drbd.split import Side
+from mcv.drbd.status import DETACHED
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.model import Cluster, Disk, Vm
@@ -34,13 +35,22 @@ def complaints(cluster: Cluster, vm: Vm, disk: Disk, sides: dict[str, Side | Non
         if node not in disk.volume_groups:
             continue
         if side["disk"] not in ("UpToDate", "Negotiating", "Attaching") and not _syncing(side):
-            found.append(f"replica on {node} is {side['disk']}")
+            found.append(f"replica on {node} is {side['disk']}{_mending(vm, node, side)}")
         if side["connection"] == "StandAlone" and not parted:
             found.append(
                 f"replica on {node} is StandAlone: mcv resync {vm.name} --source NODE, with the "
                 "node whose data is right"
             )
     return found
+
+
+def _mending(vm: Vm, node: str, side: Side) -> str:
+    if side["disk"] not in DETACHED:
+        return ""
+    return (
+        f", after an I/O error as a rule: see dmesg there; when its disk is well again: "
+        f"mcv resync {vm.name} --source {vm.other(node)}"
+    )
 
 
 def _syncing(side: Side) -> bool:
@@ -73,7 +83,14 @@ def why_not_start(host: Host, vm: Vm, disk: Disk, ignore_verify: bool) -> Refuse
 
 
 def why_not_move(host: Host, vm: Vm, disk: Disk, ignore_verify: bool) -> Refused | None:
-    """The rule of a migration: what a start needs, both replicas UpToDate and connected."""
+    """The rule of a migration: what a start needs, both replicas UpToDate and connected.
+
+    Where the disk here is gone the VM may go to where its other replica is.
+    """
+    now = host.drbd.status(disk.resource)
+    if now is not None and now.is_detached and now.connected and now.peer_disk == "UpToDate":
+        blocked = disk.verification.blocked or disk.resource in blocked_by_note(host)
+        return verify_problem(vm) if blocked and not ignore_verify else None
     problem = why_not_start(host, vm, disk, ignore_verify)
     if problem is not None:
         return problem

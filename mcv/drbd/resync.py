@@ -1,36 +1,47 @@
 """Resync: make the other replica like one's own, just the blocks that are known to differ."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
+from mcv import sizes
 from mcv.drbd import split
-from mcv.errors import McvError, Refused
+from mcv.drbd.status import DETACHED, Status
+from mcv.errors import CommandFailed, McvError, Refused, refuse_all
 from mcv.host import Host, shown
-from mcv.model import Vm
+from mcv.model import Disk, Vm
 from mcv.plan import Item, Step, on
 from mcv.vm import require
 
 POLL = 0.5
+PATIENCE = 30.0  # seconds in which a connection that is lost may come back
 
 
-def resync_plan(vm: Vm, source: str, apart: list[int] | None = None) -> list[Item]:
+def resync_plan(vm: Vm, source: str, apart: list[int], detached: set[int]) -> list[Item]:
     """Cut and join the connection on the source: the kernel then sends what differs.
 
-    Nothing is to be taken back, and the first step of that settles it. Disks that are apart,
-    one side standing alone, are joined before.
+    Disks that are apart, one side standing alone, are joined before. One that was detached
+    on the other side is attached there, and the kernel sends by itself what was written
+    meanwhile. Nothing is to be taken back, and the first step that sends settles it.
     """
     return [
         *(
             Step(on(node, "drbd.join", name=vm.name, disks=apart))
             for node in (vm.nodes if apart else ())
         ),
-        *_cut_and_join(vm, source),
+        *_send(vm, source, detached),
     ]
 
 
-def _cut_and_join(vm: Vm, source: str) -> list[Item]:
+def _send(vm: Vm, source: str, detached: set[int]) -> list[Item]:
+    target = vm.other(source)
     return [
-        Step(on(source, "drbd.resync_from_here", name=vm.name, disk=disk.id), settles=index == 0)
+        Step(
+            on(target, "drbd.attach", name=vm.name, disk=disk.id)
+            if disk.id in detached
+            else on(source, "drbd.resync_from_here", name=vm.name, disk=disk.id),
+            settles=index == 0,
+        )
         for index, disk in enumerate(vm.disks)
     ]
 
@@ -44,16 +55,20 @@ def resync(
     """
     source = source or host.name
     vm = require_resyncable(host, name, source)
-    plan = resync_plan(vm, source, _apart(host, vm))
     if dry_run:
-        return shown(plan)
+        return shown(plan_now(host, vm, source))
     before = _out_of_sync(host, vm)
     with host.claim(f"vm:{name}", f"resync {name} from {source}"):
         vm = require_resyncable(host, name, source)
-        plan = resync_plan(vm, source, _apart(host, vm))
+        plan = plan_now(host, vm, source)
         host.carry_out(f"resync {name} from {source}", plan, f"vm:{name}")
-    _wait(host, vm, before)
-    return {"name": name, "source": source, "resynced": before}
+    sent = _wait(host, vm, before)
+    return {"name": name, "source": source, "resynced": sent}
+
+
+def plan_now(host: Host, vm: Vm, source: str) -> list[Item]:
+    """The plan for how the replicas are now."""
+    return resync_plan(vm, source, _apart(host, vm), _detached(host, vm, source))
 
 
 def require_resyncable(host: Host, name: str, source: str) -> Vm:
@@ -64,25 +79,43 @@ def require_resyncable(host: Host, name: str, source: str) -> Vm:
         raise Refused(f"{name} has no disk.")
     if source not in vm.nodes:
         raise Refused(f"{source} holds no replica of {name}.", f"--source {' or '.join(vm.nodes)}")
-    if source != host.name and host.domains.is_active(name):
-        raise Refused(
-            f"{name} runs on {host.name}, so {source} cannot be the source.",
-            f"First: mcv stop {name}",
-        )
     require.online(host.read(), vm.other(host.name))
+    refuse_all([one for disk in vm.disks for one in _why_not(host, vm, disk, source)])
+    return vm
+
+
+def _why_not(host: Host, vm: Vm, disk: Disk, source: str) -> Iterator[Refused]:
+    status = host.drbd.status(disk.resource)
+    if status is None:
+        yield Refused(f"{disk.resource} is not up on {host.name}.", f"mcv register {vm.name}")
+        return
+    is_here = source == host.name
+    good, other = (status.disk, status.peer_disk) if is_here else (status.peer_disk, status.disk)
+    if not is_here and other not in DETACHED and host.domains.is_active(vm.name):
+        yield Refused(
+            f"{vm.name} runs on {host.name}, so {source} cannot be the source.",
+            f"First: mcv stop {vm.name}",
+        )
+    elif not status.connected:
+        problem = split.why_not_join(host, vm, disk, source)
+        if problem is not None:
+            yield problem
+    elif good not in ("UpToDate", "Consistent"):
+        yield Refused(
+            f"The replica on {source} is {good}: it cannot be the source.",
+            f"mcv resync {vm.name} --source {vm.other(source)}",
+        )
+
+
+def _detached(host: Host, vm: Vm, source: str) -> set[int]:
+    """The disks whose replica has no volume on the side that is to be made like the source."""
+    found: set[int] = set()
     for disk in vm.disks:
         status = host.drbd.status(disk.resource)
-        if status is None:
-            raise Refused(f"{disk.resource} is not up on {host.name}.", f"mcv register {name}")
-        if not status.connected:
-            problem = split.why_not_join(host, vm, disk, source)
-            if problem is not None:
-                raise problem
-            continue
-        mine = status.disk if source == host.name else status.peer_disk
-        if mine not in ("UpToDate", "Consistent"):
-            raise Refused(f"The replica on {source} is {mine}: it cannot be the source.")
-    return vm
+        if status is not None:
+            other = status.peer_disk if source == host.name else status.disk
+            found.update({disk.id} if other in DETACHED else ())
+    return found
 
 
 def _apart(host: Host, vm: Vm) -> list[int]:
@@ -95,23 +128,49 @@ def _out_of_sync(host: Host, vm: Vm) -> int:
     return sum(one.out_of_sync for one in found if one is not None)
 
 
-def _wait(host: Host, vm: Vm, total: int) -> None:
-    """Wait until nothing is out of sync; raise McvError if a connection is lost meanwhile."""
-    lost = 0
-    for disk in vm.disks:
-        while True:
-            status = host.drbd.status(disk.resource)
-            if status and status.out_of_sync == 0 and status.peer_disk == "UpToDate":
-                break
-            lost = lost + 1 if status is None or not status.connected else 0
-            if lost * POLL > 30:
+def _wait(host: Host, vm: Vm, total: int) -> int:
+    """Wait until all disks are alike on both sides; how many bytes were out of sync at most.
+
+    Raises McvError where that does not come by itself: a connection stays away, or a disk
+    is detached.
+    """
+    seen_last = time.monotonic()
+    while True:
+        statuses = [host.drbd.status(disk.resource) for disk in vm.disks]
+        known = [status for status in statuses if status is not None]
+        left = sum(status.out_of_sync for status in known)
+        total = max(total, left)
+        if len(known) == len(statuses) and all(_is_alike(status) for status in known):
+            host.job.progress(f"resync {vm.name}", total, total, "B")
+            return total
+        _require_disks(vm, known)
+        if len(known) == len(statuses) and all(status.connected for status in known):
+            seen_last = time.monotonic()
+        elif time.monotonic() - seen_last > PATIENCE:
+            raise McvError(
+                f"The replicas of {vm.name} lost their connection with {sizes.shown(left)} out "
+                "of sync.",
+                "DRBD goes on by itself when they find each other again: mcv drbd list",
+            )
+        host.job.progress(f"resync {vm.name}", total - left, total, "B")
+        time.sleep(POLL)
+
+
+def _is_alike(status: Status) -> bool:
+    return status.out_of_sync == 0 and status.both_up_to_date and not status.is_working
+
+
+def _require_disks(vm: Vm, known: list[Status]) -> None:
+    """Raise McvError where a replica has let go of its disk: no waiting helps."""
+    other = vm.other(vm.node)
+    for status in known:
+        for node, disk in ((vm.node, status.disk), (other, status.peer_disk)):
+            if disk in DETACHED and status.connected:
                 raise McvError(
-                    f"The resync of {vm.name} lost its connection.", "See: mcv drbd list"
+                    f"The replica of {vm.name} on {node} is {disk}: DRBD has let go of its disk.",
+                    f"See dmesg on {node}; when the disk is well again: "
+                    f"mcv resync {vm.name} --source {vm.other(node)}",
                 )
-            if status:
-                left = status.out_of_sync
-                host.job.progress(f"resync {vm.name}", max(0, total - left), max(total, left), "B")
-            time.sleep(POLL)
 
 
 def from_here(host: Host, name: str, disk: int) -> None:
@@ -135,6 +194,31 @@ def from_here(host: Host, name: str, disk: int) -> None:
     finally:
         if promoted:
             host.drbd.demote(wanted.resource)
+
+
+def attach(host: Host, name: str, disk: int) -> None:
+    """The step: take a detached volume back; what was written meanwhile comes from the peer.
+
+    A volume without metadata is a new one: it gets some, and the whole of it comes. The
+    peer must be there, so that nothing but its data is taken for good.
+    """
+    wanted = host.both()[-1].vm(name).disk(disk)
+    status = host.drbd.status(wanted.resource)
+    if status is None:
+        raise McvError(f"{wanted.resource} is not up on {host.name}.")
+    if not status.is_detached:
+        return
+    if not status.connected or status.peer_disk != "UpToDate":
+        raise McvError(
+            f"The other replica of {name} is {status.peer_disk}, so {host.name} has nothing to "
+            "make its own from.",
+            "See: mcv drbd list",
+        )
+    try:
+        host.drbd.generation_uuids(wanted.resource)
+    except CommandFailed:
+        host.drbd.create_metadata(wanted.resource)
+    host.drbd.attach(wanted.resource)
 
 
 def _wait_connected(host: Host, resource: str) -> None:

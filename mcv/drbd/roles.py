@@ -43,6 +43,13 @@ def write_file(host: Host, cluster: Cluster, disk: Disk) -> None:
         files.write_atomically(_path(host, disk), file_text(host, cluster, disk))
 
 
+def unadjusted(host: Host) -> set[str]:
+    """Resources whose file was written and that the kernel has not taken up since."""
+    found = host.extra.setdefault("unadjusted", set())
+    assert isinstance(found, set)
+    return found
+
+
 def has_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
     """Whether a resource's file says what the document does."""
     return files.read_or_none(_path(host, disk)) == file_text(host, cluster, disk)
@@ -229,8 +236,10 @@ def _bring_up(host: Host, name: str) -> None:
         if vm and vm.claim is not None and not _path(host, disk).exists():
             continue
         try:
-            write_file(host, cluster, disk)
-            if host.drbd.status(disk.resource) is None:
+            is_new = write_file(host, cluster, disk)
+            if host.drbd.status(disk.resource) is not None:
+                unadjusted(host).update({disk.resource} if is_new else ())
+            else:
                 host.volumes.activate(disk.volume_groups[host.name], disk.volume)
                 host.drbd.up(disk.resource)
             elif vm and vm.claim is None and host.drbd.allows_two_primaries(disk.resource):

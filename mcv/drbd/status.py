@@ -12,6 +12,9 @@ KIB = 1024
 WORKING = {"SyncSource", "SyncTarget", "PausedSyncS", "PausedSyncT", "VerifyS", "VerifyT"}
 VERIFYING = {"VerifyS", "VerifyT"}
 
+# The disk states of a replica whose volume DRBD has let go of.
+DETACHED = {"Diskless", "Failed", "Detaching"}
+
 # The last bit of a generation UUID says that its node was Primary, not which data it is.
 PRIMARY_BIT = 1
 
@@ -54,6 +57,11 @@ class Status(Value, frozen=True, kw_only=True):
     @property
     def is_standalone(self) -> bool:
         return self.connection == "StandAlone"
+
+    @property
+    def is_detached(self) -> bool:
+        """Whether the replica here has lost its disk, to an I/O error as a rule."""
+        return self.disk in DETACHED
 
     @property
     def is_verifying(self) -> bool:

@@ -98,6 +98,20 @@ def a_rate_can_be_set_until_the_next_adjust(stand: Stand) -> None:
     assert state(stand.here) == ("Secondary", "UpToDate", "Connected")
 
 
+def a_detached_replica_is_attached_and_gets_what_was_written_meanwhile(stand: Stand) -> None:
+    stand.born()
+    stand.detach()
+    assert state(stand.there) == ("Secondary", "Diskless", "Connected")
+    eventually(lambda: now(stand.here).peer_disk == "Diskless")
+    stand.here.promote(RESOURCE)
+
+    for _ in range(2):
+        stand.there.attach(RESOURCE)
+
+    wait_well(stand)
+    stand.here.demote(RESOURCE)
+
+
 # The connection
 
 

@@ -29,6 +29,9 @@ class Stand(Protocol):
     def differ(self) -> None:
         """Make 4 KiB of both replicas differ, which nobody has seen yet."""
 
+    def detach(self) -> None:
+        """Have DRBD let go of the volume there, as after an I/O error."""
+
     def hold(self) -> None:
         """Keep the device open here, so that its role cannot change."""
 

@@ -103,6 +103,9 @@ class FakeDrbdStand:
     def differ(self) -> None:
         self._world.differs[RESOURCE] = 4096
 
+    def detach(self) -> None:
+        self._fakes[1].detach(RESOURCE)
+
     def hold(self) -> None:
         self._fakes[0].broken.add("down")
 

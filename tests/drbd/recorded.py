@@ -40,6 +40,7 @@ ALONE = resource(
     peer_role="Unknown",
     peer_disk="DUnknown",
 )
+DETACHED = resource(role="Primary", disk="Diskless")
 OUTDATED = ALONE.replace("disk:UpToDate", "disk:Outdated", 1)
 FROZEN = resource(
     role="Primary",

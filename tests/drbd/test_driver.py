@@ -53,6 +53,7 @@ def done(run: Recorder) -> list[str]:
             recorded.PRIMARY,
             "drbdadm net-options --allow-two-primaries=yes web1",
         ),
+        ("attach", recorded.DETACHED, "drbdadm attach web1"),
         ("connect", recorded.ALONE, "drbdadm connect web1"),
         ("connect_discarding", recorded.ALONE, "drbdadm connect --discard-my-data web1"),
         ("disconnect", recorded.SECONDARY, "drbdadm disconnect web1"),

@@ -39,6 +39,8 @@ class Asked:
             self.rows = verify.verify(cluster.hosts[node], name=name)
         except McvError as error:
             self.error = error
+        except SystemExit:
+            return
         self.job.end(self.rows, self.error)
 
     def ended(self) -> "Asked":

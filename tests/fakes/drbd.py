@@ -162,6 +162,22 @@ class FakeDrbd:
                 # It tells who parts from it to be stale, so that nobody is primary beside it.
                 one.known_of_peer, two.disk = "Outdated", "Outdated"
 
+    def detach(self, resource: str) -> None:
+        """What an I/O error makes of a replica."""
+        mine = self._mine(resource)
+        self.kept[resource], mine.disk = "Outdated", "Diskless"
+
+    def attach(self, resource: str) -> None:
+        self._minor("attach", resource)
+        mine = self._mine(resource)
+        if mine.disk != "Diskless":
+            return
+        if resource not in self.kept:
+            raise CommandFailed(f"`drbdadm attach {resource}`: No valid meta data found")
+        mine.disk = self.kept[resource]
+        self.world.met.discard(resource)
+        self._peer(resource)
+
     def connect(self, resource: str) -> None:
         self._minor("connect", resource)
         self._mine(resource)

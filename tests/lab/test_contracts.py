@@ -187,6 +187,9 @@ class DrbdStand:
         write = f"dd if=/dev/urandom of={BACKING} bs=4096 seek=8 count=1 conv=notrunc,fsync"
         self._nodes[1].run(f"{write} oflag=direct status=none")
 
+    def detach(self) -> None:
+        self._nodes[1].run(f"drbdadm detach {RESOURCE}")
+
     def hold(self) -> None:
         self._holder.hold(f"/dev/drbd{MINOR}")
 
