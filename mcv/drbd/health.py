@@ -48,7 +48,7 @@ def _mending(vm: Vm, node: str, side: Side) -> str:
     if side["disk"] not in DETACHED:
         return ""
     return (
-        f", after an I/O error as a rule: see dmesg there; when its disk is well again: "
+        " after an I/O error (see dmesg there), when its disk is well again: "
         f"mcv resync {vm.name} --source {vm.other(node)}"
     )
 
@@ -77,7 +77,8 @@ def why_not_start(host: Host, vm: Vm, disk: Disk, ignore_verify: bool) -> Refuse
     if status.disk != "UpToDate" and not (status.disk == "Consistent" and away):
         return Refused(
             f"The replica of {vm.name} on {host.name} is {status.disk}.",
-            f"It has to be resynced from {peer}: mcv resync {vm.name} --source {peer}",
+            f"It has to be resynced from {peer}: mcv resync {vm.name} --source {peer}"
+            + (f"; or move it: mcv migrate --node {peer} {vm.name}" * status.is_detached),
         )
     return None
 

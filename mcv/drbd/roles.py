@@ -236,7 +236,8 @@ def _bring_up(host: Host, name: str) -> None:
         if vm and vm.claim is not None and not _path(host, disk).exists():
             continue
         try:
-            is_new = write_file(host, cluster, disk)
+            is_new = not has_file(host, cluster, disk)
+            write_file(host, cluster, disk)
             if host.drbd.status(disk.resource) is not None:
                 unadjusted(host).update({disk.resource} if is_new else ())
             else:

@@ -104,6 +104,21 @@ def kept(who: Callable[[str], str]) -> End:
     return end
 
 
+def verified(cluster: FakeCluster, node: str) -> str:
+    """web1, which a failed verification blocked, is as it should be: a clean one frees it."""
+    mark = cluster.read(node).vm("web1").disk(1).verification
+    if (mark.result, mark.blocked) == ("clean", False):
+        return "whole"
+    blocked = mark.blocked and mark.result in ("interrupted", "out-of-sync")
+    return "nothing" if blocked else f"{mark.result}, {'' if mark.blocked else 'not '}blocked"
+
+
+def found(cluster: FakeCluster, node: str) -> str:
+    """web1's replicas differ, so that whatever happens it is blocked."""
+    said = verified(cluster, node)
+    return "either" if said == "nothing" else f"clean, though they differ ({said})"
+
+
 def member(cluster: FakeCluster, node: str) -> str:
     new = other(node)
     mine, theirs = cluster.read(node), cluster.read(new)

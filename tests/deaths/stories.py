@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcv.cluster import join, members, permissions
-from mcv.drbd import resolve, resync
+from mcv.drbd import resolve, resync, verify
 from mcv.host import Host
 from mcv.model import Node
 from mcv.network import verbs as network
@@ -91,6 +91,19 @@ def lose_owner(cluster: FakeCluster, node: str) -> None:
 def lose_owner_and_step(cluster: FakeCluster, node: str) -> None:
     lose_owner(cluster, node)
     cluster.drbd[node].outdate(RESOURCE)
+
+
+def fail(cluster: FakeCluster, node: str) -> None:
+    """web1's verification failed, and what it found is mended since."""
+    make(cluster, node)
+    cluster.world.differs["mcv-web1-1"] = 4096
+    cluster.run(node, verify.verify, name="web1")
+    cluster.world.out_of_sync.clear()
+
+
+def fail_and_differ(cluster: FakeCluster, node: str) -> None:
+    fail(cluster, node)
+    cluster.world.differs["mcv-web1-1"] = 4096
 
 
 # What is done
@@ -218,4 +231,12 @@ CHANGES = {
     ),
 }
 
-STORIES = PLANS | CHANGES
+VERIFICATIONS = {
+    name: Story(lambda c, node: c.run(node, verify.verify, name="web1"), end, before)
+    for name, end, before in (
+        ("verify", ends.verified, fail),
+        ("verify what differs", ends.found, fail_and_differ),
+    )
+}
+
+STORIES = PLANS | CHANGES | VERIFICATIONS

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mcv.cluster import members, work
-from mcv.drbd import roles
+from mcv.drbd import findings, roles
 from mcv.errors import CallLost, HypervisorFailed, McvError, PeerUnreachable
 from mcv.system import files
 from mcv.vm import aside, power
@@ -169,6 +169,7 @@ def _turn(cluster: FakeCluster, name: str) -> None:
     cluster.look(name)
     if host.agreed.in_touch:
         aside.step_aside(host)
+        findings.settle(host)
     else:
         members.come_back(host)
     work.settle_all(host, patience=False)
