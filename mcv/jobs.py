@@ -37,6 +37,7 @@ class Job:
         self.changes = 0
         self.open: dict[str, Any] = {}  # the change that nobody knew of, and what was settled then
         self.cancellable = False
+        self.waits = False
         self.cancelled = threading.Event()
         self._bars: dict[str, tuple[int, dict[str, Any]]] = {}
         self._seen = 0
@@ -60,13 +61,16 @@ class Job:
         return f"{self.id}.c{self.changes}"
 
     @contextlib.contextmanager
-    def may_be_cancelled(self) -> Any:
-        """While this lasts a cancel just ends it: nothing has been changed that is half done."""
-        self.cancellable = True
+    def may_be_cancelled(self, waits: bool = True) -> Any:
+        """While this lasts a cancel just ends it: nothing has been changed that is half done.
+
+        One that only waits is of no use to who does not wait for it: Ctrl-C cancels it too.
+        """
+        self.cancellable, self.waits = True, waits
         try:
             yield
         finally:
-            self.cancellable = False
+            self.cancellable = self.waits = False
 
     def check_cancelled(self) -> None:
         if self.cancelled.is_set():
@@ -105,6 +109,7 @@ class Job:
             "ended": self.ended,
             "state": self.state,
             "cancellable": self.cancellable,
+            "waits": self.waits,
             "progress": [bar for _, bar in self._bars.values()],
             "error": self.error,
             "open": self.open,

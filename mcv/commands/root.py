@@ -134,7 +134,7 @@ def _let_go(session: Session, job: str, node: str) -> str:
         f"The job goes on; find it with: mcv job wait {job}, cancel it with: mcv job cancel {job}"
     )
     try:
-        if not session.call("job.show", job=job)["cancellable"]:
+        if not session.call("job.show", job=job)["waits"]:
             return goes_on
         session.call("job.cancel", job=job)
     except McvError:

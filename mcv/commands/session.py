@@ -28,6 +28,7 @@ class Session:
         self.yes = False
         self.dry_run = False
         self.verbose = False
+        self.quiet = False
         self.debug = False
         self.under_way: dict[str, str] = {}
         self._client = client
@@ -44,7 +45,7 @@ class Session:
     def display(self) -> "Display":
         from mcv.commands.progress import Display
 
-        return Display(quiet=self.json, steps=self.verbose)
+        return Display(quiet=self.json or self.quiet, steps=self.verbose)
 
     def call(self, operation: str, /, **params: Any) -> Any:
         """Ask the daemon for something that it answers at once."""

@@ -6,7 +6,7 @@ import click
 
 from mcv.commands import output
 from mcv.commands.many import side_by_side
-from mcv.commands.options import common, nodes, vm_argument, vms
+from mcv.commands.options import common, flag, nodes, vm_argument, vms
 from mcv.commands.session import Session
 from mcv.errors import McvError, OutOfSync
 
@@ -18,6 +18,7 @@ AT_ONCE = 16
 @click.argument("names", metavar="[VM...]", nargs=-1, shell_complete=vms)
 @click.option("--all", "all_", is_flag=True, help="Verify every VM on DRBD.")
 @click.option("--owned", is_flag=True, help="With --all: of these, the ones of this node.")
+@flag("--quiet", help="Say nothing of what is clean, nor how far it is.")
 @common()
 @click.pass_obj
 def verify(session: Session, names: tuple[str, ...], all_: bool, owned: bool) -> None:
@@ -75,7 +76,7 @@ def _verified(session: Session, name: str) -> list[dict[str, Any]] | McvError:
         # One that was joined may have come to nothing; silence is not clean.
         return OutOfSync(f"{name}: the verification gave no result.", f"mcv verify {name}")
     for row in rows:
-        if not session.json and row["result"] == "clean":
+        if not session.json and not session.quiet and row["result"] == "clean":
             session.say(f"{row['vm']} disk {row['disk']} is clean ({row['seconds']:g} s).")
     return rows
 

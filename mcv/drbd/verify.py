@@ -59,7 +59,7 @@ def verify(host: Host, name: str) -> list[dict[str, Any]]:
 def _joined(host: Host, name: str, other: UnderWay) -> list[dict[str, Any]]:
     job = host.job
     job.progress(f"joining the verification of {name} that is under way")
-    with job.may_be_cancelled():
+    with job.may_be_cancelled(waits=False):
         while not other.over.wait(POLL):
             job.check_cancelled()
     if other.error is not None:
@@ -78,7 +78,7 @@ def _turn(host: Host, name: str) -> Iterator[None]:
     if not slots.acquire(blocking=False):
         limit = f"verify_at_once = {host.settings.verify_at_once}"
         job.progress(f"waiting to verify {name}: {limit} on {host.name}")
-        with job.may_be_cancelled():
+        with job.may_be_cancelled(waits=False):
             while not slots.acquire(timeout=POLL):
                 job.check_cancelled()
     try:

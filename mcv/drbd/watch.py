@@ -36,7 +36,7 @@ def watch(host: Host, vm: Vm, disk: Disk) -> End:
         try:
             _take_rate(host, disk)
             host.drbd.verify(disk.resource)
-            with job.may_be_cancelled(), _told(host, job, vm, disk) as found:
+            with job.may_be_cancelled(waits=False), _told(host, job, vm, disk) as found:
                 end = follow(events)
         finally:
             give_rate_back(host, disk)

@@ -108,10 +108,10 @@ def test_no_bar_disturbs_json(mcv: Speak, daemon: FakeDaemon) -> None:
     assert (heard.json, heard.err) == ({"name": "web1"}, "")
 
 
-def interrupted(daemon: FakeDaemon, cancellable: bool, end: Any) -> None:
+def interrupted(daemon: FakeDaemon, waits: bool, end: Any) -> None:
     daemon.interrupts = True
     daemon.job("vm.migrate", end)
-    daemon.answers["job.show"] = {"cancellable": cancellable}
+    daemon.answers["job.show"] = {"cancellable": True, "waits": waits}
 
 
 def test_a_job_goes_on_after_ctrl_c_and_can_be_found_again(mcv: Speak, daemon: FakeDaemon) -> None:
@@ -161,7 +161,7 @@ def test_a_job_that_ended_before_the_cancel_says_how(
 def test_ctrl_c_among_several_vms_begins_nothing_more(mcv: Speak, daemon: FakeDaemon) -> None:
     daemon.interrupts = True
     daemon.job("vm.start", {"node": "n1"})
-    daemon.answers["job.show"] = {"cancellable": False}
+    daemon.answers["job.show"] = {"cancellable": False, "waits": False}
 
     heard = mcv("start web1 web2 --json")
 

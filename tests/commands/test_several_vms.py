@@ -6,7 +6,8 @@ import pytest
 
 from mcv.commands.output import worst
 from mcv.errors import Failed, McvError, NotFound, Refused, RepairNeeded
-from tests.commands.conftest import FakeDaemon, Speak, a_vm
+from mcv.rpc.client import Progress
+from tests.commands.conftest import FakeDaemon, Heard, Speak, a_vm
 
 OUTCOMES: dict[str, Any] = {
     "good": {"node": "n1", "state": "running", "kept": []},
@@ -120,6 +121,14 @@ def test_a_clean_verification_exits_with_0(mcv: Speak, verifying: FakeDaemon) ->
         "web1 disk 1 is clean (1.5 s).",
         "web2 disk 1 is clean (1.5 s).",
     ]
+
+
+def test_a_quiet_one_says_what_is_not_clean_alone(mcv: Speak, verifying: FakeDaemon) -> None:
+    verifying.progress = [Progress("verify web1", 1, 8, "B")]
+
+    assert mcv("verify web1 --quiet") == Heard(0, "", "")
+    heard = mcv("verify web1 bad --quiet")
+    assert heard.out == "" and heard.err == "Error: bad disk 1: 4KiB out of sync.\nmcv resync bad\n"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.deaths.ends import other
-from tests.deaths.stories import STORIES, Story
+from tests.deaths.stories import STORIES, VERIFICATIONS, Story
 from tests.deaths.telling import SOAK, Afterwards, sample, tell
 from tests.fakes.reaper import Reaper, until_quiet
 
@@ -61,7 +61,11 @@ def both_in_the_recovery(peer: str, at: int) -> Afterwards:
 
 
 WAYS = (at_once, while_it_is_dead, in_the_recovery, both_in_the_recovery)
-WITH_PEER = {name: story for name, story in STORIES.items() if "its peer" in story.victims}
+WITH_PEER = [
+    pytest.param(name, marks=[pytest.mark.soak] if name in VERIFICATIONS else [])
+    for name, story in STORIES.items()
+    if "its peer" in story.victims
+]
 
 
 def deaths(
