@@ -183,6 +183,14 @@ def _itself(scene: Scene, node: Node, one: Inventory) -> Findings:
         )
     if scene.cluster.drbd.enabled:
         yield from _drbd_of(scene, one)
+    for tool, package in sorted(one.missing.items()):
+        yield Finding(
+            severity="error",
+            node=node.name,
+            subject=tool,
+            message=f"{node.name} does not have the tool {tool}.",
+            hint=f"On {node.name}: apt install {package}",
+        )
     for tool, said in sorted(one.trouble.items()):
         yield Finding(
             severity="error",

@@ -66,7 +66,8 @@ class Inventory(Told, frozen=True, kw_only=True):
     """One node; what it could not read is None, and says why in `trouble`.
 
     `running` are the operations that it is at work on, `blocked` the resources with a
-    failed verification that is written down on this node alone.
+    failed verification that is written down on this node alone, `missing` the tools that are
+    not there, with the package that has them.
     """
 
     node: str
@@ -95,6 +96,7 @@ class Inventory(Told, frozen=True, kw_only=True):
     generations: dict[str, Generations] = {}
     domains: dict[str, Domain] | None = None
     trouble: dict[str, str] = {}
+    missing: dict[str, str] = {}
 
 
 def told(host: Host) -> dict[str, Any]:
@@ -149,6 +151,7 @@ def inventory(host: Host) -> Inventory:
         running=_running(host),
         blocked=health.blocked_by_note(host),
         trouble=trouble,
+        missing=host.drbd.missing() if host.read().drbd.enabled else {},
         **parts,
     )
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from mcv.drbd import status as words
 from mcv.drbd.status import CONSISTENT, UP_TO_DATE, Event, Generations, Status
 from mcv.errors import CommandFailed
-from mcv.system import files
+from mcv.system import files, process
 from mcv.system.process import Run, lines, run
 
 # A promotion waits for the fence-peer handler, which asks over the network.
@@ -22,6 +22,13 @@ PROMOTION_TIMEOUT = 180.0
 METADATA_TIMEOUT = 600.0
 DEMOTION_TRIES = 20
 DEMOTION_PAUSE = 0.25
+
+# What drbdadm says of files that it cannot read; it reads all of them for every command.
+COMPLAINTS = ("Parse error", "not defined in your config", "conflicting use")
+UNREADABLE = (
+    "A file in /etc/drbd.d was edited or is missing. One of mcv's is written anew by: "
+    "mcv cluster check --fix; another one is yours to mend."
+)
 
 Done = Callable[[Status | None], bool]
 
@@ -82,6 +89,10 @@ class Drbd:
         kernel = files.read_or_none(self._module / "version") or self.loadable_version()
         number = kernel.strip().partition(".")[0]
         return int(number) if number.isdecimal() else 0
+
+    def missing(self) -> dict[str, str]:
+        """The tools for disks that this host does not have, each with its Debian package."""
+        return process.missing()
 
     def loadable_version(self) -> str:
         """The version of the module that would be loaded; "" if there is none."""
@@ -320,7 +331,9 @@ class Drbd:
         try:
             return self._run(*command, timeout=timeout)
         except CommandFailed as error:
-            raise CommandFailed(without_secret(error.message), error.hint) from None
+            message = without_secret(error.message)
+            hint = UNREADABLE if any(one in message for one in COMPLAINTS) else error.hint
+            raise CommandFailed(message, hint) from None
 
 
 def without_secret(text: str) -> str:

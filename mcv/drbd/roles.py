@@ -238,11 +238,11 @@ def _bring_up(host: Host, name: str) -> None:
         try:
             is_new = not has_file(host, cluster, disk)
             write_file(host, cluster, disk)
-            if host.drbd.status(disk.resource) is not None:
-                unadjusted(host).update({disk.resource} if is_new else ())
-            else:
+            if host.drbd.status(disk.resource) is None:
                 host.volumes.activate(disk.volume_groups[host.name], disk.volume)
                 host.drbd.up(disk.resource)
+            elif is_new:
+                unadjusted(host).add(disk.resource)
             elif vm and vm.claim is None and host.drbd.allows_two_primaries(disk.resource):
                 # What a live migration left open that nobody remembers.
                 host.drbd.adjust(disk.resource)

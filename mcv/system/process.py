@@ -5,6 +5,7 @@ import contextvars
 import logging
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,20 @@ ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C",
     "LVM_SUPPRESS_FD_WARNINGS": "1",
+}
+
+# The tools that mcvd starts, and where Debian has them.
+PACKAGES = {
+    "blkdiscard": "util-linux",
+    "drbdadm": "drbd-utils",
+    "drbdmeta": "drbd-utils",
+    "drbdsetup": "drbd-utils",
+    "lvcreate": "lvm2",
+    "lvs": "lvm2",
+    "modinfo": "kmod",
+    "modprobe": "kmod",
+    "qemu-img": "qemu-utils",
+    "vgs": "lvm2",
 }
 
 # Descriptors that every command of this thread inherits: a lock is held until the last
@@ -52,7 +67,7 @@ def run(*command: str, stdin: str = "", timeout: float = 60, pass_fds: tuple[int
             pass_fds=(*inherited.get(), *pass_fds),
         )
     except OSError as error:
-        raise CommandFailed(f"`{line}` could not be started: {error.strerror}.") from error
+        raise _not_started(line, command[0], error) from error
     try:
         out, err = process.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired as error:
@@ -63,6 +78,17 @@ def run(*command: str, stdin: str = "", timeout: float = 60, pass_fds: tuple[int
             f"`{line}` exited with {process.returncode}: {last_words(err) or last_words(out)}"
         )
     return out
+
+
+def _not_started(line: str, tool: str, error: OSError) -> CommandFailed:
+    hint = f"It comes with {PACKAGES[tool]}." if tool in PACKAGES else ""
+    return CommandFailed(f"`{line}` could not be started: {error.strerror}.", hint)
+
+
+def missing() -> dict[str, str]:
+    """The tools that this host does not have, each with the Debian package that has it."""
+    path = ENVIRONMENT["PATH"]
+    return {tool: PACKAGES[tool] for tool in PACKAGES if shutil.which(tool, path=path) is None}
 
 
 def last_words(text: str) -> str:
@@ -91,9 +117,7 @@ def lines(*command: str) -> Iterator["subprocess.Popen[str]"]:
             start_new_session=True,
         )
     except OSError as error:
-        raise CommandFailed(
-            f"`{shlex.join(command)}` could not be started: {error.strerror}."
-        ) from error
+        raise _not_started(shlex.join(command), command[0], error) from error
     try:
         yield process
     finally:

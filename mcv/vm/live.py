@@ -132,7 +132,7 @@ class _Sending:
 def _follow(host: Host, name: str, to: str, sending: _Sending) -> None:
     """Tell how far it is until it is over; a cancel ends it."""
     job = host.job
-    with job.may_be_cancelled():
+    with job.may_be_cancelled(waits=False):
         while not sending.is_over(POLL):
             if job.cancelled.is_set():
                 host.domains.abort(name)

@@ -53,6 +53,7 @@ class FakeDrbd:
         self.world = world
         self.directory = directory
         self.broken: set[str] = set()
+        self.lacks: dict[str, str] = {}
         self.loaded = False
         self.kept: dict[str, str] = {}  # how the data is, by the metadata of what is down
         self.standalone: set[str] = set()
@@ -69,6 +70,9 @@ class FakeDrbd:
 
     def versions(self) -> tuple[str, str]:
         return "8.4.11", "9.22.0"
+
+    def missing(self) -> dict[str, str]:
+        return self.lacks
 
     def generation(self) -> int:
         return 8
