@@ -196,6 +196,24 @@ def test_what_is_not_stale_is_left_and_what_is_inconsistent_is_refused(root: Pat
         assert not any("set-gi" in command for command in run.commands)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "drbd.d/web1.res:41: Parse error: 'resource' expected, but got 'foo'",
+        "'web1' not defined in your config (for this host).",
+    ],
+)
+def test_a_file_that_drbdadm_cannot_read_is_told_with_what_writes_it_anew(
+    root: Path, said: str
+) -> None:
+    driver, _ = drbd(root, recorded.SECONDARY, adjust=CommandFailed(said))
+
+    with pytest.raises(CommandFailed) as failed:
+        driver.adjust("web1")
+
+    assert "mcv cluster check --fix" in failed.value.hint
+
+
 def test_the_secret_that_drbdadm_repeats_is_left_out(root: Path) -> None:
     driver, _ = drbd(root, recorded.ALONE, connect=CommandFailed(recorded.CONNECT_FAILED))
 

@@ -51,6 +51,21 @@ def test_a_command_has_a_plain_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert said["LC_ALL"] == "C" and "LD_PRELOAD" not in said and "LANG" not in said
 
 
+def test_a_tool_that_is_missing_is_told_with_its_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "lvs").write_text("#!/bin/sh\n")
+    (tmp_path / "lvs").chmod(0o755)
+    monkeypatch.setitem(process.ENVIRONMENT, "PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(CommandFailed) as failed:
+        process.run("drbdadm", "--version")
+
+    assert failed.value.hint == "It comes with drbd-utils."
+    assert process.missing()["drbdadm"] == "drbd-utils" and "lvs" not in process.missing()
+
+
 def test_no_shell_reads_the_arguments() -> None:
     assert process.run("echo", "$(id)", "a; b") == "$(id) a; b\n"
 
