@@ -91,7 +91,12 @@ def _why_not(host: Host, vm: Vm, disk: Disk, source: str) -> Iterator[Refused]:
         return
     is_here = source == host.name
     good, other = (status.disk, status.peer_disk) if is_here else (status.peer_disk, status.disk)
-    if not is_here and other not in DETACHED and host.domains.is_active(vm.name):
+    if status.connected and good not in ("UpToDate", "Consistent"):
+        yield Refused(
+            f"The replica on {source} is {good}: it cannot be the source.",
+            f"mcv resync {vm.name} --source {vm.other(source)}",
+        )
+    elif not is_here and other not in DETACHED and host.domains.is_active(vm.name):
         yield Refused(
             f"{vm.name} runs on {host.name}, so {source} cannot be the source.",
             f"First: mcv stop {vm.name}",
@@ -100,11 +105,6 @@ def _why_not(host: Host, vm: Vm, disk: Disk, source: str) -> Iterator[Refused]:
         problem = split.why_not_join(host, vm, disk, source)
         if problem is not None:
             yield problem
-    elif good not in ("UpToDate", "Consistent"):
-        yield Refused(
-            f"The replica on {source} is {good}: it cannot be the source.",
-            f"mcv resync {vm.name} --source {vm.other(source)}",
-        )
 
 
 def _detached(host: Host, vm: Vm, source: str) -> set[int]:

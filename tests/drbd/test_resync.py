@@ -5,6 +5,7 @@ import pytest
 from mcv.drbd import resync
 from mcv.errors import McvError, Refused
 from mcv.host import Host
+from mcv.model import Vm
 from mcv.vm import create, look, migrate, power
 from tests.fakes.cluster import FakeCluster
 
@@ -95,14 +96,14 @@ def test_it_does_not_wait_for_what_does_not_come(
 ) -> None:
     monkeypatch.setattr(resync, "PATIENCE", 0.2)
     monkeypatch.setattr(resync, "POLL", 0.05)
-    connected = resync._wait_connected
+    wait = resync._wait
 
-    def then(host: Host, resource: str) -> None:
-        connected(host, resource)
-        web1.world.out_of_sync[resource] = 8192
-        getattr(web1.drbd["n2"], fault)(resource)
+    def then(host: Host, vm: Vm, total: int) -> int:
+        web1.world.out_of_sync[RESOURCE] = 8192
+        getattr(web1.drbd["n2"], fault)(RESOURCE)
+        return wait(host, vm, total)
 
-    monkeypatch.setattr(resync, "_wait_connected", then)
+    monkeypatch.setattr(resync, "_wait", then)
 
     with pytest.raises(McvError, match=said):
         web1.run("n1", resync.resync, name="web1")
