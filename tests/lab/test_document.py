@@ -15,8 +15,11 @@ def path(node: Node) -> str:
 
 @pytest.mark.parametrize(
     "damage",
-    ["truncate -s 200 {0}", "sed -i s/continue/wait/ {0}", "echo > {0}"],
-    ids=["torn", "edited", "empty"],
+    [
+        pytest.param("truncate -s 200 {0}", id="torn", marks=pytest.mark.soak),
+        pytest.param("sed -i s/continue/wait/ {0}", id="edited"),
+        pytest.param("echo > {0}", id="empty", marks=pytest.mark.soak),
+    ],
 )
 def test_a_faulty_document_is_fetched_from_the_others(pair: list[Node], damage: str) -> None:
     two = pair[1]

@@ -128,8 +128,8 @@ MIDDLE = {"create": 2, "delete": 1, "migrate": 1, "remove-node": 1, "add-node": 
 
 
 COORDINATOR, PEER = 0, 1
-# Whose peer has no part of its own in the middle of it.
-LEFT = [(PEER, name) for name in ("delete", "resync", "maintenance", "remove-node")]
+# The deaths of a peer that make soak has alone: it has no part there, or another's is alike.
+LEFT = [(PEER, name) for name in OPERATIONS if name not in ("create", "add-node")]
 
 
 def points() -> Iterator[Any]:

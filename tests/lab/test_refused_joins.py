@@ -88,7 +88,7 @@ def test_a_peer_whose_mcvd_does_not_run(apart: list[Node]) -> None:
     node2.run("systemctl start mcvd")
 
 
-@pytest.mark.parametrize("seconds", [-30, 3600])
+@pytest.mark.parametrize("seconds", [-30, pytest.param(3600, marks=pytest.mark.soak)])
 def test_a_peer_with_the_wrong_clock(apart: list[Node], seconds: int) -> None:
     with clock_off(apart[1], seconds):
         refused(apart, ADD, "The clock of node2 differs by")
