@@ -222,6 +222,8 @@ def test_one_that_fails_discards_nothing_and_can_be_asked_for_again(
     cluster.drbd["n2"].broken.clear()
     work.settle_all(cluster.hosts["n1"], patience=False)
     assert cluster.read().vm("web1").claim is None
+    # Joined as they are they have met, and parted again.
+    assert all(RESOURCE in door.standalone for door in cluster.drbd.values())
     assert COMMAND in str(look.list_(cluster.hosts["n2"])[0]["attention"])
     cluster.run("n1", resolve.resolve, name="web1", keep="n1")
     assert data(cluster) == {"n1": had["n1"], "n2": had["n1"]}
