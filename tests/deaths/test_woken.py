@@ -25,7 +25,7 @@ MOST = 6  # instants of one story at which it is frozen, unless it is a soak
 ASLEEP = 30.0  # seconds, by its clock; nobody is found to be dead in less than three
 
 # Two nodes, of which one is called dead: the other has to be a member all the time.
-NAMES = ("create", "delete", "migrate", "update", "resync")
+NAMES = ("create", "delete", "migrate", "update", "resync", "resolve")
 SIDE_BY_SIDE = (" volume.", " drbd.create", " drbd.remove")
 
 

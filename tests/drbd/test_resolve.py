@@ -173,9 +173,15 @@ def silent(cluster: FakeCluster) -> None:
     cluster.down.add("n2")
 
 
+def offline(cluster: FakeCluster) -> None:
+    split(cluster)
+    cluster.run("n1", members.offline, names=["n2"])
+
+
 @pytest.mark.parametrize(
     ("story", "before", "keep", "said", "hint"),
     [
+        ("one is offline", offline, "n1", "n2 is offline", "mcv node online n2"),
         ("it runs where it would lose", running("n1"), "n2", "running on n1", "mcv stop web1"),
         ("a copy does", running("n2"), "n1", "running on n2", "mcv stop web1 --on n2"),
         ("all is well", whole, "n1", "is Connected on n1, Connected on n2.", "mcv drbd list"),
