@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from mcv.drbd.status import Generations, Status, have_split
-from mcv.errors import McvError, Refused
+from mcv.errors import McvError, Refused, ways_out
 from mcv.host import Host
 from mcv.model import Disk, Vm, plain
 from mcv.together import ANSWER, ask_all
@@ -98,22 +98,30 @@ def look(host: Host, vm: Vm, disk: Disk) -> dict[str, Side | None]:
 
 def why_not(host: Host, vm: Vm, disk: Disk) -> Refused | None:
     """What a connection that is lost forbids: nothing, unless it was parted with on purpose or
-    in a split brain."""
+    in a split brain.
+
+    A peer that is offline in the document forbids nothing: what it wrote stays on its disk, and
+    is told of when it is back.
+    """
     status = host.drbd.status(disk.resource)
     if status is None or status.connected:
         return None
-    if not status.is_standalone and host.read().node(vm.other(host.name)).status == "offline":
+    if host.read().node(vm.other(host.name)).status == "offline":
         return None
     both = look(host, vm, disk)
     if split := of(both):
         return Refused(f"There is a {sentence(vm, split)}.", help_(vm))
     if not status.is_standalone:
         return None
-    silent = "".join(f"; {node} does not say" for node, side in both.items() if side is None)
+    alone = f"The replica of {vm.name} on {host.name} stands alone: it was disconnected"
+    if silent := [node for node, side in both.items() if side is None]:
+        return Refused(
+            f"{alone}, or this is a split brain; {' and '.join(silent)} does not say.",
+            ways_out(*silent),
+        )
     return Refused(
-        f"The replica of {vm.name} on {host.name} stands alone: it was disconnected, "
-        f"or both sides were written while they were apart{silent}.",
-        f"See both sides with: mcv drbd list; resync by: mcv resync {vm.name} --source NODE",
+        f"{alone}.",
+        f"See both sides with: mcv drbd list; join them with: mcv resync {vm.name} --source NODE",
     )
 
 

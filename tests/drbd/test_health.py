@@ -48,6 +48,13 @@ HALF = Verification(result="interrupted", blocked=True)
             "stands alone",
             "stands alone",
         ),
+        (
+            "cut or split, and the peer is offline",
+            {"connection": "StandAlone", "replication": "Off", "peer_disk": "DUnknown"},
+            True,
+            "",
+            "not connected",
+        ),
         ("the peer is outdated", {"peer_disk": "Outdated"}, False, "", "Outdated, not UpToDate"),
         ("a verification runs", {"replication": "VerifyS"}, False, "", ""),
     ],

@@ -251,3 +251,17 @@ def test_data_that_was_not_shown_is_not_discarded(cluster: FakeCluster) -> None:
 
     had = data(cluster)
     assert had["n1"] != had["n2"] and cluster.read().vm("web1").claim is None
+
+
+def test_the_owner_of_one_whose_other_side_is_offline_goes_on_and_it_is_told_again(
+    cluster: FakeCluster,
+) -> None:
+    split(cluster)
+    had = data(cluster)
+    cluster.run("n1", members.offline, names=["n2"])
+
+    cluster.run("n1", power.start, name="web1")
+
+    cluster.run("n1", members.online, name="n2")
+    assert COMMAND in str(look.list_(cluster.hosts["n1"])[0]["attention"])
+    assert data(cluster) == had
