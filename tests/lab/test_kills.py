@@ -158,7 +158,7 @@ def under_way(node: Node, command: str, instant: int | str) -> "subprocess.Popen
     watch = shlex.quote(WATCH.replace("@STEP", str(instant)))
     watcher = node.start(f"bash -c {watch}")
     assert watcher.stdout is not None and watcher.stdout.readline() == "ready\n"
-    running = node.start(f"timeout 200 mcv {command} 2>&1; echo; echo $?")
+    running = node.start(f"timeout 200 mcv {command} 2>&1; code=$?; echo; echo $code")
     seen, _ = watcher.communicate(timeout=90)
     assert int(seen.split()[-1]) < 60, f"not seen at {instant}: mcv {command}: {ended(running)}"
     return running

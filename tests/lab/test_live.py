@@ -83,7 +83,7 @@ def follower(node: Node) -> "subprocess.Popen[str]":
 
 def moving(node: Node, command: str) -> "subprocess.Popen[str]":
     """Begin a migration and return when the memory is on its way."""
-    running = node.start(f"timeout 200 mcv {command} 2>&1; echo; echo $?")
+    running = node.start(f"timeout 200 mcv {command} 2>&1; code=$?; echo; echo $code")
     node.run(MOVING, timeout=120)
     return running
 
