@@ -1,5 +1,6 @@
 """Live migration in one process: who runs what after each way that it can end."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -210,6 +211,22 @@ def test_who_takes_over_from_a_dead_source_asks_the_other_side(
     found = running.read("n2").vm("web1")
     assert (found.node, found.claim) == (owner, None)
     assert list(host.journal.entries()) == []
+
+
+def test_it_may_be_cancelled_and_outlives_who_typed_it(running: FakeCluster) -> None:
+    host = running.hosts["n1"]
+    seen = []
+
+    def look(phase: str) -> None:
+        time.sleep(0.05)
+        (job,) = [one for one in host.jobs.listed() if one["state"] == "running"]
+        seen.append((phase, job["cancellable"], job["waits"]))
+
+    running.domains["n1"].phase = look
+    move(running)
+
+    assert ("moving", True, False) in seen
+    assert not host.jobs.listed()[-1]["cancellable"]
 
 
 def test_all_that_stands_in_the_way_is_told_at_once(running: FakeCluster) -> None:
