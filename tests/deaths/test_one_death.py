@@ -33,7 +33,10 @@ def test_it_is_whole_or_nothing_wherever_a_daemon_dies(
     assert wrong == "" and len(instants) > 3
 
     found = {}
-    for at in sample(len(instants), MOST, f"{name} {node} {role}"):
+    chosen = set(sample(len(instants), MOST, f"{name} {node} {role}"))
+    # What the two libvirts do between calls is where a domain might run twice.
+    chosen |= {at for at, what in enumerate(instants) if what.startswith("migration ")}
+    for at in sorted(chosen):
         _, wrong = tell(story, memory / str(at), node, dying, at)
         if wrong:
             found[f"{at} {instants[at]}"] = wrong
