@@ -136,9 +136,9 @@ def _verify_all(host: Host, vm: Vm) -> list[dict[str, Any]]:
 def _verified(host: Host, vm: Vm, disk: Disk) -> Verification:
     """Verify one disk, its beginning and its end written down."""
     job = host.job
-    began = time.monotonic()
     running = Verification(result="running", when=timestamp(), who=job.who, operation=job.id)
     findings.record(host, vm, disk, running)
+    began = time.monotonic()
     try:
         end = watch(host, vm, disk)
     except McvError:
