@@ -10,6 +10,7 @@ from mcv.drbd.status import Generations, Status, have_split
 from mcv.errors import McvError, Refused, ways_out
 from mcv.host import Host
 from mcv.model import Disk, Vm, plain
+from mcv.sight import READ
 from mcv.together import ANSWER, ask_all
 
 AT_ONCE = 32  # replicas whose generations one report reads: each takes a command
@@ -53,7 +54,7 @@ def complete(host: Host, seen: dict[str, dict[str, Side]]) -> None:
         if side["connection"] == "StandAlone"
     }
     lacking = [node for node, resources in seen.items() if _lacks(resources, alone)]
-    for node, answer in _ask(host, lacking, sorted(alone)).items():
+    for node, answer in _ask(host, lacking, sorted(alone), READ).items():
         seen[node].update(answer)
 
 
@@ -65,9 +66,11 @@ def _lacks(resources: dict[str, Side], alone: set[str]) -> bool:
     )
 
 
-def _ask(host: Host, nodes: list[str], resources: list[str]) -> dict[str, dict[str, Side]]:
+def _ask(
+    host: Host, nodes: list[str], resources: list[str], timeout: float
+) -> dict[str, dict[str, Side]]:
     """How each of these nodes sees resources; without those that do not say it in time."""
-    answers = ask_all(host.call, nodes, "drbd.sides", ANSWER, resources=resources)
+    answers = ask_all(host.call, nodes, "drbd.sides", timeout, resources=resources)
     return {node: one for node, one in answers.items() if not isinstance(one, McvError)}
 
 
@@ -92,7 +95,7 @@ def of(both: Mapping[str, Side | None]) -> list[str]:
 def look(host: Host, vm: Vm, disk: Disk) -> dict[str, Side | None]:
     """One disk as each of its nodes sees it now, with its generations; None for who is silent."""
     nodes = sorted(disk.volume_groups)
-    seen = _ask(host, nodes, [disk.resource])
+    seen = _ask(host, nodes, [disk.resource], ANSWER)
     return {node: seen.get(node, {}).get(disk.resource) for node in nodes}
 
 
