@@ -8,6 +8,7 @@ from tests.commands.conftest import FakeDaemon, Speak, a_vm
 KEY = {"fingerprint": "SHA256:abc", "type": "ssh-ed25519", "known": False}
 ADD = "cluster add-node --node n2 --ip-address 192.0.2.2"
 ADDED = {"node": "n2", "ip_address": "192.0.2.2", "drbd_address": "192.0.2.2"}
+WROTE = "Disk 1 of web1 (8MiB): since they parted n2 wrote 4KiB, n1 at most 4MiB."
 CHANGING = {
     "cluster.add_node",
     "cluster.remove_node",
@@ -15,6 +16,7 @@ CHANGING = {
     "vm.delete",
     "vm.register",
     "drbd.resync",
+    "drbd.resolve",
     "locks.clear",
 }
 ASKED = [
@@ -24,6 +26,7 @@ ASKED = [
     "node offline n2 --confirm-dead",
     "delete web1",
     "resync web1",
+    "drbd resolve web1 --keep n2",
     "register web1 --node n2",
     "locks clear web1",
 ]
@@ -34,6 +37,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.answers["cluster.host_key"] = KEY
     daemon.answers["vm.list"] = [a_vm()]
     daemon.answers["locks.list"] = {"claims": [], "locks": []}
+    daemon.answers["drbd.prospects"] = {"lose": "n1", "lines": [WROTE]}
     daemon.job("cluster.add_node", ADDED)
     daemon.job("vm.delete", {"name": "web1", "kept": []})
     return daemon
@@ -74,6 +78,17 @@ def test_no_and_no_answer_change_nothing(
         if operation in CHANGING and not params.get("dry_run")
     ]
     assert changes == []
+
+
+@pytest.mark.parametrize("flags", ["", "--yes", "--yes --json", "--dry-run"])
+def test_what_each_side_wrote_is_told_whatever_the_answer_is(
+    mcv: Speak, daemon: FakeDaemon, flags: str
+) -> None:
+    heard = mcv(f"drbd resolve web1 --keep n2 {flags}")
+
+    assert WROTE in heard.err and WROTE not in heard.out
+    asked = [operation for operation, _ in daemon.calls]
+    assert asked[0] == "drbd.prospects" and ("drbd.resolve" in asked) == bool(flags)
 
 
 @pytest.mark.usefixtures("terminal")
