@@ -94,6 +94,8 @@ def readable(plan: list[Item]) -> list[str]:
 def _words(params: dict[str, Any]) -> str:
     shown = []
     for key, value in params.items():
-        text = str(value) if isinstance(value, str | int | float | bool) else "…"
+        several = value if isinstance(value, list | tuple) else [value]
+        scalars = all(isinstance(one, str | int | float | bool) for one in several)
+        text = ",".join(map(str, several)) if scalars else "…"
         shown.append(f" {key}={text if len(text) <= 60 else text[:59] + '…'}")
     return "".join(shown)
