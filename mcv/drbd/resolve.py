@@ -174,7 +174,11 @@ def _problems(vm: Vm, one: Split, keep: str) -> list[Refused]:
 
 def _require_not_running(host: Host, vm: Vm, lose: str) -> None:
     """Refused while the VM, or a copy of it, has its disks open on the side that is to lose."""
-    report = host.call(lose, "node.report")
+    try:
+        report = host.call(lose, "node.report", timeout=split.PATIENCE)
+    except McvError as error:
+        said = f"{lose} does not say whether {vm.name} runs there: {error.message}"
+        raise Refused(said, error.hint) from error
     state = report["domains"].get(vm.name, "absent")
     if state in ("running", "paused"):
         stop = f"mcv stop {vm.name}" + ("" if lose == vm.node else f" --on {lose}")

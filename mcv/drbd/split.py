@@ -14,6 +14,7 @@ from mcv.sight import READ
 from mcv.together import ANSWER, ask_all
 
 AT_ONCE = 32  # replicas whose generations one report reads: each takes a command
+PATIENCE = 15.0  # seconds that a node which lives has to say it
 
 Side = dict[str, Any]  # a Status as plain values; with its generations, where they were read
 
@@ -93,10 +94,16 @@ def of(both: Mapping[str, Side | None]) -> list[str]:
 
 
 def look(host: Host, vm: Vm, disk: Disk) -> dict[str, Side | None]:
-    """One disk as each of its nodes sees it now, with its generations; None for who is silent."""
-    nodes = sorted(disk.volume_groups)
-    seen = _ask(host, nodes, [disk.resource], ANSWER)
-    return {node: seen.get(node, {}).get(disk.resource) for node in nodes}
+    """One disk as each of its nodes sees it now, with its generations; None for who is silent.
+
+    A decision hangs on it: who gives a sign of life has time to look.
+    """
+    others = [node for node in disk.volume_groups if node != host.name]
+    signs = ask_all(host.call, others, "config.look", ANSWER)
+    living = [node for node, sign in signs.items() if not isinstance(sign, McvError)]
+    seen = _ask(host, living, [disk.resource], PATIENCE)
+    seen[host.name] = sides(host, [disk.resource])
+    return {node: seen.get(node, {}).get(disk.resource) for node in sorted(disk.volume_groups)}
 
 
 def why_not(host: Host, vm: Vm, disk: Disk) -> Refused | None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from mcv.cluster import members, survey, work
 from mcv.drbd import resolve, resync
-from mcv.errors import Failed, Refused
+from mcv.errors import CallLost, Failed, Refused
 from mcv.vm import create, look, migrate, power
 from tests.fakes.cluster import FakeCluster
 
@@ -173,6 +173,16 @@ def silent(cluster: FakeCluster) -> None:
     cluster.down.add("n2")
 
 
+def mute(cluster: FakeCluster) -> None:
+    split(cluster)
+
+    def hear(caller: str, node: str, operation: str) -> None:
+        if (node, operation) == ("n2", "node.report"):
+            raise CallLost("n2 does not answer in time.")
+
+    cluster.spy = hear
+
+
 def offline(cluster: FakeCluster) -> None:
     split(cluster)
     cluster.run("n1", members.offline, names=["n2"])
@@ -186,6 +196,7 @@ def offline(cluster: FakeCluster) -> None:
         ("a copy does", running("n2"), "n1", "running on n2", "mcv stop web1 --on n2"),
         ("all is well", whole, "n1", "is Connected on n1, Connected on n2.", "mcv drbd list"),
         ("one was parted", stand_alone, "n1", "StandAlone on n2", "mcv resync web1 --source"),
+        ("the loser does not say", mute, "n1", "does not say whether web1 runs there", ""),
         ("one is silent", silent, "n1", "on n2 is not known", "mcv info"),
         ("no such replica", split, "n3", "n3 holds no replica", "--keep n1 or n2"),
     ],
