@@ -180,3 +180,6 @@ class Peers:
         return self._network.call(
             self._me.name, pem, address, node, operation, params, context, timeout
         )
+
+    def stream(self, node: str, asked: dict[str, str]) -> Any:
+        raise PeerUnreachable(f"{node} carries no streams in a model.")

@@ -85,7 +85,7 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         "Locks": lambda _: threads.Locks(scheduler),
         "Peers": lambda identity, find: world.network.peers(world.booting)(identity, find),
         "boot_id": lambda: world.booting.boot,
-        "Server": lambda *_: SimpleNamespace(close_untrusted=nodes.nothing),
+        "Server": lambda *_, **__: SimpleNamespace(close_untrusted=nodes.nothing),
         "_identity": lambda conf: nodes.Identity(world.nodes[conf.node].certificate),
     }
     for name, door in doors.items():

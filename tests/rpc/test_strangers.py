@@ -178,7 +178,8 @@ def test_a_silent_connection_keeps_nobody_waiting(wire: Wire) -> None:
     answer = wire.call(a=1)
 
     assert answer == {"a": 1}
-    assert time.monotonic() - begun < 0.4
+    # One after the other they would take twenty handshakes' time.
+    assert time.monotonic() - begun < 10 * SHORT.handshake
     for one in silent:
         one.close()
 
@@ -197,7 +198,7 @@ def test_an_idle_connection_is_closed(wire: Wire) -> None:
         begun = time.monotonic()
 
         assert raw.read(sock, 1) == b""
-        assert SHORT.idle - 0.5 < time.monotonic() - begun < SHORT.idle + 1
+        assert SHORT.idle - 0.5 < time.monotonic() - begun < SHORT.idle + 4
 
 
 def test_a_message_that_stops_half_way_is_given_up(wire: Wire) -> None:
