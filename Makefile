@@ -43,6 +43,10 @@ soak: packages-lab $(READY)  ## Play random histories for SECONDS=600, then all 
 	@$(VENV)/bin/python -m tests.model $(SECONDS)
 	MCV_SOAK=1 $(VENV)/bin/pytest $(SHARED) tests/deaths tests/lab $(PYTEST_ARGS)
 
+.PHONY: bench
+bench: packages-lab $(READY)  ## Measure mcv beside bare commands and write docs/bench (root)
+	@$(VENV)/bin/python -m tests.bench $(BENCH_ARGS)
+
 .PHONY: format
 format: $(READY)  ## Format the code
 	$(VENV)/bin/ruff format .
