@@ -5,7 +5,7 @@ from tests.bench.stage import Stage
 from tests.lab.cluster import mcv
 
 VM, RESOURCE = "bench", "mcv-bench-1"
-MOST = 240.0  # seconds that DRBD's defaults are given for 256 MiB
+MOST = 60.0  # seconds that DRBD's defaults are given for 256 MiB
 FILL = f"dd if=/dev/zero of=$(drbdadm sh-dev {RESOURCE}) bs=1M count=256 oflag=direct status=none"
 
 # The same resource with all that mcv sets taken away but what both sides must agree on. What
