@@ -101,7 +101,7 @@ def live(stage: Stage) -> list[Row]:
         stage,
         lambda old, new: _live(stage, old, new),
         lambda old, new: _live_by_hand(stage, old, new),
-        rounds=2,
+        rounds=1,
     )
     mcv(stage.node1, f"stop {VM}")
     stage.delete(VM)
