@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import libvirt
 import pytest
 
 from mcv.errors import HypervisorFailed
+from mcv.vm import hypervisor as module
 from mcv.vm.domain_xml import substance
 from mcv.vm.hypervisor import Hypervisor
 from mcv.vm.libvirt_words import parse_capabilities, vnc_of
@@ -53,6 +55,26 @@ def test_a_domain_lives_through_its_states(hypervisor: Hypervisor) -> None:
 
 def test_every_domain_of_the_host_is_listed(hypervisor: Hypervisor) -> None:
     assert hypervisor.states() == {"test": "running", "web1": "stopped"}
+
+
+def test_only_a_domain_that_neither_runs_nor_is_off_is_asked_by_itself(
+    hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    one_by_one = module._state
+
+    def state(domain: Any) -> str:
+        asked.append(domain.name())
+        return one_by_one(domain)
+
+    monkeypatch.setattr(module, "_state", state)
+    stopped = hypervisor.states()
+    hypervisor.start("web1")
+    hypervisor.pause("web1")
+    assert asked == []
+
+    assert hypervisor.states() == {"test": "running", "web1": "paused"}
+    assert asked == ["web1"] and stopped == {"test": "running", "web1": "stopped"}
 
 
 def test_a_paused_domain_does_not_run_but_holds_its_disk(hypervisor: Hypervisor) -> None:
