@@ -29,11 +29,15 @@ class Stage:
 
     def __init__(self, lab: Lab) -> None:
         self.node1, self.node2 = self.nodes = lab.up(2)
+        self.clean()
+        side_by_side(lambda node: node.run(LISTEN), self.nodes)
+
+    def clean(self) -> None:
+        """Begin again with an empty cluster."""
         side_by_side(cluster.reset, self.nodes)
         cluster.join(self.nodes)
         for node in self.nodes:
             node.put(INSIDE.read_bytes(), "/root/inside.py")
-        side_by_side(lambda node: node.run(LISTEN), self.nodes)
 
     def spent(self, node: Node, command: str) -> float:
         """Seconds that a command takes, by the clock of its node."""
