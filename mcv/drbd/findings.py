@@ -80,7 +80,7 @@ def close(host: Host, vm: Vm) -> None:
     """
     for disk in vm.disks:
         old = disk.verification
-        if old.result != "running":
+        if old.result != "running" or _is_another_s(host, disk):
             continue
         _stop(host, disk)
         found = _found(host, disk)
@@ -92,6 +92,12 @@ def close(host: Host, vm: Vm) -> None:
             operation=old.operation,
         )
         record_end(host, vm, disk, result)
+
+
+def _is_another_s(host: Host, disk: Disk) -> bool:
+    """Whether the other node verifies: the VM has moved here since, and it tells the end."""
+    status = host.drbd.status(disk.resource)
+    return status is not None and status.replication == "VerifyT"
 
 
 def _stop(host: Host, disk: Disk) -> None:

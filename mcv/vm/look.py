@@ -159,9 +159,9 @@ def verification(vm: Vm, seen: dict[str, dict[str, Any] | None]) -> dict[str, An
 
 
 def is_verified_now(vm: Vm, seen: dict[str, dict[str, Any] | None]) -> bool:
-    """Whether its owner's daemon says that it is at work on a verification of the VM."""
-    owner = seen.get(vm.node)
-    return owner is not None and vm.name in owner.get("verifying", ())
+    """Whether a daemon says that it is at work on a verification of the VM: its owner's, or
+    that of the node where it was when that began."""
+    return any(vm.name in one.get("verifying", ()) for one in seen.values() if one)
 
 
 def _disk(vm: Vm, disk: Disk, seen: dict[str, dict[str, Any] | None]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mcv.drbd import look as drbd_look
 from mcv.errors import Cancelled, CommandFailed, McvError, PeerUnreachable, Refused
 from mcv.jobs import Job
 from mcv.model import Verification
-from mcv.vm import create, look, power
+from mcv.vm import create, look, migrate, power
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -152,6 +152,20 @@ def test_what_a_dead_daemon_left_reads_as_interrupted_at_once_and_is_closed(
     findings.settle(slow.hosts["n1"])
     assert not is_at_it(slow)
     assert (mark(slow).result, mark(slow).who) == ("interrupted", "alice")
+
+
+def test_a_vm_that_moves_meanwhile_is_verified_to_the_end(slow: FakeCluster) -> None:
+    asked = Asked(slow)
+    until(lambda: is_at_it(slow) and mark(slow).result == "running")
+
+    slow.run("n1", migrate.migrate, name="web1", to="n2")
+
+    for host in slow.hosts.values():
+        findings.settle(host)
+    assert is_at_it(slow) and look.info(slow.hosts["n2"], "web1")["verify"]["under_way"]
+    slow.drbd["n1"].broken.clear()
+    slow.drbd["n1"].stop_verifying(RESOURCE)
+    assert asked.ended().result == mark(slow).result == "clean"
 
 
 def test_a_new_one_stops_what_the_kernel_does_for_a_dead_daemon(slow: FakeCluster) -> None:

@@ -120,7 +120,7 @@ def test_what_a_host_lacks_is_named(pair: list[Node]) -> None:
     pki = "/var/lib/mcv/node2/pki"
     package = "/opt/mcv/lib/python3*/site-packages/mcv/__init__.py"
     node2.run("ip link set br-lan down && ip link set br-lan name br-off")
-    node2.run(f"mv {pki}/drbd-secret /root/secret")
+    node2.run(f"mv {pki}/drbd-secret /root/secret; mv /usr/sbin/drbdmeta /root")
     node2.run("mkdir -p /etc/systemd/system/multi-user.target.wants")
     node2.run("ln -s /dev/null /etc/systemd/system/multi-user.target.wants/drbd.service")
     node2.run(
@@ -135,12 +135,13 @@ def test_what_a_host_lacks_is_named(pair: list[Node]) -> None:
     assert set(found) == {
         ("error", "node2", "lan"),
         ("error", "node2", "DRBD secret"),
+        ("error", "node2", "drbdmeta"),
         ("warning", "node2", "drbd.service"),
         ("warning", "node2", "version"),
         ("warning", "node2", "clock"),
     }, found
     node2.run("date -s '-20 sec'; ip link set br-off name br-lan && ip link set br-lan up")
-    node2.run(f"cp /root/init.py {package}")
+    node2.run(f"cp /root/init.py {package}; mv /root/drbdmeta /usr/sbin")
     node2.run("rm /etc/systemd/system/multi-user.target.wants/drbd.service")
 
     node2.run(f"cp -a {pki} /root/pki && rm {pki}/*.pem && systemctl restart mcvd")
