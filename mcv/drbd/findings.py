@@ -83,7 +83,7 @@ def close(host: Host, vm: Vm) -> None:
         if old.result != "running" or _is_another_s(host, disk):
             continue
         _stop(host, disk)
-        found = _found(host, disk)
+        found = watch.found_by_now(host, disk)
         result = Verification(
             result="out-of-sync" if found else "interrupted",
             when=timestamp(),
@@ -110,13 +110,6 @@ def _stop(host: Host, disk: Disk) -> None:
         time.sleep(0.2)
     if status is not None:
         watch.give_rate_back(host, disk)
-
-
-def _found(host: Host, disk: Disk) -> int:
-    """The bytes that verifications found, while nothing was written without the other side."""
-    status = host.drbd.status(disk.resource)
-    tells = status is not None and status.connected and status.both_up_to_date
-    return status.out_of_sync if status is not None and tells else 0
 
 
 def _pick_up_notes(host: Host) -> None:
@@ -156,7 +149,7 @@ def _write_down(host: Host, vm: Vm, disk: Disk) -> None:
         result="out-of-sync",
         when=str(note.get("when") or timestamp()),
         who=str(note.get("who") or (old.who if began_here else "kernel")),
-        out_of_sync=int(note.get("out_of_sync", 0)) or _found(host, disk),
+        out_of_sync=int(note.get("out_of_sync", 0)) or watch.found_by_now(host, disk),
         seconds=float(note.get("seconds", 0)),
     )
     record(host, vm, disk, result)

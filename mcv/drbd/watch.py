@@ -40,10 +40,20 @@ def watch(host: Host, vm: Vm, disk: Disk) -> End:
                 end = follow(events)
         finally:
             give_rate_back(host, disk)
+    if not end.finished:
+        # Its events may have been lost, and not the verification.
+        found.append(found_by_now(host, disk))
     finished = end.finished and not job.cancelled.is_set()
     if finished:
         job.progress(_title(vm, disk), disk.size, disk.size, "B")
     return End(finished, max(end.found, *found))
+
+
+def found_by_now(host: Host, disk: Disk) -> int:
+    """The bytes that verifications found, while nothing was written without the other side."""
+    status = host.drbd.status(disk.resource)
+    tells = status is not None and status.connected and status.both_up_to_date
+    return status.out_of_sync if status is not None and tells else 0
 
 
 def follow(events: Iterable[Event]) -> End:

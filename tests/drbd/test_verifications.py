@@ -259,6 +259,16 @@ def test_a_clean_one_that_cannot_be_written_down_says_so(
     assert mark(cluster).result == "interrupted"
 
 
+def test_what_was_found_blocks_also_where_its_events_were_lost(cluster: FakeCluster) -> None:
+    make(cluster, "web1")
+    cluster.world.out_of_sync[RESOURCE] = 4096
+    cluster.drbd["n1"].broken.add("interrupt")
+
+    rows = cluster.run("n1", verify.verify, name="web1")
+
+    assert (rows[0]["result"], mark(cluster).blocked) == ("out-of-sync", True)
+
+
 def test_one_that_does_not_begin_is_no_clean_one(cluster: FakeCluster) -> None:
     make(cluster, "web1")
     cluster.drbd["n1"].broken.add("verify")

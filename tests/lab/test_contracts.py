@@ -238,6 +238,8 @@ class DrbdStand:
         node.put(text, f"/etc/drbd.d/{RESOURCE}.res")
         node.put("#!/bin/sh\nexit 7\n", HANDLER)
         node.run(f"chmod 755 {HANDLER}; lvcreate --yes --name {RESOURCE} --size 8M vg0")
+        # What was on its extents before may differ between the nodes.
+        node.run(f"blkdiscard --zeroout {BACKING}")
 
 
 @pytest.fixture(scope="module")
