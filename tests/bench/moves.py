@@ -30,7 +30,7 @@ def offline(stage: Stage) -> list[Row]:
         stage,
         lambda old, new: stage.spent(old, f"mcv migrate --node {new.name} {VM}"),
         lambda old, new: _by_hand(stage, old, new, start=False),
-        rounds=3,
+        rounds=2,
     )
     started = _there_and_back(
         stage,

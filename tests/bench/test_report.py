@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from tests.bench import report
+from tests.bench import moves, report
 from tests.bench.row import Row, alternate
 
 SLOW = Row("move <fast>", "One beside the other.", (3.0, 2.5), (1.0, 1.25), bound=2.0)
@@ -77,3 +77,8 @@ def test_a_bar_ends_left_of_the_line_where_the_bound_holds() -> None:
 
 def test_a_bar_far_beyond_its_bound_ends_with_the_plot() -> None:
     assert bars([replace(SLOW, bound=0.1)])[0][0] == report.PLOT
+
+
+@pytest.mark.parametrize(("maps", "memory"), [(65530, 192), (262144, 192), (1048576, 512)])
+def test_a_guest_is_as_large_as_a_process_of_this_machine_can_map(maps: int, memory: int) -> None:
+    assert moves.memory_of_guest(maps) == memory
