@@ -1,6 +1,7 @@
 """The benchmark's pure parts: ratios, the table, the page and the plot."""
 
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
@@ -34,11 +35,17 @@ def test_a_ratio_holds_within_its_bound(story: str, row: Row, ratio: float, hold
 
 
 def test_both_sides_are_measured_in_turn() -> None:
-    clock = map(float, count())
+    ours, reference = count(0, 2), count(1, 2)
+    turns: list[str] = []
 
-    ours, reference = alternate(lambda: next(clock), lambda: next(clock), 3)
+    def measured(who: str, clock: Iterator[int]) -> float:
+        turns.append(who)
+        return float(next(clock))
 
-    assert (ours, reference) == ([0, 2, 4], [1, 3, 5])
+    times = alternate(lambda: measured("mcv", ours), lambda: measured("hand", reference), 3)
+
+    assert times == ([0, 2, 4], [1, 3, 5])
+    assert turns == ["mcv", "hand"] * 3
 
 
 def test_the_table_says_which_bounds_do_not_hold() -> None:
