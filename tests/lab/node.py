@@ -66,9 +66,19 @@ class Node:
         return bool(self._processes())
 
     def boot(self, timeout: float = 150) -> None:
-        """Start the node with the disks it has, at first with new ones, and wait until it is up."""
+        """Start the node with the disks it has, at first with new ones, and wait until it is up.
+
+        Now and then a kernel ends before it answers: it is started once more.
+        """
         self.power_on()
-        self.wait(timeout)
+        try:
+            self.wait(timeout)
+        except LabError:
+            if self.is_running:
+                raise
+            self._reap()
+            self.power_on()
+            self.wait(timeout)
 
     def power_on(self) -> None:
         """Start the node and wait for nothing."""
