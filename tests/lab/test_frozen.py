@@ -52,6 +52,7 @@ def test_a_host_that_froze_in_the_middle_wakes_after_a_takeover_and_does_nothing
     assert is_gone(ready)
 
 
+@pytest.mark.soak
 def test_a_daemon_that_stood_still_for_longer_than_anybody_waits_goes_on_or_gives_up(
     ready: list[Node],
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_daemon_that_stood_still_for_longer_than_anybody_waits_goes_on_or_give
     assert is_gone(ready)
 
 
+@pytest.mark.soak
 def test_the_claim_of_a_dead_node_is_let_go_from_another(ready: list[Node]) -> None:
     one, two = ready
     creating = under_way(one, CREATE, 1)

@@ -48,6 +48,7 @@ def test_a_host_killed_in_the_middle(ready: list[Node], name: str, victim: int) 
     tidy(ready)
 
 
+@pytest.mark.soak
 def test_a_daemon_killed_while_it_takes_over_from_the_dead(ready: list[Node]) -> None:
     one, two = ready
     two.put(guests.idle(), "/root/web1.img")

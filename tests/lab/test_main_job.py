@@ -94,6 +94,7 @@ def test_a_vm_needs_no_disk(pair: list[Node]) -> None:
     assert reality.domains(node2) == set()
 
 
+@pytest.mark.soak
 def test_an_administrators_lock_holds_a_vm_as_it_is(pair: list[Node]) -> None:
     node1, node2 = pair
     create(node1, "web1")
@@ -153,6 +154,7 @@ def test_a_guest_that_does_not_listen_outlives_the_wait(pair: list[Node]) -> Non
     delete(node1, "deaf", "web1")
 
 
+@pytest.mark.soak
 def test_a_definition_can_be_taken_away_and_made_again(pair: list[Node]) -> None:
     node1, _ = pair
     create(node1, "web1")

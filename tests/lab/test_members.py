@@ -42,6 +42,7 @@ def four(lab: Lab, machines: list[Node]) -> list[Node]:
     return nodes
 
 
+@pytest.mark.soak
 def test_four_nodes_have_vms_with_disks_on_any_two_and_lose_one_after_the_other(
     four: list[Node], lab: Lab
 ) -> None:

@@ -93,7 +93,7 @@ IN_A_CLUSTER = [
     ("migrate --node node1 web1", "web1 is on node1 already"),
     ("migrate --node node9 web1", "no node node9"),
     ("migrate --node node2 nothing", "no VM nothing"),
-    ("migrate --node node2 --online web1", "Live migration does not exist yet"),
+    ("migrate --node node2 --online web1", "only a VM that runs moves online"),
     ("update web1 --memory 0MiB", "memory cannot be 0"),
     ("update web1 --memory 1KiB --cpus 0", "1KiB makes no sense", "0 makes no sense"),
     ("info nothing", "no VM nothing"),

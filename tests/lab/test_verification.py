@@ -201,6 +201,7 @@ def test_a_vm_goes_on_without_a_failing_disk_and_a_resync_takes_it_back(
     assert reality.digest(node1, LV, SIZE) == reality.digest(node2, LV, SIZE)
 
 
+@pytest.mark.soak
 def test_a_vm_moves_away_from_a_disk_that_is_gone(web1: list[Node]) -> None:
     node1, node2 = web1
     mcv(node1, "start web1")
