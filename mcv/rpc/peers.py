@@ -84,18 +84,8 @@ class Peers:
 
         Raises PeerUnreachable, NotThatNode, or McvError where it is refused.
         """
-        address = self._find(node)
         end = time.monotonic() + self._connect_timeout
-        try:
-            raw = socket.create_connection(address[:2], self._connect_timeout)
-        except OSError as error:
-            raise _unreachable(node, reason(error)) from error
-        watch(raw)
-        try:
-            secured = self._secure(node, raw, address.certificate_pem, end, tunnel.ALPN)
-        except BaseException:
-            raw.close()
-            raise
+        secured = self._dial(node, self._find(node), end, tunnel.ALPN)
         try:
             tunnel.ask(secured, asked)
         except OSError as error:
@@ -152,14 +142,8 @@ class Peers:
 
     def _connect(self, node: str, address: Address) -> Line:
         end = time.monotonic() + self._connect_timeout
-        try:
-            raw = socket.create_connection(address[:2], self._connect_timeout)
-        except OSError as error:
-            raise _unreachable(node, reason(error)) from error
+        secured = self._dial(node, address, end)
         with contextlib.ExitStack() as on_error:
-            on_error.callback(raw.close)
-            watch(raw)
-            secured = self._secure(node, raw, address.certificate_pem, end)
             on_error.callback(secured.close)
             line = Line(secured)
             try:
@@ -171,8 +155,21 @@ class Peers:
             on_error.pop_all()
         return line
 
+    def _dial(self, node: str, address: Address, end: float, protocol: str = "") -> ssl.SSLSocket:
+        """A connection to exactly that node, that ends with its host; closed on any error."""
+        try:
+            raw = socket.create_connection(address[:2], self._connect_timeout)
+        except OSError as error:
+            raise _unreachable(node, reason(error)) from error
+        try:
+            watch(raw)
+            return self._secure(node, raw, address.certificate_pem, end, protocol)
+        except BaseException:
+            raw.close()
+            raise
+
     def _secure(
-        self, node: str, raw: socket.socket, pem: str, end: float, protocol: str = ""
+        self, node: str, raw: socket.socket, pem: str, end: float, protocol: str
     ) -> ssl.SSLSocket:
         context = tls.client_context(self._identity, pem)
         if protocol:
