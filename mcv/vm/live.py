@@ -8,7 +8,7 @@ from mcv import sizes
 from mcv.errors import Cancelled, HypervisorFailed, McvError, Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.model import Vm
-from mcv.vm import passage
+from mcv.vm import passage, power
 from mcv.vm.hypervisor import Movement
 from mcv.vm.migrate import require_movable
 from mcv.vm.plans import live_plan
@@ -33,15 +33,12 @@ def migrate(
     """
     rate = 0 if bandwidth is None else _rate(bandwidth)
     vm = _require_sendable(host, name, to, ignore_verify)
-    plan = live_plan(vm, to, rate)
     if dry_run:
-        return shown(plan)
+        return shown(live_plan(vm, to, rate))
     with host.claim(f"vm:{name}", f"migrate {name} to {to}, live"):
         vm = _require_sendable(host, name, to, ignore_verify)
-        if ignore_verify and vm.blocked:
-            host.update_beside(
-                "vm.override", f"migrate {name} --ignore-verify", name=name, what="migrate"
-            )
+        if ignore_verify:
+            power.record_override(host, vm, "migrate")
         plan, answer = live_plan(vm, to, rate), {"name": name, "node": to, "started": True}
         return host.carry_out(f"migrate {name} to {to}, live", plan, f"vm:{name}", answer)
 

@@ -32,10 +32,8 @@ def migrate(
         power.wait_for_end(host, name, timeout)
     with host.claim(f"vm:{name}", f"migrate {name} to {to}"):
         vm = require_movable(host, name, to, ignore_verify, may_run=False)
-        if ignore_verify and require.is_blocked(host, vm):
-            host.update_beside(
-                "vm.override", f"migrate {name} --ignore-verify", name=name, what="migrate"
-            )
+        if ignore_verify:
+            power.record_override(host, vm, "migrate")
         plan = offline_plan(vm, to, start_after_migration)
         answer = {"name": name, "node": to, "started": start_after_migration}
         return host.carry_out(f"migrate {name} to {to}", plan, f"vm:{name}", answer)

@@ -30,12 +30,18 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
         if host.domains.is_active(name):
             raise Refused(f"{name} is {host.domains.state(name)} already.")
         refuse_all(require.startable_disks(host, vm, ignore_verify))
-        if ignore_verify and require.is_blocked(host, vm):
-            host.update_beside(
-                "vm.override", f"start {name} --ignore-verify", name=name, what="start"
-            )
+        if ignore_verify:
+            record_override(host, vm, "start")
         boot(host, vm)
     return {"name": name, "node": host.name, "state": "running"}
+
+
+def record_override(host: Host, vm: Vm, what: str) -> None:
+    """Write down who went over a failed verification, where there is one to go over."""
+    if require.is_blocked(host, vm):
+        host.update_beside(
+            "vm.override", f"{what} {vm.name} --ignore-verify", name=vm.name, what=what
+        )
 
 
 def boot(host: Host, vm: Vm) -> None:
@@ -175,6 +181,5 @@ def define(host: Host, name: str) -> None:
 
 def undefine(host: Host, name: str) -> None:
     """Take a definition away; one that is active keeps it and is an error."""
-    if host.domains.is_active(name):
-        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+    require.inactive(host, name)
     host.domains.undefine(name)

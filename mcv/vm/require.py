@@ -42,6 +42,22 @@ def stopped(host: Host, vm: Vm) -> None:
         )
 
 
+def inactive(host: Host, name: str) -> None:
+    """For a step: no domain here, the VM's own or a copy, may hold its disks."""
+    if host.domains.is_active(name):
+        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+
+
+def with_disks(host: Host, name: str) -> Vm:
+    """The VM, if this node is in touch, owns it, nobody has claimed it, and it has disks."""
+    host.agreed.touch.require()
+    vm = owned(host, name)
+    unclaimed(host, vm)
+    if not vm.disks:
+        raise Refused(f"{name} has no disk.")
+    return vm
+
+
 def is_blocked(host: Host, vm: Vm) -> bool:
     """Whether a failed verification blocks a VM, be it by a note on this node alone."""
     noted = health.blocked_by_note(host)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from mcv.cluster import claims, work
+from mcv.drbd import health
 from mcv.errors import (
     CallLost,
     Failed,
@@ -227,6 +228,19 @@ def test_it_may_be_cancelled_and_outlives_who_typed_it(running: FakeCluster) -> 
 
     assert ("moving", True, False) in seen
     assert not host.jobs.listed()[-1]["cancellable"]
+
+
+def test_going_over_a_failed_verification_that_only_a_note_tells_of_is_recorded(
+    running: FakeCluster,
+) -> None:
+    health.write_note(running.hosts["n1"].settings.notes, RESOURCE, "out-of-sync", when="")
+    with pytest.raises(Refused, match="The last verification of web1 failed"):
+        move(running)
+
+    running.run("n1", live.migrate, name="web1", to="n2", ignore_verify=True)
+
+    override = running.read("n2").vm("web1").override
+    assert override is not None and (override.who, override.what) == ("alice", "migrate")
 
 
 def test_all_that_stands_in_the_way_is_told_at_once(running: FakeCluster) -> None:
