@@ -116,11 +116,7 @@ def wrote(found: list[Split]) -> list[dict[str, Any]]:
 
 def require_resolvable(host: Host, name: str, keep: str) -> tuple[Vm, list[Split]]:
     """The VM and its disks that have split; else Refused with every reason at once."""
-    host.agreed.touch.require()
-    vm = require.owned(host, name)
-    require.unclaimed(host, vm)
-    if not vm.disks:
-        raise Refused(f"{name} has no disk.")
+    vm = require.with_disks(host, name)
     if keep not in vm.nodes:
         raise Refused(f"{keep} holds no replica of {name}.", f"--keep {' or '.join(vm.nodes)}")
     for node in vm.nodes:
@@ -190,8 +186,7 @@ def _require_not_running(host: Host, vm: Vm, lose: str) -> None:
 
 def part(host: Host, name: str, disks: list[int]) -> None:
     """Let go of the peer, as Secondary; harmless where they have found each other."""
-    if host.domains.is_active(name):
-        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+    require.inactive(host, name)
     for resource in _resources(host, name, disks):
         status = host.drbd.status(resource)
         if status is not None and not status.connected:
@@ -211,8 +206,7 @@ def give_up(host: Host, name: str, data: dict[str, str]) -> None:
     Harmless where they have. Raises McvError where this side holds other data than what was
     shown to whoever said that it may go.
     """
-    if host.domains.is_active(name):
-        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+    require.inactive(host, name)
     for disk, wanted in data.items():
         (resource,) = _resources(host, name, [int(disk)])
         status = host.drbd.status(resource)

@@ -72,11 +72,7 @@ def plan_now(host: Host, vm: Vm, source: str) -> list[Item]:
 
 
 def require_resyncable(host: Host, name: str, source: str) -> Vm:
-    host.agreed.touch.require()
-    vm = require.owned(host, name)
-    require.unclaimed(host, vm)
-    if not vm.disks:
-        raise Refused(f"{name} has no disk.")
+    vm = require.with_disks(host, name)
     if source not in vm.nodes:
         raise Refused(f"{source} holds no replica of {name}.", f"--source {' or '.join(vm.nodes)}")
     require.online(host.read(), vm.other(host.name))

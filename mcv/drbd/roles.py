@@ -6,10 +6,11 @@ from pathlib import Path
 
 from mcv.drbd import resource_file
 from mcv.drbd.status import Status
-from mcv.errors import McvError, Refused
+from mcv.errors import McvError
 from mcv.host import Host
 from mcv.model import Cluster, Disk
 from mcv.system import files
+from mcv.vm import require
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +138,7 @@ def _wait_connected(host: Host, resource: str) -> Status:
 
 def release(host: Host, name: str) -> None:
     """Demote all of a VM's disks here; harmless when they are secondary."""
-    if host.domains.is_active(name):
-        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+    require.inactive(host, name)
     for disk in host.both()[-1].vm(name).disks:
         host.drbd.demote(disk.resource)
 
@@ -169,8 +169,7 @@ def step_down(host: Host, name: str) -> None:
     One whose I/O stands still, because its peer went away, cannot be demoted: it is taken
     down and up. Nothing waits for it, since no domain is active here.
     """
-    if host.domains.is_active(name):
-        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+    require.inactive(host, name)
     for disk in host.both()[-1].vm(name).disks:
         status = host.drbd.status(disk.resource)
         if status is not None and status.is_primary and status.suspended != "no":

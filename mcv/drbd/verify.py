@@ -88,11 +88,7 @@ def _turn(host: Host, name: str) -> Iterator[None]:
 
 
 def require_verifiable(host: Host, name: str) -> Vm:
-    host.agreed.touch.require()
-    vm = require.owned(host, name)
-    require.unclaimed(host, vm)
-    if not vm.disks:
-        raise Refused(f"{name} has no disk.")
+    vm = require.with_disks(host, name)
     findings.close(host, vm)
     refuse_all([problem for disk in vm.disks for problem in _why_not(host, vm, disk)])
     return vm
