@@ -31,6 +31,15 @@ def revive(lab: Lab, count: int) -> list[Node]:
     return lab.up(count)
 
 
+def bring_back(nodes: Sequence[Node], command: str = "systemctl start mcvd") -> None:
+    """What a test cut off or killed is connected and up, and its daemon with it."""
+    for node in nodes:
+        node.heal()
+        if not node.is_running:
+            node.boot()
+        node.run(command)
+
+
 def reset(node: Node) -> None:
     """Clean a node, or make it anew if something on it holds out.
 

@@ -74,6 +74,12 @@ def drbd(node: Node, resource: str) -> View | None:
     )
 
 
+def is_in_step(node: Node, resource: str) -> bool:
+    """Whether a resource is up on a node, and well on both sides."""
+    view = drbd(node, resource)
+    return view is not None and view.is_well
+
+
 def device(node: Node, resource: str) -> str:
     """The block device of a resource, by its file."""
     return node.run(f"drbdadm sh-dev {resource}").stdout.strip()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.lab import Node, reality, wait_until
-from tests.lab.cluster import create, mcv, told
+from tests.lab.cluster import bring_back, create, mcv, told
 
 RESOURCE = "mcv-web1-1"
 LV = f"/dev/vg0/{RESOURCE}"
@@ -28,19 +28,14 @@ def web1(pair: list[Node]) -> Iterator[list[Node]]:
     create(node1, "web1")
     mcv(node1, "start web1")
     yield pair
-    for node in pair:
-        node.heal()
-        if not node.is_running:
-            node.boot()
-        node.run("iptables-legacy -F; systemctl start mcvd")
+    bring_back(pair, "iptables-legacy -F; systemctl start mcvd")
     wait_until(lambda: is_well(node1), 60, "both replicas to be in step")
     mcv(node1, "stop web1")
     mcv(node1, "delete web1 --yes")
 
 
 def is_well(node: Node) -> bool:
-    view = reality.drbd(node, RESOURCE)
-    return view is not None and view.is_well
+    return reality.is_in_step(node, RESOURCE)
 
 
 def disk(node: Node) -> str:

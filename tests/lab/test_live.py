@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import Node, guests, reality, wait_until
-from tests.lab.cluster import create, mcv
+from tests.lab.cluster import bring_back, create, mcv
 from tests.lab.test_kills import KILL, ended
 from tests.lab.wholeness import is_settled
 
@@ -53,11 +53,7 @@ def web1(pair: list[Node]) -> Iterator[list[Node]]:
         node.run("rm -f /root/enough")
     wait_until(lambda: newest(pair[0]) > 50, 90, "the guest to write")
     yield pair
-    for node in pair:
-        node.heal()
-        if not node.is_running:
-            node.boot()
-        node.run("touch /root/enough; systemctl reset-failed mcvd; systemctl start mcvd")
+    bring_back(pair, "touch /root/enough; systemctl reset-failed mcvd; systemctl start mcvd")
     wait_until(lambda: is_settled(pair), 60, "everything to be settled")
     wait_until(lambda: is_well(pair[0]), 60, "both replicas to be in step")
     pair[0].run("mcv stop web1", check=False)
@@ -72,8 +68,7 @@ def newest(node: Node) -> int:
 
 
 def is_well(node: Node) -> bool:
-    view = reality.drbd(node, RESOURCE)
-    return view is not None and view.is_well
+    return reality.is_in_step(node, RESOURCE)
 
 
 def follower(node: Node) -> "subprocess.Popen[str]":

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.lab import Node, reality, wait_until
-from tests.lab.cluster import create, mcv, told
+from tests.lab.cluster import bring_back, create, mcv, told
 
 RESOURCE = "mcv-web1-1"
 LV = f"/dev/vg0/{RESOURCE}"
@@ -23,8 +23,7 @@ def connection(node: Node) -> str:
 
 
 def is_well(node: Node) -> bool:
-    view = reality.drbd(node, RESOURCE)
-    return view is not None and view.is_well
+    return reality.is_in_step(node, RESOURCE)
 
 
 def done(node: Node) -> float:
@@ -54,11 +53,7 @@ def web1(pair: list[Node]) -> Iterator[list[Node]]:
     node1, node2 = pair
     create(node1, "web1", disk=f"{SIZE}MiB")
     yield pair
-    for node in pair:
-        node.heal()
-        if not node.is_running:
-            node.boot()
-        node.run("systemctl start mcvd")
+    bring_back(pair)
     wait_until(lambda: is_well(node1) and is_well(node2), 60, "both replicas to be in step")
     mcv(node1, "drbd set verify-rate=200MiB resync-rate=200MiB")
     node1.run("mcv stop web1", check=False)
