@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from tests.lab.host import TREE, LabError, run
+from tests.lab.host import MODULES, TREE, LabError, run
 
 HERE = Path(__file__).parent
 SIZE = "4G"
+XSTATE = HERE / "xstate.c"
 PASSWORD = "lab-password"
 # What `openssl passwd -6 lab-password` says: any node of any lab opens to it.
 PASSWORD_HASH = (
@@ -67,6 +68,7 @@ class Image:
         self.file = directory / "root.img"
         self.init = directory / "init"
         self.key = directory / "key"
+        self.xstate = directory / "xstate.so"
         self.capabilities = directory / "capabilities"
         self._tree = directory / "tree"
         self._made = directory / "made"
@@ -90,6 +92,9 @@ class Image:
         upper = self._tree / "upper"
         self.init.write_bytes((HERE / "init.sh").read_bytes())
         self.init.chmod(0o755)
+        if not self._is_made("xstate", xstate := _digest([XSTATE])):
+            compile_xstate(self.xstate)
+            self._note("xstate", xstate)
         if not self._is_made("install", install):
             self._forget("install", "code", "image")
             self._install(upper, public_key)
@@ -176,6 +181,13 @@ _SOURCES = [
 ]
 
 
+def compile_xstate(to: Path) -> Path:
+    """Make what a node's kernel needs on new processors; one that runs keeps what it has."""
+    beside = to.with_suffix(".new")
+    run("gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", beside, XSTATE)
+    return beside.replace(to)
+
+
 def _fill(upper: Path, public_key: str) -> None:
     """Write what depends on the host or the lab: its users, the key, who may log in."""
     shadow = Path("/etc/shadow").read_text().splitlines()
@@ -194,6 +206,9 @@ def _fill(upper: Path, public_key: str) -> None:
     (upper / "var/tmp").chmod(0o1777)
     (upper / "var/spool/cron/crontabs").chmod(0o1730)
     shutil.copy2("/etc/drbd.d/global_common.conf", upper / "etc/drbd.d")
+    # /lib/modules of a node has its own kernel's modules, whatever the host has there.
+    (upper / "usr/lib").mkdir()
+    (upper / "usr/lib/modules").symlink_to(MODULES.relative_to("/usr/lib"))
     # The configuration as installed, for the reset between tests.
     shutil.copy2(upper / "etc/mcv/mcv.conf", upper / "var/lib/lab-mcv.conf")
 

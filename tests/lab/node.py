@@ -97,7 +97,7 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
-                env={"PATH": host.PATH, "HOME": str(self._uml), **self._memory_place()},
+                env=self._environment(),
                 start_new_session=True,
             )
         self._pid.write_text(f"{process.pid}\n")
@@ -232,6 +232,11 @@ class Node:
             f"vec1:{link},ifname=control{number},mac=52:54:00:10:98:0{number}",
             f"node={number}",
         ]
+
+    def _environment(self) -> dict[str, str]:
+        """What the kernel of the node finds in its environment, on the host."""
+        own = {"PATH": host.PATH, "HOME": str(self._uml), "LD_PRELOAD": str(self._image.xstate)}
+        return own | self._memory_place()
 
     def _memory_place(self) -> dict[str, str]:
         """A node's memory is a file in /dev/shm; where that is small, in the lab's directory."""

@@ -32,6 +32,14 @@ def test_a_node_is_a_whole_host(machines: list[Node]) -> None:
     assert reaches(node1, node2)
 
 
+def test_a_node_s_modules_are_its_own_kernel_s(machines: list[Node]) -> None:
+    node1, _ = machines
+
+    dependencies = "/lib/modules/$(uname -r)/modules.dep"
+    assert "/drbd.ko" in node1.run(f"grep drbd.ko {dependencies}").stdout
+    assert node1.run("ls /lib/modules/").stdout == node1.run("uname -r").stdout
+
+
 def test_a_killed_node_comes_back_with_its_disks(machines: list[Node]) -> None:
     node1, node2 = machines
     node2.run("echo kept > /root/kept; lvcreate -qq -y -L 8M -n kept vg0; sync")
