@@ -12,30 +12,32 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import mcv
-from mcv import serving, settings
-from mcv.cluster import join, leaving, members, work
-from mcv.cluster.agree.agreement import Agreement
-from mcv.config.first import alone
-from mcv.config.store import Store
-from mcv.drbd import enable, findings, roles
-from mcv.drbd.driver import Drbd
+from mcv import settings
+from mcv.api import dispatch
+from mcv.cluster import join, leaving, members
+from mcv.consensus.agreement import Agreement
+from mcv.document.initial import alone
+from mcv.document.model import Node
+from mcv.document.store import Store
+from mcv.drbd import enable, roles, verification_results
+from mcv.drivers.bridge import Bridges
+from mcv.drivers.drbd import Drbd
+from mcv.drivers.libvirt import Hypervisor
+from mcv.drivers.lvm import Lvm
 from mcv.errors import CallLost, McvError, NotFound, OutcomeOpen, PeerUnreachable, Refused
 from mcv.host import Host
-from mcv.jobs import Jobs
-from mcv.journal import Journal
-from mcv.model import Node
-from mcv.network.bridge import Bridges
+from mcv.recovery import journal_recovery
 from mcv.rpc import pki
 from mcv.rpc.peers import Address, Peers
 from mcv.rpc.server import Server
 from mcv.rpc.tunnel import tunnel
-from mcv.sight import Sight, boot_id
-from mcv.storage.lvm import Lvm
-from mcv.system import files, notify
+from mcv.system import files, systemd
 from mcv.system.locks import Locks
-from mcv.transaction import escort
-from mcv.vm import aside, passage, power
-from mcv.vm.hypervisor import Hypervisor
+from mcv.system.observations import Observations, boot_id
+from mcv.transaction.executor import escort
+from mcv.transaction.jobs import Jobs
+from mcv.transaction.journal import Journal
+from mcv.vm import migration_tunnel, power, stray_copies
 
 log = logging.getLogger("mcvd")
 
@@ -75,10 +77,12 @@ class Daemon:
             forward=self.forward,
             tunnel=functools.partial(tunnel, reach=self.peers.stream),
             certificate=self.identity.certificate_pem,
-            sight=Sight(conf.state / "sight.json", boot_id()),
+            observations=Observations(conf.state / "sight.json", boot_id()),
         )
         self.server = Server(
-            self.handle, conf.run / "mcvd.sock", target=functools.partial(passage.target, self.host)
+            self.handle,
+            conf.run / "mcvd.sock",
+            target=functools.partial(migration_tunnel.target, self.host),
         )
         self._stop = threading.Event()
         self._look = threading.Event()
@@ -91,9 +95,9 @@ class Daemon:
         self, caller: Any, operation: str, params: dict[str, Any], context: dict[str, Any]
     ) -> Any:
         if caller.kind == "peer":
-            self.host.sight.hear(caller.name)
+            self.host.observations.hear(caller.name)
             self._learn_address(caller.name, context.get("address"))
-        return serving.serve(self.host, caller, operation, params, context)
+        return dispatch.serve(self.host, caller, operation, params, context)
 
     def _learn_address(self, node: str, address: Any) -> None:
         """Where a member says that it is: its key is checked at every connection, so that a
@@ -111,16 +115,16 @@ class Daemon:
         that this thread has."""
         context = self._context()
         if node == self.conf.node:
-            return serving.perform(self.host, operation, params, context)
-        limit = timeout if timeout is not None else serving.row(operation).timeout
+            return dispatch.perform(self.host, operation, params, context)
+        limit = timeout if timeout is not None else dispatch.row(operation).timeout
         answer = self.peers.call(node, operation, params, context, limit)
-        self.host.sight.hear(node)
+        self.host.observations.hear(node)
         return answer
 
     def forward(self, node: str, operation: str, params: dict[str, Any], who: str) -> Any:
         """Hand an operator's call on to the node that carries it out."""
         context = {**self._context(), "who": who}
-        limit = serving.row(operation).timeout
+        limit = dispatch.row(operation).timeout
         try:
             self.call(node, "config.look", timeout=ASK)
         except (PeerUnreachable, CallLost) as error:
@@ -178,23 +182,23 @@ class Daemon:
     def look_after_cluster(self) -> None:
         """One round: see what the others have, come back, settle what was cut off."""
         self.agreement.look_at_others()
-        if self._aside_at != self.host.store.hash() and self.agreement.touch.heard:
-            aside.step_aside(self.host)
+        if self._aside_at != self.host.store.hash() and self.agreement.contact.heard:
+            stray_copies.step_aside(self.host)
             self._aside_at = self.host.store.hash()
-        if self.agreement.in_touch:
+        if self.agreement.in_contact:
             members.addresses(self.host)
-            findings.settle(self.host)
+            verification_results.settle(self.host)
             enable.adjust(self.host)
         elif not self.host.extra.get("leaving"):
             members.come_back(self.host)
-        self.host.sight.save()
+        self.host.observations.save()
 
     def look_after_domains(self) -> None:
         power.reconcile(self.host)
 
     def look_after_journal(self) -> None:
         """One round: finish or undo what was cut off; it may take long, so it has its thread."""
-        work.settle_all(self.host)
+        journal_recovery.settle_all(self.host)
 
     def loop(self, every: float, wake: threading.Event, rounds: Callable[[], None]) -> None:
         while not self._stop.is_set():
@@ -219,7 +223,7 @@ class Daemon:
         if self.conf.address:
             self.server.start_peers(self.conf.address, self.conf.port, self.identity, self.trusted)
         self.server.start_operator()
-        notify.ready(f"{self.conf.node} serves")
+        systemd.ready(f"{self.conf.node} serves")
         log.info("mcvd %s serves as %s", mcv.__version__, self.conf.node)
         threading.Thread(target=self._begin, name="begin", daemon=True).start()
         while not self._stop.wait(60):
@@ -227,7 +231,7 @@ class Daemon:
         if leaving.host_is_stopping():
             gone = leaving.leave_in_order(self.host)
             log.info("this host goes down%s", ", offline in the document" if gone else "")
-        self.host.sight.save(at_once=True)
+        self.host.observations.save(at_once=True)
         log.info("mcvd stops")
         self.server.stop()
 

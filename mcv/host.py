@@ -9,26 +9,26 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mcv import jobs as jobs_module
-from mcv.cluster.agree.agreement import Agreement
-from mcv.config.first import alone
-from mcv.config.store import Store
+from mcv.consensus.agreement import Agreement
+from mcv.document.initial import alone
+from mcv.document.model import Cluster
+from mcv.document.store import Store
 from mcv.errors import McvError, OutcomeOpen, RepairNeeded
-from mcv.jobs import Job, Jobs
-from mcv.journal import Entry, Journal
-from mcv.model import Cluster
-from mcv.plan import Change, Item, readable
-from mcv.plan import change as change_
 from mcv.settings import Settings
-from mcv.sight import Sight
 from mcv.system.locks import Locks
-from mcv.transaction import Transaction
+from mcv.system.observations import Observations
+from mcv.transaction import jobs as jobs_module
+from mcv.transaction.executor import Transaction
+from mcv.transaction.jobs import Job, Jobs
+from mcv.transaction.journal import Entry, Journal
+from mcv.transaction.plan import Change, Item, readable
+from mcv.transaction.plan import change as change_
 
 if TYPE_CHECKING:
-    from mcv.drbd.driver import Drbd
-    from mcv.network.bridge import Bridges
-    from mcv.storage.lvm import Lvm
-    from mcv.vm.hypervisor import Hypervisor
+    from mcv.drivers.bridge import Bridges
+    from mcv.drivers.drbd import Drbd
+    from mcv.drivers.libvirt import Hypervisor
+    from mcv.drivers.lvm import Lvm
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Host:
     forward: Callable[..., Any]  # forward(node, operation, params, who): an operator's call
     tunnel: Callable[..., AbstractContextManager[None]]  # tunnel(path, node, asked): a stream
     certificate: str
-    sight: Sight
+    observations: Observations
     images: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -85,7 +85,7 @@ class Host:
         job = self.job
         change = job.next_change()
         try:
-            return self.agreed.asker.update(
+            return self.agreed.proposer.update(
                 name, params, id=change, who=job.who, why=why or job.title
             )
         except OutcomeOpen as error:
@@ -96,7 +96,7 @@ class Host:
 
     def make(self, change: Change, *, id: str, who: str, why: str) -> Cluster:
         """Make a change that a plan holds, under its own id."""
-        return self.agreed.asker.update(change.name, change.params, id=id, who=who, why=why)
+        return self.agreed.proposer.update(change.name, change.params, id=id, who=who, why=why)
 
     @contextlib.contextmanager
     def claim(self, subject: str, why: str) -> Iterator[None]:
@@ -161,8 +161,8 @@ class Host:
         """Make this node a cluster of one, its history kept."""
         self.store.begin(alone(self.settings, self.certificate))
 
-    def forget_touch(self) -> None:
-        self.agreed.touch.forget()
+    def forget_contact(self) -> None:
+        self.agreed.contact.forget()
 
     def transaction(self, looked: float = -math.inf) -> Transaction:
         """What carries plans out; looked is when this node was last known to be up to date."""

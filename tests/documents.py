@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from mcv.config import changes
-from mcv.model import ChangeMade, Cluster, Disk, Epoch, EpochNow, Node, Vm
+from mcv.document import changes
+from mcv.document.model import ChangeMade, Cluster, Disk, Epoch, EpochNow, Node, Vm
 
 
 def member(name: str, **values: Any) -> Node:

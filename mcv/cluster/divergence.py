@@ -4,13 +4,13 @@ an operator's word says which one goes on."""
 import secrets
 from typing import Any
 
-from mcv.clock import timestamp
-from mcv.cluster.agree.lineage import relation
-from mcv.config import changes
+from mcv.consensus.lineage import relation
+from mcv.document import changes
+from mcv.document.model import ChangeMade, Cluster, Past, decode, digest, plain
 from mcv.errors import McvError, Refused
 from mcv.host import Host
-from mcv.model import ChangeMade, Cluster, Past, decode, digest, plain
-from mcv.together import ask_all
+from mcv.system.fanout import ask_all
+from mcv.timestamps import timestamp
 
 DEADLINE = 3.0
 
@@ -60,7 +60,7 @@ def sync(host: Host, node: str, dry_run: bool = False) -> dict[str, Any]:
         "who": host.job.who,
         "why": f"cluster sync from {node}",
     }
-    writer = base.keeper
+    writer = base.coordinator
     if writer == host.name:
         settle(host, **params)
     else:

@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 import mcv
+from mcv.document.model import SCHEMA
 from mcv.drbd import enable
 from mcv.errors import McvError
 from mcv.host import Host
-from mcv.model import SCHEMA
 from mcv.settings import resolved_address
 from mcv.vm.capacity import capacity
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from mcv.cluster import suitability
 from mcv.cluster.facts import facts
+from mcv.document.model import Node, decode, encode, plain, problem_with_name
 from mcv.drbd import enable
 from mcv.errors import (
     CommandFailed,
@@ -18,9 +19,8 @@ from mcv.errors import (
     refuse_all,
 )
 from mcv.host import Host, shown
-from mcv.model import Node, decode, encode, plain, problem_with_name
-from mcv.plan import Item, Step, change, on
 from mcv.system import files, ssh
+from mcv.transaction.plan import Item, Step, change, on
 
 STAGED_FOR = 600.0  # seconds that a join which was begun from outside may take
 
@@ -66,7 +66,7 @@ def add_node(
     Raises Refused, with every reason, before anything is written on either side; Failed
     when it was begun and everything was taken back on both.
     """
-    host.agreed.touch.require()
+    host.agreed.contact.require()
     cluster = host.read()
     early = [problem_with_name(node, "node"), suitability.address_problem(cluster, ip_address)]
     if node in cluster.nodes:
@@ -194,7 +194,7 @@ def adopt(host: Host, document: str, operation: str) -> dict[str, Any]:
     if not is_blank(host):
         raise Refused(f"{host.name} is not blank.")
     host.store.adopt(new, [])
-    host.forget_touch()
+    host.forget_contact()
     files.remove(stage_path(host))
     return {"node": host.name}
 
@@ -203,7 +203,7 @@ def blank(host: Host) -> dict[str, Any]:
     """Make this node a cluster of one again; its history stays, the secret goes."""
     if len(host.read().nodes) > 1 or host.name not in host.read().nodes:
         host.begin_alone()
-        host.forget_touch()
+        host.forget_contact()
     files.remove(host.settings.pki / "drbd-secret")
     files.remove(stage_path(host))
     return {"node": host.name}

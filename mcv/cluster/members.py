@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import mcv
-from mcv.cluster.attention import attention
 from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
 from mcv.host import Host, shown
-from mcv.plan import Item, Step, change, on
 from mcv.settings import PEER_PORT
-from mcv.sight import ago
-from mcv.system import reach
-from mcv.together import ask_living
+from mcv.status.attention import attention
+from mcv.system import ping
+from mcv.system.fanout import ask_living
+from mcv.system.observations import ago
+from mcv.transaction.plan import Item, Step, change, on
 
 ANSWER = 1.5  # seconds in which a host that lives answers to a connection
 
@@ -20,7 +20,7 @@ def info(host: Host) -> dict[str, Any]:
     """The cluster as this node sees it; a peer that does not answer in time is unreachable."""
     cluster = host.read()
     others = [name for name in cluster.nodes if name != host.name]
-    answers = ask_living(host.call, others, "node.report", host.sight.patience(others))
+    answers = ask_living(host.call, others, "node.report", host.observations.patience(others))
     nodes = []
     for name, node in sorted(cluster.nodes.items()):
         local = name == host.name
@@ -74,7 +74,7 @@ def remove_node(
 
 
 def _removal(host: Host, node: str, force: bool) -> list[Item]:
-    host.agreed.touch.require()
+    host.agreed.contact.require()
     cluster = host.read()
     member = cluster.node(node)
     problems = []
@@ -195,17 +195,17 @@ def is_alive(host: Host, name: str) -> bool:
 
 def answers_at_all(address: str, ports: Sequence[int] = (22, PEER_PORT)) -> bool:
     """Whether anything at an address answers: to a ping, or to a connection, be it refused."""
-    if reach.pings(address, ANSWER):
+    if ping.pings(address, ANSWER):
         return True
-    return any(reach.answers(address, port, ANSWER) for port in ports)
+    return any(ping.answers(address, port, ANSWER) for port in ports)
 
 
 def last_seen(host: Host, names: list[str]) -> list[str]:
     """When each node was last heard here, in words: shown before somebody is called dead."""
-    said = [f"{name} was last heard {ago(host.sight.last_heard(name))}." for name in names]
+    said = [f"{name} was last heard {ago(host.observations.last_heard(name))}." for name in names]
     others = [name for name in host.read().online if name not in (host.name, *names)]
-    said += [f"{name} was last heard {ago(host.sight.last_heard(name))}." for name in others]
-    if any(host.sight.was_away_since(name) for name in names):
+    said += [f"{name} was last heard {ago(host.observations.last_heard(name))}." for name in others]
+    if any(host.observations.was_away_since(name) for name in names):
         said.append(f"{host.name} itself was down since: it does not know what was done meanwhile.")
     return said
 

@@ -3,8 +3,8 @@
 import ipaddress
 from typing import Any
 
+from mcv.document.model import Cluster
 from mcv.errors import Refused
-from mcv.model import Cluster
 
 CLOCKS = 2.0  # seconds that two clocks may differ
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mcv.commands import output, typist
+from mcv.commands import output, user_files
 from mcv.commands import session as sessions
 from mcv.commands.check import check
 from mcv.commands.options import common, nodes
@@ -51,7 +51,7 @@ def add_node(
       mcv cluster add-node --node n2 --ip-address 192.0.2.2 \\
           --password-file pw --host-key SHA256:...
     """
-    password = typist.first_line(password_file) if password_file is not None else None
+    password = user_files.first_line(password_file) if password_file is not None else None
     wanted = {
         "node": node,
         "ip_address": ip_address,

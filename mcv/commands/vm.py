@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from mcv.commands import typist
+from mcv.commands import user_files
 from mcv.commands.many import Said, for_each
 from mcv.commands.options import (
     common,
@@ -79,7 +79,7 @@ def create(
         created = session.run("vm.create", **wanted, image=None)
     else:
         # The daemon opens the file by way of this process, so it stays open until then.
-        with typist.opened(image) as fd:
+        with user_files.opened(image) as fd:
             taken = session.take(fd)
         created = session.run("vm.create", **wanted, image=taken)
     session.show(created, f"{name} is created on {created.get('node')}. Start it: mcv start {name}")

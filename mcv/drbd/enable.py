@@ -5,12 +5,12 @@ import secrets
 from typing import Any
 
 from mcv import sizes
+from mcv.document.model import Cluster, Disk
 from mcv.drbd import roles
 from mcv.errors import Busy, McvError, Refused, refuse_all
 from mcv.host import Host
-from mcv.model import Cluster, Disk
 from mcv.system import files
-from mcv.together import ask_all
+from mcv.system.fanout import ask_all
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ def enable(host: Host) -> dict[str, Any]:
     cluster = host.read()
     if cluster.drbd.enabled:
         raise Refused("DRBD is enabled already.")
-    host.agreed.touch.require()
+    host.agreed.contact.require()
     with host.locks.hold("drbd-enable", "drbd enable"):
         answers = ask_all(host.call, cluster.online, "drbd.able", 30.0)
         problems = []

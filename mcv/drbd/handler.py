@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mcv.clock import timestamp
+from mcv.document.model import Cluster, decode
 from mcv.errors import McvError
-from mcv.model import Cluster, decode
+from mcv.timestamps import timestamp
 
 REFUSE = 1
 INCONSISTENT = 3

@@ -4,14 +4,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from mcv.drbd import split
-from mcv.drbd.split import Side
+from mcv.document.model import Disk, Vm
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host, shown
-from mcv.model import Disk, Vm
-from mcv.plan import Item, Step, on
+from mcv.rules import preconditions, split_brain
+from mcv.rules.split_brain import Side
 from mcv.sizes import shown as size
-from mcv.vm import require
+from mcv.transaction.plan import Item, Step, on
 
 POLL = 0.5
 MEETING = 60.0  # seconds that two sides have to find each other
@@ -32,12 +31,12 @@ class Split:
 
     def is_exact(self, node: str) -> bool:
         """Whether that side wrote just so much: after a crash it may be less."""
-        seen = split.generations(self.sides[node])
+        seen = split_brain.generations(self.sides[node])
         return seen is not None and not seen.crashed
 
     def data(self, node: str) -> str:
         """Which data a side has, as a step carries it."""
-        seen = split.generations(self.sides[node])
+        seen = split_brain.generations(self.sides[node])
         return f"{seen.data:016x}" if seen else ""
 
 
@@ -69,13 +68,13 @@ def resolve_plan(vm: Vm, keep: str, found: list[Split]) -> list[Item]:
     data = {str(one.disk.id): one.data(lose) for one in found}
     return [
         Step(
-            on(lose, "drbd.part", name=vm.name, disks=disks),
-            undo=on(lose, "drbd.join", name=vm.name, disks=disks),
+            on(lose, "drbd.disconnect", name=vm.name, disks=disks),
+            undo=on(lose, "drbd.connect", name=vm.name, disks=disks),
         ),
-        Step(on(keep, "drbd.join", name=vm.name, disks=disks)),
+        Step(on(keep, "drbd.connect", name=vm.name, disks=disks)),
         Step(
-            on(lose, "drbd.give_up", name=vm.name, data=data),
-            undo=on(lose, "drbd.part", name=vm.name, disks=disks),
+            on(lose, "drbd.discard_and_reconnect", name=vm.name, data=data),
+            undo=on(lose, "drbd.disconnect", name=vm.name, disks=disks),
             settles=True,
         ),
     ]
@@ -116,16 +115,16 @@ def wrote(found: list[Split]) -> list[dict[str, Any]]:
 
 def require_resolvable(host: Host, name: str, keep: str) -> tuple[Vm, list[Split]]:
     """The VM and its disks that have split; else Refused with every reason at once."""
-    vm = require.with_disks(host, name)
+    vm = preconditions.with_disks(host, name)
     if keep not in vm.nodes:
         raise Refused(f"{keep} holds no replica of {name}.", f"--keep {' or '.join(vm.nodes)}")
     for node in vm.nodes:
-        require.online(host.read(), node)
+        preconditions.online(host.read(), node)
     found: list[Split] = []
     well: list[Refused] = []
     for disk in vm.disks:
-        both = split.look(host, vm, disk)
-        if split.of(both):
+        both = split_brain.look(host, vm, disk)
+        if split_brain.of(both):
             found.append(Split(disk, {node: side for node, side in both.items() if side}))
         else:
             well.append(_no_split(vm, disk, both))
@@ -171,7 +170,7 @@ def _problems(vm: Vm, one: Split, keep: str) -> list[Refused]:
 def _require_not_running(host: Host, vm: Vm, lose: str) -> None:
     """Refused while the VM, or a copy of it, has its disks open on the side that is to lose."""
     try:
-        report = host.call(lose, "node.report", timeout=split.PATIENCE)
+        report = host.call(lose, "node.report", timeout=split_brain.PATIENCE)
     except McvError as error:
         said = f"{lose} does not say whether {vm.name} runs there: {error.message}"
         raise Refused(said, error.hint) from error
@@ -184,9 +183,9 @@ def _require_not_running(host: Host, vm: Vm, lose: str) -> None:
 # Steps: the dispatcher holds the lock and has checked the claim.
 
 
-def part(host: Host, name: str, disks: list[int]) -> None:
+def disconnect(host: Host, name: str, disks: list[int]) -> None:
     """Let go of the peer, as Secondary; harmless where they have found each other."""
-    require.inactive(host, name)
+    preconditions.inactive(host, name)
     for resource in _resources(host, name, disks):
         status = host.drbd.status(resource)
         if status is not None and not status.connected:
@@ -194,19 +193,19 @@ def part(host: Host, name: str, disks: list[int]) -> None:
             host.drbd.disconnect(resource)
 
 
-def join(host: Host, name: str, disks: list[int]) -> None:
+def connect(host: Host, name: str, disks: list[int]) -> None:
     """Look for the peer; harmless where it is looked for, or found."""
     for resource in _resources(host, name, disks):
         host.drbd.connect(resource)
 
 
-def give_up(host: Host, name: str, data: dict[str, str]) -> None:
+def discard_and_reconnect(host: Host, name: str, data: dict[str, str]) -> None:
     """Come back without what only this side has, and wait until they have found each other.
 
     Harmless where they have. Raises McvError where this side holds other data than what was
     shown to whoever said that it may go.
     """
-    require.inactive(host, name)
+    preconditions.inactive(host, name)
     for disk, wanted in data.items():
         (resource,) = _resources(host, name, [int(disk)])
         status = host.drbd.status(resource)

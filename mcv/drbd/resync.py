@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from mcv import sizes
-from mcv.drbd import split
-from mcv.drbd.status import DETACHED, Status
+from mcv.document.model import Disk, Vm
+from mcv.drivers.drbd_status import DETACHED, Status
 from mcv.errors import CommandFailed, McvError, Refused, refuse_all
 from mcv.host import Host, shown
-from mcv.model import Disk, Vm
-from mcv.plan import Item, Step, on
-from mcv.vm import require
+from mcv.rules import preconditions, split_brain
+from mcv.transaction.plan import Item, Step, on
 
 POLL = 0.5
 PATIENCE = 30.0  # seconds in which a connection that is lost may come back
@@ -26,7 +25,7 @@ def resync_plan(vm: Vm, source: str, apart: list[int], detached: set[int]) -> li
     """
     return [
         *(
-            Step(on(node, "drbd.join", name=vm.name, disks=apart))
+            Step(on(node, "drbd.connect", name=vm.name, disks=apart))
             for node in (vm.nodes if apart else ())
         ),
         *_send(vm, source, detached),
@@ -72,10 +71,10 @@ def plan_now(host: Host, vm: Vm, source: str) -> list[Item]:
 
 
 def require_resyncable(host: Host, name: str, source: str) -> Vm:
-    vm = require.with_disks(host, name)
+    vm = preconditions.with_disks(host, name)
     if source not in vm.nodes:
         raise Refused(f"{source} holds no replica of {name}.", f"--source {' or '.join(vm.nodes)}")
-    require.online(host.read(), vm.other(host.name))
+    preconditions.online(host.read(), vm.other(host.name))
     refuse_all([one for disk in vm.disks for one in _why_not(host, vm, disk, source)])
     return vm
 
@@ -98,7 +97,7 @@ def _why_not(host: Host, vm: Vm, disk: Disk, source: str) -> Iterator[Refused]:
             f"First: mcv stop {vm.name}",
         )
     elif not status.connected:
-        problem = split.why_not_join(host, vm, disk, source)
+        problem = split_brain.why_not_join(host, vm, disk, source)
         if problem is not None:
             yield problem
 
@@ -169,7 +168,7 @@ def _require_disks(vm: Vm, known: list[Status]) -> None:
                 )
 
 
-def from_here(host: Host, name: str, disk: int) -> None:
+def resync_from_here(host: Host, name: str, disk: int) -> None:
     """The step: with the resource primary here, disconnect and connect.
 
     With both sides secondary DRBD keeps the difference in its bitmap and sends nothing, so

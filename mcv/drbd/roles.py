@@ -4,13 +4,13 @@ import logging
 import time
 from pathlib import Path
 
-from mcv.drbd import resource_file
-from mcv.drbd.status import Status
+from mcv.document.model import Cluster, Disk
+from mcv.drivers import drbd_resource_file
+from mcv.drivers.drbd_status import Status
 from mcv.errors import McvError
 from mcv.host import Host
-from mcv.model import Cluster, Disk
+from mcv.rules import preconditions
 from mcv.system import files
-from mcv.vm import require
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def has_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
 def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
     """What a resource's file has to say on this node; it holds the secret."""
     sides = [
-        resource_file.Side(
+        drbd_resource_file.Side(
             hostname=node.hostname,
             node=node.name,
             address=node.drbd_address,
@@ -67,7 +67,7 @@ def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
         )
         for node in (cluster.nodes[name] for name in sorted(disk.volume_groups))
     ]
-    return resource_file.resource_text(
+    return drbd_resource_file.resource_text(
         cluster.drbd,
         resource=disk.resource,
         minor=disk.minor,
@@ -99,7 +99,7 @@ def remove(host: Host, name: str, disk: int) -> None:
         files.remove(path)
 
 
-def birth(host: Host, name: str, disk: int) -> None:
+def skip_initial_sync(host: Host, name: str, disk: int) -> None:
     """Call two new replicas, both zeroed, equal: no initial sync.
 
     Raises McvError if they do not find each other, or are not new.
@@ -138,7 +138,7 @@ def _wait_connected(host: Host, resource: str) -> Status:
 
 def release(host: Host, name: str) -> None:
     """Demote all of a VM's disks here; harmless when they are secondary."""
-    require.inactive(host, name)
+    preconditions.inactive(host, name)
     for disk in host.both()[-1].vm(name).disks:
         host.drbd.demote(disk.resource)
 
@@ -169,7 +169,7 @@ def step_down(host: Host, name: str) -> None:
     One whose I/O stands still, because its peer went away, cannot be demoted: it is taken
     down and up. Nothing waits for it, since no domain is active here.
     """
-    require.inactive(host, name)
+    preconditions.inactive(host, name)
     for disk in host.both()[-1].vm(name).disks:
         status = host.drbd.status(disk.resource)
         if status is not None and status.is_primary and status.suspended != "no":
@@ -187,13 +187,13 @@ def accept_stale(host: Host, name: str) -> None:
     for disk in host.both()[-1].vm(name).disks:
         status = host.drbd.status(disk.resource)
         if status is None or status.disk == "Outdated":
-            host.drbd.pardon(disk.resource, disk.minor, disk.backing(host.name))
+            host.drbd.clear_outdated(disk.resource, disk.minor, disk.backing(host.name))
 
 
 def outdate(host: Host, resource: str) -> dict[str, str]:
     """For the owner's fence-peer handler: outdate the replica here, unless it is in use.
 
-    Answers the state that the replica is in then; the asker judges it.
+    Answers the state that the replica is in then; the proposer judges it.
     """
     status = host.drbd.status(resource)
     if status is None:

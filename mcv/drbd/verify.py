@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcv.clock import timestamp
-from mcv.drbd import findings
-from mcv.drbd.watch import End, watch
+from mcv.document.model import Disk, Result, Verification, Vm
+from mcv.drbd import verification_results
+from mcv.drbd.verification_monitor import End, watch
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host
-from mcv.model import Disk, Result, Verification, Vm
-from mcv.vm import require
+from mcv.rules import preconditions
+from mcv.timestamps import timestamp
 
 POLL = 0.5  # seconds between two looks whether a wait is over, or cancelled
 
@@ -88,8 +88,8 @@ def _turn(host: Host, name: str) -> Iterator[None]:
 
 
 def require_verifiable(host: Host, name: str) -> Vm:
-    vm = require.with_disks(host, name)
-    findings.close(host, vm)
+    vm = preconditions.with_disks(host, name)
+    verification_results.close(host, vm)
     refuse_all([problem for disk in vm.disks for problem in _why_not(host, vm, disk)])
     return vm
 
@@ -133,7 +133,7 @@ def _verified(host: Host, vm: Vm, disk: Disk) -> Verification:
     """Verify one disk, its beginning and its end written down."""
     job = host.job
     running = Verification(result="running", when=timestamp(), who=job.who, operation=job.id)
-    findings.record(host, vm, disk, running)
+    verification_results.record(host, vm, disk, running)
     began = time.monotonic()
     try:
         end = watch(host, vm, disk)
@@ -153,5 +153,5 @@ def _write_end(host: Host, vm: Vm, disk: Disk, end: End, began: float) -> Verifi
         seconds=round(time.monotonic() - began, 1),
         operation=host.job.id,
     )
-    findings.record_end(host, vm, disk, written)
+    verification_results.record_end(host, vm, disk, written)
     return written

@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
+from mcv.document.model import problem_with_name
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host
-from mcv.model import problem_with_name
-from mcv.together import ask_all
+from mcv.system.fanout import ask_all
 
 BRIDGE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 

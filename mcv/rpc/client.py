@@ -15,7 +15,7 @@ from mcv import settings
 from mcv.errors import CallLost, DaemonDown, NotPermitted, OutcomeOpen, PeerUnreachable
 
 if TYPE_CHECKING:
-    from mcv.rpc.line import Line
+    from mcv.rpc.client_connection import ClientConnection
 
 HELLO_SECONDS = 2.5
 ANSWER_SECONDS = 30
@@ -66,12 +66,12 @@ class Client:
         DaemonDown: it was surely not carried out. OutcomeOpen: mcvd took the call and
         did not answer it in time.
         """
-        from mcv.rpc.line import LineLost
+        from mcv.rpc.client_connection import ConnectionLost
 
         line = self._connect()
         try:
             return line.call(operation, params, self._context(), self._timeout)
-        except LineLost as lost:
+        except ConnectionLost as lost:
             if not lost.sent:
                 raise _silent(lost.reason) from lost
             raise OutcomeOpen(
@@ -142,8 +142,8 @@ class Client:
         }
         return {key: value for key, value in said.items() if value}
 
-    def _connect(self) -> "Line":
-        from mcv.rpc.line import Line, LineLost
+    def _connect(self) -> "ClientConnection":
+        from mcv.rpc.client_connection import ClientConnection, ConnectionLost
 
         end = time.monotonic() + self._hello_timeout
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -161,10 +161,10 @@ class Client:
         except OSError as error:
             sock.close()
             raise _silent(error.strerror or "timed out") from error
-        line = Line(sock)
+        line = ClientConnection(sock)
         try:
             line.hello(end - time.monotonic())
-        except LineLost as lost:
+        except ConnectionLost as lost:
             raise _silent(lost.reason) from lost
         return line
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcv import model
+from mcv.document import model
 from mcv.errors import Refused
 
 # Parameters that are names of VMs, nodes and networks wherever they occur.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from mcv.errors import CallLost, McvError, NotMember, NotThatNode, PeerUnreachable, ways_out
 from mcv.rpc import names, tls, tunnel
-from mcv.rpc.line import Line, LineLost
+from mcv.rpc.client_connection import ClientConnection, ConnectionLost
 from mcv.rpc.pki import Identity
 from mcv.rpc.wire import reason, watch
 
@@ -29,7 +29,7 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True)
 class _Idle:
-    line: Line
+    line: ClientConnection
     address: Address
 
 
@@ -70,13 +70,13 @@ class Peers:
         if idle:
             try:
                 return self._ask(idle, node, address, operation, params, context, timeout)
-            except LineLost as lost:
+            except ConnectionLost as lost:
                 if lost.sent:
                     _give_up(node, operation, lost)
         line = self._connect(node, address)
         try:
             return self._ask(line, node, address, operation, params, context, timeout)
-        except LineLost as lost:
+        except ConnectionLost as lost:
             _give_up(node, operation, lost)
 
     def stream(self, node: str, asked: tunnel.Asked) -> ssl.SSLSocket:
@@ -103,7 +103,7 @@ class Peers:
 
     def _ask(
         self,
-        line: Line,
+        line: ClientConnection,
         node: str,
         address: Address,
         operation: str,
@@ -116,7 +116,7 @@ class Peers:
         finally:
             self._keep(node, _Idle(line, address))
 
-    def _take_idle(self, node: str, address: Address) -> Line | None:
+    def _take_idle(self, node: str, address: Address) -> ClientConnection | None:
         """A connection to this very address and certificate that is fresh and still there."""
         with self._lock:
             kept = self._idle.pop(node, [])
@@ -140,15 +140,15 @@ class Peers:
         if dropped:
             dropped.line.close()
 
-    def _connect(self, node: str, address: Address) -> Line:
+    def _connect(self, node: str, address: Address) -> ClientConnection:
         end = time.monotonic() + self._connect_timeout
         secured = self._dial(node, address, end)
         with contextlib.ExitStack() as on_error:
             on_error.callback(secured.close)
-            line = Line(secured)
+            line = ClientConnection(secured)
             try:
                 line.hello(end - time.monotonic())
-            except LineLost as lost:
+            except ConnectionLost as lost:
                 if tls.refuses_us(lost):
                     raise NotMember(f"{node} does not accept this node's certificate.") from lost
                 raise _unreachable(node, lost.reason) from lost
@@ -193,7 +193,7 @@ class Peers:
         return secured
 
 
-def _is_fresh(line: Line) -> bool:
+def _is_fresh(line: ClientConnection) -> bool:
     return time.monotonic() - line.last_used < IDLE_SECONDS and line.is_quiet()
 
 
@@ -205,7 +205,7 @@ def _another(node: str) -> NotThatNode:
     return NotThatNode(f"What answers at the address of {node} shows another certificate.")
 
 
-def _give_up(node: str, operation: str, lost: LineLost) -> NoReturn:
+def _give_up(node: str, operation: str, lost: ConnectionLost) -> NoReturn:
     if not lost.sent:
         raise _unreachable(node, lost.reason) from lost
     raise CallLost(

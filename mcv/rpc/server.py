@@ -17,7 +17,7 @@ from Pyro5.server import expose
 from mcv.errors import McvError, NotMember, NotPermitted, NotThatNode, Refused
 from mcv.rpc import auth, names, tls, tunnel
 from mcv.rpc.auth import Caller
-from mcv.rpc.door import Door, Guest, let_alert_arrive
+from mcv.rpc.listener import AuthenticatedPeer, Listener, let_alert_arrive
 from mcv.rpc.pki import Identity
 from mcv.rpc.values import internal_error
 from mcv.rpc.wire import OBJECT, Connection, Limits, reason, watch
@@ -87,8 +87,8 @@ class Server:
         self._target = target
         self._allowed_uid = allowed_uid
         self._limits = limits or Limits()
-        self._operators: Door | None = None
-        self._peers: Door | None = None
+        self._operators: Listener | None = None
+        self._peers: Listener | None = None
         # Pyro wants a connected socket or listens itself; this one is never used.
         self._unused = socket.socketpair()
         self._pyro = Pyro5.server.Daemon(interface=Metadata, connected_socket=self._unused[0])
@@ -97,7 +97,7 @@ class Server:
     def start_operator(self) -> None:
         """Open the unix socket; refused while another daemon answers on it."""
         listener = _listen_unix(self._socket_path)
-        self._operators = Door(
+        self._operators = Listener(
             listener, self._greet_operator, self._serve, self._limits.operators, self._limits
         )
 
@@ -117,7 +117,7 @@ class Server:
             ) from error
         bound = int(listener.getsockname()[1])
         greet = functools.partial(self._greet_peer, identity, trusted)
-        self._peers = Door(listener, greet, self._serve, self._limits.peers, self._limits)
+        self._peers = Listener(listener, greet, self._serve, self._limits.peers, self._limits)
         return bound
 
     def close_untrusted(self) -> None:
@@ -142,11 +142,13 @@ class Server:
         for one in self._unused:
             one.close()
 
-    def _greet_operator(self, sock: socket.socket) -> Guest:
+    def _greet_operator(self, sock: socket.socket) -> AuthenticatedPeer:
         pid = auth.check_credentials(sock, self._allowed_uid)
-        return Guest(sock, functools.partial(auth.operator, pid), lambda: True)
+        return AuthenticatedPeer(sock, functools.partial(auth.operator, pid), lambda: True)
 
-    def _greet_peer(self, identity: Identity, trusted: Trusted, sock: socket.socket) -> Guest:
+    def _greet_peer(
+        self, identity: Identity, trusted: Trusted, sock: socket.socket
+    ) -> AuthenticatedPeer:
         watch(sock)
         sock.settimeout(self._limits.handshake)
         context = tls.server_context(identity, trusted().values())
@@ -170,11 +172,11 @@ class Server:
         stream = None
         if secured.selected_alpn_protocol() == tunnel.ALPN and self._target is not None:
             stream = functools.partial(tunnel.serve, secured, name, self._target)
-        return Guest(
+        return AuthenticatedPeer(
             secured, lambda _context: caller, lambda: tls.name_of(shown, trusted()) == name, stream
         )
 
-    def _serve(self, connection: Connection, guest: Guest) -> None:
+    def _serve(self, connection: Connection, guest: AuthenticatedPeer) -> None:
         _serving.caller = guest.caller
         self._pyro.handleRequest(connection)
 

@@ -1,9 +1,9 @@
 """A disk's logical volume on this node: steps of plans, each harmless when it is done already."""
 
+from mcv.document.model import Disk
+from mcv.drivers.lvm import drbd_size
 from mcv.errors import McvError
 from mcv.host import Host
-from mcv.model import Disk
-from mcv.storage.lvm import drbd_size
 
 
 def find(host: Host, name: str, disk: int) -> Disk:
@@ -31,7 +31,7 @@ def remove(host: Host, name: str, disk: int) -> None:
     host.volumes.remove(wanted.volume_groups[host.name], wanted.volume)
 
 
-def let_go(host: Host, name: str, disk: int) -> None:
+def untag(host: Host, name: str, disk: int) -> None:
     """Keep the volume when its VM goes: from then on it is the administrator's."""
     wanted = find(host, name, disk)
-    host.volumes.let_go(wanted.volume_groups[host.name], wanted.volume)
+    host.volumes.untag(wanted.volume_groups[host.name], wanted.volume)

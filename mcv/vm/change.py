@@ -5,9 +5,9 @@ from typing import Any
 from mcv import sizes
 from mcv.errors import refuse_all
 from mcv.host import Host, shown
-from mcv.vm import require
-from mcv.vm.judge import LEAST_MEMORY, MOST_MEMORY, Problems
+from mcv.rules import preconditions
 from mcv.vm.plans import update_plan
+from mcv.vm.validation import LEAST_MEMORY, MOST_MEMORY, Problems
 
 
 def update(
@@ -18,10 +18,10 @@ def update(
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Change memory or CPUs; what is not named stays. It counts from the next start on."""
-    host.agreed.touch.require()
-    vm = require.owned(host, name)
-    require.unclaimed(host, vm)
-    require.unlocked(vm)
+    host.agreed.contact.require()
+    vm = preconditions.owned(host, name)
+    preconditions.unclaimed(host, vm)
+    preconditions.unlocked(vm)
     problems = Problems()
     if memory is None and cpus is None:
         problems.add("There is nothing to change.", "Say --memory SIZE or --cpus N.")
@@ -32,8 +32,8 @@ def update(
     if dry_run:
         return shown(update_plan(vm, size, cpus))
     with host.claim(f"vm:{name}", f"update {name}"):
-        vm = require.owned(host, name)
-        require.unlocked(vm)
+        vm = preconditions.owned(host, name)
+        preconditions.unlocked(vm)
         host.carry_out(f"update {name}", update_plan(vm, size, cpus), f"vm:{name}")
     vm = host.read().vm(name)
     return {

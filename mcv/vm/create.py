@@ -7,15 +7,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from mcv import sizes
+from mcv.document.model import Cluster, Vm, plain
+from mcv.drivers.lvm import drbd_size
 from mcv.errors import McvError, RepairNeeded, refuse_all
 from mcv.host import Host, shown
-from mcv.model import Cluster, Vm, plain
 from mcv.settings import FIRST_DRBD_MINOR, FIRST_DRBD_PORT
-from mcv.storage.lvm import drbd_size
-from mcv.together import ask_all
+from mcv.system.fanout import ask_all
 from mcv.vm import image as images
-from mcv.vm.judge import Problems, Wish, judged
 from mcv.vm.plans import create_plan
+from mcv.vm.validation import Problems, VmRequest, judged
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ def create(
     `image` says where the first disk's bytes are: {"node", "token", "size"}. Raises
     Refused with every reason at once; Failed when it was begun and everything was undone.
     """
-    host.agreed.touch.require()
+    host.agreed.contact.require()
     problems = Problems()
-    wish = Wish(
+    request = VmRequest(
         name=name,
         uuid=str(uuid.uuid4()),
         memory=memory,
@@ -56,7 +56,7 @@ def create(
         networks=networks or [],
         iso=iso,
     )
-    vm = judged(host, wish, problems)
+    vm = judged(host, request, problems)
     facts = _facts(host, vm, problems)
     if not problems.found and vm.disks:
         vm = _placed(host.read(), vm, facts)

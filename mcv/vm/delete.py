@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from mcv.document.model import Vm
 from mcv.errors import PeerUnreachable, Refused, refuse_all
 from mcv.host import Host, shown
-from mcv.model import Vm
-from mcv.vm import require
+from mcv.rules import preconditions
 from mcv.vm.plans import delete_plan
 
 
@@ -24,21 +24,21 @@ def delete(
 
 
 def require_deletable(host: Host, name: str) -> Vm:
-    host.agreed.touch.require()
-    vm = require.owned(host, name)
-    require.unclaimed(host, vm)
+    host.agreed.contact.require()
+    vm = preconditions.owned(host, name)
+    preconditions.unclaimed(host, vm)
     problems: list[Refused] = []
     try:
-        require.unlocked(vm)
+        preconditions.unlocked(vm)
     except Refused as problem:
         problems.append(problem)
     try:
-        require.stopped(host, vm)
+        preconditions.stopped(host, vm)
     except Refused as problem:
         problems.append(problem)
     for node in sorted({node for disk in vm.disks for node in disk.volume_groups}):
         try:
-            require.online(host.read(), node)
+            preconditions.online(host.read(), node)
             host.call(node, "config.look")
         except PeerUnreachable as problem:
             problems.append(

@@ -5,11 +5,11 @@ import time
 from typing import Any
 
 from mcv import sizes
+from mcv.document.model import Vm
+from mcv.drivers.libvirt import Movement
 from mcv.errors import Cancelled, HypervisorFailed, McvError, Refused, refuse_all
 from mcv.host import Host, shown
-from mcv.model import Vm
-from mcv.vm import passage, power
-from mcv.vm.hypervisor import Movement
+from mcv.vm import migration_tunnel, power
 from mcv.vm.migrate import require_movable
 from mcv.vm.plans import live_plan
 
@@ -77,26 +77,26 @@ def send(host: Host, name: str, to: str, bandwidth: int = 0) -> None:
     """Send the domain; when this returns it has ended here, and may stand still over there.
 
     Harmless when that is so. If it failed, the domain runs on here: it has not run anywhere
-    else, since `wake` comes after this.
+    else, since `resume_target` comes after this.
     """
     _end_what_is_left(host, name)
     if not host.domains.is_active(name):
-        passage.clear(name)
+        migration_tunnel.clear(name)
         return
     if host.domains.state(name) == "paused":
         host.domains.resume(name)
         raise HypervisorFailed(f"The migration of {name} was cut off; it runs on here.")
     try:
-        with passage.opened(host, name, to) as (uri, memory):
+        with migration_tunnel.opened(host, name, to) as (uri, memory):
             _follow(host, name, to, _Sending(host, name, uri, memory, bandwidth))
     except McvError:
         if not host.domains.is_active(name):
             return
-        stay(host, name)
+        resume_source(host, name)
         raise
 
 
-def stay(host: Host, name: str) -> None:
+def resume_source(host: Host, name: str) -> None:
     """Let a domain that was being sent run on here; harmless when it does, or has ended."""
     _end_what_is_left(host, name)
     if host.domains.state(name) == "paused":
@@ -164,7 +164,7 @@ def _end_what_is_left(host: Host, name: str) -> None:
         time.sleep(POLL)
 
 
-def wake(host: Host, name: str) -> None:
+def resume_target(host: Host, name: str) -> None:
     """Let the arrival go on, now that it has ended where it was; harmless when it runs.
 
     One whose memory has not arrived whole never runs: libvirt takes it away when its source
@@ -176,7 +176,7 @@ def wake(host: Host, name: str) -> None:
     if not host.domains.is_active(name) or host.domains.movement(name) is not None:
         raise Refused(f"{name} did not arrive on {host.name}.", f"mcv start {name}")
     host.domains.resume(name)
-    passage.clear(name)
+    migration_tunnel.clear(name)
 
 
 def has_arrived(host: Host, name: str) -> bool:
@@ -184,10 +184,10 @@ def has_arrived(host: Host, name: str) -> bool:
     return host.domains.state(name) == "running"
 
 
-def turn_away(host: Host, name: str) -> None:
+def discard_target(host: Host, name: str) -> None:
     """Forget an arrival that has never run here; harmless when there is none."""
     if host.domains.state(name) == "running":
         raise Refused(f"{name} runs on {host.name}.")
     host.domains.stop(name)
     host.domains.undefine(name)
-    passage.clear(name)
+    migration_tunnel.clear(name)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from mcv.document.model import Vm
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host, shown
-from mcv.model import Vm
+from mcv.rules import preconditions
 from mcv.sizes import shown as shown_size
-from mcv.vm import power, require
+from mcv.vm import power
 from mcv.vm.plans import offline_plan
 
 
@@ -43,16 +44,16 @@ def require_movable(
     host: Host, name: str, to: str, ignore_verify: bool, may_run: bool, live: bool = False
 ) -> Vm:
     """The VM, if it can be moved now; else Refused with every reason at once."""
-    host.agreed.touch.require()
-    vm = require.owned(host, name)
+    host.agreed.contact.require()
+    vm = preconditions.owned(host, name)
     if to == vm.node:
         raise Refused(f"{name} is on {to} already.")
     cluster = host.read()
     cluster.node(to)
-    require.unclaimed(host, vm)
+    preconditions.unclaimed(host, vm)
     problems: list[Refused] = []
     try:
-        require.unlocked(vm)
+        preconditions.unlocked(vm)
     except Refused as problem:
         problems.append(problem)
     if to not in vm.nodes:
@@ -65,7 +66,7 @@ def require_movable(
         )
     if not may_run:
         try:
-            require.stopped(host, vm)
+            preconditions.stopped(host, vm)
         except Refused as problem:
             problems.append(
                 Refused(
@@ -73,7 +74,7 @@ def require_movable(
                     f"{problem.hint}; or: mcv migrate --node {to} --wait-for-shutdown {name}",
                 )
             )
-    problems += require.movable_disks(host, vm, ignore_verify)
+    problems += preconditions.movable_disks(host, vm, ignore_verify)
     if to in vm.nodes:
         problems += _target_problems(host, vm, to, live)
     refuse_all(problems)
@@ -82,7 +83,7 @@ def require_movable(
 
 def _target_problems(host: Host, vm: Vm, to: str, live: bool) -> list[Refused]:
     """What the node that it would move to lacks: asked there, so it must answer."""
-    require.online(host.read(), to)
+    preconditions.online(host.read(), to)
     bridges = [host.read().network(nic.network).bridge for nic in vm.nics]
     xml = host.domains.xml(vm.name) if live else ""
     try:
@@ -109,8 +110,8 @@ def fits(
         )
     if host.extra.get("leaving"):
         found.append((f"{host.name} is shutting down.", "See: mcv info"))
-    if not host.agreed.in_touch:
-        found.append((f"{host.name} is not in touch with the cluster yet.", "Try again."))
+    if not host.agreed.in_contact:
+        found.append((f"{host.name} is not in contact with the cluster yet.", "Try again."))
     return found
 
 

@@ -1,7 +1,7 @@
 """The plans of VMs: facts in, steps out. Pure functions, each with the step that settles it."""
 
-from mcv.model import Vm, plain
-from mcv.plan import Call, Item, Step, change, on, together
+from mcv.document.model import Vm, plain
+from mcv.transaction.plan import Call, Item, Step, change, on, together
 
 
 def create_plan(vm: Vm, image_node: str, image: str | None, why: str) -> list[Item]:
@@ -26,7 +26,7 @@ def create_plan(vm: Vm, image_node: str, image: str | None, why: str) -> list[It
                 Step(on(node, "drbd.create", **params), undo=on(node, "drbd.remove", **params))
                 for node, params in where.items()
             ),
-            Step(on(vm.node, "drbd.birth", name=vm.name, disk=disk.id)),
+            Step(on(vm.node, "drbd.skip_initial_sync", name=vm.name, disk=disk.id)),
         ]
     if image is not None:
         plan.append(Step(on(vm.node, "vm.fill", name=vm.name, source=image_node, image=image)))
@@ -50,7 +50,7 @@ def delete_plan(vm: Vm, keep_disks: bool) -> list[Item]:
     for disk in vm.disks:
         where = {node: {"disk": disk.id, "name": vm.name} for node in sorted(disk.volume_groups)}
         plan.append(together(Step(on(node, "drbd.remove", **p)) for node, p in where.items()))
-        end = "volume.let_go" if keep_disks else "volume.remove"
+        end = "volume.untag" if keep_disks else "volume.remove"
         plan.append(together(Step(on(node, end, **p)) for node, p in where.items()))
     plan.append(Step(change("vm.remove", name=vm.name)))
     return plan
@@ -96,14 +96,14 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
             on(to, "drbd.promote", name=name),
             undo=on(to, "drbd.step_down", name=name),
         ),
-        Step(on(to, "vm.define", name=name), undo=on(to, "vm.turn_away", name=name)),
+        Step(on(to, "vm.define", name=name), undo=on(to, "vm.discard_target", name=name)),
         Step(
             on(old, "vm.send", name=name, to=to, bandwidth=bandwidth),
-            undo=on(old, "vm.stay", name=name),
+            undo=on(old, "vm.resume_source", name=name),
         ),
         Step(
-            on(to, "vm.wake", name=name),
-            undo=on(to, "vm.turn_away", name=name),
+            on(to, "vm.resume_target", name=name),
+            undo=on(to, "vm.discard_target", name=name),
             settles=True,
             seen=on(to, "vm.has_arrived", name=name),
         ),

@@ -4,11 +4,11 @@ import logging
 import time
 from typing import Any
 
+from mcv.document.model import Vm
+from mcv.drivers.domain_xml import domain_xml
 from mcv.errors import Busy, HypervisorFailed, McvError, Refused, refuse_all
 from mcv.host import Host
-from mcv.model import Vm
-from mcv.vm import require
-from mcv.vm.domain_xml import domain_xml
+from mcv.rules import preconditions
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +21,15 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
     Raises Refused, with everything that stands in the way, when the VM is claimed, locked,
     running, or one of its disks may not be written here.
     """
-    host.agreed.touch.require()
-    require.staying(host)
+    host.agreed.contact.require()
+    preconditions.staying(host)
     with host.locks.hold(f"vm-{name}", f"start {name}"):
-        vm = require.owned(host, name)
-        require.unclaimed(host, vm)
-        require.unlocked(vm)
+        vm = preconditions.owned(host, name)
+        preconditions.unclaimed(host, vm)
+        preconditions.unlocked(vm)
         if host.domains.is_active(name):
             raise Refused(f"{name} is {host.domains.state(name)} already.")
-        refuse_all(require.startable_disks(host, vm, ignore_verify))
+        refuse_all(preconditions.startable_disks(host, vm, ignore_verify))
         if ignore_verify:
             record_override(host, vm, "start")
         boot(host, vm)
@@ -38,7 +38,7 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
 
 def record_override(host: Host, vm: Vm, what: str) -> None:
     """Write down who went over a failed verification, where there is one to go over."""
-    if require.is_blocked(host, vm):
+    if preconditions.is_blocked(host, vm):
         host.update_beside(
             "vm.override", f"{what} {vm.name} --ignore-verify", name=vm.name, what=what
         )
@@ -83,7 +83,7 @@ def stop(host: Host, name: str, node: str | None = None) -> dict[str, Any]:
     with host.locks.hold(f"vm-{name}", f"stop {name}"):
         if not host.domains.is_active(name):
             raise Refused(f"{name} does not run on {host.name}.")
-        require.unlocked(vm)
+        preconditions.unlocked(vm)
         host.domains.stop(name)
         demote(host, vm)
         if node is not None:
@@ -96,7 +96,7 @@ def shutdown(
 ) -> dict[str, Any]:
     """Ask the guest to shut down (ACPI); with wait, until it has, at most timeout seconds."""
     vm = host.read().vm(name)
-    require.unlocked(vm)
+    preconditions.unlocked(vm)
     if not host.domains.is_active(name):
         raise Refused(f"{name} does not run on {host.name}.")
     host.domains.shutdown(name)
@@ -128,7 +128,7 @@ def wait_for_end(host: Host, name: str, timeout: float | None) -> None:
 
 def reset(host: Host, name: str) -> dict[str, Any]:
     vm = host.read().vm(name)
-    require.unlocked(vm)
+    preconditions.unlocked(vm)
     with host.locks.hold(f"vm-{name}", f"reset {name}"):
         if not host.domains.is_active(name):
             raise Refused(f"{name} does not run on {host.name}.", f"mcv start {name}")
@@ -144,7 +144,7 @@ def reconcile(host: Host) -> None:
     statuses = host.drbd.statuses()
     for resource, seen in statuses.items():
         if seen.connected and seen.both_up_to_date:
-            host.sight.see_in_step(resource)
+            host.observations.see_in_step(resource)
     for vm in cluster.vms.values():
         primary = [
             disk
@@ -167,10 +167,10 @@ def reconcile(host: Host) -> None:
 
 def power_on(host: Host, name: str) -> None:
     """Start a VM as the last part of a move; harmless when it runs."""
-    require.staying(host)
-    vm = require.owned(host, name)
+    preconditions.staying(host)
+    vm = preconditions.owned(host, name)
     if not host.domains.is_active(name):
-        refuse_all(require.startable_disks(host, vm, ignore_verify=True))
+        refuse_all(preconditions.startable_disks(host, vm, ignore_verify=True))
         boot(host, vm)
 
 
@@ -181,5 +181,5 @@ def define(host: Host, name: str) -> None:
 
 def undefine(host: Host, name: str) -> None:
     """Take a definition away; one that is active keeps it and is an error."""
-    require.inactive(host, name)
+    preconditions.inactive(host, name)
     host.domains.undefine(name)

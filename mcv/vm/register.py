@@ -4,8 +4,9 @@ from typing import Any
 
 from mcv.errors import Refused, refuse_all
 from mcv.host import Host, shown
-from mcv.plan import Item, Step, change, on
-from mcv.vm import power, require, takeover
+from mcv.rules import preconditions, takeover
+from mcv.transaction.plan import Item, Step, change, on
+from mcv.vm import power
 
 
 def register(
@@ -19,13 +20,13 @@ def register(
     vm = host.read().vm(name)
     if vm.node == host.name:
         with host.locks.hold(f"vm-{name}", f"register {name}"):
-            require.unclaimed(host, vm)
+            preconditions.unclaimed(host, vm)
             host.domains.define(power.definition(host, vm))
             for disk in vm.disks:
                 if host.drbd.status(disk.resource) is None:
                     host.drbd.up(disk.resource)
         return {"name": name, "node": host.name, "taken_over_from": None}
-    host.agreed.touch.require()
+    host.agreed.contact.require()
     _require_takeable(host, name, accept_stale)
     plan: list[Item] = [
         Step(change("vm.assign", name=name, node=host.name), settles=True),
@@ -45,8 +46,8 @@ def register(
 def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
     cluster = host.read()
     vm = cluster.vm(name)
-    require.unclaimed(host, vm)
-    require.unlocked(vm)
+    preconditions.unclaimed(host, vm)
+    preconditions.unlocked(vm)
     owner = cluster.node(vm.node)
     if owner.status == "online":
         raise Refused(
@@ -74,11 +75,11 @@ def prospects(host: Host, name: str) -> list[str]:
 
 def unregister(host: Host, name: str) -> dict[str, Any]:
     """Take the definition away on the owner; the VM stays in the document, its disks too."""
-    vm = require.owned(host, name)
-    require.unlocked(vm)
+    vm = preconditions.owned(host, name)
+    preconditions.unlocked(vm)
     with host.locks.hold(f"vm-{name}", f"unregister {name}"):
-        require.unclaimed(host, vm)
-        require.stopped(host, vm)
+        preconditions.unclaimed(host, vm)
+        preconditions.stopped(host, vm)
         host.domains.undefine(name)
         power.demote(host, vm)
     return {"name": name, "node": host.name}

@@ -17,11 +17,11 @@ import libvirt
 from msgspec.structs import replace
 
 from mcv import settings
-from mcv.config.store import Store
-from mcv.model import ChangeMade, Cluster, Vm, digest
+from mcv.document.model import ChangeMade, Cluster, Vm, digest
+from mcv.document.store import Store
+from mcv.drivers.domain_xml import MIB, domain_xml
+from mcv.drivers.libvirt import URI
 from mcv.rpc.client import Client
-from mcv.vm.domain_xml import MIB, domain_xml
-from mcv.vm.hypervisor import URI
 
 OWNER = "node1"
 

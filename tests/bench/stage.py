@@ -80,7 +80,7 @@ class Stage:
 
     def wait_until_in_touch(self) -> None:
         for node in self.nodes:
-            wait_until(partial(_in_touch, node), 120, f"{node.name} to be in touch")
+            wait_until(partial(_in_touch, node), 120, f"{node.name} to be in contact")
 
     def work_of_the_kernel(
         self, resource: str, begin: Callable[[], object], at_most: float = PATIENCE

@@ -3,9 +3,9 @@
 import pytest
 
 from mcv.cluster import divergence, members, permissions
-from mcv.cluster.agree.agreement import Agreement
+from mcv.consensus.agreement import Agreement
+from mcv.document.model import digest
 from mcv.errors import Diverged, Refused
-from mcv.model import digest
 from tests.fakes.cluster import FakeCluster
 
 
@@ -26,7 +26,7 @@ def apart(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
 def test_a_divergence_is_found_and_nothing_new_is_started(apart: FakeCluster) -> None:
     for name in ("n1", "n2"):
         agreed = apart.hosts[name].agreed
-        assert isinstance(agreed, Agreement) and agreed.touch.diverged
+        assert isinstance(agreed, Agreement) and agreed.contact.diverged
         with pytest.raises(Diverged):
             apart.run(name, permissions.add, user="late")
     assert apart.read("n1").permissions.superusers == ("user-of-n1",)

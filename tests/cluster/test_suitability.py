@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from mcv.cluster import suitability
-from mcv.model import Network
+from mcv.document.model import Network
 from tests.documents import document
 
 BASE = document("n1")

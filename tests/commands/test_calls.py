@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcv import operations
+from mcv.api import table
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
 
 MENDED = {"deed": "define", "subject": "web1"}
@@ -329,7 +329,7 @@ def test_every_call_fits_its_operation(mcv: Speak, daemon: FakeDaemon, tmp_path:
         mcv(words, typed="typed")
 
     for operation, params in daemon.calls:
-        row = operations.TABLE[operation]
+        row = table.TABLE[operation]
         given = {key: value for key, value in params.items() if key != BESIDE.get(operation)}
         if row.pid:
             given["pid"] = 1
@@ -344,7 +344,7 @@ def test_every_operation_for_operators_has_a_command(
     for words in [*(words for words, _, _ in ASKED_FOR), f"{CREATE} --image {tmp_path / 'image'}"]:
         mcv(words, typed="typed")
 
-    offered = {name for name, row in operations.TABLE.items() if "operator" in row.who}
+    offered = {name for name, row in table.TABLE.items() if "operator" in row.who}
 
     # Asked while a job is followed, and before a question that is put to a terminal alone.
     beside = {"job.follow", "node.last_seen", "vm.prospects"}

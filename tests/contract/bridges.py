@@ -1,6 +1,6 @@
 """What operations may rely on in the bridges of a host: br-lan is one, lo is none."""
 
-from mcv.network.bridge import Bridges
+from mcv.drivers.bridge import Bridges
 
 
 def a_bridge_exists(bridges: Bridges) -> None:

@@ -1,8 +1,8 @@
 """The domain that the contract of libvirt is about: as mcv defines one, from a disk of its own."""
 
-from mcv.model import Vm
-from mcv.vm.domain_xml import domain_xml
-from mcv.vm.libvirt_words import Capabilities
+from mcv.document.model import Vm
+from mcv.drivers.domain_xml import domain_xml
+from mcv.drivers.libvirt_xml import Capabilities
 
 # A file will do: what is below a domain's disk is not libvirt's promise.
 DISK = """\

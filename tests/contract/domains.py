@@ -5,9 +5,9 @@ from typing import Protocol
 
 import pytest
 
+from mcv.drivers.domain_xml import substance
+from mcv.drivers.libvirt import Hypervisor
 from mcv.errors import HypervisorFailed
-from mcv.vm.domain_xml import substance
-from mcv.vm.hypervisor import Hypervisor
 from tests.contract import eventually
 
 NAME = "contract"

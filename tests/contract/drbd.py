@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mcv.drbd.status import have_split
+from mcv.drivers.drbd_status import have_split
 from mcv.errors import CommandFailed
 from tests.contract import eventually
 from tests.contract.resource import MINOR, RESOURCE, Stand, now, state, wait_connected, wait_well

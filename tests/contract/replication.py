@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mcv.drbd.status import Event, have_split
-from mcv.drbd.watch import End, follow
+from mcv.drbd.verification_monitor import End, follow
+from mcv.drivers.drbd_status import Event, have_split
 from mcv.errors import CommandFailed
 from tests.contract import eventually
 from tests.contract.resource import MINOR, RESOURCE, Stand, now, state, wait_well
@@ -234,7 +234,7 @@ def a_stale_replica_that_is_pardoned_goes_on_from_the_generation_of_both(stand: 
     stand.here.outdate(RESOURCE)
 
     for _ in range(2):
-        stand.here.pardon(RESOURCE, MINOR, stand.backing)
+        stand.here.clear_outdated(RESOURCE, MINOR, stand.backing)
 
     assert state(stand.here) == ("Secondary", "Consistent", "Connecting")
     stand.here.promote(RESOURCE)

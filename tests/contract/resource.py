@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from mcv.drbd.driver import Drbd
-from mcv.drbd.status import Status
+from mcv.drivers.drbd import Drbd
+from mcv.drivers.drbd_status import Status
 from tests.contract import eventually
 
 RESOURCE = "mcv-contract-1"

@@ -5,12 +5,12 @@ from typing import Any, cast
 
 import pytest
 
-from mcv.drbd.driver import Drbd
-from mcv.drbd.resource_file import Side, resource_text
-from mcv.model import DrbdSettings
-from mcv.network.bridge import Bridges
-from mcv.storage.lvm import Lvm
-from mcv.vm.hypervisor import Hypervisor
+from mcv.document.model import DrbdSettings
+from mcv.drivers.bridge import Bridges
+from mcv.drivers.drbd import Drbd
+from mcv.drivers.drbd_resource_file import Side, resource_text
+from mcv.drivers.libvirt import Hypervisor
+from mcv.drivers.lvm import Lvm
 from tests.contract import Promise, bridges, domains, drbd, promises, replication, volumes, wire
 from tests.contract.definition import definition
 from tests.contract.resource import MINOR, RESOURCE

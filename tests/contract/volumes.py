@@ -4,8 +4,8 @@ from typing import Protocol
 
 import pytest
 
+from mcv.drivers.lvm import Lvm, Volume
 from mcv.errors import CommandFailed
-from mcv.storage.lvm import Lvm, Volume
 
 GROUP = "vg0"
 NAME = "mcv-contract-9"
@@ -56,11 +56,11 @@ def making_the_same_twice_is_harmless_and_another_is_refused(stand: Stand) -> No
 
 
 def what_mcv_let_go_is_kept_and_not_taken_again(stand: Stand) -> None:
-    stand.volumes.let_go(GROUP, NAME)
+    stand.volumes.untag(GROUP, NAME)
     stand.volumes.create(GROUP, NAME, SIZE)
 
     for _ in range(2):
-        stand.volumes.let_go(GROUP, NAME)
+        stand.volumes.untag(GROUP, NAME)
         made = stand.volumes.volume(GROUP, NAME)
         assert made is not None and (made.ours, made.size) == (False, SIZE)
 
@@ -90,7 +90,7 @@ def a_group_that_is_not_there_is_empty_and_takes_nothing(stand: Stand) -> None:
     assert stand.volumes.volume("vg-nowhere", NAME) is None
     with pytest.raises(CommandFailed, match="vg-nowhere"):
         stand.volumes.create("vg-nowhere", NAME, SIZE)
-    stand.volumes.let_go("vg-nowhere", NAME)
+    stand.volumes.untag("vg-nowhere", NAME)
     stand.volumes.remove("vg-nowhere", NAME)
 
     made = stand.volumes.volume(GROUP, NAME)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mcv.drbd.status import have_split
+from mcv.drivers.drbd_status import have_split
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcv.cluster import join, members, permissions
+from mcv.document.model import Node
 from mcv.drbd import resolve, resync, verify
 from mcv.host import Host
-from mcv.model import Node
 from mcv.network import verbs as network
 from mcv.vm import change, create, delete, live, migrate, power, register
 from tests.deaths import ends
@@ -80,7 +80,7 @@ def lose_owner(cluster: FakeCluster, node: str) -> None:
     """web1 belongs to n3, with its other replica here; n3 is dead, and declared so."""
     nodes = ["n3", node]
     cluster.run("n3", create.create, name="web1", memory="64MiB", disks=["64MiB"], nodes=nodes)
-    sight = cluster.hosts[node].sight
+    sight = cluster.hosts[node].observations
     sight.see_in_step(RESOURCE)
     sight.hear("n3")
     sight.save(at_once=True)

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mcv import serving
-from mcv.cluster import claims, members
+from mcv.api import dispatch
+from mcv.cluster import members
 from mcv.drbd import roles
 from mcv.errors import CallLost, McvError
 from mcv.host import Host
+from mcv.recovery import claims
+from tests.deaths.narration import act, judge
 from tests.deaths.stories import PLANS, Story
-from tests.deaths.telling import act, judge
 from tests.fakes.cluster import FakeCluster
 
 Serve = Callable[..., Any]  # serve(host, operation, params, context)
@@ -43,16 +44,16 @@ class Steps:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.served: list[Served] = []
         self.meet: Callable[[int, Served], Any] = lambda number, one: self.serve(one)
-        self._perform: Serve = serving.perform
+        self._perform: Serve = dispatch.perform
         self._turn = threading.Lock()
-        monkeypatch.setattr(serving, "perform", self._met)
+        monkeypatch.setattr(dispatch, "perform", self._met)
 
     def serve(self, one: Served) -> Any:
         return self._perform(*one)
 
     def _met(self, host: Host, operation: str, params: Any, context: Any) -> Any:
         one = Served(host, operation, params, context)
-        if not serving.row(operation).step:
+        if not dispatch.row(operation).step:
             return self.serve(one)
         with self._turn:
             number = len(self.served)
@@ -136,7 +137,7 @@ class Held:
     def __init__(self, steps: Steps, one: Served, patch: pytest.MonkeyPatch) -> None:
         self._under_lock, self._go = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=again, args=(steps, [one]), daemon=True)
-        judged = serving.require_claim
+        judged = dispatch.require_claim
 
         def require_claim(host: Host, escort: dict[str, Any]) -> None:
             judged(host, escort)
@@ -144,7 +145,7 @@ class Held:
                 self._under_lock.set()
                 self._go.wait(20)
 
-        patch.setattr(serving, "require_claim", require_claim)
+        patch.setattr(dispatch, "require_claim", require_claim)
         self._thread.start()
         assert self._under_lock.wait(20)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.deaths.narration import sample, tell
 from tests.deaths.stories import STORIES
-from tests.deaths.telling import sample, tell
 
 MOST = 12  # instants of one story that are tried, unless it is a soak
 

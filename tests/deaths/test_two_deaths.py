@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.deaths.ends import other
+from tests.deaths.narration import SOAK, Afterwards, sample, tell
 from tests.deaths.stories import STORIES, VERIFICATIONS, Story
-from tests.deaths.telling import SOAK, Afterwards, sample, tell
-from tests.fakes.reaper import Reaper, until_quiet
+from tests.fakes.process_killer import ProcessKiller, until_quiet
 
 FEW = 3  # deaths of the coordinator that one test tries, unless it is a soak
 AGAIN = 2 if SOAK else 1  # deaths of its peer after each of them, where the instant matters
@@ -23,16 +23,16 @@ LATEST = 30  # the last instant at which the peer dies; if it has fewer, when it
 def at_once(peer: str, at: int) -> Afterwards:
     """Power fails on both."""
     del at
-    return lambda reaper: reaper.kill(peer)
+    return lambda killer: killer.kill(peer)
 
 
 def while_it_is_dead(peer: str, at: int) -> Afterwards:
     """The peer lives on alone for a while."""
 
-    def then(reaper: Reaper) -> None:
-        reaper.doom(peer, at)
-        until_quiet(reaper.cluster)
-        reaper.kill(peer)
+    def then(killer: ProcessKiller) -> None:
+        killer.doom(peer, at)
+        until_quiet(killer.cluster)
+        killer.kill(peer)
 
     return then
 
@@ -40,11 +40,11 @@ def while_it_is_dead(peer: str, at: int) -> Afterwards:
 def in_the_recovery(peer: str, at: int) -> Afterwards:
     """The coordinator is back and settles what it left: the peer dies in the middle of that."""
 
-    def then(reaper: Reaper) -> None:
-        reaper.revive()
-        reaper.doom(peer, at)
-        until_quiet(reaper.cluster)
-        reaper.kill(peer)
+    def then(killer: ProcessKiller) -> None:
+        killer.revive()
+        killer.doom(peer, at)
+        until_quiet(killer.cluster)
+        killer.kill(peer)
 
     return then
 
@@ -53,9 +53,9 @@ def both_in_the_recovery(peer: str, at: int) -> Afterwards:
     """The coordinator is back and settles what it left, and both die in the middle of that."""
     settling = in_the_recovery(peer, at)
 
-    def then(reaper: Reaper) -> None:
-        settling(reaper)
-        reaper.kill(other(peer))
+    def then(killer: ProcessKiller) -> None:
+        settling(killer)
+        killer.kill(other(peer))
 
     return then
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from mcv.cluster import claims, members
-from mcv.cluster.agree import patience
+from mcv.cluster import members
+from mcv.consensus import timeouts
+from mcv.recovery import claims
 from tests.deaths.ends import other
+from tests.deaths.narration import act, left, sample, tell
 from tests.deaths.stories import PLANS, Story
-from tests.deaths.telling import act, left, sample, tell
 from tests.fakes.cluster import FakeCluster
-from tests.fakes.reaper import Reaper, until_quiet
+from tests.fakes.process_killer import ProcessKiller, until_quiet
 
 MOST = 6  # instants of one story at which it is frozen, unless it is a soak
 ASLEEP = 30.0  # seconds, by its clock; nobody is found to be dead in less than three
@@ -57,8 +58,8 @@ def tell_woken(story: Story, directory: Path, node: str, at: int, patch: pytest.
     """Freeze a story's coordinator, take over, and wake it; everything that is wrong then."""
     cluster = FakeCluster(directory, story.names)
     story.before(cluster, node)
-    reaper, survivor, said = Reaper(cluster, patch), other(node), list[str]()
-    frozen = reaper.freeze(node, at)
+    killer, survivor, said = ProcessKiller(cluster, patch), other(node), list[str]()
+    frozen = killer.freeze(node, at)
     thread = threading.Thread(target=lambda: said.append(act(story, cluster, node)), daemon=True)
     thread.start()
     assert frozen.frozen.wait(20)
@@ -67,7 +68,7 @@ def tell_woken(story: Story, directory: Path, node: str, at: int, patch: pytest.
     before = {"document": cluster.read(survivor), **things(cluster)}
     monotonic = time.monotonic
     patch.setattr("time.monotonic", lambda: monotonic() + ASLEEP)
-    reaper.wake(node)
+    killer.wake(node)
     thread.join(20)
     after = {"document": cluster.read(survivor), **things(cluster)}
     wrong = ["it does not end"] if thread.is_alive() else []
@@ -88,7 +89,7 @@ def test_who_wakes_after_a_takeover_changes_nothing_more(
     memory: Path, name: str, node: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Others' answers to what it had asked before it stood still do not come any more.
-    monkeypatch.setattr(patience, "ACCEPT", 1.5)
+    monkeypatch.setattr(timeouts, "ACCEPT", 1.5)
     story = PLANS[name]
     instants, _ = tell(story, memory / "alive", node, node, -1)
     found = {}

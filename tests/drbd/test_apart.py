@@ -4,7 +4,8 @@ import pytest
 
 from mcv.drbd import resync
 from mcv.errors import Refused
-from mcv.vm import create, look, power
+from mcv.status import vms
+from mcv.vm import create, power
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -26,12 +27,12 @@ def write_alone(cluster: FakeCluster, node: str) -> None:
 @pytest.mark.parametrize("side", ["n1", "n2"])
 def test_one_that_was_parted_by_hand_is_joined(web1: FakeCluster, side: str) -> None:
     web1.drbd[side].disconnect(RESOURCE)
-    said = str(look.list_(web1.hosts["n2"])[0]["attention"])
+    said = str(vms.list_(web1.hosts["n2"])[0]["attention"])
     assert f"replica on {side} is StandAlone: mcv resync web1 --source NODE" in said
 
     web1.run("n1", resync.resync, name="web1")
 
-    assert look.list_(web1.hosts["n1"])[0]["attention"] is None
+    assert vms.list_(web1.hosts["n1"])[0]["attention"] is None
     web1.run("n1", power.start, name="web1")
 
 
@@ -57,8 +58,8 @@ def test_the_way_there_is_shown_before(web1: FakeCluster) -> None:
     shown = web1.run("n1", resync.resync, name="web1", dry_run=True)
 
     assert [line.split()[:2] for line in shown["plan"]] == [
-        ["n1:", "drbd.join"],
-        ["n2:", "drbd.join"],
+        ["n1:", "drbd.connect"],
+        ["n2:", "drbd.connect"],
         ["n1:", "drbd.resync_from_here"],
     ]
 

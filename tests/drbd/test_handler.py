@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from mcv.document.model import Cluster, encode
 from mcv.drbd import handler
 from mcv.errors import CallLost, McvError, NotFound, PeerUnreachable
-from mcv.model import Cluster, encode
 from tests.documents import after, disk, document, vm
 
 BASE = document().with_vm(vm())

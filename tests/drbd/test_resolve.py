@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mcv.cluster import members, survey, work
+from mcv.check import runner
+from mcv.cluster import members
 from mcv.drbd import resolve, resync
 from mcv.errors import CallLost, Failed, Refused
-from mcv.vm import create, look, migrate, power
+from mcv.recovery import journal_recovery
+from mcv.status import vms
+from mcv.vm import create, migrate, power
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -44,14 +47,14 @@ def test_it_is_told_wherever_somebody_looks(cluster: FakeCluster, looking: str) 
     split(cluster, keep_looking=looking)
 
     for node, host in cluster.hosts.items():
-        listed = look.list_(host)[0]["attention"]
+        listed = vms.list_(host)[0]["attention"]
         assert (
             listed
             == f"split brain of web1: n1 and n2 were both Primary since they parted: {COMMAND}"
         )
-        assert look.info(host, "web1")["attention"] == listed
+        assert vms.info(host, "web1")["attention"] == listed
         assert any("split brain of web1" in line for line in members.info(host)["attention"])
-        found = [one for one in survey.check(host)["findings"] if one["severity"] == "error"]
+        found = [one for one in runner.check(host)["findings"] if one["severity"] == "error"]
         assert [one["hint"] for one in found] == [f"Say whose data stays: {COMMAND}"], node
 
 
@@ -94,7 +97,7 @@ def test_the_kept_sides_data_stays_and_the_vm_starts_again(
         }
     ]
     assert cluster.read().vm("web1").claim is None
-    assert look.list_(cluster.hosts["n1"])[0]["attention"] is None
+    assert vms.list_(cluster.hosts["n1"])[0]["attention"] is None
     cluster.run("n1", power.start, name="web1")
 
 
@@ -137,9 +140,9 @@ def test_what_would_be_lost_is_said_before(cluster: FakeCluster) -> None:
         "What n2 wrote is lost; the data of n1 stays.",
     ]
     assert plan["plan"] == [
-        "n2: drbd.part name=web1 disks=1",
-        "n1: drbd.join name=web1 disks=1",
-        "n2: drbd.give_up name=web1 data=…",
+        "n2: drbd.disconnect name=web1 disks=1",
+        "n1: drbd.connect name=web1 disks=1",
+        "n2: drbd.discard_and_reconnect name=web1 data=…",
     ]
     assert plan["wrote"][0]["node"]["n2"] == {"bytes": 8192, "exact": False}
     assert cluster.picture() == before and data(cluster) == had
@@ -237,11 +240,11 @@ def test_one_that_fails_discards_nothing_and_can_be_asked_for_again(
 
     assert data(cluster) == had
     cluster.drbd["n2"].broken.clear()
-    work.settle_all(cluster.hosts["n1"], patience=False)
+    journal_recovery.settle_all(cluster.hosts["n1"], patience=False)
     assert cluster.read().vm("web1").claim is None
     # Joined as they are they have met, and parted again.
     assert all(RESOURCE in door.standalone for door in cluster.drbd.values())
-    assert COMMAND in str(look.list_(cluster.hosts["n2"])[0]["attention"])
+    assert COMMAND in str(vms.list_(cluster.hosts["n2"])[0]["attention"])
     cluster.run("n1", resolve.resolve, name="web1", keep="n1")
     assert data(cluster) == {"n1": had["n1"], "n2": had["n1"]}
 
@@ -251,7 +254,7 @@ def test_data_that_was_not_shown_is_not_discarded(cluster: FakeCluster) -> None:
     split(cluster)
 
     def write(caller: str, node: str, operation: str) -> None:
-        if operation == "drbd.give_up" and cluster.spy is write:
+        if operation == "drbd.discard_and_reconnect" and cluster.spy is write:
             cluster.spy = lambda *_: None
             begun = cluster.drbd["n2"].generations[RESOURCE]
             cluster.drbd["n2"].generations[RESOURCE] = replace(begun, current=begun.current + 64)
@@ -274,5 +277,5 @@ def test_the_owner_of_one_whose_other_side_is_offline_goes_on_and_it_is_told_aga
     cluster.run("n1", power.start, name="web1")
 
     cluster.run("n1", members.online, name="n2")
-    assert COMMAND in str(look.list_(cluster.hosts["n1"])[0]["attention"])
+    assert COMMAND in str(vms.list_(cluster.hosts["n1"])[0]["attention"])
     assert data(cluster) == had

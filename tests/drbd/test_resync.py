@@ -2,11 +2,12 @@
 
 import pytest
 
+from mcv.document.model import Vm
 from mcv.drbd import resync
 from mcv.errors import McvError, Refused
 from mcv.host import Host
-from mcv.model import Vm
-from mcv.vm import create, look, migrate, power
+from mcv.status import vms
+from mcv.vm import create, migrate, power
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -55,7 +56,7 @@ def test_a_lost_disk_is_shown_with_the_command_that_attaches_it_again(
     web1.run("n1", power.start, name="web1")
     web1.drbd[lost].detach(RESOURCE)
 
-    said = look.list_(web1.hosts["n2"])[0]["attention"]
+    said = vms.list_(web1.hosts["n2"])[0]["attention"]
     assert f"replica on {lost} is Diskless" in said and helps in said
     with pytest.raises(Refused, match=f"replica on {lost} is Diskless") as refused:
         web1.run("n1", resync.resync, name="web1", source=lost)
@@ -64,7 +65,7 @@ def test_a_lost_disk_is_shown_with_the_command_that_attaches_it_again(
     web1.run("n1", resync.resync, name="web1", source=other)
 
     assert disks(web1) == ["UpToDate", "UpToDate"] and roles_of(web1)[0] == "Primary"
-    assert look.list_(web1.hosts["n2"])[0]["attention"] is None
+    assert vms.list_(web1.hosts["n2"])[0]["attention"] is None
 
 
 def test_a_new_volume_gets_metadata_first(web1: FakeCluster) -> None:

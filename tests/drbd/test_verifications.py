@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from mcv import jobs
-from mcv.clock import timestamp
-from mcv.cluster import work
-from mcv.drbd import findings, health, verify
-from mcv.drbd import look as drbd_look
+from mcv.document.model import Verification
+from mcv.drbd import verification_results, verify
 from mcv.errors import Cancelled, CommandFailed, McvError, PeerUnreachable, Refused
-from mcv.jobs import Job
-from mcv.model import Verification
-from mcv.vm import create, look, migrate, power
+from mcv.recovery import journal_recovery
+from mcv.rules import replica
+from mcv.status import resources, vms
+from mcv.timestamps import timestamp
+from mcv.transaction import jobs
+from mcv.transaction.jobs import Job
+from mcv.vm import create, migrate, power
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -86,7 +87,7 @@ def is_at_it(cluster: FakeCluster, resource: str = RESOURCE) -> bool:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("mcv.drbd.watch", "mcv.drbd.verify"):
+    for module in ("mcv.drbd.verification_monitor", "mcv.drbd.verify"):
         monkeypatch.setattr(f"{module}.POLL", 0.01)
 
 
@@ -114,7 +115,7 @@ def test_a_cancelled_one_is_stopped_in_the_kernel_and_lifts_no_mark(cluster: Fak
     until(lambda: is_at_it(cluster))
     until(lambda: asked.job.cancellable)
 
-    work.cancel_job(cluster.hosts["n1"], job=asked.job.id)
+    journal_recovery.cancel_job(cluster.hosts["n1"], job=asked.job.id)
 
     assert asked.ended().result == "interrupted" and not is_at_it(cluster)
     assert (mark(cluster).result, mark(cluster).blocked) == ("interrupted", True)
@@ -126,7 +127,7 @@ def test_a_cancelled_one_that_had_found_something_blocks(slow: FakeCluster) -> N
     slow.world.out_of_sync[RESOURCE] = 4096
     until(lambda: asked.job.cancellable)
 
-    work.cancel_job(slow.hosts["n1"], job=asked.job.id)
+    journal_recovery.cancel_job(slow.hosts["n1"], job=asked.job.id)
 
     assert asked.ended().result == "out-of-sync"
     assert mark(slow).blocked
@@ -137,19 +138,19 @@ def test_what_a_dead_daemon_left_reads_as_interrupted_at_once_and_is_closed(
 ) -> None:
     Asked(slow)
     until(lambda: is_at_it(slow) and mark(slow).result == "running")
-    assert drbd_look.list_(slow.hosts["n2"])[0]["result"] == "running"
-    assert look.info(slow.hosts["n2"], "web1")["verify"]["under_way"]
+    assert resources.list_(slow.hosts["n2"])[0]["result"] == "running"
+    assert vms.info(slow.hosts["n2"], "web1")["verify"]["under_way"]
 
     restart_daemon(slow)
 
     for node in ("n1", "n2"):
-        row, said = drbd_look.list_(slow.hosts[node])[0], look.info(slow.hosts[node], "web1")
+        row, said = resources.list_(slow.hosts[node])[0], vms.info(slow.hosts[node], "web1")
         assert (row["result"], row["verified_by"]) == ("interrupted", "alice")
         assert (said["verify"]["result"], said["verify"]["under_way"]) == ("interrupted", False)
     assert is_at_it(slow)
-    findings.settle(slow.hosts["n2"])
+    verification_results.settle(slow.hosts["n2"])
     assert mark(slow).result == "running"
-    findings.settle(slow.hosts["n1"])
+    verification_results.settle(slow.hosts["n1"])
     assert not is_at_it(slow)
     assert (mark(slow).result, mark(slow).who) == ("interrupted", "alice")
 
@@ -161,8 +162,8 @@ def test_a_vm_that_moves_meanwhile_is_verified_to_the_end(slow: FakeCluster) -> 
     slow.run("n1", migrate.migrate, name="web1", to="n2")
 
     for host in slow.hosts.values():
-        findings.settle(host)
-    assert is_at_it(slow) and look.info(slow.hosts["n2"], "web1")["verify"]["under_way"]
+        verification_results.settle(host)
+    assert is_at_it(slow) and vms.info(slow.hosts["n2"], "web1")["verify"]["under_way"]
     slow.drbd["n1"].broken.clear()
     slow.drbd["n1"].stop_verifying(RESOURCE)
     assert asked.ended().result == mark(slow).result == "clean"
@@ -184,7 +185,7 @@ def test_what_a_dead_daemon_had_found_blocks(slow: FakeCluster) -> None:
     slow.world.out_of_sync[RESOURCE] = 4096
     restart_daemon(slow)
 
-    findings.settle(slow.hosts["n1"])
+    verification_results.settle(slow.hosts["n1"])
 
     assert (mark(slow).result, mark(slow).out_of_sync, mark(slow).blocked) == (
         "out-of-sync",
@@ -203,10 +204,10 @@ def test_a_peer_that_dies_leaves_it_interrupted_though_nothing_can_be_written_do
     slow.drbd["n2"].disconnect(RESOURCE)
 
     assert asked.ended().result == "interrupted"
-    assert look.info(slow.hosts["n1"], "web1")["verify"]["result"] == "interrupted"
+    assert vms.info(slow.hosts["n1"], "web1")["verify"]["result"] == "interrupted"
     slow.down.clear()
     slow.look("n1")
-    findings.settle(slow.hosts["n1"])
+    verification_results.settle(slow.hosts["n1"])
     assert mark(slow).result == "interrupted"
 
 
@@ -215,47 +216,47 @@ def test_a_finding_that_cannot_be_written_down_is_told_and_blocks_by_a_note(
 ) -> None:
     make(cluster, "web1")
     cluster.world.differs[RESOURCE] = 4096
-    host, record = cluster.hosts["n1"], findings.record
+    host, record = cluster.hosts["n1"], verification_results.record
 
     def fail(host: Any, vm: Any, disk: Any, result: Verification) -> None:
         if result.result != "running":
             raise PeerUnreachable("n2 does not answer.")
         record(host, vm, disk, result)
 
-    monkeypatch.setattr(findings, "record", fail)
+    monkeypatch.setattr(verification_results, "record", fail)
     rows = cluster.run("n1", verify.verify, name="web1")
 
     assert (rows[0]["result"], rows[0]["out_of_sync"]) == ("out-of-sync", 4096)
     with pytest.raises(Refused, match="last verification of web1 failed"):
         cluster.run("n1", power.start, name="web1")
-    monkeypatch.setattr(findings, "record", record)
-    findings.settle(host)
+    monkeypatch.setattr(verification_results, "record", record)
+    verification_results.settle(host)
     assert (mark(cluster).who, mark(cluster).out_of_sync, mark(cluster).blocked) == (
         "alice",
         4096,
         True,
     )
-    assert health.blocked_by_note(host) == []
+    assert replica.blocked_by_note(host) == []
 
 
 def test_a_clean_one_that_cannot_be_written_down_says_so(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(cluster, "web1")
-    record = findings.record
+    record = verification_results.record
 
     def fail(host: Any, vm: Any, disk: Any, result: Verification) -> None:
         if result.result == "clean":
             raise PeerUnreachable("n2 does not answer.")
         record(host, vm, disk, result)
 
-    monkeypatch.setattr(findings, "record", fail)
+    monkeypatch.setattr(verification_results, "record", fail)
 
     with pytest.raises(PeerUnreachable, match="is clean, which could not be written down"):
         cluster.run("n1", verify.verify, name="web1")
-    findings.settle(cluster.hosts["n1"])
+    verification_results.settle(cluster.hosts["n1"])
     monkeypatch.undo()
-    findings.settle(cluster.hosts["n1"])
+    verification_results.settle(cluster.hosts["n1"])
     assert mark(cluster).result == "interrupted"
 
 
@@ -289,7 +290,7 @@ def test_no_more_run_at_once_than_mcv_conf_allows(cluster: FakeCluster) -> None:
     second, third = Asked(cluster, "web2"), Asked(cluster, "web3")
     until(lambda: _waits(second.job) and _waits(third.job))
 
-    work.cancel_job(host, job=third.job.id)
+    journal_recovery.cancel_job(host, job=third.job.id)
 
     assert isinstance(third.ended().error, Cancelled)
     assert set(cluster.world.verifying) == {RESOURCE}
@@ -317,7 +318,7 @@ def test_one_that_is_under_way_is_joined(slow: FakeCluster) -> None:
 def test_ignoring_a_failure_that_only_a_note_knows_is_recorded(cluster: FakeCluster) -> None:
     make(cluster, "web1")
     host = cluster.hosts["n1"]
-    health.write_note(host.settings.notes, RESOURCE, "out-of-sync", when=timestamp())
+    replica.write_note(host.settings.notes, RESOURCE, "out-of-sync", when=timestamp())
 
     cluster.run("n1", power.start, name="web1", ignore_verify=True)
 

@@ -10,10 +10,12 @@ from typing import Any, cast
 
 import msgspec
 
-from mcv import jobs, serving, settings
-from mcv.cluster.agree.agreement import Agreement
-from mcv.config.first import alone
-from mcv.config.store import Store
+from mcv import settings
+from mcv.api import dispatch
+from mcv.consensus.agreement import Agreement
+from mcv.document.initial import alone
+from mcv.document.model import Cluster, Node
+from mcv.document.store import Store
 from mcv.errors import (
     CallLost,
     McvError,
@@ -25,16 +27,16 @@ from mcv.errors import (
     ways_out,
 )
 from mcv.host import Host
-from mcv.jobs import Job, Jobs
-from mcv.journal import Journal
-from mcv.model import Cluster, Node
 from mcv.rpc import names
 from mcv.rpc.auth import Caller
 from mcv.rpc.values import internal_error
-from mcv.sight import Sight
 from mcv.system import files
 from mcv.system.locks import Locks
-from mcv.transaction import escort
+from mcv.system.observations import Observations
+from mcv.transaction import jobs
+from mcv.transaction.executor import escort
+from mcv.transaction.jobs import Job, Jobs
+from mcv.transaction.journal import Journal
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
 from tests.fakes.volumes import FakeBridges, FakeLvm
@@ -91,7 +93,7 @@ class FakeCluster:
             forward=lambda node, operation, params, who: None,
             tunnel=self._tunnel(name),
             certificate=f"certificate of {name}",
-            sight=Sight(conf.state / "sight.json", "boot"),
+            observations=Observations(conf.state / "sight.json", "boot"),
         )
         return self.hosts[name]
 
@@ -159,7 +161,7 @@ class FakeCluster:
             if (with_claim := escort.get()) is not None:
                 context["escort"] = with_claim
             if node == me:
-                answer = serving.perform(self.hosts[me], operation, params, context)
+                answer = dispatch.perform(self.hosts[me], operation, params, context)
                 self.answered(me, node, operation)
                 return answer
             names.check(params)
@@ -189,7 +191,7 @@ def _elsewhere(
 
     def serve() -> None:
         try:
-            answer.append((serving.serve(host, caller, operation, params, context), None))
+            answer.append((dispatch.serve(host, caller, operation, params, context), None))
         except McvError as error:
             answer.append((None, _passed_on(error)))
         except Exception:

@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from uuid import UUID
 
+from mcv.drivers.libvirt import Definition, Movement
+from mcv.drivers.libvirt_xml import Capabilities
 from mcv.errors import HypervisorFailed
-from mcv.vm.hypervisor import Definition, Movement
-from mcv.vm.libvirt_words import Capabilities
 
 
 class FakeDomains:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from mcv.drbd.status import Event, Generations, Status, have_split
+from mcv.drivers.drbd_status import Event, Generations, Status, have_split
 from mcv.errors import CommandFailed
 from mcv.system import files
 
@@ -207,8 +207,8 @@ class FakeDrbd:
             raise CommandFailed(f"`drbdadm outdate {resource}` changed nothing.")
         mine.disk = "Outdated"
 
-    def pardon(self, resource: str, minor: int, backing: str) -> None:
-        self._minor("pardon", resource)
+    def clear_outdated(self, resource: str, minor: int, backing: str) -> None:
+        self._minor("clear_outdated", resource)
         self.down(resource)
         if self.kept.get(resource) not in ("Outdated", "UpToDate"):
             raise CommandFailed(f"{resource} is not consistent: it cannot be taken.")
@@ -375,7 +375,7 @@ class FakeDrbd:
         return mine
 
     def _peer(self, resource: str) -> Replica | None:
-        """The other side, if this one and it are in touch; they meet when they first are."""
+        """The other side, if this one and it are in contact; they meet when they first are."""
         door = self._in_touch(resource)
         if door is None:
             self.world.met.discard(resource)

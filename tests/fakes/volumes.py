@@ -1,7 +1,7 @@
 """What stands in for LVM and for the host's bridges: as tests/contract says of them."""
 
+from mcv.drivers.lvm import Group, Volume, rounded
 from mcv.errors import CommandFailed
-from mcv.storage.lvm import Group, Volume, rounded
 
 GIB = 1024**3
 EXTENT = 4 * 1024**2
@@ -30,7 +30,7 @@ class FakeLvm:
     def volume(self, group: str, name: str) -> Volume | None:
         return next((one for one in self.volumes(group) if one.name == name), None)
 
-    def let_go(self, group: str, name: str) -> None:
+    def untag(self, group: str, name: str) -> None:
         if self.volume(group, name) is not None:
             self.foreign.add(name)
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from mcv import settings
 from mcv.daemon import Daemon
-from mcv.drbd.driver import Drbd
+from mcv.drivers.bridge import Bridges
+from mcv.drivers.drbd import Drbd
+from mcv.drivers.libvirt import Hypervisor
+from mcv.drivers.lvm import Lvm
 from mcv.errors import McvError
-from mcv.network.bridge import Bridges
-from mcv.storage.lvm import Lvm
-from mcv.vm.hypervisor import Hypervisor
 
 DOORS: dict[str, Callable[[], Any]] = {
     "domains": Hypervisor,

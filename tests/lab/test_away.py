@@ -20,12 +20,12 @@ def owner(pair: list[Node]) -> Iterator[Node]:
     if not pair[1].is_running:
         pair[1].boot()
     pair[1].sigcont()
-    wait_until(lambda: in_touch(pair), 60, "the two nodes being in touch again")
+    wait_until(lambda: in_contact(pair), 60, "the two nodes being in contact again")
     mcv(pair[0], "stop web1", code=0 if reality.domain(pair[0], "web1") == "running" else 3)
     mcv(pair[0], "delete web1 --yes")
 
 
-def in_touch(nodes: list[Node]) -> bool:
+def in_contact(nodes: list[Node]) -> bool:
     return all(
         [one["status"] for one in told(node, "info")["nodes"]] == ["online", "online"]
         and not told(node, "info")["attention"]

@@ -105,7 +105,7 @@ def test_a_divergence_is_seen_shown_and_settled_by_an_operator_s_word(
     mcv(one, "cluster sync --from node1 --yes")
 
     wait_until(lambda: alike(diverged), 30, "the same document on both")
-    wait_until(lambda: not told(two, "info")["attention"], 30, "node2 being in touch")
+    wait_until(lambda: not told(two, "info")["attention"], 30, "node2 being in contact")
     assert reality.document(two)["permissions"]["superusers"] == ["carol"]
     assert "dave" in two.run(f"cat {STATE}/history/*.json").stdout
     mcv(two, "permission add erin")

@@ -128,7 +128,7 @@ def test_what_a_host_lacks_is_named(pair: list[Node]) -> None:
     )
     node2.run("date -s '+20 sec' && systemctl restart mcvd")
     wait_until(lambda: told(node2, "info")["nodes"][0]["status"] == "online", 30, "node2")
-    wait_until(lambda: ("error", "node2", "node2") not in check(node1, 5), 30, "node2 in touch")
+    wait_until(lambda: ("error", "node2", "node2") not in check(node1, 5), 30, "node2 in contact")
 
     found = check(node1, 5)
 

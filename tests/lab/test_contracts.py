@@ -6,12 +6,12 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from mcv.drbd.driver import Drbd
-from mcv.drbd.resource_file import Side, resource_text
-from mcv.model import DrbdSettings
-from mcv.network.bridge import Bridges
-from mcv.storage.lvm import Lvm
-from mcv.vm.hypervisor import Hypervisor
+from mcv.document.model import DrbdSettings
+from mcv.drivers.bridge import Bridges
+from mcv.drivers.drbd import Drbd
+from mcv.drivers.drbd_resource_file import Side, resource_text
+from mcv.drivers.libvirt import Hypervisor
+from mcv.drivers.lvm import Lvm
 from tests.contract import (
     Promise,
     bridges,

@@ -147,7 +147,7 @@ def test_by_the_policy_wait_nothing_is_written_alone(web1: list[Node]) -> None:
     assert said == "written\n"
     wait_until(lambda: is_well(node1) and is_well(node2), 60, "both replicas to be in step")
     assert block(node1) == block(node2)
-    wait_until(lambda: _is_online(node1), 30, "node2 to be in touch")
+    wait_until(lambda: _is_online(node1), 30, "node2 to be in contact")
     mcv(node1, "drbd set on-peer-loss=continue")
 
 
@@ -171,7 +171,7 @@ def test_nobody_starts_what_a_dead_node_owns(web1: list[Node]) -> None:
 
     node1.boot()
     wait_until(lambda: is_well(node1) and is_well(node2), 60, "both replicas to be in step")
-    wait_until(lambda: _is_online(node1), 30, "node1 to be in touch")
+    wait_until(lambda: _is_online(node1), 30, "node1 to be in contact")
     mcv(node1, "start web1")
     assert reality.domain(node1, "web1") == "running"
 
@@ -191,7 +191,7 @@ def test_what_a_verification_by_hand_finds_blocks_too(web1: list[Node]) -> None:
     wait_until(lambda: note(node1, "out-of-sync"), 30, "the handler's note")
 
     node1.run("systemctl start mcvd")
-    wait_until(lambda: _is_online(node1), 30, "node1 to be in touch")
+    wait_until(lambda: _is_online(node1), 30, "node1 to be in contact")
     assert "mcv resync web1" in mcv(node1, "start web1", code=3).stderr
     assert "mcv resync web1" in mcv(node1, "migrate --node node2 web1", code=3).stderr
     wait_until(lambda: verification(node2) == "out-of-sync", 30, "the document to say so")

@@ -6,8 +6,8 @@ import pytest
 
 from tests.lab import Node, guests, reality, wait_until
 from tests.lab.cluster import mcv, told
+from tests.lab.consistency import is_gone, is_whole, owner, settle
 from tests.lab.test_kills import CREATE, under_way
-from tests.lab.wholeness import is_gone, is_whole, owner, settle
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import pytest
 
 from tests.lab import Node, guests, wait_until
 from tests.lab.cluster import mcv
+from tests.lab.consistency import is_gone, is_whole, owner, settle
 from tests.lab.test_kills import (
     COORDINATOR,
     CREATE,
@@ -18,7 +19,6 @@ from tests.lab.test_kills import (
     tidy,
     under_way,
 )
-from tests.lab.wholeness import is_gone, is_whole, owner, settle
 
 __all__ = ["ready"]  # the fixture
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.lab import Node, guests, reality, wait_until
 from tests.lab.cluster import PASSWORD_FILE, mcv, told
-from tests.lab.wholeness import RESOURCE, is_gone, is_whole, owner, settle
+from tests.lab.consistency import RESOURCE, is_gone, is_whole, owner, settle
 
 STATE = "/var/lib/mcv/$(hostname)"
 CREATE = "create web1 --memory 16MiB --disk 8MiB --image /root/web1.img --network lan"

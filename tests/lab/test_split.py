@@ -60,7 +60,7 @@ def split(nodes: list[Node]) -> None:
     write_by_force(other)
     other.heal()
     wait_until(lambda: alone(owner) or alone(other), 60, "the split brain to be seen")
-    wait_until(lambda: _online(nodes), 60, "both daemons to be in touch")
+    wait_until(lambda: _online(nodes), 60, "both daemons to be in contact")
 
 
 def _online(nodes: list[Node]) -> bool:

@@ -5,25 +5,25 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mcv import transaction
-from mcv.cluster.agree import lineage, patience
-from mcv.cluster.agree import member as agreeing
-from mcv.cluster.agree.keeper import Keeper
-from mcv.cluster.agree.member import Member
-from mcv.config.store import Store
+from mcv.consensus import lineage, timeouts
+from mcv.consensus import member as agreeing
+from mcv.consensus.coordinator import Coordinator
+from mcv.consensus.member import Member
+from mcv.document.model import Cluster, encode
+from mcv.document.store import Store
 from mcv.errors import LookAgain, OutcomeOpen
-from mcv.journal import Entry
-from mcv.model import Cluster, encode
-from mcv.vm import require
+from mcv.rules import preconditions
+from mcv.transaction import executor
+from mcv.transaction.journal import Entry
 
 
 def keeper_writes_last(patch: pytest.MonkeyPatch) -> None:
-    """The keeper has all members accept before it writes the proposal itself."""
+    """The coordinator has all members accept before it writes the proposal itself."""
 
-    def carry(self: Keeper, base: Cluster, hash_: str, new: Cluster) -> None:
+    def carry(self: Coordinator, base: Cluster, hash_: str, new: Cluster) -> None:
         members, member = self._members(base, new), self._member
         self._rounds.look(members, hash_)
-        missing = member.tell(members, "config.accept", patience.ACCEPT, document=encode(new))
+        missing = member.tell(members, "config.accept", timeouts.ACCEPT, document=encode(new))
         if missing:
             raise OutcomeOpen("planted")
         with member.writing:
@@ -32,11 +32,11 @@ def keeper_writes_last(patch: pytest.MonkeyPatch) -> None:
             member.store.propose(new)
         self._rounds.collect(members, new)
 
-    patch.setattr(Keeper, "_carry", carry)
+    patch.setattr(Coordinator, "_carry", carry)
 
 
 def settled_before_all_accepted(patch: pytest.MonkeyPatch) -> None:
-    """The keeper settles without having heard from everybody."""
+    """The coordinator settles without having heard from everybody."""
     real = Member.tell
 
     def tell(self: Member, members: Any, operation: str, *rest: Any, **params: Any) -> Any:
@@ -75,19 +75,19 @@ def epochs_by_number(patch: pytest.MonkeyPatch) -> None:
 
 def way_back_lost(patch: pytest.MonkeyPatch) -> None:
     """A plan that fails forgets what it would have to take back."""
-    real = transaction.Transaction._each
+    real = executor.Transaction._each
 
     def each(self: Any, entry: Entry, item: Any, action: Any, tell: Any) -> Any:
         if entry.direction == "back":
             return None
         return real(self, entry, item, action, tell)
 
-    patch.setattr(transaction.Transaction, "_each", each)
+    patch.setattr(executor.Transaction, "_each", each)
 
 
 def claim_ignored(patch: pytest.MonkeyPatch) -> None:
     """A VM is started whoever has claimed it."""
-    patch.setattr(require, "unclaimed", lambda host, vm: None)
+    patch.setattr(preconditions, "unclaimed", lambda host, vm: None)
 
 
 class Planted(NamedTuple):
@@ -99,7 +99,7 @@ class Planted(NamedTuple):
 
 
 PLANTED = {
-    "keeper writes itself last": Planted(keeper_writes_last, 5),
+    "coordinator writes itself last": Planted(keeper_writes_last, 5),
     "settled before all accepted": Planted(settled_before_all_accepted, 146),
     "acts on the proposal alone": Planted(start_allowed_by_the_proposal, 7),
     "acts on the settled document alone": Planted(start_allowed_by_the_settled, 7),

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcv.model import Cluster, decode, digest
+from mcv.document.model import Cluster, decode, digest
 
 if TYPE_CHECKING:
     from tests.model.world import World
@@ -145,11 +145,11 @@ class Checks:
     def _judge_owners(self) -> None:
         owners: dict[str, str] = {}
         for name, node in self._world.nodes.items():
-            if node.daemon is None or not node.daemon.agreement.in_touch:
+            if node.daemon is None or not node.daemon.agreement.in_contact:
                 continue
-            if node.daemon.agreement.touch.diverged:
+            if node.daemon.agreement.contact.diverged:
                 self.fail(
-                    "divergence", f"{name} sees {sorted(node.daemon.agreement.touch.diverged)}"
+                    "divergence", f"{name} sees {sorted(node.daemon.agreement.contact.diverged)}"
                 )
             both = node.daemon.host.both()
             for vm in both[0].vms:

@@ -1,6 +1,6 @@
 """After lies about the dead: what each side did is found out at first contact, and kept."""
 
-from mcv.model import Cluster, decode
+from mcv.document.model import Cluster, decode
 from tests.model.checks import Violation, version
 from tests.model.network import CALM
 from tests.model.node import SimNode
@@ -39,8 +39,8 @@ class Contact:
     def _heal(self) -> None:
         world = self.world
         world.say("--- contact")
-        world.network.weather = CALM
-        world.unwell = 0.0
+        world.network.conditions = CALM
+        world.load = 0.0
         world.network.cut.clear()
         self.walk.crash_at = None
         for node in self.nodes():
@@ -64,7 +64,7 @@ class Contact:
                     continue
                 for node in (one, other):
                     assert node.daemon is not None
-                    if not node.daemon.agreement.touch.diverged:
+                    if not node.daemon.agreement.contact.diverged:
                         self._fail("hidden", f"{node.name}: {version(mine)} | {version(theirs)}")
 
     def wrong(self) -> list[str]:
@@ -94,7 +94,7 @@ class Contact:
         for node in self.nodes():
             if node.daemon is None:
                 world.boot(node.name)
-        diverged = [node for node in up if node.daemon and node.daemon.agreement.touch.diverged]
+        diverged = [node for node in up if node.daemon and node.daemon.agreement.contact.diverged]
         if diverged:
             node = world.chance.choice(diverged)
             world.operate(node.name, "cluster.sync", node=node.name)

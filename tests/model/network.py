@@ -19,7 +19,7 @@ CONNECT = 3.0  # seconds until a connection is given up
 
 
 @dataclass
-class Weather:
+class Conditions:
     """How bad the network is: each a probability for one call."""
 
     lost: float = 0.01
@@ -28,13 +28,13 @@ class Weather:
     late: float = 0.06
 
     @classmethod
-    def drawn(cls, chance: random.Random) -> "Weather":
+    def drawn(cls, chance: random.Random) -> "Conditions":
         """From mild to foul."""
         foul = chance.choice([0.2, 1.0, 1.0, 4.0])
         return cls(0.01 * foul, 0.02 * foul, 0.03 * foul, 0.06 * foul)
 
 
-CALM = Weather(0.0, 0.0, 0.0, 0.0)
+CALM = Conditions(0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Network:
         alarm: Callable[[str, str], None],
     ) -> None:
         self.cut: set[frozenset[str]] = set()
-        self.weather = Weather()
+        self.conditions = Conditions()
         self._scheduler = scheduler
         self._chance = chance
         self._nodes = nodes
@@ -96,7 +96,7 @@ class Network:
             scheduler.sleep(CONNECT)
             raise PeerUnreachable(f"{node} does not answer (timed out).")
         daemon, life = target.daemon, target.life
-        if daemon is None or chance.random() < self.weather.lost / 2:
+        if daemon is None or chance.random() < self.conditions.lost / 2:
             raise PeerUnreachable(f"{node} does not answer (refused).")
         if life.frozen:
             scheduler.sleep(CONNECT)
@@ -128,9 +128,9 @@ class Network:
                     scheduler.wake(reply.waiting)
 
         until = scheduler.now + timeout
-        if chance.random() >= self.weather.lost / 2:
+        if chance.random() >= self.conditions.lost / 2:
             scheduler.spawn(life, lambda: serve(reply), f"{operation} from {me}", self._delay())
-            if chance.random() < self.weather.doubled:
+            if chance.random() < self.conditions.doubled:
                 again = 0.01 + chance.random() * chance.choice([0.1, 8.0])
                 # Nobody waits for what the double is answered.
                 scheduler.spawn(life, lambda: serve(_Reply()), f"{operation} from {me}", again)
@@ -147,10 +147,10 @@ class Network:
         return reply.answer
 
     def _loses_answer(self, me: str, node: str, reply: _Reply) -> bool:
-        return not self.linked(me, node) or self._chance.random() < self.weather.answer_lost
+        return not self.linked(me, node) or self._chance.random() < self.conditions.answer_lost
 
     def _delay(self) -> float:
-        if self._chance.random() >= self.weather.late:
+        if self._chance.random() >= self.conditions.late:
             return 0.0
         return self._chance.random() * self._chance.choice([0.05, 1.0, 5.0, 12.0])
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from mcv.config.first import alone
 from mcv.daemon import Daemon
+from mcv.document.initial import alone
+from mcv.document.model import Cluster, Node
 from mcv.errors import HypervisorFailed
-from mcv.model import Cluster, Node
 from mcv.settings import Settings
 from tests.fakes.domains import FakeDomains
 from tests.model.life import Life

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mcv import daemon, host, jobs, serving, sight, together, transaction
-from mcv.cluster import join, leaving, members, work
-from mcv.cluster.agree import asker, declaration, keeper, rounds
-from mcv.cluster.agree import member as agreeing
-from mcv.config import first, store
+from mcv import daemon, host
+from mcv.api import dispatch
+from mcv.cluster import join, leaving, members
+from mcv.consensus import coordinator, declaration, member, proposer, rounds
+from mcv.document import initial, store
 from mcv.errors import PeerUnreachable
+from mcv.recovery import journal_recovery
 from mcv.rpc.auth import Caller
-from mcv.system import files, ssh
+from mcv.system import fanout, files, observations, ssh
+from mcv.transaction import executor, jobs
 from mcv.vm import create, power
 from tests.model import node as nodes
 from tests.model import threads
@@ -44,35 +46,35 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     scheduler = world.scheduler
     clock, threading = FakeTime(scheduler), threads.module(scheduler)
     for module in (
-        agreeing,
-        asker,
-        keeper,
+        member,
+        proposer,
+        coordinator,
         rounds,
-        together,
-        transaction,
+        fanout,
+        executor,
         store,
         jobs,
         daemon,
-        work,
+        journal_recovery,
         power,
         join,
-        sight,
+        observations,
         leaving,
     ):
         for name, stand_in in (("time", clock), ("threading", threading)):
             if hasattr(module, name):
                 patch.setattr(module, name, stand_in)
-    for module in (asker, declaration, first):
+    for module in (proposer, declaration, initial):
         patch.setattr(module, "timestamp", lambda: f"{scheduler.now:.3f}")
-    for module in (asker, declaration, first, host, jobs):
+    for module in (proposer, declaration, initial, host, jobs):
         patch.setattr(module, "secrets", Secrets(world))
-    patch.setattr(asker, "random", world.chance)
+    patch.setattr(proposer, "random", world.chance)
     numbers = itertools.count(1)
     uuids = SimpleNamespace(uuid4=lambda: uuid.UUID(int=next(numbers), version=4))
     patch.setattr(create, "uuid", uuids)
     patch.setattr(files, "os", world.disk)
     patch.setattr(files, "remove", world.disk.remove(files.remove))
-    patch.setattr(serving, "_bind", nodes.nothing)  # slow, and tests/commands bind every call
+    patch.setattr(dispatch, "_bind", nodes.nothing)  # slow, and tests/commands bind every call
     patch.setattr(jobs.Jobs, "_write", nodes.nothing)  # for humans; nothing is decided by it
     patch.setattr(members, "answers_at_all", world.answers_at_all)
     patch.setattr(join, "_judged", world.judged)

@@ -11,8 +11,8 @@ import pytest
 
 from tests.model.checks import Violation
 from tests.model.contact import Contact
-from tests.model.network import Weather
-from tests.model.peace import Peace
+from tests.model.convergence import Convergence
+from tests.model.network import Conditions
 from tests.model.walk import Walk
 from tests.model.world import World
 
@@ -74,7 +74,7 @@ def play(
     ):
         world = World(Path(path), seed, names, patch)
         world.lies = lies
-        world.network.weather = Weather.drawn(random.Random(f"{seed} weather"))
+        world.network.conditions = Conditions.drawn(random.Random(f"{seed} weather"))
         walk = Walk(world)
         alarm = Alarm(world)
         log.addHandler(alarm)
@@ -82,7 +82,7 @@ def play(
         step = 0
         try:
             world.scheduler.run(8.0, walk.after)
-            world.unwell = 0.2
+            world.load = 0.2
             if plant is not None:
                 plant(patch)
             for step in range(steps):
@@ -91,7 +91,7 @@ def play(
                 world.chance.seed(f"{seed} {step}")
                 walk.step()
             world.chance.seed(f"{seed} peace")
-            (Contact(walk) if lies else Peace(walk)).make()
+            (Contact(walk) if lies else Convergence(walk)).make()
         except Violation as found:
             violation = found
         finally:

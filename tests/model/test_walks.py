@@ -16,7 +16,7 @@ FIRST = int(os.environ.get("MODEL_SEED", "1"))
 
 
 @pytest.mark.parametrize("part", range(WALKS))
-def test_whatever_happens_the_promises_hold_and_all_settles_in_peace(part: int) -> None:
+def test_whatever_happens_the_promises_hold_and_all_nodes_converge(part: int) -> None:
     for number in range(EACH):
         history = play(str(FIRST + part * EACH + number))
 

@@ -172,19 +172,19 @@ class Walk:
             self.world.crash(name, host=self.world.chance.random() < 0.6)
 
     def lose_the_keeper(self, name: str) -> None:
-        """In the midst of a change the keeper is cut off from somebody, dies, and is declared."""
+        """During a change the coordinator is cut off from somebody, dies, and is declared."""
         world, chance = self.world, self.world.chance
         newest = world.checks.newest
-        keeper = newest.keeper if newest is not None else name
-        others = sorted(set(world.nodes) - {keeper})
-        self.add_user(chance.choice([name, keeper]))
+        coordinator = newest.coordinator if newest is not None else name
+        others = sorted(set(world.nodes) - {coordinator})
+        self.add_user(chance.choice([name, coordinator]))
         self.turns(chance.randint(1, 90))
         if chance.random() < 0.7:
-            world.network.cut.add(frozenset((keeper, chance.choice(others))))
+            world.network.cut.add(frozenset((coordinator, chance.choice(others))))
             self.turns(chance.randint(0, 60))
             world.scheduler.run(chance.choice([0.0, 3.0, 8.0]), self.after)
-        if world.nodes[keeper].daemon is not None:
-            world.crash(keeper, host=chance.random() < 0.8)
+        if world.nodes[coordinator].daemon is not None:
+            world.crash(coordinator, host=chance.random() < 0.8)
         world.scheduler.run(chance.choice([0.0, 4.0]), self.after)
         self.declare(chance.choice(others))
 

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from mcv.config.store import Store
 from mcv.daemon import Daemon
+from mcv.document.model import Cluster, Vm, digest
+from mcv.document.store import Store
+from mcv.drivers.domain_xml import domain_xml
 from mcv.errors import McvError
-from mcv.model import Cluster, Vm, digest
-from mcv.vm.domain_xml import domain_xml
 from tests.model.checks import Checks
 from tests.model.disk import Disk
 from tests.model.life import Life
@@ -35,7 +35,7 @@ class World:
         self.log: list[str] = []
         self.lies = False  # whether the operator calls living nodes dead
         self.lied = False
-        self.unwell = 0.0
+        self.load = 0.0
         self.scheduler = Scheduler(self.chance)
         self.checks = Checks(self)
         self.disk = Disk(self.scheduler, directory, self.checks.written)
@@ -69,7 +69,7 @@ class World:
 
     def fails(self) -> bool:
         """Whether libvirt fails now: seldom, and never in peace."""
-        return self.chance.random() < self.unwell
+        return self.chance.random() < self.load
 
     # Hosts
 
@@ -111,9 +111,9 @@ class World:
         node = self.network.at(address)
         if not node.host_up:
             return False
-        asker = self.scheduler.current
+        proposer = self.scheduler.current
         return not self.lies or (
-            asker is not None and self.network.linked(asker.life.node, node.name)
+            proposer is not None and self.network.linked(proposer.life.node, node.name)
         )
 
     def judged(self, host: Any, remote: Any, name: str, address: str) -> dict[str, Any]:

@@ -204,7 +204,8 @@ def test_importing_the_client_imports_nothing_heavy() -> None:
 
 def test_a_call_needs_neither_msgspec_nor_cryptography() -> None:
     code = (
-        "import sys, mcv.rpc.line\nprint(*sorted({'msgspec', 'cryptography'} & sys.modules.keys()))"
+        "import sys, mcv.rpc.client_connection\n"
+        "print(*sorted({'msgspec', 'cryptography'} & sys.modules.keys()))"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

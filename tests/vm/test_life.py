@@ -2,12 +2,14 @@
 
 import pytest
 
-from mcv.clock import timestamp
-from mcv.cluster import work
-from mcv.drbd import findings, health, resync, verify
+from mcv.drbd import resync, verification_results, verify
 from mcv.errors import Busy, Failed, NotFound, Refused, RepairNeeded
 from mcv.network import verbs as network
-from mcv.vm import change, create, delete, look, migrate, power, register
+from mcv.recovery import journal_recovery
+from mcv.rules import replica
+from mcv.status import vms
+from mcv.timestamps import timestamp
+from mcv.vm import change, create, delete, migrate, power, register
 from tests.fakes.cluster import FakeCluster
 
 
@@ -27,7 +29,7 @@ def test_a_new_vm_has_its_disk_on_both_nodes_and_its_domain_on_its_owner(
     assert list(cluster.lvm["n1"].made) == list(cluster.lvm["n2"].made) == ["mcv-web1-1"]
     assert cluster.lvm["n1"].made["mcv-web1-1"] > 64 * 1024**2
     assert cluster.drbd["n1"].statuses()["mcv-web1-1"].both_up_to_date
-    assert work.left(cluster.hosts["n1"]) == []
+    assert journal_recovery.left(cluster.hosts["n1"]) == []
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_a_coordinator_that_is_gone_after_the_new_owner_was_written_down_finishe
     cluster.boot("n1")
     cluster.look("n1")
 
-    assert work.settle_all(cluster.hosts["n1"]) == ["migrate web1 to n2"]
+    assert journal_recovery.settle_all(cluster.hosts["n1"]) == ["migrate web1 to n2"]
 
     assert cluster.read("n1").vm("web1").node == "n2"
     assert cluster.read("n2").vm("web1").claim is None
@@ -233,25 +235,25 @@ def test_a_late_note_of_a_finding_on_either_side_is_covered_by_the_record(
     cluster.world.out_of_sync["mcv-web1-1"] = 4096
     cluster.run("n1", verify.verify, name="web1")
     for host in cluster.hosts.values():
-        health.write_note(host.settings.notes, "mcv-web1-1", "out-of-sync", when=timestamp())
+        replica.write_note(host.settings.notes, "mcv-web1-1", "out-of-sync", when=timestamp())
     generation = cluster.read().generation
 
     for host in cluster.hosts.values():
-        findings.settle(host)
+        verification_results.settle(host)
 
     assert cluster.read().generation == generation
-    assert [health.blocked_by_note(host) for host in cluster.hosts.values()] == [[], []]
+    assert [replica.blocked_by_note(host) for host in cluster.hosts.values()] == [[], []]
 
 
 def test_a_note_that_nothing_covers_blocks_and_is_written_down(cluster: FakeCluster) -> None:
     make(cluster)
     host = cluster.hosts["n2"]
-    health.write_note(host.settings.notes, "mcv-web1-1", "out-of-sync", when=timestamp())
+    replica.write_note(host.settings.notes, "mcv-web1-1", "out-of-sync", when=timestamp())
 
-    findings.settle(host)
+    verification_results.settle(host)
 
     assert cluster.read("n1").vm("web1").blocked
-    assert health.blocked_by_note(host) == []
+    assert replica.blocked_by_note(host) == []
 
 
 def test_an_interrupted_verification_is_not_clean_and_lifts_no_mark(
@@ -311,7 +313,7 @@ def test_a_claim_that_nobody_knows_is_released(cluster: FakeCluster) -> None:
     make(cluster)
     cluster.hosts["n1"].update("vm.claim", "", name="web1", why="lost")
 
-    work.settle_all(cluster.hosts["n1"])
+    journal_recovery.settle_all(cluster.hosts["n1"])
 
     assert cluster.read("n2").vm("web1").claim is None
 
@@ -321,7 +323,7 @@ def test_a_list_answers_with_a_peer_down(cluster: FakeCluster) -> None:
     cluster.run("n1", migrate.migrate, name="web1", to="n2")
     cluster.down.add("n2")
 
-    rows = look.list_(cluster.hosts["n1"])
+    rows = vms.list_(cluster.hosts["n1"])
 
     assert rows[0]["state"] == "unknown"
     assert "n2 does not answer" in rows[0]["attention"]
@@ -350,7 +352,7 @@ def test_a_network_in_use_is_not_deleted(cluster: FakeCluster) -> None:
 def test_a_vm_is_registered_again_where_it_belongs(cluster: FakeCluster) -> None:
     make(cluster)
     cluster.run("n1", register.unregister, name="web1")
-    assert "mcv register web1" in str(look.list_(cluster.hosts["n2"])[0]["attention"])
+    assert "mcv register web1" in str(vms.list_(cluster.hosts["n2"])[0]["attention"])
 
     cluster.run("n1", register.register, name="web1")
 
@@ -369,7 +371,7 @@ def test_what_resists_being_undone_stays_in_the_journal_until_it_gives_in(
     assert cluster.read("n2").vm("web1").claim is not None
     cluster.lvm["n2"].broken.clear()
 
-    settled = work.settle_all(cluster.hosts["n1"])
+    settled = journal_recovery.settle_all(cluster.hosts["n1"])
 
     assert settled == ["create web1"]
     assert "web1" not in cluster.read("n2").vms

@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 import pytest
 
-from mcv.cluster import claims, work
-from mcv.drbd import health
 from mcv.errors import (
     CallLost,
     Failed,
@@ -15,8 +13,10 @@ from mcv.errors import (
     Refused,
     RepairNeeded,
 )
-from mcv.plan import settling, steps_of
-from mcv.vm import create, live, passage, plans, power
+from mcv.recovery import claims, journal_recovery
+from mcv.rules import replica
+from mcv.transaction.plan import settling, steps_of
+from mcv.vm import create, live, migration_tunnel, plans, power
 from tests.documents import vm
 from tests.fakes.cluster import FakeCluster
 
@@ -76,7 +76,7 @@ def test_waking_settles_it_and_the_sides_are_closed_last() -> None:
     plan = plans.live_plan(vm(), "n2")
 
     [settles] = steps_of(plan[settling(plan)])
-    assert str(settles.do) == "n2: vm.wake name=web1"
+    assert str(settles.do) == "n2: vm.resume_target name=web1"
     assert settles.seen is not None and settles.seen.node == "n2"
     assert [str(step.do).split()[1] for step in steps_of(plan[-2])] == ["drbd.one_primary"] * 2
 
@@ -156,31 +156,31 @@ def test_a_domain_that_ended_on_the_way_has_one_owner_and_runs_nowhere(
 def test_while_nobody_knows_whether_it_was_woken_it_goes_neither_way(
     running: FakeCluster, error: Exception
 ) -> None:
-    running.spy = on_call("vm.wake", error)
+    running.spy = on_call("vm.resume_target", error)
     with pytest.raises(RepairNeeded):
         move(running)
     assert states(running) == ("stopped", "paused")
     assert running.read().vm("web1").claim is not None
 
     running.spy = quiet
-    assert work.settle_all(running.hosts["n1"], patience=False)
+    assert journal_recovery.settle_all(running.hosts["n1"], patience=False)
 
     assert states(running) == ("absent", "running")
     assert running.read().vm("web1").node == "n2" and is_closed(running)
 
 
 def test_an_answer_to_the_waking_that_was_lost_is_found_out(running: FakeCluster) -> None:
-    running.answered = on_call("vm.wake", CallLost("n2 broke off."))
+    running.answered = on_call("vm.resume_target", CallLost("n2 broke off."))
     with pytest.raises(RepairNeeded):
         move(running)
     assert states(running) == ("stopped", "running")
     running.answered = quiet
-    running.spy = on_call("vm.wake", PeerUnreachable("n2 does not answer."))
-    work.settle_all(running.hosts["n1"], patience=False)
+    running.spy = on_call("vm.resume_target", PeerUnreachable("n2 does not answer."))
+    journal_recovery.settle_all(running.hosts["n1"], patience=False)
     assert states(running) == ("stopped", "running")
 
     running.spy = quiet
-    work.settle_all(running.hosts["n1"], patience=False)
+    journal_recovery.settle_all(running.hosts["n1"], patience=False)
 
     assert states(running) == ("absent", "running")
     assert running.read().vm("web1").node == "n2" and is_closed(running)
@@ -195,9 +195,9 @@ def test_who_takes_over_from_a_dead_source_asks_the_other_side(
 ) -> None:
     error = CallLost("n2 broke off.")
     if lost == "woken":
-        running.answered = on_call("vm.wake", error)
+        running.answered = on_call("vm.resume_target", error)
     else:
-        running.spy = on_call("vm.wake", error)
+        running.spy = on_call("vm.resume_target", error)
     with pytest.raises(RepairNeeded):
         move(running)
     running.answered = running.spy = quiet
@@ -233,7 +233,7 @@ def test_it_may_be_cancelled_and_outlives_who_typed_it(running: FakeCluster) -> 
 def test_going_over_a_failed_verification_that_only_a_note_tells_of_is_recorded(
     running: FakeCluster,
 ) -> None:
-    health.write_note(running.hosts["n1"].settings.notes, RESOURCE, "out-of-sync", when="")
+    replica.write_note(running.hosts["n1"].settings.notes, RESOURCE, "out-of-sync", when="")
     with pytest.raises(Refused, match="The last verification of web1 failed"):
         move(running)
 
@@ -282,8 +282,11 @@ def test_a_stranger_to_the_claim_is_led_nowhere(running: FakeCluster) -> None:
     host = running.hosts["n2"]
     running.hosts["n1"].update("vm.claim", "", name="web1", why="migrate")
 
-    assert passage.target(host, "n1", {"vm": "web1", "for": "memory"}).name == "mcv-web1.migration"
-    assert "libvirt" in str(passage.target(host, "n1", {"vm": "web1", "for": "libvirt"}))
+    assert (
+        migration_tunnel.target(host, "n1", {"vm": "web1", "for": "memory"}).name
+        == "mcv-web1.migration"
+    )
+    assert "libvirt" in str(migration_tunnel.target(host, "n1", {"vm": "web1", "for": "libvirt"}))
     for who, asked in (
         ("n2", {"vm": "web1", "for": "libvirt"}),
         ("n1", {"vm": "web2", "for": "libvirt"}),
@@ -291,4 +294,4 @@ def test_a_stranger_to_the_claim_is_led_nowhere(running: FakeCluster) -> None:
         ("n1", {}),
     ):
         with pytest.raises(Refused):
-            passage.target(host, who, asked)
+            migration_tunnel.target(host, who, asked)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mcv.plan import Call, Change, Item, Step, nodes_of, on, settling, steps_of
+from mcv.transaction.plan import Call, Change, Item, Step, nodes_of, on, settling, steps_of
 from mcv.vm import plans
 from tests.documents import disk, vm
 
@@ -35,7 +35,7 @@ def test_a_creation_makes_both_sides_and_is_settled_by_its_definition() -> None:
         "vm.add | vm.remove",
         "n1:volume.create1 | n1:volume.remove1 & n2:volume.create1 | n2:volume.remove1",
         "n1:drbd.create1 | n1:drbd.remove1 & n2:drbd.create1 | n2:drbd.remove1",
-        "n1:drbd.birth1",
+        "n1:drbd.skip_initial_sync1",
         "n1:vm.fill",
         "n1:vm.define | n1:vm.undefine !",
     ]

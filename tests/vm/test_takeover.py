@@ -8,7 +8,8 @@ import pytest
 from mcv.cluster import members
 from mcv.drbd import resolve
 from mcv.errors import Refused
-from mcv.vm import create, look, power, register
+from mcv.status import vms
+from mcv.vm import create, power, register
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -27,7 +28,7 @@ def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
 
 
 def saw(cluster: FakeCluster, in_step: float, heard: float) -> None:
-    sight = cluster.hosts["n1"].sight
+    sight = cluster.hosts["n1"].observations
     sight._now = lambda: in_step
     sight.see_in_step(RESOURCE)
     sight._now = lambda: heard
@@ -56,11 +57,11 @@ def heard_on(cluster: FakeCluster) -> None:
 
 
 def itself_away(cluster: FakeCluster) -> None:
-    cluster.hosts["n1"].sight.boot = "the next"
+    cluster.hosts["n1"].observations.boot = "the next"
 
 
 def never_in_step(cluster: FakeCluster) -> None:
-    cluster.hosts["n1"].sight.forget(set(), {"n3"})
+    cluster.hosts["n1"].observations.forget(set(), {"n3"})
 
 
 def replica(disk: str) -> Callable[[FakeCluster], None]:
@@ -123,7 +124,7 @@ def test_what_a_dead_owner_wrote_alone_stays_until_somebody_says_that_it_may_go(
 
     come_back(lost)
 
-    assert COMMAND in str(look.list_(lost.hosts["n2"])[0]["attention"])
+    assert COMMAND in str(vms.list_(lost.hosts["n2"])[0]["attention"])
     assert lost.drbd["n3"].generation_uuids(RESOURCE).data == wrote
     mine = lost.drbd["n1"].generation_uuids(RESOURCE).data
     lost.run("n1", resolve.resolve, name="web1", keep="n1")

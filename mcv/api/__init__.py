@@ -1,0 +1,1 @@
+"""How a call is served: the table of operations, and the way to them."""

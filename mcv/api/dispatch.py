@@ -1,0 +1,146 @@
+"""How a call is served: who may ask, where it belongs, under which lock and claim."""
+
+import inspect
+import logging
+from typing import Any
+
+from mcv.api.table import TABLE, Operation
+from mcv.errors import NotPermitted, OutOfStep, Refused
+from mcv.host import Host
+from mcv.rpc.auth import Caller
+
+log = logging.getLogger(__name__)
+
+SERVED = 1000  # claims whose last served step is remembered
+
+
+def row(operation: str) -> Operation:
+    if operation not in TABLE:
+        raise Refused(f"There is no operation {operation}.", "Do both sides run the same mcv?")
+    return TABLE[operation]
+
+
+def serve(
+    host: Host, caller: Caller, operation: str, params: dict[str, Any], context: dict[str, Any]
+) -> Any:
+    """Serve one call from the wire, an operator's or a peer's."""
+    wanted = row(operation)
+    if caller.kind not in wanted.who:
+        raise NotPermitted(f"{operation} is not for {caller.kind}s.")
+    params = dict(params)
+    if caller.kind == "operator":
+        return _serve_operator(host, caller, operation, wanted, params)
+    if not wanted.any_epoch:
+        require_in_step(host, caller, context)
+    if wanted.sender:
+        params["sender"] = caller.name
+    if "operator" in wanted.who:
+        # Forwarded, once: the node that was asked has judged who asked.
+        wanted.to(host, params)
+        return run(host, operation, wanted, params, str(context.get("who", caller.name)))
+    return perform(host, operation, params, context)
+
+
+def _serve_operator(
+    host: Host, caller: Caller, operation: str, wanted: Operation, params: dict[str, Any]
+) -> Any:
+    if wanted.right:
+        require_right(host, caller)
+    if wanted.pid:
+        params["pid"] = caller.pid
+    asked = dict(params)
+    where = wanted.to(host, params)
+    if where == host.name:
+        return run(host, operation, wanted, params, caller.name)
+    if where not in host.read().nodes:
+        raise Refused(
+            f"There is no node {where}.", f"Nodes: {', '.join(sorted(host.read().nodes))}."
+        )
+    if host.read().nodes[where].status == "offline":
+        raise Refused(f"{where} is offline.", f"Bring it back with: mcv node online {where}")
+    return host.forward(where, operation, asked, caller.name)
+
+
+def run(host: Host, operation: str, wanted: Operation, params: dict[str, Any], who: str) -> Any:
+    """Carry an operation out here: as a job where it lasts, else at once."""
+    _bind(host, operation, wanted, params)
+    if not wanted.job:
+        return wanted.function(host, **params)
+    job = host.jobs.start(title(operation, params), who, lambda: wanted.function(host, **params))
+    return {"job": job.id, "node": host.name}
+
+
+def title(operation: str, params: dict[str, Any]) -> str:
+    """An operation in words: "migrate web1 to node2"."""
+    noun, _, verb = operation.partition(".")
+    words = [(verb if noun == "vm" else operation).replace(".", " ").replace("_", " ")]
+    words += [str(params[key]) for key in ("name", "names", "node", "user") if params.get(key)]
+    if params.get("to"):
+        words.append(f"to {params['to']}")
+    return " ".join(words)
+
+
+def perform(host: Host, operation: str, params: dict[str, Any], context: dict[str, Any]) -> Any:
+    """Carry out a peer's call, or this node's own: a step under the lock and for the claim."""
+    wanted = row(operation)
+    _bind(host, operation, wanted, params)
+    if not wanted.step:
+        return wanted.function(host, **params)
+    escort = context.get("escort")
+    if not escort:
+        raise OutOfStep(f"{operation} came without a claim.")
+    lock = str(escort["subject"]).replace(":", "-")
+    with host.locks.hold(lock, f"{operation} ({escort['operation']})", timeout=wanted.timeout):
+        require_claim(host, escort)
+        return wanted.function(host, **params)
+
+
+def require_claim(host: Host, escort: dict[str, Any]) -> None:
+    """Serve only the claim that the document or the proposal holds, and no earlier call of it."""
+    subject, operation = escort["subject"], escort["operation"]
+    claims = [cluster.claim_of(subject) for cluster in host.both()]
+    held = [
+        claim
+        for claim in claims
+        if claim is not None
+        and claim.operation == operation
+        and [claim.epoch, claim.generation] == list(escort["number"])
+    ]
+    if not held:
+        raise OutOfStep(f"{host.name} knows of no claim on {subject} by {operation}.")
+    served: dict[Any, int] = host.extra.setdefault("served", {})
+    while len(served) > SERVED:
+        served.pop(next(iter(served)))
+    key = (operation, tuple(escort["number"]))
+    if escort["serial"] < served.get(key, 0):
+        raise OutOfStep(f"A later step of {operation} has been served already.")
+    served[key] = escort["serial"]
+
+
+def require_in_step(host: Host, caller: Caller, context: dict[str, Any]) -> None:
+    epoch = host.read().epoch
+    if context.get("epoch") != [epoch.number, epoch.id]:
+        raise OutOfStep(
+            f"{caller.name} and {host.name} are not in step.", "It mends itself when both are up."
+        )
+
+
+def require_right(host: Host, caller: Caller) -> None:
+    """Permissions are about the name behind sudo; a root shell is no subject of them."""
+    superusers = host.read().permissions.superusers
+    if caller.superuser_shell or not superusers or caller.name in superusers:
+        return
+    raise NotPermitted(
+        f"{caller.name} is no superuser of this cluster.",
+        f"A superuser can say: mcv permission add {caller.name}",
+    )
+
+
+def _bind(host: Host, operation: str, wanted: Operation, params: dict[str, Any]) -> None:
+    try:
+        inspect.signature(wanted.function).bind(host, **params)
+    except TypeError as error:
+        raise Refused(
+            f"{operation} was called in a way that this mcv does not know: {error}.",
+            "Do mcv and mcvd, and both nodes, have the same version?",
+        ) from error

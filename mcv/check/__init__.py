@@ -1,0 +1,1 @@
+"""What differs from what should be, on every node, and mending it."""

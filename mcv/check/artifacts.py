@@ -1,0 +1,243 @@
+"""What VMs are made of, compared: volumes, resource files, domains; and what is left over."""
+
+import re
+from collections.abc import Iterator
+
+from mcv.check.finding import FIX, ClusterSnapshot, Finding, Fix, Severity
+from mcv.check.inventory import Domain, Inventory, is_mcvs
+from mcv.document.model import Disk, Vm
+from mcv.drivers.domain_xml import domain_xml, substance
+from mcv.drivers.lvm import drbd_size, metadata_size
+
+Findings = Iterator[Finding]
+
+OF_VM = re.compile(r"mcv-(?P<vm>.+)-\d+")
+
+
+def judge(scene: ClusterSnapshot) -> Findings:
+    for vm in scene.cluster.vms.values():
+        if scene.at_work(vm):
+            yield _at_work(vm)
+            continue
+        yield from _owner(scene, vm)
+        for node, one in scene.seen.items():
+            if node == vm.node:
+                yield from _domain_here(scene, vm, one)
+            else:
+                yield from _domain_elsewhere(vm, one)
+            for disk in vm.disks:
+                if node in disk.volume_groups:
+                    yield from _volume(vm, disk, one)
+    for one in scene.seen.values():
+        yield from _autostart(scene, one)
+        yield from _left_domains(scene, one)
+        yield from _left_volumes(scene, one)
+        yield from _left_resources(scene, one)
+
+
+def _at_work(vm: Vm) -> Finding:
+    why = vm.claim.why if vm.claim else "its entry was changed meanwhile"
+    return Finding(
+        severity="note",
+        node=vm.claim.node if vm.claim else vm.node,
+        subject=vm.name,
+        message=f"{vm.name} is being changed ({why}), so it was not looked at.",
+        hint="Check again when that is done: mcv job list",
+    )
+
+
+def _owner(scene: ClusterSnapshot, vm: Vm) -> Findings:
+    if not scene.is_online(vm.node):
+        other = vm.other(vm.node)
+        yield Finding(
+            severity="warning",
+            node=vm.node,
+            subject=vm.name,
+            message=f"{vm.name} belongs to {vm.node}, which is offline.",
+            hint="It is back with its node"
+            + (f", or take it over: mcv register {vm.name} --node {other}" * (other != vm.node)),
+        )
+
+
+def _domain_here(scene: ClusterSnapshot, vm: Vm, one: Inventory) -> Findings:
+    def wrong(message: str, hint: str, deed: str = "") -> Finding:
+        fix = Fix(node=one.node, deed=deed, subject=vm.name) if deed else None
+        return Finding(
+            severity="error", node=one.node, subject=vm.name, message=message, hint=hint, fix=fix
+        )
+
+    if one.domains is None:
+        return
+    domain = one.domains.get(vm.name)
+    again = f"mcv register {vm.name}"
+    if domain is None:
+        yield wrong(f"{vm.name} is not defined on {one.node}, its owner.", again, "define")
+        return
+    if not domain.persistent:
+        yield wrong(f"{vm.name} runs on {one.node}, its owner, and is not defined there.", again)
+        return
+    parts = differing(scene, vm, domain)
+    if "uuid" in parts:
+        yield wrong(
+            f"The domain {vm.name} on {one.node} is another one: its UUID is not the VM's.",
+            f"On {one.node}, take it away: virsh undefine {vm.name}; then: {again}",
+        )
+    elif parts:
+        yield wrong(
+            f"The definition of {vm.name} on {one.node} differs: {', '.join(parts)}.",
+            f"{again} defines it anew; the next start does, too",
+        )
+
+
+def differing(scene: ClusterSnapshot, vm: Vm, domain: Domain) -> list[str]:
+    """What of a definition is not as the document says: uuid, memory, cpus, disks, nics."""
+    networks = scene.cluster.networks
+    bridges = {
+        nic.network: networks[nic.network].bridge if nic.network in networks else ""
+        for nic in vm.nics
+    }
+    wanted = substance(domain_xml(vm, bridges=bridges, domain_type="", emulator=""))
+    names = ("uuid", "memory", "cpus", "disks", "nics")
+    return [name for name in names if getattr(wanted, name) != getattr(domain.substance, name)]
+
+
+def _domain_elsewhere(vm: Vm, one: Inventory) -> Findings:
+    domain = (one.domains or {}).get(vm.name)
+    if domain is None:
+        return
+    fix = None
+    if domain.is_active:
+        what = domain.state
+        hint = f"Stop that copy: mcv stop {vm.name} --on {one.node}"
+    else:
+        what = "defined"
+        hint = f"On {one.node}: virsh undefine {vm.name}"
+        if domain.ours:
+            fix = Fix(node=one.node, deed="undefine", subject=vm.name)
+            hint = FIX
+    yield Finding(
+        severity="error",
+        node=one.node,
+        subject=vm.name,
+        message=f"{vm.name} is {what} on {one.node}, but belongs to {vm.node}.",
+        hint=hint,
+        fix=fix,
+    )
+
+
+def _volume(vm: Vm, disk: Disk, one: Inventory) -> Findings:
+    group = disk.volume_groups[one.node]
+    if one.volumes is None or one.extents is None:
+        return
+    subject = f"{group}/{disk.volume}"
+
+    def wrong(message: str, hint: str) -> Finding:
+        return Finding(severity="error", node=one.node, subject=subject, message=message, hint=hint)
+
+    whose = f"disk {disk.id} of {vm.name}"
+    if group not in one.extents:
+        yield wrong(
+            f"There is no volume group {group} on {one.node}, which holds {whose}.",
+            f"Is its disk there? On {one.node}: pvs, vgs",
+        )
+        return
+    found = next((lv for lv in one.volumes if (lv.group, lv.name) == (group, disk.volume)), None)
+    if found is None:
+        yield wrong(
+            f"The logical volume {subject} of {whose} is missing on {one.node}.",
+            f"Bring it back (on {one.node}: vgcfgrestore --list {group}), or do without: "
+            f"mcv info {vm.name} tells how the other replica is",
+        )
+    elif found.size - metadata_size(found.size) < disk.size:
+        needed = drbd_size(disk.size, one.extents[group])
+        yield wrong(
+            f"The logical volume {subject} of {whose} is too small on {one.node}: "
+            f"{found.size} bytes, {needed} are needed.",
+            f"On {one.node}: lvextend --size {needed}b {subject}",
+        )
+
+
+def _autostart(scene: ClusterSnapshot, one: Inventory) -> Findings:
+    for name, domain in (one.domains or {}).items():
+        if domain.autostart and (domain.ours or name in scene.cluster.vms):
+            yield Finding(
+                severity="warning",
+                node=one.node,
+                subject=name,
+                message=f"libvirt on {one.node} would start {name} by itself when the host boots, "
+                "whoever owns it then.",
+                hint=FIX if domain.ours else f"On {one.node}: virsh autostart --disable {name}",
+                fix=Fix(node=one.node, deed="autostart", subject=name) if domain.ours else None,
+            )
+
+
+def _left_domains(scene: ClusterSnapshot, one: Inventory) -> Findings:
+    known = {name for cluster in scene.known for name in cluster.vms}
+    for name, domain in (one.domains or {}).items():
+        if not domain.ours or name in known:
+            continue
+        fix = None if domain.is_active else Fix(node=one.node, deed="undefine", subject=name)
+        stop = f"On {one.node}: virsh shutdown {name}; then: {FIX}"
+        yield Finding(
+            severity="error" if domain.is_active else "warning",
+            node=one.node,
+            subject=name,
+            message=f"The domain {name} on {one.node} is mcv's, is {domain.state}, and is in no "
+            "document.",
+            hint=stop if domain.is_active else FIX,
+            fix=fix,
+        )
+
+
+def _left_volumes(scene: ClusterSnapshot, one: Inventory) -> Findings:
+    known = {
+        (disk.volume_groups.get(one.node), disk.volume)
+        for cluster in scene.known
+        for _, disk in cluster.disks()
+    }
+    for lv in one.volumes or []:
+        if (lv.group, lv.name) in known:
+            continue
+        if lv.ours:
+            yield _left(one, f"{lv.group}/{lv.name}", "logical volume", "remove-volume")
+        elif OF_VM.fullmatch(lv.name):
+            yield Finding(
+                severity="note",
+                node=one.node,
+                subject=f"{lv.group}/{lv.name}",
+                message=f"The logical volume {lv.group}/{lv.name} on {one.node} belongs to no VM "
+                "and has not mcv's tag: a disk that was kept.",
+                hint=f"When it is not needed: lvremove {lv.group}/{lv.name}",
+            )
+
+
+def _left_resources(scene: ClusterSnapshot, one: Inventory) -> Findings:
+    known = {
+        disk.resource
+        for cluster in scene.known
+        for _, disk in cluster.disks()
+        if one.node in disk.volume_groups
+    }
+    for name, file in one.files.items():
+        if name not in known:
+            yield _left(one, file_of(name), "resource file", "remove-file" if file.ours else "")
+    for name, status in (one.resources or {}).items():
+        if name not in known:
+            ours = is_mcvs(name) and not status.is_primary
+            yield _left(one, name, "DRBD resource", "down" if ours else "")
+
+
+def file_of(resource: str) -> str:
+    return f"/etc/drbd.d/{resource}.res"
+
+
+def _left(one: Inventory, subject: str, what: str, deed: str) -> Finding:
+    severity: Severity = "warning"
+    return Finding(
+        severity=severity,
+        node=one.node,
+        subject=subject,
+        message=f"The {what} {subject} on {one.node} belongs to no VM.",
+        hint=FIX if deed else "mcv did not make it, or it is in use, so mcv leaves it alone.",
+        fix=Fix(node=one.node, deed=deed, subject=subject) if deed else None,
+    )

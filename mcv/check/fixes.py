@@ -1,0 +1,215 @@
+"""What a node mends of its own: each deed under the VM's lock, looked at again right before.
+
+Never the data of a VM, never a volume without mcv's tag, and nothing that a claim or a
+journal entry names.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from mcv.check import artifacts, inventory
+from mcv.document.model import Cluster, Disk, Vm
+from mcv.drbd import roles
+from mcv.drivers.domain_xml import is_ours, substance
+from mcv.errors import McvError, Refused
+from mcv.host import Host
+from mcv.system import files
+from mcv.transaction.journal import encode
+from mcv.vm import power
+
+LOCK = 10.0  # seconds that somebody else's command on the VM is waited for
+
+Deed = Callable[[Host, str], None]
+
+
+def mend(host: Host, deeds: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Do what was shown, one after the other; what is not so any more is left and says why."""
+    host.agreed.contact.require()
+    rows = []
+    for one in sorted(
+        deeds, key=lambda one: ORDER.index(one["deed"]) if one["deed"] in FIXERS else 0
+    ):
+        row: dict[str, Any] = {"deed": one["deed"], "subject": one["subject"]}
+        try:
+            _do(host, one["deed"], one["subject"])
+            row |= {"done": True, "message": ""}
+        except McvError as error:
+            row |= {"done": False, "message": error.message}
+        rows.append(row)
+    return rows
+
+
+def _do(host: Host, deed: str, subject: str) -> None:
+    if deed not in FIXERS:
+        raise Refused(f"There is nothing called {deed} to do.", "mcv cluster check")
+    name = vm_behind(subject)
+    with host.locks.hold(f"vm-{name}", f"cluster check --fix ({deed})", timeout=LOCK):
+        _require_unnamed(host, name, subject)
+        FIXERS[deed](host, subject)
+
+
+def vm_behind(subject: str) -> str:
+    """The VM that a domain, a volume, a resource or its file is of, by its name.
+
+    Whoever makes or deletes such a VM takes turns with the mending under its lock.
+    """
+    last = subject.rpartition("/")[2].removesuffix(".res")
+    match = artifacts.OF_VM.fullmatch(last)
+    return match["vm"] if match else last
+
+
+def _require_unnamed(host: Host, name: str, subject: str) -> None:
+    """Refused while an operation holds the VM, or a journal entry speaks of it."""
+    for cluster in host.both():
+        claim = cluster.claim_of(f"vm:{name}")
+        if claim is not None:
+            raise Refused(f"{name} is busy: {claim.why}, on {claim.node}.")
+    last = subject.rpartition("/")[2].removesuffix(".res")
+    for entry in host.journal.entries():
+        if entry.subject == f"vm:{name}" or f'"{last}"' in encode(entry):
+            raise Refused(f"{entry.title} is unfinished and names it.", "mcv repair")
+
+
+def _vm(host: Host, name: str) -> Vm:
+    """The VM, as both the document and the proposal know it."""
+    for cluster in reversed(host.both()):
+        vm = cluster.vm(name)
+    return vm
+
+
+def _disk(host: Host, resource: str) -> tuple[Cluster, Disk]:
+    for cluster in reversed(host.both()):
+        _, disk = cluster.by_resource(resource)
+    if host.name not in disk.volume_groups:
+        raise Refused(f"{host.name} holds no replica of {resource}.")
+    return cluster, disk
+
+
+# What belongs to a VM
+
+
+def _define(host: Host, name: str) -> None:
+    vm = _vm(host, name)
+    if any(cluster.vm(name).node != host.name for cluster in host.both()):
+        raise Refused(f"{name} belongs to {vm.node}.")
+    if host.domains.state(name) != "absent":
+        raise Refused(f"{name} is defined on {host.name} by now.")
+    host.domains.define(power.definition(host, vm))
+
+
+def _undefine(host: Host, name: str) -> None:
+    if any(name in cluster.vms and cluster.vms[name].node == host.name for cluster in host.both()):
+        raise Refused(f"{name} belongs to {host.name}.")
+    _require_ours(host, name)
+    if host.domains.is_active(name):
+        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+    host.domains.undefine(name)
+
+
+def _autostart(host: Host, name: str) -> None:
+    _require_ours(host, name)
+    host.domains.leave_to_mcv(name)
+
+
+def _require_ours(host: Host, name: str) -> None:
+    found = host.domains.definitions().get(name)
+    if found is None:
+        raise Refused(f"There is no domain {name} on {host.name} any more.")
+    if not is_ours(found.xml):
+        raise Refused(f"The domain {name} on {host.name} is not mcv's.")
+
+
+def _file(host: Host, resource: str) -> None:
+    """Write the file. The kernel takes it up, unless the replica was parted from its peer:
+    whether it may find it again is the operator's to say."""
+    cluster, disk = _disk(host, resource)
+    roles.write_file(host, cluster, disk)
+    status = host.drbd.status(resource)
+    if status is not None and not status.is_standalone:
+        host.drbd.adjust(resource)
+
+
+def _up(host: Host, resource: str) -> None:
+    cluster, disk = _disk(host, resource)
+    group = disk.volume_groups[host.name]
+    if host.volumes.volume(group, disk.volume) is None:
+        raise Refused(f"There is no logical volume {group}/{disk.volume} on {host.name}.")
+    roles.write_file(host, cluster, disk)
+    host.drbd.load_module()
+    if host.drbd.status(resource) is None:
+        host.volumes.activate(group, disk.volume)
+        host.drbd.up(resource)
+
+
+# What belongs to no VM
+
+
+def _require_left_over(host: Host, resource: str) -> None:
+    for cluster in host.both():
+        for vm, disk in cluster.disks():
+            if disk.resource == resource and host.name in disk.volume_groups:
+                raise Refused(f"{resource} belongs to {vm.name}.")
+
+
+def _down(host: Host, resource: str) -> None:
+    _require_left_over(host, resource)
+    status = host.drbd.status(resource)
+    if not inventory.is_mcvs(resource):
+        raise Refused(f"{resource} is not mcv's.")
+    if status is not None and status.is_primary:
+        raise Refused(f"{resource} is Primary on {host.name}: it is in use.")
+    if status is not None and status.minor is not None:
+        _require_unused(host, f"/dev/drbd{status.minor}")
+    host.drbd.down(resource)
+
+
+def _remove_file(host: Host, path: str) -> None:
+    resource = path.rpartition("/")[2].removesuffix(".res")
+    _require_left_over(host, resource)
+    where = host.settings.drbd_directory / f"{resource}.res"
+    if path != artifacts.file_of(resource):
+        raise Refused(f"{path} is no resource file.")
+    if not inventory.is_mcvs(resource, files.read_or_none(where) or ""):
+        raise Refused(f"{path} is not mcv's.")
+    if host.drbd.status(resource) is not None:
+        raise Refused(f"{resource} is up on {host.name}.")
+    files.remove(where)
+
+
+def _remove_volume(host: Host, subject: str) -> None:
+    group, _, name = subject.partition("/")
+    for cluster in host.both():
+        for vm, disk in cluster.disks():
+            if (disk.volume_groups.get(host.name), disk.volume) == (group, name):
+                raise Refused(f"{subject} belongs to {vm.name}.")
+    volume = host.volumes.volume(group, name)
+    if volume is None:
+        raise Refused(f"There is no logical volume {subject} any more.")
+    if not volume.ours:
+        raise Refused(f"{subject} has not mcv's tag.")
+    _require_unused(host, f"/dev/{group}/{name}")
+    host.volumes.remove(group, name)
+
+
+def _require_unused(host: Host, device: str) -> None:
+    """Refused while a domain or a resource file speaks of a device."""
+    for name, one in host.domains.definitions().items():
+        if any(source == device for _, source in substance(one.xml).disks):
+            raise Refused(f"{device} is a disk of the domain {name}.")
+    for path in host.settings.drbd_directory.glob("*.res"):
+        if f" {device};" in (files.read_or_none(path) or ""):
+            raise Refused(f"{path.name} speaks of {device}.")
+
+
+# In this order: a volume is let go of by its resource first.
+FIXERS: dict[str, Deed] = {
+    "undefine": _undefine,
+    "autostart": _autostart,
+    "file": _file,
+    "up": _up,
+    "define": _define,
+    "down": _down,
+    "remove-file": _remove_file,
+    "remove-volume": _remove_volume,
+}
+ORDER = list(FIXERS)

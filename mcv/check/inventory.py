@@ -1,0 +1,263 @@
+"""What a node has, by its own word: libvirt, LVM, DRBD and its files are asked, now."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import mcv
+from mcv.document.model import Cluster, Epoch, plain
+from mcv.drbd import roles
+from mcv.drivers import drbd_resource_file
+from mcv.drivers.domain_xml import Substance, is_ours, substance
+from mcv.drivers.drbd_status import Generations, Status
+from mcv.errors import McvError
+from mcv.host import Host
+from mcv.rules import replica
+from mcv.system import files
+from mcv.system.fanout import ask_all
+
+PATIENCE = 4.0  # seconds that libvirt, LVM and DRBD have, side by side
+UNITS = Path("/etc/systemd/system")
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A value that comes from another node, which may know more than this one."""
+
+
+class Lv(Told, frozen=True, kw_only=True):
+    """A logical volume; `ours` is whether it has mcv's tag."""
+
+    group: str
+    name: str
+    size: int
+    ours: bool
+
+
+class Domain(Told, frozen=True, kw_only=True):
+    """A domain; `ours` is whether it has mcv's mark."""
+
+    state: str
+    ours: bool
+    persistent: bool
+    autostart: bool
+    substance: Substance
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ("running", "paused")
+
+
+class ResourceFile(Told, frozen=True, kw_only=True):
+    """A file in /etc/drbd.d: whether it says what it should; None where it should not be."""
+
+    ours: bool
+    right: bool | None = None
+
+
+class Unfinished(Told, frozen=True, kw_only=True):
+    operation: str
+    title: str
+    subject: str
+    trouble: str
+
+
+class Inventory(Told, frozen=True, kw_only=True):
+    """One node; what it could not read is None, and says why in `trouble`.
+
+    `running` are the operations that it is at work on, `blocked` the resources with a
+    failed verification that is written down on this node alone, `missing` the tools that are
+    not there, with the package that has them.
+    """
+
+    node: str
+    hostname: str
+    version: str
+    began: float
+    ended: float
+    epoch: int
+    epoch_id: str
+    generation: int
+    hash: str
+    epochs: list[Epoch]
+    proposal: str | None
+    in_contact: bool
+    certificate: str
+    secret: bool
+    drbd_at_boot: bool
+    bridges: list[str]
+    unfinished: list[Unfinished]
+    running: list[str]
+    blocked: list[str]
+    files: dict[str, ResourceFile] = {}
+    extents: dict[str, int] | None = None
+    volumes: list[Lv] | None = None
+    resources: dict[str, Status] | None = None
+    generations: dict[str, Generations] = {}
+    domains: dict[str, Domain] | None = None
+    trouble: dict[str, str] = {}
+    missing: dict[str, str] = {}
+
+
+def told(host: Host) -> dict[str, Any]:
+    """This node's inventory as the wire carries it."""
+    answer = plain(inventory(host))
+    assert isinstance(answer, dict)
+    return answer
+
+
+def read(answer: Any) -> Inventory:
+    """Read another node's inventory; raise McvError where this mcv does not understand it."""
+    try:
+        return msgspec.convert(answer, Inventory)
+    except msgspec.ValidationError as error:
+        raise McvError(f"What it has cannot be read: {error}.") from error
+
+
+def inventory(host: Host) -> Inventory:
+    began = time.time()
+    cluster, hash_ = host.store.settled()
+    proposal = host.store.proposed()
+    parts, trouble = _parts(host)
+    try:
+        unfinished = [
+            Unfinished(
+                operation=one.operation, title=one.title, subject=one.subject, trouble=one.trouble
+            )
+            for one in host.journal.entries()
+            if one.node == host.name and not host.jobs.running(one.operation)
+        ]
+    except (msgspec.MsgspecError, OSError) as error:
+        unfinished = []
+        trouble["journal"] = f"The journal cannot be read: {error}."
+    return Inventory(
+        node=host.name,
+        hostname=host.settings.hostname,
+        version=mcv.__version__,
+        began=began,
+        ended=time.time(),
+        epoch=cluster.epoch.number,
+        epoch_id=cluster.epoch.id,
+        generation=cluster.generation,
+        hash=hash_,
+        epochs=list(cluster.epochs),
+        proposal=proposal[0].change.why if proposal else None,
+        in_contact=host.agreed.in_contact,
+        certificate=host.certificate,
+        secret=bool(files.read_or_none(host.settings.pki / "drbd-secret")),
+        drbd_at_boot=any(UNITS.glob("*.wants/drbd.service")),
+        bridges=host.bridges.list(),
+        unfinished=unfinished,
+        running=_running(host),
+        blocked=replica.blocked_by_note(host),
+        trouble=trouble,
+        missing=host.drbd.missing() if host.read().drbd.enabled else {},
+        **parts,
+    )
+
+
+def _running(host: Host) -> list[str]:
+    """The operations that claim something, and that this node is at work on."""
+    claims = [
+        claim
+        for cluster in host.both()
+        for claim in (
+            *(vm.claim for vm in cluster.vms.values()),
+            *(node.claim for node in cluster.nodes.values()),
+        )
+        if claim is not None
+    ]
+    return sorted({one.operation for one in claims if host.jobs.running(one.operation)})
+
+
+def _parts(host: Host) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the tools of this host say; one that hangs or fails holds no other up."""
+    ways: dict[str, Callable[[Host], dict[str, Any]]] = {"libvirt": _domains, "LVM": _volumes}
+    if host.read().drbd.enabled:
+        ways["DRBD"] = _resources
+    ways["resource files"] = _files
+
+    def ask(tool: str, _: str, timeout: float) -> dict[str, Any]:
+        return ways[tool](host)
+
+    found: dict[str, Any] = {}
+    trouble = {}
+    for tool, answer in ask_all(ask, ways, "", PATIENCE).items():
+        if isinstance(answer, McvError):
+            trouble[tool] = answer.message
+        else:
+            found |= answer
+    return found, trouble
+
+
+def _domains(host: Host) -> dict[str, Any]:
+    states = host.domains.states()
+    return {
+        "domains": {
+            name: Domain(
+                state=states.get(name, "stopped"),
+                ours=is_ours(one.xml),
+                persistent=one.persistent,
+                autostart=one.autostart,
+                substance=substance(one.xml),
+            )
+            for name, one in host.domains.definitions().items()
+        }
+    }
+
+
+def _volumes(host: Host) -> dict[str, Any]:
+    return {
+        "extents": {name: group.extent_size for name, group in host.volumes.groups().items()},
+        "volumes": [
+            Lv(group=one.group, name=one.name, size=one.size, ours=one.ours)
+            for one in host.volumes.volumes()
+        ],
+    }
+
+
+def _resources(host: Host) -> dict[str, Any]:
+    """The kernel's resources; of one that stands alone also which data it holds."""
+    statuses = host.drbd.statuses()
+    generations = {}
+    for name, status in statuses.items():
+        if status.is_standalone:
+            try:
+                generations[name] = host.drbd.generation_uuids(name)
+            except McvError:
+                continue
+    return {"resources": statuses, "generations": generations}
+
+
+def _files(host: Host) -> dict[str, Any]:
+    """Every resource file, and whether it says what it should.
+
+    Which text is right only this node can tell: it holds the secret.
+    """
+    cluster = host.read()
+    right = _right_texts(host, cluster) if cluster.drbd.enabled else {}
+    found = {}
+    for path in sorted(host.settings.drbd_directory.glob("*.res")):
+        text = files.read_or_none(path) or ""
+        wanted = right.get(path.stem)
+        found[path.stem] = ResourceFile(
+            ours=is_mcvs(path.stem, text), right=None if wanted is None else text == wanted
+        )
+    return {"files": found}
+
+
+def _right_texts(host: Host, cluster: Cluster) -> dict[str, str]:
+    if not files.read_or_none(host.settings.pki / "drbd-secret"):
+        return {}
+    return {
+        disk.resource: roles.file_text(host, cluster, disk)
+        for _, disk in cluster.disks()
+        if host.name in disk.volume_groups
+    }
+
+
+def is_mcvs(resource: str, text: str = "") -> bool:
+    """Whether mcv made a resource: by the name that it gives, or the line that it writes."""
+    return resource.startswith("mcv-") or text.startswith(drbd_resource_file.MARK)

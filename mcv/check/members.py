@@ -1,0 +1,277 @@
+"""What differs from what should be: pure comparisons of the document with what nodes have."""
+
+from collections.abc import Iterator
+
+import mcv
+from mcv.check import artifacts, replicas
+from mcv.check.finding import ClusterSnapshot, Finding, in_order
+from mcv.check.inventory import Inventory
+from mcv.consensus.lineage import relation
+from mcv.document.model import ChangeMade, Claim, Cluster, EpochNow, Node
+from mcv.errors import NotMember, NotThatNode
+
+CLOCK = 2.0  # seconds that clocks may differ
+
+Findings = Iterator[Finding]
+
+
+def judge(scene: ClusterSnapshot) -> list[Finding]:
+    """Everything that is not as it should be, the worst first."""
+    return in_order(
+        [*_members(scene), *_claims(scene), *artifacts.judge(scene), *replicas.judge(scene)]
+    )
+
+
+def is_well(found: list[Finding]) -> bool:
+    return not any(one.severity == "error" for one in found)
+
+
+def _members(scene: ClusterSnapshot) -> Findings:
+    for name, node in sorted(scene.cluster.nodes.items()):
+        if node.status == "offline":
+            yield _offline(node)
+        if name not in scene.seen:
+            yield from _silent(scene, node)
+            continue
+        one = scene.seen[name]
+        yield from _document(scene, one)
+        yield from _contact(scene, one)
+        yield from _itself(scene, node, one)
+        yield from _networks(scene, one)
+        yield from _unfinished(scene, one)
+
+
+def _offline(node: Node) -> Finding:
+    helps = (
+        f"When its maintenance is over: mcv node online {node.name}"
+        if node.maintenance
+        else "It comes back by itself when mcvd runs there."
+    )
+    return Finding(
+        severity="note",
+        node=node.name,
+        subject=node.name,
+        message=f"{node.name} is declared offline.",
+        hint=helps,
+    )
+
+
+def _silent(scene: ClusterSnapshot, node: Node) -> Findings:
+    """An offline one may be away, and what it says of others counts for nothing."""
+    error = scene.silent[node.name]
+    if isinstance(error, NotThatNode):
+        yield Finding(
+            severity="error" if node.status == "online" else "warning",
+            node=node.name,
+            subject="certificate",
+            message=f"{error.message} The document has another one.",
+            hint=f"If it was installed anew: mcv node offline {node.name} --confirm-dead, "
+            f"mcv cluster remove-node --node {node.name} --force, mcv cluster add-node",
+        )
+    elif node.status == "offline":
+        return
+    elif isinstance(error, NotMember):
+        yield Finding(
+            severity="error",
+            node=node.name,
+            subject="certificate",
+            message=error.message,
+            hint=f"If {scene.me} was removed: mcv cluster leave, on {scene.me}",
+        )
+    else:
+        yield Finding(
+            severity="error",
+            node=node.name,
+            subject=node.name,
+            message=f"Unreachable: {error.message}",
+            hint=error.hint or f"Is mcvd there? On {node.name}: systemctl status mcvd",
+        )
+
+
+def _document(scene: ClusterSnapshot, one: Inventory) -> Findings:
+    def differs(message: str, hint: str, error: bool = True) -> Finding:
+        return Finding(
+            severity="error" if error else "warning",
+            node=one.node,
+            subject="document",
+            message=message,
+            hint=hint,
+        )
+
+    online = scene.is_online(one.node)
+    here = f"generation {scene.cluster.generation} of epoch {scene.cluster.epoch.number}"
+    there = f"generation {one.generation} of epoch {one.epoch}"
+    how = standing(scene, one)
+    if how == "diverged":
+        yield differs(
+            f"Diverged: {one.node} holds another {there} than {scene.me} ({here}). "
+            f"{scene.differences.get(one.node, '')}".rstrip(),
+            "Settle it, after it has shown what would be lost: mcv cluster sync --from NODE",
+        )
+    elif how == "older":
+        yield differs(
+            f"{one.node} holds an older document, {there}; {scene.me} holds {here}.",
+            f"It is brought up to date when they are in contact. On {one.node}: mcv info",
+            error=online,
+        )
+    elif how == "newer":
+        yield differs(
+            f"{one.node} holds a newer document, {there}; {scene.me} holds {here}.",
+            f"{scene.me} takes it when they are in contact: mcv info",
+        )
+    if one.proposal is not None:
+        yield differs(
+            f"A change is not settled yet on {one.node}: {one.proposal}.",
+            "It is settled by itself when all who are online answer: mcv info",
+            error=False,
+        )
+
+
+def _contact(scene: ClusterSnapshot, one: Inventory) -> Findings:
+    diverged = standing(scene, one) == "diverged"
+    if scene.is_online(one.node) and not one.in_contact and not diverged:
+        yield Finding(
+            severity="error",
+            node=one.node,
+            subject=one.node,
+            message=f"{one.node} has not heard from everyone since its mcvd started: "
+            "it starts no VM until it has.",
+            hint=f"Start the others, or declare them dead. On {one.node}: mcv info",
+        )
+
+
+def standing(scene: ClusterSnapshot, one: Inventory) -> str:
+    """How a node's document stands to this node's, told by their lineage."""
+    other = Cluster(
+        name="",
+        epoch=EpochNow(number=one.epoch, id=one.epoch_id),
+        generation=one.generation,
+        parent="",
+        change=ChangeMade(id="", who="", when="", why="", node=""),
+        epochs=tuple(one.epochs),
+    )
+    return relation(scene.cluster, scene.hash, other, one.hash)
+
+
+def _itself(scene: ClusterSnapshot, node: Node, one: Inventory) -> Findings:
+    if one.certificate.strip() != node.certificate.strip():
+        yield Finding(
+            severity="error",
+            node=node.name,
+            subject="certificate",
+            message=f"{node.name} uses another certificate than the document has.",
+            hint=f"Put /var/lib/mcv/{one.hostname}/pki back from a backup, or take it out and "
+            f"join it anew: mcv cluster remove-node --node {node.name}",
+        )
+    ahead = clock_ahead(one, *scene.asked[node.name]) if node.name in scene.asked else 0.0
+    if abs(ahead) > CLOCK:
+        way = "ahead of" if ahead > 0 else "behind"
+        yield Finding(
+            severity="warning",
+            node=node.name,
+            subject="clock",
+            message=f"The clock of {node.name} is {abs(ahead):.0f} s {way} that of {scene.me}.",
+            hint=f"On {node.name}: timedatectl, and a time service such as chrony",
+        )
+    if one.version != mcv.__version__:
+        yield Finding(
+            severity="warning",
+            node=node.name,
+            subject="version",
+            message=f"{node.name} runs mcv {one.version}, {scene.me} runs {mcv.__version__}.",
+            hint="Install the same version on both.",
+        )
+    if scene.cluster.drbd.enabled:
+        yield from _drbd_of(scene, one)
+    for tool, package in sorted(one.missing.items()):
+        yield Finding(
+            severity="error",
+            node=node.name,
+            subject=tool,
+            message=f"{node.name} does not have the tool {tool}.",
+            hint=f"On {node.name}: apt install {package}",
+        )
+    for tool, said in sorted(one.trouble.items()):
+        yield Finding(
+            severity="error",
+            node=node.name,
+            subject=tool,
+            message=f"{tool} cannot be read on {node.name}: {said}",
+            hint=f"On {node.name}: systemctl status libvirtd mcvd, and: journalctl -u mcvd",
+        )
+
+
+def clock_ahead(one: Inventory, asked: float, answered: float) -> float:
+    """How many seconds a clock is ahead, at the very least; negative where it is behind.
+
+    It read `began` after it was asked and `ended` before it had answered, so that an
+    answer that takes long makes no clock look wrong.
+    """
+    least, most = one.ended - answered, one.began - asked
+    return least if least > 0 else min(most, 0.0)
+
+
+def _drbd_of(scene: ClusterSnapshot, one: Inventory) -> Findings:
+    if not one.secret:
+        yield Finding(
+            severity="error",
+            node=one.node,
+            subject="DRBD secret",
+            message=f"{one.node} does not have the cluster's DRBD secret.",
+            hint="Copy pki/drbd-secret, below /var/lib/mcv/HOSTNAME, from another node, mode 0600.",
+        )
+    if one.drbd_at_boot:
+        yield Finding(
+            severity="warning",
+            node=one.node,
+            subject="drbd.service",
+            message=f"drbd.service is enabled on {one.node}; mcvd brings resources up by itself.",
+            hint=f"On {one.node}: systemctl disable drbd.service",
+        )
+
+
+def _networks(scene: ClusterSnapshot, one: Inventory) -> Findings:
+    for name, network in sorted(scene.cluster.networks.items()):
+        if network.bridge not in one.bridges:
+            yield Finding(
+                severity="error",
+                node=one.node,
+                subject=name,
+                message=f"Network {name}: {one.node} has no bridge {network.bridge}.",
+                hint=f"Make it there: ip link add {network.bridge} type bridge, and for the next "
+                "boot in the host's network configuration",
+            )
+
+
+def _unfinished(scene: ClusterSnapshot, one: Inventory) -> Findings:
+    for left in one.unfinished:
+        why = f" ({left.trouble})" if left.trouble else ""
+        yield Finding(
+            severity="warning",
+            node=one.node,
+            subject=left.subject.partition(":")[2] or left.operation,
+            message=f"{left.title} is unfinished on {one.node}{why}.",
+            hint=f"mcv repair; then: mcv job wait {left.operation}",
+        )
+
+
+def _claims(scene: ClusterSnapshot) -> Findings:
+    """Claims whose node is offline, or no member: nobody carries them out."""
+    things = [
+        *((name, vm.claim, f"mcv locks clear {name}") for name, vm in scene.cluster.vms.items()),
+        *((name, node.claim, "mcv repair") for name, node in scene.cluster.nodes.items()),
+    ]
+    for name, claim, helps in things:
+        if claim is not None and not scene.is_online(claim.node):
+            yield _claim_left(name, claim, helps)
+
+
+def _claim_left(name: str, claim: Claim, helps: str) -> Finding:
+    return Finding(
+        severity="warning",
+        node=claim.node,
+        subject=name,
+        message=f"{name} is claimed by {claim.why}, which {claim.node} was to carry out; "
+        "it is not online.",
+        hint=helps,
+    )

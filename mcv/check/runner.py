@@ -1,0 +1,228 @@
+"""`mcv cluster check`: ask every node what it has, judge it, and have safe things mended."""
+
+import threading
+import time
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from mcv.check import inventory, members
+from mcv.check.finding import ClusterSnapshot, Finding, Fix
+from mcv.check.inventory import Inventory
+from mcv.document.model import Cluster, decode, plain
+from mcv.errors import McvError, PeerUnreachable, Refused, ways_out
+from mcv.host import Host
+from mcv.rules import split_brain
+from mcv.system.fanout import ask_all
+
+SIGN_OF_LIFE = 1.5  # seconds in which a peer that lives says what it holds, and no longer
+ANSWER = 5.0  # seconds that one which lives has to look at all that it has
+AGAIN = 0.7  # seconds after which a document that was just changing is looked at once more
+MEND = 120.0
+SETTLING = 10.0  # seconds that a replica has to find its peer after it was brought up
+SHOWN = 8  # differences between two documents that are told one by one
+
+Asked = dict[str, tuple[float, float]]
+
+
+def check(host: Host) -> dict[str, Any]:
+    """All that is not as it should be; `ok` is whether nothing of it is an error."""
+    return _answer(_judge(host))
+
+
+def _answer(found: list[Finding]) -> dict[str, Any]:
+    return {"ok": members.is_well(found), "findings": [one.plain() for one in found]}
+
+
+def _judge(host: Host) -> list[Finding]:
+    scene = _look(host)
+    unsettled = any(
+        members.standing(scene, one) in ("older", "newer") for one in scene.seen.values()
+    )
+    if unsettled:
+        # A change may just be passing from node to node.
+        time.sleep(AGAIN)
+        scene = _look(host)
+    return members.judge(scene)
+
+
+def _look(host: Host) -> ClusterSnapshot:
+    """Ask all nodes at once, and see whether the document stayed the same meanwhile."""
+    known = host.both()
+    seen, silent, asked = _ask(host, sorted(set(known[0].nodes) - {host.name}))
+    seen = _with_generations(host, seen)
+    cluster, hash_ = host.store.settled()
+    known += host.both()
+    for node in set(cluster.nodes) - set(seen) - set(silent):
+        silent[node] = PeerUnreachable(f"{node} was not asked: it has just joined.")
+    scene = ClusterSnapshot(host.name, cluster, hash_, tuple(known), seen, silent, asked, {})
+    for node, one in seen.items():
+        if members.standing(scene, one) == "diverged":
+            scene.differences[node] = _difference(host, node)
+    return scene
+
+
+def _ask(host: Host, others: list[str]) -> tuple[dict[str, Inventory], dict[str, McvError], Asked]:
+    """What each node has, who is silent, and when each was asked.
+
+    A peer that gives no sign of life is not waited for; this node looks at itself
+    side by side with that.
+    """
+    asked: Asked = {}
+    answers: dict[str, Any] = {}
+
+    def ask(node: str, operation: str, timeout: float) -> Any:
+        if node == host.name:
+            return inventory.told(host)
+        began = time.time()
+        answer = host.call(node, operation, timeout=timeout)
+        asked[node] = (began, time.time())
+        return answer
+
+    def take_stock(nodes: list[str]) -> None:
+        answers.update(ask_all(ask, nodes, "node.inventory", ANSWER))
+
+    mine = threading.Thread(target=take_stock, args=([host.name],), daemon=True)
+    mine.start()
+    signs = ask_all(ask, others, "config.look", SIGN_OF_LIFE)
+    silent = {node: sign for node, sign in signs.items() if isinstance(sign, McvError)}
+    take_stock([node for node in others if node not in silent])
+    mine.join(ANSWER)
+    seen: dict[str, Inventory] = {}
+    for node in (host.name, *others):
+        try:
+            seen[node] = _read(node, silent.get(node) or answers.get(node))
+        except McvError as error:
+            silent[node] = error
+    return seen, silent, asked
+
+
+def _with_generations(host: Host, seen: dict[str, Inventory]) -> dict[str, Inventory]:
+    """Which data each side of a replica that stands alone holds, also one that looks for it."""
+    sides = {node: _sides(one) for node, one in seen.items()}
+    split_brain.complete(host, sides)
+    return {
+        node: replace(
+            one,
+            generations={
+                name: found
+                for name, side in sides[node].items()
+                if (found := split_brain.generations(side)) is not None
+            },
+        )
+        for node, one in seen.items()
+    }
+
+
+def _sides(one: Inventory) -> dict[str, split_brain.Side]:
+    sides: dict[str, split_brain.Side] = {}
+    for name, status in (one.resources or {}).items():
+        sides[name] = {"connection": status.connection, "replication": status.replication}
+        if name in one.generations:
+            sides[name]["generations"] = plain(one.generations[name])
+    return sides
+
+
+def _read(node: str, answer: Any) -> Inventory:
+    if answer is None:
+        raise PeerUnreachable(f"{node} did not say what it has in time.", ways_out(node))
+    if isinstance(answer, McvError):
+        raise answer
+    return inventory.read(answer)
+
+
+def _difference(host: Host, node: str) -> str:
+    """How a diverged node's document differs from this node's, in a line."""
+    try:
+        answer = host.call(node, "config.fetch", timeout=SIGN_OF_LIFE)
+        theirs = decode(answer["document"])
+    except McvError as error:
+        return f"How it differs is not known: {error.message}"
+    mine = host.read()
+    differ = differences(mine, theirs)
+    told = "; ".join(differ[:SHOWN])
+    more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
+    last = f"Its last change: {theirs.change.why} ({theirs.change.who}, {theirs.change.when})."
+    return f"{last} What differs ({host.name} / {node}): {told or 'nothing but their past'}{more}."
+
+
+def differences(one: Cluster, other: Cluster) -> list[str]:
+    """Where two documents differ, a path and both values each; their lineage aside."""
+    past = {"epoch", "generation", "parent", "change", "changes", "epochs"}
+    mine, theirs = msgspec.to_builtins(one), msgspec.to_builtins(other)
+    return list(
+        _walk("", *({k: v for k, v in doc.items() if k not in past} for doc in (mine, theirs)))
+    )
+
+
+def _walk(path: str, one: Any, other: Any) -> list[str]:
+    if one == other:
+        return []
+    if isinstance(one, dict) and isinstance(other, dict):
+        found = []
+        for key in sorted({*one, *other}):
+            found += _walk(f"{path}.{key}".lstrip("."), one.get(key), other.get(key))
+        return found
+    return [f"{path}: {_short(one)} / {_short(other)}"]
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, dict | list):
+        return "there"
+    text = str(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+# Mending
+
+
+def fix(host: Host, fixes: list[dict[str, str]], dry_run: bool = False) -> dict[str, Any]:
+    """Have nodes mend what they were shown to need; each looks again right before.
+
+    Only what is asked for is done: a finding that nobody was shown is not. What could
+    not be done, or is not needed any more, says why.
+    """
+    host.agreed.contact.require()
+    wanted = _wanted(fixes)
+    if dry_run:
+        return {"dry_run": True, "plan": [str(one) for one in wanted]}
+    done: list[dict[str, Any]] = []
+    for node in sorted({one.node for one in wanted}):
+        mine = [{"deed": one.deed, "subject": one.subject} for one in wanted if one.node == node]
+        host.job.progress(f"{node}: {len(mine)} to mend")
+        try:
+            rows = host.call(node, "node.mend", deeds=mine, timeout=MEND)
+        except McvError as error:
+            rows = [{**one, "done": False, "message": error.message} for one in mine]
+        for row in rows:
+            done.append({"node": node, **row})
+            word = "done" if row["done"] else f"left: {row['message']}"
+            host.job.progress(f"{_text(node, row)}: {word}")
+    rows = [{**one, "text": _text(one["node"], one)} for one in done]
+    return {"fixed": rows, **_answer(_judge_settled(host, rows))}
+
+
+def _judge_settled(host: Host, rows: list[dict[str, Any]]) -> list[Finding]:
+    """Judge once more; replicas that were brought up may need a moment to be well."""
+    moved = {row["subject"] for row in rows if row["done"] and row["deed"] in ("up", "file")}
+    until = time.monotonic() + SETTLING
+    while True:
+        found = _judge(host)
+        waiting = any(one.severity == "error" and one.subject in moved for one in found)
+        if not waiting or time.monotonic() > until:
+            return found
+        time.sleep(AGAIN)
+
+
+def _text(node: str, row: dict[str, Any]) -> str:
+    return str(Fix(node=node, deed=row["deed"], subject=row["subject"]))
+
+
+def _wanted(fixes: list[dict[str, str]]) -> list[Fix]:
+    try:
+        return [Fix(node=one["node"], deed=one["deed"], subject=one["subject"]) for one in fixes]
+    except (KeyError, TypeError):
+        raise Refused("A fix names a node, a deed and a subject.", "mcv cluster check") from None

@@ -1,7 +1,0 @@
-"""How the members agree on the document: the keeper's protocol, a side of it in each module.
-
-The first online member by name is the keeper. Whoever wants a change makes the next
-document and offers it to the keeper: a compare-and-swap on the parent's hash. The keeper
-looks round, writes the proposal itself first, has every online member write it, and then
-settles it by one rename. From its own proposal on, a change is not taken back.
-"""

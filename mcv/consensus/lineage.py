@@ -1,0 +1,66 @@
+"""What documents are to each other, and which of several is the newest that may count."""
+
+from mcv.document.model import Cluster, descends
+
+Held = list[tuple[Cluster, str]]  # what one node has: the settled document, then its proposal
+
+
+def relation(mine: Cluster, my_hash: str, other: Cluster, other_hash: str) -> str:
+    """Say how another settled document stands to mine: same, newer, older or diverged."""
+    if my_hash == other_hash:
+        return "same"
+    if mine.epoch == other.epoch and mine.generation == other.generation:
+        return "diverged"
+    if descends(other, mine, my_hash):
+        return "newer"
+    return "older" if descends(mine, other, other_hash) else "diverged"
+
+
+def writer(new: Cluster, base: Cluster) -> str:
+    """Who may write a document: the coordinator of its parent, or who begins an epoch with it."""
+    return new.coordinator if new.epoch.number > base.epoch.number else base.coordinator
+
+
+def contains(newer: Cluster, newer_hash: str, older: Cluster, older_hash: str) -> bool:
+    """Whether a document is another one, or was made over it."""
+    if newer.epoch == older.epoch and newer.generation == older.generation:
+        return newer_hash == older_hash
+    return descends(newer, older, older_hash)
+
+
+def needed(proposal: Cluster, settled: Cluster) -> set[str]:
+    """Whose acceptance a proposal needs: of a declaration its survivors', else that of all
+    who are online before or after it."""
+    if proposal.epoch != settled.epoch:
+        return set(proposal.online)
+    return {*settled.online, *proposal.online}
+
+
+def newest(settled: Cluster, hash_: str, held: dict[str, Held]) -> Cluster:
+    """The newest of what nodes hold, proposals that may have been acknowledged included.
+
+    Of two proposals that exclude each other, one that a node whose acceptance it needs does
+    not hold was never settled and gives way; if that is so of both, the earlier epoch.
+    """
+    found = {
+        one_hash: one
+        for documents in held.values()
+        for one, one_hash in documents
+        if one_hash != hash_ and contains(one, one_hash, settled, hash_)
+    }
+    last = [
+        (key, one)
+        for key, one in found.items()
+        if not any(
+            other != key and contains(newer, other, one, key) for other, newer in found.items()
+        )
+    ]
+
+    def may_be_settled(key: str, one: Cluster) -> bool:
+        asked = needed(one, settled) & set(held)
+        return all(any(contains(*mine, one, key) for mine in held[name]) for name in asked)
+
+    if len(last) > 1:
+        last = [pair for pair in last if may_be_settled(*pair)] or last
+    last.sort(key=lambda pair: (pair[1].epoch.number, pair[0]))
+    return last[-1][1] if last else settled

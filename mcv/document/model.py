@@ -1,0 +1,342 @@
+"""Plain values: the replicated document and what it is made of."""
+
+import hashlib
+import re
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, field
+from msgspec.structs import replace
+
+from mcv.errors import NotFound, Refused
+
+SCHEMA = 1
+REMEMBERED_CHANGES = 256
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+NAME_RULE = "Names are 1 to 63 of a-z 0-9 and -, neither first nor last a dash."
+
+Name = Annotated[str, Meta(pattern=f"^{NAME.pattern}$")]
+Bytes = Annotated[int, Meta(ge=0)]
+Status = Literal["online", "offline"]
+Result = Literal["clean", "out-of-sync", "interrupted", "never", "running"]
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A value that does not change; unknown keys are an error when it is read."""
+
+
+class Past(Value, frozen=True, kw_only=True):
+    """The end of an epoch that another one took the place of: all up to it is contained."""
+
+    epoch: str
+    generation: int
+    hash: str
+
+
+class Epoch(Value, frozen=True, kw_only=True):
+    """One link of the lineage: what the word about the dead, or about a divergence, began.
+
+    What settled a divergence names in `also` the ends that it did not go on from.
+    """
+
+    number: int
+    id: str
+    generation: int
+    hash: str
+    also: tuple[Past, ...] = ()
+
+
+class ChangeMade(Value, frozen=True, kw_only=True):
+    """Who made this generation from the one before, when and why; `id` is the operation's."""
+
+    id: str
+    who: str
+    when: str
+    why: str
+    node: str
+
+
+class Claim(Value, frozen=True, kw_only=True):
+    """The operation that may act on a VM, a network or a member now, and who carries it out.
+
+    The number is the (epoch, generation) of the change that set it: a later claim of the
+    same name has a larger one, so that a call of an earlier one is told from it.
+    """
+
+    operation: str
+    node: str
+    epoch: int
+    generation: int
+    why: str
+    since: str
+
+
+class Node(Value, frozen=True, kw_only=True):
+    """A member: where it answers, and the certificate that it is."""
+
+    name: Name
+    hostname: str
+    ip_address: str
+    drbd_address: str
+    certificate: str
+    status: Status = "online"
+    maintenance: bool = False
+    claim: Claim | None = None
+
+
+class Network(Value, frozen=True, kw_only=True):
+    """A name for a bridge that exists on every node."""
+
+    name: Name
+    bridge: str
+    claim: Claim | None = None
+
+
+class Verification(Value, frozen=True, kw_only=True):
+    """The last verification of a disk: its result counts until the next one."""
+
+    result: Result = "never"
+    when: str = ""
+    who: str = ""
+    out_of_sync: Bytes = 0
+    seconds: float = 0.0
+    blocked: bool = False
+    operation: str = ""
+
+
+class Disk(Value, frozen=True, kw_only=True):
+    """One disk of a VM; a DRBD one has a replica, a logical volume, on each of its nodes."""
+
+    id: int
+    size: Bytes
+    storage: Literal["drbd"]
+    volume: str
+    volume_groups: dict[Name, str]
+    resource: str
+    minor: int
+    port: int
+    verification: Verification = Verification()
+
+    @property
+    def target(self) -> str:
+        return f"vd{chr(ord('a') + self.id - 1)}"
+
+    @property
+    def device(self) -> str:
+        """Where the guest's bytes are: the DRBD device."""
+        return f"/dev/drbd{self.minor}"
+
+    def backing(self, node: str) -> str:
+        """The logical volume below the DRBD device on one node."""
+        return f"/dev/{self.volume_groups[node]}/{self.volume}"
+
+
+class Nic(Value, frozen=True, kw_only=True):
+    network: Name
+    mac: str
+
+
+class Override(Value, frozen=True, kw_only=True):
+    """Once, somebody started or moved a VM past a failed verification."""
+
+    who: str
+    when: str
+    what: str
+
+
+class Vm(Value, frozen=True, kw_only=True):
+    """A VM: what it is made of, the node that owns it, and the nodes where it may run."""
+
+    name: Name
+    uuid: str
+    memory: Bytes
+    cpus: int
+    node: Name
+    nodes: tuple[Name, ...]
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    locked: bool = False
+    claim: Claim | None = None
+    override: Override | None = None
+
+    @property
+    def storage(self) -> str:
+        return self.disks[0].storage if self.disks else "none"
+
+    @property
+    def blocked(self) -> bool:
+        return any(disk.verification.blocked for disk in self.disks)
+
+    def other(self, node: str) -> str:
+        """The node that holds the other replica; the same one where there is none."""
+        return next((one for one in self.nodes if one != node), node)
+
+    def disk(self, number: int) -> Disk:
+        return next(one for one in self.disks if one.id == number)
+
+    def with_disk(self, disk: Disk) -> "Vm":
+        return replace(self, disks=tuple(disk if one.id == disk.id else one for one in self.disks))
+
+
+class DrbdSettings(Value, frozen=True, kw_only=True):
+    """What holds for every resource of the cluster; rates in bytes a second.
+
+    The dynamic controller of DRBD 8.4 begins at about 1 MB/s, so its plan-ahead is off
+    and the fixed rate counts.
+    """
+
+    enabled: bool = False
+    resync_rate: Bytes = 200 * 1024**2
+    verify_rate: Bytes = 200 * 1024**2
+    on_peer_loss: Literal["continue", "wait"] = "continue"
+
+
+class Permissions(Value, frozen=True, kw_only=True):
+    """Superusers by name; while there is none, whoever sudo lets through is one."""
+
+    superusers: tuple[str, ...] = ()
+
+
+class EpochNow(Value, frozen=True, kw_only=True):
+    number: int
+    id: str
+
+
+class Cluster(Value, frozen=True, kw_only=True):
+    """The replicated document, one generation of it."""
+
+    schema: int = SCHEMA
+    name: str
+    epoch: EpochNow
+    generation: int
+    parent: str
+    change: ChangeMade
+    changes: tuple[str, ...] = ()
+    epochs: tuple[Epoch, ...] = ()
+    nodes: dict[Name, Node] = field(default_factory=dict)
+    permissions: Permissions = Permissions()
+    networks: dict[Name, Network] = field(default_factory=dict)
+    drbd: DrbdSettings = DrbdSettings()
+    vms: dict[Name, Vm] = field(default_factory=dict)
+
+    @property
+    def online(self) -> list[str]:
+        return sorted(name for name, node in self.nodes.items() if node.status == "online")
+
+    @property
+    def coordinator(self) -> str:
+        """The first online member by name: it writes the changes."""
+        return self.online[0] if self.online else ""
+
+    @property
+    def version(self) -> tuple[int, str, int]:
+        return self.epoch.number, self.epoch.id, self.generation
+
+    def vm(self, name: str) -> Vm:
+        if name not in self.vms:
+            raise NotFound(f"There is no VM {name}.", "See: mcv list")
+        return self.vms[name]
+
+    def node(self, name: str) -> Node:
+        if name not in self.nodes:
+            raise NotFound(f"There is no node {name}.", f"Nodes: {', '.join(sorted(self.nodes))}.")
+        return self.nodes[name]
+
+    def network(self, name: str) -> Network:
+        if name not in self.networks:
+            raise NotFound(f"There is no network {name}.", "See: mcv network list")
+        return self.networks[name]
+
+    def claim_of(self, subject: str) -> Claim | None:
+        """The claim on what an operation is about: "vm:web1" or "node:node2"."""
+        kind, _, name = subject.partition(":")
+        found = self.vms.get(name) if kind == "vm" else self.nodes.get(name)
+        return found.claim if found else None
+
+    def with_vm(self, vm: Vm) -> "Cluster":
+        return replace(self, vms={**self.vms, vm.name: vm})
+
+    def without_vm(self, name: str) -> "Cluster":
+        return replace(self, vms={key: vm for key, vm in self.vms.items() if key != name})
+
+    def with_node(self, node: Node) -> "Cluster":
+        return replace(self, nodes={**self.nodes, node.name: node})
+
+    def without_node(self, name: str) -> "Cluster":
+        return replace(self, nodes={key: one for key, one in self.nodes.items() if key != name})
+
+    def with_network(self, network: Network) -> "Cluster":
+        return replace(self, networks={**self.networks, network.name: network})
+
+    def without_network(self, name: str) -> "Cluster":
+        kept = {key: one for key, one in self.networks.items() if key != name}
+        return replace(self, networks=kept)
+
+    def disks(self) -> list[tuple[Vm, Disk]]:
+        return [(vm, disk) for vm in self.vms.values() for disk in vm.disks]
+
+    def by_resource(self, resource: str) -> tuple[Vm, Disk]:
+        for vm, disk in self.disks():
+            if disk.resource == resource:
+                return vm, disk
+        raise NotFound(f"No VM has the resource {resource}.")
+
+
+_decoder = msgspec.json.Decoder(Cluster)
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+def encode(cluster: Cluster) -> str:
+    """The document as text, always the same for the same document: its hash is over this."""
+    return _encoder.encode(cluster).decode()
+
+
+def decode(text: str | bytes) -> Cluster:
+    """Read a document; raise Refused, saying what and where, if it is none."""
+    try:
+        return _decoder.decode(text)
+    except msgspec.MsgspecError as error:
+        raise Refused(f"The document cannot be read: {error}") from error
+
+
+def digest(cluster: Cluster) -> str:
+    return hashlib.sha256(encode(cluster).encode()).hexdigest()
+
+
+V = TypeVar("V", bound=msgspec.Struct)
+
+
+def plain(value: object) -> object:
+    """The same value as dicts, lists, strings and numbers, for the wire and for --json."""
+    return msgspec.to_builtins(value)
+
+
+def problem_with_name(name: str, what: str) -> Refused | None:
+    """Say what is wrong with a name that somebody typed; None if nothing is."""
+    if NAME.fullmatch(name):
+        return None
+    shown = name if len(name) <= 80 else name[:77] + "..."
+    return Refused(f"{shown!r} is no name for a {what}.", NAME_RULE)
+
+
+def descends(newer: Cluster, older: Cluster, older_hash: str) -> bool:
+    """Whether newer contains older, told by their epochs.
+
+    A document lists each epoch with the generation and hash that it began from. Within
+    one epoch the coordinator alone writes, one generation after the other, so there the
+    number decides; an epoch that newer lists and older is in ended where the next began, or
+    where what settled a divergence says.
+    """
+    if newer.epoch == older.epoch:
+        return newer.generation >= older.generation
+    ends = [past for epoch in newer.epochs for past in epoch.also]
+    starts = zip(newer.epochs, newer.epochs[1:], strict=False)
+    ends += [Past(epoch=one.id, generation=to.generation, hash=to.hash) for one, to in starts]
+    for past in ends:
+        if past.epoch == older.epoch.id and (
+            older.generation < past.generation
+            or (older.generation == past.generation and older_hash == past.hash)
+        ):
+            return True
+    return False

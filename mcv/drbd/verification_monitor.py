@@ -1,0 +1,141 @@
+"""One verification as the kernel runs it: how far it is, how it ends, what it finds."""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from mcv.document.model import Disk, Vm
+from mcv.drivers.drbd_status import VERIFYING, Event
+from mcv.errors import McvError
+from mcv.host import Host
+from mcv.transaction.jobs import Job
+
+log = logging.getLogger(__name__)
+
+POLL = 1.0  # seconds between two looks at how far it is
+
+
+@dataclass(frozen=True)
+class End:
+    """How a verification ended: whether at its end, and how many bytes it found to differ."""
+
+    finished: bool
+    found: int
+
+
+def watch(host: Host, vm: Vm, disk: Disk) -> End:
+    """Run one verification of a disk and wait for its end; a cancelled job ends it early.
+
+    The stream of events is opened before the verification, so that one that is over at
+    the first look counts.
+    """
+    job = host.job
+    with host.drbd.events(disk.resource) as events:
+        try:
+            _take_rate(host, disk)
+            host.drbd.verify(disk.resource)
+            with job.may_be_cancelled(waits=False), _told(host, job, vm, disk) as found:
+                end = follow(events)
+        finally:
+            give_rate_back(host, disk)
+    if not end.finished:
+        # Its events may have been lost, and not the verification.
+        found.append(found_by_now(host, disk))
+    finished = end.finished and not job.cancelled.is_set()
+    if finished:
+        job.progress(_title(vm, disk), disk.size, disk.size, "B")
+    return End(finished, max(end.found, *found))
+
+
+def found_by_now(host: Host, disk: Disk) -> int:
+    """The bytes that verifications found, while nothing was written without the other side."""
+    status = host.drbd.status(disk.resource)
+    tells = status is not None and status.connected and status.both_up_to_date
+    return status.out_of_sync if status is not None and tells else 0
+
+
+def follow(events: Iterable[Event]) -> End:
+    """Read events up to the verification's end.
+
+    It is finished if VerifyS was followed by Established, the connection and the disks
+    unchanged all along. What was found is what the kernel said with these events: its
+    counter of later may be less, after a resync, or more, after a lost connection.
+    """
+    began, found = False, 0
+    for event in events:
+        began = began or event.replication in VERIFYING
+        if began:
+            found = max(found, event.out_of_sync or 0)
+        if _cuts_off(event):
+            break
+        if began and event.replication is not None and event.replication not in VERIFYING:
+            return End(event.replication == "Established", found)
+    return End(False, found)
+
+
+def _cuts_off(event: Event) -> bool:
+    return (
+        event.verb == "destroy"
+        or event.connection not in (None, "Connected")
+        or event.disk not in (None, "UpToDate")
+        or event.peer_disk not in (None, "UpToDate")
+    )
+
+
+def _take_rate(host: Host, disk: Disk) -> None:
+    """DRBD has one rate for both, by its file that of resyncs."""
+    rates = host.read().drbd
+    if rates.verify_rate != rates.resync_rate:
+        host.drbd.set_rate(disk.resource, rates.verify_rate)
+
+
+def give_rate_back(host: Host, disk: Disk) -> None:
+    """Let resyncs run at their own rate again; where that fails, the next adjust does it."""
+    rates = host.read().drbd
+    if rates.verify_rate == rates.resync_rate:
+        return
+    try:
+        host.drbd.set_rate(disk.resource, rates.resync_rate)
+    except McvError as error:
+        log.warning("the resync rate of %s: %s", disk.resource, error)
+
+
+@contextlib.contextmanager
+def _told(host: Host, job: Job, vm: Vm, disk: Disk) -> Iterator[list[int]]:
+    """While this lasts the job is told how far the kernel is, and the kernel of a cancel.
+
+    Yields what the kernel has found meanwhile, in bytes, one look after the other: of a
+    verification that loses its connection no event tells it.
+    """
+    over = threading.Event()
+    found = [0]
+    thread = threading.Thread(target=_tell, args=(host, job, vm, disk, over, found), daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+
+
+def _tell(
+    host: Host, job: Job, vm: Vm, disk: Disk, over: threading.Event, found: list[int]
+) -> None:
+    while not over.wait(POLL):
+        try:
+            if job.cancelled.is_set():
+                host.drbd.stop_verifying(disk.resource)
+            status = host.drbd.status(disk.resource)
+        except McvError as error:
+            log.info("%s: %s", job.title, error)
+            continue
+        if status and status.is_verifying:
+            found.append(status.out_of_sync)
+        if status and status.done is not None:
+            job.progress(_title(vm, disk), disk.size * status.done / 100, disk.size, "B")
+
+
+def _title(vm: Vm, disk: Disk) -> str:
+    return f"verify {vm.name}" + (f" disk {disk.id}" if len(vm.disks) > 1 else "")

@@ -1,0 +1,169 @@
+"""What verifications came to, written down: in the document, or in a note until that can be."""
+
+import logging
+import time
+
+from mcv.document.model import Disk, Verification, Vm, plain
+from mcv.drbd import verification_monitor
+from mcv.errors import McvError, Refused
+from mcv.host import Host
+from mcv.rules import replica
+from mcv.timestamps import seconds, timestamp
+
+log = logging.getLogger(__name__)
+
+LATE = 60.0  # seconds after a verification's end in which a handler's note is about it
+STOP = 15.0  # seconds that the kernel has to end a verification
+
+
+def under_way(host: Host) -> set[str]:
+    """The VMs of which this daemon verifies a disk now, or is about to."""
+    found = host.extra.setdefault("verifying", {})
+    assert isinstance(found, dict)
+    return set(found)
+
+
+def record(host: Host, vm: Vm, disk: Disk, result: Verification) -> None:
+    """Write a verification's beginning or its end into the document."""
+    host.update_beside(
+        "vm.verified",
+        f"verify {vm.name}: {result.result}",
+        name=vm.name,
+        disk=disk.id,
+        verification=plain(result),
+    )
+
+
+def record_end(host: Host, vm: Vm, disk: Disk, result: Verification) -> None:
+    """Write an end down. What is not clean is told even where that fails.
+
+    A finding blocks by a note until the document says it; one that was interrupted reads so
+    as it is, and `settle` writes it down. Raises McvError for a clean one, which counts in
+    the document alone.
+    """
+    notes = host.settings.notes
+    if result.result == "out-of-sync":
+        values = {"out_of_sync": result.out_of_sync, "who": result.who, "seconds": result.seconds}
+        replica.write_note(notes, disk.resource, "out-of-sync", when=result.when, **values)
+    try:
+        record(host, vm, disk, result)
+    except McvError as error:
+        if result.result == "clean":
+            raise type(error)(
+                f"{vm.name} disk {disk.id} is clean, which could not be written down: "
+                f"{error.message}",
+                error.hint,
+                error.problems,
+            ) from error
+        log.warning("the verification of %s is written down later: %s", vm.name, error)
+        return
+    replica.remove_note(notes, disk.resource, "out-of-sync")
+
+
+def settle(host: Host) -> None:
+    """One round of the daemon's loop: write down what notes say, and what was cut off."""
+    _pick_up_notes(host)
+    for vm in host.read().vms.values():
+        if vm.node != host.name or vm.name in under_way(host):
+            continue
+        try:
+            close(host, vm)
+        except McvError as error:
+            log.info("the interrupted verification of %s: %s", vm.name, error)
+
+
+def close(host: Host, vm: Vm) -> None:
+    """Say of a verification that began, and has neither end nor job, that it was interrupted.
+
+    The kernel may be at it still, for a daemon that is gone: it is stopped. What it has found
+    up to here counts, as far as that can be told from what was written while the replicas
+    were apart.
+    """
+    for disk in vm.disks:
+        old = disk.verification
+        if old.result != "running" or _is_another_s(host, disk):
+            continue
+        _stop(host, disk)
+        found = verification_monitor.found_by_now(host, disk)
+        result = Verification(
+            result="out-of-sync" if found else "interrupted",
+            when=timestamp(),
+            who=old.who,
+            out_of_sync=found,
+            operation=old.operation,
+        )
+        record_end(host, vm, disk, result)
+
+
+def _is_another_s(host: Host, disk: Disk) -> bool:
+    """Whether the other node verifies: the VM has moved here since, and it tells the end."""
+    status = host.drbd.status(disk.resource)
+    return status is not None and status.replication == "VerifyT"
+
+
+def _stop(host: Host, disk: Disk) -> None:
+    """End what the kernel still does for a verification that nobody waits for."""
+    until = time.monotonic() + STOP
+    while (status := host.drbd.status(disk.resource)) is not None and status.is_verifying:
+        if time.monotonic() > until:
+            raise McvError(f"The kernel does not end the verification of {disk.resource}.")
+        host.drbd.stop_verifying(disk.resource)
+        time.sleep(0.2)
+    if status is not None:
+        verification_monitor.give_rate_back(host, disk)
+
+
+def _pick_up_notes(host: Host) -> None:
+    """Write into the document what a handler or a failed recording left on this node.
+
+    The kernel calls the handler on both sides, some time after the verification has ended:
+    what the document says of that verification, or of a later one, settles its note.
+    """
+    cluster = host.read()
+    for resource in replica.noted(host.settings.notes, "out-of-sync"):
+        try:
+            vm, disk = cluster.by_resource(resource)
+        except Refused:
+            replica.remove_note(host.settings.notes, resource, "out-of-sync")
+            continue
+        # One that is under way ends by itself, or is closed by the VM's owner.
+        running = disk.verification.result == "running"
+        if vm.name in under_way(host) or (running and vm.node != host.name):
+            continue
+        try:
+            _write_down(host, vm, disk)
+        except McvError as error:
+            log.warning("the failed verification of %s stays in a note: %s", vm.name, error)
+            continue
+        replica.remove_note(host.settings.notes, resource, "out-of-sync")
+
+
+def _write_down(host: Host, vm: Vm, disk: Disk) -> None:
+    note = replica.read_note(host.settings.notes, disk.resource, "out-of-sync") or {}
+    old = disk.verification
+    if old.result != "running" and is_settled(old, str(note.get("when", ""))):
+        return
+    began_here = old.result == "running"
+    if began_here:
+        _stop(host, disk)
+    result = Verification(
+        result="out-of-sync",
+        when=str(note.get("when") or timestamp()),
+        who=str(note.get("who") or (old.who if began_here else "kernel")),
+        out_of_sync=int(note.get("out_of_sync", 0))
+        or verification_monitor.found_by_now(host, disk),
+        seconds=float(note.get("seconds", 0)),
+    )
+    record(host, vm, disk, result)
+
+
+def is_settled(last: Verification, noted: str) -> bool:
+    """Whether a note about a finding is covered by what the document says.
+
+    A failed verification covers the notes of its own end, which come some seconds late; a
+    clean one covers those that are older.
+    """
+    if not last.when or not noted:
+        return False
+    late = seconds(noted) - seconds(last.when)
+    return late <= (LATE if last.result == "out-of-sync" else 0)

@@ -1,0 +1,1 @@
+"""One class for each foreign tool of this host, one method for each of its verbs."""

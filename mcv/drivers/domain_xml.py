@@ -1,0 +1,140 @@
+"""The XML by which libvirt knows a VM, built as a tree from the document and a node's facts."""
+
+import secrets
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+
+from mcv.document.model import Disk, Nic, Value, Vm
+
+NAMESPACE = "urn:mcv:vm:1"
+MAC_PREFIX = "52:54:00"
+MIB = 1024**2
+
+ET.register_namespace("mcv", NAMESPACE)
+
+
+def new_mac() -> str:
+    """A random address in the range that QEMU guests have."""
+    return ":".join([MAC_PREFIX, *(f"{byte:02x}" for byte in secrets.token_bytes(3))])
+
+
+def domain_xml(
+    vm: Vm,
+    *,
+    bridges: Mapping[str, str],
+    domain_type: str,
+    emulator: str,
+    machine: str = "pc",
+) -> str:
+    """The whole definition; `bridges` are the bridges of the VM's networks, by network.
+
+    The domain type is kvm, or qemu where there is no KVM.
+    """
+    domain = ET.Element("domain", type=domain_type)
+    _leaf(domain, "name", vm.name)
+    _leaf(domain, "uuid", vm.uuid)
+    ET.SubElement(ET.SubElement(domain, "metadata"), f"{{{NAMESPACE}}}vm")
+    _leaf(domain, "memory", str(vm.memory), unit="b")
+    _leaf(domain, "vcpu", str(vm.cpus))
+    system = ET.SubElement(domain, "os")
+    _leaf(system, "type", "hvm", arch="x86_64", machine=machine)
+    features = ET.SubElement(domain, "features")
+    # Without ACPI the guest never learns that it is asked to shut down.
+    ET.SubElement(features, "acpi")
+    ET.SubElement(features, "apic")
+    if domain_type == "kvm":
+        ET.SubElement(domain, "cpu", mode="host-model")
+    ET.SubElement(domain, "clock", offset="utc")
+    _leaf(domain, "on_poweroff", "destroy")
+    _leaf(domain, "on_reboot", "restart")
+    _leaf(domain, "on_crash", "destroy")
+    devices = ET.SubElement(domain, "devices")
+    _leaf(devices, "emulator", emulator)
+    for order, disk in enumerate(vm.disks, start=1):
+        _disk(devices, disk, order)
+    for nic in vm.nics:
+        _interface(devices, nic, bridges[nic.network])
+    _consoles(devices)
+    ET.indent(domain)
+    return ET.tostring(domain, encoding="unicode") + "\n"
+
+
+def is_ours(xml: str) -> bool:
+    """Whether a definition bears mcv's mark."""
+    return ET.fromstring(xml).find(f"metadata/{{{NAMESPACE}}}vm") is not None
+
+
+class Substance(Value, frozen=True, kw_only=True):
+    """What a definition comes down to; libvirt adds the rest by itself."""
+
+    uuid: str
+    memory: int  # MiB, as fine as libvirt keeps it
+    cpus: int
+    disks: tuple[tuple[str, str], ...]  # (target, source)
+    nics: tuple[tuple[str, str], ...]  # (mac, bridge)
+
+
+def substance(xml: str) -> Substance:
+    """Read a definition, one of mcv's or as libvirt gives it back."""
+    root = ET.fromstring(xml)
+    memory = root.find("memory")
+    assert memory is not None
+    disks = [disk for disk in root.iterfind("devices/disk") if disk.get("device") == "disk"]
+    nics = root.findall("devices/interface")
+    return Substance(
+        uuid=root.findtext("uuid", ""),
+        memory=_bytes(memory) // MIB,
+        cpus=int(root.findtext("vcpu", "1")),
+        disks=tuple((_of(disk, "target", "dev"), _source(disk)) for disk in disks),
+        nics=tuple((_of(nic, "mac", "address"), _of(nic, "source", "bridge")) for nic in nics),
+    )
+
+
+def _bytes(memory: ET.Element) -> int:
+    unit = memory.get("unit", "KiB")
+    factor = 1 if unit in ("b", "bytes") else 1024 ** ("KMGT".index(unit[0].upper()) + 1)
+    return int(memory.text or "0") * factor
+
+
+def _source(disk: ET.Element) -> str:
+    return _of(disk, "source", "dev") or _of(disk, "source", "file")
+
+
+def _of(parent: ET.Element, tag: str, attribute: str) -> str:
+    found = parent.find(tag)
+    return "" if found is None else found.get(attribute, "")
+
+
+def _disk(devices: ET.Element, disk: Disk, order: int) -> None:
+    element = ET.SubElement(devices, "disk", type="block", device="disk")
+    # No page cache of the host in between: after a live migration the other host must
+    # not read what it remembers.
+    ET.SubElement(element, "driver", name="qemu", type="raw", cache="none", io="native")
+    ET.SubElement(element, "source", dev=disk.device)
+    ET.SubElement(element, "target", dev=disk.target, bus="virtio")
+    ET.SubElement(element, "boot", order=str(order))
+
+
+def _interface(devices: ET.Element, nic: Nic, bridge: str) -> None:
+    element = ET.SubElement(devices, "interface", type="bridge")
+    ET.SubElement(element, "mac", address=nic.mac)
+    ET.SubElement(element, "source", bridge=bridge)
+    ET.SubElement(element, "model", type="virtio")
+
+
+def _consoles(devices: ET.Element) -> None:
+    serial = ET.SubElement(devices, "serial", type="pty")
+    ET.SubElement(serial, "target", port="0")
+    console = ET.SubElement(devices, "console", type="pty")
+    ET.SubElement(console, "target", type="serial", port="0")
+    graphics = ET.SubElement(devices, "graphics", type="vnc", port="-1", autoport="yes")
+    ET.SubElement(graphics, "listen", type="address", address="127.0.0.1")
+    video = ET.SubElement(devices, "video")
+    ET.SubElement(video, "model", type="vga")
+    ET.SubElement(devices, "memballoon", model="virtio")
+    rng = ET.SubElement(devices, "rng", model="virtio")
+    _leaf(rng, "backend", "/dev/urandom", model="random")
+
+
+def _leaf(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:
+    ET.SubElement(parent, tag, attributes).text = text

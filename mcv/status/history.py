@@ -1,0 +1,50 @@
+"""The document and its past, for human eyes."""
+
+import difflib
+import json
+from typing import Any
+
+from mcv.document.model import Cluster, digest, encode
+from mcv.document.store import on_disk
+from mcv.errors import NotFound
+from mcv.host import Host
+
+
+def show(host: Host, generation: int | None = None) -> dict[str, Any]:
+    return dict(json.loads(encode(_find(host, generation))))
+
+
+def _find(host: Host, generation: int | None) -> Cluster:
+    if generation is None:
+        return host.read()
+    for cluster in host.store.generations():
+        if cluster.generation == generation:
+            return cluster
+    raise NotFound(f"Generation {generation} is not kept.", "See: mcv config history")
+
+
+def history(host: Host) -> list[dict[str, Any]]:
+    """Every generation that is kept, the newest first."""
+    return [
+        {
+            "epoch": cluster.epoch.number,
+            "generation": cluster.generation,
+            "hash": digest(cluster),
+            "who": cluster.change.who,
+            "when": cluster.change.when,
+            "why": cluster.change.why,
+        }
+        for cluster in host.store.generations()
+    ]
+
+
+def diff(host: Host, a: int, b: int) -> dict[str, Any]:
+    old, new = _find(host, a), _find(host, b)
+    lines = difflib.unified_diff(
+        on_disk(old).splitlines(),
+        on_disk(new).splitlines(),
+        f"generation {a}",
+        f"generation {b}",
+        lineterm="",
+    )
+    return {"lines": list(lines)}

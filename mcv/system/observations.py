@@ -1,0 +1,105 @@
+"""What this node has seen, and when: members heard, replicas in step, its own absence.
+
+Kept on disk, so that it outlives a reboot: a takeover is judged by it. The times are this
+host's own and are compared with each other alone.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mcv.system import files
+
+READ = 0.9  # seconds that a read waits for a sign of life
+FRESH = 8.0  # seconds after which a member that was heard counts as silent: two looks and more
+SAVE = 15.0  # seconds between two writes to disk: as exact as a reboot leaves it
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id(path: Path = BOOT_ID) -> str:
+    return (files.read_or_none(path) or "").strip()
+
+
+class Observations:
+    """When each member was last heard and each replica was last seen in step."""
+
+    def __init__(self, path: Path, boot: str, now: Any = time.time) -> None:
+        self._path = path
+        self._now = now
+        self._lock = threading.Lock()
+        self._saved = 0.0
+        text = files.read_or_none(path)
+        kept = json.loads(text) if text else {}
+        self.boot = boot
+        self.last_boot = str(kept.get("boot", boot))
+        self._heard: dict[str, float] = dict(kept.get("heard", {}))
+        self._in_step: dict[str, float] = dict(kept.get("in_step", {}))
+        self._heard_in: dict[str, str] = dict(kept.get("heard_in", {}))
+
+    def hear(self, node: str) -> None:
+        """A member has answered or called."""
+        with self._lock:
+            self._heard[node] = self._now()
+            self._heard_in[node] = self.boot
+
+    def see_in_step(self, resource: str) -> None:
+        """A replica here is connected, and both sides are UpToDate."""
+        with self._lock:
+            self._in_step[resource] = self._now()
+
+    def last_heard(self, node: str) -> float | None:
+        return self._heard.get(node)
+
+    def patience(self, nodes: Iterable[str]) -> float:
+        """How many seconds a read waits for these nodes, all at once: less where all of
+        them have been silent lately, so that a dead peer costs next to nothing."""
+        now = self._now()
+        fresh = any(now - self._heard.get(node, 0.0) < FRESH for node in nodes)
+        return READ if fresh else READ / 2
+
+    def last_in_step(self, resource: str) -> float | None:
+        return self._in_step.get(resource)
+
+    def was_away_since(self, node: str) -> bool:
+        """Whether this host has been down since it last heard a node."""
+        return self._heard_in.get(node, self.boot) != self.boot
+
+    def forget(self, resources: set[str], nodes: set[str]) -> None:
+        """Keep what is still in the document."""
+        with self._lock:
+            self._in_step = {key: at for key, at in self._in_step.items() if key in resources}
+            self._heard = {key: at for key, at in self._heard.items() if key in nodes}
+
+    def save(self, at_once: bool = False) -> None:
+        """Write it down, not more often than every SAVE seconds unless at once."""
+        now = time.monotonic()
+        if not at_once and self._saved and now - self._saved < SAVE:
+            return
+        self._saved = now
+        with self._lock:
+            text = json.dumps(
+                {
+                    "boot": self.boot,
+                    "heard": self._heard,
+                    "heard_in": self._heard_in,
+                    "in_step": self._in_step,
+                }
+            )
+        files.write_atomically(self._path, text)
+
+
+def ago(at: float | None, now: float | None = None) -> str:
+    """A moment as people say it: "2026-11-21 12:30:01 UTC (4 min ago)"."""
+    if at is None:
+        return "never, as far as this node knows"
+    passed = max(0, int((time.time() if now is None else now) - at))
+    for unit, seconds in (("d", 86400), ("h", 3600), ("min", 60)):
+        if passed >= 2 * seconds:
+            said = f"{passed // seconds} {unit} ago"
+            break
+    else:
+        said = f"{passed} s ago"
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at)) + f" ({said})"

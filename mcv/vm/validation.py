@@ -1,0 +1,183 @@
+"""What is asked for when a VM is created or changed, judged: every problem, all at once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mcv import sizes
+from mcv.document.model import Cluster, Disk, Nic, Vm, problem_with_name
+from mcv.drivers.domain_xml import new_mac
+from mcv.errors import Refused
+from mcv.host import Host
+
+LEAST_MEMORY = 4 * 1024**2
+MOST_MEMORY = 64 * 1024**4
+LEAST_DISK = 1024**2
+MOST_DISK = 1024**5
+MOST_CPUS = 255
+MOST_DISKS = 20
+SECTOR = 4096  # bytes that a disk's size is rounded up to
+
+
+class Problems:
+    """Collects refusals, so that the operator reads all of them at once."""
+
+    def __init__(self) -> None:
+        self.found: list[Refused] = []
+
+    def add(self, message: str, hint: str = "") -> None:
+        self.found.append(Refused(message, hint))
+
+    def size(self, text: str, what: str, least: int, most: int) -> int:
+        try:
+            size = sizes.parse(text, what)
+        except Refused as problem:
+            self.found.append(problem)
+            return 0
+        if not least <= size <= most:
+            self.add(
+                f"{text} makes no sense for the {what}.",
+                f"It can be {sizes.shown(least)} to {sizes.shown(most)}.",
+            )
+        return size
+
+    def cpus(self, number: int) -> None:
+        if not 1 <= number <= MOST_CPUS:
+            self.add(
+                f"{number} makes no sense as a number of CPUs.", f"It can be 1 to {MOST_CPUS}."
+            )
+
+
+@dataclass(frozen=True)
+class VmRequest:
+    """A VM as an operator asks for it, in the words that were typed."""
+
+    name: str
+    uuid: str
+    memory: str
+    cpus: int
+    disks: list[str]
+    storage: str | None
+    pool: str | None
+    image: dict[str, Any] | None
+    nodes: list[str] | None
+    networks: list[str]
+    iso: str | None
+
+
+def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
+    """The VM as asked for, volumes not yet placed; what is wrong with it goes to problems."""
+    cluster = host.read()
+    problem = problem_with_name(request.name, "VM")
+    if problem:
+        problems.found.append(problem)
+    elif request.name in cluster.vms:
+        problems.add(f"There is a VM {request.name} already.", "See: mcv list")
+    nodes = _judge_nodes(host, cluster, problems, request.nodes, bool(request.disks))
+    _judge_storage(cluster, problems, request.storage, nodes, bool(request.disks))
+    for given, what in ((request.pool, "--pool"), (request.iso, "--iso")):
+        if given is not None:
+            problems.add(f"{what} is not there yet.", "Leave it out.")
+    problems.cpus(request.cpus)
+    memory = problems.size(request.memory, "memory", LEAST_MEMORY, MOST_MEMORY)
+    vm = Vm(
+        name=request.name,
+        uuid=request.uuid,
+        memory=memory,
+        cpus=request.cpus,
+        node=host.name,
+        nodes=tuple(nodes),
+        disks=_judge_disks(problems, request, nodes),
+        nics=_judge_networks(cluster, problems, request.networks),
+    )
+    if request.image is not None:
+        _judge_image(problems, request.image, vm)
+    return vm
+
+
+def _judge_disks(problems: Problems, request: VmRequest, nodes: list[str]) -> tuple[Disk, ...]:
+    if len(request.disks) > MOST_DISKS:
+        problems.add(f"A VM can have {MOST_DISKS} disks, not {len(request.disks)}.")
+    found = []
+    for number, text in enumerate(request.disks, 1):
+        size = problems.size(text, f"disk {number}", LEAST_DISK, MOST_DISK)
+        found.append(
+            Disk(
+                id=number,
+                size=-(-size // SECTOR) * SECTOR,
+                storage="drbd",
+                volume=f"mcv-{request.name}-{number}",
+                volume_groups=dict.fromkeys(nodes, ""),
+                resource=f"mcv-{request.name}-{number}",
+                minor=0,
+                port=0,
+            )
+        )
+    return tuple(found)
+
+
+def _judge_networks(cluster: Cluster, problems: Problems, networks: list[str]) -> tuple[Nic, ...]:
+    found = []
+    for network in networks:
+        if network not in cluster.networks:
+            problems.add(f"There is no network {network}.", "See: mcv network list")
+        else:
+            found.append(Nic(network=network, mac=new_mac()))
+    return tuple(found)
+
+
+def _judge_nodes(
+    host: Host, cluster: Cluster, problems: Problems, nodes: list[str] | None, has_disks: bool
+) -> list[str]:
+    if nodes is None:
+        others = sorted(set(cluster.nodes) - {host.name})
+        if not has_disks:
+            return sorted(cluster.nodes)
+        if len(others) != 1:
+            if others:
+                problems.add(
+                    "With more than two nodes, say which two hold the replicas.", "--nodes A,B"
+                )
+            return [host.name]
+        nodes = [host.name, *others]
+    for node in nodes:
+        if node not in cluster.nodes:
+            problems.add(f"There is no node {node}.", f"Nodes: {', '.join(sorted(cluster.nodes))}.")
+        elif cluster.nodes[node].status == "offline":
+            problems.add(f"{node} is offline.", f"Bring it back with: mcv node online {node}")
+    if host.name not in nodes:
+        problems.add(f"{host.name}, which is to own it, is not among {', '.join(nodes)}.")
+    if len(set(nodes)) != len(nodes):
+        problems.add("A node is named twice in --nodes.")
+    if has_disks and len(nodes) != 2:
+        problems.add(f"A replicated disk lives on two nodes, not on {len(nodes)}.")
+    return [host.name, *(node for node in nodes if node != host.name and node in cluster.nodes)]
+
+
+def _judge_storage(
+    cluster: Cluster, problems: Problems, storage: str | None, nodes: list[str], has_disks: bool
+) -> None:
+    if storage not in (None, "drbd", "file", "lvm"):
+        problems.add(f"There is no storage {storage}.", "It can be: drbd (file and lvm later).")
+        return
+    if storage in ("file", "lvm"):
+        problems.add(f"Storage {storage} is not there yet.", "Use: --storage drbd")
+        return
+    if not has_disks:
+        return
+    if not cluster.drbd.enabled:
+        problems.add("DRBD is not enabled in this cluster.", "First: mcv drbd enable")
+    if len(nodes) < 2 and len(cluster.nodes) < 2:
+        problems.add(
+            "A replicated disk needs a second node.",
+            "First: mcv cluster add-node --node N --ip-address IP",
+        )
+
+
+def _judge_image(problems: Problems, image: dict[str, Any], vm: Vm) -> None:
+    if not vm.disks:
+        problems.add("An image needs a disk to fill.", "Add: --disk SIZE")
+    elif vm.disks[0].size and image["size"] > vm.disks[0].size:
+        problems.add(
+            f"The image needs {sizes.shown(image['size'])}, "
+            f"the first disk has {sizes.shown(vm.disks[0].size)}."
+        )

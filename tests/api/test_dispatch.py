@@ -1,0 +1,204 @@
+"""How a call is served: who may ask, where it belongs, what its parameters must be."""
+
+from typing import Any
+
+import pytest
+
+from mcv.api import dispatch
+from mcv.api.table import TABLE
+from mcv.errors import NotPermitted, OutOfStep, Refused
+from mcv.rpc.auth import Caller
+from mcv.vm import create
+from tests.fakes.cluster import FakeCluster
+
+ROOT = Caller("operator", "root", superuser_shell=True)
+ALICE = Caller("operator", "alice", pid=4711, sudo_uid=1000)
+PEER = Caller("peer", "n2")
+
+
+class Forwarded(list[Any]):
+    """Notes what is forwarded, and answers for the other node."""
+
+    def __call__(self, node: str, operation: str, params: dict[str, Any], who: str) -> str:
+        self.append((node, operation, params, who))
+        return "forwarded"
+
+
+@pytest.fixture
+def forwarded(cluster: FakeCluster) -> Forwarded:
+    noted = Forwarded()
+    cluster.hosts["n1"].forward = noted
+    return noted
+
+
+def ask(cluster: FakeCluster, caller: Caller, operation: str, /, **params: Any) -> Any:
+    epoch = cluster.read().epoch
+    context = {"epoch": [epoch.number, epoch.id], "who": "bob"}
+    return dispatch.serve(cluster.hosts["n1"], caller, operation, params, context)
+
+
+def ended(cluster: FakeCluster, answer: Any) -> dict[str, Any]:
+    job = cluster.hosts["n1"].jobs.get(answer["job"])
+    while job.follow(10**9, 0.05)["state"] == "running":
+        pass
+    return job.plain()
+
+
+@pytest.mark.parametrize("operation", [key for key, row in TABLE.items() if "peer" not in row.who])
+def test_what_is_for_operators_a_peer_is_not_given(cluster: FakeCluster, operation: str) -> None:
+    with pytest.raises(NotPermitted, match="not for peers"):
+        ask(cluster, PEER, operation)
+
+
+@pytest.mark.parametrize(
+    "operation", [key for key, row in TABLE.items() if "operator" not in row.who]
+)
+def test_what_is_for_peers_an_operator_is_not_given(cluster: FakeCluster, operation: str) -> None:
+    with pytest.raises(NotPermitted, match="not for operators"):
+        ask(cluster, ROOT, operation)
+
+
+def test_an_unknown_operation_and_wrong_parameters_are_refused_in_words(
+    cluster: FakeCluster,
+) -> None:
+    with pytest.raises(Refused, match=r"no operation vm.fly"):
+        ask(cluster, ROOT, "vm.fly")
+    for params in ({}, {"name": "web1", "colour": "red"}):
+        with pytest.raises(Refused, match=r"vm.start was called in a way that") as error:
+            ask(cluster, ROOT, "vm.start", **params)
+        assert "same version" in error.value.hint
+    assert cluster.hosts["n1"].jobs.listed() == []
+
+
+def test_while_there_is_no_superuser_everybody_may(cluster: FakeCluster) -> None:
+    assert ended(cluster, ask(cluster, ALICE, "vm.lock", name="web9"))["state"] == "failed"
+
+
+def test_superusers_are_named_and_a_root_shell_is_no_subject_of_them(
+    cluster: FakeCluster,
+) -> None:
+    ended(cluster, ask(cluster, ALICE, "permission.add", user="bob"))
+
+    with pytest.raises(NotPermitted, match="alice is no superuser") as error:
+        ask(cluster, ALICE, "permission.add", user="alice")
+
+    assert "mcv permission add alice" in error.value.hint
+    assert ask(cluster, ALICE, "vm.list") == []
+    assert ended(cluster, ask(cluster, ROOT, "permission.add", user="carol"))["state"] == "done"
+    assert (
+        ended(cluster, ask(cluster, Caller("operator", "bob"), "permission.add", user="dave"))[
+            "state"
+        ]
+        == "done"
+    )
+
+
+@pytest.mark.parametrize("operation", [key for key, row in TABLE.items() if row.job])
+def test_whatever_changes_something_needs_the_right(operation: str) -> None:
+    assert TABLE[operation].right
+
+
+def test_who_typed_it_is_recorded_with_the_change(cluster: FakeCluster) -> None:
+    ended(cluster, ask(cluster, ALICE, "permission.add", user="bob"))
+
+    assert cluster.read("n2").change.who == "alice"
+    assert cluster.read("n2").change.why == "permission add bob"
+
+
+def test_a_vm_of_another_node_is_forwarded_there_once_as_it_was_asked(
+    cluster: FakeCluster, forwarded: Forwarded
+) -> None:
+    cluster.run("n2", create.create, name="web2", memory="64MiB")
+
+    assert ask(cluster, ALICE, "vm.start", name="web2") == "forwarded"
+
+    assert forwarded == [("n2", "vm.start", {"name": "web2"}, "alice")]
+    answer = ended(cluster, ask(cluster, PEER, "vm.start", name="web2"))
+    assert len(forwarded) == 1 and "belongs to n2" in answer["error"]["message"]
+
+
+def test_the_node_of_a_new_vm_is_no_parameter_of_its_creation(
+    cluster: FakeCluster, forwarded: Forwarded
+) -> None:
+    ask(cluster, ALICE, "vm.create", name="web2", memory="64MiB", node="n2")
+    assert forwarded == [
+        ("n2", "vm.create", {"name": "web2", "memory": "64MiB", "node": "n2"}, "alice")
+    ]
+
+    for caller in (ALICE, PEER):
+        name = f"web-{caller.name}"
+        job = ended(
+            cluster, ask(cluster, caller, "vm.create", name=name, memory="64MiB", node="n1")
+        )
+        assert job["state"] == "done" and cluster.read().vm(name).node == "n1"
+    assert ended(cluster, ask(cluster, PEER, "vm.lock", name="web9"))["who"] == "bob"
+
+
+def test_nothing_is_forwarded_to_a_node_that_is_not_there_or_offline(
+    cluster: FakeCluster, forwarded: Forwarded
+) -> None:
+    with pytest.raises(Refused, match=r"no node n9") as error:
+        ask(cluster, ROOT, "vm.create", name="web2", memory="64MiB", node="n9")
+    assert "n1, n2" in error.value.hint
+    ended(cluster, ask(cluster, ROOT, "node.offline", names=["n2"]))
+
+    with pytest.raises(Refused, match="n2 is offline"):
+        ask(cluster, ROOT, "vm.create", name="web2", memory="64MiB", node="n2")
+
+    assert forwarded == []
+
+
+def test_a_member_is_removed_by_one_that_stays(cluster: FakeCluster, forwarded: Forwarded) -> None:
+    ask(cluster, ROOT, "cluster.remove_node", node="n1")
+
+    assert forwarded == [("n2", "cluster.remove_node", {"node": "n1"}, "root")]
+
+
+def test_a_peer_out_of_step_is_refused_but_may_ask_about_the_document(
+    cluster: FakeCluster,
+) -> None:
+    host = cluster.hosts["n1"]
+    old = {"epoch": [0, "before"]}
+
+    for context in (old, {}):
+        with pytest.raises(OutOfStep, match="not in step"):
+            dispatch.serve(host, PEER, "repair.here", {}, context)
+
+    assert dispatch.serve(host, PEER, "config.look", {}, old)["generation"] == 1
+
+
+def test_a_step_is_served_for_a_claim_alone(cluster: FakeCluster) -> None:
+    for operation, row in TABLE.items():
+        if row.step:
+            known = {"name": "web1", "disk": 1, "node": "n2", "source": "n1"}
+            wanted = row.function.__code__.co_varnames[1 : row.function.__code__.co_argcount]
+            params = {key: known.get(key, "x") for key in wanted}
+            with pytest.raises(OutOfStep):
+                ask(cluster, PEER, operation, **params)
+
+
+def test_the_senders_name_is_the_wires_word_and_not_its_own(cluster: FakeCluster) -> None:
+    from mcv.document.model import encode
+    from mcv.errors import LookAgain
+    from tests.documents import after
+
+    document = encode(after(cluster.read()))
+
+    with pytest.raises(LookAgain):
+        ask(cluster, PEER, "config.accept", document=document, sender="n1")
+
+
+@pytest.mark.parametrize(
+    ("operation", "params", "words"),
+    [
+        ("vm.migrate", {"name": "web1", "to": "n2"}, "migrate web1 to n2"),
+        ("vm.start", {"name": "web1"}, "start web1"),
+        ("cluster.add_node", {"node": "n2", "password": "geheim"}, "cluster add node n2"),
+        ("permission.add", {"user": "bob"}, "permission add bob"),
+        ("repair", {}, "repair"),
+    ],
+)
+def test_a_job_has_a_title_in_words_and_no_secret(
+    operation: str, params: dict[str, Any], words: str
+) -> None:
+    assert dispatch.title(operation, params) == words

@@ -1,0 +1,123 @@
+"""Each kind of finding, produced over fake doors, and mended where that is safe."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from mcv.check import runner
+from mcv.document.model import Claim
+from mcv.errors import PeerUnreachable
+from mcv.vm import power
+from tests.check.faults import RESOURCE, STORIES, Do, claimed, look, one, record, split
+from tests.fakes.cluster import FakeCluster
+
+
+@pytest.mark.parametrize(
+    ("do", "severity", "node", "subject", "word", "deed"),
+    [story[1:] for story in STORIES],
+    ids=[story[0] for story in STORIES],
+)
+def test_what_is_wrong_is_found_and_nothing_else(
+    vm: FakeCluster, do: Do, severity: str, node: str, subject: str, word: str, deed: str
+) -> None:
+    assert look(vm) == []
+
+    do(vm)
+
+    found = one(look(vm))
+    assert found[:3] == (severity, node, subject) and word in found[3]
+    whole = runner.check(vm.hosts["n1"])["findings"]
+    wanted = next(row for row in whole if row["message"] == found[3])
+    assert wanted["hint"]
+    assert (wanted["fix"] or {"deed": ""})["deed"] == deed
+    assert ("split brain" in found[3]) == (do is split)
+
+
+@pytest.mark.parametrize("story", [story for story in STORIES if story[6]], ids=lambda one: one[0])
+def test_what_is_safe_is_mended_where_it_lies(vm: FakeCluster, story: tuple[Any, ...]) -> None:
+    story[1](vm)
+    fixes = [row["fix"] for row in runner.check(vm.hosts["n1"])["findings"] if row["fix"]]
+
+    answer = vm.run("n1", runner.fix, fixes=fixes)
+
+    assert [(row["deed"], row["done"]) for row in answer["fixed"]] == [(story[6], True)]
+    assert answer["ok"] and look(vm) == []
+
+
+def test_a_claim_of_a_node_that_is_away_is_found(vm: FakeCluster) -> None:
+    claimed(vm)
+
+    found = [row for row in look(vm) if row[0] == "warning"]
+
+    assert "delete web1" in one(found)[3]
+
+
+def test_what_is_at_work_is_not_judged_half_way(vm: FakeCluster) -> None:
+    host = vm.hosts["n1"]
+    job = host.jobs.begin("delete web1", "ada")
+    claim = Claim(operation=job.id, node="n1", epoch=1, generation=1, why="delete web1", since="")
+    document = vm.read()
+    record(vm, lambda _: document.with_vm(replace(document.vm("web1"), claim=claim)))
+    vm.domains["n1"].defined.clear()
+
+    assert one(look(vm))[0] == "note" and "being changed" in one(look(vm))[3]
+
+
+def test_a_kept_disk_is_no_leftover_and_is_not_removed(vm: FakeCluster) -> None:
+    vm.lvm["n2"].create("vg0", "mcv-ghost-1", 1)
+    vm.lvm["n2"].foreign.add("mcv-ghost-1")
+    fix = {"node": "n2", "deed": "remove-volume", "subject": "vg0/mcv-ghost-1"}
+
+    answer = vm.run("n1", runner.fix, fixes=[fix])
+
+    assert one(look(vm))[0] == "note"
+    assert not answer["fixed"][0]["done"] and "mcv's tag" in answer["fixed"][0]["message"]
+    assert "mcv-ghost-1" in vm.lvm["n2"].made
+
+
+def test_a_node_that_was_started_late_has_the_unit_that_brings_drbd_up(
+    vm: FakeCluster, units: Path
+) -> None:
+    (units / "multi-user.target.wants").mkdir(parents=True)
+    (units / "multi-user.target.wants/drbd.service").touch()
+
+    assert {row[:3] for row in look(vm)} == {
+        ("warning", node, "drbd.service") for node in ("n1", "n2")
+    }
+
+
+def test_a_tool_that_fails_is_an_error_and_hides_nothing_else(vm: FakeCluster) -> None:
+    def broken() -> None:
+        raise PeerUnreachable("libvirt is away.")
+
+    vm.domains["n2"].definitions = broken  # type: ignore
+    vm.lvm["n2"].made.clear()
+
+    assert {(row[1], row[2]) for row in look(vm)} == {("n2", "libvirt"), ("n2", f"vg0/{RESOURCE}")}
+
+
+def test_a_peer_that_hangs_is_not_waited_for(vm: FakeCluster) -> None:
+    hang = threading.Event()
+
+    def stuck(caller: str, node: str, operation: str) -> None:
+        if node == "n2":
+            hang.wait(20)
+
+    vm.spy = stuck
+    began = time.monotonic()
+
+    found = one(look(vm))
+
+    hang.set()
+    assert time.monotonic() - began < 2.5
+    assert found[:3] == ("error", "n2", "n2")
+
+
+def test_a_running_vm_is_well(vm: FakeCluster) -> None:
+    vm.run("n1", power.start, name="web1")
+
+    assert look(vm) == look(vm, "n2") == []

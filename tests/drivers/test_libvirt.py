@@ -1,0 +1,292 @@
+"""Libvirt's own test driver, for real: domains that live in this process alone."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import libvirt
+import pytest
+
+from mcv.drivers import libvirt as module
+from mcv.drivers.domain_xml import substance
+from mcv.drivers.libvirt import Hypervisor
+from mcv.drivers.libvirt_xml import parse_capabilities, vnc_of
+from mcv.errors import HypervisorFailed
+
+DEFINITION = """
+<domain type='test'>
+  <name>web1</name>
+  <uuid>6d637600-0000-4000-8000-000000000001</uuid>
+  <memory unit='MiB'>64</memory>
+  <vcpu>1</vcpu>
+  <os><type>hvm</type></os>
+</domain>
+"""
+
+
+@pytest.fixture
+def hypervisor() -> Iterator[Hypervisor]:
+    """One with the domain web1, defined and stopped, and libvirt's own `test`, running.
+
+    test:///default is shared by all connections of a process, so web1 is taken away.
+    """
+    one = Hypervisor("test:///default")
+    one.define(DEFINITION)
+    yield one
+    one.stop("web1")
+    one.undefine("web1")
+
+
+def test_a_domain_lives_through_its_states(hypervisor: Hypervisor) -> None:
+    seen = [hypervisor.state("web1")]
+    for verb in (
+        hypervisor.start,
+        hypervisor.pause,
+        hypervisor.stop,
+        hypervisor.start,
+        hypervisor.shutdown,
+        hypervisor.undefine,
+    ):
+        verb("web1")
+        seen.append(hypervisor.state("web1"))
+
+    assert seen == ["stopped", "running", "paused", "stopped", "running", "stopped", "absent"]
+
+
+def test_every_domain_of_the_host_is_listed(hypervisor: Hypervisor) -> None:
+    assert hypervisor.states() == {"test": "running", "web1": "stopped"}
+
+
+def test_only_a_domain_that_neither_runs_nor_is_off_is_asked_by_itself(
+    hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    one_by_one = module._state
+
+    def state(domain: Any) -> str:
+        asked.append(domain.name())
+        return one_by_one(domain)
+
+    monkeypatch.setattr(module, "_state", state)
+    stopped = hypervisor.states()
+    hypervisor.start("web1")
+    hypervisor.pause("web1")
+    assert asked == []
+
+    assert hypervisor.states() == {"test": "running", "web1": "paused"}
+    assert asked == ["web1"] and stopped == {"test": "running", "web1": "stopped"}
+
+
+def test_a_paused_domain_does_not_run_but_holds_its_disk(hypervisor: Hypervisor) -> None:
+    hypervisor.start("web1")
+    hypervisor.pause("web1")
+
+    assert not hypervisor.is_running("web1")
+    assert hypervisor.is_active("web1")
+
+
+def test_doing_it_twice_is_harmless(hypervisor: Hypervisor) -> None:
+    hypervisor.define(DEFINITION)
+    for verb in (hypervisor.start, hypervisor.pause, hypervisor.stop, hypervisor.shutdown):
+        verb("web1")
+        verb("web1")
+    hypervisor.undefine("web1")
+    hypervisor.undefine("web1")
+
+    assert hypervisor.state("web1") == "absent"
+
+
+def test_what_is_not_there_can_be_stopped_and_looked_at(hypervisor: Hypervisor) -> None:
+    hypervisor.stop("nobody")
+
+    assert hypervisor.state("nobody") == "absent"
+    assert not hypervisor.is_active("nobody")
+    assert hypervisor.vnc("nobody") is None
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        ("start", "Could not start nobody: Domain not found"),
+        ("shutdown", "Could not shut down nobody: Domain not found"),
+        ("reset", "Could not reset nobody: "),
+        ("pause", "Could not pause nobody: "),
+        ("xml", "Could not read nobody: "),
+    ],
+)
+def test_libvirts_errors_are_retold(hypervisor: Hypervisor, verb: str, said: str) -> None:
+    with pytest.raises(HypervisorFailed, match=said):
+        getattr(hypervisor, verb)("nobody")
+
+
+def test_a_definition_that_is_none_is_refused(hypervisor: Hypervisor) -> None:
+    with pytest.raises(HypervisorFailed, match="Could not define a domain: "):
+        hypervisor.define("<domain/>")
+
+
+def test_libvirt_prints_nothing_itself(
+    hypervisor: Hypervisor, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(HypervisorFailed):
+        hypervisor.start("nobody")
+
+    assert capfd.readouterr().err == ""
+
+
+def test_an_autostart_that_somebody_set_is_taken_back(hypervisor: Hypervisor) -> None:
+    domain = libvirt.open("test:///default").lookupByName("web1")
+    domain.setAutostart(True)
+
+    hypervisor.define(DEFINITION)
+
+    assert not domain.autostart()
+
+
+def test_a_connection_that_has_died_is_opened_again(hypervisor: Hypervisor) -> None:
+    # The domains of the test driver live as long as somebody is connected.
+    other = libvirt.open("test:///default")
+    hypervisor._connection().close()
+
+    assert hypervisor.state("web1") == "stopped"
+    other.close()
+
+
+class Dying:
+    """A connection that does not know yet that its libvirtd was restarted."""
+
+    def isAlive(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+    def lookupByName(self, name: str) -> None:
+        raise died
+
+
+died = libvirt.libvirtError("client socket is closed")
+died.err = (libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_FROM_RPC, "socket is closed", 2)
+
+
+def test_a_libvirtd_that_was_restarted_is_asked_again(hypervisor: Hypervisor) -> None:
+    other = libvirt.open("test:///default")
+    hypervisor._connected = Dying()
+
+    hypervisor.start("web1")
+
+    assert hypervisor.state("web1") == "running"
+    other.close()
+
+
+def test_a_libvirtd_that_is_not_there_is_said() -> None:
+    nowhere = Hypervisor("qemu+unix:///system?socket=/nowhere/libvirt-sock")
+
+    with pytest.raises(HypervisorFailed, match="Could not list the domains: "):
+        nowhere.states()
+
+
+def test_threads_share_one_connection(hypervisor: Hypervisor) -> None:
+    seen: list[object] = []
+    threads = [
+        threading.Thread(target=lambda: seen.append(hypervisor.state("test"))) for _ in range(8)
+    ]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert seen == ["running"] * 8
+
+
+def test_the_definition_can_be_read(hypervisor: Hypervisor) -> None:
+    assert "<name>web1</name>" in hypervisor.xml("web1")
+
+
+def test_free_memory_is_in_bytes(hypervisor: Hypervisor) -> None:
+    assert hypervisor.memory_free() > 1024**2
+
+
+@pytest.mark.parametrize(
+    ("graphics", "expected"),
+    [
+        ("<graphics type='vnc' port='5901' listen='127.0.0.1'/>", "127.0.0.1:5901"),
+        ("<graphics type='vnc' port='-1' autoport='yes'/>", None),
+        ("<graphics type='spice' port='5901'/>", None),
+        ("", None),
+    ],
+)
+def test_the_screen_is_where_the_running_domain_says(graphics: str, expected: str | None) -> None:
+    assert vnc_of(f"<domain><devices>{graphics}</devices></domain>") == expected
+
+
+def capabilities(domains: str) -> str:
+    return f"""
+<capabilities>
+  <host><cpu><arch>x86_64</arch><model>EPYC-Milan</model><vendor>AMD</vendor></cpu></host>
+  <guest>
+    <os_type>hvm</os_type>
+    <arch name='i686'><emulator>/usr/bin/qemu-system-i386</emulator><domain type='qemu'/></arch>
+  </guest>
+  <guest>
+    <os_type>hvm</os_type>
+    <arch name='x86_64'>
+      <emulator>/usr/bin/qemu-system-x86_64</emulator>
+      <machine maxCpus='255'>pc-i440fx-7.2</machine>
+      <machine canonical='pc-i440fx-7.2' maxCpus='255'>pc</machine>
+      {domains}
+    </arch>
+  </guest>
+</capabilities>
+"""
+
+
+@pytest.mark.parametrize(
+    ("story", "domains", "domain_type", "emulator"),
+    [
+        (
+            "no KVM",
+            "<domain type='qemu'/>",
+            "qemu",
+            "/usr/bin/qemu-system-x86_64",
+        ),
+        (
+            "KVM with the same emulator",
+            "<domain type='qemu'/><domain type='kvm'/>",
+            "kvm",
+            "/usr/bin/qemu-system-x86_64",
+        ),
+        (
+            "KVM with one of its own",
+            "<domain type='qemu'/><domain type='kvm'><emulator>/usr/bin/kvm</emulator></domain>",
+            "kvm",
+            "/usr/bin/kvm",
+        ),
+        ("nothing", "", "qemu", ""),
+    ],
+)
+def test_what_the_host_can_do_is_libvirts_word(
+    story: str, domains: str, domain_type: str, emulator: str
+) -> None:
+    can = parse_capabilities(capabilities(domains))
+
+    assert (story, can.domain_type, can.emulator) == (story, domain_type, emulator)
+    assert can.cpu_model == "EPYC-Milan"
+    assert "pc" in can.machines
+
+
+def test_capabilities_are_asked_of_libvirt(hypervisor: Hypervisor) -> None:
+    assert hypervisor.capabilities().emulators == {}
+
+
+def test_a_definition_tells_what_will_be_started_and_that_libvirt_does_not(
+    hypervisor: Hypervisor,
+) -> None:
+    hypervisor._connection().lookupByName("web1").setAutostart(True)
+    assert hypervisor.definitions()["web1"].autostart
+
+    hypervisor.leave_to_mcv("web1")
+
+    found = hypervisor.definitions()["web1"]
+    assert (found.persistent, found.autostart) == (True, False)
+    assert substance(found.xml) == substance(DEFINITION)

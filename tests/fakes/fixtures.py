@@ -1,0 +1,39 @@
+"""Fixtures that several folders of tests take into their conftest."""
+
+from pathlib import Path
+
+import pytest
+
+from mcv.check import inventory
+from mcv.consensus import timeouts
+from mcv.network import verbs as network
+from mcv.vm import create
+from tests.fakes.cluster import FakeCluster
+
+
+@pytest.fixture(autouse=True)
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members wait for each other no longer than a test does, and no disk is waited for."""
+    monkeypatch.setattr("os.fsync", lambda fd: None)
+    for name, seconds in (("ACCEPT", 1.0), ("SETTLE", 0.5), ("LOOK", 3.0), ("PATIENCE", 20.0)):
+        monkeypatch.setattr(timeouts, name, seconds)
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> FakeCluster:
+    return FakeCluster(tmp_path, ("n1", "n2", "n3"))
+
+
+@pytest.fixture
+def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where systemd of every node looks, instead of this host's own."""
+    monkeypatch.setattr(inventory, "UNITS", tmp_path / "units")
+    return tmp_path / "units"
+
+
+@pytest.fixture
+def vm(cluster: FakeCluster, units: Path) -> FakeCluster:
+    """A cluster of two with the network lan and the VM web1 on n1, all as it should be."""
+    cluster.run("n1", network.create, name="lan", bridge="br-lan")
+    cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"], networks=["lan"])
+    return cluster

@@ -1,0 +1,112 @@
+"""What a dead node left: its claims are carried on by a living one, or let go."""
+
+import pytest
+
+from mcv.cluster import members
+from mcv.consensus.agreement import Agreement
+from mcv.errors import Refused
+from mcv.recovery import claims, journal_recovery
+from mcv.vm import create, migrate
+from tests.fakes.cluster import FakeCluster
+
+
+def make(cluster: FakeCluster) -> None:
+    cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"])
+
+
+def die_at(cluster: FakeCluster, wanted: str) -> None:
+    """Let node n1 go down for ever at its first call of one kind."""
+
+    def spy(caller: str, node: str, operation: str) -> None:
+        if caller == "n1" and operation == wanted:
+            cluster.down.add("n1")
+            raise SystemExit
+
+    cluster.spy = spy
+
+
+def declare_n1_dead(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "is_alive", lambda host, name: False)
+    cluster.run("n2", members.offline, names=["n1"], confirm_dead=True)
+
+
+def test_a_claim_of_an_online_node_is_that_nodes(cluster: FakeCluster) -> None:
+    make(cluster)
+    cluster.hosts["n1"].update("vm.claim", "", name="web1", why="move")
+
+    with pytest.raises(Refused, match="carried out by n1, which is online"):
+        cluster.run("n2", claims.clear_lock, name="web1")
+
+
+def test_a_move_that_was_not_settled_is_taken_back_by_the_survivor(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(cluster)
+    die_at(cluster, "drbd.release")
+    with pytest.raises(SystemExit):
+        cluster.run("n1", migrate.migrate, name="web1", to="n2")
+    assert set(cluster.domains["n2"].defined) == {"web1"}
+    declare_n1_dead(cluster, monkeypatch)
+
+    cluster.run("n2", claims.clear_lock, name="web1")
+
+    vm = cluster.read("n2").vm("web1")
+    assert (vm.node, vm.claim) == ("n1", None)
+    assert set(cluster.domains["n2"].defined) == set()
+    assert cluster.hosts["n2"].journal.entries() == []
+
+
+def test_a_move_that_was_settled_is_finished_by_the_survivor(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(cluster)
+    die_at(cluster, "vm.undefine")
+    with pytest.raises(SystemExit):
+        cluster.run("n1", migrate.migrate, name="web1", to="n2")
+    declare_n1_dead(cluster, monkeypatch)
+
+    found = cluster.run("n2", claims.repair)
+
+    assert found["settled"] == ["migrate web1 to n2"]
+    vm = cluster.read("n2").vm("web1")
+    assert (vm.node, vm.claim) == ("n2", None)
+    assert cluster.hosts["n2"].journal.entries() == []
+
+
+def test_who_wakes_after_a_takeover_does_nothing(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(cluster)
+    die_at(cluster, "drbd.release")
+    with pytest.raises(SystemExit):
+        cluster.run("n1", migrate.migrate, name="web1", to="n2")
+    declare_n1_dead(cluster, monkeypatch)
+    cluster.run("n2", claims.clear_lock, name="web1")
+    cluster.spy = lambda caller, node, operation: None
+    cluster.down.clear()
+
+    back = cluster.boot("n1")
+    cluster.look("n1")
+    members.come_back(back)
+    cluster.look("n1")
+    settled = journal_recovery.settle_all(back)
+
+    assert settled == [] and back.journal.entries() == []
+    assert isinstance(back.agreed, Agreement) and back.agreed.in_contact
+    assert cluster.read("n1") == cluster.read("n2")
+    assert set(cluster.domains["n1"].defined) == {"web1"}
+
+
+def test_what_cannot_be_settled_is_given_up_on_the_node_that_the_claim_names(
+    cluster: FakeCluster,
+) -> None:
+    make(cluster)
+    cluster.domains["n2"].broken.update({"define", "undefine"})
+    with pytest.raises(Exception, match="not undone yet"):
+        cluster.run("n1", migrate.migrate, name="web1", to="n2")
+    assert cluster.read("n2").vm("web1").claim is not None
+
+    cluster.run("n1", claims.clear_lock, name="web1")
+
+    assert cluster.read("n2").vm("web1").claim is None
+    assert cluster.hosts["n1"].journal.entries() == []

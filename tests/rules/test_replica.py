@@ -1,0 +1,155 @@
+"""May a VM start or move, and what is said about its replicas: stories over states."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from mcv.document.model import Verification, Vm, plain
+from mcv.drivers.drbd_status import Status
+from mcv.errors import McvError
+from mcv.rules import replica
+from mcv.vm import create
+from tests.documents import disk, document, vm
+from tests.fakes.cluster import FakeCluster
+
+GOOD: dict[str, Any] = {
+    "resource": "mcv-web1-1",
+    "minor": 100,
+    "role": "Secondary",
+    "disk": "UpToDate",
+    "connection": "Connected",
+    "replication": "Established",
+    "peer_role": "Secondary",
+    "peer_disk": "UpToDate",
+    "out_of_sync": 0,
+}
+LOST = {"connection": "Connecting", "replication": "Off", "peer_disk": "DUnknown"}
+SYNCING = {"connection": "Connected", "replication": "SyncSource", "peer_disk": "Inconsistent"}
+MARKED = Verification(result="out-of-sync", out_of_sync=4096, blocked=True)
+HALF = Verification(result="interrupted", blocked=True)
+
+
+@pytest.mark.parametrize(
+    ("story", "seen", "away", "start", "move"),
+    [
+        ("all is well", {}, False, "", ""),
+        ("the peer is away", LOST, False, "", "not connected"),
+        ("the peer is being resynced", SYNCING, False, "", "Inconsistent, not UpToDate"),
+        ("this side is stale", {"disk": "Outdated"}, False, "is Outdated", "is Outdated"),
+        ("this side is half", {"disk": "Inconsistent"}, False, "Inconsistent", "Inconsistent"),
+        ("after a reboot alone", {"disk": "Consistent", **LOST}, False, "Consistent", "Consistent"),
+        ("and the peer is offline", {"disk": "Consistent", **LOST}, True, "", "not connected"),
+        ("stale is stale", {"disk": "Outdated", **LOST}, True, "is Outdated", "is Outdated"),
+        (
+            "cut on purpose or split",
+            {"connection": "StandAlone", "replication": "Off", "peer_disk": "DUnknown"},
+            False,
+            "stands alone",
+            "stands alone",
+        ),
+        (
+            "cut or split, and the peer is offline",
+            {"connection": "StandAlone", "replication": "Off", "peer_disk": "DUnknown"},
+            True,
+            "",
+            "not connected",
+        ),
+        ("the peer is outdated", {"peer_disk": "Outdated"}, False, "", "Outdated, not UpToDate"),
+        ("a verification runs", {"replication": "VerifyS"}, False, "", ""),
+    ],
+)
+def test_a_start_and_a_move_ask_for_what_the_replicas_can_give(
+    cluster: FakeCluster, story: str, seen: dict[str, Any], away: bool, start: str, move: str
+) -> None:
+    host, one = _made(cluster, seen)
+    if away:
+        host.update("node.offline", "", name="n2")
+
+    for judge, said in ((replica.why_not_start, start), (replica.why_not_move, move)):
+        problem = judge(host, one, one.disks[0], False)
+        assert (said in problem.message) if problem and said else (problem is None and not said)
+
+
+def _made(cluster: FakeCluster, seen: dict[str, Any]) -> tuple[Any, Vm]:
+    cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"])
+    host: Any = cluster.hosts["n1"]
+    host.drbd.status = lambda resource: Status(**{**GOOD, **seen})
+    return host, host.read().vm("web1")
+
+
+@pytest.mark.parametrize("mark", [MARKED, HALF])
+def test_a_failed_verification_blocks_until_a_clean_one_or_once_by_order(
+    cluster: FakeCluster, mark: Verification
+) -> None:
+    host, one = _made(cluster, {})
+    marked = replace(one, disks=(replace(one.disks[0], verification=mark),))
+
+    problem = replica.why_not_start(host, marked, marked.disks[0], False)
+
+    assert problem is not None and "last verification of web1 failed" in problem.message
+    for word in ("mcv resync web1", "mcv verify web1", "--ignore-verify"):
+        assert word in problem.hint
+    assert replica.why_not_start(host, marked, marked.disks[0], True) is None
+
+
+def test_a_failed_verification_that_could_not_be_recorded_blocks_by_its_note(
+    cluster: FakeCluster,
+) -> None:
+    host, one = _made(cluster, {})
+    notes = host.settings.notes
+
+    replica.write_note(notes, "mcv-web1-1", "out-of-sync", out_of_sync=4096)
+
+    assert replica.why_not_start(host, one, one.disks[0], False) is not None
+    assert replica.why_not_move(host, one, one.disks[0], False) is not None
+    assert replica.read_note(notes, "mcv-web1-1", "out-of-sync") == {"out_of_sync": 4096}
+    replica.remove_note(notes, "mcv-web1-1", "out-of-sync")
+    assert replica.why_not_start(host, one, one.disks[0], False) is None
+
+
+def test_a_note_that_cannot_be_read_still_blocks(cluster: FakeCluster) -> None:
+    host, one = _made(cluster, {})
+    path = replica.note_path(host.settings.notes, "mcv-web1-1", "out-of-sync")
+    path.parent.mkdir(parents=True)
+    path.write_text("{half")
+
+    assert replica.why_not_start(host, one, one.disks[0], False) is not None
+    with pytest.raises(McvError, match="cannot be read"):
+        replica.read_note(host.settings.notes, "mcv-web1-1", "out-of-sync")
+
+
+def test_a_resource_that_is_not_up_says_how_it_comes_up(cluster: FakeCluster) -> None:
+    host, one = _made(cluster, {})
+    host.drbd.status = lambda resource: None
+
+    problem = replica.why_not_start(host, one, one.disks[0], False)
+
+    assert problem is not None and "mcv register web1" in problem.hint
+
+
+def side(**values: Any) -> Any:
+    return plain(Status(**{**GOOD, **values}))
+
+
+@pytest.mark.parametrize(
+    ("mark", "mine", "theirs", "said"),
+    [
+        (Verification(), side(), side(), ""),
+        (MARKED, side(), side(), "4096 bytes out of sync: mcv resync web1"),
+        (HALF, side(), side(), "mcv verify web1"),
+        (Verification(), side(), None, "mcv-web1-1 is not up on n2"),
+        (Verification(), side(), side(disk="Outdated"), "replica on n2 is Outdated"),
+        (Verification(), side(connection="StandAlone"), side(), "replica on n1 is StandAlone"),
+    ],
+)
+def test_what_needs_somebody_is_said_with_the_command_that_helps(
+    mark: Verification, mine: Any, theirs: Any, said: str
+) -> None:
+    one = vm(disks=(disk(verification=mark),))
+    base = document()
+    cluster = replace(base, drbd=replace(base.drbd, enabled=True)).with_vm(one)
+
+    found = replica.complaints(cluster, one, one.disks[0], {"n1": mine, "n2": theirs})
+
+    assert (len(found) == 1 and said in found[0]) if said else found == []

@@ -1,0 +1,189 @@
+"""Jobs: followed while they last, remembered when they have ended, cancelled while that is safe."""
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcv.errors import Busy, CallLost, Cancelled, NotFound, Refused
+from mcv.recovery import journal_recovery
+from mcv.transaction import jobs as jobs_module
+from mcv.transaction.jobs import REMEMBERED, Job, Jobs
+from tests.fakes.cluster import FakeCluster
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Jobs:
+    return Jobs("n1", tmp_path)
+
+
+def finished(jobs: Jobs, work: Any) -> Job:
+    job = jobs.start("start web1", "alice", work)
+    while job.follow(10**9, 0.05)["state"] == "running":
+        pass
+    # The follower is woken first, the record written then.
+    while (jobs.remembered(job.id) or {"state": "running"})["state"] == "running":
+        time.sleep(0.005)
+    return job
+
+
+def test_a_job_ends_with_its_result_or_its_error(jobs: Jobs, tmp_path: Path) -> None:
+    good = finished(jobs, lambda: {"name": "web1"})
+
+    def refuse() -> None:
+        raise Refused("web1 is locked.", "mcv unlock web1", [("a", "b")])
+
+    bad = finished(jobs, refuse)
+
+    assert (good.state, good.result, good.error) == ("done", {"name": "web1"}, None)
+    assert bad.state == "failed" and bad.error == {
+        "class": "Refused",
+        "message": "web1 is locked.",
+        "hint": "mcv unlock web1",
+        "problems": [["a", "b"]],
+    }
+    kept = Jobs("n1", tmp_path).remembered(good.id)
+    assert kept is not None and (kept["state"], kept["who"]) == ("done", "alice")
+
+
+def test_an_internal_error_is_told_without_its_insides_and_a_lost_call_as_open(
+    jobs: Jobs,
+) -> None:
+    def crash() -> None:
+        raise ZeroDivisionError("a secret")
+
+    def lose() -> None:
+        raise CallLost("n2 broke off.")
+
+    broken, lost = finished(jobs, crash).error, finished(jobs, lose).error
+
+    assert broken is not None and "secret" not in json.dumps(broken)
+    assert "internal error" in broken["message"] and "journalctl" in broken["hint"]
+    assert lost is not None and lost["class"] == "OutcomeOpen"
+
+
+def test_a_full_disk_is_told_as_what_it_is(jobs: Jobs) -> None:
+    def fill() -> None:
+        raise OSError(28, "No space left on device", "/var/lib/mcv/node1/proposal.json")
+
+    message = (finished(jobs, fill).error or {})["message"]
+
+    assert "No space left on device" in message and "proposal.json" in message
+
+
+def test_the_follower_is_told_what_is_new_and_only_that(jobs: Jobs) -> None:
+    job = jobs.begin("verify web1", "alice")
+    job.progress("verify web1", 1, 10, "B")
+    job.progress("verify web1", 5, 10, "B")
+    job.progress("waiting")
+
+    first = job.follow(0, 0)
+    again = job.follow(first["seen"], 0.01)
+    job.progress("waiting", 1, 2)
+    third = job.follow(first["seen"], 5)
+
+    assert [bar["done"] for bar in first["progress"]] == [5, 0]
+    assert again["progress"] == [] and again["state"] == "running"
+    assert [bar["what"] for bar in third["progress"]] == ["waiting"]
+
+
+def test_the_follower_is_woken_by_the_end(jobs: Jobs) -> None:
+    job = jobs.begin("start web1", "alice")
+    threading.Timer(0.05, job.end, ("yes", None)).start()
+
+    said = job.follow(10**9, 5)
+
+    assert (said["state"], said["result"]) == ("done", "yes")
+
+
+def test_a_change_of_a_job_never_has_the_id_of_another(jobs: Jobs) -> None:
+    one, two = jobs.begin("a", "x"), jobs.begin("b", "x")
+
+    ids = [job.next_change() for job in (one, two) for _ in range(3)]
+
+    assert len(set(ids)) == 6 and all(id.partition(".")[0] in (one.id, two.id) for id in ids)
+
+
+def test_a_job_is_cancelled_only_while_nothing_has_been_changed(cluster: FakeCluster) -> None:
+    host = cluster.hosts["n1"]
+    job = host.jobs.begin("migrate web1", "alice")
+    with pytest.raises(Refused, match="is at work and cannot be cancelled safely"):
+        journal_recovery.stop_job(host, job.id)
+
+    with job.may_be_cancelled():
+        assert journal_recovery.cancel_job(host, job.id) == {"job": job.id, "cancelled": True}
+
+    with pytest.raises(Cancelled):
+        job.check_cancelled()
+    job.end(None, None)
+    with pytest.raises(Refused, match="has ended already"):
+        journal_recovery.stop_job(host, job.id)
+    with pytest.raises(NotFound):
+        journal_recovery.cancel_job(host, "nobody")
+
+
+def test_a_job_is_taken_up_again_by_one_at_a_time(jobs: Jobs) -> None:
+    job = jobs.begin("create web1", "alice")
+
+    with pytest.raises(Busy, match="at work already"):
+        jobs.begin("create web1", "alice", job.id)
+    job.end(None, None)
+
+    assert jobs.begin("create web1", "alice", job.id).id == job.id
+
+
+def test_a_job_that_a_stop_cut_off_says_what_became_of_it(jobs: Jobs, tmp_path: Path) -> None:
+    left, over = jobs.begin("create web1", "alice"), jobs.begin("start web2", "alice")
+    again = Jobs("n1", tmp_path)
+
+    again.close_interrupted({left.id})
+
+    said = {one["id"]: one["error"]["message"] for one in again.listed()}
+    assert "the journal settles the rest" in said[left.id]
+    assert "nothing was left to settle" in said[over.id]
+    assert not again.running(left.id) and again.under_way() == 0
+
+
+def test_only_the_last_jobs_are_remembered(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda fd: None)
+    for _ in range(2 * REMEMBERED + 5):
+        job = jobs.begin("start web1", "alice")
+        jobs.run(job, lambda: None)
+
+    assert len(list(tmp_path.glob("*.json"))) == 2 * REMEMBERED
+    with pytest.raises(NotFound, match="There is no job"):
+        jobs.get("nobody")
+    assert len(jobs._jobs) == REMEMBERED
+
+
+def test_the_list_shows_every_node_that_answers(cluster: FakeCluster) -> None:
+    cluster.hosts["n1"].jobs.begin("start web1", "alice")
+    other = cluster.hosts["n2"].jobs.begin("start web2", "bob")
+
+    assert {one["node"] for one in journal_recovery.list_jobs(cluster.hosts["n1"])} == {"n1", "n2"}
+    assert journal_recovery.show_job(cluster.hosts["n1"], other.id)["who"] == "bob"
+    cluster.down.add("n2")
+
+    assert {one["node"] for one in journal_recovery.list_jobs(cluster.hosts["n1"])} == {"n1"}
+
+
+def test_the_job_under_way_is_that_of_its_thread(jobs: Jobs) -> None:
+    seen: list[Job | None] = []
+
+    job = finished(jobs, lambda: seen.append(jobs_module.current.get()))
+
+    assert seen == [job] and jobs_module.current.get() is None
+
+
+def test_jobs_of_one_second_are_listed_as_they_began(tmp_path: Path) -> None:
+    before = Jobs("n1", tmp_path)
+    begun = [before.begin(f"job {number}", "alice").id for number in range(20)]
+
+    listed = Jobs("n1", tmp_path).listed()
+
+    assert [one["id"] for one in listed] == begun
