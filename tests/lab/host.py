@@ -15,6 +15,7 @@ TREE = Path(__file__).resolve().parents[2]
 MODULES = Path("/usr/lib/uml/modules")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COMMANDS = "linux.uml ip nsenter mke2fs debugfs ssh ssh-keygen make drbdadm lvcreate libvirtd sshd"
+SHM = Path("/dev/shm")
 CLUSTER_NET = "10.99.0"
 CONTROL_NET = "10.98"
 MOST_NODES = 4
@@ -93,6 +94,30 @@ def require() -> None:
         raise LabError(f"The lab needs {', '.join(missing)}. Try: make packages")
 
 
+def why_not_in_memory(size: int) -> str | None:
+    """Why a node's memory of so many bytes cannot lie in /dev/shm; None where it can.
+
+    The node's programs run from that file, and its kernel ends at once where it may not.
+    """
+    if not SHM.is_dir():
+        return f"there is no {SHM}"
+    shm = os.statvfs(SHM)
+    if shm.f_flag & os.ST_NOEXEC:
+        return f"{SHM} is mounted noexec (mount -o remount,exec {SHM})"
+    if shm.f_bavail * shm.f_frsize < size:
+        return f"{SHM} has less than {size >> 20} MiB left"
+    return None
+
+
+def require_executable(directory: Path) -> None:
+    """A node runs files of its lab's directory, where a mount may forbid that."""
+    if os.statvfs(directory).f_flag & os.ST_NOEXEC:
+        raise LabError(
+            f"{directory} is mounted noexec, and nodes run files in it. "
+            "Have the lab elsewhere with LAB=DIRECTORY in the environment."
+        )
+
+
 def allow_many_files() -> None:
     """Raise the limit of open files: a node's root holds a host descriptor per file in use."""
     most = int(Path("/proc/sys/fs/nr_open").read_text())
@@ -122,12 +147,15 @@ class Network:
         return Path("/run/netns", self.namespace).exists()
 
     def up(self) -> None:
-        """Make the namespace and its bridge; harmless when they are there."""
-        if self.is_up:
+        """Make the namespace and its bridge anew, unless they are there and whole."""
+        if self.is_up and self._is_whole:
             return
+        self.down()
         run("ip", "netns", "add", self.namespace)
         self._ip("link", "set", "lo", "up")
-        run(*self.inside, "sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward")
+        # In a proc of its own: a container's has /proc/sys read-only.
+        write = "mount -t proc proc /proc && echo 0 > /proc/sys/net/ipv4/ip_forward"
+        run(*self.inside, "unshare", "--mount", "sh", "-c", write)
         self._ip("link", "add", "br0", "type", "bridge")
         self._ip("address", "add", f"{CLUSTER_NET}.254/24", "dev", "br0")
         self._ip("link", "set", "br0", "up")
@@ -135,6 +163,15 @@ class Network:
     def down(self) -> None:
         if self.is_up:
             run("ip", "netns", "delete", self.namespace)
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether the last thing that `up` does has been done; who died before left a half."""
+        try:
+            links = run(*self.inside, "ip", "-brief", "link", "show", "up", "type", "bridge")
+        except LabError:
+            return False
+        return "br0" in links.split()
 
     def plug(self, number: int) -> None:
         """Make the two links of a node; one that is there stays as it is, cut off or not."""

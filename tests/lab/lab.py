@@ -13,7 +13,7 @@ from typing import IO, TypeVar
 from tests.lab import host
 from tests.lab.host import MOST_NODES, LabError, Network, Place, run
 from tests.lab.image import Image
-from tests.lab.node import Node
+from tests.lab.node import ROOM, Node
 
 T = TypeVar("T")
 
@@ -82,6 +82,10 @@ class Lab:
         host.allow_many_files()
         nodes = [self.node(number) for number in range(1, count + 1)]
         missing = [node for node in nodes if not node.is_running]
+        self.place.directory.mkdir(parents=True, exist_ok=True)
+        host.require_executable(self.place.directory)
+        if missing and (why := host.why_not_in_memory(ROOM)):
+            print(f"lab: nodes are slower with their memory on disk: {why}", file=sys.stderr)
         with self.image.alone():
             self.image.prepare(self._public_key())
             self.network.up()

@@ -15,6 +15,7 @@ from tests.lab.image import Image
 
 DATA_SIZE = 4 << 30
 MEMORY_MIB = 2048
+ROOM = 2 * MEMORY_MIB << 20  # for the memory of a node, and another beside it
 HERE = Path(__file__).parent
 
 
@@ -58,12 +59,22 @@ class Node:
         self._connecting = threading.Lock()
         self._network = network
         self._image = image
+        self._process: subprocess.Popen[bytes] | None = None
 
     # Life and death
 
     @property
     def is_running(self) -> bool:
-        return bool(self._processes())
+        """Also while a process that was started here is still on its way to the node's kernel.
+
+        At each step of that (nsenter, the kernel, the kernel without address randomisation) its
+        command line is empty for a moment, and tells no node.
+        """
+        return self._is_started or bool(self._processes())
+
+    @property
+    def _is_started(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def boot(self, timeout: float = 150) -> None:
         """Start the node with the disks it has, at first with new ones, and wait until it is up.
@@ -76,7 +87,6 @@ class Node:
         except LabError:
             if self.is_running:
                 raise
-            self._reap()
             self.power_on()
             self.wait(timeout)
 
@@ -92,7 +102,7 @@ class Node:
             with self._data.open("wb") as disk:
                 disk.truncate(DATA_SIZE)
         with self.console.open("ab") as console:
-            process = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [*self._network.inside, "linux.uml", *self._kernel_arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -100,8 +110,7 @@ class Node:
                 env=self._environment(),
                 start_new_session=True,
             )
-        self._pid.write_text(f"{process.pid}\n")
-        self._process = process
+        self._pid.write_text(f"{self._process.pid}\n")
 
     def wait(self, timeout: float = 150) -> None:
         """Wait until the node answers and systemd has started everything that it will."""
@@ -119,18 +128,18 @@ class Node:
         """Sudden death: nothing is flushed, nobody is told."""
         self._disconnect()
         host.end(*self._arguments(), kernel=self._kernel())
-        self._reap()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def shutdown(self, timeout: float = 180) -> None:
         """Shut down in good order and wait until the node is off."""
         self.run("systemctl poweroff", check=False)
         until = time.monotonic() + timeout
         while self.is_running:
-            self._reap()
             if time.monotonic() > until:
                 raise LabError(f"{self.name} does not shut down; its console: {self._end()}")
             time.sleep(0.2)
-        self._reap()
         self._disconnect()
 
     def freeze(self) -> None:
@@ -239,10 +248,9 @@ class Node:
         return own | self._memory_place()
 
     def _memory_place(self) -> dict[str, str]:
-        """A node's memory is a file in /dev/shm; where that is small, in the lab's directory."""
-        shm = os.statvfs("/dev/shm")
-        is_small = shm.f_bavail * shm.f_frsize < 2 * MEMORY_MIB << 20
-        return {"TMPDIR": str(self._uml)} if is_small else {}
+        """A node's memory is a file in /dev/shm, or else in the lab's directory."""
+        is_usable = host.why_not_in_memory(ROOM) is None
+        return {} if is_usable else {"TMPDIR": str(self._uml)}
 
     def _arguments(self) -> list[str]:
         """What tells this node's processes from all others on the machine."""
@@ -255,12 +263,6 @@ class Node:
         """The process that is the node's kernel; the others run its programs under its trace."""
         pid = int(self._pid.read_text()) if self._pid.exists() else 0
         return [pid] if pid in self._processes() else []
-
-    def _reap(self) -> None:
-        """Take leave of a child that has ended; a node booted by another program has none here."""
-        process = getattr(self, "_process", None)
-        if process is not None:
-            process.poll()
 
     def _ssh_options(self) -> list[str]:
         options = {

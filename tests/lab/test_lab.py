@@ -25,10 +25,9 @@ def test_a_node_is_a_whole_host(machines: list[Node]) -> None:
     node2.run("modprobe drbd && grep -q 'version: 8.4' /proc/drbd")
     node2.run("test -d /sys/class/net/br-lan/bridge && test -d /sys/class/net/br-dmz/bridge")
     assert node1.run("systemctl is-enabled mcvd cron libvirtd").stdout.split() == ["enabled"] * 3
-    assert (
-        "bad"
-        not in node1.run("systemctl cat mcvd | systemd-analyze verify mcvd.service 2>&1").stdout
-    )
+    # Its manual pages are not asked for: a bare Debian has no `man`.
+    verify = "systemctl cat mcvd | systemd-analyze verify --man=no mcvd.service 2>&1"
+    assert "bad" not in node1.run(verify).stdout
     assert reaches(node1, node2)
 
 
