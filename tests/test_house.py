@@ -37,7 +37,7 @@ HOMES = {
     "click": ("mcv.cli", "mcv.commands."),
     "tabulate": ("mcv.commands.output",),
     "Pyro5": ("mcv.rpc.",),
-    "libvirt": ("mcv.drivers.libvirt",),
+    "libvirt": ("mcv.drivers.libvirt_connection",),
     "paramiko": ("mcv.system.ssh",),
     "filelock": ("mcv.system.locks",),
     "subprocess": ("mcv.system.process",),

@@ -6,7 +6,7 @@ from typing import Any
 
 from mcv import sizes
 from mcv.document.model import Vm
-from mcv.drivers.libvirt import Movement
+from mcv.drivers.libvirt_migration import Movement
 from mcv.errors import Cancelled, HypervisorFailed, McvError, Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.vm import migration_tunnel, power
@@ -109,13 +109,13 @@ class _Sending:
     def __init__(self, host: Host, name: str, uri: str, memory: str, bandwidth: int) -> None:
         self.error: McvError | None = None
         self._arguments = (name, uri, memory, bandwidth)
-        self._domains = host.domains
+        self._migration = host.domains.migration
         self._thread = threading.Thread(target=self._run, name=f"send-{name}", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            self._domains.send(*self._arguments)
+            self._migration.send(*self._arguments)
         except McvError as error:
             self.error = error
         except Exception as error:
@@ -132,8 +132,8 @@ def _follow(host: Host, name: str, to: str, sending: _Sending) -> None:
     with job.may_be_cancelled(waits=False):
         while not sending.is_over(POLL):
             if job.cancelled.is_set():
-                host.domains.abort(name)
-            movement = host.domains.movement(name)
+                host.domains.migration.abort(name)
+            movement = host.domains.migration.movement(name)
             if movement is not None and movement.total:
                 _tell(host, f"migrate {name} to {to}", movement)
     if job.cancelled.is_set() and host.domains.is_active(name):
@@ -157,8 +157,8 @@ def _tell(host: Host, what: str, movement: Movement) -> None:
 def _end_what_is_left(host: Host, name: str) -> None:
     """End what libvirt still does of an earlier call: its way led through a daemon that is gone."""
     until = time.monotonic() + LEFT_OVER
-    while host.domains.movement(name) is not None:
-        host.domains.abort(name)
+    while host.domains.migration.movement(name) is not None:
+        host.domains.migration.abort(name)
         if time.monotonic() > until:
             raise HypervisorFailed(f"libvirt still migrates {name}.", f"virsh domjobabort {name}")
         time.sleep(POLL)
@@ -171,9 +171,9 @@ def resume_target(host: Host, name: str) -> None:
     is gone.
     """
     until = time.monotonic() + LEFT_OVER
-    while host.domains.movement(name) is not None and time.monotonic() < until:
+    while host.domains.migration.movement(name) is not None and time.monotonic() < until:
         time.sleep(POLL)
-    if not host.domains.is_active(name) or host.domains.movement(name) is not None:
+    if not host.domains.is_active(name) or host.domains.migration.movement(name) is not None:
         raise Refused(f"{name} did not arrive on {host.name}.", f"mcv start {name}")
     host.domains.resume(name)
     migration_tunnel.clear(name)

@@ -26,15 +26,15 @@ DEFINITION = """
 
 @pytest.fixture
 def hypervisor() -> Iterator[Hypervisor]:
-    """One with the domain web1, defined and stopped, and libvirt's own `test`, running.
+    """Libvirt with the domain web1, defined and stopped, and its own `test`, running.
 
     test:///default is shared by all connections of a process, so web1 is taken away.
     """
-    one = Hypervisor("test:///default")
-    one.define(DEFINITION)
-    yield one
-    one.stop("web1")
-    one.undefine("web1")
+    libvirt_of_test = Hypervisor("test:///default")
+    libvirt_of_test.define(DEFINITION)
+    yield libvirt_of_test
+    libvirt_of_test.stop("web1")
+    libvirt_of_test.undefine("web1")
 
 
 def test_a_domain_lives_through_its_states(hypervisor: Hypervisor) -> None:
@@ -145,7 +145,7 @@ def test_an_autostart_that_somebody_set_is_taken_back(hypervisor: Hypervisor) ->
 def test_a_connection_that_has_died_is_opened_again(hypervisor: Hypervisor) -> None:
     # The domains of the test driver live as long as somebody is connected.
     other = libvirt.open("test:///default")
-    hypervisor._connection().close()
+    hypervisor._connection.current().close()
 
     assert hypervisor.state("web1") == "stopped"
     other.close()
@@ -170,7 +170,7 @@ died.err = (libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_FROM_RPC, "socket is clo
 
 def test_a_libvirtd_that_was_restarted_is_asked_again(hypervisor: Hypervisor) -> None:
     other = libvirt.open("test:///default")
-    hypervisor._connected = Dying()
+    hypervisor._connection._connected = Dying()
 
     hypervisor.start("web1")
 
@@ -282,7 +282,7 @@ def test_capabilities_are_asked_of_libvirt(hypervisor: Hypervisor) -> None:
 def test_a_definition_tells_what_will_be_started_and_that_libvirt_does_not(
     hypervisor: Hypervisor,
 ) -> None:
-    hypervisor._connection().lookupByName("web1").setAutostart(True)
+    hypervisor._connection.current().lookupByName("web1").setAutostart(True)
     assert hypervisor.definitions()["web1"].autostart
 
     hypervisor.leave_to_mcv("web1")

@@ -6,7 +6,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from uuid import UUID
 
-from mcv.drivers.libvirt import Definition, Movement
+from mcv.drivers.libvirt import Definition
+from mcv.drivers.libvirt_migration import Movement
 from mcv.drivers.libvirt_xml import Capabilities
 from mcv.errors import HypervisorFailed
 
@@ -24,6 +25,7 @@ class FakeDomains:
         self.phase: Callable[[str], None] = lambda phase: None  # of a migration, may raise
         self.ran: Callable[[str], None] = lambda name: None  # told when a domain begins to run
         self._begun_with: dict[str, str] = {}  # the definitions of what is active
+        self.migration = FakeMigration(self)
 
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
@@ -67,29 +69,6 @@ class FakeDomains:
         self._find("resume", name, must_run=True)
         self.active[name] = "running"
         self.ran(name)
-
-    def send(self, name: str, to: str, memory: str, bandwidth: int = 0) -> None:
-        self._find("migrate", name, must_run=True)
-        there = self.ways[to.partition("socket=")[2]]
-        if name in there.active:
-            raise HypervisorFailed(f"Could not migrate {name}: domain is already active.")
-        there.active[name], there._begun_with[name] = "paused", self._begun_with[name]
-        for phase in ("begun", "moving", "arrived"):
-            try:
-                self.phase(phase)
-            except BaseException:
-                # The arrival goes with the way that it came by, unless all of it is there.
-                if phase != "arrived":
-                    there.stop(name)
-                raise
-        self.active.pop(name, None)
-        self.phase("ended")
-
-    def movement(self, name: str) -> Movement | None:
-        return None
-
-    def abort(self, name: str) -> None:
-        self._may("abort", name)
 
     def xml(self, name: str) -> str:
         self._find("read", name)
@@ -142,6 +121,37 @@ class FakeDomains:
     def _may(self, verb: str, name: str) -> None:
         if verb in self.broken or name in self.broken:
             raise HypervisorFailed(f"Could not {verb} {name}: it is broken.")
+
+
+class FakeMigration:
+    """Live migrations between FakeDomains: each phase is told, and may raise."""
+
+    def __init__(self, domains: FakeDomains) -> None:
+        self._domains = domains
+
+    def send(self, name: str, to: str, memory: str, bandwidth: int = 0) -> None:
+        here = self._domains
+        here._find("migrate", name, must_run=True)
+        there = here.ways[to.partition("socket=")[2]]
+        if name in there.active:
+            raise HypervisorFailed(f"Could not migrate {name}: domain is already active.")
+        there.active[name], there._begun_with[name] = "paused", here._begun_with[name]
+        for phase in ("begun", "moving", "arrived"):
+            try:
+                here.phase(phase)
+            except BaseException:
+                # The arrival goes with the way that it came by, unless all of it is there.
+                if phase != "arrived":
+                    there.stop(name)
+                raise
+        here.active.pop(name, None)
+        here.phase("ended")
+
+    def movement(self, name: str) -> Movement | None:
+        return None
+
+    def abort(self, name: str) -> None:
+        self._domains._may("abort", name)
 
 
 def _named(xml: str) -> tuple[str, str]:

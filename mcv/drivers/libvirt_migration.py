@@ -1,0 +1,77 @@
+"""Live migrations by the libvirt of this host: begun, followed and aborted."""
+
+from typing import Any
+
+from mcv.document.model import Value
+from mcv.drivers.domain_xml import MIB
+from mcv.drivers.libvirt_connection import Connection, ignoring_missing, libvirt_module
+
+
+class Movement(Value, frozen=True, kw_only=True):
+    """A live migration under way: bytes of memory, and bytes a second."""
+
+    total: int
+    remaining: int
+    rate: int
+
+
+class LiveMigration:
+    """Moves running domains to another libvirt, on the connections of the Hypervisor."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def send(self, name: str, to: str, memory: str, bandwidth: int = 0) -> None:
+        """Move a running domain to the libvirt at the URI `to`, and wait; it ends here.
+
+        It arrives paused, and whoever asked for this resumes it there: libvirt itself starts
+        an arrival before it knows that the departure has ended, and where the answer to that
+        is lost it lets both run. `memory` is the URI by which QEMU gets the memory across;
+        bandwidth is in bytes a second, 0 for no limit.
+        """
+        libvirt = libvirt_module()
+        flags = (
+            libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_PAUSED
+        )
+        params: dict[str, Any] = {libvirt.VIR_MIGRATE_PARAM_URI: memory}
+        if bandwidth:
+            params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = max(1, bandwidth // MIB)
+        with self._connection.own_connection(name, "migrate") as domain:
+            domain.migrateToURI3(to, params, flags)
+
+    def movement(self, name: str) -> Movement | None:
+        """How far the migration of a domain is, coming or going; None where there is none."""
+        libvirt = libvirt_module()
+        with self._connection.domain(name, "look at", missing_ok=True) as domain:
+            if domain is None or not domain.isActive():
+                return None
+            with ignoring_missing():
+                job = domain.jobStats()
+                if job.get("type", 0) == libvirt.VIR_DOMAIN_JOB_NONE:
+                    return None
+                return Movement(
+                    total=int(job.get("data_total", 0)),
+                    remaining=int(job.get("data_remaining", 0)),
+                    rate=int(job.get("memory_bps", 0)),
+                )
+            return None
+
+    def abort(self, name: str) -> None:
+        """End a migration that is under way; the domain goes on here. Harmless without one."""
+        if self.movement(name) is not None:
+            with self._connection.domain(name, "end the migration of", missing_ok=True) as domain:
+                if domain is not None:
+                    _unless_over(domain)
+
+
+def _unless_over(domain: Any) -> None:
+    """Abort a domain's job; no error where the job has just ended."""
+    libvirt = libvirt_module()
+    try:
+        domain.abortJob()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in (
+            libvirt.VIR_ERR_OPERATION_INVALID,
+            libvirt.VIR_ERR_NO_DOMAIN,
+        ):
+            raise
