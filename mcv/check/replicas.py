@@ -7,14 +7,12 @@ from mcv.check.artifacts import file_of
 from mcv.check.finding import FIX, ClusterSnapshot, Finding, Fix, Severity
 from mcv.check.inventory import Inventory
 from mcv.document.model import Disk, Vm
+from mcv.drivers.drbd_states import DiskState
 from mcv.drivers.drbd_status import Status, have_split
 from mcv.rules.split_brain import help_, sentence
 
 Findings = Iterator[Finding]
 Sides = dict[str, Status]
-
-# What a replica passes through on its way, and tells nothing by itself.
-PASSING = {"Attaching", "Detaching", "Negotiating", "UpToDate"}
 
 
 def judge(scene: ClusterSnapshot) -> Findings:
@@ -87,9 +85,10 @@ def _not_up(vm: Vm, disk: Disk, one: Inventory) -> Finding:
 def _side(scene: ClusterSnapshot, vm: Vm, disk: Disk, node: str, status: Status) -> Findings:
     """One node's replica by itself."""
     other = vm.other(node)
-    syncing = status.is_working and not status.is_verifying
-    alone = status.disk == "Consistent" and not scene.is_online(other)
-    if status.disk not in PASSING and not syncing and not alone:
+    syncing = status.replication.is_syncing
+    alone = status.disk.is_promotable and not scene.is_online(other)
+    is_fine = status.up_to_date or status.disk.is_transient
+    if not is_fine and not syncing and not alone:
         yield _finding(
             "error",
             node,
@@ -97,7 +96,7 @@ def _side(scene: ClusterSnapshot, vm: Vm, disk: Disk, node: str, status: Status)
             f"The replica of {vm.name} on {node} is {status.disk}.",
             _mend_disk(vm, disk, node, status.disk),
         )
-    if status.suspended != "no":
+    if status.is_suspended:
         yield _finding(
             "error",
             node,
@@ -108,13 +107,13 @@ def _side(scene: ClusterSnapshot, vm: Vm, disk: Disk, node: str, status: Status)
         )
 
 
-def _mend_disk(vm: Vm, disk: Disk, node: str, state: str) -> str:
-    if state in ("Diskless", "Failed"):
+def _mend_disk(vm: Vm, disk: Disk, node: str, state: DiskState) -> str:
+    if state.is_detached:
         return (
             f"It was detached, after an I/O error as a rule: on {node}, see dmesg; when the disk "
             f"is well again: mcv resync {vm.name} --source {vm.other(node)}"
         )
-    if state in ("Inconsistent", "Outdated"):
+    if state.needs_resync:
         return f"mcv resync {vm.name} --source {vm.other(node)}"
     return "See both sides with: mcv drbd list"
 

@@ -63,7 +63,7 @@ def leave_in_order(host: Host) -> bool:
 def _disconnect_secondaries(host: Host) -> None:
     try:
         for resource, status in host.drbd.statuses().items():
-            if status.role != "Primary":
+            if not status.is_primary:
                 host.drbd.disconnect(resource)
     except McvError as error:
         log.warning("disconnecting before leaving: %s", error)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcv.document.model import Cluster, decode
+from mcv.drivers.drbd_states import DiskState, Role
 from mcv.errors import McvError
 from mcv.timestamps import timestamp
 
@@ -52,13 +53,14 @@ def verdict(me: str, resource: str, documents: list[Cluster], outdate: Outdate) 
     except McvError as error:
         why = f"{peer} cannot be reached: {error.message}"
         return (REFUSE if policy == "wait" else UNREACHABLE), why
-    if answer["role"] == "Primary":
+    if Role(answer["role"]).is_primary:
         return REFUSE, f"{peer} is primary"
-    if answer["disk"] == "Outdated":
+    disk_there = DiskState(answer["disk"])
+    if disk_there.is_outdated:
         return OUTDATED, f"{peer} has outdated its replica"
-    if answer["disk"] in ("Inconsistent", "Diskless", "Failed"):
-        return INCONSISTENT, f"the replica on {peer} is {answer['disk']}"
-    return REFUSE, f"the replica on {peer} is {answer['disk']} and would not be outdated"
+    if disk_there.is_unusable:
+        return INCONSISTENT, f"the replica on {peer} is {disk_there}"
+    return REFUSE, f"the replica on {peer} is {disk_there} and would not be outdated"
 
 
 def read_documents(state: Path) -> list[Cluster]:
@@ -101,7 +103,7 @@ def fence_peer(resource: str) -> int:
             answer: dict[str, str] = wire.call(
                 peer, "drbd.outdate", {"resource": resource}, {"epoch": epoch}, ASK
             )
-            if answer["disk"] != "UpToDate" or time.monotonic() > until:
+            if not DiskState(answer["disk"]).is_up_to_date or time.monotonic() > until:
                 return answer
             time.sleep(0.5)
 

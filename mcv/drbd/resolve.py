@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcv.document.model import Disk, Vm
+from mcv.drivers.drbd_states import ConnectionState, DiskState
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.rules import preconditions, split_brain
@@ -15,7 +16,6 @@ from mcv.transaction.plan import Item, Step, on
 POLL = 0.5
 MEETING = 60.0  # seconds that two sides have to find each other
 LOST = 30.0  # seconds without a connection after which a resync is not waited for any more
-UNUSABLE = ("Inconsistent", "Diskless", "Failed", "Attaching", "Detaching", "Negotiating")
 
 
 @dataclass(frozen=True)
@@ -143,9 +143,9 @@ def _no_split(vm: Vm, disk: Disk, both: dict[str, Side | None]) -> Refused:
             f"What {disk.resource} is on {' and '.join(silent)} is not known: no answer.",
             "Both sides have to be there. See: mcv info",
         )
-    seen = {node: str(side["connection"]) for node, side in both.items() if side}
+    seen = {node: ConnectionState(side["connection"]) for node, side in both.items() if side}
     said = ", ".join(f"{state} on {node}" for node, state in seen.items())
-    alone = "StandAlone" in seen.values()
+    alone = any(connection.is_standalone for connection in seen.values())
     return Refused(
         f"There is no split brain of {vm.name}: {disk.resource} is {said}"
         + (", and not both sides were written." if alone else "."),
@@ -157,7 +157,7 @@ def _problems(vm: Vm, one: Split, keep: str) -> list[Refused]:
     """What keeps one disk from being resolved in favour of keep."""
     found = []
     state = one.sides[keep]["disk"]
-    if state in UNUSABLE:
+    if not DiskState(state).has_consistent_data:
         found.append(
             Refused(
                 f"The replica of {vm.name} on {keep} is {state}: it cannot be kept.",

@@ -6,7 +6,7 @@ from typing import Any
 
 from mcv import sizes
 from mcv.document.model import Disk, Vm
-from mcv.drivers.drbd_status import DETACHED, Status
+from mcv.drivers.drbd_status import Status
 from mcv.errors import CommandFailed, McvError, Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.rules import preconditions, split_brain
@@ -86,12 +86,12 @@ def _why_not(host: Host, vm: Vm, disk: Disk, source: str) -> Iterator[Refused]:
         return
     is_here = source == host.name
     good, other = (status.disk, status.peer_disk) if is_here else (status.peer_disk, status.disk)
-    if status.connected and good not in ("UpToDate", "Consistent"):
+    if status.connected and not good.is_promotable:
         yield Refused(
             f"The replica on {source} is {good}: it cannot be the source.",
             f"mcv resync {vm.name} --source {vm.other(source)}",
         )
-    elif not is_here and other not in DETACHED and host.domains.is_active(vm.name):
+    elif not is_here and not other.is_detached and host.domains.is_active(vm.name):
         yield Refused(
             f"{vm.name} runs on {host.name}, so {source} cannot be the source.",
             f"First: mcv stop {vm.name}",
@@ -109,7 +109,7 @@ def _detached(host: Host, vm: Vm, source: str) -> set[int]:
         status = host.drbd.status(disk.resource)
         if status is not None:
             other = status.peer_disk if source == host.name else status.disk
-            found.update({disk.id} if other in DETACHED else ())
+            found.update({disk.id} if other.is_detached else ())
     return found
 
 
@@ -160,7 +160,7 @@ def _require_disks(vm: Vm, known: list[Status]) -> None:
     other = vm.other(vm.node)
     for status in known:
         for node, disk in ((vm.node, status.disk), (other, status.peer_disk)):
-            if disk in DETACHED and status.connected:
+            if disk.is_detached and status.connected:
                 raise McvError(
                     f"The replica of {vm.name} on {node} is {disk}: DRBD has let go of its disk.",
                     f"See dmesg on {node}; when the disk is well again: "
@@ -179,7 +179,7 @@ def resync_from_here(host: Host, name: str, disk: int) -> None:
     if status is None:
         raise McvError(f"{wanted.resource} is not up on {host.name}.")
     _wait_connected(host, wanted.resource)
-    promoted = status.role != "Primary"
+    promoted = not status.is_primary
     if promoted:
         host.drbd.promote(wanted.resource)
     try:
@@ -203,7 +203,7 @@ def attach(host: Host, name: str, disk: int) -> None:
         raise McvError(f"{wanted.resource} is not up on {host.name}.")
     if not status.is_detached:
         return
-    if not status.connected or status.peer_disk != "UpToDate":
+    if not status.connected or not status.peer_disk.is_up_to_date:
         raise McvError(
             f"The other replica of {name} is {status.peer_disk}, so {host.name} has nothing to "
             "make its own from.",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mcv.document.model import Cluster, Disk
 from mcv.drivers import drbd_resource_file
+from mcv.drivers.drbd_states import DiskState
 from mcv.drivers.drbd_status import Status
 from mcv.errors import McvError
 from mcv.host import Host
@@ -28,7 +29,7 @@ def create(host: Host, name: str, disk: int) -> None:
     cluster, wanted = find(host, name, disk)
     write_file(host, cluster, wanted)
     status = host.drbd.status(wanted.resource)
-    if status is not None and status.disk == "Diskless":
+    if status is not None and status.disk is DiskState.DISKLESS:
         # What a crash left on the way up, or a start of the daemon before there was metadata.
         host.drbd.down(wanted.resource)
         status = None
@@ -106,9 +107,9 @@ def skip_initial_sync(host: Host, name: str, disk: int) -> None:
     """
     _, wanted = find(host, name, disk)
     status = _wait_connected(host, wanted.resource)
-    if status.disk == status.peer_disk == "UpToDate":
+    if status.both_up_to_date:
         return
-    if (status.disk, status.peer_disk) != ("Inconsistent", "Inconsistent"):
+    if not (status.disk.is_inconsistent and status.peer_disk.is_inconsistent):
         raise McvError(
             f"{wanted.resource} is no new resource: it is {status.disk} here, "
             f"{status.peer_disk} on the other side."
@@ -117,7 +118,7 @@ def skip_initial_sync(host: Host, name: str, disk: int) -> None:
     until = time.monotonic() + BIRTH
     while time.monotonic() < until:
         seen = host.drbd.status(wanted.resource)
-        if seen and seen.disk == seen.peer_disk == "UpToDate":
+        if seen and seen.both_up_to_date:
             return
         time.sleep(0.2)
     raise McvError(f"{wanted.resource} did not become UpToDate on both sides.")
@@ -127,7 +128,7 @@ def _wait_connected(host: Host, resource: str) -> Status:
     until = time.monotonic() + BIRTH
     while time.monotonic() < until:
         status = host.drbd.status(resource)
-        if status is not None and status.connected and status.peer_disk != "DUnknown":
+        if status is not None and status.connected and status.peer_disk is not DiskState.UNKNOWN:
             return status
         time.sleep(0.2)
     raise McvError(
@@ -172,7 +173,7 @@ def step_down(host: Host, name: str) -> None:
     preconditions.inactive(host, name)
     for disk in host.both()[-1].vm(name).disks:
         status = host.drbd.status(disk.resource)
-        if status is not None and status.is_primary and status.suspended != "no":
+        if status is not None and status.is_primary and status.is_suspended:
             host.drbd.down(disk.resource)
             host.drbd.up(disk.resource)
         host.drbd.demote(disk.resource)
@@ -186,7 +187,7 @@ def accept_stale(host: Host, name: str) -> None:
     """
     for disk in host.both()[-1].vm(name).disks:
         status = host.drbd.status(disk.resource)
-        if status is None or status.disk == "Outdated":
+        if status is None or status.disk.is_outdated:
             host.drbd.clear_outdated(disk.resource, disk.minor, disk.backing(host.name))
 
 
@@ -198,7 +199,7 @@ def outdate(host: Host, resource: str) -> dict[str, str]:
     status = host.drbd.status(resource)
     if status is None:
         return {"disk": "Unconfigured", "role": "Unknown"}
-    if status.role != "Primary" and not status.connected:
+    if not status.is_primary and not status.connected:
         host.drbd.outdate(resource)
         status = host.drbd.status(resource) or status
     return {"disk": status.disk, "role": status.role}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mcv.document.model import Disk, Vm
-from mcv.drivers.drbd_status import VERIFYING, Event
+from mcv.drivers.drbd_status import Event
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.transaction.jobs import Job
@@ -65,22 +65,24 @@ def follow(events: Iterable[Event]) -> End:
     """
     began, found = False, 0
     for event in events:
-        began = began or event.replication in VERIFYING
+        replication = event.replication
+        began = began or (replication is not None and replication.is_verifying)
         if began:
             found = max(found, event.out_of_sync or 0)
         if _cuts_off(event):
             break
-        if began and event.replication is not None and event.replication not in VERIFYING:
-            return End(event.replication == "Established", found)
+        if began and replication is not None and not replication.is_verifying:
+            return End(replication.is_established, found)
     return End(False, found)
 
 
 def _cuts_off(event: Event) -> bool:
     return (
         event.verb == "destroy"
-        or event.connection not in (None, "Connected")
-        or event.disk not in (None, "UpToDate")
-        or event.peer_disk not in (None, "UpToDate")
+        or (event.connection is not None and not event.connection.is_connected)
+        or any(
+            disk is not None and not disk.is_up_to_date for disk in (event.disk, event.peer_disk)
+        )
     )
 
 

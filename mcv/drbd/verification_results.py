@@ -5,6 +5,7 @@ import time
 
 from mcv.document.model import Disk, Verification, Vm, plain
 from mcv.drbd import verification_monitor
+from mcv.drivers.drbd_states import ReplicationState
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.rules import replica
@@ -98,7 +99,7 @@ def close(host: Host, vm: Vm) -> None:
 def _is_another_s(host: Host, disk: Disk) -> bool:
     """Whether the other node verifies: the VM has moved here since, and it tells the end."""
     status = host.drbd.status(disk.resource)
-    return status is not None and status.replication == "VerifyT"
+    return status is not None and status.replication is ReplicationState.VERIFY_T
 
 
 def _stop(host: Host, disk: Disk) -> None:

@@ -287,7 +287,7 @@ class Drbd:
         if now is None:
             stale = not self.generation_uuids(resource).up_to_date
         else:
-            stale = not now.up_to_date and now.disk != "Consistent"
+            stale = now.disk.is_known and not now.disk.is_promotable
         if not stale:
             state = f"{now.connection}, {now.disk}" if now else "down, UpToDate"
             raise CommandFailed(f"`drbdadm outdate {resource}` changed nothing: it is {state}.")

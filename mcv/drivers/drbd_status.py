@@ -5,15 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mcv.document.model import Value
+from mcv.drivers.drbd_states import ConnectionState, DiskState, ReplicationState, Role
 
 KIB = 1024
-
-# States of the replication in which DRBD works through the whole volume or a part of it.
-WORKING = {"SyncSource", "SyncTarget", "PausedSyncS", "PausedSyncT", "VerifyS", "VerifyT"}
-VERIFYING = {"VerifyS", "VerifyT"}
-
-# The disk states of a replica whose volume DRBD has let go of.
-DETACHED = {"Diskless", "Failed", "Detaching"}
 
 # The last bit of a generation UUID says that its node was Primary, not which data it is.
 PRIMARY_BIT = 1
@@ -31,15 +25,15 @@ class Status(Value, frozen=True, kw_only=True):
     """
 
     resource: str
-    role: str = "Unknown"
+    role: Role = Role.UNKNOWN
     suspended: str = "no"
     minor: int | None = None
-    disk: str = "Diskless"
+    disk: DiskState = DiskState.DISKLESS
     size: int = 0
-    connection: str = "StandAlone"
-    replication: str = "Off"
-    peer_role: str = "Unknown"
-    peer_disk: str = "DUnknown"
+    connection: ConnectionState = ConnectionState.STANDALONE
+    replication: ReplicationState = ReplicationState.OFF
+    peer_role: Role = Role.UNKNOWN
+    peer_disk: DiskState = DiskState.UNKNOWN
     out_of_sync: int = 0
     done: float | None = None
     resync_suspended: str = "no"
@@ -47,38 +41,43 @@ class Status(Value, frozen=True, kw_only=True):
 
     @property
     def is_primary(self) -> bool:
-        return self.role == "Primary"
+        return self.role.is_primary
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether I/O is suspended: what is written waits, and nothing reads."""
+        return self.suspended != "no"
 
     @property
     def connected(self) -> bool:
         """Whether the peers are in contact and past their handshake."""
-        return self.replication != "Off"
+        return self.replication.is_connected
 
     @property
     def is_standalone(self) -> bool:
-        return self.connection == "StandAlone"
+        return self.connection.is_standalone
 
     @property
     def is_detached(self) -> bool:
         """Whether the replica here has lost its disk, to an I/O error as a rule."""
-        return self.disk in DETACHED
+        return self.disk.is_detached
 
     @property
     def is_verifying(self) -> bool:
-        return self.replication in VERIFYING
+        return self.replication.is_verifying
 
     @property
     def is_working(self) -> bool:
-        """Whether a resync or a verification is under way, or stands still in the middle."""
-        return self.replication in WORKING
+        """Whether a resync or a verification is under way, or is paused in the middle."""
+        return self.replication.is_working
 
     @property
     def up_to_date(self) -> bool:
-        return self.disk == "UpToDate"
+        return self.disk.is_up_to_date
 
     @property
     def both_up_to_date(self) -> bool:
-        return self.up_to_date and self.peer_disk == "UpToDate"
+        return self.up_to_date and self.peer_disk.is_up_to_date
 
 
 @dataclass(frozen=True)
@@ -98,28 +97,34 @@ class Event:
         return self.fields.get("name", "")
 
     @property
-    def role(self) -> str | None:
-        return self._of("resource", "role")
+    def role(self) -> Role | None:
+        word = self._of("resource", "role")
+        return None if word is None else Role(word)
 
     @property
-    def disk(self) -> str | None:
-        return self._of("device", "disk")
+    def disk(self) -> DiskState | None:
+        word = self._of("device", "disk")
+        return None if word is None else DiskState(word)
 
     @property
-    def connection(self) -> str | None:
-        return self._of("connection", "connection")
+    def connection(self) -> ConnectionState | None:
+        word = self._of("connection", "connection")
+        return None if word is None else ConnectionState(word)
 
     @property
-    def peer_role(self) -> str | None:
-        return self._of("connection", "role")
+    def peer_role(self) -> Role | None:
+        word = self._of("connection", "role")
+        return None if word is None else Role(word)
 
     @property
-    def replication(self) -> str | None:
-        return self._of("peer-device", "replication")
+    def replication(self) -> ReplicationState | None:
+        word = self._of("peer-device", "replication")
+        return None if word is None else ReplicationState(word)
 
     @property
-    def peer_disk(self) -> str | None:
-        return self._of("peer-device", "peer-disk")
+    def peer_disk(self) -> DiskState | None:
+        word = self._of("peer-device", "peer-disk")
+        return None if word is None else DiskState(word)
 
     @property
     def out_of_sync(self) -> int | None:
@@ -176,20 +181,21 @@ class Picture:
             return None
         whole, device = parts["resource"], parts.get("device", {})
         link, peer = parts.get("connection", {}), parts.get("peer-device", {})
-        replication = peer.get("replication", "Off")
-        says_more = replication not in ("Off", "Established")
+        replication = ReplicationState(peer.get("replication", "Off"))
+        connection = link.get("connection", "StandAlone")
+        says_more = not (replication.is_off or replication.is_established)
         done = peer.get("done")
         return Status(
             resource=resource,
-            role=whole.get("role", "Unknown"),
+            role=Role(whole.get("role", "Unknown")),
             suspended=whole.get("suspended", "no"),
             minor=int(device["minor"]) if "minor" in device else None,
-            disk=device.get("disk", "Diskless"),
+            disk=DiskState(device.get("disk", "Diskless")),
             size=_bytes(device.get("size")),
-            connection=replication if says_more else link.get("connection", "StandAlone"),
+            connection=ConnectionState(replication if says_more else connection),
             replication=replication,
-            peer_role=link.get("role", "Unknown"),
-            peer_disk=peer.get("peer-disk", "DUnknown"),
+            peer_role=Role(link.get("role", "Unknown")),
+            peer_disk=DiskState(peer.get("peer-disk", "DUnknown")),
             out_of_sync=_bytes(peer.get("out-of-sync")),
             done=float(done) if done else None,
             resync_suspended=peer.get("resync-suspended", "no"),

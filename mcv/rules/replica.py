@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mcv.document.model import Cluster, Disk, Vm
-from mcv.drivers.drbd_status import DETACHED
+from mcv.drivers.drbd_states import DiskState, ReplicationState
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.rules import split_brain
@@ -34,7 +34,9 @@ def complaints(cluster: Cluster, vm: Vm, disk: Disk, sides: dict[str, Side | Non
             continue
         if node not in disk.volume_groups:
             continue
-        if side["disk"] not in ("UpToDate", "Negotiating", "Attaching") and not _syncing(side):
+        state = DiskState(side["disk"])
+        passes = state.is_transient and not state.is_detached
+        if not state.is_up_to_date and not passes and not _syncing(side):
             found.append(f"replica on {node} is {side['disk']}{_mending(vm, node, side)}")
         if side["connection"] == "StandAlone" and not parted:
             found.append(
@@ -45,7 +47,7 @@ def complaints(cluster: Cluster, vm: Vm, disk: Disk, sides: dict[str, Side | Non
 
 
 def _mending(vm: Vm, node: str, side: Side) -> str:
-    if side["disk"] not in DETACHED:
+    if not DiskState(side["disk"]).is_detached:
         return ""
     return (
         " after an I/O error (see dmesg there), when its disk is well again: "
@@ -54,7 +56,7 @@ def _mending(vm: Vm, node: str, side: Side) -> str:
 
 
 def _syncing(side: Side) -> bool:
-    return str(side["connection"]).startswith(("Sync", "PausedSync"))
+    return ReplicationState(side["replication"]).is_syncing
 
 
 def why_not_start(host: Host, vm: Vm, disk: Disk, ignore_verify: bool) -> Refused | None:
@@ -74,7 +76,7 @@ def why_not_start(host: Host, vm: Vm, disk: Disk, ignore_verify: bool) -> Refuse
         return problem
     peer = vm.other(host.name)
     away = host.read().node(peer).status == "offline"
-    if status.disk != "UpToDate" and not (status.disk == "Consistent" and away):
+    if not status.up_to_date and not (status.disk.is_promotable and away):
         return Refused(
             f"The replica of {vm.name} on {host.name} is {status.disk}.",
             f"It has to be resynced from {peer}: mcv resync {vm.name} --source {peer}"
@@ -89,25 +91,21 @@ def why_not_move(host: Host, vm: Vm, disk: Disk, ignore_verify: bool) -> Refused
     Where the disk here is gone the VM may go to where its other replica is.
     """
     now = host.drbd.status(disk.resource)
-    if now is not None and now.is_detached and now.connected and now.peer_disk == "UpToDate":
+    if now is not None and now.is_detached and now.connected and now.peer_disk.is_up_to_date:
         blocked = disk.verification.blocked or disk.resource in blocked_by_note(host)
         return verify_problem(vm) if blocked and not ignore_verify else None
     problem = why_not_start(host, vm, disk, ignore_verify)
     if problem is not None:
         return problem
     status = host.drbd.status(disk.resource)
-    if status is None or status.connection not in (
-        "Connected",
-        "Established",
-        "VerifyS",
-        "VerifyT",
-    ):
+    syncing = status is not None and status.replication.is_syncing
+    if status is None or not (status.replication.keeps_in_step or syncing):
         seen = status.connection if status else "not up"
         return Refused(
             f"The replicas of {vm.name} are not connected ({disk.resource}: {seen}).",
             "See: mcv drbd list",
         )
-    if status.peer_disk != "UpToDate":
+    if syncing or not status.peer_disk.is_up_to_date:
         return Refused(
             f"The other replica of {vm.name} is {status.peer_disk}, not UpToDate.",
             "Wait for the resync, see: mcv drbd list",

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from mcv.document.model import Disk, Vm, plain
+from mcv.drivers.drbd_states import DiskState
 from mcv.drivers.drbd_status import Generations, Status, have_split
 from mcv.errors import McvError, Refused, ways_out
 from mcv.host import Host
@@ -154,7 +155,7 @@ def why_not_join(host: Host, vm: Vm, disk: Disk, source: str) -> Refused | None:
             f"mcv resync {vm.name} --source {newer}",
         )
     side = both[source]
-    if side is None or side["disk"] not in ("UpToDate", "Consistent"):
+    if side is None or not DiskState(side["disk"]).is_promotable:
         state = side["disk"] if side else "unknown"
         return Refused(f"The replica on {source} is {state}: it cannot be the source.")
     return None

@@ -15,7 +15,6 @@ from mcv.sizes import shown
 from mcv.system.observations import ago
 
 APART = 20.0  # seconds between two looks at which two times count as the same
-WHOLE = ("UpToDate", "Consistent")
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,12 @@ def why_not(host: Host, vm: Vm, disk: Disk) -> Problem | None:
     )
     heard = host.observations.last_heard(vm.node)
     in_step = host.observations.last_in_step(disk.resource)
-    if seen == "Outdated":
+    if status is not None and status.disk.is_outdated:
         return _stale(
             f"The replica of {vm.name} on {host.name} is Outdated, last in step {ago(in_step)}.",
             hint,
         )
-    if seen not in WHOLE:
+    if status is None or not status.disk.is_promotable:
         return Problem(
             Refused(
                 f"The replica of {vm.name} on {host.name} is {seen}.",

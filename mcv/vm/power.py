@@ -149,7 +149,7 @@ def reconcile(host: Host) -> None:
         primary = [
             disk
             for disk in vm.disks
-            if (status := statuses.get(disk.resource)) and status.role == "Primary"
+            if (status := statuses.get(disk.resource)) and status.is_primary
         ]
         if not primary or vm.claim is not None:
             continue

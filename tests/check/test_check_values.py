@@ -4,11 +4,13 @@ from dataclasses import replace as with_fields
 from typing import Any
 
 import pytest
+from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from mcv.check import members, runner
 from mcv.check.finding import ClusterSnapshot, Finding
 from mcv.document.model import ChangeMade
+from mcv.drivers.drbd_states import Role
 from mcv.drivers.drbd_status import Status
 from mcv.errors import McvError, NotMember, NotThatNode
 from tests.check.faults import RESOURCE, look, one
@@ -69,7 +71,7 @@ def test_what_the_kernel_says_of_a_replica_is_judged(
     scene = scene_of(vm)
     resources = scene.seen["n2"].resources
     assert resources is not None
-    status: Status = replace(resources[RESOURCE], **different)
+    status = convert({**to_builtins(resources[RESOURCE]), **different}, Status)
 
     found = worst(seen(scene, resources={RESOURCE: status}))
 
@@ -79,7 +81,9 @@ def test_what_the_kernel_says_of_a_replica_is_judged(
 def test_two_primaries_and_no_migration_is_an_error(vm: FakeCluster) -> None:
     scene = scene_of(vm)
     sides = {
-        node: replace(one, resources={RESOURCE: replace(one.resources[RESOURCE], role="Primary")})
+        node: replace(
+            one, resources={RESOURCE: replace(one.resources[RESOURCE], role=Role.PRIMARY)}
+        )
         for node, one in scene.seen.items()
         if one.resources
     }

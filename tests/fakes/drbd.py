@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from mcv.drivers.drbd_states import ConnectionState, DiskState, ReplicationState, Role
 from mcv.drivers.drbd_status import Event, Generations, Status, have_split
 from mcv.errors import CommandFailed
 from mcv.system import files
@@ -298,13 +299,13 @@ class FakeDrbd:
         return Status(
             resource=resource,
             minor=mine.minor,
-            role=mine.role,
-            disk=mine.disk,
+            role=Role(mine.role),
+            disk=DiskState(mine.disk),
             size=0 if mine.disk == "Diskless" else SIZE,
-            connection=work or ("Connected" if other else alone),
-            replication=work or ("Established" if other else "Off"),
-            peer_role=other.role if other else "Unknown",
-            peer_disk=other.disk if other else mine.known_of_peer,
+            connection=ConnectionState(work or ("Connected" if other else alone)),
+            replication=ReplicationState(work or ("Established" if other else "Off")),
+            peer_role=Role(other.role if other else "Unknown"),
+            peer_disk=DiskState(other.disk if other else mine.known_of_peer),
             out_of_sync=self.wrote.get(resource, 0)
             + self.world.out_of_sync.get(resource, SIZE if is_new else 0),
         )
@@ -413,7 +414,7 @@ class FakeDrbd:
 
 def _dump(now: Status) -> list[Event]:
     """What events2 says of a resource as it is."""
-    parts = {
+    parts: dict[str, dict[str, str]] = {
         "resource": {"role": now.role},
         "connection": {"connection": now.connection, "role": now.peer_role},
         "device": {"disk": now.disk},

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import convert
 from msgspec.structs import replace
 
 from mcv.document.model import Verification, Vm, plain
@@ -74,7 +75,7 @@ def test_a_start_and_a_move_ask_for_what_the_replicas_can_give(
 def _made(cluster: FakeCluster, seen: dict[str, Any]) -> tuple[Any, Vm]:
     cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"])
     host: Any = cluster.hosts["n1"]
-    host.drbd.status = lambda resource: Status(**{**GOOD, **seen})
+    host.drbd.status = lambda resource: convert({**GOOD, **seen}, Status)
     return host, host.read().vm("web1")
 
 
