@@ -15,7 +15,7 @@ import mcv
 from mcv import settings
 from mcv.api import dispatch
 from mcv.cluster import join, leaving, members
-from mcv.consensus.agreement import Agreement
+from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document.initial import alone
 from mcv.document.model import Node
 from mcv.document.store import Store
@@ -59,13 +59,13 @@ class Daemon:
         _require_whole(conf, store)
         _require_same_name(conf, store)
         self.peers = Peers(self.identity, self.find)
-        self.agreement = Agreement(conf.node, store, self.call)
-        self.agreement.member.on_settled = self.settled
-        self.agreement.declaration.is_alive = lambda name: members.is_alive(self.host, name)
+        self.consensus = UnanimousAgreement(
+            conf.node, store, self.call, lambda name: members.is_alive(self.host, name)
+        )
+        self.consensus.on_commit(self.committed)
         self.host = Host(
             settings=conf,
-            store=store,
-            agreed=self.agreement,
+            consensus=self.consensus,
             journal=Journal(conf.state / "journal"),
             jobs=Jobs(conf.node, conf.state / "jobs"),
             locks=Locks(conf.locks),
@@ -154,7 +154,7 @@ class Daemon:
         found: Node | None = self.host.read().nodes.get(node)
         found = found or self.host.extra.get("joining", {}).get(node)
         if found is None:
-            for cluster in self.host.store.generations()[:20]:
+            for cluster in self.host.consensus.generations()[:20]:
                 if node in cluster.nodes:
                     found = cluster.nodes[node]
                     break
@@ -172,7 +172,7 @@ class Daemon:
         found.pop(self.conf.node, None)
         return found
 
-    def settled(self) -> None:
+    def committed(self) -> None:
         """The document is another one: who is no member any more is hung up on."""
         self.server.close_untrusted()
         self._look.set()
@@ -181,11 +181,11 @@ class Daemon:
 
     def look_after_cluster(self) -> None:
         """One round: see what the others have, come back, settle what was cut off."""
-        self.agreement.look_at_others()
-        if self._aside_at != self.host.store.hash() and self.agreement.contact.heard:
+        self.consensus.poll()
+        if self._aside_at != self.consensus.committed()[1] and self.consensus.heard:
             stray_copies.step_aside(self.host)
-            self._aside_at = self.host.store.hash()
-        if self.agreement.in_contact:
+            self._aside_at = self.consensus.committed()[1]
+        if self.consensus.in_contact:
             members.addresses(self.host)
             verification_results.settle(self.host)
             enable.adjust(self.host)

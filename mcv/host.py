@@ -9,10 +9,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mcv.consensus.agreement import Agreement
+from mcv.consensus.protocol import Consensus
 from mcv.document.initial import alone
 from mcv.document.model import Cluster
-from mcv.document.store import Store
 from mcv.errors import McvError, OutcomeOpen, RepairNeeded
 from mcv.settings import Settings
 from mcv.system.locks import Locks
@@ -38,8 +37,7 @@ class Host:
     """The doors of one node. Operations are functions over it; the daemon fills it."""
 
     settings: Settings
-    store: Store
-    agreed: Agreement
+    consensus: Consensus
     journal: Journal
     jobs: Jobs
     locks: Locks
@@ -60,12 +58,12 @@ class Host:
         return self.settings.node
 
     def read(self) -> Cluster:
-        """The settled document."""
-        return self.store.read()
+        """The committed document."""
+        return self.consensus.document()
 
     def both(self) -> list[Cluster]:
-        """The settled document and the proposal: a node acts on what both allow."""
-        return self.store.both()
+        """The committed document and the proposal: a node acts on what both allow."""
+        return self.consensus.both()
 
     @property
     def job(self) -> Job:
@@ -85,7 +83,7 @@ class Host:
         job = self.job
         change = job.next_change()
         try:
-            return self.agreed.proposer.update(
+            return self.consensus.propose(
                 name, params, id=change, who=job.who, why=why or job.title
             )
         except OutcomeOpen as error:
@@ -96,7 +94,7 @@ class Host:
 
     def make(self, change: Change, *, id: str, who: str, why: str) -> Cluster:
         """Make a change that a plan holds, under its own id."""
-        return self.agreed.proposer.update(change.name, change.params, id=id, who=who, why=why)
+        return self.consensus.propose(change.name, change.params, id=id, who=who, why=why)
 
     @contextlib.contextmanager
     def claim(self, subject: str, why: str) -> Iterator[None]:
@@ -159,15 +157,12 @@ class Host:
 
     def begin_alone(self) -> None:
         """Make this node a cluster of one, its history kept."""
-        self.store.begin(alone(self.settings, self.certificate))
-
-    def forget_contact(self) -> None:
-        self.agreed.contact.forget()
+        self.consensus.begin(alone(self.settings, self.certificate))
 
     def transaction(self, looked: float = -math.inf) -> Transaction:
         """What carries plans out; looked is when this node was last known to be up to date."""
-        look = self.agreed.look_at_others
-        return Transaction(self.name, self.journal, self.call, self.make, look, looked)
+        poll = self.consensus.poll
+        return Transaction(self.name, self.journal, self.call, self.make, poll, looked)
 
 
 def shown(plan: list[Item]) -> dict[str, Any]:

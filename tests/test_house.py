@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mcv.consensus.protocol import Consensus
+
 ROOT = Path(__file__).parent.parent / "mcv"
 
 # The floors, the ground first, in packages. A module imports from floors below its own and
@@ -14,7 +16,10 @@ FLOORS: list[tuple[str, str]] = [
     ("ground", "mcv mcv.errors mcv.settings mcv.sizes mcv.timestamps"),
     ("system", "mcv.system.*"),
     ("the document", "mcv.document.*"),
-    ("tools", "mcv.drivers.* mcv.rpc.* mcv.consensus.* mcv.transaction.*"),
+    (
+        "tools",
+        "mcv.drivers.* mcv.rpc.* mcv.consensus.* mcv.consensus.unanimous.* mcv.transaction.*",
+    ),
     ("doors", "mcv.host"),
     ("rules", "mcv.rules.*"),
     ("replication", "mcv.drbd.*"),
@@ -143,3 +148,39 @@ def test_what_carries_out_is_handed_its_call_and_imports_neither_table_nor_wire(
     }
 
     assert known == set()
+
+
+CONSENSUS_HOMES = ("mcv.consensus.", "mcv.daemon", "mcv.api.consensus_calls")
+
+# Names of Host that would open a way around mcv/consensus/protocol.py.
+PARTS_OF_CONSENSUS = {"store", "agreed", "agreement"}
+
+
+def test_consensus_is_known_by_its_protocol_alone() -> None:
+    wrong = {
+        f"{module}: {imported}"
+        for module, path in MODULES.items()
+        if not module.startswith(CONSENSUS_HOMES)
+        for imported in imports(path)
+        if imported.startswith("mcv.consensus.") and imported != "mcv.consensus.protocol"
+    }
+
+    assert wrong == set(), "only mcv.daemon and mcv.api.consensus_calls know how members agree"
+
+
+def test_nobody_reaches_into_a_part_of_consensus() -> None:
+    allowed = {name for name in vars(Consensus) if not name.startswith("_")}
+    wrong = []
+    for module, path in MODULES.items():
+        if module.startswith(CONSENSUS_HOMES):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Attribute):
+                continue
+            owner = ast.unparse(node.value).rpartition(".")[2]
+            if owner == "consensus" and node.attr not in allowed:
+                wrong.append(f"{module}:{node.lineno}: {ast.unparse(node)}")
+            if owner == "host" and node.attr in PARTS_OF_CONSENSUS:
+                wrong.append(f"{module}:{node.lineno}: {ast.unparse(node)}")
+
+    assert wrong == [], f"ask host.consensus for one of {', '.join(sorted(allowed))}"

@@ -24,7 +24,7 @@ Deed = Callable[[Host, str], None]
 
 def mend(host: Host, deeds: list[dict[str, str]]) -> list[dict[str, Any]]:
     """Do what was shown, one after the other; what is not so any more is left and says why."""
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     rows = []
     for one in sorted(
         deeds, key=lambda one: ORDER.index(one["deed"]) if one["deed"] in FIXERS else 0

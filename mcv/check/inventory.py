@@ -118,8 +118,8 @@ def read(answer: Any) -> Inventory:
 
 def inventory(host: Host) -> Inventory:
     began = time.time()
-    cluster, hash_ = host.store.settled()
-    proposal = host.store.proposed()
+    cluster, hash_ = host.consensus.committed()
+    proposal = host.consensus.proposal()
     parts, trouble = _parts(host)
     try:
         unfinished = [
@@ -144,7 +144,7 @@ def inventory(host: Host) -> Inventory:
         hash=hash_,
         epochs=list(cluster.epochs),
         proposal=proposal[0].change.why if proposal else None,
-        in_contact=host.agreed.in_contact,
+        in_contact=host.consensus.in_contact,
         certificate=host.certificate,
         secret=bool(files.read_or_none(host.settings.pki / "drbd-secret")),
         drbd_at_boot=any(UNITS.glob("*.wants/drbd.service")),

@@ -6,7 +6,7 @@ import mcv
 from mcv.check import artifacts, replicas
 from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
-from mcv.consensus.lineage import relation
+from mcv.document.lineage import relation
 from mcv.document.model import ChangeMade, Claim, Cluster, EpochNow, Node
 from mcv.errors import NotMember, NotThatNode
 

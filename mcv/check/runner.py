@@ -52,7 +52,7 @@ def _look(host: Host) -> ClusterSnapshot:
     known = host.both()
     seen, silent, asked = _ask(host, sorted(set(known[0].nodes) - {host.name}))
     seen = _with_generations(host, seen)
-    cluster, hash_ = host.store.settled()
+    cluster, hash_ = host.consensus.committed()
     known += host.both()
     for node in set(cluster.nodes) - set(seen) - set(silent):
         silent[node] = PeerUnreachable(f"{node} was not asked: it has just joined.")
@@ -185,7 +185,7 @@ def fix(host: Host, fixes: list[dict[str, str]], dry_run: bool = False) -> dict[
     Only what is asked for is done: a finding that nobody was shown is not. What could
     not be done, or is not needed any more, says why.
     """
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     wanted = _wanted(fixes)
     if dry_run:
         return {"dry_run": True, "plan": [str(one) for one in wanted]}

@@ -4,8 +4,8 @@ an operator's word says which one goes on."""
 import secrets
 from typing import Any
 
-from mcv.consensus.lineage import relation
 from mcv.document import changes
+from mcv.document.lineage import relation
 from mcv.document.model import ChangeMade, Cluster, Past, decode, digest, plain
 from mcv.errors import McvError, Refused
 from mcv.host import Host
@@ -89,7 +89,7 @@ def settle(host: Host, node: str, change: str, who: str, why: str) -> dict[str, 
     }
     made = ChangeMade(id=change, who=who, when=timestamp(), why=why, node=host.name)
     new = changes.apply(base, "cluster.sync", params, made)
-    host.agreed.declaration.impose(base, new)
+    host.consensus.resolve_divergence(base, new)
     return {"generation": new.generation}
 
 

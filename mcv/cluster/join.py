@@ -66,7 +66,7 @@ def add_node(
     Raises Refused, with every reason, before anything is written on either side; Failed
     when it was begun and everything was taken back on both.
     """
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     cluster = host.read()
     early = [problem_with_name(node, "node"), suitability.address_problem(cluster, ip_address)]
     if node in cluster.nodes:
@@ -193,8 +193,7 @@ def adopt(host: Host, document: str, operation: str) -> dict[str, Any]:
         raise Refused(f"No such join was begun on {host.name}.")
     if not is_blank(host):
         raise Refused(f"{host.name} is not blank.")
-    host.store.adopt(new, [])
-    host.forget_contact()
+    host.consensus.begin(new)
     files.remove(stage_path(host))
     return {"node": host.name}
 
@@ -203,7 +202,6 @@ def blank(host: Host) -> dict[str, Any]:
     """Make this node a cluster of one again; its history stays, the secret goes."""
     if len(host.read().nodes) > 1 or host.name not in host.read().nodes:
         host.begin_alone()
-        host.forget_contact()
     files.remove(host.settings.pki / "drbd-secret")
     files.remove(stage_path(host))
     return {"node": host.name}

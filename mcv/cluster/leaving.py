@@ -91,7 +91,7 @@ def leave(host: Host, dry_run: bool = False) -> dict[str, Any]:
     held = holdings(host)
     if join.is_blank(host):
         raise Refused(f"{host.name} is blank already.")
-    if not host.agreed.contact.removed_by:
+    if not host.consensus.rejected_by:
         raise Refused(
             f"No member says that {host.name} was removed.",
             f"On another node: mcv cluster remove-node --node {host.name}",

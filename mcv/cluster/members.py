@@ -42,7 +42,7 @@ def info(host: Host) -> dict[str, Any]:
         "cluster": cluster.name or None,
         "epoch": cluster.epoch.number,
         "generation": cluster.generation,
-        "hash": host.store.hash(),
+        "hash": host.consensus.committed()[1],
         "node": host.name,
         "nodes": nodes,
         "vms": len(cluster.vms),
@@ -74,7 +74,7 @@ def remove_node(
 
 
 def _removal(host: Host, node: str, force: bool) -> list[Item]:
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     cluster = host.read()
     member = cluster.node(node)
     problems = []
@@ -160,7 +160,7 @@ def declare(
             f"{' and '.join(back)} answers, so it is not dead.",
             "Power it off first, or: mcv node offline NODE, for maintenance.",
         )
-    host.agreed.declaration.declare(
+    host.consensus.declare(
         names, id=change, who=who, why=why, alive=alive, survivors=survivors or []
     )
 

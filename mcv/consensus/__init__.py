@@ -1,7 +1,4 @@
-"""How the members agree on the document: the coordinator's protocol, a side of it in each module.
+"""How the nodes agree on the document: one narrow door (protocol.py), a home for each way.
 
-The first online member by name is the coordinator. Whoever wants a change makes the next
-document and offers it to the coordinator: a compare-and-swap on the parent's hash. The coordinator
-looks round, writes the proposal itself first, has every online member write it, and then
-settles it by one rename. From its own proposal on, a change is not taken back.
+`unanimous/` needs no other part: every online member takes part in every change.
 """

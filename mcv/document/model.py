@@ -318,25 +318,3 @@ def problem_with_name(name: str, what: str) -> Refused | None:
         return None
     shown = name if len(name) <= 80 else name[:77] + "..."
     return Refused(f"{shown!r} is no name for a {what}.", NAME_RULE)
-
-
-def descends(newer: Cluster, older: Cluster, older_hash: str) -> bool:
-    """Whether newer contains older, told by their epochs.
-
-    A document lists each epoch with the generation and hash that it began from. Within
-    one epoch the coordinator alone writes, one generation after the other, so there the
-    number decides; an epoch that newer lists and older is in ended where the next began, or
-    where what settled a divergence says.
-    """
-    if newer.epoch == older.epoch:
-        return newer.generation >= older.generation
-    ends = [past for epoch in newer.epochs for past in epoch.also]
-    starts = zip(newer.epochs, newer.epochs[1:], strict=False)
-    ends += [Past(epoch=one.id, generation=to.generation, hash=to.hash) for one, to in starts]
-    for past in ends:
-        if past.epoch == older.epoch.id and (
-            older.generation < past.generation
-            or (older.generation == past.generation and older_hash == past.hash)
-        ):
-            return True
-    return False

@@ -23,7 +23,7 @@ def enable(host: Host) -> dict[str, Any]:
     cluster = host.read()
     if cluster.drbd.enabled:
         raise Refused("DRBD is enabled already.")
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     with host.locks.hold("drbd-enable", "drbd enable"):
         answers = ask_all(host.call, cluster.online, "drbd.able", 30.0)
         problems = []
@@ -112,7 +112,7 @@ def adjust(host: Host) -> None:
 
     Each under its VM's lock; one that is busy, or that fails, has its turn in a later round.
     """
-    cluster, hash_ = host.store.settled()
+    cluster, hash_ = host.consensus.committed()
     if not cluster.drbd.enabled or host.extra.get("adjusted") == hash_:
         return
     is_done = True

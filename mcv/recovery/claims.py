@@ -78,7 +78,7 @@ def take_over(host: Host, subject: str, claim: Claim) -> None:
     Whether the plan is settled, the document says; where a step on the dead node settles it,
     it goes back. Steps on nodes that are offline are left out.
     """
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     cluster = host.read()
     member = cluster.nodes.get(claim.node)
     if member is not None and member.status == "online":

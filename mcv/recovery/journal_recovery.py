@@ -128,7 +128,7 @@ def settle_all(host: Host, patience: bool = True) -> list[str]:
     An entry whose operation has no claim in the document, nor in the proposal, is over.
     With patience, one that failed lately is left for a later round.
     """
-    if not host.agreed.in_contact:
+    if not host.consensus.in_contact:
         return []
     tried = host.extra.setdefault("tried", {})
     settled = []

@@ -50,7 +50,7 @@ def inactive(host: Host, name: str) -> None:
 
 def with_disks(host: Host, name: str) -> Vm:
     """The VM, if this node is in contact, owns it, nobody has claimed it, and it has disks."""
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     vm = owned(host, name)
     unclaimed(host, vm)
     if not vm.disks:

@@ -17,12 +17,12 @@ def attention(host: Host, answers: dict[str, Any]) -> list[str]:
             f"{host.name} has no cluster address: its host name resolves to none but loopback; "
             "set address in /etc/mcv/mcv.conf"
         )
-    if not host.agreed.in_contact:
+    if not host.consensus.in_contact:
         found.append(f"{host.name} is not in contact with the cluster: it starts no VM until it is")
     found += [
         f"{name} holds another document than {host.name}: see mcv cluster check, "
         "settle it with mcv cluster sync --from NODE"
-        for name in sorted(host.agreed.contact.diverged)
+        for name in sorted(host.consensus.diverged)
     ]
     for name, answer in sorted(answers.items()):
         if name not in cluster.nodes:

@@ -17,7 +17,7 @@ def show(host: Host, generation: int | None = None) -> dict[str, Any]:
 def _find(host: Host, generation: int | None) -> Cluster:
     if generation is None:
         return host.read()
-    for cluster in host.store.generations():
+    for cluster in host.consensus.generations():
         if cluster.generation == generation:
             return cluster
     raise NotFound(f"Generation {generation} is not kept.", "See: mcv config history")
@@ -34,7 +34,7 @@ def history(host: Host) -> list[dict[str, Any]]:
             "when": cluster.change.when,
             "why": cluster.change.why,
         }
-        for cluster in host.store.generations()
+        for cluster in host.consensus.generations()
     ]
 
 

@@ -33,7 +33,7 @@ def report(host: Host) -> dict[str, Any]:
     ]
     return {
         "version": mcv.__version__,
-        "in_contact": host.agreed.in_contact,
+        "in_contact": host.consensus.in_contact,
         "domains": domains,
         "resources": resources,
         "left": left,

@@ -18,7 +18,7 @@ def update(
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Change memory or CPUs; what is not named stays. It counts from the next start on."""
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     vm = preconditions.owned(host, name)
     preconditions.unclaimed(host, vm)
     preconditions.unlocked(vm)

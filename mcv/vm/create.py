@@ -41,7 +41,7 @@ def create(
     `image` says where the first disk's bytes are: {"node", "token", "size"}. Raises
     Refused with every reason at once; Failed when it was begun and everything was undone.
     """
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     problems = Problems()
     request = VmRequest(
         name=name,

@@ -24,7 +24,7 @@ def delete(
 
 
 def require_deletable(host: Host, name: str) -> Vm:
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     vm = preconditions.owned(host, name)
     preconditions.unclaimed(host, vm)
     problems: list[Refused] = []

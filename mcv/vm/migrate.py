@@ -44,7 +44,7 @@ def require_movable(
     host: Host, name: str, to: str, ignore_verify: bool, may_run: bool, live: bool = False
 ) -> Vm:
     """The VM, if it can be moved now; else Refused with every reason at once."""
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     vm = preconditions.owned(host, name)
     if to == vm.node:
         raise Refused(f"{name} is on {to} already.")
@@ -110,7 +110,7 @@ def fits(
         )
     if host.extra.get("leaving"):
         found.append((f"{host.name} is shutting down.", "See: mcv info"))
-    if not host.agreed.in_contact:
+    if not host.consensus.in_contact:
         found.append((f"{host.name} is not in contact with the cluster yet.", "Try again."))
     return found
 

@@ -21,7 +21,7 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
     Raises Refused, with everything that stands in the way, when the VM is claimed, locked,
     running, or one of its disks may not be written here.
     """
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     preconditions.staying(host)
     with host.locks.hold(f"vm-{name}", f"start {name}"):
         vm = preconditions.owned(host, name)

@@ -26,7 +26,7 @@ def register(
                 if host.drbd.status(disk.resource) is None:
                     host.drbd.up(disk.resource)
         return {"name": name, "node": host.name, "taken_over_from": None}
-    host.agreed.contact.require()
+    host.consensus.require_contact()
     _require_takeable(host, name, accept_stale)
     plan: list[Item] = [
         Step(change("vm.assign", name=name, node=host.name), settles=True),

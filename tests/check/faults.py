@@ -46,8 +46,8 @@ def replica(cluster: FakeCluster, node: str) -> Any:
 def record(cluster: FakeCluster, change: Callable[[Cluster], Cluster]) -> None:
     """Change the document of both nodes behind everybody's back."""
     new = change(cluster.read())
-    for host in cluster.hosts.values():
-        host.store.begin(new)
+    for agreement in cluster.agreements.values():
+        agreement.store.begin(new)
 
 
 def verification(**values: Any) -> Do:

@@ -128,7 +128,7 @@ def test_a_divergence_says_what_differs(vm: FakeCluster) -> None:
     document = vm.read()
     made = ChangeMade(id="x", who="bob", when="now", why="lock web1", node="n2")
     other = document.with_vm(replace(document.vm("web1"), locked=True, memory=1))
-    vm.hosts["n2"].store.begin(replace(other, change=made))
+    vm.agreements["n2"].store.begin(replace(other, change=made))
 
     found = [row for row in look(vm) if row[2] == "document"]
 

@@ -3,7 +3,6 @@
 import pytest
 
 from mcv.cluster import divergence, members, permissions
-from mcv.consensus.agreement import Agreement
 from mcv.document.model import digest
 from mcv.errors import Diverged, Refused
 from tests.fakes.cluster import FakeCluster
@@ -25,8 +24,7 @@ def apart(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
 
 def test_a_divergence_is_found_and_nothing_new_is_started(apart: FakeCluster) -> None:
     for name in ("n1", "n2"):
-        agreed = apart.hosts[name].agreed
-        assert isinstance(agreed, Agreement) and agreed.contact.diverged
+        assert apart.hosts[name].consensus.diverged
         with pytest.raises(Diverged):
             apart.run(name, permissions.add, user="late")
     assert apart.read("n1").permissions.superusers == ("user-of-n1",)

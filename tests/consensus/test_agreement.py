@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcv.consensus.agreement import Agreement
+from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document.model import Cluster, encode
 from mcv.errors import (
     Busy,
@@ -23,13 +23,13 @@ from tests.fakes.cluster import FakeCluster, Spy
 
 
 def permit(cluster: FakeCluster, node: str, user: str, id: str = "") -> Cluster:
-    return agreement(cluster, node).proposer.update(
+    return agreement(cluster, node).propose(
         "permission.add", {"user": user}, id=id or f"{user}.1", who=user, why=f"add {user}"
     )
 
 
-def agreement(cluster: FakeCluster, node: str) -> Agreement:
-    return cluster.hosts[node].agreed
+def agreement(cluster: FakeCluster, node: str) -> UnanimousAgreement:
+    return cluster.agreements[node]
 
 
 def users(cluster: FakeCluster, node: str) -> tuple[str, ...]:
@@ -37,11 +37,11 @@ def users(cluster: FakeCluster, node: str) -> tuple[str, ...]:
 
 
 def hashes(cluster: FakeCluster) -> set[str]:
-    return {host.store.hash() for host in cluster.hosts.values()}
+    return {one.store.hash() for one in cluster.agreements.values()}
 
 
 def proposals(cluster: FakeCluster) -> set[str]:
-    return {name for name, host in cluster.hosts.items() if host.store.proposed()}
+    return {name for name, one in cluster.agreements.items() if one.store.proposed()}
 
 
 def lose(what: str, node: str, answer: bool = False) -> Spy:
@@ -193,23 +193,23 @@ def test_changes_from_two_nodes_at_once_are_all_made_and_no_generation_is_missin
 
     assert errors == []
     assert len(users(cluster, "n1")) == 100 and len(hashes(cluster)) == 1
-    generations = [one.generation for one in cluster.hosts["n2"].store.generations()]
+    generations = [one.generation for one in cluster.agreements["n2"].store.generations()]
     assert generations == list(range(first + 100, first - 1, -1))
 
 
 def test_a_member_that_fell_behind_is_brought_up_to_date_with_the_history(
     three: FakeCluster,
 ) -> None:
-    host = three.hosts["n3"]
+    store = agreement(three, "n3").store
     behind = three.read("n3")
     for user in ("alice", "bob", "carol"):
         permit(three, "n1", user)
-    host.store.begin(behind)
+    store.begin(behind)
 
     permit(three, "n1", "dave")
 
     assert users(three, "n3") == ("alice", "bob", "carol", "dave")
-    assert len(host.store.generations()) == 5
+    assert len(store.generations()) == 5
 
 
 def test_a_keeper_that_fell_behind_takes_what_a_member_has_before_it_keeps(
@@ -217,7 +217,7 @@ def test_a_keeper_that_fell_behind_takes_what_a_member_has_before_it_keeps(
 ) -> None:
     behind = three.read("n1")
     permit(three, "n1", "alice")
-    three.hosts["n1"].store.begin(behind)
+    three.agreements["n1"].store.begin(behind)
 
     permit(three, "n1", "bob")
 
@@ -250,8 +250,8 @@ def test_two_documents_of_which_neither_contains_the_other_are_shown_and_never_m
 ) -> None:
     base = cluster.read()
     one, other = after(base, "permission.add", user="a"), after(base, "permission.add", user="b")
-    cluster.hosts["n1"].store.begin(one)
-    cluster.hosts["n2"].store.begin(other)
+    cluster.agreements["n1"].store.begin(one)
+    cluster.agreements["n2"].store.begin(other)
 
     with pytest.raises(Diverged, match="n2 holds another document than n1"):
         permit(cluster, "n1", "alice")
@@ -259,12 +259,12 @@ def test_two_documents_of_which_neither_contains_the_other_are_shown_and_never_m
 
     assert [cluster.read("n1"), cluster.read("n2")] == [one, other]
     with pytest.raises(Diverged, match="nothing new is started"):
-        agreement(cluster, "n2").contact.require()
+        agreement(cluster, "n2").require_contact()
     assert not agreement(cluster, "n1").in_contact
-    cluster.hosts["n2"].store.begin(one)
+    cluster.agreements["n2"].store.begin(one)
     cluster.look("n2")
     cluster.look("n1")
-    agreement(cluster, "n1").contact.require()
+    agreement(cluster, "n1").require_contact()
 
 
 def test_a_change_that_the_newest_document_refuses_is_refused_whoever_was_first(

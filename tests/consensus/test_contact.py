@@ -1,12 +1,10 @@
 """Being in contact, an operator's word about the dead, and coming back."""
 
 from collections.abc import Callable
-from typing import Any, cast
 
 import pytest
 
 from mcv.cluster import members
-from mcv.consensus.agreement import Agreement
 from mcv.document.model import Cluster
 from mcv.errors import OutcomeOpen, PeerUnreachable, Refused
 from mcv.recovery import journal_recovery
@@ -23,7 +21,7 @@ def declare(
     *dead: str,
     alive: Callable[[], list[str]] = list,
 ) -> Cluster:
-    return agreement(cluster, node).declaration.declare(
+    return agreement(cluster, node).declare(
         list(dead), id=f"dead-{'-'.join(dead)}.1", who="alice", why="dead", alive=alive
     )
 
@@ -85,7 +83,8 @@ def test_who_was_heard_but_could_not_hand_its_newer_document_over_does_not_count
 ) -> None:
     behind = cluster.read("n2")
     permit(cluster, "n1", "alice")
-    cluster.boot("n2").store.begin(behind)
+    cluster.boot("n2")
+    agreement(cluster, "n2").store.begin(behind)
     cluster.spy = lose("config.fetch", "n1")
 
     cluster.look("n2")
@@ -97,13 +96,13 @@ def test_who_was_heard_but_could_not_hand_its_newer_document_over_does_not_count
 
 
 def test_a_proposal_that_it_was_shown_comes_before_being_in_touch(three: FakeCluster) -> None:
-    three.hosts["n2"].store.propose(in_epoch(three.read(), "e2"))
+    three.agreements["n2"].store.propose(in_epoch(three.read(), "e2"))
     three.boot("n3")
 
     three.look("n3")
 
     assert not agreement(three, "n3").in_contact
-    three.hosts["n2"].store.drop_proposal()
+    three.agreements["n2"].store.drop_proposal()
     three.look("n3")
     assert agreement(three, "n3").in_contact
 
@@ -130,7 +129,7 @@ def test_the_dead_are_declared_on_any_member_and_the_first_survivor_keeps(
 
     assert document.online == ["n2", "n3"] and document.change.node == "n2"
     assert document.epoch.number == epoch.number + 1
-    assert three.hosts["n2"].store.hash() == three.hosts["n3"].store.hash()
+    assert three.agreements["n2"].store.hash() == three.agreements["n3"].store.hash()
     permit(three, "n3", "bob")
     assert users(three, "n2") == ("alice", "bob")
 
@@ -163,7 +162,7 @@ def test_a_declaration_is_made_over_a_proposal_that_may_have_been_acknowledged(
     three.down.clear()
     three.boot("n1")
     three.look("n1")
-    assert hashes(three) == {three.hosts["n2"].store.hash()} and proposals(three) == set()
+    assert hashes(three) == {three.agreements["n2"].store.hash()} and proposals(three) == set()
 
 
 def test_a_host_that_answers_is_not_dead_and_the_proposal_is_withdrawn(
@@ -235,7 +234,7 @@ def test_who_was_called_dead_takes_the_new_document_and_comes_back(three: FakeCl
 
 def test_an_excluded_proposal_gives_way_and_is_kept_in_history(three: FakeCluster) -> None:
     lost = after(three.read(), "permission.add", user="lost")
-    three.hosts["n1"].store.propose(lost)
+    three.agreements["n1"].store.propose(lost)
     three.down.add("n1")
     declare(three, "n2", "n1")
     three.down.clear()
@@ -254,7 +253,7 @@ def test_a_proposal_left_beside_a_document_that_excludes_it_holds_nobody_up(
     lost = after(three.read(), "permission.add", user="lost")
     for user in ("alice", "bob"):
         permit(three, "n1", user)
-    three.hosts["n1"].store.propose(lost)
+    three.agreements["n1"].store.propose(lost)
 
     permit(three, "n2", "carol")
 
@@ -293,12 +292,12 @@ def test_the_last_one_online_does_not_leave(cluster: FakeCluster) -> None:
 
 
 def test_touch_is_lost_with_membership(cluster: FakeCluster) -> None:
-    host: Any = cluster.hosts["n2"]
-    assert cast(Agreement, host.agreed).in_contact
+    node = agreement(cluster, "n2")
+    assert node.in_contact
 
-    host.forget_contact()
+    node.begin(cluster.read("n2"))
 
-    assert not host.agreed.in_contact
+    assert not node.in_contact
 
 
 def test_a_new_member_that_is_the_keeper_at_once_takes_the_next_offer(

@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcv.consensus.lineage import relation
-from mcv.document.model import Cluster, descends, digest
+from mcv.document.lineage import descends, relation
+from mcv.document.model import Cluster, digest
 from tests.documents import after, document, in_epoch
 
 # Each pair grows a history: (which document it is made from, whether it begins an epoch).

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcv.consensus import timeouts
+from mcv.consensus.unanimous import timeouts
 from mcv.document.model import encode
 from mcv.errors import LookAgain, OutcomeOpen, PeerUnreachable
 from tests.consensus.test_agreement import agreement, hashes, lose, permit, proposals, quiet, users

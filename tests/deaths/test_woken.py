@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mcv.cluster import members
-from mcv.consensus import timeouts
+from mcv.consensus.unanimous import timeouts
 from mcv.recovery import claims
 from tests.deaths.ends import other
 from tests.deaths.narration import act, left, sample, tell

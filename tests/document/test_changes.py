@@ -6,12 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from mcv.document import changes
+from mcv.document.lineage import descends
 from mcv.document.model import (
     REMEMBERED_CHANGES,
     Cluster,
     Verification,
     decode,
-    descends,
     digest,
     encode,
 )

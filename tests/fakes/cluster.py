@@ -12,7 +12,7 @@ import msgspec
 
 from mcv import settings
 from mcv.api import dispatch
-from mcv.consensus.agreement import Agreement
+from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document.initial import alone
 from mcv.document.model import Cluster, Node
 from mcv.document.store import Store
@@ -54,6 +54,7 @@ class FakeCluster:
         self.spy: Spy = lambda caller, node, operation: None
         self.answered: Spy = lambda caller, node, operation: None
         self.hosts: dict[str, Host] = {}
+        self.agreements: dict[str, UnanimousAgreement] = {}
         self.domains = {name: FakeDomains() for name in names}
         self.drbd = {
             name: FakeDrbd(name, self.world, directory / "drbd.d" / name) for name in names
@@ -77,11 +78,10 @@ class FakeCluster:
             store.begin(first)
             files.write_atomically(conf.pki / "drbd-secret", "word\n")
         call = self._caller(name)
-        agreement = Agreement(name, store, call)
+        self.agreements[name] = UnanimousAgreement(name, store, call)
         self.hosts[name] = Host(
             settings=conf,
-            store=store,
-            agreed=agreement,
+            consensus=self.agreements[name],
             journal=Journal(conf.state / "journal"),
             jobs=Jobs(name, conf.state / "jobs"),
             locks=Locks(conf.locks),
@@ -99,7 +99,7 @@ class FakeCluster:
 
     def look(self, name: str) -> None:
         """One round of a node's loop: it sees what the others have."""
-        self.hosts[name].agreed.look_at_others()
+        self.hosts[name].consensus.poll()
 
     def run(self, name: str, function: Callable[..., Any], /, **params: Any) -> Any:
         """Carry an operation out on a node as the job that an operator's call would be."""

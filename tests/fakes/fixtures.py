@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mcv.check import inventory
-from mcv.consensus import timeouts
+from mcv.consensus.unanimous import timeouts
 from mcv.network import verbs as network
 from mcv.vm import create
 from tests.fakes.cluster import FakeCluster

@@ -168,7 +168,7 @@ def _turn(cluster: FakeCluster, name: str) -> None:
     """One round of a daemon's loops."""
     host = cluster.hosts[name]
     cluster.look(name)
-    if host.agreed.in_contact:
+    if host.consensus.in_contact:
         stray_copies.step_aside(host)
         verification_results.settle(host)
     else:

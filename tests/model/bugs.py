@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mcv.consensus import lineage, timeouts
-from mcv.consensus import member as agreeing
-from mcv.consensus.coordinator import Coordinator
-from mcv.consensus.member import Member
+from mcv.consensus.unanimous import member as agreeing
+from mcv.consensus.unanimous import timeouts
+from mcv.consensus.unanimous.coordinator import Coordinator
+from mcv.consensus.unanimous.member import Member
+from mcv.document import lineage
 from mcv.document.model import Cluster, encode
 from mcv.document.store import Store
 from mcv.errors import LookAgain, OutcomeOpen

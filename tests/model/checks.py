@@ -145,12 +145,10 @@ class Checks:
     def _judge_owners(self) -> None:
         owners: dict[str, str] = {}
         for name, node in self._world.nodes.items():
-            if node.daemon is None or not node.daemon.agreement.in_contact:
+            if node.daemon is None or not node.daemon.consensus.in_contact:
                 continue
-            if node.daemon.agreement.contact.diverged:
-                self.fail(
-                    "divergence", f"{name} sees {sorted(node.daemon.agreement.contact.diverged)}"
-                )
+            if node.daemon.consensus.diverged:
+                self.fail("divergence", f"{name} sees {sorted(node.daemon.consensus.diverged)}")
             both = node.daemon.host.both()
             for vm in both[0].vms:
                 mine = all(vm in one.vms and one.vms[vm].node == name for one in both)

@@ -64,7 +64,7 @@ class Contact:
                     continue
                 for node in (one, other):
                     assert node.daemon is not None
-                    if not node.daemon.agreement.contact.diverged:
+                    if not node.daemon.consensus.diverged:
                         self._fail("hidden", f"{node.name}: {version(mine)} | {version(theirs)}")
 
     def wrong(self) -> list[str]:
@@ -74,9 +74,9 @@ class Contact:
         for node in self.nodes():
             if node.daemon is None:
                 return [f"{node.name} has no daemon"]
-            document, hash_ = node.daemon.host.store.settled()
+            document, hash_ = node.daemon.host.consensus.committed()
             documents[hash_] = f"{node.name}: {version(document)}"
-            if node.daemon.host.store.proposed() is not None:
+            if node.daemon.host.consensus.proposal() is not None:
                 found.append(f"{node.name} holds a proposal")
             if node.name not in document.online:
                 found.append(f"{node.name} is not online")
@@ -94,7 +94,7 @@ class Contact:
         for node in self.nodes():
             if node.daemon is None:
                 world.boot(node.name)
-        diverged = [node for node in up if node.daemon and node.daemon.agreement.contact.diverged]
+        diverged = [node for node in up if node.daemon and node.daemon.consensus.diverged]
         if diverged:
             node = world.chance.choice(diverged)
             world.operate(node.name, "cluster.sync", node=node.name)

@@ -64,11 +64,11 @@ class Convergence:
             if node.daemon is None:
                 return [f"{node.name} has no daemon"]
             host = node.daemon.host
-            document, hash_ = host.store.settled()
+            document, hash_ = host.consensus.committed()
             documents[hash_] = f"{node.name}: {version(document)}"
-            if host.store.proposed() is not None:
+            if host.consensus.proposal() is not None:
                 found.append(f"{node.name} holds a proposal")
-            if node.name not in document.online or not node.daemon.agreement.in_contact:
+            if node.name not in document.online or not node.daemon.consensus.in_contact:
                 found.append(f"{node.name} is not online and in contact")
             found += [f"{node.name}: left: {one.title}" for one in host.journal.entries()]
             for things in (document.vms, document.nodes):
@@ -119,7 +119,7 @@ class Convergence:
                 params = {"node": node.name, "force": True}
                 world.operate(member.name, "cluster.remove_node", **params)
             elif node.name not in document.nodes:
-                if node.daemon.agreement.contact.removed_by:
+                if node.daemon.consensus.rejected_by:
                     world.operate(node.name, "cluster.leave")
                 params = {"node": node.name, "ip_address": node.address}
                 world.operate(member.name, "cluster.add_node", **params)

@@ -87,7 +87,7 @@ class SimNode:
     def document(self) -> Cluster:
         """What its daemon holds as settled."""
         assert self.daemon is not None
-        return self.daemon.host.store.read()
+        return self.daemon.host.read()
 
     def active(self, name: str) -> bool:
         return self.domains.active.get(name) == "running"

@@ -13,7 +13,7 @@ import pytest
 from mcv import daemon, host
 from mcv.api import dispatch
 from mcv.cluster import join, leaving, members
-from mcv.consensus import coordinator, declaration, member, proposer, rounds
+from mcv.consensus.unanimous import coordinator, declaration, member, proposer, rounds
 from mcv.document import initial, store
 from mcv.errors import PeerUnreachable
 from mcv.recovery import journal_recovery

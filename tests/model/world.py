@@ -80,8 +80,9 @@ class World:
         node.host_up = True
         node.life = Life(name)
         node.daemon = Daemon(node.settings)
-        proposal = node.daemon.host.store.proposed()
-        self.say(f"{name} starts with #{node.daemon.host.store.hash()[:6]}, {_of(proposal)}")
+        consensus = node.daemon.consensus
+        hash_ = consensus.committed()[1]
+        self.say(f"{name} starts with #{hash_[:6]}, {_of(consensus.proposal())}")
         unfinished = {entry.operation for entry in node.daemon.host.journal.entries()}
         node.daemon.host.jobs.close_interrupted(unfinished)
         self.scheduler.spawn(node.life, node.daemon._begin, "begin")

@@ -3,7 +3,6 @@
 import pytest
 
 from mcv.cluster import members
-from mcv.consensus.agreement import Agreement
 from mcv.errors import Refused
 from mcv.recovery import claims, journal_recovery
 from mcv.vm import create, migrate
@@ -92,7 +91,7 @@ def test_who_wakes_after_a_takeover_does_nothing(
     settled = journal_recovery.settle_all(back)
 
     assert settled == [] and back.journal.entries() == []
-    assert isinstance(back.agreed, Agreement) and back.agreed.in_contact
+    assert back.consensus.in_contact
     assert cluster.read("n1") == cluster.read("n2")
     assert set(cluster.domains["n1"].defined) == {"web1"}
 

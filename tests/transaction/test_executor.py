@@ -301,7 +301,7 @@ def test_a_node_serves_the_claim_of_its_document_and_no_earlier_call_of_it(
     cluster: FakeCluster,
 ) -> None:
     cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"])
-    cluster.hosts["n1"].agreed.proposer.update(
+    cluster.hosts["n1"].consensus.propose(
         "vm.claim", {"name": "web1", "why": "x"}, id="job1.1", who="a", why="x"
     )
 
@@ -320,16 +320,16 @@ def test_a_node_serves_the_claim_of_its_document_and_no_earlier_call_of_it(
 
 def test_a_late_call_does_nothing_after_its_claim_has_gone(cluster: FakeCluster) -> None:
     cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"])
-    agreed = cluster.hosts["n1"].agreed
-    agreed.proposer.update("vm.claim", {"name": "web1", "why": "x"}, id="job1.1", who="a", why="x")
+    consensus = cluster.hosts["n1"].consensus
+    consensus.propose("vm.claim", {"name": "web1", "why": "x"}, id="job1.1", who="a", why="x")
     claim = cluster.read().claim_of("vm:web1")
     assert claim is not None
     number = [claim.epoch, claim.generation]
-    agreed.proposer.update("vm.release", {"name": "web1"}, id="job1.2", who="a", why="x")
+    consensus.propose("vm.release", {"name": "web1"}, id="job1.2", who="a", why="x")
     with pytest.raises(OutOfStep):
         served(cluster, number=number)
 
-    agreed.proposer.update("vm.claim", {"name": "web1", "why": "x"}, id="job1.3", who="a", why="x")
+    consensus.propose("vm.claim", {"name": "web1", "why": "x"}, id="job1.3", who="a", why="x")
 
     with pytest.raises(OutOfStep):
         served(cluster, number=number, serial=99)

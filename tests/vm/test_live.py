@@ -204,7 +204,7 @@ def test_who_takes_over_from_a_dead_source_asks_the_other_side(
     running.down.add("n1")
     running.domains["n1"].active.clear()
     host = running.hosts["n2"]
-    host.agreed.declaration.declare(["n1"], id="dead", who="alice", why="power is off", alive=list)
+    host.consensus.declare(["n1"], id="dead", who="alice", why="power is off", alive=list)
 
     claims.take_over_all(host)
 

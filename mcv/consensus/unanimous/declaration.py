@@ -4,10 +4,10 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from mcv.consensus import timeouts
-from mcv.consensus.contact import names, unreachable
-from mcv.consensus.lineage import Held, newest
-from mcv.consensus.rounds import Rounds
+from mcv.consensus.unanimous import timeouts
+from mcv.consensus.unanimous.contact import names, unreachable
+from mcv.consensus.unanimous.newest import Held, newest
+from mcv.consensus.unanimous.rounds import Rounds
 from mcv.document import changes
 from mcv.document.model import ChangeMade, Cluster, decode, digest
 from mcv.errors import Busy, LookAgain, McvError, NotMember, PeerUnreachable, Refused
@@ -27,8 +27,8 @@ class Found(NamedTuple):
 class Declaration:
     """One node's part in declaring members dead, and in settling a divergence."""
 
-    def __init__(self, rounds: Rounds) -> None:
-        self.is_alive: Callable[[str], bool] = lambda name: False
+    def __init__(self, rounds: Rounds, is_alive: Callable[[str], bool]) -> None:
+        self.is_alive = is_alive
         self._rounds = rounds
         self._member = rounds.member
         self._me = rounds.me

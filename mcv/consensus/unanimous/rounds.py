@@ -2,10 +2,10 @@
 
 import threading
 
-from mcv.consensus import timeouts
-from mcv.consensus.contact import names, unreachable
-from mcv.consensus.lineage import relation
-from mcv.consensus.member import Member
+from mcv.consensus.unanimous import timeouts
+from mcv.consensus.unanimous.contact import names, unreachable
+from mcv.consensus.unanimous.member import Member
+from mcv.document.lineage import relation
 from mcv.document.model import Cluster, decode, digest, encode
 from mcv.errors import CallLost, Diverged, LookAgain, McvError, OutcomeOpen, PeerUnreachable
 from mcv.system.fanout import ask_all

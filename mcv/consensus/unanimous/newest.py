@@ -1,31 +1,14 @@
-"""What documents are to each other, and which of several is the newest that may count."""
+"""Which of several documents and proposals is the newest that may have been committed."""
 
-from mcv.document.model import Cluster, descends
+from mcv.document.lineage import contains
+from mcv.document.model import Cluster
 
 Held = list[tuple[Cluster, str]]  # what one node has: the settled document, then its proposal
-
-
-def relation(mine: Cluster, my_hash: str, other: Cluster, other_hash: str) -> str:
-    """Say how another settled document stands to mine: same, newer, older or diverged."""
-    if my_hash == other_hash:
-        return "same"
-    if mine.epoch == other.epoch and mine.generation == other.generation:
-        return "diverged"
-    if descends(other, mine, my_hash):
-        return "newer"
-    return "older" if descends(mine, other, other_hash) else "diverged"
 
 
 def writer(new: Cluster, base: Cluster) -> str:
     """Who may write a document: the coordinator of its parent, or who begins an epoch with it."""
     return new.coordinator if new.epoch.number > base.epoch.number else base.coordinator
-
-
-def contains(newer: Cluster, newer_hash: str, older: Cluster, older_hash: str) -> bool:
-    """Whether a document is another one, or was made over it."""
-    if newer.epoch == older.epoch and newer.generation == older.generation:
-        return newer_hash == older_hash
-    return descends(newer, older, older_hash)
 
 
 def needed(proposal: Cluster, settled: Cluster) -> set[str]:

@@ -5,10 +5,10 @@ import secrets
 import time
 from typing import Any
 
-from mcv.consensus import timeouts
-from mcv.consensus.contact import unreachable
-from mcv.consensus.coordinator import Coordinator
-from mcv.consensus.member import Member
+from mcv.consensus.unanimous import timeouts
+from mcv.consensus.unanimous.contact import unreachable
+from mcv.consensus.unanimous.coordinator import Coordinator
+from mcv.consensus.unanimous.member import Member
 from mcv.document import changes
 from mcv.document.model import ChangeMade, Cluster, encode
 from mcv.errors import (

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import mcv
-from mcv.consensus import timeouts
-from mcv.consensus.contact import Contact
-from mcv.consensus.lineage import contains, needed, relation, writer
-from mcv.document.model import decode, descends, digest, encode
+from mcv.consensus.unanimous import timeouts
+from mcv.consensus.unanimous.contact import Contact
+from mcv.consensus.unanimous.newest import needed, writer
+from mcv.document.lineage import contains, descends, relation
+from mcv.document.model import decode, digest, encode
 from mcv.errors import Diverged, LookAgain, McvError
 from mcv.system.fanout import ask_all
 

@@ -5,10 +5,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from mcv.consensus import timeouts
-from mcv.consensus.declaration import Declaration
-from mcv.consensus.lineage import relation, writer
-from mcv.consensus.rounds import Rounds
+from mcv.consensus.unanimous import timeouts
+from mcv.consensus.unanimous.declaration import Declaration
+from mcv.consensus.unanimous.newest import writer
+from mcv.consensus.unanimous.rounds import Rounds
+from mcv.document.lineage import relation
 from mcv.document.model import Cluster, decode, digest
 from mcv.errors import Busy, LookAgain, McvError, OutcomeOpen, Refused
 

@@ -1,0 +1,85 @@
+"""What every other room knows of agreement: the document, a change of it, and contact."""
+
+from collections.abc import Callable, Iterable, Mapping, Set
+from typing import Any, Protocol
+
+from mcv.document.model import Cluster
+
+
+class Consensus(Protocol):
+    """One node's part in agreeing on the document, whichever way the members agree."""
+
+    def document(self) -> Cluster:
+        """The committed document, as this node holds it."""
+
+    def committed(self) -> tuple[Cluster, str]:
+        """The committed document and its hash, as they are at one instant."""
+
+    def proposal(self) -> tuple[Cluster, str] | None:
+        """The document that this node has accepted and does not know to be committed."""
+
+    def both(self) -> list[Cluster]:
+        """The committed document and the proposal, if any: a node acts on what both allow."""
+
+    def generations(self) -> list[Cluster]:
+        """The committed document and its ancestors as far as they are kept, the newest first."""
+
+    def propose(self, name: str, params: dict[str, Any], *, id: str, who: str, why: str) -> Cluster:
+        """Have a change committed, once for its id, and return a document that contains it.
+
+        Raises Refused where the newest document does not allow the change or where a member
+        that has to take part does not answer: nothing was changed. Raises OutcomeOpen when
+        the change may be committed or not.
+        """
+
+    @property
+    def in_contact(self) -> bool:
+        """Whether this node may start something new by the document that it holds."""
+
+    def require_contact(self) -> None:
+        """Raise Refused, or Diverged, with what helps, unless this node is in contact."""
+
+    @property
+    def heard(self) -> Set[str]:
+        """The members that have answered since this node started and hold nothing newer."""
+
+    @property
+    def diverged(self) -> Mapping[str, str]:
+        """The members whose document neither contains this node's nor is contained in it."""
+
+    @property
+    def rejected_by(self) -> Set[str]:
+        """The online members that reject this node's certificate: it is no member any more."""
+
+    def poll(self) -> None:
+        """Ask the other members once, take a newer document, and finish an open proposal."""
+
+    def declare(
+        self,
+        dead: list[str],
+        *,
+        id: str,
+        who: str,
+        why: str,
+        alive: Callable[[], list[str]],
+        survivors: Iterable[str] = (),
+    ) -> Cluster:
+        """Declare members dead: they are offline in the document that is returned.
+
+        Precondition: an operator has said so. `alive` names those of them that answer after
+        all; it is asked again before any other node holds the proposal, and withdraws it.
+        Raises PeerUnreachable, Refused or LookAgain where nothing was changed, OutcomeOpen
+        where the declaration may be committed or not.
+        """
+
+    def resolve_divergence(self, base: Cluster, new: Cluster) -> Cluster:
+        """Commit a document that begins an epoch over base and names the other ends as past."""
+
+    def begin(self, document: Cluster) -> None:
+        """Hold another cluster's document from now on: this node joins it, or is blank again.
+
+        The history is kept; a proposal and contact are not.
+        """
+
+    def on_commit(self, callback: Callable[[], None]) -> None:
+        """Call back after each document that this node learns to be committed."""
