@@ -26,4 +26,8 @@ if [ ! -e $root/etc/machine-id ] || [ "$(cat $root/etc/hostname)" != "node$numbe
     ssh-keygen -q -t ed25519 -N '' -C "root@node$number" -f $root/etc/ssh/ssh_host_ed25519_key
 fi
 umount /proc
-exec chroot $root /usr/lib/systemd/systemd
+# The node's root is the root of its mount namespace, as a switched root is: a namespace made
+# from it (libvirt gives each QEMU a /dev of its own) begins there, and not with the host's.
+cd $root
+pivot_root . mnt
+exec chroot . sh -c 'umount -l /mnt && exec /usr/lib/systemd/systemd'
