@@ -83,7 +83,7 @@ def test_a_reset_leaves_nothing_behind(machines: list[Node]) -> None:
     node1.put(guests.idle(), "/root/idle.img")
     node1.put(DOMAIN, "/root/idle.xml")
     node1.run("virsh define /root/idle.xml && virsh start idle")
-    node1.run("lvcreate -qq -y -L 8M -n left vg0; contact /var/lib/mcv/left /etc/drbd.d/left.res")
+    node1.run("lvcreate -qq -y -L 8M -n left vg0; touch /var/lib/mcv/left /etc/drbd.d/left.res")
 
     node1.reset()
 

@@ -53,7 +53,7 @@ def web1(pair: list[Node]) -> Iterator[list[Node]]:
         node.run("rm -f /root/enough")
     wait_until(lambda: newest(pair[0]) > 50, 90, "the guest to write")
     yield pair
-    bring_back(pair, "contact /root/enough; systemctl reset-failed mcvd; systemctl start mcvd")
+    bring_back(pair, "touch /root/enough; systemctl reset-failed mcvd; systemctl start mcvd")
     wait_until(lambda: is_settled(pair), 60, "everything to be settled")
     wait_until(lambda: is_well(pair[0]), 60, "both replicas to be in step")
     pair[0].run("mcv stop web1", check=False)
@@ -122,7 +122,8 @@ def test_a_guest_that_counts_and_writes_moves_while_it_runs(web1: list[Node]) ->
 
     mcv(one, MIGRATE)
     runs_on(web1, two)
-    two.run("contact /root/enough")
+    wait_until(lambda: newest(two) > guests.WRITTEN, 120, "the guest to have been once around")
+    two.run("touch /root/enough")
     told, _ = following.communicate(timeout=60)
     assert "back" not in told
     numbers = [int(word) for word in told.split()]
