@@ -45,9 +45,14 @@ Spy = Callable[[str, str, str], None]  # (caller, node, operation), may raise
 
 
 class FakeCluster:
-    """Nodes in one process. Calls between them pass `spy`, and fail to those in `down`."""
+    """Nodes in one process. Calls between them pass `spy`, and fail to those in `down`.
 
-    def __init__(self, directory: Path, names: tuple[str, ...] = ("n1", "n2")) -> None:
+    A cluster that does not begin here boots from what the directory holds.
+    """
+
+    def __init__(
+        self, directory: Path, names: tuple[str, ...] = ("n1", "n2"), begins: bool = True
+    ) -> None:
         self.directory = directory
         self.world = World()
         self.down = self.world.down
@@ -64,10 +69,10 @@ class FakeCluster:
             door.ran = self._count
         self.lvm = {name: FakeLvm() for name in names}
         self.bridges = {name: FakeBridges() for name in names}
-        first = _member_document(directory, names)
+        first = _member_document(directory, names) if begins else None
         for name in names:
             self.boot(name, first)
-        for name in names:
+        for name in names if begins else ():
             self.look(name)
 
     def boot(self, name: str, first: Cluster | None = None) -> Host:

@@ -56,6 +56,7 @@ class FakeDrbd:
         self.broken: set[str] = set()
         self.lacks: dict[str, str] = {}
         self.loaded = False
+        self.release = 8
         self.kept: dict[str, str] = {}  # how the data is, by the metadata of what is down
         self.standalone: set[str] = set()
         self.two_primaries: set[str] = set()  # resources that may be primary on both sides
@@ -76,7 +77,7 @@ class FakeDrbd:
         return self.lacks
 
     def generation(self) -> int:
-        return 8
+        return self.release
 
     def minors(self) -> list[int]:
         return sorted(one.minor for one in self.statuses().values() if one.minor is not None)

@@ -1,0 +1,259 @@
+"""A life of a cluster, with what lies on its nodes' disks kept at several moments.
+
+python -m tests.recorded.tour DIRECTORY
+"""
+
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcv.cluster import join, members, permissions
+from mcv.document import changes
+from mcv.document.model import Past, digest, plain
+from mcv.document.store import Store
+from mcv.drbd import enable, handler, roles, verify
+from mcv.drivers.domain_xml import domain_xml
+from mcv.errors import Busy, McvError, OutcomeOpen, Refused
+from mcv.host import Host
+from mcv.network import verbs as network
+from mcv.rules import replica
+from mcv.system import files
+from mcv.timestamps import timestamp
+from mcv.vm import change, create, power
+from tests.deaths.stories import THREE
+from tests.documents import made
+from tests.fakes.cluster import FakeCluster
+from tests.recorded import doors
+from tests.recorded.death import quicken
+
+MEMORY = "64MiB"
+VERIFIED = ("clean", "found", "cut", "never")  # VMs, by what their verification comes to
+
+
+class Tour:
+    """The cluster that is travelled with, and where its disks are kept."""
+
+    def __init__(self, directory: Path, target: Path, names: tuple[str, ...]) -> None:
+        self.cluster = FakeCluster(directory, names)
+        self._target = target
+
+    def run(self, function: Any, **params: Any) -> Any:
+        return self.cluster.run("n1", function, **params)
+
+    @property
+    def host(self) -> Host:
+        return self.cluster.hosts["n1"]
+
+    @property
+    def store(self) -> Store:
+        """The documents on n1's disk, as a daemon that starts finds them."""
+        return Store(self.host.settings.state, self.host.settings.history)
+
+    def keep(self, moment: str) -> None:
+        """Copy the state directories as they lie there, without the keys, and resource files."""
+        for top in ("var", "drbd.d"):
+            source = self.cluster.directory / top
+            if source.exists():
+                to = self._target / moment / top
+                shutil.copytree(source, to, ignore=shutil.ignore_patterns("pki"))
+        for node, libvirt in self.cluster.domains.items():
+            for name, xml in libvirt.defined.items():
+                files.write_atomically(
+                    self._target / moment / "domains" / node / f"{name}.xml", xml
+                )
+        doors.write(doors.look(self.cluster), self._target / moment / "doors.json")
+
+
+@contextlib.contextmanager
+def toured(target: Path, *names: str) -> Iterator[Tour]:
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        quicken(patch)
+        yield Tour(Path(directory), target, names)
+
+
+def alone(target: Path) -> None:
+    with toured(target, "n1") as tour:
+        tour.keep("alone")
+        tour.run(network.create, name="lan", bridge="br-lan")
+        tour.run(create.create, name="idle", memory=MEMORY, networks=["lan"])
+        tour.keep("alone-with-a-vm")
+
+
+def two(target: Path) -> None:
+    """Verifications of every kind, jobs and notes; then while the peer is gone."""
+    with toured(target, "n1", "n2") as tour:
+        tour.run(permissions.add, user="alice")
+        tour.run(permissions.add, user="bob")
+        tour.run(network.create, name="lan", bridge="br-lan")
+        tour.run(enable.set_, values={"resync-rate": "100MiB", "on-peer-loss": "wait"})
+        _make_vms(tour)
+        _verify(tour)
+        tour.run(power.start, name="found", ignore_verify=True)
+        tour.run(change.lock, name="never")
+        _end_jobs(tour.host)
+        tour.cluster.look("n2")
+        _leave_notes(tour)
+        _see(tour.host)
+        tour.keep("noted")
+
+
+def _make_vms(tour: Tour) -> None:
+    for name in VERIFIED:
+        disks = ["64MiB", "12MiB"] if name == "clean" else ["8MiB"]
+        tour.run(create.create, name=name, memory=MEMORY, cpus=2, disks=disks, networks=["lan"] * 2)
+    tour.run(create.create, name="idle", memory=MEMORY)
+
+
+def _verify(tour: Tour) -> None:
+    """Each VM but one is verified, and one more disk as if it were under way."""
+    drbd = tour.cluster.drbd["n1"]
+    tour.cluster.world.differs["mcv-found-1"] = 4096
+    tour.run(verify.verify, name="clean")
+    tour.run(verify.verify, name="found")
+    drbd.broken.add("interrupt")
+    tour.run(verify.verify, name="cut")
+    drbd.broken.clear()
+    mark = {"result": "running", "when": timestamp(), "who": "alice", "operation": "0a1b2c3d"}
+    tour.host.update_beside("vm.verified", "verify", name="clean", disk=2, verification=mark)
+
+
+def _end_jobs(host: Host) -> None:
+    """A job for each way to end, and one that has not ended."""
+
+    def refused() -> None:
+        raise Refused("web9 is no VM.", "See: mcv list", [("n2 is offline.", "mcv node online n2")])
+
+    def open_() -> None:
+        host.job.open = {"change": f"{host.job.id}.c1", "generation": host.read().generation}
+        raise OutcomeOpen("It is not known whether that was made.", "mcv info")
+
+    def broken() -> None:
+        raise ValueError("what nobody thought of")
+
+    for title, work in (
+        ("list web1", lambda: [{"vm": "web1", "disk": 1}]),
+        ("start web9", refused),
+        ("network create lan", open_),
+        ("drbd verify web1", broken),
+    ):
+        host.jobs.run(host.jobs.begin(title, "alice"), work)
+    bar = host.jobs.begin("migrate web1 to n2", "bob")
+    bar.progress("memory", 512.0, 4096.0, "B", note="1 MiB/s")
+    with contextlib.suppress(Busy):
+        host.jobs.begin("migrate web1 to n2", "bob", bar.id)
+    host.jobs.begin("resync web1", "carol")
+
+
+def _leave_notes(tour: Tour) -> None:
+    """What the handler leaves on a node, and a finding that could not be written down."""
+    notes = tour.host.settings.notes
+    handler.note(notes, "mcv-clean-1", "out-of-sync", when=timestamp())
+    handler.note(notes, "mcv-gone-1", "out-of-sync", when=timestamp())
+    why = "n2 cannot be reached: n2 does not answer."
+    handler.note(notes, "mcv-found-1", "alone", since=timestamp(), why=why)
+    finding = {"out_of_sync": 8192, "who": "alice", "seconds": 1.5}
+    replica.write_note(notes, "mcv-never-1", "out-of-sync", when=timestamp(), **finding)
+
+
+def staged(target: Path) -> None:
+    """A join that was begun here and has not arrived, and a document that was dropped."""
+    with toured(target, "n1") as tour:
+        member = {"name": "n9", "ip_address": "10.0.0.9", "certificate": "certificate of n9"}
+        stage = {"operation": "0a1b2c3d", "members": [member]}
+        join.stage_join(tour.host, document=json.dumps(stage))
+        store = tour.store
+        never = changes.apply(store.read(), "permission.add", {"user": "eve"}, made("e1.1"))
+        store.propose(changes.apply(never, "barrier", {}, made("e1.2")))
+        store.drop_proposal()
+        store.fall_back(store.read())
+        tour.keep("staged")
+
+
+def _see(host: Host) -> None:
+    host.observations.hear("n2")
+    host.observations.see_in_step("mcv-clean-1")
+    host.observations.save(at_once=True)
+
+
+def elsewhere(target: Path) -> None:
+    """What the same VM is where there is KVM, and its resource with DRBD 9."""
+    with toured(target, "n1", "n2") as tour:
+        tour.run(network.create, name="lan", bridge="br-lan")
+        disks = ["64MiB", "12MiB"]
+        tour.run(create.create, name="web1", memory=MEMORY, disks=disks, networks=["lan"])
+        vm = tour.host.read().vm("web1")
+        emulator = "/usr/bin/qemu-system-x86_64"
+        tour.host.domains.define(
+            domain_xml(
+                vm, bridges={"lan": "br-lan"}, domain_type="kvm", emulator=emulator, machine="q35"
+            )
+        )
+        for drbd in tour.cluster.drbd.values():
+            drbd.release = 9
+        for host in tour.cluster.hosts.values():
+            for disk in vm.disks:
+                roles.write_file(host, host.read(), disk)
+        tour.keep("kvm-and-drbd-9")
+
+
+def three(target: Path) -> None:
+    """Claims, a proposal, a dead node and its epoch, a divergence that was ended."""
+    with toured(target, *THREE) as tour:
+        host = tour.host
+        tour.run(create.create, name="web1", memory=MEMORY, disks=["8MiB"], nodes=["n1", "n2"])
+        tour.run(create.create, name="web3", memory=MEMORY, disks=["8MiB"], nodes=["n1", "n3"])
+        with host.claim("vm:web1", "migrate web1 to n2"), host.claim("node:n2", "remove node n2"):
+            tour.keep("claimed")
+        _propose(tour)
+        tour.keep("proposed")
+        tour.cluster.down.add("n3")
+        for name in ("n1", "n2"):
+            tour.cluster.boot(name)
+            tour.cluster.look(name)
+        tour.run(members.offline, names=["n3"], confirm_dead=True)
+        tour.keep("declared")
+        _end_divergence(tour)
+        tour.cluster.look("n2")
+        tour.keep("synced")
+
+
+def _propose(tour: Tour) -> None:
+    """n2 cannot be told of the commit, so that its proposal stays."""
+
+    def lose(caller: str, node: str, operation: str) -> None:
+        if operation == "config.settle":
+            raise McvError("no luck")
+
+    tour.cluster.spy = lose
+    tour.run(permissions.add, user="alice")
+    tour.cluster.spy = lambda caller, node, operation: None
+
+
+def _end_divergence(tour: Tour) -> None:
+    """The epoch that a sync begins, which names another end as its past."""
+    ends = [tour.host.read(), *tour.store.generations()[1:2]]
+    past = Past(epoch=ends[1].epoch.id, generation=ends[1].generation, hash=digest(ends[1]))
+    tour.host.update(
+        "cluster.sync",
+        "cluster sync --from n1",
+        pasts=[plain(past)],
+        number=ends[0].epoch.number + 1,
+        epoch="0123456789abcdef",
+    )
+
+
+def main() -> None:
+    target = Path(sys.argv[1]) / "trees"
+    for part in (alone, two, elsewhere, three, staged):
+        part(target)
+
+
+if __name__ == "__main__":
+    main()
