@@ -1,8 +1,11 @@
 """The house keeps its floors: who imports whom, and where each foreign package lives."""
 
 import ast
+import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -44,9 +47,14 @@ HOMES = {
     "Pyro5": ("mcv.rpc.",),
     "libvirt": ("mcv.drivers.libvirt_connection",),
     "paramiko": ("mcv.system.ssh",),
+    "cryptography": ("mcv.rpc.pki",),
     "filelock": ("mcv.system.locks",),
     "subprocess": ("mcv.system.process",),
 }
+
+
+# What the values are made of: any module may import it.
+EVERYWHERE = ("msgspec",)
 
 
 def modules() -> dict[str, Path]:
@@ -60,15 +68,21 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Every module that a module imports at run time, wherever the line stands."""
+class Import(NamedTuple):
+    """A line of a module that imports another one at run time, wherever the line stands."""
+
+    module: str
+    line: int
+
+
+def imports(path: Path) -> Iterator[Import]:
     for node in _run_time(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (Import(alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
-                yield whole if whole in MODULES else node.module
+                yield Import(whole if whole in MODULES else node.module, node.lineno)
 
 
 def _run_time(node: ast.AST) -> Iterator[ast.AST]:
@@ -80,63 +94,162 @@ def _run_time(node: ast.AST) -> Iterator[ast.AST]:
         yield from _run_time(child)
 
 
+def place(module: str, line: int) -> str:
+    return f"{MODULES[module].relative_to(ROOT.parent)}:{line}"
+
+
 def floor_of(module: str) -> int:
     """The floor that names a module; by name it comes before its whole package."""
     if MODULES[module].name == "__init__.py" and module != "mcv":
         return 0
-    for wanted in (module, module.rpartition(".")[0] + ".*"):
+    for pattern in (module, module.rpartition(".")[0] + ".*"):
         for height, (_, names) in enumerate(FLOORS):
-            if wanted in names.split():
+            if pattern in names.split():
                 return height
-    raise AssertionError(f"{module} stands on no floor: add it to FLOORS")
+    pytest.fail(f"{module} stands on no floor: add its package to FLOORS in {__file__}", False)
 
 
 def package(module: str) -> str:
     return module.rpartition(".")[0] or module
 
 
-def is_neighbour(one: str, other: str) -> bool:
-    return package(one) == package(other)
+def broken_chain(importer: str, imported: Import) -> str:
+    """What is wrong with an import, and how to mend it; "" where it keeps the floors."""
+    here, there = floor_of(importer), floor_of(imported.module)
+    if there < here or (there == here and package(importer) == package(imported.module)):
+        return ""
+    return (
+        f"{place(importer, imported.line)}: {importer} (floor {here}, {FLOORS[here][0]}) imports "
+        f"{imported.module} (floor {there}, {FLOORS[there][0]}).\n"
+        f"  Mend it: move what {importer} needs down to a floor below {here}, or have the caller, "
+        f"on a floor above {max(here, there)}, pass the value in."
+    )
 
 
-@pytest.mark.parametrize("module", [one for one in MODULES if one not in PROGRAMS])
-def test_a_module_imports_only_from_the_floors_below_it(module: str) -> None:
-    here = floor_of(module)
+def test_a_module_imports_only_from_the_floors_below_it() -> None:
+    broken = [
+        chain
+        for module in MODULES
+        if module not in PROGRAMS
+        for imported in imports(MODULES[module])
+        if imported.module in MODULES and imported.module != module
+        if (chain := broken_chain(module, imported))
+    ]
 
-    wrong = []
-    for imported in imports(MODULES[module]):
-        if imported in MODULES and imported != module:
-            there = floor_of(imported)
-            if there > here or (there == here and not is_neighbour(module, imported)):
-                wrong.append(f"{imported} ({FLOORS[there][0]})")
-
-    assert wrong == [], f"{module} stands on the floor of {FLOORS[here][0]}"
+    if broken:
+        pytest.fail("\n".join(broken), pytrace=False)
 
 
-@pytest.mark.parametrize("package_name", HOMES)
-def test_a_foreign_package_has_one_home(package_name: str) -> None:
-    users = {
-        module
+def test_every_floor_has_its_packages() -> None:
+    empty = [
+        name
+        for _, names in FLOORS
+        for name in names.split()
+        if not any(module == name or f"{package(module)}.*" == name for module in MODULES)
+    ]
+
+    assert empty == [], "FLOORS names what is not there: take it out"
+
+
+def cycle(edges: dict[str, dict[str, int]]) -> list[str]:
+    """A circle of modules that import each other, the first of it once more at its end."""
+    done: set[str] = set()
+
+    def walk(module: str, way: list[str]) -> list[str]:
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module in done:
+            return []
+        for imported in edges.get(module, {}):
+            if circle := walk(imported, [*way, module]):
+                return circle
+        done.add(module)
+        return []
+
+    return next((circle for module in edges if (circle := walk(module, []))), [])
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    edges = {
+        module: {
+            imported.module: imported.line
+            for imported in imports(path)
+            if imported.module in MODULES and imported.module != module
+        }
         for module, path in MODULES.items()
-        if any(one.partition(".")[0] == package_name for one in imports(path))
     }
 
+    circle = cycle(edges)
+
+    if circle:
+        chain = [
+            f"{place(importer, edges[importer][imported])}: {importer} imports {imported}"
+            for importer, imported in pairwise(circle)
+        ]
+        mend = "Mend it: move what two of them need into a third module, below both."
+        pytest.fail("\n".join([*chain, mend]), pytrace=False)
+
+
+def test_a_circle_is_found() -> None:
+    assert cycle({"a": {"b": 1}, "b": {"c": 1, "d": 2}, "c": {}, "d": {"b": 3}}) == ["b", "d", "b"]
+    assert cycle({"a": {"b": 1, "c": 1}, "b": {"c": 1}}) == []
+
+
+def test_an_import_from_above_is_told_with_its_place_and_the_way_to_mend_it() -> None:
+    told = broken_chain("mcv.system.files", Import("mcv.vm.create", 7))
+
+    assert told.startswith("mcv/system/files.py:7: mcv.system.files (floor 1, system) imports")
+    assert "move what mcv.system.files needs down" in told and "pass the value in" in told
+    assert broken_chain("mcv.vm.create", Import("mcv.system.files", 7)) == ""
+
+
+@pytest.mark.parametrize("foreign", HOMES)
+def test_a_foreign_package_has_one_home(foreign: str) -> None:
+    users = {
+        module: imported.line
+        for module, path in MODULES.items()
+        for imported in imports(path)
+        if imported.module.partition(".")[0] == foreign
+    }
+    strangers = [
+        f"{place(module, line)}: {module} imports {foreign}, whose home is "
+        f"{' '.join(HOMES[foreign])}. Mend it: ask for what it needs there."
+        for module, line in users.items()
+        if not module.startswith(HOMES[foreign])
+    ]
+
     assert users
-    assert {user for user in users if not user.startswith(HOMES[package_name])} == set()
+    if strangers:
+        pytest.fail("\n".join(strangers), pytrace=False)
+
+
+def test_every_foreign_package_has_a_home() -> None:
+    known = {"mcv", *HOMES, *EVERYWHERE, *sys.stdlib_module_names}
+    homeless = [
+        f"{place(module, imported.line)}: {imported.module} has no home: add a line to HOMES."
+        for module, path in MODULES.items()
+        for imported in imports(path)
+        if imported.module.partition(".")[0] not in known
+    ]
+
+    if homeless:
+        pytest.fail("\n".join(homeless), pytrace=False)
 
 
 def test_the_command_line_knows_the_wire_and_nothing_of_the_daemon() -> None:
-    wrong = {
-        f"{module}: {imported}"
+    wrong = [
+        f"{place(module, imported.line)}: {module} imports {imported.module}, a part of the "
+        "daemon. Mend it: ask the daemon by an operation."
         for module, path in MODULES.items()
         if module == "mcv.cli" or module.startswith("mcv.commands")
         for imported in imports(path)
-        if imported.startswith("mcv")
-        and not imported.startswith(("mcv.commands", "mcv.rpc."))
-        and imported not in COMMANDS_MAY
-    }
+        if imported.module.startswith("mcv")
+        and not imported.module.startswith(("mcv.commands", "mcv.rpc."))
+        and imported.module not in COMMANDS_MAY
+    ]
 
-    assert wrong == set()
+    if wrong:
+        pytest.fail("\n".join(wrong), pytrace=False)
 
 
 @pytest.mark.parametrize("module", ["mcv.transaction.executor", "mcv.document.store"])
@@ -144,7 +257,9 @@ def test_what_carries_out_is_handed_its_call_and_imports_neither_table_nor_wire(
     module: str,
 ) -> None:
     known = {
-        one for one in imports(MODULES[module]) if one.startswith(("mcv.api.table", "mcv.rpc"))
+        imported.module
+        for imported in imports(MODULES[module])
+        if imported.module.startswith(("mcv.api.table", "mcv.rpc"))
     }
 
     assert known == set()

@@ -145,8 +145,8 @@ def _volume(vm: Vm, disk: Disk, one: Inventory) -> Findings:
     if found is None:
         yield wrong(
             f"The logical volume {subject} of {whose} is missing on {one.node}.",
-            f"Bring it back (on {one.node}: vgcfgrestore --list {group}), or do without: "
-            f"mcv info {vm.name} tells how the other replica is",
+            f"Bring it back (on {one.node}: vgcfgrestore --list {group}), or do without it; "
+            f"its other replica: mcv info {vm.name}",
         )
     elif found.size - metadata_size(found.size) < disk.size:
         needed = drbd_size(disk.size, one.extents[group])

@@ -43,7 +43,8 @@ def _tables(found: dict[str, Any]) -> list[str]:
 def clear(session: Session, name: str) -> None:
     """Let go what an operation left on a VM, or on a node that was added or removed.
 
-    It cannot be finished then. Try mcv repair first: it finishes or undoes what is left.
+    The operation cannot be finished then. Try this first: mcv repair, which finishes or
+    undoes what is left.
     """
     session.ask(
         f"Give up what holds {name}? What it left undone stays undone.",
