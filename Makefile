@@ -14,9 +14,18 @@ DESTDIR :=
 HOME_OF_MCV := /opt/mcv
 STAGE = $(DESTDIR)$(HOME_OF_MCV).new
 COMPLETION := /usr/share/bash-completion/completions/mcv
-NODES := 2
-NODE := 1
-SECONDS := 600
+NODES ?= 2
+NODE ?= 1
+SECONDS ?= 600
+
+# pip works in an environment of its own, and its version is Debian's.
+export PIP_ROOT_USER_ACTION := ignore
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Without a way to PyPI it says so within seconds, not after minutes.
+export PIP_RETRIES := 2
+export PIP_DEFAULT_TIMEOUT := 10
+
+BESIDE = $(if $(LAB), LAB=$(LAB))
 
 # A lab keeps about one core busy, with gaps: three processes leave none on two cores. A file's
 # tests stay in one process, whose lab is booted once.
@@ -65,10 +74,10 @@ types: $(READY)  ## Check the types with mypy
 	$(VENV)/bin/mypy
 
 .PHONY: lab
-lab: packages-lab $(READY)  ## Boot nodes to play with (NODES=2)
+lab: packages-lab $(READY)  ## Boot nodes to play with (NODES=2; LAB=DIRECTORY beside the usual one)
 	@$(VENV)/bin/python -m tests.lab up $(NODES)
-	echo "Log in:  make lab-ssh NODE=1      Stop and delete them:  make lab-down"
-	echo "More:    $(VENV)/bin/python -m tests.lab --help"
+	echo "Log in:  make lab-ssh$(BESIDE) NODE=1      Stop and delete them:  make lab-down$(BESIDE)"
+	echo "More:    $(if $(LAB),LAB=$(LAB) )$(VENV)/bin/python -m tests.lab --help"
 
 .PHONY: lab-ssh
 lab-ssh: $(READY)  ## Log in to a node of the lab (NODE=1)
@@ -91,8 +100,9 @@ packages-lab:
 
 # In a copy of the tree: building leaves files behind, and old ones get installed again.
 $(READY): setup.cfg pyproject.toml | packages-build
+	@echo "Making the Python environment in $(VENV), from PyPI"
 	[ -x $(VENV)/bin/pip ] || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --editable '.[dev]'
+	$(VENV)/bin/pip install --quiet --editable '.[dev]' || $(NO_PYPI)
 	touch $@
 
 # The new environment is made beside the old one and takes its place when it is whole. It
@@ -101,13 +111,14 @@ $(READY): setup.cfg pyproject.toml | packages-build
 .PHONY: install
 install: $(if $(DESTDIR),packages-build,packages-node)  ## Install mcv on this host (root), or below DESTDIR
 	@[ "$$(id -u)" = 0 ] || { echo "make install needs root." >&2; exit 1; }
+	echo "Installing mcv in $(DESTDIR)$(HOME_OF_MCV), its Python libraries from PyPI"
 	umask 022
 	rm -rf $(STAGE)
 	mkdir -p $(STAGE)
 	$(PYTHON) -m venv $(STAGE)
 	source=$$(mktemp -d); trap 'rm -rf "$$source"' EXIT
 	cp -R setup.cfg pyproject.toml $(wildcard README.md) mcv "$$source"
-	$(STAGE)/bin/pip install --quiet --no-compile "$$source"
+	$(STAGE)/bin/pip install --quiet --no-compile "$$source" || { rm -rf $(STAGE); $(NO_PYPI); }
 	rm -f $(STAGE)/bin/{activate*,Activate*,easy_install*,pip*}
 	find $(STAGE)/bin -type f -exec sed -i '1s|^#!$(STAGE)/bin/python.*|#!$(HOME_OF_MCV)/bin/python3 -I|' {} +
 	sed -i '/^command = /d' $(STAGE)/pyvenv.cfg
@@ -130,16 +141,39 @@ install: $(if $(DESTDIR),packages-build,packages-node)  ## Install mcv on this h
 uninstall:  ## Take mcv off this host (root); /var/lib/mcv and an edited mcv.conf stay
 	@[ "$$(id -u)" = 0 ] || { echo "make uninstall needs root." >&2; exit 1; }
 	if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl stop mcvd.service || true; fi
-	rm -f $(DESTDIR)/etc/systemd/system/multi-user.target.wants/mcvd.service
-	rm -f $(DESTDIR)/etc/systemd/system/mcvd.service $(DESTDIR)/etc/cron.d/mcv
-	rm -f $(DESTDIR)$(COMPLETION)
-	rm -f $(DESTDIR)/usr/local/bin/mcv $(DESTDIR)/usr/local/bin/mcvd
-	rm -rf $(DESTDIR)$(HOME_OF_MCV) $(STAGE)
-	! cmp -s etc/mcv.conf $(DESTDIR)/etc/mcv/mcv.conf || rm $(DESTDIR)/etc/mcv/mcv.conf
+	went=0
+	for path in $(INSTALLED); do
+		[ -e "$(DESTDIR)$$path" ] || [ -L "$(DESTDIR)$$path" ] || continue
+		rm -rf "$(DESTDIR)$$path"
+		echo "gone:  $(DESTDIR)$$path"
+		went=1
+	done
+	rm -rf $(STAGE)
+	conf=$(DESTDIR)/etc/mcv/mcv.conf
+	if cmp -s etc/mcv.conf "$$conf"; then rm "$$conf"; echo "gone:  $$conf"; went=1; fi
 	rmdir --ignore-fail-on-non-empty $(DESTDIR)/etc/mcv 2> /dev/null || true
+	[ $$went = 1 ] || echo "mcv is not installed here."
+	[ ! -e "$$conf" ] || echo "stays: $$conf, which was edited"
+	[ ! -e $(DESTDIR)/var/lib/mcv ] || echo "stays: $(DESTDIR)/var/lib/mcv, this node's state and keys"
+	if ls $(DESTDIR)/etc/drbd.d/mcv-*.res > /dev/null 2>&1; then
+		echo "stays: $(DESTDIR)/etc/drbd.d/mcv-*.res and the VMs' volumes and domains"
+	fi
 	$(RELOAD)
 
-RELOAD = @if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+INSTALLED := /etc/systemd/system/multi-user.target.wants/mcvd.service \
+	/etc/systemd/system/mcvd.service /etc/cron.d/mcv $(COMPLETION) \
+	/usr/local/bin/mcv /usr/local/bin/mcvd $(HOME_OF_MCV)
+
+# What to do when pip fails; its own words stand above.
+define NO_PYPI
+{ printf '%s\n' \
+	"pip failed, and nothing was changed. mcv takes its Python libraries from PyPI and compiles one:" \
+	"  no way to PyPI?  https_proxy=http://PROXY:PORT (set it, and again), or an index of your own:" \
+	"                   PIP_INDEX_URL=https://INDEX/simple" \
+	"  a compiler?      apt-get install gcc libc6-dev libvirt-dev pkg-config python3-dev" >&2; exit 1; }
+endef
+
+RELOAD = if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 # A recipe is one shell: umask and traps hold to its end.
 .ONESHELL:

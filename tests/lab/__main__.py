@@ -6,6 +6,7 @@ import shlex
 import sys
 
 from tests.lab.host import LabError, Place, allow_many_files
+from tests.lab.image import PASSWORD
 from tests.lab.lab import Lab
 from tests.lab.node import Node
 
@@ -52,7 +53,7 @@ def carry_out(asked: argparse.Namespace) -> int:
         case "up" | "down":
             lab.take()
             if asked.command == "up":
-                lab.up(asked.count)
+                greet(lab, lab.up(asked.count))
             else:
                 lab.down()
         case "ssh":
@@ -66,6 +67,15 @@ def carry_out(asked: argparse.Namespace) -> int:
             allow_many_files()
             getattr(Node, asked.command)(lab.node(asked.node))
     return 0
+
+
+def greet(lab: Lab, nodes: list[Node]) -> None:
+    """Say how to go on, now that the nodes are up."""
+    first, *_ = nodes
+    guest = lab.give_guest(first)
+    print(f"Nodes:   {', '.join(f'{node.name} ({node.address})' for node in nodes)}")
+    print(f"Root's password on each of them: {PASSWORD}")
+    print(f"Guest:   {guest} on {first.name}, a small Linux for mcv create --image")
 
 
 def log_in(node: Node, words: list[str]) -> None:

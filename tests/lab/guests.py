@@ -1,4 +1,8 @@
-"""Guests that start at once: a boot sector each, in a raw image of 1 MiB."""
+"""Guests that start at once: a boot sector each, in a raw image of 1 MiB; and a real Linux."""
+
+from tests.lab.host import Place
+from tests.lab.image import Image
+from tests.lab.linux_guest import LinuxGuest
 
 SIZE = 1 << 20
 
@@ -43,6 +47,13 @@ def image(code: str) -> bytes:
     if len(sector) != 512:
         raise ValueError("The code does not fit a boot sector.")
     return sector.ljust(SIZE, b"\0")
+
+
+def linux() -> bytes:
+    """A real Linux (tests/lab/linux_guest.py) that wants 96 MiB of memory, all labs' the same."""
+    image = Image(Place.from_environment().directory / "base")
+    with image.alone():
+        return LinuxGuest(image.directory).prepare().read_bytes()
 
 
 def idle() -> bytes:

@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Collection, Iterable
@@ -52,6 +53,11 @@ class Place:
 
     def umid(self, number: int) -> str:
         return f"{self.namespace}-node{number}"
+
+
+def say(text: str) -> None:
+    """Say what the lab is doing: nothing of it shows otherwise while it lasts."""
+    print(f"lab: {text}", file=sys.stderr, flush=True)
 
 
 def run(*command: str | Path, stdin: str = "", timeout: float = 120) -> str:

@@ -8,13 +8,12 @@ import fcntl
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from tests.lab.host import MODULES, TREE, LabError, run
+from tests.lab.host import MODULES, TREE, LabError, run, say
 
 HERE = Path(__file__).parent
 SIZE = "4G"
@@ -72,13 +71,13 @@ class Image:
         self.capabilities = directory / "capabilities"
         self._tree = directory / "tree"
         self._made = directory / "made"
-        self._directory = directory
+        self.directory = directory
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep other labs of the same image waiting while it is made and copied."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        with (self._directory / "lock").open("w") as lock:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -138,7 +137,7 @@ class Image:
         shutil.rmtree(self._tree, ignore_errors=True)
         for name in HIDDEN:
             (upper / name).mkdir(parents=True)
-        print("lab: installing the working tree", file=sys.stderr)
+        say("installing the working tree for the nodes, with what it takes from PyPI")
         run("make", "--silent", "--directory", TREE, "install", f"DESTDIR={upper}", timeout=900)
         shutil.copytree(HERE / "root", upper, dirs_exist_ok=True)
         _enable(upper / "etc/systemd/system")
@@ -153,6 +152,7 @@ class Image:
         for stamp in (upper / "etc/.updated", upper / "var/.updated"):
             stamp.unlink(missing_ok=True)
             stamp.touch()
+        say("making the disk that nodes start from")
         self.file.unlink(missing_ok=True)
         quick = "lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0"
         run("mke2fs", "-q", "-t", "ext4", "-E", quick, "-d", self._tree, self.file, SIZE)

@@ -4,18 +4,20 @@ import base64
 import fcntl
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TypeVar
 
 from tests.lab import host
-from tests.lab.host import MOST_NODES, LabError, Network, Place, run
+from tests.lab.host import MOST_NODES, LabError, Network, Place, run, say
 from tests.lab.image import Image
+from tests.lab.linux_guest import LinuxGuest
 from tests.lab.node import ROOM, Node
 
 T = TypeVar("T")
+
+GUEST = "/root/guest.img"
 
 # Where libvirt keeps what it learned about QEMU. A QEMU that can name a guest's missing CPU
 # features makes libvirt ask for some 300 of them, one by one, at each start: 15 s in a node
@@ -85,17 +87,29 @@ class Lab:
         self.place.directory.mkdir(parents=True, exist_ok=True)
         host.require_executable(self.place.directory)
         if missing and (why := host.why_not_in_memory(ROOM)):
-            print(f"lab: nodes are slower with their memory on disk: {why}", file=sys.stderr)
+            say(f"nodes are slower with their memory on disk: {why}")
         with self.image.alone():
             self.image.prepare(self._public_key())
             self.network.up()
+            if missing:
+                say(f"booting {', '.join(node.name for node in missing)}")
+            began = time.monotonic()
             for node in missing:
                 node.power_on()
             if not self.image.knows_the_emulator:
                 side_by_side(Node.wait, missing)
                 self._learn_the_emulator(nodes)
         side_by_side(Node.wait, missing)
+        if missing:
+            say(f"up after {time.monotonic() - began:.0f} s")
         return nodes
+
+    def give_guest(self, node: Node) -> str:
+        """Leave the image of a Linux guest in a node's home of root; where it is there."""
+        with self.image.alone():
+            image = LinuxGuest(self.image.directory).prepare()
+        node.put(image.read_bytes(), GUEST)
+        return GUEST
 
     def down(self) -> None:
         """Kill all nodes, delete their disks and network; the image is kept for the next time."""
@@ -145,7 +159,7 @@ class Lab:
 
     def _learn_the_emulator(self, nodes: Sequence[Node]) -> None:
         """Let libvirt probe QEMU, which takes long in a node, and keep what it found."""
-        print("lab: libvirt probes QEMU, this once", file=sys.stderr)
+        say("libvirt probes QEMU, this once")
         side_by_side(lambda node: node.run(PROBE, timeout=240), nodes)
         listed = nodes[0].run(f"cd {CACHE} && for f in *; do echo $f $(base64 -w0 $f); done").stdout
         lines = (line.partition(" ") for line in listed.splitlines())

@@ -1,0 +1,139 @@
+"""A guest that is a real Linux: it says on its serial console that it is up, has a shell there,
+and switches itself off when its power button is pressed.
+
+Debian's cloud kernel (downloaded and unpacked, not installed), busybox with a script as its first
+process, and syslinux to boot them, in a raw image of 24 MiB, made once for a lab.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests.lab.host import LabError, run, say
+
+SIZE = 24 << 20
+PACKAGE = "linux-image-cloud-amd64"
+BUSYBOX = Path("/bin/busybox")
+
+# What it says when it is up, on a line of its own.
+UP = "The guest is up."
+GOODBYE = "The guest was asked to shut down."
+
+# Of the kernel's modules: the power button, what reads it, and the virtio devices of mcv's VMs.
+MODULES = ("button", "evdev", "virtio_pci", "virtio_blk", "virtio_net")
+
+BOOT = "SERIAL 0 115200\nDEFAULT linux\nLABEL linux\n"
+BOOT += (
+    " KERNEL vmlinuz\n INITRD initrd\n APPEND console=ttyS0 quiet no_timer_check mitigations=off\n"
+)
+
+INIT = f"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/ PS1='guest# '
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in $(cat /modules/order); do insmod /modules/$module; done
+exec < /dev/ttyS0 > /dev/ttyS0 2>&1
+button=$(cd /sys/class/input && grep -l "Power Button" event*/device/name)
+(
+    head -c 24 /dev/input/${{button%%/*}} > /dev/null
+    echo
+    echo "{GOODBYE}"
+    poweroff -f
+) &
+echo
+echo "{UP}"
+while true; do setsid -c sh; done
+"""
+
+
+class LinuxGuest:
+    """The image in a directory, made when it is missing or this file has changed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "guest.img"
+        self._made = directory / "guest.made"
+
+    def prepare(self) -> Path:
+        """Make the image unless it is there, and return where it is."""
+        key = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+        if self.file.exists() and self._made.exists() and self._made.read_text() == key:
+            return self.file
+        say(f"making a guest of Debian's {PACKAGE} (27 MB), this once")
+        self._made.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix="mcv-guest-") as work:
+            _make(Path(work), self.file)
+        self._made.write_text(key)
+        return self.file
+
+
+def _make(work: Path, image: Path) -> None:
+    kernel, modules = _unpack_kernel(work)
+    root = work / "root"
+    _fill(root, modules)
+    initrd = work / "initrd"
+    # newc is the archive that a kernel unpacks; busybox has a cpio, so the host needs none.
+    run("sh", "-c", f"cd {root} && find . | {BUSYBOX} cpio -o -H newc > {initrd}")
+    config = work / "syslinux.cfg"
+    config.write_text(BOOT)
+    with image.open("wb") as disk:
+        disk.truncate(SIZE)
+    run("mkfs.fat", "-n", "GUEST", image)
+    for source, name in ((kernel, "vmlinuz"), (initrd, "initrd"), (config, "syslinux.cfg")):
+        run("mcopy", "-i", image, source, f"::{name}")
+    run("syslinux", "--install", image)
+
+
+def _unpack_kernel(work: Path) -> tuple[Path, Path]:
+    """The kernel's file and its directory of modules, from Debian's newest cloud kernel."""
+    work.chmod(0o755)  # apt downloads as a user of its own, where it can
+    name = _kernel_package()
+    run("sh", "-c", f"cd {work} && apt-get --quiet download {name}", timeout=600)
+    package = next(work.glob("*.deb"))
+    run("dpkg-deb", "--extract", package, work / "package")
+    return next((work / "package/boot").glob("vmlinuz-*")), work / "package/lib/modules"
+
+
+def _kernel_package() -> str:
+    """The package that the newest kernel is in; the one without a version only depends on it."""
+    for try_again in (True, False):
+        told = run("apt-cache", "depends", "--important", PACKAGE) if _is_known() else ""
+        names = [line.split()[-1] for line in told.splitlines() if "Depends:" in line]
+        if names:
+            return names[0]
+        if try_again:
+            run("apt-get", "--quiet", "update", timeout=600)
+    raise LabError(f"apt knows no {PACKAGE}; are Debian's packages in /etc/apt/sources.list*?")
+
+
+def _is_known() -> bool:
+    return bool(run("apt-cache", "search", "--names-only", f"^{PACKAGE}$").strip())
+
+
+def _fill(root: Path, modules: Path) -> None:
+    """Write the guest's root: busybox, modules in the order of their needs, the first script."""
+    for name in ("bin", "dev", "proc", "sys", "modules"):
+        (root / name).mkdir(parents=True)
+    shutil.copy2(BUSYBOX, root / "bin/busybox")
+    order: list[Path] = []
+    for name in MODULES:
+        _add_module(modules, name, order)
+    for module in order:
+        shutil.copy2(module, root / "modules")
+    (root / "modules/order").write_text(" ".join(module.name for module in order))
+    (root / "init").write_text(INIT)
+    (root / "init").chmod(0o755)
+
+
+def _add_module(modules: Path, name: str, order: list[Path]) -> None:
+    """Add a module after all that it needs."""
+    found = [path for path in modules.rglob("*.ko") if path.stem.replace("-", "_") == name]
+    if not found:
+        raise LabError(f"Debian's cloud kernel has no module {name}.")
+    for needed in run("modinfo", "--field", "depends", found[0]).strip().split(","):
+        if needed:
+            _add_module(modules, needed.replace("-", "_"), order)
+    if found[0] not in order:
+        order.append(found[0])
