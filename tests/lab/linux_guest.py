@@ -37,8 +37,9 @@ mount -t devtmpfs dev /dev
 for module in $(cat /modules/order); do insmod /modules/$module; done
 exec < /dev/ttyS0 > /dev/ttyS0 2>&1
 button=$(cd /sys/class/input && grep -l "Power Button" event*/device/name)
+exec 3< /dev/input/${{button%%/*}}
 (
-    head -c 24 /dev/input/${{button%%/*}} > /dev/null
+    head -c 24 <&3 > /dev/null
     echo
     echo "{GOODBYE}"
     poweroff -f
