@@ -117,7 +117,7 @@ install: $(if $(DESTDIR),packages-build,packages-node)  ## Install mcv on this h
 	mkdir -p $(STAGE)
 	$(PYTHON) -m venv $(STAGE)
 	source=$$(mktemp -d); trap 'rm -rf "$$source"' EXIT
-	cp -R setup.cfg pyproject.toml $(wildcard README.md) mcv "$$source"
+	cp -R setup.cfg pyproject.toml $(wildcard README.md LICENSE) mcv "$$source"
 	$(STAGE)/bin/pip install --quiet --no-compile "$$source" || { rm -rf $(STAGE); $(NO_PYPI); }
 	rm -f $(STAGE)/bin/{activate*,Activate*,easy_install*,pip*}
 	find $(STAGE)/bin -type f -exec sed -i '1s|^#!$(STAGE)/bin/python.*|#!$(HOME_OF_MCV)/bin/python3 -I|' {} +
