@@ -99,6 +99,12 @@ class NotThatNode(Refused):
     kind = "not-that-node"
 
 
+class NotUnderstood(McvError):
+    """Another node answered in a shape that this mcv does not know."""
+
+    kind = "not-understood"
+
+
 class Failed(McvError):
     """It was begun, it failed, and what had been done was undone."""
 

@@ -23,10 +23,10 @@ from mcv.document.model import SCHEMA, ChangeMade, Cluster, Vm, digest
 from mcv.document.model import decode as decode_document
 from mcv.document.store import Store, on_disk
 from mcv.drbd import enable, roles, verification_results
+from mcv.drbd import notes as notes_
 from mcv.drivers.domain_xml import MIB, is_ours, substance
 from mcv.errors import Refused
 from mcv.recovery.journal_recovery import as_known_now
-from mcv.rules import replica
 from mcv.system.observations import Observations
 from mcv.transaction.jobs import Jobs
 from mcv.transaction.journal import Entry, decode, encode
@@ -301,16 +301,16 @@ def test_notes_of_every_kind_are_read_and_written_down(tmp_path: Path, path: Pat
     host = cluster.hosts["n1"]
     notes = host.settings.notes
     assert mark(cluster, "never") == ("never", 0, "", False)
-    alone = replica.read_note(notes, "mcv-found-1", "alone")
+    alone = notes_.read(notes, "mcv-found-1", "alone")
     assert alone is not None and alone["since"] and "n2 cannot be reached" in alone["why"]
-    assert replica.noted(notes, "out-of-sync") == ["mcv-clean-1", "mcv-gone-1", "mcv-never-1"]
+    assert notes_.noted(notes, "out-of-sync") == ["mcv-clean-1", "mcv-gone-1", "mcv-never-1"]
 
     verification_results.settle(host)
 
     assert mark(cluster, "never") == ("out-of-sync", 8192, "alice", True)
     assert mark(cluster, "found")[0] == "out-of-sync"
-    assert replica.noted(notes, "out-of-sync") == []
-    assert replica.noted(notes, "alone") == ["mcv-found-1"]
+    assert notes_.noted(notes, "out-of-sync") == []
+    assert notes_.noted(notes, "alone") == ["mcv-found-1"]
 
 
 NOTES = [*RECORDED.glob("*/notes/*.json"), *RECORDED.glob("*/trees/*/var/*/notes/*.json")]
@@ -320,9 +320,9 @@ NOTES = [*RECORDED.glob("*/notes/*.json"), *RECORDED.glob("*/trees/*/var/*/notes
 def test_a_note_is_found_and_read(path: Path) -> None:
     resource, kind, _ = path.name.split(".")
 
-    note = replica.read_note(path.parent, resource, kind)
+    note = notes_.read(path.parent, resource, kind)
 
-    assert resource in replica.noted(path.parent, kind)
+    assert resource in notes_.noted(path.parent, kind)
     assert note is not None and note["since" if kind == "alone" else "when"].endswith("Z")
 
 

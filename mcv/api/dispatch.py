@@ -2,12 +2,14 @@
 
 import inspect
 import logging
+from functools import partial
 from typing import Any
 
 from mcv.api.table import TABLE, Operation
 from mcv.errors import NotPermitted, OutOfStep, Refused
 from mcv.host import Host
 from mcv.rpc.auth import Caller
+from mcv.system.answers import plain
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +67,9 @@ def run(host: Host, operation: str, wanted: Operation, params: dict[str, Any], w
     """Carry an operation out here: as a job where it lasts, else at once."""
     _bind(host, operation, wanted, params)
     if not wanted.job:
-        return wanted.function(host, **params)
-    job = host.jobs.start(title(operation, params), who, lambda: wanted.function(host, **params))
+        return plain(wanted.function(host, **params))
+    work = partial(wanted.function, host, **params)
+    job = host.jobs.start(title(operation, params), who, lambda: plain(work()))
     return {"job": job.id, "node": host.name}
 
 
@@ -85,7 +88,7 @@ def perform(host: Host, operation: str, params: dict[str, Any], context: dict[st
     wanted = row(operation)
     _bind(host, operation, wanted, params)
     if not wanted.step:
-        return wanted.function(host, **params)
+        return plain(wanted.function(host, **params))
     escort = context.get("escort")
     if not escort:
         raise OutOfStep(f"{operation} came without a claim.")

@@ -7,12 +7,12 @@ from typing import Any
 from mcv.api import consensus_calls
 from mcv.check import fixes, inventory, runner
 from mcv.cluster import divergence, facts, join, leaving, members, permissions
-from mcv.drbd import enable, resolve, resync, roles, verify
+from mcv.drbd import enable, pairs, resolve, resync, roles, verify
 from mcv.host import Host
 from mcv.network import verbs as network
 from mcv.recovery import claims, journal_recovery
-from mcv.rules import split_brain
-from mcv.status import history, resources, vms
+from mcv.status import cluster as status_cluster
+from mcv.status import history, report, resources, vms
 from mcv.storage import volumes
 from mcv.vm import capacity, change, create, delete, image, live, migrate, power, register
 
@@ -101,7 +101,7 @@ HOURS = 6 * 3600.0
 
 TABLE: dict[str, Operation] = {
     # The cluster
-    "cluster.info": _read(members.info),
+    "cluster.info": _read(status_cluster.info),
     "cluster.check": _read(runner.check),
     "cluster.fix": _change(runner.fix),
     "cluster.facts": Operation(facts.facts, OPERATOR_ONLY, timeout=30),
@@ -156,8 +156,8 @@ TABLE: dict[str, Operation] = {
     "network.list": _read(network.list_),
     "node.bridges": _question(network.bridges),
     # VMs
-    "node.report": _question(vms.report),
-    "node.inventory": _question(inventory.told),
+    "node.report": _question(report.report),
+    "node.inventory": _question(inventory.inventory),
     "node.mend": Operation(fixes.mend, PEER_ONLY, timeout=120),
     "node.capacity": _question(capacity.capacity, timeout=20),
     "vm.list": _read(vms.list_),
@@ -200,7 +200,7 @@ TABLE: dict[str, Operation] = {
     "drbd.resync": _change(resync.resync, to=_owner),
     "drbd.resolve": _change(resolve.resolve, to=_owner),
     "drbd.prospects": Operation(resolve.prospects, OPERATOR_OR_PEER, to=_owner, timeout=60),
-    "drbd.sides": _question(split_brain.sides, timeout=15),
+    "drbd.sides": _question(pairs.sides, timeout=15),
     "drbd.create": _step(roles.create),
     "drbd.remove": _step(roles.remove),
     "drbd.skip_initial_sync": _step(roles.skip_initial_sync, timeout=180),

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator
 
-from mcv.check.finding import FIX, ClusterSnapshot, Finding, Fix, Severity
+from mcv.check.finding import FIX, ClusterSnapshot, Finding, Fix
 from mcv.check.inventory import Domain, Inventory, is_mcvs
 from mcv.document.model import Disk, Vm
 from mcv.drivers.domain_xml import domain_xml, substance
 from mcv.drivers.lvm import drbd_size, metadata_size
+from mcv.rules import domain as domain_rules
+from mcv.rules.finding import Severity
 
 Findings = Iterator[Finding]
 
@@ -38,7 +40,7 @@ def judge(scene: ClusterSnapshot) -> Findings:
 def _at_work(vm: Vm) -> Finding:
     why = vm.claim.why if vm.claim else "its entry was changed meanwhile"
     return Finding(
-        severity="note",
+        severity=Severity.NOTE,
         node=vm.claim.node if vm.claim else vm.node,
         subject=vm.name,
         message=f"{vm.name} is being changed ({why}), so it was not looked at.",
@@ -48,14 +50,13 @@ def _at_work(vm: Vm) -> Finding:
 
 def _owner(scene: ClusterSnapshot, vm: Vm) -> Findings:
     if not scene.is_online(vm.node):
-        other = vm.other(vm.node)
+        said = domain_rules.owner_offline(vm)
         yield Finding(
-            severity="warning",
+            severity=said.severity,
             node=vm.node,
             subject=vm.name,
-            message=f"{vm.name} belongs to {vm.node}, which is offline.",
-            hint="It is back with its node"
-            + (f", or take it over: mcv register {vm.name} --node {other}" * (other != vm.node)),
+            message=said.message,
+            hint=said.hint,
         )
 
 
@@ -63,7 +64,12 @@ def _domain_here(scene: ClusterSnapshot, vm: Vm, one: Inventory) -> Findings:
     def wrong(message: str, hint: str, deed: str = "") -> Finding:
         fix = Fix(node=one.node, deed=deed, subject=vm.name) if deed else None
         return Finding(
-            severity="error", node=one.node, subject=vm.name, message=message, hint=hint, fix=fix
+            severity=Severity.ERROR,
+            node=one.node,
+            subject=vm.name,
+            message=message,
+            hint=hint,
+            fix=fix,
         )
 
     if one.domains is None:
@@ -71,7 +77,7 @@ def _domain_here(scene: ClusterSnapshot, vm: Vm, one: Inventory) -> Findings:
     domain = one.domains.get(vm.name)
     again = f"mcv register {vm.name}"
     if domain is None:
-        yield wrong(f"{vm.name} is not defined on {one.node}, its owner.", again, "define")
+        yield wrong(domain_rules.not_defined(vm).message, again, "define")
         return
     if not domain.persistent:
         yield wrong(f"{vm.name} runs on {one.node}, its owner, and is not defined there.", again)
@@ -106,20 +112,17 @@ def _domain_elsewhere(vm: Vm, one: Inventory) -> Findings:
     if domain is None:
         return
     fix = None
-    if domain.is_active:
-        what = domain.state
-        hint = f"Stop that copy: mcv stop {vm.name} --on {one.node}"
-    else:
-        what = "defined"
+    said = domain_rules.elsewhere(vm, one.node, domain.state)
+    hint = said.hint
+    if not domain.is_active and domain.ours:
+        fix = Fix(node=one.node, deed="undefine", subject=vm.name)
+    elif not domain.is_active:
         hint = f"On {one.node}: virsh undefine {vm.name}"
-        if domain.ours:
-            fix = Fix(node=one.node, deed="undefine", subject=vm.name)
-            hint = FIX
     yield Finding(
-        severity="error",
+        severity=Severity.ERROR,
         node=one.node,
         subject=vm.name,
-        message=f"{vm.name} is {what} on {one.node}, but belongs to {vm.node}.",
+        message=said.message,
         hint=hint,
         fix=fix,
     )
@@ -132,7 +135,9 @@ def _volume(vm: Vm, disk: Disk, one: Inventory) -> Findings:
     subject = f"{group}/{disk.volume}"
 
     def wrong(message: str, hint: str) -> Finding:
-        return Finding(severity="error", node=one.node, subject=subject, message=message, hint=hint)
+        return Finding(
+            severity=Severity.ERROR, node=one.node, subject=subject, message=message, hint=hint
+        )
 
     whose = f"disk {disk.id} of {vm.name}"
     if group not in one.extents:
@@ -161,7 +166,7 @@ def _autostart(scene: ClusterSnapshot, one: Inventory) -> Findings:
     for name, domain in (one.domains or {}).items():
         if domain.autostart and (domain.ours or name in scene.cluster.vms):
             yield Finding(
-                severity="warning",
+                severity=Severity.WARNING,
                 node=one.node,
                 subject=name,
                 message=f"libvirt on {one.node} would start {name} by itself when the host boots, "
@@ -179,7 +184,7 @@ def _left_domains(scene: ClusterSnapshot, one: Inventory) -> Findings:
         fix = None if domain.is_active else Fix(node=one.node, deed="undefine", subject=name)
         stop = f"On {one.node}: virsh shutdown {name}; then: {FIX}"
         yield Finding(
-            severity="error" if domain.is_active else "warning",
+            severity=Severity.ERROR if domain.is_active else Severity.WARNING,
             node=one.node,
             subject=name,
             message=f"The domain {name} on {one.node} is mcv's, is {domain.state}, and is in no "
@@ -202,7 +207,7 @@ def _left_volumes(scene: ClusterSnapshot, one: Inventory) -> Findings:
             yield _left(one, f"{lv.group}/{lv.name}", "logical volume", "remove-volume")
         elif OF_VM.fullmatch(lv.name):
             yield Finding(
-                severity="note",
+                severity=Severity.NOTE,
                 node=one.node,
                 subject=f"{lv.group}/{lv.name}",
                 message=f"The logical volume {lv.group}/{lv.name} on {one.node} belongs to no VM "
@@ -232,9 +237,8 @@ def file_of(resource: str) -> str:
 
 
 def _left(one: Inventory, subject: str, what: str, deed: str) -> Finding:
-    severity: Severity = "warning"
     return Finding(
-        severity=severity,
+        severity=Severity.WARNING,
         node=one.node,
         subject=subject,
         message=f"The {what} {subject} on {one.node} belongs to no VM.",

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from mcv.check.inventory import Inventory
-from mcv.document.model import Cluster, Value, Vm, plain
+from mcv.document.model import Cluster, Value, Vm
 from mcv.errors import McvError
-
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+from mcv.rules import finding
 
 FIX = "mcv cluster check --fix"
 
@@ -26,6 +23,15 @@ FIX_TITLES = {
 }
 
 
+class FixView(Value, frozen=True, kw_only=True):
+    """A fix as it is shown, in words too."""
+
+    node: str
+    deed: str
+    subject: str
+    text: str
+
+
 class Fix(Value, frozen=True, kw_only=True):
     """Something safe that one node can do about a finding."""
 
@@ -33,37 +39,47 @@ class Fix(Value, frozen=True, kw_only=True):
     deed: str
     subject: str
 
+    @property
+    def view(self) -> FixView:
+        return FixView(node=self.node, deed=self.deed, subject=self.subject, text=str(self))
+
     def __str__(self) -> str:
         return f"{self.node}: {FIX_TITLES.get(self.deed, self.deed).format(self.subject)}"
 
 
-class Finding(Value, frozen=True, kw_only=True):
-    """One thing that is not as it should be, and the command that helps.
+class FindingView(finding.Finding, frozen=True, kw_only=True):
+    """A finding as it is shown."""
 
-    An error is what a VM, a start or a change will stumble on; a warning costs room or
-    order; a note is worth knowing.
-    """
-
-    severity: Severity
     node: str
     subject: str
-    message: str
-    hint: str = ""
+    fix: FixView | None
+
+
+class Finding(finding.Finding, frozen=True, kw_only=True):
+    """A finding on one node, about one subject, and what that node can safely do about it."""
+
+    node: str
+    subject: str
     fix: Fix | None = None
 
-    def plain(self) -> dict[str, Any]:
-        told = plain(self)
-        assert isinstance(told, dict)
-        if self.fix is not None:
-            told["fix"]["text"] = str(self.fix)
-        return told
+    @property
+    def view(self) -> FindingView:
+        fix = self.fix
+        return FindingView(
+            severity=self.severity,
+            message=self.message,
+            hint=self.hint,
+            node=self.node,
+            subject=self.subject,
+            fix=fix.view if fix else None,
+        )
 
 
 def in_order(found: Iterable[Finding]) -> list[Finding]:
     """The worst first, then by node and subject; nothing twice."""
     return sorted(
         dict.fromkeys(found),
-        key=lambda one: (SEVERITIES.index(one.severity), one.node, one.subject, one.message),
+        key=lambda one: (one.severity.rank, one.node, one.subject, one.message),
     )
 
 

@@ -5,7 +5,8 @@ journal entry names.
 """
 
 from collections.abc import Callable
-from typing import Any
+
+from msgspec import Struct
 
 from mcv.check import artifacts, inventory
 from mcv.document.model import Cluster, Disk, Vm
@@ -22,21 +23,30 @@ LOCK = 10.0  # seconds that somebody else's command on the VM is waited for
 Deed = Callable[[Host, str], None]
 
 
-def mend(host: Host, deeds: list[dict[str, str]]) -> list[dict[str, Any]]:
+class Mended(Struct, frozen=True, kw_only=True):
+    """What became of one fix; `message` says why it was left."""
+
+    deed: str
+    subject: str
+    done: bool
+    message: str = ""
+
+
+def mend(host: Host, deeds: list[dict[str, str]]) -> list[Mended]:
     """Do what was shown, one after the other; what is not so any more is left and says why."""
     host.consensus.require_contact()
-    rows = []
-    for one in sorted(
-        deeds, key=lambda one: ORDER.index(one["deed"]) if one["deed"] in FIXERS else 0
-    ):
-        row: dict[str, Any] = {"deed": one["deed"], "subject": one["subject"]}
-        try:
-            _do(host, one["deed"], one["subject"])
-            row |= {"done": True, "message": ""}
-        except McvError as error:
-            row |= {"done": False, "message": error.message}
-        rows.append(row)
-    return rows
+    in_order = sorted(
+        deeds, key=lambda fix: ORDER.index(fix["deed"]) if fix["deed"] in FIXERS else 0
+    )
+    return [_mended(host, fix["deed"], fix["subject"]) for fix in in_order]
+
+
+def _mended(host: Host, deed: str, subject: str) -> Mended:
+    try:
+        _do(host, deed, subject)
+    except McvError as error:
+        return Mended(deed=deed, subject=subject, done=False, message=error.message)
+    return Mended(deed=deed, subject=subject, done=True)
 
 
 def _do(host: Host, deed: str, subject: str) -> None:

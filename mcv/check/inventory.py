@@ -8,14 +8,13 @@ from typing import Any
 import msgspec
 
 import mcv
-from mcv.document.model import Cluster, Epoch, plain
-from mcv.drbd import roles
+from mcv.document.model import Cluster, Epoch
+from mcv.drbd import notes, pairs, roles
 from mcv.drivers import drbd_resource_file
 from mcv.drivers.domain_xml import Substance, is_ours, substance
-from mcv.drivers.drbd_status import Generations, Status
 from mcv.errors import McvError
 from mcv.host import Host
-from mcv.rules import replica
+from mcv.rules.replica_state import ReplicaState
 from mcv.system import files
 from mcv.system.fanout import ask_all
 
@@ -94,29 +93,14 @@ class Inventory(Told, frozen=True, kw_only=True):
     files: dict[str, ResourceFile] = {}
     extents: dict[str, int] | None = None
     volumes: list[Lv] | None = None
-    resources: dict[str, Status] | None = None
-    generations: dict[str, Generations] = {}
+    resources: dict[str, ReplicaState] | None = None
     domains: dict[str, Domain] | None = None
     trouble: dict[str, str] = {}
     missing: dict[str, str] = {}
 
 
-def told(host: Host) -> dict[str, Any]:
-    """This node's inventory as the wire carries it."""
-    answer = plain(inventory(host))
-    assert isinstance(answer, dict)
-    return answer
-
-
-def read(answer: Any) -> Inventory:
-    """Read another node's inventory; raise McvError where this mcv does not understand it."""
-    try:
-        return msgspec.convert(answer, Inventory)
-    except msgspec.ValidationError as error:
-        raise McvError(f"What it has cannot be read: {error}.") from error
-
-
 def inventory(host: Host) -> Inventory:
+    """Answer another node: what this node has."""
     began = time.time()
     cluster, hash_ = host.consensus.committed()
     proposal = host.consensus.proposal()
@@ -151,7 +135,7 @@ def inventory(host: Host) -> Inventory:
         bridges=host.bridges.list(),
         unfinished=unfinished,
         running=_running(host),
-        blocked=replica.blocked_by_note(host),
+        blocked=notes.blocked(host.settings.notes),
         trouble=trouble,
         missing=host.drbd.missing() if host.read().drbd.enabled else {},
         **parts,
@@ -219,16 +203,8 @@ def _volumes(host: Host) -> dict[str, Any]:
 
 
 def _resources(host: Host) -> dict[str, Any]:
-    """The kernel's resources; of one that stands alone also which data it holds."""
-    statuses = host.drbd.statuses()
-    generations = {}
-    for name, status in statuses.items():
-        if status.is_standalone:
-            try:
-                generations[name] = host.drbd.generation_uuids(name)
-            except McvError:
-                continue
-    return {"resources": statuses, "generations": generations}
+    """The kernel's resources; those that are StandAlone with which data they hold."""
+    return {"resources": pairs.for_report(host, host.drbd.statuses())}
 
 
 def _files(host: Host) -> dict[str, Any]:

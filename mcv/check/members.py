@@ -8,7 +8,8 @@ from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
 from mcv.document.lineage import relation
 from mcv.document.model import ChangeMade, Claim, Cluster, EpochNow, Node
-from mcv.errors import NotMember, NotThatNode
+from mcv.errors import NotMember, NotThatNode, NotUnderstood
+from mcv.rules.finding import Severity
 
 CLOCK = 2.0  # seconds that clocks may differ
 
@@ -23,7 +24,7 @@ def judge(scene: ClusterSnapshot) -> list[Finding]:
 
 
 def is_well(found: list[Finding]) -> bool:
-    return not any(one.severity == "error" for one in found)
+    return not any(one.severity is Severity.ERROR for one in found)
 
 
 def _members(scene: ClusterSnapshot) -> Findings:
@@ -48,7 +49,7 @@ def _offline(node: Node) -> Finding:
         else "It comes back by itself when mcvd runs there."
     )
     return Finding(
-        severity="note",
+        severity=Severity.NOTE,
         node=node.name,
         subject=node.name,
         message=f"{node.name} is declared offline.",
@@ -61,7 +62,7 @@ def _silent(scene: ClusterSnapshot, node: Node) -> Findings:
     error = scene.silent[node.name]
     if isinstance(error, NotThatNode):
         yield Finding(
-            severity="error" if node.status == "online" else "warning",
+            severity=Severity.ERROR if node.status == "online" else Severity.WARNING,
             node=node.name,
             subject="certificate",
             message=f"{error.message} The document has another one.",
@@ -72,18 +73,19 @@ def _silent(scene: ClusterSnapshot, node: Node) -> Findings:
         return
     elif isinstance(error, NotMember):
         yield Finding(
-            severity="error",
+            severity=Severity.ERROR,
             node=node.name,
             subject="certificate",
             message=error.message,
             hint=f"If {scene.me} was removed: mcv cluster leave, on {scene.me}",
         )
     else:
+        is_silent = not isinstance(error, NotUnderstood)
         yield Finding(
-            severity="error",
+            severity=Severity.ERROR,
             node=node.name,
             subject=node.name,
-            message=f"Unreachable: {error.message}",
+            message="Unreachable: " * is_silent + error.message,
             hint=error.hint or f"Is mcvd there? On {node.name}: systemctl status mcvd",
         )
 
@@ -91,7 +93,7 @@ def _silent(scene: ClusterSnapshot, node: Node) -> Findings:
 def _document(scene: ClusterSnapshot, one: Inventory) -> Findings:
     def differs(message: str, hint: str, error: bool = True) -> Finding:
         return Finding(
-            severity="error" if error else "warning",
+            severity=Severity.ERROR if error else Severity.WARNING,
             node=one.node,
             subject="document",
             message=message,
@@ -131,7 +133,7 @@ def _contact(scene: ClusterSnapshot, one: Inventory) -> Findings:
     diverged = standing(scene, one) == "diverged"
     if scene.is_online(one.node) and not one.in_contact and not diverged:
         yield Finding(
-            severity="error",
+            severity=Severity.ERROR,
             node=one.node,
             subject=one.node,
             message=f"{one.node} has not heard from everyone since its mcvd started: "
@@ -156,7 +158,7 @@ def standing(scene: ClusterSnapshot, one: Inventory) -> str:
 def _itself(scene: ClusterSnapshot, node: Node, one: Inventory) -> Findings:
     if one.certificate.strip() != node.certificate.strip():
         yield Finding(
-            severity="error",
+            severity=Severity.ERROR,
             node=node.name,
             subject="certificate",
             message=f"{node.name} uses another certificate than the document has.",
@@ -167,7 +169,7 @@ def _itself(scene: ClusterSnapshot, node: Node, one: Inventory) -> Findings:
     if abs(ahead) > CLOCK:
         way = "ahead of" if ahead > 0 else "behind"
         yield Finding(
-            severity="warning",
+            severity=Severity.WARNING,
             node=node.name,
             subject="clock",
             message=f"The clock of {node.name} is {abs(ahead):.0f} s {way} that of {scene.me}.",
@@ -175,7 +177,7 @@ def _itself(scene: ClusterSnapshot, node: Node, one: Inventory) -> Findings:
         )
     if one.version != mcv.__version__:
         yield Finding(
-            severity="warning",
+            severity=Severity.WARNING,
             node=node.name,
             subject="version",
             message=f"{node.name} runs mcv {one.version}, {scene.me} runs {mcv.__version__}.",
@@ -185,7 +187,7 @@ def _itself(scene: ClusterSnapshot, node: Node, one: Inventory) -> Findings:
         yield from _drbd_of(scene, one)
     for tool, package in sorted(one.missing.items()):
         yield Finding(
-            severity="error",
+            severity=Severity.ERROR,
             node=node.name,
             subject=tool,
             message=f"{node.name} does not have the tool {tool}.",
@@ -193,7 +195,7 @@ def _itself(scene: ClusterSnapshot, node: Node, one: Inventory) -> Findings:
         )
     for tool, said in sorted(one.trouble.items()):
         yield Finding(
-            severity="error",
+            severity=Severity.ERROR,
             node=node.name,
             subject=tool,
             message=f"{tool} cannot be read on {node.name}: {said}",
@@ -214,7 +216,7 @@ def clock_ahead(one: Inventory, asked: float, answered: float) -> float:
 def _drbd_of(scene: ClusterSnapshot, one: Inventory) -> Findings:
     if not one.secret:
         yield Finding(
-            severity="error",
+            severity=Severity.ERROR,
             node=one.node,
             subject="DRBD secret",
             message=f"{one.node} does not have the cluster's DRBD secret.",
@@ -222,7 +224,7 @@ def _drbd_of(scene: ClusterSnapshot, one: Inventory) -> Findings:
         )
     if one.drbd_at_boot:
         yield Finding(
-            severity="warning",
+            severity=Severity.WARNING,
             node=one.node,
             subject="drbd.service",
             message=f"drbd.service is enabled on {one.node}; mcvd brings resources up by itself.",
@@ -234,7 +236,7 @@ def _networks(scene: ClusterSnapshot, one: Inventory) -> Findings:
     for name, network in sorted(scene.cluster.networks.items()):
         if network.bridge not in one.bridges:
             yield Finding(
-                severity="error",
+                severity=Severity.ERROR,
                 node=one.node,
                 subject=name,
                 message=f"Network {name}: {one.node} has no bridge {network.bridge}.",
@@ -247,7 +249,7 @@ def _unfinished(scene: ClusterSnapshot, one: Inventory) -> Findings:
     for left in one.unfinished:
         why = f" ({left.trouble})" if left.trouble else ""
         yield Finding(
-            severity="warning",
+            severity=Severity.WARNING,
             node=one.node,
             subject=left.subject.partition(":")[2] or left.operation,
             message=f"{left.title} is unfinished on {one.node}{why}.",
@@ -268,7 +270,7 @@ def _claims(scene: ClusterSnapshot) -> Findings:
 
 def _claim_left(name: str, claim: Claim, helps: str) -> Finding:
     return Finding(
-        severity="warning",
+        severity=Severity.WARNING,
         node=claim.node,
         subject=name,
         message=f"{name} is claimed by {claim.why}, which {claim.node} was to carry out; "

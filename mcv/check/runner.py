@@ -2,18 +2,22 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
+from msgspec import Struct
 
 from mcv.check import inventory, members
-from mcv.check.finding import ClusterSnapshot, Finding, Fix
+from mcv.check.finding import ClusterSnapshot, Finding, FindingView, Fix
+from mcv.check.fixes import Mended
 from mcv.check.inventory import Inventory
-from mcv.document.model import Cluster, decode, plain
+from mcv.document.model import Cluster, decode
+from mcv.drbd import pairs
 from mcv.errors import McvError, PeerUnreachable, Refused, ways_out
 from mcv.host import Host
-from mcv.rules import split_brain
+from mcv.rules.finding import Severity
+from mcv.system.answers import decoded
 from mcv.system.fanout import ask_all
 
 SIGN_OF_LIFE = 1.5  # seconds in which a peer that lives says what it holds, and no longer
@@ -26,13 +30,40 @@ SHOWN = 8  # differences between two documents that are told one by one
 Asked = dict[str, tuple[float, float]]
 
 
-def check(host: Host) -> dict[str, Any]:
+class CheckResult(Struct, frozen=True, kw_only=True):
     """All that is not as it should be; `ok` is whether nothing of it is an error."""
-    return _answer(_judge(host))
+
+    ok: bool
+    findings: list[FindingView]
 
 
-def _answer(found: list[Finding]) -> dict[str, Any]:
-    return {"ok": members.is_well(found), "findings": [one.plain() for one in found]}
+class FixRow(Struct, frozen=True, kw_only=True):
+    """What became of one fix on its node; `message` says why it was left."""
+
+    node: str
+    deed: str
+    subject: str
+    done: bool
+    message: str
+    text: str
+
+
+class FixResult(CheckResult, frozen=True, kw_only=True):
+    """What was mended, and what a check finds afterwards."""
+
+    fixed: list[FixRow]
+
+
+class FixPlan(Struct, frozen=True, kw_only=True):
+    """What would be mended."""
+
+    dry_run: bool
+    plan: list[str]
+
+
+def check(host: Host) -> CheckResult:
+    found = _judge(host)
+    return CheckResult(ok=members.is_well(found), findings=[one.view for one in found])
 
 
 def _judge(host: Host) -> list[Finding]:
@@ -51,7 +82,7 @@ def _look(host: Host) -> ClusterSnapshot:
     """Ask all nodes at once, and see whether the document stayed the same meanwhile."""
     known = host.both()
     seen, silent, asked = _ask(host, sorted(set(known[0].nodes) - {host.name}))
-    seen = _with_generations(host, seen)
+    pairs.complete(host, {name: one.resources for name, one in seen.items() if one.resources})
     cluster, hash_ = host.consensus.committed()
     known += host.both()
     for node in set(cluster.nodes) - set(seen) - set(silent):
@@ -74,7 +105,7 @@ def _ask(host: Host, others: list[str]) -> tuple[dict[str, Inventory], dict[str,
 
     def ask(node: str, operation: str, timeout: float) -> Any:
         if node == host.name:
-            return inventory.told(host)
+            return inventory.inventory(host)
         began = time.time()
         answer = host.call(node, operation, timeout=timeout)
         asked[node] = (began, time.time())
@@ -98,38 +129,13 @@ def _ask(host: Host, others: list[str]) -> tuple[dict[str, Inventory], dict[str,
     return seen, silent, asked
 
 
-def _with_generations(host: Host, seen: dict[str, Inventory]) -> dict[str, Inventory]:
-    """Which data each side of a replica that stands alone holds, also one that looks for it."""
-    sides = {node: _sides(one) for node, one in seen.items()}
-    split_brain.complete(host, sides)
-    return {
-        node: replace(
-            one,
-            generations={
-                name: found
-                for name, side in sides[node].items()
-                if (found := split_brain.generations(side)) is not None
-            },
-        )
-        for node, one in seen.items()
-    }
-
-
-def _sides(one: Inventory) -> dict[str, split_brain.Side]:
-    sides: dict[str, split_brain.Side] = {}
-    for name, status in (one.resources or {}).items():
-        sides[name] = {"connection": status.connection, "replication": status.replication}
-        if name in one.generations:
-            sides[name]["generations"] = plain(one.generations[name])
-    return sides
-
-
 def _read(node: str, answer: Any) -> Inventory:
+    """A node's inventory. Raises the error that stands for it."""
     if answer is None:
         raise PeerUnreachable(f"{node} did not say what it has in time.", ways_out(node))
     if isinstance(answer, McvError):
         raise answer
-    return inventory.read(answer)
+    return decoded(node, "node.inventory", answer, Inventory)
 
 
 def _difference(host: Host, node: str) -> str:
@@ -179,7 +185,7 @@ def _short(value: Any) -> str:
 # Mending
 
 
-def fix(host: Host, fixes: list[dict[str, str]], dry_run: bool = False) -> dict[str, Any]:
+def fix(host: Host, fixes: list[dict[str, str]], dry_run: bool = False) -> FixResult | FixPlan:
     """Have nodes mend what they were shown to need; each looks again right before.
 
     Only what is asked for is done: a finding that nobody was shown is not. What could
@@ -188,37 +194,46 @@ def fix(host: Host, fixes: list[dict[str, str]], dry_run: bool = False) -> dict[
     host.consensus.require_contact()
     wanted = _wanted(fixes)
     if dry_run:
-        return {"dry_run": True, "plan": [str(one) for one in wanted]}
-    done: list[dict[str, Any]] = []
+        return FixPlan(dry_run=True, plan=[str(one) for one in wanted])
+    rows: list[FixRow] = []
     for node in sorted({one.node for one in wanted}):
-        mine = [{"deed": one.deed, "subject": one.subject} for one in wanted if one.node == node]
-        host.job.progress(f"{node}: {len(mine)} to mend")
-        try:
-            rows = host.call(node, "node.mend", deeds=mine, timeout=MEND)
-        except McvError as error:
-            rows = [{**one, "done": False, "message": error.message} for one in mine]
-        for row in rows:
-            done.append({"node": node, **row})
-            word = "done" if row["done"] else f"left: {row['message']}"
-            host.job.progress(f"{_text(node, row)}: {word}")
-    rows = [{**one, "text": _text(one["node"], one)} for one in done]
-    return {"fixed": rows, **_answer(_judge_settled(host, rows))}
+        rows += _mend(host, node, [one for one in wanted if one.node == node])
+    found = _judge_settled(host, rows)
+    return FixResult(ok=members.is_well(found), findings=[one.view for one in found], fixed=rows)
 
 
-def _judge_settled(host: Host, rows: list[dict[str, Any]]) -> list[Finding]:
+def _mend(host: Host, node: str, fixes: list[Fix]) -> Iterator[FixRow]:
+    """Have one node mend; where it does not answer nothing counts as done."""
+    deeds = [{"deed": one.deed, "subject": one.subject} for one in fixes]
+    host.job.progress(f"{node}: {len(deeds)} to mend")
+    try:
+        answer = host.call(node, "node.mend", deeds=deeds, timeout=MEND)
+        mended = decoded(node, "node.mend", answer, list[Mended])
+    except McvError as error:
+        mended = [Mended(**deed, done=False, message=error.message) for deed in deeds]
+    for one in mended:
+        text = str(Fix(node=node, deed=one.deed, subject=one.subject))
+        host.job.progress(f"{text}: {'done' if one.done else f'left: {one.message}'}")
+        yield FixRow(
+            node=node,
+            deed=one.deed,
+            subject=one.subject,
+            done=one.done,
+            message=one.message,
+            text=text,
+        )
+
+
+def _judge_settled(host: Host, rows: list[FixRow]) -> list[Finding]:
     """Judge once more; replicas that were brought up may need a moment to be well."""
-    moved = {row["subject"] for row in rows if row["done"] and row["deed"] in ("up", "file")}
+    moved = {row.subject for row in rows if row.done and row.deed in ("up", "file")}
     until = time.monotonic() + SETTLING
     while True:
         found = _judge(host)
-        waiting = any(one.severity == "error" and one.subject in moved for one in found)
+        waiting = any(one.severity is Severity.ERROR and one.subject in moved for one in found)
         if not waiting or time.monotonic() > until:
             return found
         time.sleep(AGAIN)
-
-
-def _text(node: str, row: dict[str, Any]) -> str:
-    return str(Fix(node=node, deed=row["deed"], subject=row["subject"]))
 
 
 def _wanted(fixes: list[dict[str, str]]) -> list[Fix]:

@@ -1,53 +1,16 @@
-"""Members: seen, removed, offline and back."""
+"""Members: removed, offline and back."""
 
 from collections.abc import Sequence
 from typing import Any
 
-import mcv
 from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.settings import PEER_PORT
-from mcv.status.attention import attention
 from mcv.system import ping
-from mcv.system.fanout import ask_living
 from mcv.system.observations import ago
 from mcv.transaction.plan import Item, Step, change, on
 
 ANSWER = 1.5  # seconds in which a host that lives answers to a connection
-
-
-def info(host: Host) -> dict[str, Any]:
-    """The cluster as this node sees it; a peer that does not answer in time is unreachable."""
-    cluster = host.read()
-    others = [name for name in cluster.nodes if name != host.name]
-    answers = ask_living(host.call, others, "node.report", host.observations.patience(others))
-    nodes = []
-    for name, node in sorted(cluster.nodes.items()):
-        local = name == host.name
-        answer = answers.get(name)
-        silent = not local and isinstance(answer, McvError)
-        status = "unreachable" if silent and node.status == "online" else node.status
-        version = mcv.__version__ if local else None if silent or not answer else answer["version"]
-        nodes.append(
-            {
-                "name": name,
-                "ip_address": node.ip_address,
-                "drbd_address": node.drbd_address,
-                "status": status,
-                "local": local,
-                "version": version,
-            }
-        )
-    return {
-        "cluster": cluster.name or None,
-        "epoch": cluster.epoch.number,
-        "generation": cluster.generation,
-        "hash": host.consensus.committed()[1],
-        "node": host.name,
-        "nodes": nodes,
-        "vms": len(cluster.vms),
-        "attention": attention(host, answers),
-    }
 
 
 def remove_plan(node: str, me: str, online: bool, reachable: bool) -> list[Item]:

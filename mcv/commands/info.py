@@ -16,7 +16,7 @@ from mcv.commands.session import Session
 def info(session: Session, name: str | None) -> None:
     """Show the cluster and its nodes, or all about one VM.
 
-    Under "attention" stands what needs somebody, with the command that helps.
+    Under "attention" and "findings" stands what needs somebody, with the command that helps.
 
     \b
     Examples:
@@ -108,9 +108,15 @@ def vm_text(vm: dict[str, Any]) -> str:
     if vm["networks"]:
         rows = [(nic["network"], nic["mac"]) for nic in vm["networks"]]
         parts.append(output.table(rows, ("network", "mac")))
-    if vm["attention"]:
-        parts += attention_text(vm["attention"].split("; "))
+    if vm["findings"]:
+        parts.append("\n".join(["findings:", *(finding_text(one) for one in vm["findings"])]))
     return "\n\n".join(parts)
+
+
+def finding_text(finding: dict[str, Any]) -> str:
+    """A finding on a line, and below it what to do next."""
+    hint = f"\n      Next: {finding['hint']}" if finding["hint"] else ""
+    return f"  {finding['severity']}: {finding['message']}{hint}"
 
 
 def locked_text(vm: dict[str, Any]) -> str | None:

@@ -4,13 +4,17 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from mcv.document.model import Disk, Vm
-from mcv.drivers.drbd_states import ConnectionState, DiskState
+from mcv.drbd import pairs
+from mcv.drbd.roles import require_inactive
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.rules import preconditions, split_brain
-from mcv.rules.split_brain import Side
+from mcv.rules.replica_state import ReplicaState
 from mcv.sizes import shown as size
+from mcv.system.answers import decoded
 from mcv.transaction.plan import Item, Step, on
 
 POLL = 0.5
@@ -18,25 +22,31 @@ MEETING = 60.0  # seconds that two sides have to find each other
 LOST = 30.0  # seconds without a connection after which a resync is not waited for any more
 
 
+class Running(Struct, frozen=True):
+    """The part of a node's report that tells which domains are there; None: not known."""
+
+    domains: dict[str, str] | None
+
+
 @dataclass(frozen=True)
 class Split:
     """One disk whose sides were both written, and how each sees it."""
 
     disk: Disk
-    sides: dict[str, Side]
+    sides: dict[str, ReplicaState]
 
     def wrote(self, node: str) -> int:
         """The bytes that differ from what both had, by that side's own counter."""
-        return int(self.sides[node]["out_of_sync"])
+        return self.sides[node].out_of_sync
 
     def is_exact(self, node: str) -> bool:
         """Whether that side wrote just so much: after a crash it may be less."""
-        seen = split_brain.generations(self.sides[node])
+        seen = self.sides[node].generations
         return seen is not None and not seen.crashed
 
     def data(self, node: str) -> str:
         """Which data a side has, as a step carries it."""
-        seen = split_brain.generations(self.sides[node])
+        seen = self.sides[node].generations
         return f"{seen.data:016x}" if seen else ""
 
 
@@ -115,7 +125,8 @@ def wrote(found: list[Split]) -> list[dict[str, Any]]:
 
 def require_resolvable(host: Host, name: str, keep: str) -> tuple[Vm, list[Split]]:
     """The VM and its disks that have split; else Refused with every reason at once."""
-    vm = preconditions.with_disks(host, name)
+    host.consensus.require_contact()
+    vm = preconditions.with_disks(host.both(), host.name, host.job.id, name)
     if keep not in vm.nodes:
         raise Refused(f"{keep} holds no replica of {name}.", f"--keep {' or '.join(vm.nodes)}")
     for node in vm.nodes:
@@ -123,7 +134,7 @@ def require_resolvable(host: Host, name: str, keep: str) -> tuple[Vm, list[Split
     found: list[Split] = []
     well: list[Refused] = []
     for disk in vm.disks:
-        both = split_brain.look(host, vm, disk)
+        both = pairs.look(host, disk)
         if split_brain.of(both):
             found.append(Split(disk, {node: side for node, side in both.items() if side}))
         else:
@@ -135,7 +146,7 @@ def require_resolvable(host: Host, name: str, keep: str) -> tuple[Vm, list[Split
     return vm, found
 
 
-def _no_split(vm: Vm, disk: Disk, both: dict[str, Side | None]) -> Refused:
+def _no_split(vm: Vm, disk: Disk, both: dict[str, ReplicaState | None]) -> Refused:
     """What there is instead of a split brain, and what helps then."""
     silent = [node for node, side in both.items() if side is None]
     if silent:
@@ -143,7 +154,7 @@ def _no_split(vm: Vm, disk: Disk, both: dict[str, Side | None]) -> Refused:
             f"What {disk.resource} is on {' and '.join(silent)} is not known: no answer.",
             "Both sides have to be there. See: mcv info",
         )
-    seen = {node: ConnectionState(side["connection"]) for node, side in both.items() if side}
+    seen = {node: side.connection for node, side in both.items() if side}
     said = ", ".join(f"{state} on {node}" for node, state in seen.items())
     alone = any(connection.is_standalone for connection in seen.values())
     return Refused(
@@ -156,8 +167,8 @@ def _no_split(vm: Vm, disk: Disk, both: dict[str, Side | None]) -> Refused:
 def _problems(vm: Vm, one: Split, keep: str) -> list[Refused]:
     """What keeps one disk from being resolved in favour of keep."""
     found = []
-    state = one.sides[keep]["disk"]
-    if not DiskState(state).has_consistent_data:
+    state = one.sides[keep].disk
+    if not state.has_consistent_data:
         found.append(
             Refused(
                 f"The replica of {vm.name} on {keep} is {state}: it cannot be kept.",
@@ -170,11 +181,14 @@ def _problems(vm: Vm, one: Split, keep: str) -> list[Refused]:
 def _require_not_running(host: Host, vm: Vm, lose: str) -> None:
     """Refused while the VM, or a copy of it, has its disks open on the side that is to lose."""
     try:
-        report = host.call(lose, "node.report", timeout=split_brain.PATIENCE)
+        answer = host.call(lose, "node.report", timeout=pairs.PATIENCE)
+        report = decoded(lose, "node.report", answer, Running)
     except McvError as error:
         said = f"{lose} does not say whether {vm.name} runs there: {error.message}"
         raise Refused(said, error.hint) from error
-    state = report["domains"].get(vm.name, "absent")
+    if report.domains is None:
+        raise Refused(f"{lose} does not say whether {vm.name} runs there: libvirt is silent.")
+    state = report.domains.get(vm.name, "absent")
     if state in ("running", "paused"):
         stop = f"mcv stop {vm.name}" + ("" if lose == vm.node else f" --on {lose}")
         raise Refused(f"{vm.name} is {state} on {lose}, whose data would go.", f"First: {stop}")
@@ -185,7 +199,7 @@ def _require_not_running(host: Host, vm: Vm, lose: str) -> None:
 
 def disconnect(host: Host, name: str, disks: list[int]) -> None:
     """Let go of the peer, as Secondary; harmless where they have found each other."""
-    preconditions.inactive(host, name)
+    require_inactive(host, name)
     for resource in _resources(host, name, disks):
         status = host.drbd.status(resource)
         if status is not None and not status.connected:
@@ -205,7 +219,7 @@ def discard_and_reconnect(host: Host, name: str, data: dict[str, str]) -> None:
     Harmless where they have. Raises McvError where this side holds other data than what was
     shown to whoever said that it may go.
     """
-    preconditions.inactive(host, name)
+    require_inactive(host, name)
     for disk, wanted in data.items():
         (resource,) = _resources(host, name, [int(disk)])
         status = host.drbd.status(resource)

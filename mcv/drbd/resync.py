@@ -6,10 +6,11 @@ from typing import Any
 
 from mcv import sizes
 from mcv.document.model import Disk, Vm
+from mcv.drbd import pairs
 from mcv.drivers.drbd_status import Status
 from mcv.errors import CommandFailed, McvError, Refused, refuse_all
 from mcv.host import Host, shown
-from mcv.rules import preconditions, split_brain
+from mcv.rules import preconditions
 from mcv.transaction.plan import Item, Step, on
 
 POLL = 0.5
@@ -71,7 +72,8 @@ def plan_now(host: Host, vm: Vm, source: str) -> list[Item]:
 
 
 def require_resyncable(host: Host, name: str, source: str) -> Vm:
-    vm = preconditions.with_disks(host, name)
+    host.consensus.require_contact()
+    vm = preconditions.with_disks(host.both(), host.name, host.job.id, name)
     if source not in vm.nodes:
         raise Refused(f"{source} holds no replica of {name}.", f"--source {' or '.join(vm.nodes)}")
     preconditions.online(host.read(), vm.other(host.name))
@@ -97,7 +99,7 @@ def _why_not(host: Host, vm: Vm, disk: Disk, source: str) -> Iterator[Refused]:
             f"First: mcv stop {vm.name}",
         )
     elif not status.connected:
-        problem = split_brain.why_not_join(host, vm, disk, source)
+        problem = pairs.why_not_join(host, vm, disk, source)
         if problem is not None:
             yield problem
 

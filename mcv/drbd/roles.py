@@ -137,9 +137,15 @@ def _wait_connected(host: Host, resource: str) -> Status:
     )
 
 
+def require_inactive(host: Host, name: str) -> None:
+    """Raises Refused where a domain here, the VM's own or a copy, may hold its disks."""
+    active = host.domains.is_active(name)
+    preconditions.inactive(name, host.name, active, host.domains.state(name))
+
+
 def release(host: Host, name: str) -> None:
     """Demote all of a VM's disks here; harmless when they are secondary."""
-    preconditions.inactive(host, name)
+    require_inactive(host, name)
     for disk in host.both()[-1].vm(name).disks:
         host.drbd.demote(disk.resource)
 
@@ -170,7 +176,7 @@ def step_down(host: Host, name: str) -> None:
     One whose I/O stands still, because its peer went away, cannot be demoted: it is taken
     down and up. Nothing waits for it, since no domain is active here.
     """
-    preconditions.inactive(host, name)
+    require_inactive(host, name)
     for disk in host.both()[-1].vm(name).disks:
         status = host.drbd.status(disk.resource)
         if status is not None and status.is_primary and status.is_suspended:

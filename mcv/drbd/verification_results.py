@@ -4,11 +4,10 @@ import logging
 import time
 
 from mcv.document.model import Disk, Verification, Vm, plain
-from mcv.drbd import verification_monitor
+from mcv.drbd import notes, verification_monitor
 from mcv.drivers.drbd_states import ReplicationState
 from mcv.errors import McvError, Refused
 from mcv.host import Host
-from mcv.rules import replica
 from mcv.timestamps import seconds, timestamp
 
 log = logging.getLogger(__name__)
@@ -42,10 +41,10 @@ def record_end(host: Host, vm: Vm, disk: Disk, result: Verification) -> None:
     as it is, and `settle` writes it down. Raises McvError for a clean one, which counts in
     the document alone.
     """
-    notes = host.settings.notes
+    directory = host.settings.notes
     if result.result == "out-of-sync":
         values = {"out_of_sync": result.out_of_sync, "who": result.who, "seconds": result.seconds}
-        replica.write_note(notes, disk.resource, "out-of-sync", when=result.when, **values)
+        notes.write(directory, disk.resource, notes.OUT_OF_SYNC, when=result.when, **values)
     try:
         record(host, vm, disk, result)
     except McvError as error:
@@ -58,7 +57,7 @@ def record_end(host: Host, vm: Vm, disk: Disk, result: Verification) -> None:
             ) from error
         log.warning("the verification of %s is written down later: %s", vm.name, error)
         return
-    replica.remove_note(notes, disk.resource, "out-of-sync")
+    notes.remove(directory, disk.resource, notes.OUT_OF_SYNC)
 
 
 def settle(host: Host) -> None:
@@ -121,11 +120,11 @@ def _pick_up_notes(host: Host) -> None:
     what the document says of that verification, or of a later one, settles its note.
     """
     cluster = host.read()
-    for resource in replica.noted(host.settings.notes, "out-of-sync"):
+    for resource in notes.blocked(host.settings.notes):
         try:
             vm, disk = cluster.by_resource(resource)
         except Refused:
-            replica.remove_note(host.settings.notes, resource, "out-of-sync")
+            notes.remove(host.settings.notes, resource, notes.OUT_OF_SYNC)
             continue
         # One that is under way ends by itself, or is closed by the VM's owner.
         running = disk.verification.result == "running"
@@ -136,11 +135,11 @@ def _pick_up_notes(host: Host) -> None:
         except McvError as error:
             log.warning("the failed verification of %s stays in a note: %s", vm.name, error)
             continue
-        replica.remove_note(host.settings.notes, resource, "out-of-sync")
+        notes.remove(host.settings.notes, resource, notes.OUT_OF_SYNC)
 
 
 def _write_down(host: Host, vm: Vm, disk: Disk) -> None:
-    note = replica.read_note(host.settings.notes, disk.resource, "out-of-sync") or {}
+    note = notes.read(host.settings.notes, disk.resource, notes.OUT_OF_SYNC) or {}
     old = disk.verification
     if old.result != "running" and is_settled(old, str(note.get("when", ""))):
         return

@@ -88,7 +88,8 @@ def _turn(host: Host, name: str) -> Iterator[None]:
 
 
 def require_verifiable(host: Host, name: str) -> Vm:
-    vm = preconditions.with_disks(host, name)
+    host.consensus.require_contact()
+    vm = preconditions.with_disks(host.both(), host.name, host.job.id, name)
     verification_results.close(host, vm)
     refuse_all([problem for disk in vm.disks for problem in _why_not(host, vm, disk)])
     return vm

@@ -1,116 +1,128 @@
-"""May a VM start or move, and what is to be said about its replicas: decisions over states."""
+"""The judge of a replica pair: what is wrong with it, and may the VM start or move on it.
 
-import json
-from pathlib import Path
-from typing import Any
+start, migrate, list, info and check ask here, so that no two of them disagree. A verb gathers
+the values; whether a replica may be promoted without its owner is asked in takeover.
+"""
 
-from mcv.document.model import Cluster, Disk, Vm
-from mcv.drivers.drbd_states import DiskState, ReplicationState
-from mcv.errors import McvError, Refused
-from mcv.host import Host
+from collections.abc import Iterator
+from enum import StrEnum
+
+from mcv.document.model import Vm
+from mcv.errors import Refused, ways_out
 from mcv.rules import split_brain
-from mcv.rules.split_brain import Side
-from mcv.system import files
+from mcv.rules.finding import Finding, Severity
+from mcv.rules.replica_pair import Replica, ReplicaPair
+from mcv.rules.replica_state import ReplicaState
 
 
-def complaints(cluster: Cluster, vm: Vm, disk: Disk, sides: dict[str, Side | None]) -> list[str]:
-    """What about one disk needs somebody, in an operator's words, with the command that helps."""
-    found = []
-    mark = disk.verification
-    if mark.blocked and mark.result == "out-of-sync":
-        found.append(
-            f"verification found {mark.out_of_sync} bytes out of sync: mcv resync {vm.name}, "
-            f"then mcv verify {vm.name}"
-        )
-    elif mark.blocked:
-        found.append(f"not verified clean since a failed verification: mcv verify {vm.name}")
-    parted = split_brain.of({node: sides.get(node) for node in disk.volume_groups})
-    if parted:
-        found.append(split_brain.complaint(vm, parted))
-    for node, side in sides.items():
-        if side is None:
-            if node in disk.volume_groups and cluster.drbd.enabled:
-                found.append(f"{disk.resource} is not up on {node}")
-            continue
-        if node not in disk.volume_groups:
-            continue
-        state = DiskState(side["disk"])
-        passes = state.is_transient and not state.is_detached
-        if not state.is_up_to_date and not passes and not _syncing(side):
-            found.append(f"replica on {node} is {side['disk']}{_mending(vm, node, side)}")
-        if side["connection"] == "StandAlone" and not parted:
-            found.append(
-                f"replica on {node} is StandAlone: mcv resync {vm.name} --source NODE, with the "
-                "node whose data is right"
-            )
-    return found
+class Kind(StrEnum):
+    """What a finding about replicas is about."""
+
+    VERIFICATION = "verification"
+    NOT_UP = "not up"
+    DISK = "disk"
+    SUSPENDED = "suspended"
+    SPLIT_BRAIN = "split brain"
+    STANDALONE = "standalone"
+    NOT_CONNECTED = "not connected"
+    AWAY = "away"
+    TWO_PRIMARIES = "two primaries"
+    WORKING = "working"
+    OUT_OF_SYNC = "out of sync"
 
 
-def _mending(vm: Vm, node: str, side: Side) -> str:
-    if not DiskState(side["disk"]).is_detached:
-        return ""
-    return (
-        " after an I/O error (see dmesg there), when its disk is well again: "
-        f"mcv resync {vm.name} --source {vm.other(node)}"
+class ReplicaFinding(Finding, frozen=True, kw_only=True):
+    """A finding about one replica, on `node`, or about the pair, on the VM's owner."""
+
+    kind: Kind
+    node: str
+
+
+# May the VM start or move?
+
+
+def why_not_start(pair: ReplicaPair, me: str, ignore_verify: bool = False) -> Refused | None:
+    """What forbids a start on this node; None where nothing does.
+
+    A start needs the disk here UpToDate, no failed verification and no split brain. Consistent
+    suffices where the peer is offline in the document. Of a peer that is away the fence-peer
+    handler decides, which the kernel asks at the promotion.
+    """
+    vm, state = pair.vm, pair.state(me)
+    if pair.is_blocked and not ignore_verify:
+        return verify_problem(vm)
+    if state is None:
+        return Refused(f"{pair.disk.resource} is not up on {me}.", f"Try: mcv register {vm.name}")
+    problem = _why_apart(pair, me, state)
+    if problem is not None:
+        return problem
+    peer = vm.other(me)
+    is_last = state.disk.is_promotable and not pair.is_online(peer)
+    if state.up_to_date or is_last:
+        return None
+    return Refused(
+        f"The replica of {vm.name} on {me} is {state.disk}.",
+        f"It has to be resynced from {peer}: mcv resync {vm.name} --source {peer}"
+        + (f"; or move it: mcv migrate --node {peer} {vm.name}" * state.is_detached),
     )
 
 
-def _syncing(side: Side) -> bool:
-    return ReplicationState(side["replication"]).is_syncing
+def why_not_move(pair: ReplicaPair, me: str, ignore_verify: bool = False) -> Refused | None:
+    """What forbids a migration away from this node; None where nothing does.
 
-
-def why_not_start(host: Host, vm: Vm, disk: Disk, ignore_verify: bool) -> Refused | None:
-    """The rule of a start: the disk here is UpToDate, no failed verification, no split brain.
-
-    Consistent will do where the peer is offline in the document. A peer that is away is the
-    fence-peer handler's to judge, which the kernel asks at the promotion.
+    A migration needs what a start needs, and both replicas UpToDate and connected. A VM whose
+    disk here is detached may go to where its other replica is.
     """
-    blocked = disk.verification.blocked or disk.resource in blocked_by_note(host)
-    if blocked and not ignore_verify:
-        return verify_problem(vm)
-    status = host.drbd.status(disk.resource)
-    if status is None:
-        return Refused(f"{disk.resource} is not up on {host.name}.", f"Try: mcv register {vm.name}")
-    problem = split_brain.why_not(host, vm, disk)
-    if problem is not None:
+    vm, state = pair.vm, pair.state(me)
+    if state and state.is_detached and state.connected and state.peer_disk.is_up_to_date:
+        return verify_problem(vm) if pair.is_blocked and not ignore_verify else None
+    problem = why_not_start(pair, me, ignore_verify)
+    if problem is not None or state is None:
         return problem
-    peer = vm.other(host.name)
-    away = host.read().node(peer).status == "offline"
-    if not status.up_to_date and not (status.disk.is_promotable and away):
+    is_syncing = state.replication.is_syncing
+    if not (state.replication.keeps_in_step or is_syncing):
         return Refused(
-            f"The replica of {vm.name} on {host.name} is {status.disk}.",
-            f"It has to be resynced from {peer}: mcv resync {vm.name} --source {peer}"
-            + (f"; or move it: mcv migrate --node {peer} {vm.name}" * status.is_detached),
-        )
-    return None
-
-
-def why_not_move(host: Host, vm: Vm, disk: Disk, ignore_verify: bool) -> Refused | None:
-    """The rule of a migration: what a start needs, both replicas UpToDate and connected.
-
-    Where the disk here is gone the VM may go to where its other replica is.
-    """
-    now = host.drbd.status(disk.resource)
-    if now is not None and now.is_detached and now.connected and now.peer_disk.is_up_to_date:
-        blocked = disk.verification.blocked or disk.resource in blocked_by_note(host)
-        return verify_problem(vm) if blocked and not ignore_verify else None
-    problem = why_not_start(host, vm, disk, ignore_verify)
-    if problem is not None:
-        return problem
-    status = host.drbd.status(disk.resource)
-    syncing = status is not None and status.replication.is_syncing
-    if status is None or not (status.replication.keeps_in_step or syncing):
-        seen = status.connection if status else "not up"
-        return Refused(
-            f"The replicas of {vm.name} are not connected ({disk.resource}: {seen}).",
+            f"The replicas of {vm.name} are not connected "
+            f"({pair.disk.resource}: {state.connection}).",
             "See: mcv drbd list",
         )
-    if syncing or not status.peer_disk.is_up_to_date:
+    if is_syncing or not state.peer_disk.is_up_to_date:
         return Refused(
-            f"The other replica of {vm.name} is {status.peer_disk}, not UpToDate.",
+            f"The other replica of {vm.name} is {state.peer_disk}, not UpToDate.",
             "Wait for the resync, see: mcv drbd list",
         )
     return None
+
+
+def needs_both_sides(state: ReplicaState | None, peer_is_online: bool) -> bool:
+    """Whether a start hangs on what the peer holds: the verb then asks it.
+
+    What a peer that is offline in the document wrote stays on its disk, and shows when it is
+    back.
+    """
+    return state is not None and not state.connected and peer_is_online
+
+
+def _why_apart(pair: ReplicaPair, me: str, state: ReplicaState) -> Refused | None:
+    """What a lost connection forbids: a split brain, or a replica disconnected on purpose."""
+    vm = pair.vm
+    if not needs_both_sides(state, pair.is_online(vm.other(me))):
+        return None
+    if split := pair.split:
+        return split_brain.refusal(vm, split)
+    if not state.is_standalone:
+        return None
+    alone = f"The replica of {vm.name} on {me} stands alone: it was disconnected"
+    unknown = [node for node, side in pair.replicas.items() if side.state is None]
+    if unknown:
+        return Refused(
+            f"{alone}, or this is a split brain; {' and '.join(unknown)} does not say.",
+            ways_out(*unknown),
+        )
+    return Refused(
+        f"{alone}.",
+        f"See both sides with: mcv drbd list; join them with: mcv resync {vm.name} --source NODE",
+    )
 
 
 def verify_problem(vm: Vm) -> Refused:
@@ -121,35 +133,142 @@ def verify_problem(vm: Vm) -> Refused:
     )
 
 
-# Notes that need no daemon and no agreement: the handlers and a verification leave them.
+# What is wrong?
+
+Findings = Iterator[ReplicaFinding]
 
 
-def note_path(notes: Path, resource: str, kind: str) -> Path:
-    return notes / f"{resource}.{kind}.json"
+def findings(pair: ReplicaPair) -> list[ReplicaFinding]:
+    """Everything about a pair that is not as it should be, in no order."""
+    found = list(_verification(pair))
+    if pair.is_enabled:
+        for node, side in pair.replicas.items():
+            found += [*_side(pair, node, side)]
+        found += [*_apart(pair), *_primaries(pair), *_work(pair)]
+    return found
 
 
-def write_note(notes: Path, resource: str, kind: str, **values: Any) -> None:
-    files.write_atomically(note_path(notes, resource, kind), json.dumps(values))
+def _found(
+    pair: ReplicaPair, severity: Severity, kind: Kind, message: str, hint: str, node: str = ""
+) -> ReplicaFinding:
+    return ReplicaFinding(
+        severity=severity, kind=kind, node=node or pair.vm.node, message=message, hint=hint
+    )
 
 
-def remove_note(notes: Path, resource: str, kind: str) -> None:
-    files.remove(note_path(notes, resource, kind))
+def _verification(pair: ReplicaPair) -> Findings:
+    mark, name = pair.disk.verification, pair.vm.name
+    verify, kind = f"mcv verify {name}", Kind.VERIFICATION
+    is_running = pair.is_verified or any(one.is_verifying for one in pair.states.values())
+    if pair.is_noted or (mark.blocked and mark.result == "out-of-sync"):
+        amount = f", {mark.out_of_sync} bytes differ" if mark.out_of_sync else ""
+        message = (
+            f"The last verification of {name} failed{amount}; start and migration are blocked."
+        )
+        yield _found(pair, Severity.ERROR, kind, message, f"mcv resync {name}, then: {verify}")
+    elif mark.blocked:
+        message = f"{name} was not verified clean since a verification failed; start and migration "
+        yield _found(pair, Severity.ERROR, kind, f"{message}are blocked.", verify)
+    elif mark.result == "never":
+        yield _found(pair, Severity.NOTE, kind, f"{name} was never verified.", verify)
+    elif mark.result == "interrupted" or (mark.result == "running" and not is_running):
+        message = f"The last verification of {name} was interrupted: it proves nothing."
+        yield _found(pair, Severity.WARNING, kind, message, verify)
 
 
-def read_note(notes: Path, resource: str, kind: str) -> dict[str, Any] | None:
-    text = files.read_or_none(note_path(notes, resource, kind))
-    try:
-        return dict(json.loads(text)) if text else None
-    except ValueError as error:
-        raise McvError(f"A note about {resource} cannot be read: {error}") from error
+def _side(pair: ReplicaPair, node: str, side: Replica) -> Findings:
+    """What is wrong with one replica by itself."""
+    vm, state = pair.vm, side.state
+    if state is None:
+        if not side.silent:
+            message = f"{pair.disk.resource} of {vm.name} is not up on {node}."
+            hint = "mcv cluster check --fix"
+            yield _found(pair, Severity.ERROR, Kind.NOT_UP, message, hint, node)
+        return
+    other = vm.other(node)
+    is_last = state.disk.is_promotable and not pair.is_online(other)
+    is_fine = state.up_to_date or state.disk.is_transient or is_last
+    if not is_fine and not state.replication.is_syncing:
+        message = f"{vm.name}'s replica on {node} is {state.disk}."
+        hint = _disk_hint(vm, node, state)
+        yield _found(pair, Severity.ERROR, Kind.DISK, message, hint, node)
+    if state.is_suspended:
+        message = f"I/O of {vm.name} is suspended on {node} ({state.suspended}), until the state "
+        hint = f"bring {other} back, or: mcv node offline {other} --confirm-dead"
+        message += f"of {other} is known."
+        yield _found(pair, Severity.ERROR, Kind.SUSPENDED, message, hint, node)
 
 
-def noted(notes: Path, kind: str) -> list[str]:
-    """The resources that have a note of one kind."""
-    end = f".{kind}.json"
-    return sorted(path.name.removesuffix(end) for path in notes.glob(f"*{end}"))
+def _disk_hint(vm: Vm, node: str, state: ReplicaState) -> str:
+    resync = f"mcv resync {vm.name} --source {vm.other(node)}"
+    if state.is_detached:
+        return f"after an I/O error see dmesg on {node}; when its disk is well again: {resync}"
+    return resync if state.disk.needs_resync else "mcv drbd list"
 
 
-def blocked_by_note(host: Host) -> list[str]:
-    """Resources whose failed verification is written down here and not yet in the document."""
-    return noted(host.settings.notes, "out-of-sync")
+def _apart(pair: ReplicaPair) -> Findings:
+    """What is wrong with the connection of the two."""
+    vm, split, states = pair.vm, pair.split, pair.states
+    if split:
+        message = f"{split_brain.sentence(vm, split)}."
+        yield _found(pair, Severity.ERROR, Kind.SPLIT_BRAIN, message, split_brain.command(vm))
+    for node, state in states.items():
+        if state.is_standalone and node not in split:
+            message = f"{vm.name}'s replica on {node} is StandAlone."
+            hint = f"mcv resync {vm.name} --source NODE, with the node whose data is right"
+            yield _found(pair, Severity.ERROR, Kind.STANDALONE, message, hint, node)
+    looking = [state for state in states.values() if not state.connected]
+    if not looking or any(state.is_standalone for state in looking):
+        return
+    away = [one for one in pair.replicas.values() if one.silent or not one.is_online]
+    if away:
+        if len(looking) == len(states):
+            yield from (_away(pair, side) for side in away)
+    elif states and len(states) == len(pair.replicas) and vm.claim is None:
+        connection = looking[0].connection
+        message = (
+            f"The replicas of {vm.name} on {' and '.join(sorted(states))} do not find each other "
+            f"({connection})."
+        )
+        hint = f"are the DRBD addresses right, and is port {pair.disk.port} open? mcv info"
+        yield _found(pair, Severity.ERROR, Kind.NOT_CONNECTED, message, hint)
+
+
+def _away(pair: ReplicaPair, side: Replica) -> ReplicaFinding:
+    """No other replica is in contact with one whose node is offline or does not say."""
+    name, node = pair.vm.name, side.node
+    if not side.is_online:
+        message = f"{name}'s replica on {node} is away: {node} is offline."
+        return _found(pair, Severity.NOTE, Kind.AWAY, message, f"bring {node} back: mcv info", node)
+    message = f"{name}'s replica on {node} is away: {side.silent.rstrip('.')}."
+    hint = f"bring {node} back, or: mcv node offline {node} --confirm-dead"
+    return _found(pair, Severity.ERROR, Kind.AWAY, message, hint, node)
+
+
+def _primaries(pair: ReplicaPair) -> Findings:
+    primary = [node for node, state in pair.states.items() if state.is_primary]
+    if len(primary) > 1 and pair.vm.claim is None:
+        message = (
+            f"{pair.disk.resource} is Primary on {' and '.join(primary)}, and no migration is "
+            "under way."
+        )
+        hint = f"stop what runs where {pair.vm.name} does not belong: mcv info {pair.vm.name}"
+        yield _found(pair, Severity.ERROR, Kind.TWO_PRIMARIES, message, hint)
+
+
+def _work(pair: ReplicaPair) -> Findings:
+    """A resync or a verification under way; else blocks that are known to differ."""
+    states = pair.states
+    working = next(((node, one) for node, one in states.items() if one.is_working), None)
+    if working is not None:
+        node, state = working
+        what = "verification" if state.is_verifying else "sync"
+        done = "" if state.done is None else f", {state.done:.0f}% done"
+        message = f"A {what} of {pair.disk.resource} is under way ({state.replication}{done})."
+        yield _found(pair, Severity.NOTE, Kind.WORKING, message, "mcv drbd list", node)
+        return
+    differing = max((one.out_of_sync for one in states.values() if one.connected), default=0)
+    if differing and not pair.is_blocked:
+        message = f"{differing} bytes of {pair.disk.resource} are out of sync."
+        hint = f"mcv resync {pair.vm.name}"
+        yield _found(pair, Severity.WARNING, Kind.OUT_OF_SYNC, message, hint)

@@ -19,8 +19,8 @@ def update(
 ) -> dict[str, Any]:
     """Change memory or CPUs; what is not named stays. It counts from the next start on."""
     host.consensus.require_contact()
-    vm = preconditions.owned(host, name)
-    preconditions.unclaimed(host, vm)
+    vm = preconditions.owned(host.both(), host.name, name)
+    preconditions.unclaimed(host.both(), host.job.id, name)
     preconditions.unlocked(vm)
     problems = Problems()
     if memory is None and cpus is None:
@@ -32,7 +32,7 @@ def update(
     if dry_run:
         return shown(update_plan(vm, size, cpus))
     with host.claim(f"vm:{name}", f"update {name}"):
-        vm = preconditions.owned(host, name)
+        vm = preconditions.owned(host.both(), host.name, name)
         preconditions.unlocked(vm)
         host.carry_out(f"update {name}", update_plan(vm, size, cpus), f"vm:{name}")
     vm = host.read().vm(name)

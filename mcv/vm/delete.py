@@ -6,6 +6,7 @@ from mcv.document.model import Vm
 from mcv.errors import PeerUnreachable, Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.rules import preconditions
+from mcv.vm import power
 from mcv.vm.plans import delete_plan
 
 
@@ -25,15 +26,15 @@ def delete(
 
 def require_deletable(host: Host, name: str) -> Vm:
     host.consensus.require_contact()
-    vm = preconditions.owned(host, name)
-    preconditions.unclaimed(host, vm)
+    vm = preconditions.owned(host.both(), host.name, name)
+    preconditions.unclaimed(host.both(), host.job.id, name)
     problems: list[Refused] = []
     try:
         preconditions.unlocked(vm)
     except Refused as problem:
         problems.append(problem)
     try:
-        preconditions.stopped(host, vm)
+        power.require_stopped(host, name)
     except Refused as problem:
         problems.append(problem)
     for node in sorted({node for disk in vm.disks for node in disk.volume_groups}):

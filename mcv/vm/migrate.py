@@ -3,6 +3,7 @@
 from typing import Any
 
 from mcv.document.model import Vm
+from mcv.drbd import pairs
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.rules import preconditions
@@ -45,12 +46,12 @@ def require_movable(
 ) -> Vm:
     """The VM, if it can be moved now; else Refused with every reason at once."""
     host.consensus.require_contact()
-    vm = preconditions.owned(host, name)
+    vm = preconditions.owned(host.both(), host.name, name)
     if to == vm.node:
         raise Refused(f"{name} is on {to} already.")
     cluster = host.read()
     cluster.node(to)
-    preconditions.unclaimed(host, vm)
+    preconditions.unclaimed(host.both(), host.job.id, name)
     problems: list[Refused] = []
     try:
         preconditions.unlocked(vm)
@@ -66,7 +67,7 @@ def require_movable(
         )
     if not may_run:
         try:
-            preconditions.stopped(host, vm)
+            power.require_stopped(host, name)
         except Refused as problem:
             problems.append(
                 Refused(
@@ -74,7 +75,7 @@ def require_movable(
                     f"{problem.hint}; or: mcv migrate --node {to} --wait-for-shutdown {name}",
                 )
             )
-    problems += preconditions.movable_disks(host, vm, ignore_verify)
+    problems += pairs.why_not_move(host, vm, ignore_verify)
     if to in vm.nodes:
         problems += _target_problems(host, vm, to, live)
     refuse_all(problems)

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from mcv.document.model import Vm
+from mcv.drbd import pairs
 from mcv.drivers.domain_xml import domain_xml
 from mcv.errors import Busy, HypervisorFailed, McvError, Refused, refuse_all
 from mcv.host import Host
@@ -22,14 +23,14 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
     running, or one of its disks may not be written here.
     """
     host.consensus.require_contact()
-    preconditions.staying(host)
+    preconditions.staying(host.name, bool(host.extra.get("leaving")))
     with host.locks.hold(f"vm-{name}", f"start {name}"):
-        vm = preconditions.owned(host, name)
-        preconditions.unclaimed(host, vm)
+        vm = preconditions.owned(host.both(), host.name, name)
+        preconditions.unclaimed(host.both(), host.job.id, name)
         preconditions.unlocked(vm)
         if host.domains.is_active(name):
             raise Refused(f"{name} is {host.domains.state(name)} already.")
-        refuse_all(preconditions.startable_disks(host, vm, ignore_verify))
+        refuse_all(pairs.why_not_start(host, vm, ignore_verify))
         if ignore_verify:
             record_override(host, vm, "start")
         boot(host, vm)
@@ -38,7 +39,7 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
 
 def record_override(host: Host, vm: Vm, what: str) -> None:
     """Write down who went over a failed verification, where there is one to go over."""
-    if preconditions.is_blocked(host, vm):
+    if pairs.is_blocked(host, vm):
         host.update_beside(
             "vm.override", f"{what} {vm.name} --ignore-verify", name=vm.name, what=what
         )
@@ -54,6 +55,11 @@ def boot(host: Host, vm: Vm) -> None:
     except McvError:
         demote(host, vm)
         raise
+
+
+def require_stopped(host: Host, name: str) -> None:
+    """Raises Refused while the VM's domain is active here."""
+    preconditions.stopped(name, host.domains.is_active(name), host.domains.state(name))
 
 
 def definition(host: Host, vm: Vm) -> str:
@@ -167,10 +173,10 @@ def reconcile(host: Host) -> None:
 
 def power_on(host: Host, name: str) -> None:
     """Start a VM as the last part of a move; harmless when it runs."""
-    preconditions.staying(host)
-    vm = preconditions.owned(host, name)
+    preconditions.staying(host.name, bool(host.extra.get("leaving")))
+    vm = preconditions.owned(host.both(), host.name, name)
     if not host.domains.is_active(name):
-        refuse_all(preconditions.startable_disks(host, vm, ignore_verify=True))
+        refuse_all(pairs.why_not_start(host, vm, ignore_verify=True))
         boot(host, vm)
 
 
@@ -181,5 +187,6 @@ def define(host: Host, name: str) -> None:
 
 def undefine(host: Host, name: str) -> None:
     """Take a definition away; one that is active keeps it and is an error."""
-    preconditions.inactive(host, name)
+    active = host.domains.is_active(name)
+    preconditions.inactive(name, host.name, active, host.domains.state(name))
     host.domains.undefine(name)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mcv.drbd import pairs
 from mcv.errors import Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.rules import preconditions, takeover
@@ -20,7 +21,7 @@ def register(
     vm = host.read().vm(name)
     if vm.node == host.name:
         with host.locks.hold(f"vm-{name}", f"register {name}"):
-            preconditions.unclaimed(host, vm)
+            preconditions.unclaimed(host.both(), host.job.id, name)
             host.domains.define(power.definition(host, vm))
             for disk in vm.disks:
                 if host.drbd.status(disk.resource) is None:
@@ -46,7 +47,7 @@ def register(
 def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
     cluster = host.read()
     vm = cluster.vm(name)
-    preconditions.unclaimed(host, vm)
+    preconditions.unclaimed(host.both(), host.job.id, name)
     preconditions.unlocked(vm)
     owner = cluster.node(vm.node)
     if owner.status == "online":
@@ -62,7 +63,7 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
         )
     problems = []
     for disk in vm.disks:
-        problem = takeover.why_not(host, vm, disk)
+        problem = takeover.why_not_promote(vm, pairs.evidence(host, vm, disk))
         if problem is not None and not (accept_stale and problem.may_be_accepted):
             problems.append(problem.refusal)
     refuse_all(problems)
@@ -70,16 +71,18 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
 
 def prospects(host: Host, name: str) -> list[str]:
     """What a takeover by this node would rest on, in words: shown before it is asked for."""
-    return takeover.prospects(host, host.read().vm(name))
+    vm = host.read().vm(name)
+    evidence = [(disk, pairs.evidence(host, vm, disk)) for disk in vm.disks]
+    return takeover.prospects(vm, evidence, host.observations.last_heard(vm.node))
 
 
 def unregister(host: Host, name: str) -> dict[str, Any]:
     """Take the definition away on the owner; the VM stays in the document, its disks too."""
-    vm = preconditions.owned(host, name)
+    vm = preconditions.owned(host.both(), host.name, name)
     preconditions.unlocked(vm)
     with host.locks.hold(f"vm-{name}", f"unregister {name}"):
-        preconditions.unclaimed(host, vm)
-        preconditions.stopped(host, vm)
+        preconditions.unclaimed(host.both(), host.job.id, name)
+        power.require_stopped(host, name)
         host.domains.undefine(name)
         power.demote(host, vm)
     return {"name": name, "node": host.name}

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from mcv.check import runner
 from mcv.document.model import Claim, Cluster, Verification
 from mcv.drivers.drbd_status import Generations
+from mcv.system.answers import plain
 from mcv.transaction.journal import Entry
 from tests.fakes.cluster import FakeCluster
 
@@ -21,7 +22,7 @@ NEVER = ("note", "n1", RESOURCE, "never verified")
 
 def look(cluster: FakeCluster, node: str = "n1") -> list[tuple[str, str, str, str]]:
     """What a check finds, but for the note that a new VM was never verified."""
-    answer = runner.check(cluster.hosts[node])
+    answer = plain(runner.check(cluster.hosts[node]))
     found = [tuple(one[key] for key in KEYS) for one in answer["findings"]]
     assert answer["ok"] == all(one[0] != "error" for one in found)
     return [one for one in found if NEVER[3] not in one[3]]

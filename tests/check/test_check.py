@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from mcv.check import runner
 from mcv.document.model import Claim
 from mcv.errors import PeerUnreachable
+from mcv.system.answers import plain
 from mcv.vm import power
 from tests.check.faults import RESOURCE, STORIES, Do, claimed, look, one, record, split
 from tests.fakes.cluster import FakeCluster
@@ -30,7 +31,7 @@ def test_what_is_wrong_is_found_and_nothing_else(
 
     found = one(look(vm))
     assert found[:3] == (severity, node, subject) and word in found[3]
-    whole = runner.check(vm.hosts["n1"])["findings"]
+    whole = plain(runner.check(vm.hosts["n1"]))["findings"]
     wanted = next(row for row in whole if row["message"] == found[3])
     assert wanted["hint"]
     assert (wanted["fix"] or {"deed": ""})["deed"] == deed
@@ -40,9 +41,9 @@ def test_what_is_wrong_is_found_and_nothing_else(
 @pytest.mark.parametrize("story", [story for story in STORIES if story[6]], ids=lambda one: one[0])
 def test_what_is_safe_is_mended_where_it_lies(vm: FakeCluster, story: tuple[Any, ...]) -> None:
     story[1](vm)
-    fixes = [row["fix"] for row in runner.check(vm.hosts["n1"])["findings"] if row["fix"]]
+    fixes = [row["fix"] for row in plain(runner.check(vm.hosts["n1"]))["findings"] if row["fix"]]
 
-    answer = vm.run("n1", runner.fix, fixes=fixes)
+    answer = plain(vm.run("n1", runner.fix, fixes=fixes))
 
     assert [(row["deed"], row["done"]) for row in answer["fixed"]] == [(story[6], True)]
     assert answer["ok"] and look(vm) == []
@@ -72,7 +73,7 @@ def test_a_kept_disk_is_no_leftover_and_is_not_removed(vm: FakeCluster) -> None:
     vm.lvm["n2"].foreign.add("mcv-ghost-1")
     fix = {"node": "n2", "deed": "remove-volume", "subject": "vg0/mcv-ghost-1"}
 
-    answer = vm.run("n1", runner.fix, fixes=[fix])
+    answer = plain(vm.run("n1", runner.fix, fixes=[fix]))
 
     assert one(look(vm))[0] == "note"
     assert not answer["fixed"][0]["done"] and "mcv's tag" in answer["fixed"][0]["message"]

@@ -11,8 +11,8 @@ from mcv.check import members, runner
 from mcv.check.finding import ClusterSnapshot, Finding
 from mcv.document.model import ChangeMade
 from mcv.drivers.drbd_states import Role
-from mcv.drivers.drbd_status import Status
 from mcv.errors import McvError, NotMember, NotThatNode
+from mcv.rules.replica_state import ReplicaState
 from tests.check.faults import RESOURCE, look, one
 from tests.fakes.cluster import FakeCluster
 
@@ -58,7 +58,7 @@ def test_what_a_node_says_of_itself_is_judged(
 @pytest.mark.parametrize(
     ("different", "severity", "word"),
     [
-        ({"suspended": "fencing"}, "error", "stands still"),
+        ({"suspended": "fencing"}, "error", "is suspended on n2 (fencing)"),
         ({"connection": "Connecting", "replication": "Off"}, "error", "do not find each other"),
         ({"connection": "SyncTarget", "replication": "SyncTarget"}, "note", "sync of"),
         ({"replication": "VerifyT", "done": 40.0}, "note", "verification of mcv-web1-1"),
@@ -71,7 +71,7 @@ def test_what_the_kernel_says_of_a_replica_is_judged(
     scene = scene_of(vm)
     resources = scene.seen["n2"].resources
     assert resources is not None
-    status = convert({**to_builtins(resources[RESOURCE]), **different}, Status)
+    status = convert({**to_builtins(resources[RESOURCE]), **different}, ReplicaState)
 
     found = worst(seen(scene, resources={RESOURCE: status}))
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from mcv.check import fixes as mend
 from mcv.check import runner
 from mcv.document.model import Claim
+from mcv.system.answers import plain
 from mcv.transaction.journal import Entry
 from mcv.transaction.plan import Step, on
 from mcv.vm import delete
@@ -34,7 +35,7 @@ def test_what_is_a_vms_or_nobodys_is_left_alone(
 ) -> None:
     before = vm.picture()
 
-    row = mend.mend(vm.hosts["n1"], [{"deed": deed, "subject": subject}])[0]
+    row = plain(mend.mend(vm.hosts["n1"], [{"deed": deed, "subject": subject}]))[0]
 
     assert not row["done"] and word in row["message"]
     assert vm.picture() == before
@@ -49,7 +50,9 @@ def test_nothing_is_mended_that_a_journal_entry_names(vm: FakeCluster) -> None:
         )
     )
 
-    row = mend.mend(vm.hosts["n2"], [{"deed": "remove-volume", "subject": "vg0/mcv-ghost-1"}])[0]
+    row = plain(
+        mend.mend(vm.hosts["n2"], [{"deed": "remove-volume", "subject": "vg0/mcv-ghost-1"}])
+    )[0]
 
     assert "create ghost is unfinished" in row["message"]
     assert "mcv-ghost-1" in vm.lvm["n2"].made
@@ -61,7 +64,7 @@ def test_what_is_claimed_is_not_mended(vm: FakeCluster) -> None:
     record(vm, lambda _: document.with_vm(replace(document.vm("web1"), claim=claim)))
     vm.domains["n1"].defined.clear()
 
-    row = mend.mend(vm.hosts["n1"], [{"deed": "define", "subject": "web1"}])[0]
+    row = plain(mend.mend(vm.hosts["n1"], [{"deed": "define", "subject": "web1"}]))[0]
 
     assert "web1 is busy: delete web1" in row["message"]
     assert vm.domains["n1"].defined == {}
@@ -76,12 +79,14 @@ def test_a_leftover_that_is_in_use_is_left_alone(vm: FakeCluster) -> None:
     left_over(vm, "n1", "mcv-ghost-2")
     vm.world.replicas["mcv-ghost-2"]["n1"].role = "Primary"
 
-    rows = mend.mend(
-        host,
-        [
-            {"deed": "remove-volume", "subject": "vg0/mcv-ghost-1"},
-            {"deed": "down", "subject": "mcv-ghost-2"},
-        ],
+    rows = plain(
+        mend.mend(
+            host,
+            [
+                {"deed": "remove-volume", "subject": "vg0/mcv-ghost-1"},
+                {"deed": "down", "subject": "mcv-ghost-2"},
+            ],
+        )
     )
 
     assert "it is in use" in rows[0]["message"]
@@ -91,10 +96,10 @@ def test_a_leftover_that_is_in_use_is_left_alone(vm: FakeCluster) -> None:
 
 def test_a_copy_that_came_to_life_meanwhile_is_left_alone(vm: FakeCluster) -> None:
     define_elsewhere(vm)
-    fixes = [row["fix"] for row in runner.check(vm.hosts["n1"])["findings"] if row["fix"]]
+    fixes = [row["fix"] for row in plain(runner.check(vm.hosts["n1"]))["findings"] if row["fix"]]
     vm.domains["n2"].start("web1")
 
-    answer = vm.run("n1", runner.fix, fixes=fixes)
+    answer = plain(vm.run("n1", runner.fix, fixes=fixes))
 
     assert "web1 is running on n2" in answer["fixed"][0]["message"]
     assert not answer["ok"] and "web1" in vm.domains["n2"].defined
@@ -105,7 +110,7 @@ def test_the_disks_of_a_deleted_vm_that_were_to_be_kept_are_never_offered(
 ) -> None:
     vm.run("n1", delete.delete, name="web1", keep_disks=True)
 
-    found = runner.check(vm.hosts["n1"])["findings"]
+    found = plain(runner.check(vm.hosts["n1"]))["findings"]
 
     assert [(row["severity"], row["subject"], row["fix"]) for row in found] == [
         ("note", f"vg0/{RESOURCE}", None),

@@ -126,5 +126,6 @@ def a_vm(name: str = "web1", **different: Any) -> dict[str, Any]:
         "storage": "drbd",
         "locked": False,
         "attention": None,
+        "findings": [],
     }
     return {**vm, **different}

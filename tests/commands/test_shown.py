@@ -49,6 +49,10 @@ DRBD = {
 }
 
 
+SPLIT = {"severity": "error", "message": "split brain.", "hint": "mcv drbd list"}
+BLOCKED = {"severity": "warning", "message": "blocked", "hint": ""}
+
+
 def test_the_cluster_is_shown_with_this_node_marked(mcv: Speak, daemon: FakeDaemon) -> None:
     daemon.answers["cluster.info"] = CLUSTER
 
@@ -93,7 +97,7 @@ def test_an_empty_list_is_a_sentence_or_an_empty_json_list(
 def test_one_vm_is_shown_whole(mcv: Speak, daemon: FakeDaemon) -> None:
     disk = {"id": 1, "target": "vda", "size": 8 * 1024**3, "storage": "drbd", "pool": None}
     vm = {
-        **a_vm(attention="split brain: mcv drbd list; blocked"),
+        **a_vm(attention="split brain: mcv drbd list; x", findings=[SPLIT, BLOCKED]),
         "uuid": "1234",
         "disks": [{**disk, "path": "/dev/drbd100", "drbd": DRBD}],
         "networks": [{"network": "lan", "mac": "52:54:00:00:00:01"}],
@@ -109,7 +113,9 @@ def test_one_vm_is_shown_whole(mcv: Speak, daemon: FakeDaemon) -> None:
     assert "verification:  clean\n" in out
     assert "Primary/Secondary  UpToDate/Inconsistent  42%" in out
     assert "lan        52:54:00:00:00:01" in out
-    assert out.endswith("attention:\n  split brain: mcv drbd list\n  blocked\n")
+    assert out.endswith(
+        "findings:\n  error: split brain.\n      Next: mcv drbd list\n  warning: blocked\n"
+    )
     assert mcv("info web1 --json").json == vm
 
 

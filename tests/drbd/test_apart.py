@@ -27,12 +27,12 @@ def write_alone(cluster: FakeCluster, node: str) -> None:
 @pytest.mark.parametrize("side", ["n1", "n2"])
 def test_one_that_was_parted_by_hand_is_joined(web1: FakeCluster, side: str) -> None:
     web1.drbd[side].disconnect(RESOURCE)
-    said = str(vms.list_(web1.hosts["n2"])[0]["attention"])
+    said = str(vms.list_(web1.hosts["n2"])[0].attention)
     assert f"replica on {side} is StandAlone: mcv resync web1 --source NODE" in said
 
     web1.run("n1", resync.resync, name="web1")
 
-    assert vms.list_(web1.hosts["n1"])[0]["attention"] is None
+    assert vms.list_(web1.hosts["n1"])[0].attention is None
     web1.run("n1", power.start, name="web1")
 
 

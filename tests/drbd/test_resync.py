@@ -56,7 +56,7 @@ def test_a_lost_disk_is_shown_with_the_command_that_attaches_it_again(
     web1.run("n1", power.start, name="web1")
     web1.drbd[lost].detach(RESOURCE)
 
-    said = vms.list_(web1.hosts["n2"])[0]["attention"]
+    said = str(vms.list_(web1.hosts["n2"])[0].attention)
     assert f"replica on {lost} is Diskless" in said and helps in said
     with pytest.raises(Refused, match=f"replica on {lost} is Diskless") as refused:
         web1.run("n1", resync.resync, name="web1", source=lost)
@@ -65,7 +65,7 @@ def test_a_lost_disk_is_shown_with_the_command_that_attaches_it_again(
     web1.run("n1", resync.resync, name="web1", source=other)
 
     assert disks(web1) == ["UpToDate", "UpToDate"] and roles_of(web1)[0] == "Primary"
-    assert vms.list_(web1.hosts["n2"])[0]["attention"] is None
+    assert vms.list_(web1.hosts["n2"])[0].attention is None
 
 
 def test_a_new_volume_gets_metadata_first(web1: FakeCluster) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from mcv.document.model import Verification
-from mcv.drbd import verification_results, verify
+from mcv.drbd import notes, verification_results, verify
 from mcv.errors import Cancelled, CommandFailed, McvError, PeerUnreachable, Refused
 from mcv.recovery import journal_recovery
-from mcv.rules import replica
 from mcv.status import resources, vms
 from mcv.timestamps import timestamp
 from mcv.transaction import jobs
@@ -138,15 +137,15 @@ def test_what_a_dead_daemon_left_reads_as_interrupted_at_once_and_is_closed(
 ) -> None:
     Asked(slow)
     until(lambda: is_at_it(slow) and mark(slow).result == "running")
-    assert resources.list_(slow.hosts["n2"])[0]["result"] == "running"
-    assert vms.info(slow.hosts["n2"], "web1")["verify"]["under_way"]
+    assert resources.list_(slow.hosts["n2"])[0].result == "running"
+    assert vms.info(slow.hosts["n2"], "web1").verify.under_way
 
     restart_daemon(slow)
 
     for node in ("n1", "n2"):
         row, said = resources.list_(slow.hosts[node])[0], vms.info(slow.hosts[node], "web1")
-        assert (row["result"], row["verified_by"]) == ("interrupted", "alice")
-        assert (said["verify"]["result"], said["verify"]["under_way"]) == ("interrupted", False)
+        assert (row.result, row.verified_by) == ("interrupted", "alice")
+        assert (said.verify.result, said.verify.under_way) == ("interrupted", False)
     assert is_at_it(slow)
     verification_results.settle(slow.hosts["n2"])
     assert mark(slow).result == "running"
@@ -163,7 +162,7 @@ def test_a_vm_that_moves_meanwhile_is_verified_to_the_end(slow: FakeCluster) -> 
 
     for host in slow.hosts.values():
         verification_results.settle(host)
-    assert is_at_it(slow) and vms.info(slow.hosts["n2"], "web1")["verify"]["under_way"]
+    assert is_at_it(slow) and vms.info(slow.hosts["n2"], "web1").verify.under_way
     slow.drbd["n1"].broken.clear()
     slow.drbd["n1"].stop_verifying(RESOURCE)
     assert asked.ended().result == mark(slow).result == "clean"
@@ -204,7 +203,7 @@ def test_a_peer_that_dies_leaves_it_interrupted_though_nothing_can_be_written_do
     slow.drbd["n2"].disconnect(RESOURCE)
 
     assert asked.ended().result == "interrupted"
-    assert vms.info(slow.hosts["n1"], "web1")["verify"]["result"] == "interrupted"
+    assert vms.info(slow.hosts["n1"], "web1").verify.result == "interrupted"
     slow.down.clear()
     slow.look("n1")
     verification_results.settle(slow.hosts["n1"])
@@ -236,7 +235,7 @@ def test_a_finding_that_cannot_be_written_down_is_told_and_blocks_by_a_note(
         4096,
         True,
     )
-    assert replica.blocked_by_note(host) == []
+    assert notes.blocked(host.settings.notes) == []
 
 
 def test_a_clean_one_that_cannot_be_written_down_says_so(
@@ -318,7 +317,7 @@ def test_one_that_is_under_way_is_joined(slow: FakeCluster) -> None:
 def test_ignoring_a_failure_that_only_a_note_knows_is_recorded(cluster: FakeCluster) -> None:
     make(cluster, "web1")
     host = cluster.hosts["n1"]
-    replica.write_note(host.settings.notes, RESOURCE, "out-of-sync", when=timestamp())
+    notes.write(host.settings.notes, RESOURCE, "out-of-sync", when=timestamp())
 
     cluster.run("n1", power.start, name="web1", ignore_verify=True)
 

@@ -88,7 +88,7 @@ def way_back_lost(patch: pytest.MonkeyPatch) -> None:
 
 def claim_ignored(patch: pytest.MonkeyPatch) -> None:
     """A VM is started whoever has claimed it."""
-    patch.setattr(preconditions, "unclaimed", lambda host, vm: None)
+    patch.setattr(preconditions, "unclaimed", lambda documents, operation, name: None)
 
 
 class Planted(NamedTuple):

@@ -19,11 +19,11 @@ from mcv.document import changes
 from mcv.document.model import Past, digest, plain
 from mcv.document.store import Store
 from mcv.drbd import enable, handler, roles, verify
+from mcv.drbd import notes as notes_
 from mcv.drivers.domain_xml import domain_xml
 from mcv.errors import Busy, McvError, OutcomeOpen, Refused
 from mcv.host import Host
 from mcv.network import verbs as network
-from mcv.rules import replica
 from mcv.system import files
 from mcv.timestamps import timestamp
 from mcv.vm import change, create, power
@@ -159,7 +159,7 @@ def _leave_notes(tour: Tour) -> None:
     why = "n2 cannot be reached: n2 does not answer."
     handler.note(notes, "mcv-found-1", "alone", since=timestamp(), why=why)
     finding = {"out_of_sync": 8192, "who": "alice", "seconds": 1.5}
-    replica.write_note(notes, "mcv-never-1", "out-of-sync", when=timestamp(), **finding)
+    notes_.write(notes, "mcv-never-1", "out-of-sync", when=timestamp(), **finding)
 
 
 def staged(target: Path) -> None:

@@ -6,12 +6,11 @@ import pytest
 from msgspec import convert
 from msgspec.structs import replace
 
-from mcv.document.model import Verification, Vm, plain
+from mcv.document.model import Verification, Vm
+from mcv.drbd import notes, pairs
 from mcv.drivers.drbd_status import Status
 from mcv.errors import McvError
-from mcv.rules import replica
 from mcv.vm import create
-from tests.documents import disk, document, vm
 from tests.fakes.cluster import FakeCluster
 
 GOOD: dict[str, Any] = {
@@ -67,8 +66,8 @@ def test_a_start_and_a_move_ask_for_what_the_replicas_can_give(
     if away:
         host.update("node.offline", "", name="n2")
 
-    for judge, said in ((replica.why_not_start, start), (replica.why_not_move, move)):
-        problem = judge(host, one, one.disks[0], False)
+    for judge, said in ((pairs.why_not_start, start), (pairs.why_not_move, move)):
+        problem = next(iter(judge(host, one, False)), None)
         assert (said in problem.message) if problem and said else (problem is None and not said)
 
 
@@ -86,71 +85,44 @@ def test_a_failed_verification_blocks_until_a_clean_one_or_once_by_order(
     host, one = _made(cluster, {})
     marked = replace(one, disks=(replace(one.disks[0], verification=mark),))
 
-    problem = replica.why_not_start(host, marked, marked.disks[0], False)
+    (problem,) = pairs.why_not_start(host, marked, False)
 
-    assert problem is not None and "last verification of web1 failed" in problem.message
+    assert "last verification of web1 failed" in problem.message
     for word in ("mcv resync web1", "mcv verify web1", "--ignore-verify"):
         assert word in problem.hint
-    assert replica.why_not_start(host, marked, marked.disks[0], True) is None
+    assert pairs.why_not_start(host, marked, True) == []
 
 
 def test_a_failed_verification_that_could_not_be_recorded_blocks_by_its_note(
     cluster: FakeCluster,
 ) -> None:
     host, one = _made(cluster, {})
-    notes = host.settings.notes
+    where = host.settings.notes
 
-    replica.write_note(notes, "mcv-web1-1", "out-of-sync", out_of_sync=4096)
+    notes.write(where, "mcv-web1-1", "out-of-sync", out_of_sync=4096)
 
-    assert replica.why_not_start(host, one, one.disks[0], False) is not None
-    assert replica.why_not_move(host, one, one.disks[0], False) is not None
-    assert replica.read_note(notes, "mcv-web1-1", "out-of-sync") == {"out_of_sync": 4096}
-    replica.remove_note(notes, "mcv-web1-1", "out-of-sync")
-    assert replica.why_not_start(host, one, one.disks[0], False) is None
+    assert len(pairs.why_not_start(host, one, False)) == 1
+    assert len(pairs.why_not_move(host, one, False)) == 1
+    assert notes.read(where, "mcv-web1-1", "out-of-sync") == {"out_of_sync": 4096}
+    notes.remove(where, "mcv-web1-1", "out-of-sync")
+    assert pairs.why_not_start(host, one, False) == []
 
 
 def test_a_note_that_cannot_be_read_still_blocks(cluster: FakeCluster) -> None:
     host, one = _made(cluster, {})
-    path = replica.note_path(host.settings.notes, "mcv-web1-1", "out-of-sync")
+    path = notes.path(host.settings.notes, "mcv-web1-1", "out-of-sync")
     path.parent.mkdir(parents=True)
     path.write_text("{half")
 
-    assert replica.why_not_start(host, one, one.disks[0], False) is not None
+    assert len(pairs.why_not_start(host, one, False)) == 1
     with pytest.raises(McvError, match="cannot be read"):
-        replica.read_note(host.settings.notes, "mcv-web1-1", "out-of-sync")
+        notes.read(host.settings.notes, "mcv-web1-1", "out-of-sync")
 
 
 def test_a_resource_that_is_not_up_says_how_it_comes_up(cluster: FakeCluster) -> None:
     host, one = _made(cluster, {})
     host.drbd.status = lambda resource: None
 
-    problem = replica.why_not_start(host, one, one.disks[0], False)
+    (problem,) = pairs.why_not_start(host, one, False)
 
-    assert problem is not None and "mcv register web1" in problem.hint
-
-
-def side(**values: Any) -> Any:
-    return plain(Status(**{**GOOD, **values}))
-
-
-@pytest.mark.parametrize(
-    ("mark", "mine", "theirs", "said"),
-    [
-        (Verification(), side(), side(), ""),
-        (MARKED, side(), side(), "4096 bytes out of sync: mcv resync web1"),
-        (HALF, side(), side(), "mcv verify web1"),
-        (Verification(), side(), None, "mcv-web1-1 is not up on n2"),
-        (Verification(), side(), side(disk="Outdated"), "replica on n2 is Outdated"),
-        (Verification(), side(connection="StandAlone"), side(), "replica on n1 is StandAlone"),
-    ],
-)
-def test_what_needs_somebody_is_said_with_the_command_that_helps(
-    mark: Verification, mine: Any, theirs: Any, said: str
-) -> None:
-    one = vm(disks=(disk(verification=mark),))
-    base = document()
-    cluster = replace(base, drbd=replace(base.drbd, enabled=True)).with_vm(one)
-
-    found = replica.complaints(cluster, one, one.disks[0], {"n1": mine, "n2": theirs})
-
-    assert (len(found) == 1 and said in found[0]) if said else found == []
+    assert "mcv register web1" in problem.hint

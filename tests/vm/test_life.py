@@ -2,11 +2,10 @@
 
 import pytest
 
-from mcv.drbd import resync, verification_results, verify
+from mcv.drbd import notes, resync, verification_results, verify
 from mcv.errors import Busy, Failed, NotFound, Refused, RepairNeeded
 from mcv.network import verbs as network
 from mcv.recovery import journal_recovery
-from mcv.rules import replica
 from mcv.status import vms
 from mcv.timestamps import timestamp
 from mcv.vm import change, create, delete, migrate, power, register
@@ -235,25 +234,25 @@ def test_a_late_note_of_a_finding_on_either_side_is_covered_by_the_record(
     cluster.world.out_of_sync["mcv-web1-1"] = 4096
     cluster.run("n1", verify.verify, name="web1")
     for host in cluster.hosts.values():
-        replica.write_note(host.settings.notes, "mcv-web1-1", "out-of-sync", when=timestamp())
+        notes.write(host.settings.notes, "mcv-web1-1", "out-of-sync", when=timestamp())
     generation = cluster.read().generation
 
     for host in cluster.hosts.values():
         verification_results.settle(host)
 
     assert cluster.read().generation == generation
-    assert [replica.blocked_by_note(host) for host in cluster.hosts.values()] == [[], []]
+    assert [notes.blocked(host.settings.notes) for host in cluster.hosts.values()] == [[], []]
 
 
 def test_a_note_that_nothing_covers_blocks_and_is_written_down(cluster: FakeCluster) -> None:
     make(cluster)
     host = cluster.hosts["n2"]
-    replica.write_note(host.settings.notes, "mcv-web1-1", "out-of-sync", when=timestamp())
+    notes.write(host.settings.notes, "mcv-web1-1", "out-of-sync", when=timestamp())
 
     verification_results.settle(host)
 
     assert cluster.read("n1").vm("web1").blocked
-    assert replica.blocked_by_note(host) == []
+    assert notes.blocked(host.settings.notes) == []
 
 
 def test_an_interrupted_verification_is_not_clean_and_lifts_no_mark(
@@ -325,8 +324,8 @@ def test_a_list_answers_with_a_peer_down(cluster: FakeCluster) -> None:
 
     rows = vms.list_(cluster.hosts["n1"])
 
-    assert rows[0]["state"] == "unknown"
-    assert "n2 does not answer" in rows[0]["attention"]
+    assert rows[0].state == "unknown"
+    assert "n2 does not answer" in str(rows[0].attention)
 
 
 def test_a_network_wants_its_bridge_on_every_node(cluster: FakeCluster) -> None:
@@ -352,7 +351,7 @@ def test_a_network_in_use_is_not_deleted(cluster: FakeCluster) -> None:
 def test_a_vm_is_registered_again_where_it_belongs(cluster: FakeCluster) -> None:
     make(cluster)
     cluster.run("n1", register.unregister, name="web1")
-    assert "mcv register web1" in str(vms.list_(cluster.hosts["n2"])[0]["attention"])
+    assert "mcv register web1" in str(vms.list_(cluster.hosts["n2"])[0].attention)
 
     cluster.run("n1", register.register, name="web1")
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mcv.drbd import notes
 from mcv.errors import (
     CallLost,
     Failed,
@@ -14,7 +15,6 @@ from mcv.errors import (
     RepairNeeded,
 )
 from mcv.recovery import claims, journal_recovery
-from mcv.rules import replica
 from mcv.transaction.plan import settling, steps_of
 from mcv.vm import create, live, migration_tunnel, plans, power
 from tests.documents import vm
@@ -233,7 +233,7 @@ def test_it_may_be_cancelled_and_outlives_who_typed_it(running: FakeCluster) -> 
 def test_going_over_a_failed_verification_that_only_a_note_tells_of_is_recorded(
     running: FakeCluster,
 ) -> None:
-    replica.write_note(running.hosts["n1"].settings.notes, RESOURCE, "out-of-sync", when="")
+    notes.write(running.hosts["n1"].settings.notes, RESOURCE, "out-of-sync", when="")
     with pytest.raises(Refused, match="The last verification of web1 failed"):
         move(running)
 

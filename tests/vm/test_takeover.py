@@ -124,7 +124,7 @@ def test_what_a_dead_owner_wrote_alone_stays_until_somebody_says_that_it_may_go(
 
     come_back(lost)
 
-    assert COMMAND in str(vms.list_(lost.hosts["n2"])[0]["attention"])
+    assert COMMAND in str(vms.list_(lost.hosts["n2"])[0].attention)
     assert lost.drbd["n3"].generation_uuids(RESOURCE).data == wrote
     mine = lost.drbd["n1"].generation_uuids(RESOURCE).data
     lost.run("n1", resolve.resolve, name="web1", keep="n1")

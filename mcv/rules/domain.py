@@ -1,0 +1,61 @@
+"""What is wrong with where a VM's domain is: the words that list, info and check share."""
+
+from mcv.document.model import Vm
+from mcv.errors import McvError, NotMember, NotThatNode, NotUnderstood
+from mcv.rules.finding import Finding, Severity
+
+ACTIVE = ("running", "paused")
+
+
+def not_defined(vm: Vm) -> Finding:
+    return Finding(
+        severity=Severity.ERROR,
+        message=f"{vm.name} is not defined on {vm.node}, its owner.",
+        hint=f"mcv register {vm.name}",
+    )
+
+
+def elsewhere(vm: Vm, node: str, state: str) -> Finding:
+    """A domain of the VM's name on a node that does not own the VM."""
+    is_active = state in ACTIVE
+    return Finding(
+        severity=Severity.ERROR,
+        message=f"{vm.name} is {state if is_active else 'defined'} on {node}, "
+        f"but belongs to {vm.node}.",
+        hint=f"mcv stop {vm.name} --on {node}" if is_active else "mcv cluster check --fix",
+    )
+
+
+def owner_offline(vm: Vm) -> Finding:
+    other = vm.other(vm.node)
+    takeover = f", or take it over: mcv register {vm.name} --node {other}" * (other != vm.node)
+    return Finding(
+        severity=Severity.WARNING,
+        message=f"{vm.name} belongs to {vm.node}, which is offline.",
+        hint=f"bring {vm.node} back{takeover}",
+    )
+
+
+def owner_silent(vm: Vm, error: McvError) -> Finding:
+    """The owner is online in the document, and no report of it arrived."""
+    message, hint = error.message, error.hint
+    if not isinstance(error, NotUnderstood | NotMember | NotThatNode):
+        message = f"{vm.node} does not answer, so the state of {vm.name} is unknown."
+        hint = f"bring {vm.node} back, or: mcv node offline {vm.node} --confirm-dead"
+    return Finding(severity=Severity.ERROR, message=message, hint=hint)
+
+
+def unknown(vm: Vm) -> Finding:
+    return Finding(
+        severity=Severity.ERROR,
+        message=f"libvirt does not answer on {vm.node}, so the state of {vm.name} is unknown.",
+        hint=f"on {vm.node}: systemctl status libvirtd",
+    )
+
+
+def unfinished(why: str, operation: str) -> Finding:
+    return Finding(
+        severity=Severity.WARNING,
+        message=f"{why} is unfinished.",
+        hint=f"mcv job wait {operation}, mcv repair",
+    )

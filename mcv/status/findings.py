@@ -1,0 +1,107 @@
+"""What is wrong with a VM, by the reports of all nodes: what list and info show."""
+
+from collections.abc import Iterator
+
+from mcv.document.model import Cluster, Disk, Vm
+from mcv.errors import McvError
+from mcv.rules import domain, replica
+from mcv.rules.finding import Finding, worst_first
+from mcv.rules.replica import Kind, ReplicaFinding
+from mcv.rules.replica_pair import Replica, ReplicaPair
+from mcv.status.report import NodeReport, Reports, told
+
+
+def of_vm(cluster: Cluster, vm: Vm, seen: Reports) -> list[Finding]:
+    """Everything that is not as it should be with a VM, the worst first.
+
+    A split brain comes before all else: data is at stake, and one command alone ends it.
+    """
+    replicas = [one for disk in vm.disks for one in replica.findings(pair(cluster, vm, disk, seen))]
+    split = [one for one in replicas if one.kind is Kind.SPLIT_BRAIN]
+    # That the owner does not answer is a finding about the VM already.
+    others = [
+        one
+        for one in replicas
+        if one not in split and not (one.kind is Kind.AWAY and one.node == vm.node)
+    ]
+    found = [
+        *map(_shown, split),
+        *_owner(cluster, vm, seen),
+        *_copies(vm, seen, active=True),
+        *map(_shown, others),
+        *_copies(vm, seen, active=False),
+        *_unfinished(vm, seen),
+    ]
+    return worst_first(found)
+
+
+def _shown(one: ReplicaFinding) -> Finding:
+    return Finding(severity=one.severity, message=one.message, hint=one.hint)
+
+
+def attention(found: list[Finding]) -> str | None:
+    """The sentence of the worst finding that needs somebody; None where there is none."""
+    return next((one.sentence for one in found if one.needs_somebody), None)
+
+
+def _owner(cluster: Cluster, vm: Vm, seen: Reports) -> Iterator[Finding]:
+    owner = seen.get(vm.node)
+    if isinstance(owner, NodeReport):
+        if owner.domains is None:
+            yield domain.unknown(vm)
+        elif vm.name not in owner.domains and vm.claim is None:
+            yield domain.not_defined(vm)
+    elif vm.node in cluster.nodes and cluster.nodes[vm.node].status == "offline":
+        yield domain.owner_offline(vm)
+    else:
+        yield domain.owner_silent(vm, owner or McvError(f"{vm.node} was not asked."))
+
+
+def _copies(vm: Vm, seen: Reports, active: bool) -> Iterator[Finding]:
+    """Domains of the VM's name on nodes that do not own it."""
+    for node, one in told(seen).items():
+        state = (one.domains or {}).get(vm.name)
+        if node == vm.node or state is None or vm.claim is not None:
+            continue
+        if (state in domain.ACTIVE) == active:
+            yield domain.elsewhere(vm, node, state)
+
+
+def _unfinished(vm: Vm, seen: Reports) -> Iterator[Finding]:
+    left = {entry.operation for one in told(seen).values() for entry in one.left}
+    if vm.claim is not None and vm.claim.operation in left:
+        yield domain.unfinished(vm.claim.why, vm.claim.operation)
+
+
+def pair(cluster: Cluster, vm: Vm, disk: Disk, seen: Reports) -> ReplicaPair:
+    """Both replicas of a disk, as the reports tell them."""
+    return ReplicaPair(
+        vm=vm,
+        disk=disk,
+        replicas={
+            node: _replica(cluster, disk, node, seen.get(node))
+            for node in sorted(disk.volume_groups)
+        },
+        is_enabled=cluster.drbd.enabled,
+        is_verified=is_verified_now(vm, seen),
+    )
+
+
+def _replica(cluster: Cluster, disk: Disk, node: str, one: NodeReport | McvError | None) -> Replica:
+    is_online = node in cluster.nodes and cluster.nodes[node].status == "online"
+    if one is None:
+        return Replica(node=node, is_online=is_online, silent=f"{node} was not asked")
+    if not isinstance(one, NodeReport):
+        return Replica(node=node, is_online=is_online, silent=one.message)
+    noted = disk.resource in one.blocked
+    if one.resources is None:
+        silent = f"DRBD cannot be read on {node}"
+        return Replica(node=node, is_online=is_online, silent=silent, noted=noted)
+    state = one.resources.get(disk.resource)
+    return Replica(node=node, is_online=is_online, state=state, noted=noted)
+
+
+def is_verified_now(vm: Vm, seen: Reports) -> bool:
+    """Whether a daemon is at work on a verification of the VM: the owner's, or the daemon of
+    the node that owned the VM when the verification began."""
+    return any(vm.name in one.verifying for one in told(seen).values())
