@@ -4,6 +4,7 @@ libvirt talks to the other libvirt, and QEMU sends the memory, as if both were o
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +13,18 @@ from mcv.host import Host
 
 # Where libvirt answers: its daemon for QEMU alone, or the one for everything.
 LIBVIRT = (Path("/run/libvirt/virtqemud-sock"), Path("/run/libvirt/libvirt-sock"))
-# QEMU makes the socket that the memory arrives at, and runs as a user of its own.
-MEMORY = Path("/var/lib/libvirt/qemu")
+# QEMU binds the socket that the memory arrives at. It runs as a user of its own, which owns the
+# directory; and its AppArmor profile allows it no socket but one of this name below /run/libvirt
+# (the name that libvirt's own tunnelled migration uses).
+MEMORY = Path("/run/libvirt/mcv")
+SOCKET = "mcv.tunnelmigrate.dest.{}"
+QEMU_HOME = Path("/var/lib/libvirt/qemu")
 
 
 @contextlib.contextmanager
 def opened(host: Host, name: str, to: str) -> Iterator[tuple[str, str]]:
     """The URIs of the other libvirt, and for the memory, as long as this lasts."""
+    _make_room()
     ours = host.settings.run / f"{name}.libvirt"
     memory = _memory(name)
     with (
@@ -37,6 +43,7 @@ def target(host: Host, who: str, asked: dict[str, str]) -> Path:
     if asked.get("for") == "memory":
         return _memory(name)
     if asked.get("for") == "libvirt":
+        _make_room()
         return next((path for path in LIBVIRT if path.exists()), LIBVIRT[-1])
     raise Refused(f"There is no way to {asked.get('for')}.")
 
@@ -48,4 +55,12 @@ def clear(name: str) -> None:
 
 
 def _memory(name: str) -> Path:
-    return MEMORY / f"mcv-{name}.migration"
+    return MEMORY / SOCKET.format(name)
+
+
+def _make_room() -> None:
+    """Make the directory of the sockets, for QEMU's user; where it fails, QEMU's bind says so."""
+    with contextlib.suppress(OSError):
+        owner = QEMU_HOME.stat()
+        MEMORY.mkdir(mode=0o700, exist_ok=True)
+        os.chown(MEMORY, owner.st_uid, owner.st_gid)

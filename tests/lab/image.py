@@ -44,7 +44,7 @@ HIDDEN = _words("""
 # What a node runs: what Debian enables with these packages, and what the lab adds.
 ENABLED = {
     "local-fs": ["tmp.mount"],
-    "sysinit": ["blk-availability.service", "lvm2-monitor.service"],
+    "sysinit": ["apparmor.service", "blk-availability.service", "lvm2-monitor.service"],
     "network-online": ["systemd-networkd-wait-online.service"],
     "multi-user": _words("""
         cron.service lab-disk.service libvirt-guests.service libvirtd.service machines.target

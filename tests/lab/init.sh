@@ -25,6 +25,8 @@ if [ ! -e $root/etc/machine-id ] || [ "$(cat $root/etc/hostname)" != "node$numbe
     done
     ssh-keygen -q -t ed25519 -N '' -C "root@node$number" -f $root/etc/ssh/ssh_host_ed25519_key
 fi
+# Where the lab's machine is itself a container, systemd is not to take the node for one.
+rm -f $root/.dockerenv
 umount /proc
 # The node's root is the root of its mount namespace, as a switched root is: a namespace made
 # from it (libvirt gives each QEMU a /dev of its own) begins there, and not with the host's.

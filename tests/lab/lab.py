@@ -104,6 +104,12 @@ class Lab:
             say(f"up after {time.monotonic() - began:.0f} s")
         return nodes
 
+    def secure(self, module: str) -> None:
+        """Have the nodes boot with a security module of the kernel; those that run are killed."""
+        for node in self._nodes.values():
+            node.kill()
+            node.security = module
+
     def give_guest(self, node: Node) -> str:
         """Leave the image of a Linux guest in a node's home of root; where it is there."""
         with self.image.alone():

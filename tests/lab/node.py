@@ -48,6 +48,9 @@ class Node:
         self.number = number
         self.name = f"node{number}"
         self.address = f"{CLUSTER_NET}.{number}"
+        # The kernel's security module, from the next start on; without a word it is SELinux,
+        # which has no policy here and so says nothing.
+        self.security = ""
         self.directory = place.directory / self.name
         self.console = self.directory / "console.log"
         self._root = self.directory / "root.img"
@@ -240,6 +243,7 @@ class Node:
             f"vec0:{link},ifname=tap{number},mac=52:54:00:10:99:0{number}",
             f"vec1:{link},ifname=control{number},mac=52:54:00:10:98:0{number}",
             f"node={number}",
+            *([f"security={self.security}"] if self.security else []),
         ]
 
     def _environment(self) -> dict[str, str]:

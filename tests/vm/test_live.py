@@ -284,7 +284,7 @@ def test_a_stranger_to_the_claim_is_led_nowhere(running: FakeCluster) -> None:
 
     assert (
         migration_tunnel.target(host, "n1", {"vm": "web1", "for": "memory"}).name
-        == "mcv-web1.migration"
+        == "mcv.tunnelmigrate.dest.web1"
     )
     assert "libvirt" in str(migration_tunnel.target(host, "n1", {"vm": "web1", "for": "libvirt"}))
     for who, asked in (
