@@ -17,6 +17,7 @@ COMPLETION := /usr/share/bash-completion/completions/mcv
 NODES ?= 2
 NODE ?= 1
 SECONDS ?= 600
+FRESH ?=
 
 # pip works in an environment of its own, and its version is Debian's.
 export PIP_ROOT_USER_ACTION := ignore
@@ -38,6 +39,10 @@ help:  ## List the targets
 .PHONY: demo
 demo: packages-lab $(READY)  ## Boot two nodes, make a cluster of them and show what it does
 	$(VENV)/bin/python -m tests.lab.demo
+
+.PHONY: fresh
+fresh: packages-fresh  ## Run demo and lab tests on a bare Debian 12 made for it (root); FRESH=DIR keeps it there
+	@$(PYTHON) -m tests.fresh $(if $(FRESH),--keep $(FRESH))
 
 .PHONY: test
 test: packages-lab $(READY)  ## Run the tests, those on the lab's real nodes too (root)
@@ -90,13 +95,15 @@ lab-down: $(READY)  ## Stop the lab's nodes and delete their disks
 .PHONY: packages
 packages: packages-lab  ## Install the Debian packages that are missing (root)
 
-.PHONY: packages-build packages-node packages-lab
+.PHONY: packages-build packages-node packages-lab packages-fresh
 packages-build:
 	@.ci/packages build
 packages-node:
 	@.ci/packages runtime build
 packages-lab:
 	@.ci/packages runtime build lab
+packages-fresh:
+	@.ci/packages fresh
 
 # In a copy of the tree: building leaves files behind, and old ones get installed again.
 $(READY): setup.cfg pyproject.toml | packages-build

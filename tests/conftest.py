@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import minutes
 from tests.fakes.cluster import FakeCluster
 
 # What a promise compares is to be shown where it is broken, as in a test.
@@ -13,3 +14,11 @@ pytest.register_assert_rewrite("tests.contract")
 @pytest.fixture
 def cluster(tmp_path: Path) -> FakeCluster:
     return FakeCluster(tmp_path)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    if lines := minutes.lines(reports):
+        terminalreporter.section("minutes per file of the lab's tests")
+        for line in lines:
+            terminalreporter.write_line(line)
