@@ -52,6 +52,10 @@ test: packages-lab $(READY)  ## Run the tests, those on the lab's real nodes too
 unit: packages-build $(READY)  ## Run the tests that need neither root nor the lab
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not lab" $(PYTEST_ARGS)
 
+.PHONY: coverage
+coverage: packages-build $(READY)  ## Run the tests of `unit` and say how much of mcv they reach
+	$(VENV)/bin/pytest -n 2 --dist worksteal -m "not lab" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
 .PHONY: soak
 soak: packages-lab $(READY)  ## Play random histories for SECONDS=600, then all deaths and kills (root)
 	@$(VENV)/bin/python -m tests.model $(SECONDS)

@@ -174,6 +174,8 @@ class FakeCluster:
                 raise NotFound(f"There is no node {node}.", "See: mcv info")
             if node in self.down or me in self.down:
                 raise PeerUnreachable(f"{node} does not answer.", ways_out(node))
+            if me not in self.hosts[node].read().nodes:
+                raise NotMember(f"{node} does not accept this node's certificate.")
             epoch = self.hosts[me].read().epoch
             context["epoch"] = [epoch.number, epoch.id]
             # As over the wire: whatever crosses is JSON, and the thread is another.
