@@ -14,7 +14,7 @@ from mcv.check.fixes import Mended
 from mcv.check.inventory import Inventory
 from mcv.document.model import Cluster, decode
 from mcv.drbd import pairs
-from mcv.errors import McvError, PeerUnreachable, Refused, ways_out
+from mcv.errors import McvError, NotUnderstood, PeerUnreachable, Refused, ways_out
 from mcv.host import Host
 from mcv.rules.finding import Severity
 from mcv.system.answers import decoded
@@ -135,7 +135,10 @@ def _read(node: str, answer: Any) -> Inventory:
         raise PeerUnreachable(f"{node} did not say what it has in time.", ways_out(node))
     if isinstance(answer, McvError):
         raise answer
-    return decoded(node, "node.inventory", answer, Inventory)
+    told = decoded(node, "node.inventory", answer, Inventory)
+    if told.node != node:
+        raise NotUnderstood(f"{node} answered to node.inventory as {told.node}.")
+    return told
 
 
 def _difference(host: Host, node: str) -> str:

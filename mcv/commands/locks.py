@@ -33,7 +33,7 @@ def _tables(found: dict[str, Any]) -> list[str]:
         keys = ("name", "node", "why", "since", "pid")
         rows = [[one[key] for key in keys] for one in found["locks"]]
         parts.append(output.table(rows, ("lock", *keys[1:])))
-    return parts
+    return parts + list(found.get("problems", ()))
 
 
 @locks.command()

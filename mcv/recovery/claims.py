@@ -6,7 +6,9 @@ from mcv.document.model import Claim
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.recovery import journal_recovery
-from mcv.system.fanout import ask_all, ask_living
+from mcv.recovery.rows import LockRow, of_others
+from mcv.system.answers import plain
+from mcv.system.fanout import ask_all
 from mcv.transaction.journal import Entry, decode, encode
 from mcv.transaction.plan import Change, settling, steps_of
 from mcv.transaction.plan import change as change_
@@ -33,14 +35,9 @@ def list_locks(host: Host) -> dict[str, Any]:
         for name, thing in things.items()
         if thing.claim is not None
     ]
-    others = [name for name in cluster.nodes if name != host.name]
-    locks = own_locks(host)
-    for answer in ask_living(
-        host.call, others, "locks.own", host.observations.patience(others)
-    ).values():
-        if not isinstance(answer, McvError):
-            locks += answer
-    return {"claims": claims, "locks": locks}
+    others, problems = of_others(host, "locks.own", LockRow)
+    locks = [*own_locks(host), *plain(others)]
+    return {"claims": claims, "locks": locks, "problems": problems}
 
 
 def clear_lock(host: Host, name: str) -> dict[str, Any]:

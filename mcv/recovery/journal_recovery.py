@@ -7,7 +7,8 @@ from typing import Any
 from mcv.document.model import Cluster
 from mcv.errors import Busy, Failed, McvError, NotFound, Refused
 from mcv.host import Host
-from mcv.system.fanout import ask_living
+from mcv.recovery.rows import JobRow, of_others
+from mcv.system.answers import plain
 from mcv.transaction.jobs import moment, retold
 from mcv.transaction.journal import Entry
 from mcv.transaction.journal import decode as decode_entry
@@ -70,14 +71,8 @@ def as_known_now(host: Host, one: dict[str, Any]) -> dict[str, Any]:
 
 def list_jobs(host: Host) -> list[dict[str, Any]]:
     """The jobs of every node that answers, the oldest first."""
-    others = [name for name in host.read().nodes if name != host.name]
-    found = list(own_jobs(host))
-    for answer in ask_living(
-        host.call, others, "job.own", host.observations.patience(others)
-    ).values():
-        if not isinstance(answer, McvError):
-            found += answer
-    return sorted(found, key=moment)
+    others, _ = of_others(host, "job.own", JobRow)
+    return sorted([*own_jobs(host), *plain(others)], key=moment)
 
 
 def show_job(host: Host, job: str) -> dict[str, Any]:

@@ -1,0 +1,78 @@
+"""Rows of `job list` and `locks list`, as each node tells its own: decoded on arrival."""
+
+import logging
+from typing import Any, TypeVar
+
+from msgspec import UNSET, Struct, UnsetType
+
+from mcv.errors import McvError
+from mcv.host import Host
+from mcv.system.answers import ask_living_typed
+
+log = logging.getLogger(__name__)
+
+
+class Bar(Struct, frozen=True, kw_only=True):
+    """How far one part of a job is."""
+
+    what: str
+    done: float
+    total: float
+    unit: str = ""
+    note: str | UnsetType = UNSET
+
+
+class JobError(Struct, frozen=True, kw_only=True, rename={"kind": "class"}):
+    """How a job failed."""
+
+    kind: str
+    message: str
+    hint: str = ""
+    problems: list[tuple[str, str]] = []
+
+
+class JobRow(Struct, frozen=True, kw_only=True):
+    """A job under way or lately ended; `at` is when it began, finer than `began` tells."""
+
+    id: str
+    title: str
+    who: str
+    node: str
+    began: str
+    ended: str
+    state: str
+    at: float = 0.0
+    cancellable: bool = False
+    waits: bool = False
+    progress: list[Bar] = []
+    error: JobError | None = None
+    result: Any = UNSET
+
+
+class LockRow(Struct, frozen=True, kw_only=True):
+    """A lock file that is held on a node."""
+
+    name: str
+    node: str
+    why: str
+    since: str
+    pid: int | None = None
+
+
+Row = TypeVar("Row", JobRow, LockRow)
+
+
+def of_others(host: Host, operation: str, row: type[Row]) -> tuple[list[Row], list[str]]:
+    """The rows of every other node that answers, and in words what was not understood."""
+    others = [name for name in host.read().nodes if name != host.name]
+    patience = host.observations.patience(others)
+    rows: list[Row] = []
+    problems: list[str] = []
+    answers = ask_living_typed(host.call, others, operation, patience, list[row])  # type: ignore[valid-type]
+    for node, answer in answers.items():
+        if not isinstance(answer, McvError):
+            rows += answer
+        elif answer.kind == "not-understood":
+            log.warning("%s of %s: %s", operation, node, answer.message)
+            problems.append(answer.message)
+    return rows, problems

@@ -1,0 +1,195 @@
+"""The JSON keys that scripts rely on: every one that the program answers today, in a table.
+
+More keys are welcome; these stay, and so do their types.
+"""
+
+import json
+from types import NoneType
+from typing import Any
+
+import pytest
+
+from mcv.check import runner
+from mcv.network import verbs as network
+from mcv.recovery import claims, journal_recovery
+from mcv.status import cluster as status_cluster
+from mcv.status import history, resources, vms
+from mcv.system.answers import plain
+from tests.fakes.cluster import FakeCluster
+
+TEXT, NUMBER, BOOL = (str,), (int, float), (bool,)
+MAYBE_TEXT = (str, NoneType)
+FINDING = {"severity": TEXT, "message": TEXT, "hint": TEXT}
+SUMMARY: dict[str, Any] = {
+    "name": TEXT,
+    "state": TEXT,
+    "node": TEXT,
+    "nodes": [TEXT],
+    "memory": NUMBER,
+    "cpus": NUMBER,
+    "storage": TEXT,
+    "locked": BOOL,
+    "attention": MAYBE_TEXT,
+    "findings": [FINDING],
+}
+DRBD = {
+    "resource": TEXT,
+    "minor": NUMBER,
+    "port": NUMBER,
+    "connection": TEXT,
+    "role": TEXT,
+    "peer_role": TEXT,
+    "disk": TEXT,
+    "peer_disk": TEXT,
+    "done": (int, float, NoneType),
+}
+DISK = {
+    "id": NUMBER,
+    "target": TEXT,
+    "size": NUMBER,
+    "storage": TEXT,
+    "pool": MAYBE_TEXT,
+    "path": TEXT,
+    "drbd": DRBD,
+}
+VERIFY = {
+    "result": TEXT,
+    "when": TEXT,
+    "who": TEXT,
+    "out_of_sync": NUMBER,
+    "blocked": BOOL,
+    "under_way": BOOL,
+}
+NODE = {
+    "name": TEXT,
+    "ip_address": TEXT,
+    "drbd_address": TEXT,
+    "status": TEXT,
+    "problem": MAYBE_TEXT,
+    "local": BOOL,
+    "version": MAYBE_TEXT,
+}
+SIDE = {"role": TEXT, "disk": TEXT, "connection": TEXT}
+JOB = {
+    "id": TEXT,
+    "title": TEXT,
+    "who": TEXT,
+    "node": TEXT,
+    "began": TEXT,
+    "ended": TEXT,
+    "state": TEXT,
+    "cancellable": BOOL,
+    "progress": [],
+    "error": (dict, NoneType),
+}
+CLAIM = {"operation": TEXT, "node": TEXT, "why": TEXT, "since": TEXT}
+
+# command, what answers it, what must be in its answer
+CONTRACT: list[tuple[str, Any, Any]] = [
+    ("list", vms.list_, [SUMMARY]),
+    (
+        "info VM",
+        lambda host: vms.info(host, "web1"),
+        {
+            **SUMMARY,
+            "uuid": TEXT,
+            "disks": [DISK],
+            "networks": [{"network": TEXT, "mac": TEXT}],
+            "verify": VERIFY,
+            "vnc": MAYBE_TEXT,
+        },
+    ),
+    (
+        "info",
+        status_cluster.info,
+        {
+            "cluster": MAYBE_TEXT,
+            "epoch": NUMBER,
+            "generation": NUMBER,
+            "hash": TEXT,
+            "node": TEXT,
+            "nodes": [NODE],
+            "vms": NUMBER,
+            "attention": [TEXT],
+        },
+    ),
+    (
+        "cluster check",
+        runner.check,
+        {"ok": BOOL, "findings": [{**FINDING, "node": TEXT, "subject": TEXT}]},
+    ),
+    (
+        "drbd list",
+        resources.list_,
+        [
+            {
+                "vm": TEXT,
+                "disk": NUMBER,
+                "resource": TEXT,
+                "minor": NUMBER,
+                "port": NUMBER,
+                "node": {"n1": SIDE, "n2": SIDE},
+                "out_of_sync": NUMBER,
+                "done": (int, float, NoneType),
+            }
+        ],
+    ),
+    ("job list", journal_recovery.list_jobs, [JOB]),
+    ("locks list", claims.list_locks, {"claims": [CLAIM], "locks": []}),
+    ("network list", network.list_, [{"name": TEXT, "bridge": TEXT, "vms": NUMBER}]),
+    (
+        "config history",
+        history.history,
+        [
+            {
+                "epoch": NUMBER,
+                "generation": NUMBER,
+                "hash": TEXT,
+                "who": TEXT,
+                "when": TEXT,
+                "why": TEXT,
+            }
+        ],
+    ),
+]
+
+
+def require(said: Any, wanted: Any, where: str) -> None:
+    """Fail where a key is missing or has another type; a list is looked at row by row."""
+    if isinstance(wanted, tuple):
+        assert isinstance(said, wanted), f"{where} is {said!r}"
+    elif isinstance(wanted, list):
+        assert isinstance(said, list), where
+        for row in said:
+            for shape in wanted:
+                require(row, shape, f"{where}[]")
+    else:
+        for key, shape in wanted.items():
+            assert key in said, f"{where}.{key} is missing"
+            require(said[key], shape, f"{where}.{key}")
+
+
+@pytest.mark.parametrize(
+    ("ask", "wanted"), [row[1:] for row in CONTRACT], ids=[row[0] for row in CONTRACT]
+)
+def test_a_command_answers_the_keys_that_scripts_rely_on(
+    vm: FakeCluster, ask: Any, wanted: Any
+) -> None:
+    vm.hosts["n1"].update_beside("vm.claim", "", name="web1", why="move")
+    vm.hosts["n1"].jobs.begin("move web1", "ada")
+
+    said = json.loads(json.dumps(plain(ask(vm.hosts["n1"]))))
+
+    assert said, "an empty answer proves nothing"
+    require(said, wanted, "answer")
+
+
+def test_every_row_of_the_contract_is_looked_at(vm: FakeCluster) -> None:
+    """With the VM as it is, no list of the table is empty but attention, progress and locks."""
+    host = vm.hosts["n1"]
+
+    info = plain(vms.info(host, "web1"))
+
+    assert info["findings"] and info["disks"] and info["networks"] and info["nodes"]
+    assert runner.check(host).findings
+    assert status_cluster.info(vm.hosts["n2"]).nodes
