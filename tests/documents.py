@@ -39,7 +39,6 @@ def disk(name: str = "web1", number: int = 1, **values: Any) -> Disk:
         **{
             "id": number,
             "size": 64 * 1024**2,
-            "storage": "drbd",
             "volume": f"mcv-{name}-{number}",
             "volume_groups": {"n1": "vg0", "n2": "vg0"},
             "resource": f"mcv-{name}-{number}",

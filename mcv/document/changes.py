@@ -117,8 +117,8 @@ def vm_add(base: Cluster, made: ChangeMade, /, vm: dict[str, Any], why: str) -> 
         base.network(nic.network)
     taken = [disk for _, disk in base.disks()]
     for disk in new.disks:
-        if any(disk.minor == one.minor or disk.port == one.port for one in taken):
-            raise Busy(f"Minor {disk.minor} or port {disk.port} has been taken meanwhile.")
+        if clash := next(filter(None, map(disk.clash, taken)), ""):
+            raise Busy(f"{clash} has been taken meanwhile.")
     return base.with_vm(replace(new, claim=_claim(base, made, why)))
 
 
@@ -315,7 +315,7 @@ def node_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     holds = sorted(
         vm.name
         for vm in base.vms.values()
-        if name == vm.node or any(name in disk.volume_groups for disk in vm.disks)
+        if name == vm.node or any(name in disk.places for disk in vm.disks)
     )
     if holds:
         raise Refused(f"{name} owns or holds a replica of {', '.join(holds)}.")

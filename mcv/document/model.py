@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, field
@@ -105,12 +105,24 @@ class Verification(Value, frozen=True, kw_only=True):
     operation: str = ""
 
 
-class Disk(Value, frozen=True, kw_only=True):
-    """One disk of a VM; a DRBD one has a replica, a logical volume, on each of its nodes."""
+class AnyDisk(Value, frozen=True, kw_only=True, tag_field="storage"):
+    """What every kind of disk has; the tag `storage` names the kind."""
 
     id: int
     size: Bytes
-    storage: Literal["drbd"]
+
+    @property
+    def storage(self) -> str:
+        return str(self.__struct_config__.tag)
+
+    @property
+    def target(self) -> str:
+        return f"vd{chr(ord('a') + self.id - 1)}"
+
+
+class DrbdDisk(AnyDisk, frozen=True, kw_only=True, tag="drbd"):
+    """A replicated disk: a replica, on a logical volume, on each of its nodes."""
+
     volume: str
     volume_groups: dict[Name, str]
     resource: str
@@ -119,8 +131,14 @@ class Disk(Value, frozen=True, kw_only=True):
     verification: Verification = Verification()
 
     @property
-    def target(self) -> str:
-        return f"vd{chr(ord('a') + self.id - 1)}"
+    def places(self) -> dict[Name, str]:
+        """Where the bytes are: the volume group on each node that has a copy."""
+        return self.volume_groups
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the disk must not be used before its VM's owner has had it verified."""
+        return self.verification.blocked
 
     @property
     def device(self) -> str:
@@ -130,6 +148,16 @@ class Disk(Value, frozen=True, kw_only=True):
     def backing(self, node: str) -> str:
         """The logical volume below the DRBD device on one node."""
         return f"/dev/{self.volume_groups[node]}/{self.volume}"
+
+    def clash(self, other: "Disk") -> str:
+        """What both disks would have that a host has once; "" where they get along."""
+        if self.minor == other.minor or self.port == other.port:
+            return f"Minor {self.minor} or port {self.port}"
+        return ""
+
+
+# A union over the tag: each kind of storage has its own member, and a module in storage/.
+Disk: TypeAlias = DrbdDisk
 
 
 class Nic(Value, frozen=True, kw_only=True):
@@ -166,7 +194,7 @@ class Vm(Value, frozen=True, kw_only=True):
 
     @property
     def blocked(self) -> bool:
-        return any(disk.verification.blocked for disk in self.disks)
+        return any(disk.blocked for disk in self.disks)
 
     def other(self, node: str) -> str:
         """The node that holds the other replica; the same one where there is none."""
@@ -287,9 +315,15 @@ _decoder = msgspec.json.Decoder(Cluster)
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
+# In schema 1 a disk's kind stands behind its id and size, where the encoder writes a tag first.
+# Hashes, and with them each generation's parent, are over the text. A quote inside a string
+# comes with a backslash, so the pattern is found where an object begins and nowhere else.
+_TAG_FIRST = re.compile(rb'\{("storage":"[a-z]+"),("id":\d+,"size":\d+)')
+
+
 def encode(cluster: Cluster) -> str:
     """The document as text, always the same for the same document: its hash is over this."""
-    return _encoder.encode(cluster).decode()
+    return _TAG_FIRST.sub(rb"{\2,\1", _encoder.encode(cluster)).decode()
 
 
 def decode(text: str | bytes) -> Cluster:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcv import sizes
-from mcv.document.model import Cluster, Disk, Nic, Vm, problem_with_name
+from mcv.document.model import Cluster, Disk, DrbdDisk, Nic, Vm, problem_with_name
 from mcv.drivers.domain_xml import new_mac
 from mcv.errors import Refused
 from mcv.host import Host
@@ -101,10 +101,9 @@ def _judge_disks(problems: Problems, request: VmRequest, nodes: list[str]) -> tu
     for number, text in enumerate(request.disks, 1):
         size = problems.size(text, f"disk {number}", LEAST_DISK, MOST_DISK)
         found.append(
-            Disk(
+            DrbdDisk(
                 id=number,
                 size=-(-size // SECTOR) * SECTOR,
-                storage="drbd",
                 volume=f"mcv-{request.name}-{number}",
                 volume_groups=dict.fromkeys(nodes, ""),
                 resource=f"mcv-{request.name}-{number}",

@@ -16,7 +16,6 @@ def disk(number: int) -> Disk:
     return Disk(
         id=number,
         size=1024**3,
-        storage="drbd",
         volume=f"mcv-web1-{number}",
         volume_groups={"n1": "vg0", "n2": "vg0"},
         resource=f"mcv-web1-{number}",
