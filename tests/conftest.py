@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import tests.tracer  # noqa: F401  before anything that imports filelock
 from tests import minutes
 from tests.fakes.cluster import FakeCluster
 

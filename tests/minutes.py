@@ -1,4 +1,4 @@
-"""How long each file of the lab's tests took, so that what makes `make test` longer is seen."""
+"""How long each file of the lab's tests took, to see at once what makes `make test` longer."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,6 +15,6 @@ def lines(reports: Iterable[CollectReport | TestReport]) -> list[str]:
         file = report.nodeid.split("::")[0]
         if isinstance(report, TestReport) and file.startswith(LAB):
             seconds[file] += report.duration
-    longest_first = sorted(seconds, key=lambda file: -seconds[file])
-    listed = [f"{seconds[file] / 60:5.1f}  {file}" for file in longest_first]
+    longest = sorted(seconds.items(), key=lambda entry: -entry[1])
+    listed = [f"{took / 60:5.1f}  {file}" for file, took in longest]
     return [*listed, f"{sum(seconds.values()) / 60:5.1f}  in all"] if listed else []

@@ -6,10 +6,10 @@ import pytest
 
 from tests import minutes
 
+When = Literal["setup", "call", "teardown"]
 
-def report(
-    nodeid: str, when: Literal["setup", "call", "teardown"], duration: float
-) -> pytest.TestReport:
+
+def report(nodeid: str, when: When, duration: float) -> pytest.TestReport:
     return pytest.TestReport(nodeid, (nodeid, 0, ""), {}, "passed", None, when, duration=duration)
 
 

@@ -6,7 +6,8 @@ DOMAIN = """
 <domain type='qemu'><name>idle</name><memory unit='MiB'>64</memory>
 <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
-<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/root/idle.img'/>
+<disk type='file' device='disk'><driver name='qemu' type='raw'/>
+<source file='/var/lib/libvirt/images/idle.img'/>
 <target dev='vda' bus='virtio'/></disk></devices></domain>
 """
 REACH = "timeout 3 bash -c '</dev/tcp/10.99.0.{}/22'"
@@ -69,18 +70,21 @@ def test_a_node_that_is_cut_off_answers_nobody_but_the_test(machines: list[Node]
 
 def test_a_guest_runs_under_the_node_s_libvirt(machines: list[Node]) -> None:
     node1, _ = machines
-    node1.put(guests.idle(), "/root/idle.img")
+    node1.put(guests.idle(), "/var/lib/libvirt/images/idle.img")
     node1.put(DOMAIN, "/root/idle.xml")
 
     node1.run("virsh define /root/idle.xml && virsh start idle")
 
     assert "running" in node1.run("virsh domstate idle").stdout
-    node1.run("virsh destroy idle && virsh undefine idle && rm /root/idle.*")
+    node1.run(
+        "virsh destroy idle && virsh undefine idle && "
+        "rm /root/idle.xml /var/lib/libvirt/images/idle.img"
+    )
 
 
 def test_a_reset_leaves_nothing_behind(machines: list[Node]) -> None:
     node1, _ = machines
-    node1.put(guests.idle(), "/root/idle.img")
+    node1.put(guests.idle(), "/var/lib/libvirt/images/idle.img")
     node1.put(DOMAIN, "/root/idle.xml")
     node1.run("virsh define /root/idle.xml && virsh start idle")
     node1.run("lvcreate -qq -y -L 8M -n left vg0; touch /var/lib/mcv/left /etc/drbd.d/left.res")

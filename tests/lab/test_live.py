@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import Node, guests, reality, wait_until
+from tests.lab import Lab, Node, guests, reality, wait_until
 from tests.lab.cluster import bring_back, create, mcv
 from tests.lab.consistency import is_settled
 from tests.lab.test_kills import KILL, ended
@@ -41,6 +41,14 @@ MOVING = """
         [ $SECONDS -lt 90 ] || exit 1
     done
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def apparmor(lab: Lab) -> Iterator[None]:
+    """The nodes run with AppArmor, as Debian's do: each QEMU may open what its profile names."""
+    lab.secure("apparmor")
+    yield
+    lab.secure("")
 
 
 @pytest.fixture
@@ -100,6 +108,8 @@ def where(nodes: list[Node]) -> list[str]:
 def runs_on(nodes: list[Node], node: Node) -> None:
     """It runs there, writes on, belongs there, and is primary there alone."""
     assert where(nodes) == primaries(nodes) == [node.name]
+    profile = node.run("cat /proc/$(pidof qemu-system-x86_64)/attr/current").stdout
+    assert profile.startswith("libvirt-") and profile.endswith("(enforce)\n"), profile
     other = next(one for one in nodes if one is not node)
     assert reality.domain(other, "web1") == "absent"
     assert {reality.document(one)["vms"]["web1"]["node"] for one in nodes} == {node.name}
@@ -122,6 +132,7 @@ def test_a_guest_that_counts_and_writes_moves_while_it_runs(web1: list[Node]) ->
 
     mcv(one, MIGRATE)
     runs_on(web1, two)
+    wait_until(lambda: newest(two) > guests.WRITTEN, 120, "the guest to have been once around")
     two.run("touch /root/enough")
     told, _ = following.communicate(timeout=60)
     assert "back" not in told
