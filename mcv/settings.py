@@ -1,6 +1,7 @@
 """Every path, port and default of this host, and what /etc/mcv/mcv.conf overrides."""
 
 import configparser
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from mcv.errors import Refused
 CONF = Path("/etc/mcv/mcv.conf")
 SOCKET = Path("/run/mcv/mcvd.sock")
 PEER_PORT = 8420
+DRBD_HANDLER = Path("/opt/mcv/bin/mcv-drbd-handler")  # where `make install` puts it
 FIRST_DRBD_PORT = 7900
 FIRST_DRBD_MINOR = 100
 HISTORY = 1000
@@ -18,12 +20,16 @@ KEYS = {
     "node",
     "address",
     "drbd_address",
+    "drbd_handler",
     "volume_group",
     "emulator",
     "domain_type",
     "history",
     "verify_at_once",
 }
+
+# drbdadm reads it between quotes, and the kernel's module cuts it at blanks.
+PROGRAM = re.compile(r"/[A-Za-z0-9._/+-]+")
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Settings:
     var: Path = Path("/var/lib/mcv")
     run: Path = Path("/run/mcv")
     drbd_directory: Path = Path("/etc/drbd.d")
+    drbd_handler: Path = DRBD_HANDLER
     port: int = PEER_PORT
 
     @property
@@ -89,6 +96,12 @@ def load(path: Path = CONF) -> Settings:
         if not text.isdecimal() or int(text) < 1:
             raise Refused(f"{path}: {key} = {text} is not a number of 1 or more.")
         numbers[key] = int(text)
+    handler = values.get("drbd_handler") or str(DRBD_HANDLER)
+    if not PROGRAM.fullmatch(handler):
+        raise Refused(
+            f"{path}: drbd_handler = {handler} is not the path of a program.",
+            "It begins with / and has neither blanks nor quotes.",
+        )
     return Settings(
         hostname=hostname,
         node=values.get("node") or hostname.partition(".")[0].lower(),
@@ -99,6 +112,7 @@ def load(path: Path = CONF) -> Settings:
         domain_type=values.get("domain_type", ""),
         history=numbers["history"],
         verify_at_once=numbers["verify_at_once"],
+        drbd_handler=Path(handler),
     )
 
 

@@ -71,3 +71,19 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_name(conf: Path) -> None
 def test_a_loopback_address_is_no_address() -> None:
     assert settings.resolved_address("localhost") == ""
     assert settings.resolved_address("no-such-host.invalid") == ""
+
+
+def test_the_program_that_drbd_calls_is_the_installed_one_or_the_named_one(conf: Path) -> None:
+    assert settings.load(conf).drbd_handler == Path("/opt/mcv/bin/mcv-drbd-handler")
+
+    conf.write_text("drbd_handler = /usr/lib/mcv/mcv-drbd-handler")
+
+    assert settings.load(conf).drbd_handler == Path("/usr/lib/mcv/mcv-drbd-handler")
+
+
+@pytest.mark.parametrize("path", ["mcv-drbd-handler", "/opt/my programs/handler", '/opt/a"b'])
+def test_what_drbd_cannot_call_is_refused(conf: Path, path: str) -> None:
+    conf.write_text(f"drbd_handler = {path}")
+
+    with pytest.raises(Refused, match="is not the path of a program"):
+        settings.load(conf)

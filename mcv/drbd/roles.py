@@ -15,7 +15,6 @@ from mcv.system import files
 
 log = logging.getLogger(__name__)
 
-HANDLER = "/opt/mcv/bin/mcv-drbd-handler"
 BIRTH = 60.0  # seconds that two new replicas have to find each other
 
 
@@ -76,7 +75,7 @@ def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
         sides=sides,
         generation=host.drbd.generation(),
         secret=secret(host),
-        handler=HANDLER,
+        handler=str(host.settings.drbd_handler),
     )
 
 

@@ -1,5 +1,8 @@
 """The cluster's DRBD settings: into every resource's file, and from there into the kernel."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from mcv.drbd import enable, roles
@@ -89,4 +92,18 @@ def test_a_file_that_a_new_daemon_writes_anew_is_taken_up(
     roles.bring_up(host)
     enable.adjust(host)
 
+    assert adjusted == ["n1"]
+
+
+def test_another_path_of_the_handler_is_written_and_taken_up_after_a_restart(
+    cluster: FakeCluster, adjusted: list[str]
+) -> None:
+    host = cluster.hosts["n1"]
+    host.settings = replace(host.settings, drbd_handler=Path("/usr/lib/mcv/handler"))
+    host.extra.pop("adjusted")  # what a daemon that starts does not know
+
+    roles.bring_up(host)
+    enable.adjust(host)
+
+    assert '"/usr/lib/mcv/handler fence-peer"' in text(cluster, "n1")
     assert adjusted == ["n1"]
