@@ -50,7 +50,7 @@ test: packages-lab $(READY)  ## Run the tests, those on the lab's real nodes too
 
 .PHONY: unit
 unit: packages-build $(READY)  ## Run the tests that need neither root nor the lab
-	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not lab" $(PYTEST_ARGS)
+	$(VENV)/bin/pytest -n 2 --dist worksteal -m "not lab" $(PYTEST_ARGS)
 
 .PHONY: coverage
 coverage: packages-build $(READY)  ## Run the tests of `unit` and say how much of mcv they reach

@@ -3,7 +3,8 @@
 import os
 import socket
 import time
-from typing import Any
+
+from msgspec import Struct
 
 import mcv
 from mcv.document.model import SCHEMA
@@ -11,49 +12,94 @@ from mcv.drbd import enable
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.settings import resolved_address
-from mcv.vm.capacity import capacity
+from mcv.vm.capacity import Capacity, capacity
 
 REACH = 3.0
 
 
-def facts(host: Host, reach: list[str] | None = None) -> dict[str, Any]:
-    """Everything at once: who this is, what it holds, what it can do, whom it reaches.
+class NodeFacts(Struct, frozen=True, kw_only=True):
+    """A host before it joins: its identity, what it holds, what it can do, whom it reaches.
 
-    `reach` are addresses (IP:PORT) to try a connection to.
+    What a tool did not tell is None, and `trouble` says why. `drbd` is None too where the
+    cluster does not use DRBD. `reached` are the addresses that were to be tried (IP:PORT).
     """
-    cluster = host.read()
-    settings = host.settings
-    found: dict[str, Any] = {
-        "version": mcv.__version__,
-        "schema": SCHEMA,
-        "node": settings.node,
-        "hostname": os.uname().nodename,
-        "resolves": resolved_address(os.uname().nodename),
-        "address": settings.address,
-        "drbd_address": settings.drbd_address,
-        "port": settings.port,
-        "certificate": host.certificate,
-        "time": time.time(),
-        "cluster": cluster.name,
-        "members": sorted(cluster.nodes),
-        "vms": sorted(cluster.vms),
-        "networks": sorted(cluster.networks),
-        "reached": {one: _reaches(one) for one in reach or []},
-        "trouble": [],
-    }
+
+    version: str
+    schema: int
+    node: str
+    hostname: str
+    resolves: str
+    address: str
+    drbd_address: str
+    port: int
+    certificate: str
+    time: float
+    cluster: str
+    members: list[str]
+    vms: list[str]
+    networks: list[str]
+    reached: dict[str, bool]
+    trouble: list[str]
+    emulator: str | None = None
+    domain_type: str | None = None
+    domains: list[str] | None = None
+    capacity: Capacity | None = None
+    drbd: enable.DrbdAbility | None = None
+
+
+class Machine(Struct, kw_only=True):
+    """What libvirt and LVM of this host tell."""
+
+    emulator: str | None = None
+    domain_type: str | None = None
+    domains: list[str] | None = None
+    capacity: Capacity | None = None
+
+
+def facts(host: Host, reach: list[str] | None = None) -> NodeFacts:
+    """Gather the facts of this host; `reach` are addresses (IP:PORT) to try a connection to."""
+    cluster, settings = host.read(), host.settings
+    trouble: list[str] = []
+    machine = _machine(host, trouble)
+    return NodeFacts(
+        version=mcv.__version__,
+        schema=SCHEMA,
+        node=settings.node,
+        hostname=os.uname().nodename,
+        resolves=resolved_address(os.uname().nodename),
+        address=settings.address,
+        drbd_address=settings.drbd_address,
+        port=settings.port,
+        certificate=host.certificate,
+        time=time.time(),
+        cluster=cluster.name,
+        members=sorted(cluster.nodes),
+        vms=sorted(cluster.vms),
+        networks=sorted(cluster.networks),
+        reached={address: _reaches(address) for address in reach or []},
+        trouble=trouble,
+        emulator=machine.emulator,
+        domain_type=machine.domain_type,
+        domains=machine.domains,
+        capacity=machine.capacity,
+        drbd=enable.able(host) if cluster.drbd.enabled or reach else None,
+    )
+
+
+def _machine(host: Host, trouble: list[str]) -> Machine:
+    machine = Machine()
     try:
         can = host.domains.capabilities()
-        found["emulator"] = settings.emulator or can.emulator
-        found["domain_type"] = settings.domain_type or can.domain_type
-        found["domains"] = sorted(host.domains.states())
+        machine.emulator = host.settings.emulator or can.emulator
+        machine.domain_type = host.settings.domain_type or can.domain_type
+        machine.domains = sorted(host.domains.states())
     except McvError as error:
-        found["trouble"].append(f"libvirt: {error.message}")
+        trouble.append(f"libvirt: {error.message}")
     try:
-        found["capacity"] = capacity(host)
+        machine.capacity = capacity(host)
     except McvError as error:
-        found["trouble"].append(f"LVM: {error.message}")
-    found["drbd"] = enable.able(host) if cluster.drbd.enabled or reach else None
-    return found
+        trouble.append(f"LVM: {error.message}")
+    return machine
 
 
 def _reaches(address: str) -> bool:

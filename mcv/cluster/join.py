@@ -4,8 +4,10 @@ import json
 import time
 from typing import Any
 
+import msgspec
+
 from mcv.cluster import suitability
-from mcv.cluster.facts import facts
+from mcv.cluster.facts import NodeFacts, facts
 from mcv.document.model import Node, decode, encode, plain, problem_with_name
 from mcv.drbd import enable
 from mcv.errors import (
@@ -74,13 +76,13 @@ def add_node(
     refuse_all([problem for problem in early if problem is not None])
     host.job.progress(f"looking at {node} over SSH")
     with ssh.connect(ip_address, password, host_key) as remote:
-        theirs = _judged(host, remote, node, ip_address)
+        theirs = suitable_facts(host, remote, node, ip_address)
         member = Node(
             name=node,
-            hostname=theirs["hostname"],
+            hostname=theirs.hostname,
             ip_address=ip_address,
-            drbd_address=theirs["drbd_address"] or ip_address,
-            certificate=theirs["certificate"],
+            drbd_address=theirs.drbd_address or ip_address,
+            certificate=theirs.certificate,
             status="offline",
         )
         why = f"add node {node}"
@@ -118,26 +120,34 @@ def _members(host: Host) -> list[dict[str, Any]]:
     ]
 
 
-def _judged(host: Host, remote: ssh.Remote, node: str, ip_address: str) -> dict[str, Any]:
-    """The facts of the other host, if nothing speaks against it."""
-    back = f"{host.settings.address}:{host.settings.port}"
-    there = f"{ip_address}:{host.settings.port}"
+def suitable_facts(host: Host, remote: ssh.Remote, node: str, ip_address: str) -> NodeFacts:
+    """The facts of another host that can be a member.
+
+    Raises Refused, with every reason, where it cannot or where it does not tell its facts.
+    """
     before = time.time()
+    theirs = _facts_of(remote, node, f"{host.settings.address}:{host.settings.port}")
+    asked = (before, time.time())
+    mine = facts(host, [f"{ip_address}:{host.settings.port}"])
+    refuse_all(suitability.problems(host.read(), node, ip_address, mine, theirs, asked))
+    return theirs
+
+
+def _facts_of(remote: ssh.Remote, node: str, way_back: str) -> NodeFacts:
     try:
-        said = remote.run("mcv", "cluster", "facts", "--json", "--reach", back)
+        text = remote.run("mcv", "cluster", "facts", "--json", "--reach", way_back)
     except CommandFailed as error:
         raise Refused(
             f"mcvd does not answer on {node}: {error.message}",
             "Install mcv there (make install) and start it: systemctl start mcvd",
         ) from error
-    after = time.time()
     try:
-        theirs = dict(json.loads(said))
-    except ValueError as error:
-        raise Refused(f"{node} answers with something that is not mcv's.") from error
-    mine = facts(host, [there])
-    refuse_all(suitability.problems(host.read(), node, ip_address, mine, theirs, (before, after)))
-    return theirs
+        return msgspec.json.decode(text, type=NodeFacts)
+    except msgspec.DecodeError as error:
+        raise Refused(
+            f"{node} answers with something that is not mcv's, or not this mcv's: {error}.",
+            "Install the same version of mcv on both nodes.",
+        ) from error
 
 
 # The side of the node that joins.

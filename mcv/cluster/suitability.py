@@ -1,20 +1,22 @@
 """Can this host be a member of this cluster: one pure function over the facts of both."""
 
 import ipaddress
-from typing import Any
 
+from mcv.cluster.facts import NodeFacts
 from mcv.document.model import Cluster
+from mcv.drbd.enable import DrbdAbility
 from mcv.errors import Refused
 
 CLOCKS = 2.0  # seconds that two clocks may differ
+NO_DRBD = DrbdAbility(problem="DRBD was not looked at.")
 
 
 def problems(
     cluster: Cluster,
     node: str,
     ip_address: str,
-    mine: dict[str, Any],
-    theirs: dict[str, Any],
+    mine: NodeFacts,
+    theirs: NodeFacts,
     asked: tuple[float, float],
 ) -> list[Refused]:
     """Everything that speaks against node joining, all at once; nothing where it suits.
@@ -45,61 +47,61 @@ def address_problem(cluster: Cluster, ip_address: str) -> Refused | None:
     return None
 
 
-def _who(cluster: Cluster, node: str, ip: str, theirs: dict[str, Any]) -> list[tuple[str, str]]:
+def _who(cluster: Cluster, node: str, ip: str, theirs: NodeFacts) -> list[tuple[str, str]]:
     found = []
-    if theirs["node"] != node:
+    if theirs.node != node:
         found.append(
             (
-                f"The host at {ip} is called {theirs['node']}, not {node}.",
-                f"mcv cluster add-node --node {theirs['node']} --ip-address {ip}",
+                f"The host at {ip} is called {theirs.node}, not {node}.",
+                f"mcv cluster add-node --node {theirs.node} --ip-address {ip}",
             )
         )
-    if any(theirs["hostname"] == member.hostname for member in cluster.nodes.values()):
-        found.append((f"There is a member with the host name {theirs['hostname']} already.", ""))
-    if not theirs["resolves"] and not theirs["address"]:
+    if any(theirs.hostname == member.hostname for member in cluster.nodes.values()):
+        found.append((f"There is a member with the host name {theirs.hostname} already.", ""))
+    if not theirs.resolves and not theirs.address:
         found.append(
             (
                 f"The host name of {node} resolves to a loopback address there, or to none.",
                 "Mend /etc/hosts there, or set address in /etc/mcv/mcv.conf, and restart mcvd.",
             )
         )
-    elif theirs["address"] != ip:
+    elif theirs.address != ip:
         found.append(
             (
-                f"{node} calls {theirs['address'] or 'nothing'} its cluster address, not {ip}.",
+                f"{node} calls {theirs.address or 'nothing'} its cluster address, not {ip}.",
                 "Set address in /etc/mcv/mcv.conf there, and restart mcvd.",
             )
         )
     return found
 
 
-def _blank(node: str, theirs: dict[str, Any]) -> list[tuple[str, str]]:
+def _blank(node: str, theirs: NodeFacts) -> list[tuple[str, str]]:
     found = []
-    others = [one for one in theirs["members"] if one != theirs["node"]]
+    others = [name for name in theirs.members if name != theirs.node]
     if others:
         found.append(
             (
-                f"{node} is in the cluster {theirs['cluster']} with {', '.join(others)}.",
+                f"{node} is in the cluster {theirs.cluster} with {', '.join(others)}.",
                 f"There: mcv cluster remove-node --node {node}",
             )
         )
-    if theirs["vms"]:
+    if theirs.vms:
         found.append(
             (
-                f"{node} has VMs: {', '.join(theirs['vms'])}.",
+                f"{node} has VMs: {', '.join(theirs.vms)}.",
                 "Join in the other direction, or delete them there.",
             )
         )
-    if theirs["networks"]:
+    if theirs.networks:
         found.append(
-            (f"{node} has networks: {', '.join(theirs['networks'])}.", "mcv network delete, there")
+            (f"{node} has networks: {', '.join(theirs.networks)}.", "mcv network delete, there")
         )
     return found
 
 
-def _way(node: str, ip: str, mine: dict[str, Any], theirs: dict[str, Any]) -> list[tuple[str, str]]:
+def _way(node: str, ip: str, mine: NodeFacts, theirs: NodeFacts) -> list[tuple[str, str]]:
     found = []
-    if not mine["address"]:
+    if not mine.address:
         found.append(
             (
                 "This node has no cluster address: its host name resolves to a loopback one.",
@@ -107,8 +109,8 @@ def _way(node: str, ip: str, mine: dict[str, Any], theirs: dict[str, Any]) -> li
             )
         )
     for reached, way in (
-        (mine["reached"], f"This node does not reach mcvd of {node}"),
-        (theirs["reached"], f"{node} does not reach mcvd of this node"),
+        (mine.reached, f"This node does not reach mcvd of {node}"),
+        (theirs.reached, f"{node} does not reach mcvd of this node"),
     ):
         found += [
             (f"{way} at {address}.", "Is a firewall between them?")
@@ -118,9 +120,9 @@ def _way(node: str, ip: str, mine: dict[str, Any], theirs: dict[str, Any]) -> li
     return found
 
 
-def _clocks(node: str, theirs: dict[str, Any], asked: tuple[float, float]) -> list[tuple[str, str]]:
+def _clocks(node: str, theirs: NodeFacts, asked: tuple[float, float]) -> list[tuple[str, str]]:
     before, after = asked
-    off = max(before - theirs["time"], theirs["time"] - after, 0.0)
+    off = max(before - theirs.time, theirs.time - after, 0.0)
     if off <= CLOCKS:
         return []
     return [
@@ -132,44 +134,46 @@ def _clocks(node: str, theirs: dict[str, Any], asked: tuple[float, float]) -> li
 
 
 def _machine(
-    cluster: Cluster, node: str, mine: dict[str, Any], theirs: dict[str, Any]
+    cluster: Cluster, node: str, mine: NodeFacts, theirs: NodeFacts
 ) -> list[tuple[str, str]]:
-    found = [(f"{node}: {said}", "") for said in theirs["trouble"]]
-    if theirs["version"] != mine["version"]:
+    found = [(f"{node}: {said}", "") for said in theirs.trouble]
+    if theirs.version != mine.version:
         found.append(
             (
-                f"{node} runs mcv {theirs['version']}, this node {mine['version']}.",
+                f"{node} runs mcv {theirs.version}, this node {mine.version}.",
                 "Install the same version on both.",
             )
         )
-    room = theirs.get("capacity")
+    room = theirs.capacity
     if room is not None:
         for network in cluster.networks.values():
-            if network.bridge not in room["bridges"]:
+            if network.bridge not in room.bridges:
                 found.append((f"{node} has no bridge {network.bridge} ({network.name}).", ""))
-        if cluster.drbd.enabled and room["problem"]:
-            found.append((f"{node}: {room['problem']}", room["hint"]))
+        if cluster.drbd.enabled and room.problem:
+            found.append((f"{node}: {room.problem}", room.hint))
     if cluster.drbd.enabled:
-        found += _drbd(node, mine["drbd"] or {}, theirs["drbd"] or {})
-    for what in ("emulator", "domain_type"):
-        if theirs.get(what) != mine.get(what):
+        found += _drbd(node, mine.drbd or NO_DRBD, theirs.drbd or NO_DRBD)
+    for name, there, here in (
+        ("emulator", theirs.emulator, mine.emulator),
+        ("domain_type", theirs.domain_type, mine.domain_type),
+    ):
+        if there != here:
             found.append(
                 (
-                    f"{node} has {what.replace('_', ' ')} {theirs.get(what)}, "
-                    f"this node {mine.get(what)}.",
-                    f"Make them equal, or set {what} in /etc/mcv/mcv.conf.",
+                    f"{node} has {name.replace('_', ' ')} {there}, this node {here}.",
+                    f"Make them equal, or set {name} in /etc/mcv/mcv.conf.",
                 )
             )
     return found
 
 
-def _drbd(node: str, mine: dict[str, Any], theirs: dict[str, Any]) -> list[tuple[str, str]]:
-    if problem := theirs.get("problem", "DRBD was not looked at."):
-        return [(f"{node}: {problem}", str(theirs.get("hint", "")))]
-    if theirs.get("generation") != mine.get("generation"):
+def _drbd(node: str, mine: DrbdAbility, theirs: DrbdAbility) -> list[tuple[str, str]]:
+    if theirs.problem:
+        return [(f"{node}: {theirs.problem}", theirs.hint)]
+    if theirs.generation != mine.generation:
         return [
             (
-                f"{node} has DRBD {theirs.get('generation')}, this node {mine.get('generation')}.",
+                f"{node} has DRBD {theirs.generation}, this node {mine.generation}.",
                 "Make them equal.",
             )
         ]

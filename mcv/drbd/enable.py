@@ -4,18 +4,30 @@ import logging
 import secrets
 from typing import Any
 
+from msgspec import Struct
+
 from mcv import sizes
 from mcv.document.model import Cluster, Disk
 from mcv.drbd import roles
 from mcv.errors import Busy, McvError, Refused, refuse_all
 from mcv.host import Host
 from mcv.system import files
-from mcv.system.fanout import ask_all
+from mcv.system.answers import ask_typed
 
 log = logging.getLogger(__name__)
 
 RATES = ("resync-rate", "verify-rate")
 LOSSES = ("continue", "wait")
+
+
+class DrbdAbility(Struct, frozen=True, kw_only=True):
+    """The DRBD of a node; `problem` says why it cannot be used, or is ""."""
+
+    problem: str = ""
+    hint: str = ""
+    kernel: str = ""
+    utils: str = ""
+    generation: int = 0
 
 
 def enable(host: Host) -> dict[str, Any]:
@@ -25,15 +37,17 @@ def enable(host: Host) -> dict[str, Any]:
         raise Refused("DRBD is enabled already.")
     host.consensus.require_contact()
     with host.locks.hold("drbd-enable", "drbd enable"):
-        answers = ask_all(host.call, cluster.online, "drbd.able", 30.0)
+        answers = ask_typed(host.call, cluster.online, "drbd.able", 30.0, DrbdAbility)
         problems = []
         for node, answer in answers.items():
             if isinstance(answer, McvError):
                 problems.append(Refused(f"{node}: {answer.message}", answer.hint))
-            elif answer["problem"]:
-                problems.append(Refused(f"{node}: {answer['problem']}", answer["hint"]))
+            elif answer.problem:
+                problems.append(Refused(f"{node}: {answer.problem}", answer.hint))
         refuse_all(problems)
-        generations = {answer["generation"] for answer in answers.values()}
+        generations = {
+            answer.generation for answer in answers.values() if isinstance(answer, DrbdAbility)
+        }
         if len(generations) > 1:
             raise Refused("The nodes have different generations of DRBD.", "Make them equal.")
         word = secrets.token_urlsafe(24)
@@ -43,24 +57,17 @@ def enable(host: Host) -> dict[str, Any]:
     return {"enabled": True, "nodes": cluster.online}
 
 
-def able(host: Host) -> dict[str, Any]:
+def able(host: Host) -> DrbdAbility:
     """Whether this node can do DRBD: the module, the tools, their generation."""
     try:
         host.drbd.load_module()
         kernel, utils = host.drbd.versions()
     except McvError as error:
-        return {
-            "problem": f"DRBD cannot be used: {error.message}",
-            "hint": "Install drbd-utils, and a kernel with the drbd module.",
-            "generation": 0,
-        }
-    return {
-        "problem": "",
-        "hint": "",
-        "kernel": kernel,
-        "utils": utils,
-        "generation": host.drbd.generation(),
-    }
+        return DrbdAbility(
+            problem=f"DRBD cannot be used: {error.message}",
+            hint="Install drbd-utils, and a kernel with the drbd module.",
+        )
+    return DrbdAbility(kernel=kernel, utils=utils, generation=host.drbd.generation())
 
 
 def take_secret(host: Host, secret: str) -> None:

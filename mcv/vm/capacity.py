@@ -1,27 +1,46 @@
 """What a node can give to a new VM: room, minors, ports, memory, bridges."""
 
 import os
-from typing import Any
+
+from msgspec import Struct
 
 from mcv.host import Host
 
 
-def capacity(host: Host) -> dict[str, Any]:
-    """What this node can give to a new VM."""
+class Capacity(Struct, frozen=True, kw_only=True):
+    """What a node can give to a new VM; `problem` says why it has no volume group, or is "".
+
+    `free` is room in its volume group, in bytes; minors and ports are in use already.
+    """
+
+    volume_group: str
+    problem: str
+    hint: str
+    free: int
+    extent: int
+    volumes: list[str]
+    minors: list[int]
+    ports: list[int]
+    memory: int
+    bridges: list[str]
+
+
+def capacity(host: Host) -> Capacity:
+    """What this node can give to a new VM. Raises CommandFailed where LVM does not answer."""
     groups = host.volumes.groups()
     group, problem, hint = _volume_group(host, sorted(groups))
-    return {
-        "volume_group": group,
-        "problem": problem,
-        "hint": hint,
-        "free": groups[group].free if group else 0,
-        "extent": groups[group].extent_size if group else 1,
-        "volumes": [one.name for one in host.volumes.volumes(group)] if group else [],
-        "minors": host.drbd.minors() if host.read().drbd.enabled else [],
-        "ports": _ports(),
-        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "bridges": host.bridges.list(),
-    }
+    return Capacity(
+        volume_group=group,
+        problem=problem,
+        hint=hint,
+        free=groups[group].free if group else 0,
+        extent=groups[group].extent_size if group else 1,
+        volumes=[volume.name for volume in host.volumes.volumes(group)] if group else [],
+        minors=host.drbd.minors() if host.read().drbd.enabled else [],
+        ports=_ports(),
+        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        bridges=host.bridges.list(),
+    )
 
 
 def _volume_group(host: Host, groups: list[str]) -> tuple[str, str, str]:

@@ -12,8 +12,9 @@ from mcv.drivers.lvm import drbd_size
 from mcv.errors import McvError, RepairNeeded, refuse_all
 from mcv.host import Host, shown
 from mcv.settings import FIRST_DRBD_MINOR, FIRST_DRBD_PORT
-from mcv.system.fanout import ask_all
+from mcv.system.answers import ask_typed
 from mcv.vm import image as images
+from mcv.vm.capacity import Capacity
 from mcv.vm.plans import create_plan
 from mcv.vm.validation import Problems, VmRequest, judged
 
@@ -90,27 +91,27 @@ def _let_go(host: Host, source: str, token: str | None) -> None:
         log.info("letting an image go on %s: %s", source, error)
 
 
-def _facts(host: Host, vm: Vm, problems: Problems) -> dict[str, Any]:
+def _facts(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:
     """What each node of the VM can give; a silent or offline one is a problem."""
-    facts: dict[str, Any] = {}
+    facts: dict[str, Capacity] = {}
     known = [node for node in vm.nodes if node in host.read().nodes]
     if not vm.disks:
         known = [host.name]
-    for node, answer in ask_all(host.call, known, "node.capacity", FACTS).items():
+    for node, answer in ask_typed(host.call, known, "node.capacity", FACTS, Capacity).items():
         if isinstance(answer, McvError):
             problems.add(f"{node} is needed: {answer.message}", answer.hint)
         else:
             facts[node] = answer
-            if vm.memory > answer["memory"]:
+            if vm.memory > answer.memory:
                 problems.add(
-                    f"{node} has {sizes.shown(answer['memory'])} of memory, "
+                    f"{node} has {sizes.shown(answer.memory)} of memory, "
                     f"less than {sizes.shown(vm.memory)}."
                 )
             missing = sorted(
                 {
                     host.read().networks[nic.network].bridge
                     for nic in vm.nics
-                    if host.read().networks[nic.network].bridge not in answer["bridges"]
+                    if host.read().networks[nic.network].bridge not in answer.bridges
                 }
             )
             for bridge in missing:
@@ -118,37 +119,37 @@ def _facts(host: Host, vm: Vm, problems: Problems) -> dict[str, Any]:
     return facts
 
 
-def _placed(cluster: Cluster, vm: Vm, facts: dict[str, Any]) -> Vm:
+def _placed(cluster: Cluster, vm: Vm, facts: dict[str, Capacity]) -> Vm:
     """The VM with volume groups, minors and ports that are free everywhere."""
     taken_minors = {disk.minor for _, disk in cluster.disks()}
     taken_ports = {disk.port for _, disk in cluster.disks()}
     for fact in facts.values():
-        taken_minors |= set(fact["minors"])
-        taken_ports |= set(fact["ports"])
+        taken_minors |= set(fact.minors)
+        taken_ports |= set(fact.ports)
     placed = []
     for disk in vm.disks:
         minor = next(n for n in range(FIRST_DRBD_MINOR, 1 << 20) if n not in taken_minors)
         port = next(n for n in range(FIRST_DRBD_PORT, 1 << 16) if n not in taken_ports)
         taken_minors.add(minor)
         taken_ports.add(port)
-        groups = {node: str(fact["volume_group"] or "") for node, fact in facts.items()}
+        groups = {node: fact.volume_group for node, fact in facts.items()}
         placed.append(replace(disk, minor=minor, port=port, volume_groups=groups))
     return replace(vm, disks=tuple(placed))
 
 
-def _judge_room(vm: Vm, facts: dict[str, Any], problems: Problems) -> None:
+def _judge_room(vm: Vm, facts: dict[str, Capacity], problems: Problems) -> None:
     for node, fact in facts.items():
-        if fact["problem"]:
-            problems.add(f"{node}: {fact['problem']}", fact["hint"])
+        if fact.problem:
+            problems.add(f"{node}: {fact.problem}", fact.hint)
             continue
-        extent = fact["extent"]
+        extent = fact.extent
         needed = sum(drbd_size(disk.size, extent) for disk in vm.disks)
-        if needed > fact["free"]:
+        if needed > fact.free:
             problems.add(
-                f"Volume group {fact['volume_group']} on {node} has {sizes.shown(fact['free'])} "
+                f"Volume group {fact.volume_group} on {node} has {sizes.shown(fact.free)} "
                 f"free, {sizes.shown(needed)} are needed."
             )
-        clash = sorted({disk.volume for disk in vm.disks} & set(fact["volumes"]))
+        clash = sorted({disk.volume for disk in vm.disks} & set(fact.volumes))
         for volume in clash:
             problems.add(
                 f"There is a logical volume {volume} on {node} already.", "See: mcv cluster check"

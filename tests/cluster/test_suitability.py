@@ -1,7 +1,6 @@
 """Can a host be a member: one story for each thing that may speak against it, and all at once."""
 
 import re
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -9,50 +8,29 @@ from msgspec.structs import replace
 
 from mcv.cluster import suitability
 from mcv.document.model import Network
+from mcv.drbd.enable import DrbdAbility
 from tests.documents import document
+from tests.fakes.facts import ROOM, blank_facts
 
 BASE = document("n1")
 CLUSTER = replace(BASE, drbd=replace(BASE.drbd, enabled=True)).with_network(
     Network(name="lan", bridge="br-lan")
 )
-ROOM = {"bridges": ["br-lan"], "problem": "", "hint": ""}
-MACHINE = {"version": "0.1.0", "emulator": "/usr/bin/qemu", "domain_type": "kvm"}
-DRBD = {"problem": "", "hint": "", "generation": 8}
-MINE: dict[str, Any] = {
-    **MACHINE,
-    "address": "10.0.0.1",
-    "reached": {"10.0.0.2:8420": True},
-    "drbd": DRBD,
-}
-THEIRS: dict[str, Any] = {
-    **MACHINE,
-    "node": "n2",
-    "hostname": "n2",
-    "resolves": "10.0.0.2",
-    "address": "10.0.0.2",
-    "members": ["n2"],
-    "cluster": "n2",
-    "vms": [],
-    "networks": [],
-    "reached": {"10.0.0.1:8420": True},
-    "time": 1000.0,
-    "trouble": [],
-    "capacity": ROOM,
-    "drbd": DRBD,
-}
+MINE = replace(blank_facts("n1", "10.0.0.1"), reached={"10.0.0.2:8420": True})
+THEIRS = replace(blank_facts("n2", "10.0.0.2"), reached={"10.0.0.1:8420": True})
 ASKED = (999.5, 1000.5)
 
 
-def judged(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    mine, theirs = {**MINE, **mine}, {**THEIRS, **theirs}
-    before = deepcopy((mine, theirs))
-    found = suitability.problems(CLUSTER, "n2", "10.0.0.2", mine, theirs, ASKED)
-    assert (mine, theirs) == before
-    return [f"{one.message} {one.hint}" for one in found]
+def problems(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """What speaks against n2, where the facts differ so from those of hosts that suit."""
+    refusals = suitability.problems(
+        CLUSTER, "n2", "10.0.0.2", replace(MINE, **mine), replace(THEIRS, **theirs), ASKED
+    )
+    return [f"{refusal.message} {refusal.hint}" for refusal in refusals]
 
 
 def test_a_host_that_suits_has_nothing_against_it() -> None:
-    assert judged({}, {}) == []
+    assert problems({}, {}) == []
 
 
 STORIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
@@ -70,11 +48,11 @@ STORIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"time": 900.0}, "differs by 100 s"),
     ({}, {"trouble": ["libvirt: it is down"]}, "n2: libvirt: it is down"),
     ({}, {"version": "9.9"}, "runs mcv 9.9, this node 0.1.0"),
-    ({}, {"capacity": {**ROOM, "bridges": []}}, r"no bridge br-lan \(lan\)"),
-    ({}, {"capacity": {**ROOM, "problem": "no group.", "hint": "vgcreate"}}, "no group. vgcreate"),
-    ({}, {"drbd": {"problem": "no module.", "hint": "install"}}, "no module. install"),
+    ({}, {"capacity": replace(ROOM, bridges=[])}, r"no bridge br-lan \(lan\)"),
+    ({}, {"capacity": replace(ROOM, problem="no group.", hint="vgcreate")}, "no group. vgcreate"),
+    ({}, {"drbd": DrbdAbility(problem="no module.", hint="install")}, "no module. install"),
     ({}, {"drbd": None}, "DRBD was not looked at"),
-    ({}, {"drbd": {**DRBD, "generation": 9}}, "has DRBD 9, this node 8"),
+    ({}, {"drbd": DrbdAbility(generation=9)}, "has DRBD 9, this node 8"),
     ({}, {"emulator": "/usr/bin/other"}, "has emulator /usr/bin/other"),
     ({}, {"domain_type": "qemu"}, "has domain type qemu, this node kvm"),
 ]
@@ -84,26 +62,26 @@ STORIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 def test_what_speaks_against_it_is_said_in_one_sentence(
     mine: dict[str, Any], theirs: dict[str, Any], said: str
 ) -> None:
-    found = judged(mine, theirs)
+    found = problems(mine, theirs)
 
     assert len(found) == 1 and re.search(said, found[0])
 
 
 def test_everything_is_said_at_once() -> None:
     theirs: dict[str, Any] = {}
-    for _, one, _ in STORIES:
-        theirs = {**one, **theirs}
+    for _, difference, _ in STORIES:
+        theirs = {**difference, **theirs}
 
-    found = judged({"address": "", "reached": {"10.0.0.2:8420": False}}, theirs)
+    found = problems({"address": "", "reached": {"10.0.0.2:8420": False}}, theirs)
 
     assert len(found) >= 13 and len(set(found)) == len(found)
 
 
 def test_clocks_may_differ_by_what_asking_took_and_two_seconds() -> None:
     for time in (997.6, 1002.4):
-        assert judged({}, {"time": time}) == []
+        assert problems({}, {"time": time}) == []
     for time in (997.4, 1002.6):
-        assert len(judged({}, {"time": time})) == 1
+        assert len(problems({}, {"time": time})) == 1
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ VALUE = "VALUE"
 
 # Words that follow the name of the program in prose. `mcv` and another word is a command.
 PROSE = re.compile(
-    "(acts|alone|and|daemon|did|does|finds|goes|has|here|in|is|itself|leaves|made|needs|runs"
-    "|speaks|talks|there|with|wrote)$"
+    "(acts|alone|and|daemon|did|does|finds|goes|has|here|in|is|itself|leaves|made|needs|on|runs"
+    "|speaks|talks|there|to|with|wrote)$"
 )
 
 MEND = """
@@ -53,6 +53,8 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
         return
     tree = ast.parse(content)
     pieces = {id(part) for node in ast.walk(tree) for part in _pieces(node)}
+    if "commands" not in path.parts:
+        pieces |= {id(docstring) for node in ast.walk(tree) for docstring in _docstring(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in pieces:
             yield node.lineno, _text(node)
@@ -64,6 +66,13 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 def _pieces(node: ast.AST) -> list[ast.expr]:
     return node.values if isinstance(node, ast.JoinedStr) else []
+
+
+def _docstring(node: ast.AST) -> list[ast.expr]:
+    """A docstring, which nobody is shown but that of a command: its help."""
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef
+    first = node.body[0] if isinstance(node, kinds) and node.body else None
+    return [first.value] if isinstance(first, ast.Expr) else []
 
 
 def _text(node: ast.expr) -> str:

@@ -77,7 +77,7 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     patch.setattr(dispatch, "_bind", nodes.nothing)  # slow, and tests/commands bind every call
     patch.setattr(jobs.Jobs, "_write", nodes.nothing)  # for humans; nothing is decided by it
     patch.setattr(members, "answers_at_all", world.answers_at_all)
-    patch.setattr(join, "_judged", world.judged)
+    patch.setattr(join, "suitable_facts", world.facts)
     patch.setattr(ssh, "connect", lambda address, *_: _session(world, address))
     doors = {
         "Hypervisor": lambda: world.booting.domains,

@@ -8,11 +8,13 @@ from uuid import UUID
 
 import pytest
 
+from mcv.cluster.facts import NodeFacts
 from mcv.daemon import Daemon
 from mcv.document.model import Cluster, Vm, digest
 from mcv.document.store import Store
 from mcv.drivers.domain_xml import domain_xml
 from mcv.errors import McvError
+from tests.fakes.facts import blank_facts
 from tests.model.checks import Checks
 from tests.model.disk import Disk
 from tests.model.life import Life
@@ -117,10 +119,9 @@ class World:
             proposer is not None and self.network.linked(proposer.life.node, node.name)
         )
 
-    def judged(self, host: Any, remote: Any, name: str, address: str) -> dict[str, Any]:
-        """What a join finds out about the other host."""
-        node = self.nodes[name]
-        return {"hostname": name, "drbd_address": address, "certificate": node.certificate}
+    def facts(self, host: Any, remote: Any, name: str, address: str) -> NodeFacts:
+        """What a join finds out about the other host, which suits."""
+        return blank_facts(name, address, self.nodes[name].certificate)
 
     # Operators
 

@@ -1,0 +1,116 @@
+"""The facts of a host: gathered, sent over SSH as JSON, and checked on arrival."""
+
+import json
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from mcv.api import dispatch
+from mcv.cluster import facts, join
+from mcv.cluster.facts import NodeFacts
+from mcv.errors import CommandFailed, Refused
+from mcv.rpc.auth import Caller
+from tests.fakes.cluster import FakeCluster
+from tests.fakes.facts import blank_facts
+
+ROOT = Caller("operator", "root", superuser_shell=True)
+KEYS = {
+    "version",
+    "schema",
+    "node",
+    "hostname",
+    "resolves",
+    "address",
+    "drbd_address",
+    "port",
+    "certificate",
+    "time",
+    "cluster",
+    "members",
+    "vms",
+    "networks",
+    "reached",
+    "trouble",
+    "emulator",
+    "domain_type",
+    "domains",
+    "capacity",
+    "drbd",
+}
+
+
+class Remote:
+    """A host that answers over SSH with a text, or with an error."""
+
+    def __init__(self, answer: str | CommandFailed) -> None:
+        self.answer = answer
+        self.asked: list[str] = []
+
+    def run(self, *words: str, stdin: str = "") -> str:
+        self.asked.append(" ".join(words))
+        if isinstance(self.answer, CommandFailed):
+            raise self.answer
+        return self.answer
+
+
+def asked(answer: str | CommandFailed) -> NodeFacts:
+    return join._facts_of(cast(Any, Remote(answer)), "n2", "10.0.0.1:8420")
+
+
+def test_what_a_host_prints_arrives_as_the_same_facts(cluster: FakeCluster) -> None:
+    printed = dispatch.serve(cluster.hosts["n1"], ROOT, "cluster.facts", {}, {})
+
+    theirs = asked(json.dumps(printed))
+
+    assert printed.keys() == KEYS
+    assert (theirs.node, theirs.address, theirs.members) == ("n1", "10.0.0.1", ["n1", "n2"])
+    assert theirs.capacity is not None and theirs.capacity.bridges == ["br-lan"]
+    assert theirs.drbd is not None and (theirs.drbd.problem, theirs.trouble) == ("", [])
+    assert msgspec.to_builtins(theirs) == printed
+
+
+def test_a_tool_that_does_not_answer_is_told_and_the_rest_is_known(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise CommandFailed("it is away.")
+
+    monkeypatch.setattr(cluster.domains["n1"], "capabilities", fails)
+    monkeypatch.setattr(cluster.lvm["n1"], "groups", fails)
+
+    told = facts.facts(cluster.hosts["n1"])
+
+    assert told.trouble == ["libvirt: it is away.", "LVM: it is away."]
+    assert (told.node, told.emulator, told.domains, told.capacity) == ("n1", None, None, None)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "{}",
+        "[]",
+        "no JSON",
+        json.dumps({**msgspec.to_builtins(blank_facts("n2", "10.0.0.2")), "members": "n2"}),
+        json.dumps({**msgspec.to_builtins(blank_facts("n2", "10.0.0.2")), "time": None}),
+    ],
+)
+def test_an_answer_of_another_shape_is_refused_in_words(answer: str) -> None:
+    with pytest.raises(Refused, match="n2 answers with something that is not mcv") as refused:
+        asked(answer)
+
+    assert refused.value.hint == "Install the same version of mcv on both nodes."
+
+
+def test_keys_of_a_later_version_are_passed_over() -> None:
+    later = {**msgspec.to_builtins(blank_facts("n2", "10.0.0.2")), "witness": True}
+
+    assert asked(json.dumps(later)) == blank_facts("n2", "10.0.0.2")
+
+
+def test_a_host_without_mcvd_is_refused_with_the_way_to_it() -> None:
+    with pytest.raises(Refused, match="mcvd does not answer on n2: no such file") as refused:
+        asked(CommandFailed("no such file"))
+
+    assert "systemctl start mcvd" in refused.value.hint
