@@ -56,8 +56,16 @@ def play(keep: Path | None) -> None:
         machine.clone()
         for title, command in STEPS.items():
             with timed(title):
-                machine.run("sh", "-c", f"cd {TREE_THERE} && {command}")
+                step(machine, command)
     print(f"fresh: all is well on a bare Debian 12. It took {_passed(began)}.")
+
+
+def step(machine: Machine, command: str) -> None:
+    try:
+        machine.run("sh", "-c", f"cd {TREE_THERE} && {command}")
+    except Failed:
+        machine.keep_evidence()
+        raise
 
 
 def enter(machine: Machine) -> None:

@@ -18,6 +18,7 @@ TREE = HERE.parents[1]
 PACKAGES = "git,make"
 PREFIX = "mcv-fresh-"
 HOME = Path("/var/tmp")
+EVIDENCE = TREE / ".lab" / "fresh"
 
 
 class Refused(Exception):
@@ -70,7 +71,7 @@ class Machine:
         directories = settings.directories(os.environ)
         self._directories.write_text("".join(f"{name}\n" for name in directories))
         replaced = '"$1"/etc/apt/sources.list' if self._has_sources else ""
-        self._run(
+        alone(
             "mmdebstrap",
             "--mode=root",
             "--variant=minbase",
@@ -93,29 +94,35 @@ class Machine:
     def run(self, *command: str, terminal: bool = False) -> None:
         """Run a command in the root; nothing that it started is left when it has ended."""
         enter = ["bash", str(HERE / "enter.sh"), str(self.directory)]
-        self._run(*enter, *command, environment=self._environment, terminal=terminal)
+        alone(*enter, *command, environment=self._environment, terminal=terminal)
+
+    def keep_evidence(self) -> None:
+        """Bring what the demo and tests kept of their failure to the tree that is tested."""
+        shutil.rmtree(EVIDENCE, ignore_errors=True)
+        if (kept := self.root / "root/mcv/.lab/failures").exists():
+            shutil.copytree(kept, EVIDENCE)
+            print(f"fresh: the nodes' logs are in {EVIDENCE}", file=sys.stderr)
 
     @property
     def _has_sources(self) -> bool:
         return any((self._settings / name).exists() for name in settings.APT_SOURCES)
 
-    def _run(
-        self, *command: str | Path, environment: Mapping[str, str], terminal: bool = False
-    ) -> None:
-        """In mount and process namespaces of its own, which end with it or with this process."""
-        alone = "setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork"
-        process = subprocess.Popen(
-            [*alone.split(), "--kill-child", "--", *command],
-            stdin=None if terminal else subprocess.DEVNULL,
-            env=environment,
-            start_new_session=not terminal,
-        )
-        try:
-            code = process.wait()
-        finally:
-            _end(process)
-        if code != 0:
-            raise Failed(f"`{' '.join(map(str, command))}` exited with {code}.")
+
+def alone(*command: str | Path, environment: Mapping[str, str], terminal: bool = False) -> None:
+    """Run a command in mount and process namespaces, which end with it or with this process."""
+    within = "setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork"
+    process = subprocess.Popen(
+        [*within.split(), "--kill-child", "--", *command],
+        stdin=None if terminal else subprocess.DEVNULL,
+        env=environment,
+        start_new_session=not terminal,
+    )
+    try:
+        code = process.wait()
+    finally:
+        _end(process)
+    if code != 0:
+        raise Failed(f"`{' '.join(map(str, command))}` exited with {code}.")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -141,7 +148,8 @@ def _clear(directory: Path) -> None:
 
 def remove_left() -> None:
     """Remove machines whose makers were killed before they could."""
-    for directory in HOME.glob(f"{PREFIX}*"):
+    for lock in HOME.glob(f"{PREFIX}*/lock"):
+        directory = lock.parent
         with suppress(Refused, FileNotFoundError), Machine(directory).locked():
             print(f"fresh: removing {directory}, left by a run that was killed", file=sys.stderr)
             remove(directory)
