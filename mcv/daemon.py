@@ -126,7 +126,7 @@ class Daemon:
         context = {**self._context(), "who": who}
         limit = dispatch.row(operation).timeout
         try:
-            self.call(node, "config.look", timeout=ASK)
+            self.call(node, "config.poll", timeout=ASK)
         except (PeerUnreachable, CallLost) as error:
             raise PeerUnreachable(
                 f"{node}, which has to carry this out, does not answer, so nothing was changed.",

@@ -138,7 +138,7 @@ def test_a_state_directory_is_whole_and_its_lineage_unbroken(tmp_path: Path, sta
     lineage, now = store.generations(), store.read()
     assert all(descends(now, one, digest(one)) for one in lineage)
     assert is_upgraded or {digest(one) for one in lineage} == set(filed(here / "history", now))
-    if (proposal := store.proposed()) is not None:
+    if (proposal := store.proposal()) is not None:
         assert is_upgraded or proposal[0].parent in {store.hash(), now.parent}
 
 

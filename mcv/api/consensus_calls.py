@@ -1,8 +1,7 @@
 """What members ask each other about the document: unanimous agreement's doors, one a question."""
 
-from typing import Any
-
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
+from mcv.document.model import plain
 from mcv.errors import Refused
 from mcv.host import Host
 
@@ -14,25 +13,25 @@ def _agreement(host: Host) -> UnanimousAgreement:
     return host.consensus
 
 
-def look(host: Host) -> dict[str, Any]:
-    return _agreement(host).member.look()
+def poll(host: Host) -> object:
+    return plain(_agreement(host).member.poll())
 
 
-def fetch(host: Host, since: str = "", proposal: bool = False) -> dict[str, Any]:
-    return _agreement(host).member.fetch(since, proposal)
+def fetch(host: Host, since: str = "", proposal: bool = False) -> object:
+    return plain(_agreement(host).member.fetch(since, proposal))
 
 
-def offer(host: Host, document: str, attempt: str) -> dict[str, Any]:
-    return _agreement(host).coordinator.offer(document, attempt)
+def propose(host: Host, document: str, attempt: str) -> object:
+    return plain(_agreement(host).coordinator.propose(document, attempt))
 
 
-def accept(host: Host, document: str, sender: str) -> dict[str, Any]:
-    return _agreement(host).member.accept(document, sender)
+def accept(host: Host, document: str, sender: str) -> object:
+    return plain(_agreement(host).member.accept(document, sender))
 
 
-def settle(host: Host, hash: str) -> dict[str, Any]:
-    return _agreement(host).member.settle(hash)
+def commit(host: Host, hash: str) -> object:
+    return plain(_agreement(host).member.commit(hash))
 
 
-def bring(host: Host, document: str, between: list[str]) -> dict[str, Any]:
-    return _agreement(host).member.bring(document, between)
+def install(host: Host, document: str, between: list[str]) -> object:
+    return plain(_agreement(host).member.install(document, between))

@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from mcv.check import inventory, members
 from mcv.check.finding import ClusterSnapshot, Finding, FindingView, Fix
 from mcv.check.fixes import Mended
 from mcv.check.inventory import Inventory
-from mcv.document.model import Cluster, decode
+from mcv.document.diff import differences, last_change
 from mcv.drbd import pairs
 from mcv.errors import McvError, NotUnderstood, PeerUnreachable, Refused, ways_out
 from mcv.host import Host
@@ -116,7 +115,7 @@ def _ask(host: Host, others: list[str]) -> tuple[dict[str, Inventory], dict[str,
 
     mine = threading.Thread(target=take_stock, args=([host.name],), daemon=True)
     mine.start()
-    signs = ask_all(ask, others, "config.look", SIGN_OF_LIFE)
+    signs = ask_all(ask, others, "config.poll", SIGN_OF_LIFE)
     silent = {node: sign for node, sign in signs.items() if isinstance(sign, McvError)}
     take_stock([node for node in others if node not in silent])
     mine.join(ANSWER)
@@ -143,46 +142,16 @@ def _read(node: str, answer: Any) -> Inventory:
 
 def _difference(host: Host, node: str) -> str:
     """How a diverged node's document differs from this node's, in a line."""
-    try:
-        answer = host.call(node, "config.fetch", timeout=SIGN_OF_LIFE)
-        theirs = decode(answer["document"])
-    except McvError as error:
-        return f"How it differs is not known: {error.message}"
-    mine = host.read()
-    differ = differences(mine, theirs)
+    theirs = host.consensus.documents([node])[node]
+    if isinstance(theirs, McvError):
+        return f"How it differs is not known: {theirs.message}"
+    differ = differences(host.read(), theirs)
     told = "; ".join(differ[:SHOWN])
     more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
-    last = f"Its last change: {theirs.change.why} ({theirs.change.who}, {theirs.change.when})."
-    return f"{last} What differs ({host.name} / {node}): {told or 'nothing but their past'}{more}."
-
-
-def differences(one: Cluster, other: Cluster) -> list[str]:
-    """Where two documents differ, a path and both values each; their lineage aside."""
-    past = {"epoch", "generation", "parent", "change", "changes", "epochs"}
-    mine, theirs = msgspec.to_builtins(one), msgspec.to_builtins(other)
-    return list(
-        _walk("", *({k: v for k, v in doc.items() if k not in past} for doc in (mine, theirs)))
+    return (
+        f"{last_change(theirs)} "
+        f"What differs ({host.name} / {node}): {told or 'nothing but their past'}{more}."
     )
-
-
-def _walk(path: str, one: Any, other: Any) -> list[str]:
-    if one == other:
-        return []
-    if isinstance(one, dict) and isinstance(other, dict):
-        found = []
-        for key in sorted({*one, *other}):
-            found += _walk(f"{path}.{key}".lstrip("."), one.get(key), other.get(key))
-        return found
-    return [f"{path}: {_short(one)} / {_short(other)}"]
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, dict | list):
-        return "there"
-    text = str(value)
-    return text if len(text) <= 40 else text[:39] + "…"
 
 
 # Mending

@@ -1,57 +1,55 @@
-"""A divergence: two settled documents of which neither contains the other. Shown, never merged;
-an operator's word says which one goes on."""
+"""A divergence: two committed documents of which neither contains the other.
+
+Both are shown, and never merged; an operator's word says which of them goes on.
+"""
 
 import secrets
 from typing import Any
 
 from mcv.document import changes
+from mcv.document.diff import differences, last_change
 from mcv.document.lineage import relation
-from mcv.document.model import ChangeMade, Cluster, Past, decode, digest, plain
-from mcv.errors import McvError, Refused
+from mcv.document.model import ChangeMade, Cluster, Past, digest, plain
+from mcv.errors import Refused
 from mcv.host import Host
-from mcv.system.fanout import ask_all
 from mcv.timestamps import timestamp
-
-DEADLINE = 3.0
 
 
 def documents(host: Host) -> dict[str, Cluster]:
-    """The settled document of each member that answers, this node's included."""
+    """The committed document of each member that answers, this node's included."""
     others = [name for name in host.read().nodes if name != host.name]
-    found = {host.name: host.read()}
-    for name, answer in ask_all(host.call, others, "config.fetch", DEADLINE).items():
-        if not isinstance(answer, McvError):
-            found[name] = decode(answer["document"])
-    return found
+    fetched = host.consensus.documents(others)
+    answered = {name: one for name, one in fetched.items() if isinstance(one, Cluster)}
+    return {host.name: host.read(), **answered}
 
 
-def differing(base: Cluster, found: dict[str, Cluster]) -> dict[str, Cluster]:
-    """Whose document diverges from base."""
+def diverged(base: Cluster, members: dict[str, Cluster]) -> dict[str, Cluster]:
+    """The documents of which neither contains base nor is contained in it."""
     hash_ = digest(base)
     return {
-        name: one
-        for name, one in found.items()
-        if relation(base, hash_, one, digest(one)) == "diverged"
+        name: document
+        for name, document in members.items()
+        if relation(base, hash_, document, digest(document)) == "diverged"
     }
 
 
 def sync(host: Host, node: str, dry_run: bool = False) -> dict[str, Any]:
-    """Settle a divergence: the document of node goes on, the others' are given up.
+    """Resolve a divergence: the document of node goes on, the other ends are given up.
 
-    Both stay in the histories. Refused where nothing diverges, or where a member whom that
-    document calls online does not answer.
+    All documents stay in the histories. Raises Refused where nothing diverges, or where a
+    member that the document calls online does not answer.
     """
     cluster = host.read()
     if node not in cluster.nodes:
         cluster.node(node)
-    found = documents(host)
-    if node not in found:
+    members = documents(host)
+    if node not in members:
         raise Refused(f"{node} does not answer, so its document cannot be taken.")
-    base = found[node]
-    others = differing(base, found)
+    base = members[node]
+    others = diverged(base, members)
     if not others:
         raise Refused(f"Nothing diverges from the document of {node}.", "See: mcv cluster check")
-    lost = [line for name, one in sorted(others.items()) for line in differences(name, base, one)]
+    lost = [line for name, other in sorted(others.items()) for line in losses(name, base, other)]
     if dry_run:
         return {"dry_run": True, "plan": lost}
     params = {
@@ -60,31 +58,35 @@ def sync(host: Host, node: str, dry_run: bool = False) -> dict[str, Any]:
         "who": host.job.who,
         "why": f"cluster sync from {node}",
     }
-    writer = base.coordinator
-    if writer == host.name:
-        settle(host, **params)
+    coordinator = base.coordinator
+    if coordinator == host.name:
+        begin_epoch(host, **params)
     else:
-        host.call(writer, "config.sync", **params)
+        host.call(coordinator, "config.sync", **params)
     return {"from": node, "lost": lost}
 
 
-def settle(host: Host, node: str, change: str, who: str, why: str) -> dict[str, Any]:
-    """Begin the epoch that names all ends as its past; the first online member does it."""
-    found = documents(host)
-    if node not in found:
+def begin_epoch(host: Host, node: str, change: str, who: str, why: str) -> dict[str, Any]:
+    """Commit the epoch that names all ends as its past, over the document of node.
+
+    Precondition: this node is the first online member of that document, and every member
+    that it calls online answers. Raises Refused where nothing was changed.
+    """
+    members = documents(host)
+    if node not in members:
         raise Refused(f"{node} does not answer {host.name}.")
-    base = found[node]
-    silent = sorted(set(base.online) - set(found))
+    base = members[node]
+    silent = sorted(set(base.online) - set(members))
     if silent:
         raise Refused(f"{' and '.join(silent)} does not answer {host.name}.", "See: mcv info")
     pasts = {
         (past.epoch, past.generation): past
-        for one in differing(base, found).values()
-        for past in ends(one)
+        for document in diverged(base, members).values()
+        for past in ends(document)
     }
     params = {
         "pasts": [plain(past) for past in pasts.values()],
-        "number": max(one.epoch.number for one in found.values()) + 1,
+        "number": max(document.epoch.number for document in members.values()) + 1,
         "epoch": secrets.token_hex(8),
     }
     made = ChangeMade(id=change, who=who, when=timestamp(), why=why, node=host.name)
@@ -93,41 +95,16 @@ def settle(host: Host, node: str, change: str, who: str, why: str) -> dict[str, 
     return {"generation": new.generation}
 
 
+def losses(name: str, base: Cluster, other: Cluster) -> list[str]:
+    """What of a node's document would be lost if base went on, a line each."""
+    version = f"generation {other.generation} of epoch {other.epoch.number}"
+    lines = [f"{name}: {version}. {last_change(other)}"]
+    return lines + [f"{name}: {line} (kept / lost)" for line in differences(base, other)]
+
+
 def ends(cluster: Cluster) -> list[Past]:
     """Where each epoch of a document ended, its own at the document itself."""
     starts = zip(cluster.epochs, cluster.epochs[1:], strict=False)
-    found = [Past(epoch=one.id, generation=to.generation, hash=to.hash) for one, to in starts]
+    past = [Past(epoch=old.id, generation=new.generation, hash=new.hash) for old, new in starts]
     here = Past(epoch=cluster.epoch.id, generation=cluster.generation, hash=digest(cluster))
-    return [*found, here]
-
-
-def differences(name: str, base: Cluster, other: Cluster) -> list[str]:
-    """What of another document would be lost if base went on, a line each."""
-    found = [
-        f"{name}: generation {other.generation} of epoch {other.epoch.number}, last changed by "
-        f"{other.change.who} at {other.change.when}: {other.change.why}"
-    ]
-    for what in ("nodes", "vms", "networks"):
-        mine, theirs = getattr(base, what), getattr(other, what)
-        for key in sorted({*mine, *theirs}):
-            if key not in mine:
-                found.append(f"{name}: {what[:-1]} {key} is only there")
-            elif key not in theirs:
-                found.append(f"{name}: {what[:-1]} {key} is not there")
-            elif mine[key] != theirs[key]:
-                found.append(f"{name}: {what[:-1]} {key} differs: {_parts(mine[key], theirs[key])}")
-    for what in ("permissions", "drbd"):
-        if getattr(base, what) != getattr(other, what):
-            parts = _parts(getattr(base, what), getattr(other, what))
-            found.append(f"{name}: {what} differ: {parts}")
-    return found
-
-
-def _parts(mine: Any, theirs: Any) -> str:
-    fields = [one for one in mine.__struct_fields__ if getattr(mine, one) != getattr(theirs, one)]
-    return ", ".join(f"{one} {_short(getattr(theirs, one))}" for one in fields)
-
-
-def _short(value: Any) -> str:
-    text = str(plain(value))
-    return text if len(text) <= 60 else text[:59] + "…"
+    return [*past, here]

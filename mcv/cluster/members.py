@@ -69,7 +69,7 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
         )
     if member.status == "online" and node != host.name:
         try:
-            host.call(node, "config.look")
+            host.call(node, "config.poll")
         except McvError as error:
             problems.append(
                 Refused(
@@ -145,7 +145,7 @@ def is_alive(host: Host, name: str) -> bool:
     """
     node = host.read().nodes[name]
     try:
-        host.call(name, "config.look", timeout=ANSWER)
+        host.call(name, "config.poll", timeout=ANSWER)
         return True
     except NotThatNode:
         return False

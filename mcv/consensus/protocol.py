@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, Protocol
 
 from mcv.document.model import Cluster
+from mcv.errors import McvError
 
 
 class Consensus(Protocol):
@@ -23,6 +24,9 @@ class Consensus(Protocol):
 
     def generations(self) -> list[Cluster]:
         """The committed document and its ancestors as far as they are kept, the newest first."""
+
+    def documents(self, nodes: Iterable[str]) -> Mapping[str, Cluster | McvError]:
+        """The committed document of each of the nodes, or the error in place of its answer."""
 
     def propose(self, name: str, params: dict[str, Any], *, id: str, who: str, why: str) -> Cluster:
         """Have a change committed, once for its id, and return a document that contains it.

@@ -330,7 +330,7 @@ def decode(text: str | bytes) -> Cluster:
     """Read a document; raise Refused, saying what and where, if it is none."""
     try:
         return _decoder.decode(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise Refused(f"The document cannot be read: {error}") from error
 
 

@@ -31,8 +31,8 @@ class Store:
         self._directory = directory
         self._keep = history
         self._lock = threading.RLock()
-        self._settled: tuple[Cluster, str] | None = None
-        self._proposed: tuple[Cluster, str] | None = None
+        self._committed: tuple[Cluster, str] | None = None
+        self._proposal: tuple[Cluster, str] | None = None
         self._looked = False
         self._kept: list[Path] | None = None  # the history's files, the oldest first
         for one in (directory, self._history):
@@ -53,15 +53,15 @@ class Store:
     def exists(self) -> bool:
         return self.path.exists()
 
-    def settled(self) -> tuple[Cluster, str]:
+    def committed(self) -> tuple[Cluster, str]:
         """The settled document and its hash. An older schema's is upgraded, the old file kept.
 
         Raises Refused, naming the line or the place at fault, where the file cannot be read.
         """
         with self._lock:
-            if self._settled is None:
-                self._settled = self._load()
-            return self._settled
+            if self._committed is None:
+                self._committed = self._load()
+            return self._committed
 
     def _load(self) -> tuple[Cluster, str]:
         text = files.read_or_none(self.path)
@@ -85,7 +85,7 @@ class Store:
         has been changed since.
         """
         try:
-            cluster, hash_ = self.settled()
+            cluster, hash_ = self.committed()
         except Refused as error:
             return error
         if self._entry(cluster.generation, hash_).exists():
@@ -113,33 +113,33 @@ class Store:
             self._put(cluster)
 
     def read(self) -> Cluster:
-        return self.settled()[0]
+        return self.committed()[0]
 
     def hash(self) -> str:
-        return self.settled()[1]
+        return self.committed()[1]
 
-    def proposed(self) -> tuple[Cluster, str] | None:
+    def proposal(self) -> tuple[Cluster, str] | None:
         """The document that was accepted here and is not known to be settled, if any."""
         with self._lock:
             if not self._looked:
                 text = files.read_or_none(self._proposal_path)
                 if text is not None:
                     cluster = decode(text)
-                    self._proposed = (cluster, digest(cluster))
+                    self._proposal = (cluster, digest(cluster))
                 self._looked = True
-            return self._proposed
+            return self._proposal
 
     def both(self) -> list[Cluster]:
         """What a node acts on must be allowed by each of these: settled, and proposed."""
         with self._lock:
-            proposal = self.proposed()
+            proposal = self.proposal()
             return [self.read(), *([proposal[0]] if proposal else [])]
 
     def held(self) -> list[tuple[Cluster, str]]:
         """The settled document and the proposal, if any, as they are at one instant."""
         with self._lock:
-            proposal = self.proposed()
-            return [self.settled(), *([proposal] if proposal else [])]
+            proposal = self.proposal()
+            return [self.committed(), *([proposal] if proposal else [])]
 
     def begin(self, cluster: Cluster) -> None:
         """Write the first document of a node, or the one that ends its membership; what
@@ -151,18 +151,18 @@ class Store:
     def propose(self, cluster: Cluster) -> None:
         with self._lock:
             files.write_atomically(self._proposal_path, on_disk(cluster))
-            self._proposed, self._looked = (cluster, digest(cluster)), True
+            self._proposal, self._looked = (cluster, digest(cluster)), True
 
-    def settle(self) -> Cluster:
+    def commit(self) -> Cluster:
         """Make the proposal the settled document in one rename."""
         with self._lock:
-            proposal = self.proposed()
+            proposal = self.proposal()
             if proposal is None:
                 return self.read()
             # A copy, no link: who edits one of the files in place leaves the other whole.
             self._write_history(proposal[0])
             files.rename(self._proposal_path, self.path)
-            self._settled, self._proposed = proposal, None
+            self._committed, self._proposal = proposal, None
             self._forget_old()
             return proposal[0]
 
@@ -184,7 +184,7 @@ class Store:
         """Forget what was accepted; it stays in the history, marked where it never was
         part of the lineage."""
         with self._lock:
-            proposal = self.proposed()
+            proposal = self.proposal()
             if proposal is None:
                 return
             settled = self.read()
@@ -195,7 +195,7 @@ class Store:
                 dropped = entry.with_name(entry.name.removesuffix(".json") + DROPPED)
                 self._keep_file(dropped, proposal[0])
             files.remove(self._proposal_path)
-            self._proposed = None
+            self._proposal = None
 
     def generations(self) -> list[Cluster]:
         """The lineage as far as it is kept, the newest first."""
@@ -223,7 +223,7 @@ class Store:
     def _put(self, cluster: Cluster) -> None:
         self._write_history(cluster)
         files.write_atomically(self.path, on_disk(cluster))
-        self._settled = (cluster, digest(cluster))
+        self._committed = (cluster, digest(cluster))
 
     def _entry(self, generation: int, hash_: str) -> Path:
         return self._history / f"{generation:08d}-{hash_[:16]}.json"

@@ -84,7 +84,7 @@ def look(host: Host, disk: Disk) -> dict[str, ReplicaState | None]:
     A decision hangs on it: a node that gives a sign of life has time to look.
     """
     others = [node for node in disk.volume_groups if node != host.name]
-    signs = ask_all(host.call, others, "config.look", ANSWER)
+    signs = ask_all(host.call, others, "config.poll", ANSWER)
     living = [node for node, sign in signs.items() if not isinstance(sign, McvError)]
     seen = _ask(host, living, [disk.resource], PATIENCE)
     seen[host.name] = sides(host, [disk.resource])

@@ -20,7 +20,7 @@ def decoded(node: str, operation: str, answer: object, shape: type[T]) -> T:
     """The answer as a value of that shape. Raises NotUnderstood, which names the node."""
     try:
         return msgspec.convert(msgspec.to_builtins(answer), shape)
-    except (msgspec.ValidationError, TypeError) as error:
+    except (msgspec.ValidationError, TypeError, RecursionError) as error:
         raise NotUnderstood(
             f"mcv {mcv.__version__} does not understand what {node} answered to {operation}: "
             f"{error}.",

@@ -54,6 +54,6 @@ def ask_living(
     A sign of life is asked for first, with little patience, so that a dead node costs no
     more than that, while a busy one has time to answer.
     """
-    signs = ask_all(ask, nodes, "config.look", patience)
+    signs = ask_all(ask, nodes, "config.poll", patience)
     living = [node for node, sign in signs.items() if not isinstance(sign, McvError)]
     return {**signs, **ask_all(ask, living, operation, ANSWER)}

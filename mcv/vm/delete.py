@@ -40,7 +40,7 @@ def require_deletable(host: Host, name: str) -> Vm:
     for node in sorted({node for disk in vm.disks for node in disk.volume_groups}):
         try:
             preconditions.online(host.read(), node)
-            host.call(node, "config.look")
+            host.call(node, "config.poll")
         except PeerUnreachable as problem:
             problems.append(
                 PeerUnreachable(

@@ -164,7 +164,7 @@ def test_a_peer_out_of_step_is_refused_but_may_ask_about_the_document(
         with pytest.raises(OutOfStep, match="not in step"):
             dispatch.serve(host, PEER, "repair.here", {}, context)
 
-    assert dispatch.serve(host, PEER, "config.look", {}, old)["generation"] == 1
+    assert dispatch.serve(host, PEER, "config.poll", {}, old)["generation"] == 1
 
 
 def test_a_step_is_served_for_a_claim_alone(cluster: FakeCluster) -> None:

@@ -54,7 +54,7 @@ def seed(count: str) -> None:
     store.drop_proposal()
     base = store.read()
     store.propose(seeded(base, int(count)))
-    store.settle()
+    store.commit()
     print(store.hash())
 
 

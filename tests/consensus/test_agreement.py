@@ -2,7 +2,6 @@
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -41,7 +40,7 @@ def hashes(cluster: FakeCluster) -> set[str]:
 
 
 def proposals(cluster: FakeCluster) -> set[str]:
-    return {name for name, one in cluster.agreements.items() if one.store.proposed()}
+    return {name for name, one in cluster.agreements.items() if one.store.proposal()}
 
 
 def lose(what: str, node: str, answer: bool = False) -> Spy:
@@ -144,7 +143,7 @@ def test_a_keeper_that_is_restarted_offers_its_open_proposal_again(three: FakeCl
 def test_who_lost_the_answer_learns_it_from_the_document_and_makes_it_once(
     cluster: FakeCluster,
 ) -> None:
-    cluster.answered = lose("config.offer", "n1", answer=True)
+    cluster.answered = lose("config.propose", "n1", answer=True)
 
     document = permit(cluster, "n2", "alice")
 
@@ -160,7 +159,7 @@ def test_an_offer_without_an_answer_is_open_and_is_not_offered_a_second_time(
     offers = []
 
     def spy(caller: str, node: str, operation: str) -> None:
-        if operation == "config.offer":
+        if operation == "config.propose":
             offers.append(node)
             raise CallLost("n1 broke off.")
 
@@ -290,11 +289,11 @@ def test_no_answer_of_a_document_question_is_held_up_by_a_change_under_way(
     thread = threading.Thread(target=lambda: _swallow(cluster))
     thread.start()
     entered.wait(5)
-    looks: list[Any] = [agreement(cluster, name).member.look() for name in ("n1", "n2")]
+    polls = [agreement(cluster, name).member.poll() for name in ("n1", "n2")]
     leave.set()
     thread.join()
 
-    assert looks[0]["proposal"] and not looks[1]["proposal"]
+    assert polls[0].proposal and not polls[1].proposal
 
 
 def _swallow(cluster: FakeCluster) -> None:

@@ -53,7 +53,7 @@ def test_a_restarted_node_starts_nothing_until_all_who_are_online_have_answered(
 
 def test_a_restarted_keeper_takes_no_offer_until_it_is_in_touch(three: FakeCluster) -> None:
     three.boot("n1")
-    three.spy = lose("config.look", "n3")
+    three.spy = lose("config.poll", "n3")
 
     with pytest.raises(Refused, match="n1 has not heard from n3 since it started"):
         permit(three, "n2", "alice")

@@ -59,7 +59,7 @@ def test_a_daemon_started_anew_knows_it_too(opened: FakeCluster) -> None:
 
 
 def test_once_another_change_came_instead_it_was_not_made(cluster: FakeCluster) -> None:
-    cluster.spy = lose("config.offer", "n1", answer=True)
+    cluster.spy = lose("config.propose", "n1", answer=True)
     assert (add(cluster, "n2", "alice").error or {})["class"] == "OutcomeOpen"
     cluster.spy = quiet
     permit(cluster, "n1", "bob")

@@ -17,18 +17,18 @@ def test_an_offer_made_from_an_old_document_is_sent_back_to_look_again(
     permit(cluster, "n1", "alice")
 
     with pytest.raises(LookAgain):
-        agreement(cluster, "n1").coordinator.offer(encode(after(old)), "first")
+        agreement(cluster, "n1").coordinator.propose(encode(after(old)), "first")
     with pytest.raises(LookAgain):
-        agreement(cluster, "n2").coordinator.offer(encode(after(cluster.read())), "second")
+        agreement(cluster, "n2").coordinator.propose(encode(after(cluster.read())), "second")
 
 
 def test_a_double_of_an_offer_gets_the_answer_of_the_first(cluster: FakeCluster) -> None:
     coordinator = agreement(cluster, "n1").coordinator
     new = encode(after(cluster.read()))
 
-    assert coordinator.offer(new, "an attempt") == coordinator.offer(new, "an attempt")
+    assert coordinator.propose(new, "an attempt") == coordinator.propose(new, "an attempt")
     with pytest.raises(LookAgain):
-        coordinator.offer(new, "another")
+        coordinator.propose(new, "another")
 
 
 def test_a_refused_offer_is_not_made_by_its_double_and_may_be_made_anew(
@@ -38,20 +38,20 @@ def test_a_refused_offer_is_not_made_by_its_double_and_may_be_made_anew(
     new = encode(after(cluster.read()))
     cluster.down.add("n2")
     with pytest.raises(PeerUnreachable):
-        coordinator.offer(new, "an attempt")
+        coordinator.propose(new, "an attempt")
     cluster.down.clear()
 
     with pytest.raises(PeerUnreachable, match="nothing was changed"):
-        coordinator.offer(new, "an attempt")
+        coordinator.propose(new, "an attempt")
     assert len(hashes(cluster)) == 1 and not proposals(cluster)
 
-    assert coordinator.offer(new, "another")["generation"] == cluster.read("n2").generation
+    assert coordinator.propose(new, "another").generation == cluster.read("n2").generation
 
 
 def test_a_double_of_an_offer_under_way_does_not_say_that_nothing_was_changed(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timeouts, "OFFER", timeouts.ACCEPT + 0.1)
+    monkeypatch.setattr(timeouts, "PROPOSE", timeouts.ACCEPT + 0.1)
     coordinator = agreement(cluster, "n1").coordinator
     new = encode(after(cluster.read()))
     said: list[str] = []
@@ -59,19 +59,19 @@ def test_a_double_of_an_offer_under_way_does_not_say_that_nothing_was_changed(
     def double(caller: str, node: str, operation: str) -> None:
         if operation == "config.accept":
             with pytest.raises(OutcomeOpen) as caught:
-                coordinator.offer(new, "an attempt")
+                coordinator.propose(new, "an attempt")
             said.append(caught.value.message)
 
     cluster.spy = double
-    coordinator.offer(new, "an attempt")
+    coordinator.propose(new, "an attempt")
 
-    assert said == ["This offer was taken up and not carried to its end."]
+    assert said == ["This proposal was taken up and not carried to its end."]
 
 
 def test_a_member_that_breaks_off_before_anything_is_proposed_is_named_and_nothing_is_open(
     three: FakeCluster,
 ) -> None:
-    three.spy = lose("config.settle", "n3")
+    three.spy = lose("config.commit", "n3")
     permit(three, "n1", "alice")
     three.spy, three.answered = quiet, lose("config.fetch", "n3", answer=True)
 

@@ -22,7 +22,7 @@ class Stand(Protocol):
 
 
 def an_answer_is_plain_values(stand: Stand) -> None:
-    answer = stand.call(stand.there, "config.look")
+    answer = stand.call(stand.there, "config.poll")
 
     assert isinstance(answer, dict) and answer
     assert json.loads(json.dumps(answer)) == answer
@@ -38,13 +38,13 @@ def a_refusal_arrives_whole(stand: Stand) -> None:
 
 def parameters_that_an_operation_does_not_know_are_refused(stand: Stand) -> None:
     with pytest.raises(Refused, match="called in a way that this mcv does not know"):
-        stand.call(stand.there, "config.look", depth=1)
+        stand.call(stand.there, "config.poll", depth=1)
 
 
 def what_is_no_name_is_refused_on_the_way(stand: Stand) -> None:
     for name in ("../web1", "web1;reboot", 5):
         with pytest.raises(Refused) as raised:
-            stand.call(stand.there, "config.look", name=name)
+            stand.call(stand.there, "config.poll", name=name)
         assert "called in a way" not in raised.value.message
 
 
@@ -63,12 +63,12 @@ def a_mistake_over_there_is_told_as_one(stand: Stand) -> None:
         stand.call(stand.there, "node.mend", deeds=["no deed"])
 
     assert type(raised.value) is McvError
-    assert stand.call(stand.there, "config.look")
+    assert stand.call(stand.there, "config.poll")
 
 
 def a_node_that_nobody_knows_is_not_found(stand: Stand) -> None:
     with pytest.raises(NotFound, match="There is no node nobody"):
-        stand.call("nobody", "config.look")
+        stand.call("nobody", "config.poll")
 
 
 def a_node_without_a_daemon_is_unreachable_and_the_ways_out_are_told(stand: Stand) -> None:
@@ -76,7 +76,7 @@ def a_node_without_a_daemon_is_unreachable_and_the_ways_out_are_told(stand: Stan
 
     try:
         with pytest.raises(PeerUnreachable, match=f"{stand.there} does not answer") as raised:
-            stand.call(stand.there, "config.look")
+            stand.call(stand.there, "config.poll")
         assert f"mcv node offline {stand.there} --confirm-dead" in raised.value.hint
     finally:
         stand.revive()

@@ -76,7 +76,7 @@ def proposed(directory: Path) -> Store:
 
 WRITES: dict[str, tuple[Callable[[Path], Store], Callable[[Store], Any], list[Cluster]]] = {
     "propose": (begin, lambda one: one.propose(SECOND), [FIRST]),
-    "settle": (proposed, lambda one: one.settle(), [FIRST, SECOND]),
+    "settle": (proposed, lambda one: one.commit(), [FIRST, SECOND]),
     "adopt": (begin, lambda one: one.adopt(THIRD, [SECOND]), [FIRST, THIRD]),
     "adopt over a proposal": (
         proposed,
@@ -104,7 +104,7 @@ def test_a_power_cut_leaves_the_old_document_or_the_new_one(tmp_path: Path, name
 
         again = store(directory)
         assert again.read() in allowed
-        open_ = again.proposed()
+        open_ = again.proposal()
         assert open_ is None or open_[0] in (SECOND,)
         if done:
             break
@@ -123,7 +123,7 @@ def test_a_write_is_durable_before_it_returns(tmp_path: Path) -> None:
         one.propose(SECOND)
     assert passed == ["open", "fsync", "rename", "open", "fsync"]
     with cut_at(-1) as passed:
-        one.settle()
+        one.commit()
 
     assert passed[:5] == ["open", "fsync", "rename", "open", "fsync"]
     assert passed[5:] == ["rename", "open", "fsync"]
@@ -134,7 +134,7 @@ def test_a_node_acts_on_both_documents_until_one_is_settled(tmp_path: Path) -> N
     assert one.both() == [FIRST, SECOND]
     assert store(tmp_path).both() == [FIRST, SECOND]
 
-    one.settle()
+    one.commit()
 
     assert one.both() == [SECOND] == store(tmp_path).both()
 
@@ -158,7 +158,7 @@ def test_history_is_followed_by_hashes_and_since_tells_what_lies_between(tmp_pat
     one.begin(FIRST)
     for each in documents[1:]:
         one.propose(each)
-        one.settle()
+        one.commit()
     one.remember(after(documents[2]))
 
     assert one.generations() == documents[::-1]
@@ -172,7 +172,7 @@ def test_the_oldest_generations_go_when_there_are_too_many(tmp_path: Path) -> No
     one.begin(FIRST)
     for each in (documents := chain(FIRST, 6))[1:]:
         one.propose(each)
-        one.settle()
+        one.commit()
 
     assert one.generations() == documents[:-4:-1]
     assert len(list((tmp_path / "history").iterdir())) == 3
@@ -245,7 +245,7 @@ def test_an_older_document_is_upgraded_and_the_old_file_kept(
 
 def test_nobody_else_can_read_the_document(tmp_path: Path) -> None:
     one = proposed(tmp_path / "state")
-    one.settle()
+    one.commit()
 
     modes = {path.stat().st_mode & 0o077 for path in (tmp_path / "state").rglob("*")}
 

@@ -42,10 +42,12 @@ from tests.fakes.drbd import FakeDrbd, World
 from tests.fakes.volumes import FakeBridges, FakeLvm
 
 Spy = Callable[[str, str, str], None]  # (caller, node, operation), may raise
+Bend = Callable[[str, str, Any], Any]  # (node, operation, answer): what arrives instead
 
 
 class FakeCluster:
-    """Nodes in one process. Calls between them pass `spy`, and fail to those in `down`.
+    """Nodes in one process. Calls between them pass `spy`, fail to those in `down`, and
+    bring back what `bend` makes of the answer.
 
     A cluster that does not begin here boots from what the directory holds.
     """
@@ -58,6 +60,7 @@ class FakeCluster:
         self.down = self.world.down
         self.spy: Spy = lambda caller, node, operation: None
         self.answered: Spy = lambda caller, node, operation: None
+        self.bend: Bend = lambda node, operation, answer: answer
         self.hosts: dict[str, Host] = {}
         self.agreements: dict[str, UnanimousAgreement] = {}
         self.domains = {name: FakeDomains() for name in names}
@@ -186,7 +189,7 @@ class FakeCluster:
                 )
             )
             self.answered(me, node, operation)
-            return answer
+            return self.bend(node, operation, answer)
 
         return call
 

@@ -15,7 +15,7 @@ from tests.fakes.cluster import FakeCluster
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Members wait for each other no longer than a test does, and no disk is waited for."""
     monkeypatch.setattr("os.fsync", lambda fd: None)
-    for name, seconds in (("ACCEPT", 1.0), ("SETTLE", 0.5), ("LOOK", 3.0), ("PATIENCE", 20.0)):
+    for name, seconds in (("ACCEPT", 1.0), ("COMMIT", 0.5), ("POLL", 3.0), ("RETRY", 20.0)):
         monkeypatch.setattr(timeouts, name, seconds)
 
 

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from mcv.consensus.unanimous import member as agreeing
-from mcv.consensus.unanimous import timeouts
 from mcv.consensus.unanimous.coordinator import Coordinator
-from mcv.consensus.unanimous.member import Member
+from mcv.consensus.unanimous.wire import Questions
 from mcv.document import lineage
-from mcv.document.model import Cluster, encode
+from mcv.document.model import Cluster
 from mcv.document.store import Store
 from mcv.errors import LookAgain, OutcomeOpen
 from mcv.rules import preconditions
@@ -18,17 +17,16 @@ from mcv.transaction import executor
 from mcv.transaction.journal import Entry
 
 
-def keeper_writes_last(patch: pytest.MonkeyPatch) -> None:
+def coordinator_writes_last(patch: pytest.MonkeyPatch) -> None:
     """The coordinator has all members accept before it writes the proposal itself."""
 
     def carry(self: Coordinator, base: Cluster, hash_: str, new: Cluster) -> None:
         members, member = self._members(base, new), self._member
-        self._rounds.look(members, hash_)
-        missing = member.tell(members, "config.accept", timeouts.ACCEPT, document=encode(new))
-        if missing:
+        self._rounds.poll(members, hash_)
+        if member.questions.accept_all(members, new):
             raise OutcomeOpen("planted")
         with member.writing:
-            if member.store.hash() != hash_ or member.store.proposed() is not None:
+            if member.store.hash() != hash_ or member.store.proposal() is not None:
                 raise LookAgain("planted")
             member.store.propose(new)
         self._rounds.collect(members, new)
@@ -36,15 +34,15 @@ def keeper_writes_last(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Coordinator, "_carry", carry)
 
 
-def settled_before_all_accepted(patch: pytest.MonkeyPatch) -> None:
-    """The coordinator settles without having heard from everybody."""
-    real = Member.tell
+def committed_before_all_accepted(patch: pytest.MonkeyPatch) -> None:
+    """The coordinator commits without having heard from everybody."""
+    real = Questions.accept_all
 
-    def tell(self: Member, members: Any, operation: str, *rest: Any, **params: Any) -> Any:
-        missing = real(self, members, operation, *rest, **params)
-        return [] if operation == "config.accept" else missing
+    def accept_all(self: Questions, members: Any, document: Cluster) -> list[str]:
+        real(self, members, document)
+        return []
 
-    patch.setattr(Member, "tell", tell)
+    patch.setattr(Questions, "accept_all", accept_all)
 
 
 def start_allowed_by_the_proposal(patch: pytest.MonkeyPatch) -> None:
@@ -53,8 +51,8 @@ def start_allowed_by_the_proposal(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Store, "both", lambda self: real(self)[-1:])
 
 
-def start_allowed_by_the_settled(patch: pytest.MonkeyPatch) -> None:
-    """A node acts on what the settled document says alone."""
+def start_allowed_by_the_committed(patch: pytest.MonkeyPatch) -> None:
+    """A node acts on what the committed document says alone."""
     real = Store.both
     patch.setattr(Store, "both", lambda self: real(self)[:1])
 
@@ -100,10 +98,10 @@ class Planted(NamedTuple):
 
 
 PLANTED = {
-    "coordinator writes itself last": Planted(keeper_writes_last, 5),
-    "settled before all accepted": Planted(settled_before_all_accepted, 146),
+    "coordinator writes itself last": Planted(coordinator_writes_last, 5),
+    "committed before all accepted": Planted(committed_before_all_accepted, 146),
     "acts on the proposal alone": Planted(start_allowed_by_the_proposal, 7),
-    "acts on the settled document alone": Planted(start_allowed_by_the_settled, 7),
+    "acts on the committed document alone": Planted(start_allowed_by_the_committed, 7),
     "epochs compared by number": Planted(epochs_by_number, 16, lies=True),
     "way back lost": Planted(way_back_lost, 1),
     "claim ignored": Planted(claim_ignored, 16),

@@ -3,17 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
-from mcv.consensus.unanimous import timeouts
 from mcv.consensus.unanimous.contact import Contact
 from mcv.consensus.unanimous.coordinator import Coordinator
 from mcv.consensus.unanimous.declaration import Declaration
-from mcv.consensus.unanimous.member import Ask, Member
+from mcv.consensus.unanimous.member import Member
 from mcv.consensus.unanimous.proposer import Proposer
 from mcv.consensus.unanimous.rounds import Rounds
+from mcv.consensus.unanimous.wire import Ask, Observation, Questions
 from mcv.document.model import Cluster
 from mcv.document.store import Store
 from mcv.errors import McvError, NotMember
-from mcv.system.fanout import ask_all
 
 
 class UnanimousAgreement:
@@ -25,22 +24,22 @@ class UnanimousAgreement:
         self.me = me
         self.store = store
         self.contact = Contact(me, store)
-        self.member = Member(self.contact, ask)
-        self._ask = ask
+        self.questions = Questions(ask)
+        self.member = Member(self.contact, self.questions)
         rounds = Rounds(self.member)
         self.declaration = Declaration(rounds, is_alive)
         self.coordinator = Coordinator(rounds, self.declaration)
-        self.coordinator.look = self.poll
+        self.coordinator.poll = self.poll
         self.proposer = Proposer(self.member, self.coordinator)
 
     def document(self) -> Cluster:
         return self.store.read()
 
     def committed(self) -> tuple[Cluster, str]:
-        return self.store.settled()
+        return self.store.committed()
 
     def proposal(self) -> tuple[Cluster, str] | None:
-        return self.store.proposed()
+        return self.store.proposal()
 
     def both(self) -> list[Cluster]:
         return self.store.both()
@@ -49,7 +48,7 @@ class UnanimousAgreement:
         return self.store.generations()
 
     def propose(self, name: str, params: dict[str, Any], *, id: str, who: str, why: str) -> Cluster:
-        return self.proposer.update(name, params, id=id, who=who, why=why)
+        return self.proposer.propose(name, params, id=id, who=who, why=why)
 
     @property
     def in_contact(self) -> bool:
@@ -68,7 +67,7 @@ class UnanimousAgreement:
 
     @property
     def rejected_by(self) -> Set[str]:
-        return self.contact.removed_by
+        return self.contact.rejected_by
 
     def declare(
         self,
@@ -85,43 +84,53 @@ class UnanimousAgreement:
         )
 
     def resolve_divergence(self, base: Cluster, new: Cluster) -> Cluster:
-        return self.declaration.impose(base, new)
+        return self.declaration.resolve_divergence(base, new)
 
     def begin(self, document: Cluster) -> None:
         self.store.begin(document)
         self.contact.forget()
 
     def on_commit(self, callback: Callable[[], None]) -> None:
-        self.member.on_settled = callback
+        self.member.on_commit = callback
 
     def poll(self) -> None:
-        """One round of looking: take what is newer, settle what is known, finish what is open."""
-        contact = self.contact
+        """Poll the others once: take a newer document, finish this node's open proposal.
+
+        A member without an answer, or with one that cannot be read, costs that member's part.
+        """
         document = self.store.read()
         others = sorted(set(document.nodes) - {self.me})
         heard, answered = set(), set()
-        answers = ask_all(self._ask, others, "config.look", timeouts.LOOK)
-        for name, answer in answers.items():
+        for name, answer in self.questions.poll_all(others).items():
             if isinstance(answer, McvError):
-                # One that is offline in the document says nothing by it: it may be blank.
+                # The rejection by a node that is offline in the document means nothing: the
+                # node may be blank.
                 if isinstance(answer, NotMember) and name in document.online:
-                    contact.removed_by.add(name)
+                    self.contact.rejected_by.add(name)
                 continue
-            contact.removed_by.discard(name)
+            self.contact.rejected_by.discard(name)
             answered.add(name)
-            if answer["hash"] != self.store.hash():
-                if not self.member.catch_up(name):
-                    continue
-            else:
-                contact.diverged.pop(name, None)
-            if self._knows(answer["proposal"]):
+            if self._is_caught_up(name, answer) and self._knows(answer.proposal):
                 heard.add(name)
-        contact.keep_members()
-        # At once, after all: who has answered says nothing while a newer document waits.
-        contact.heard |= heard
+        self.contact.keep_members()
+        # All at once, after the loop: an answer is no contact while a newer document waits.
+        self.contact.heard |= heard
         self.coordinator.finish_open(answered)
 
+    def documents(self, nodes: Iterable[str]) -> dict[str, Cluster | McvError]:
+        return {
+            name: answer if isinstance(answer, McvError) else answer.document
+            for name, answer in self.questions.fetch_all(nodes).items()
+        }
+
+    def _is_caught_up(self, name: str, answer: Observation) -> bool:
+        """Take the node's document if it is newer; whether this node's contains it now."""
+        if answer.hash != self.store.hash():
+            return self.member.catch_up(name)
+        self.contact.diverged.pop(name, None)
+        return True
+
     def _knows(self, proposal: str | None) -> bool:
-        """Whether a proposal that another node holds is none, held here too, or settled."""
-        mine = self.store.proposed()
-        return proposal in (None, self.store.hash(), mine[1] if mine else None)
+        """Whether another node's proposal is none, or held here too, or committed here."""
+        own = self.store.proposal()
+        return proposal in (None, self.store.hash(), own[1] if own else None)

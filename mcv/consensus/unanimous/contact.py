@@ -1,4 +1,4 @@
-"""Being in contact: whether this node has heard enough since its start for its word to count."""
+"""Contact: whether a node has heard enough since its start to start something new."""
 
 import logging
 from collections.abc import Iterable
@@ -10,44 +10,47 @@ log = logging.getLogger(__name__)
 
 
 class Contact:
-    """What one node knows of the others, since its start alone."""
+    """What one node has heard of the others since its start; nothing of it is kept on disk."""
 
     def __init__(self, me: str, store: Store) -> None:
         self.me = me
         self.store = store
-        self.diverged: dict[str, str] = {}  # who holds another document, and its hash
-        self.removed_by: set[str] = set()  # who says that this node is no member
+        self.diverged: dict[str, str] = {}  # nodes that hold another document, and its hash
+        self.rejected_by: set[str] = set()  # online members that reject this node's certificate
         self.heard: set[str] = set()
         self._all_heard = False
 
     def forget(self) -> None:
-        """Be as after a start: this node has become a member, or is none any more."""
+        """Return to the state after a start: this node has become a member, or is none now."""
         self.heard.clear()
-        self.removed_by.clear()
+        self.rejected_by.clear()
         self._all_heard = False
 
     def note_divergence(self, node: str, hash_: str) -> None:
+        """Note that a node's document neither contains this node's nor is contained in it."""
         if self.diverged.get(node) != hash_:
             log.error("%s holds another document than %s: %s", node, self.me, hash_)
         self.diverged[node] = hash_
 
     def keep_members(self) -> None:
-        """Forget what was heard of those who are none any more in the newest document."""
+        """Forget what was heard of nodes that are no members in the newest document."""
         document = self.store.read()
-        self.removed_by &= set(document.online)
-        self.diverged = {key: one for key, one in self.diverged.items() if key in document.nodes}
+        self.rejected_by &= set(document.online)
+        self.diverged = {
+            node: hash_ for node, hash_ in self.diverged.items() if node in document.nodes
+        }
 
     @property
     def is_whole(self) -> bool:
-        """Whether everyone whom the newest document calls online has answered since the start.
+        """Whether every node that the newest document calls online has answered since the start.
 
-        In a divergence nobody is, nor one that a member calls no member, nor one that is
-        offline in the document, or will be once the proposal is settled.
+        False while documents diverge, while an online member rejects this node's certificate,
+        and while the committed document or the proposal calls this node offline.
         """
-        if self.diverged or self.removed_by:
+        if self.diverged or self.rejected_by:
             return False
         both = self.store.both()
-        if any(self.me not in one.online for one in both):
+        if any(self.me not in document.online for document in both):
             return False
         if not self._all_heard:
             self._all_heard = set(both[0].online) - {self.me} <= self.heard
@@ -55,16 +58,16 @@ class Contact:
 
     def require(self) -> None:
         """Raise Refused, or Diverged, with what helps, unless this node is in contact."""
-        if self.removed_by:
+        if self.rejected_by:
             raise Refused(
-                f"{names(sorted(self.removed_by))} says that {self.me} is no member any more.",
+                f"{names(sorted(self.rejected_by))} says that {self.me} is no member any more.",
                 "Make this node blank with: mcv cluster leave; it can be added again then.",
             )
         if self.diverged:
             raise Diverged(
                 f"{names(sorted(self.diverged))} holds another document than {self.me}, "
                 "so nothing new is started.",
-                "See how with: mcv cluster check; settle it with: mcv cluster sync --from NODE",
+                "See how with: mcv cluster check; resolve it with: mcv cluster sync --from NODE",
             )
         if self.me not in self.store.both()[-1].online:
             raise Refused(
@@ -86,7 +89,7 @@ def names(nodes: Iterable[str]) -> str:
 
 
 def unreachable(nodes: list[str]) -> PeerUnreachable:
-    """Who does not answer before anything was changed, with both ways out."""
+    """The error for nodes that do not answer before anything was changed, with both ways out."""
     verb = "does" if len(nodes) == 1 else "do"
     return PeerUnreachable(
         f"{names(nodes)} {verb} not answer, so nothing was changed.", ways_out(*nodes)

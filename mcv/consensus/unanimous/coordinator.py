@@ -1,27 +1,27 @@
-"""The coordinator's side: one offer at a time is carried through, all online members or none."""
+"""The coordinator's side: one proposal at a time is accepted by all online members or by none."""
 
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from mcv.consensus.unanimous import timeouts
 from mcv.consensus.unanimous.declaration import Declaration
 from mcv.consensus.unanimous.newest import writer
 from mcv.consensus.unanimous.rounds import Rounds
+from mcv.consensus.unanimous.wire import Proposed
 from mcv.document.lineage import relation
 from mcv.document.model import Cluster, decode, digest
 from mcv.errors import Busy, LookAgain, McvError, OutcomeOpen, Refused
 
 log = logging.getLogger(__name__)
 
-OFFERED = 256  # attempts that the coordinator remembers
+REMEMBERED_ATTEMPTS = 256
 
-Outcome = dict[str, Any] | McvError
+Outcome = Proposed | McvError
 
 
 class Coordinator:
-    """What a node does while it is the first online member by name."""
+    """The part of a node while it is the first online member by name."""
 
     def __init__(self, rounds: Rounds, declaration: Declaration) -> None:
         self._rounds = rounds
@@ -31,20 +31,23 @@ class Coordinator:
         self._store = rounds.store
         self._outcomes: dict[str, Outcome] = {}  # of attempts, the oldest first
         self._noting = threading.Lock()
-        self.look: Callable[[], None] = lambda: None  # one round of looking at the others
+        self.poll: Callable[[], None] = lambda: None  # one round of polling the others
 
-    def offer(self, document: str, attempt: str) -> dict[str, Any]:
-        """Carry an offered document through the agreement: all online members, or none.
+    def propose(self, document: str, attempt: str) -> Proposed:
+        """Answer config.propose: have a document accepted by all online members, and commit it.
 
-        `attempt` is the proposer's word for this one try: a double of its message gets the
-        answer of the first, so that what was refused, and told so, is not made by it.
+        Precondition: this node is the coordinator, in contact, and the document's parent is
+        its committed document. `attempt` identifies the message: a duplicate gets the outcome
+        of the first, so that a proposal that was refused is not carried out by its duplicate.
+        Raises LookAgain, Busy, Refused or PeerUnreachable where nothing was changed, and
+        OutcomeOpen from the coordinator's own write on.
         """
         new = decode(document)
-        if not self._rounds.turn.acquire(timeout=timeouts.OFFER - timeouts.ACCEPT):
+        if not self._rounds.turn.acquire(timeout=timeouts.PROPOSE - timeouts.ACCEPT):
             busy = Busy("Another change is under way.", "Try again.")
             return _answer(self._note(attempt, busy) or busy)
         try:
-            under_way = OutcomeOpen("This offer was taken up and not carried to its end.")
+            under_way = OutcomeOpen("This proposal was taken up and not carried to its end.")
             if (outcome := self._note(attempt, under_way)) is None:
                 outcome = self._outcomes[attempt] = self._carried(new)
             return _answer(outcome)
@@ -52,9 +55,11 @@ class Coordinator:
             self._rounds.turn.release()
 
     def finish_open(self, answered: set[str]) -> None:
-        """Finish one's own open proposal, unless a change is under way; `answered` says who
-        has answered in this round of looking."""
-        if self._store.proposed() is None or not self._rounds.turn.acquire(blocking=False):
+        """Finish this node's own open proposal, unless a change is under way.
+
+        `answered` names the nodes that have answered in this round of polling.
+        """
+        if self._store.proposal() is None or not self._rounds.turn.acquire(blocking=False):
             return
         try:
             self._finish_open(answered)
@@ -64,50 +69,53 @@ class Coordinator:
             self._rounds.turn.release()
 
     def _note(self, attempt: str, outcome: Outcome) -> Outcome | None:
-        """Note how an attempt ends, unless that is known already; what was noted before."""
+        """Note the outcome of an attempt that has none yet; return the one noted before."""
         with self._noting:
             known = self._outcomes.get(attempt)
             if known is None:
                 self._outcomes[attempt] = outcome
-                while len(self._outcomes) > OFFERED:
+                while len(self._outcomes) > REMEMBERED_ATTEMPTS:
                     self._outcomes.pop(next(iter(self._outcomes)))
             return known
 
     def _carried(self, new: Cluster) -> Outcome:
         try:
             if not self._rounds.contact.is_whole:
-                self.look()  # it may be the coordinator since a moment ago, by having joined
+                self.poll()  # a join may have made this node the coordinator a moment ago
             self._rounds.contact.require()
             self._finish_earlier(new)
-            base, hash_ = self._store.settled()
+            base, hash_ = self._store.committed()
             if base.coordinator != self._me or new.parent != hash_:
                 raise LookAgain("The document has moved on.")
             _require_member(new.change.node, base, new)
             self._carry(base, hash_, new)
         except McvError as error:
             return error
-        return {"hash": digest(new), "generation": new.generation}
+        return Proposed(hash=digest(new), generation=new.generation)
 
     def _carry(self, base: Cluster, hash_: str, new: Cluster) -> None:
         members = self._members(base, new)
-        self._rounds.look(members, hash_)
+        self._rounds.poll(members, hash_)
         with self._member.writing:
-            if self._store.hash() != hash_ or self._store.proposed() is not None:
+            if self._store.hash() != hash_ or self._store.proposal() is not None:
                 raise LookAgain("The document has moved on.")
             self._store.propose(new)
         self._rounds.collect(members, new)
 
     def _members(self, base: Cluster, new: Cluster) -> list[str]:
-        """Who else takes part in a change: all online members, before it or after."""
+        """The other acceptors of a change: all members online before it or after it."""
         return sorted({*base.online, *new.online} - {self._me})
 
     def _finish_earlier(self, new: Cluster) -> None:
-        """Finish what is open before taking an offer; the same one again stays open, another
-        is refused."""
+        """Finish the open proposal before another is taken.
+
+        Raises OutcomeOpen where the open proposal is of the same change, Busy where it is of
+        another.
+        """
         try:
             self._finish_open()
         except McvError as error:
-            proposal = self._store.proposed()
+            proposal = self._store.proposal()
             if proposal is None:
                 raise
             if new.change.id in proposal[0].changes:
@@ -118,16 +126,17 @@ class Coordinator:
             ) from error
 
     def _finish_open(self, answered: set[str] | None = None) -> None:
-        """Offer one's own open proposal again, before any other; wait for nobody else's.
+        """Have this node's own open proposal accepted again; drop a proposal that is over.
 
-        One that does not follow what is settled is over, contained or excluded.
+        A proposal that does not follow the committed document is contained in it or excluded
+        by it. Raises Busy for the open proposal of another writer.
         """
         with self._member.writing:
-            proposal = self._store.proposed()
+            proposal = self._store.proposal()
             if proposal is None:
                 return
             new, new_hash = proposal
-            base, hash_ = self._store.settled()
+            base, hash_ = self._store.committed()
             over = relation(base, hash_, new, new_hash) != "newer"
             if over or new.change.id in base.changes:
                 log.info("the change %s (%s) is over", new.change.id, new.change.why)
@@ -142,9 +151,10 @@ class Coordinator:
 
 
 def _require_member(proposer: str, base: Cluster, new: Cluster) -> None:
-    """Raise Refused for the change of a node that is offline, but for its coming back.
+    """Raise Refused for the change of a node that is offline, except its own return.
 
-    It may not know: a daemon that stood still was called dead meanwhile.
+    The proposer may not know that it is offline: it may have been declared dead while its
+    daemon was stopped.
     """
     if proposer not in base.online and proposer not in new.online:
         raise Refused(
@@ -153,7 +163,7 @@ def _require_member(proposer: str, base: Cluster, new: Cluster) -> None:
         )
 
 
-def _answer(outcome: Outcome) -> dict[str, Any]:
+def _answer(outcome: Outcome) -> Proposed:
     if isinstance(outcome, McvError):
         raise outcome
     return outcome

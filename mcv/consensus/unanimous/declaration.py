@@ -1,40 +1,40 @@
-"""An operator's word about the dead: the survivors all take part, and it begins an epoch."""
+"""An operator's declaration of death: all survivors take part, and it begins an epoch."""
 
 import secrets
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from mcv.consensus.unanimous import timeouts
 from mcv.consensus.unanimous.contact import names, unreachable
 from mcv.consensus.unanimous.newest import Held, newest
 from mcv.consensus.unanimous.rounds import Rounds
+from mcv.consensus.unanimous.wire import Fetched
 from mcv.document import changes
-from mcv.document.model import ChangeMade, Cluster, decode, digest
+from mcv.document.model import ChangeMade, Cluster, digest
 from mcv.errors import Busy, LookAgain, McvError, NotMember, PeerUnreachable, Refused
-from mcv.system.fanout import ask_all
 from mcv.timestamps import timestamp
 
 
-class Found(NamedTuple):
-    """What a look round before a declaration found: who survives, the newest document that
-    one of them holds, and what this node itself held then."""
+class Survey(NamedTuple):
+    """What a poll before a declaration found: the survivors, the newest document that a
+    survivor holds, and what this node itself held at that time."""
 
     survivors: list[str]
     newest: Cluster
-    mine: Held
+    own: Held
 
 
 class Declaration:
-    """One node's part in declaring members dead, and in settling a divergence."""
+    """One node's part in declaring members dead, and in resolving a divergence."""
 
     def __init__(self, rounds: Rounds, is_alive: Callable[[str], bool]) -> None:
-        self.is_alive = is_alive
+        self._is_alive = is_alive
         self._rounds = rounds
         self._member = rounds.member
         self._me = rounds.me
         self._store = rounds.store
         self._contact = rounds.contact
-        self._carried: set[str] = set()  # what this node began since its start
+        self._questions = rounds.questions
+        self._proposed: set[str] = set()  # hashes of this node's declarations since its start
 
     def declare(
         self,
@@ -46,58 +46,61 @@ class Declaration:
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
     ) -> Cluster:
-        """Call members dead, in agreement with all who are left.
+        """Declare members dead in agreement with all survivors.
 
-        Whoever is asked looks round and hands over to the first survivor, who looks round
-        among as many. It is made over the newest proposal that one of them holds, which may
-        have been acknowledged: both become settled in one rename. `alive` is asked again when
-        the proposal is written here and before anybody else has it: whom it names withdraws it.
+        The asked node polls and hands over to the first survivor by name, which polls the
+        same nodes again. The declaration is made over the newest proposal that a survivor
+        holds, which may have been acknowledged: both become committed in one rename. `alive`
+        is asked again when this node has written the proposal and no other node has it: if
+        it names a node, the proposal is withdrawn.
+
+        Raises Refused, PeerUnreachable or LookAgain where nothing was changed; OutcomeOpen
+        where a survivor may have accepted.
         """
         with self._rounds.turn:
             if not self._contact.is_whole:
-                self._look_at_the_rest(set(dead))
-            found = self._survivors(set(dead), set(survivors))
-            first = found.survivors[0]
+                self._learn_from_the_rest(set(dead))
+            survey = self._survey(set(dead), set(survivors))
+            first = survey.survivors[0]
             if first == self._me:
                 made = ChangeMade(id=id, who=who, when=timestamp(), why=why, node=self._me)
-                return self._declare_over(found, dead, made, alive)
-        params = {"names": dead, "change": id, "who": who, "why": why}
-        self._member.ask(
-            first,
-            "config.declare",
-            timeout=timeouts.OFFER,
-            survivors=found.survivors,
-            **params,
+                return self._declare_over(survey, dead, made, alive)
+        self._questions.declare(
+            first, names=dead, change=id, who=who, why=why, survivors=survey.survivors
         )
         self._member.catch_up(first)
         return self._store.read()
 
     def finish(self, new: Cluster, hash_: str, answered: set[str] | None) -> None:
-        """Offer one's own declaration again, among the survivors: it does not wait for the dead.
+        """Have this node's own open declaration accepted again by the survivors.
 
-        After a restart one who was called dead may have gone on without this node: if its host
-        is up, it is waited for. Where the survivors hold something newer, or something that
-        excludes it and may be settled, it is made anew over that.
+        The dead are not waited for, with an exception: after a restart a node that was
+        declared dead may have gone on without this node, so Busy is raised while its host is
+        up and it does not answer. Where the survivors hold a newer document, or a proposal
+        that excludes the declaration and may be committed, the declaration is made anew over
+        that.
         """
         dead = sorted(set(self._store.read().online) - set(new.online))
+        others = sorted(set(new.online) - {self._me})
         if not dead:
-            # It calls nobody dead: it settles a divergence.
-            self._rounds.collect(sorted(set(new.online) - {self._me}), new)
+            # The epoch resolves a divergence: no survivor has to be found.
+            self._rounds.collect(others, new)
             return
-        if hash_ not in self._carried and answered is not None:
-            back = [name for name in dead if name not in answered and self.is_alive(name)]
+        if hash_ not in self._proposed and answered is not None:
+            back = [name for name in dead if name not in answered and self._is_alive(name)]
             if back:
-                raise Busy(f"Before {new.change.why} is settled, {names(back)} is waited for.")
-        found = self._survivors(set(dead), set())
-        if digest(found.newest) == hash_:
-            self._rounds.collect(sorted(set(new.online) - {self._me}), new)
-        elif found.survivors[0] == self._me and found.mine[-1][1] == hash_:
-            self._declare_over(found, dead, new.change, list)
+                raise Busy(f"{names(back)} has to answer before {new.change.why} is committed.")
+        survey = self._survey(set(dead), set())
+        if digest(survey.newest) == hash_:
+            self._rounds.collect(others, new)
+        elif survey.survivors[0] == self._me and survey.own[-1][1] == hash_:
+            self._declare_over(survey, dead, new.change, list)
 
-    def impose(self, base: Cluster, new: Cluster) -> Cluster:
-        """Have a document that begins an epoch over base agreed by all whom it calls online.
+    def resolve_divergence(self, base: Cluster, new: Cluster) -> Cluster:
+        """Have a document that begins an epoch over base accepted by all that it calls online.
 
-        For what settles a divergence: whatever each of them holds, it descends from it.
+        Precondition: the document names the ends of all diverged documents as its past, so
+        that it descends from each of them. Raises OutcomeOpen like every round of acceptance.
         """
         with self._rounds.turn:
             self._store.remember(base)
@@ -107,21 +110,21 @@ class Declaration:
             return self._store.read()
 
     def _declare_over(
-        self, found: Found, dead: list[str], made: ChangeMade, alive: Callable[[], list[str]]
+        self, survey: Survey, dead: list[str], made: ChangeMade, alive: Callable[[], list[str]]
     ) -> Cluster:
-        base = found.newest
-        if base is found.mine[0][0] and not set(dead) & set(base.online):
+        base = survey.newest
+        if base is survey.own[0][0] and not set(dead) & set(base.online):
             return self._store.read()
         params = {"names": dead, "survivor": self._me, "epoch": secrets.token_hex(8)}
         new = changes.apply(base, "node.dead", params, made)
-        others = [name for name in found.survivors if name != self._me]
+        others = [name for name in survey.survivors if name != self._me]
         with self._member.writing:
-            if self._store.held() != found.mine:
+            if self._store.held() != survey.own:
                 raise LookAgain("The document has moved on.", "Try again.")
-            before = self._store.proposed()
+            before = self._store.proposal()
             self._store.remember(base)
             self._store.propose(new)
-        self._carried.add(digest(new))
+        self._proposed.add(digest(new))
         if back := alive():
             self._withdraw(new, before[0] if before is not None else None)
             raise Refused(f"{names(back)} answers now, so it is not dead.")
@@ -130,63 +133,66 @@ class Declaration:
         return self._store.read()
 
     def _withdraw(self, new: Cluster, before: Cluster | None) -> None:
-        """Take back a proposal that nobody else has; what was held before is held again."""
+        """Withdraw a proposal that no other node has; the proposal before it is held again."""
         with self._member.writing:
-            if (now := self._store.proposed()) is not None and now[1] == digest(new):
+            if (now := self._store.proposal()) is not None and now[1] == digest(new):
                 self._store.drop_proposal()
                 if before is not None:
                     self._store.propose(before)
 
-    def _look_at_the_rest(self, dead: set[str]) -> None:
-        """Learn what members hold who may have gone on without this node: its own document
-        may not call them online. One that is up and does not say is waited for."""
+    def _learn_from_the_rest(self, dead: set[str]) -> None:
+        """Take the documents of members that may have gone on without this node.
+
+        This node's own document may not call them online. Raises PeerUnreachable where a
+        member's host is up and the member does not say what it holds.
+        """
         document = self._store.read()
         others = sorted(set(document.nodes) - dead - {self._me})
-        answers = ask_all(self._member.ask, others, "config.fetch", timeouts.LOOK)
-        for name, answer in answers.items():
-            # One that is offline in the document says nothing by it: it may be blank.
+        for name, answer in self._questions.fetch_all(others).items():
+            # The rejection by a node that is offline in the document means nothing: the node
+            # may be blank.
             if isinstance(answer, NotMember) and name not in document.online:
                 continue
             if not isinstance(answer, McvError):
                 # A blank node, joining or just removed, has a cluster of its own.
-                if self._me in decode(answer["document"]).nodes:
-                    self._member.bring(answer["document"], answer["between"])
-            elif self.is_alive(name):
+                if self._me in answer.document.nodes:
+                    self._member.take(answer.document, answer.between)
+            elif self._is_alive(name):
                 raise PeerUnreachable(
                     f"{name} is up, but does not say what it holds, so nothing was changed.",
                     f"Try again, or ask there: {self._me} may have missed something.",
                 )
 
-    def _survivors(self, dead: set[str], asked: set[str]) -> Found:
-        """Look round until everyone whom the newest document found calls online, and who is
-        not named, has answered."""
+    def _survey(self, dead: set[str], asked: set[str]) -> Survey:
+        """Poll until every node has answered that the newest document found calls online and
+        that is not named dead."""
         asked = (asked | set(self._store.both()[-1].online)) - dead - {self._me}
         while True:
             held = self._held_by(sorted(asked))
-            mine = held[self._me] = self._store.held()
-            base = newest(*mine[0], held)
+            own = held[self._me] = self._store.held()
+            base = newest(*own[0], held)
             survivors = (set(base.online) - dead) or {self._me}
             if survivors - {self._me} <= asked:
-                return Found(sorted(survivors), base, mine)
+                return Survey(sorted(survivors), base, own)
             asked |= survivors - {self._me}
 
     def _held_by(self, asked: list[str]) -> dict[str, Held]:
-        """What other members hold; the newest settled document is taken, and brought to all."""
+        """What other members hold. The newest committed document is taken, and installed on
+        all of them."""
         while True:
             hash_ = self._store.hash()
-            answers = ask_all(self._member.ask, asked, "config.fetch", timeouts.LOOK, proposal=True)
-            silent = [name for name in asked if isinstance(answers[name], McvError)]
+            answers = self._questions.fetch_all(asked, proposal=True)
+            fetched = {
+                name: answer for name, answer in answers.items() if isinstance(answer, Fetched)
+            }
+            silent = [name for name in asked if name not in fetched]
             if silent:
                 raise unreachable(silent)
-            held: dict[str, Held] = {}
-            for name, answer in answers.items():
-                texts = [answer["document"], answer["proposal"]]
-                documents = [decode(text) for text in texts if text]
-                held[name] = [(one, digest(one)) for one in documents]
-                self._member.bring(answer["document"], answer["between"])
+            for answer in fetched.values():
+                self._member.take(answer.document, answer.between)
             if self._store.hash() == hash_:
                 break
-        for name, theirs in held.items():
-            if theirs[0][1] != hash_:
-                self._rounds.bring_up_to_date(name, theirs[0][1])
-        return held
+        for name, answer in fetched.items():
+            if answer.hash != hash_:
+                self._rounds.bring_up_to_date(name, answer.hash)
+        return {name: answer.held() for name, answer in fetched.items()}

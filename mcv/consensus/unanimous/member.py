@@ -1,134 +1,140 @@
-"""A member's side: answer polls, accept proposals, take newer documents."""
+"""A member's side: answer polls, accept proposals, install newer documents."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import mcv
-from mcv.consensus.unanimous import timeouts
 from mcv.consensus.unanimous.contact import Contact
-from mcv.consensus.unanimous.newest import needed, writer
+from mcv.consensus.unanimous.newest import acceptors, writer
+from mcv.consensus.unanimous.wire import Accepted, Committed, Copy, Observation, Questions
 from mcv.document.lineage import contains, descends, relation
-from mcv.document.model import decode, digest, encode
+from mcv.document.model import Cluster, decode, digest, encode
 from mcv.errors import Diverged, LookAgain, McvError
-from mcv.system.fanout import ask_all
 
 log = logging.getLogger(__name__)
 
-Ask = Callable[..., Any]  # ask(node, operation, /, timeout=…, **params)
-
 
 class Member:
-    """What every node does in the protocol, the coordinator too."""
+    """The part of every node in the protocol, the coordinator included."""
 
-    def __init__(self, contact: Contact, ask: Ask) -> None:
+    def __init__(self, contact: Contact, questions: Questions) -> None:
         self.me = contact.me
         self.store = contact.store
         self.contact = contact
-        self.ask = ask
+        self.questions = questions
         self.writing = threading.RLock()
-        self.on_settled: Callable[[], None] = lambda: None
+        self.on_commit: Callable[[], None] = lambda: None
 
-    def look(self) -> dict[str, Any]:
-        """Say what this node holds: never waits, and answers whoever is a peer."""
-        (settled, hash_), *proposal = self.store.held()
-        return {
-            "version": mcv.__version__,
-            "epoch": settled.epoch.number,
-            "epoch_id": settled.epoch.id,
-            "generation": settled.generation,
-            "hash": hash_,
-            "proposal": proposal[0][1] if proposal else None,
-            "in_contact": self.contact.is_whole,
-        }
+    def poll(self) -> Observation:
+        """Answer config.poll: the node's hashes and whether it is in contact. Never waits."""
+        (committed, hash_), *proposal = self.store.held()
+        return Observation(
+            version=mcv.__version__,
+            epoch=committed.epoch.number,
+            epoch_id=committed.epoch.id,
+            generation=committed.generation,
+            hash=hash_,
+            proposal=proposal[0][1] if proposal else None,
+            in_contact=self.contact.is_whole,
+        )
 
-    def fetch(self, since: str = "", proposal: bool = False) -> dict[str, Any]:
-        """Hand over what this node holds, and the generations after the one named."""
-        (settled, _), *open_ = self.store.held()
-        return {
-            "document": encode(settled),
-            "proposal": encode(open_[0][0]) if open_ and proposal else None,
-            "between": [encode(one) for one in self.store.since(since)] if since else [],
-        }
+    def fetch(self, since: str = "", proposal: bool = False) -> Copy:
+        """Answer config.fetch: the documents, and the generations after the hash `since`."""
+        (committed, _), *open_ = self.store.held()
+        return Copy(
+            document=encode(committed),
+            proposal=encode(open_[0][0]) if open_ and proposal else None,
+            between=[encode(each) for each in self.store.since(since)] if since else [],
+        )
 
-    def accept(self, document: str, sender: str) -> dict[str, Any]:
-        """Accept a proposal that follows what this node holds and comes from the coordinator."""
+    def accept(self, document: str, sender: str) -> Accepted:
+        """Answer config.accept: write a proposal durably.
+
+        Precondition: the proposal follows the committed document of this node, its sender
+        may write it, and no other proposal stands in its way. A document that this node has
+        accepted or committed before is accepted again without effect.
+        Raises LookAgain where the precondition does not hold.
+        """
         new = decode(document)
+        new_hash = digest(new)
         with self.writing:
-            settled, hash_ = self.store.settled()
-            proposal = self.store.proposed()
-            new_hash = digest(new)
+            committed, hash_ = self.store.committed()
+            proposal = self.store.proposal()
             if new_hash == hash_ or (proposal and proposal[1] == new_hash):
-                return {"accepted": True}
-            dead = new.epoch.number > settled.epoch.number
-            follows = descends(new, settled, hash_) if dead else new.parent == hash_
-            # One that needs the sender, who has made another, was never settled: it gives way.
-            bound = proposal is not None and not (
-                dead
-                and (contains(new, new_hash, *proposal) or sender in needed(proposal[0], settled))
+                return Accepted(accepted=True)
+            begins_epoch = new.epoch.number > committed.epoch.number
+            follows = descends(new, committed, hash_) if begins_epoch else new.parent == hash_
+            is_from_writer = sender == writer(new, committed)
+            # The held proposal may only be replaced by a declaration: one that contains it,
+            # or one whose sender's acceptance it needed. The sender now proposes another
+            # document, so the held proposal cannot have been committed.
+            may_be_written = proposal is None or (
+                begins_epoch
+                and (
+                    contains(new, new_hash, *proposal)
+                    or sender in acceptors(proposal[0], committed)
+                )
             )
-            if not follows or sender != writer(new, settled) or bound:
+            if not (follows and is_from_writer and may_be_written):
                 raise LookAgain(f"{self.me} does not hold what this proposal was made from.")
             self.store.propose(new)
-        return {"accepted": True}
+        return Accepted(accepted=True)
 
-    def settle(self, hash_: str) -> dict[str, Any]:
-        """Settle the proposal that the coordinator has settled, if it is the one held."""
+    def commit(self, hash_: str) -> Committed:
+        """Answer config.commit: commit the held proposal if it has this hash."""
         with self.writing:
-            proposal = self.store.proposed()
+            proposal = self.store.proposal()
             if proposal and proposal[1] == hash_:
-                self.store.settle()
-        self.on_settled()
-        return {"hash": self.store.hash()}
+                self.store.commit()
+        self.on_commit()
+        return Committed(hash=self.store.hash())
 
-    def bring(self, document: str, between: list[str]) -> dict[str, Any]:
-        """Take a settled document that descends from one's own; never merge."""
-        new = decode(document)
+    def install(self, document: str, between: list[str]) -> Committed:
+        """Answer config.install: see `take`."""
+        self.take(decode(document), [decode(text) for text in between])
+        return Committed(hash=self.store.hash())
+
+    def take(self, new: Cluster, between: list[Cluster]) -> None:
+        """Replace the committed document by a newer one; an older one has no effect.
+
+        Raises Diverged where neither document contains the other: documents are never merged.
+        """
         with self.writing:
-            mine, my_hash = self.store.settled()
-            proposal = self.store.proposed()
+            committed, hash_ = self.store.committed()
+            proposal = self.store.proposal()
             new_hash = digest(new)
-            how = relation(mine, my_hash, new, new_hash)
+            how = relation(committed, hash_, new, new_hash)
             if how == "newer" and proposal and proposal[1] == new_hash:
-                self.store.settle()
+                self.store.commit()
             elif how == "newer":
-                keep = proposal if proposal and proposal[0].parent == new_hash else None
-                self.store.adopt(new, [decode(one) for one in between])
-                if keep:
-                    self.store.propose(keep[0])
+                child = proposal if proposal and proposal[0].parent == new_hash else None
+                self.store.adopt(new, between)
+                if child:
+                    self.store.propose(child[0])
             elif how == "diverged":
                 raise Diverged(f"{self.me} holds another document.", "See: mcv cluster check")
         if how == "newer":
-            self.on_settled()
-        return {"hash": self.store.hash()}
+            self.on_commit()
 
     def catch_up(self, node: str) -> bool:
-        """Take what a node has if it is newer; whether its document is contained in mine now."""
+        """Take a node's document if it is newer.
+
+        Returns whether this node's document contains that of the node now: False without an
+        answer, or in a divergence, which is noted.
+        """
         if node == self.me:
             return True
         try:
-            since = self.store.hash()
-            answer = self.ask(node, "config.fetch", since=since, timeout=timeouts.LOOK)
-            self.bring(answer["document"], answer["between"])
+            fetched = self.questions.fetch(node, self.store.hash())
+            self.take(fetched.document, fetched.between)
         except Diverged:
-            theirs = decode(answer["document"])
             # A blank node, joining or just removed, has a cluster of its own.
-            if self.me in theirs.nodes:
-                self.contact.note_divergence(node, digest(theirs))
+            if self.me in fetched.document.nodes:
+                self.contact.note_divergence(node, fetched.hash)
             return False
         except McvError as error:
             log.debug("catching up from %s: %s", node, error)
             return False
         self.contact.diverged.pop(node, None)
         return True
-
-    def tell(
-        self, members: Iterable[str], operation: str, timeout: float, **params: Any
-    ) -> list[str]:
-        """Ask members for the same; who of them did not do it."""
-        answers = ask_all(self.ask, list(members), operation, timeout, **params)
-        for name, answer in answers.items():
-            if isinstance(answer, McvError):
-                log.info("%s to %s: %s", operation, name, answer)
-        return [name for name, answer in answers.items() if isinstance(answer, McvError)]

@@ -3,47 +3,50 @@
 from mcv.document.lineage import contains
 from mcv.document.model import Cluster
 
-Held = list[tuple[Cluster, str]]  # what one node has: the settled document, then its proposal
+Held = list[tuple[Cluster, str]]  # what a node holds: the committed document, then its proposal
 
 
 def writer(new: Cluster, base: Cluster) -> str:
-    """Who may write a document: the coordinator of its parent, or who begins an epoch with it."""
+    """The node that may write a document: the coordinator of its parent, or, of a document
+    that begins an epoch, its own coordinator."""
     return new.coordinator if new.epoch.number > base.epoch.number else base.coordinator
 
 
-def needed(proposal: Cluster, settled: Cluster) -> set[str]:
-    """Whose acceptance a proposal needs: of a declaration its survivors', else that of all
-    who are online before or after it."""
-    if proposal.epoch != settled.epoch:
+def acceptors(proposal: Cluster, committed: Cluster) -> set[str]:
+    """The nodes whose acceptance a proposal needs: the survivors of a declaration, otherwise
+    all nodes that are online before or after the change."""
+    if proposal.epoch != committed.epoch:
         return set(proposal.online)
-    return {*settled.online, *proposal.online}
+    return {*committed.online, *proposal.online}
 
 
-def newest(settled: Cluster, hash_: str, held: dict[str, Held]) -> Cluster:
-    """The newest of what nodes hold, proposals that may have been acknowledged included.
+def newest(committed: Cluster, hash_: str, held: dict[str, Held]) -> Cluster:
+    """The newest document that nodes hold, proposals that may be acknowledged included.
 
-    Of two proposals that exclude each other, one that a node whose acceptance it needs does
-    not hold was never settled and gives way; if that is so of both, the earlier epoch.
+    Precondition: `held` lists what each node that answered holds. Two proposals may exclude
+    each other. A proposal that an acceptor among those nodes does not hold cannot have been
+    committed and is discarded; if that is so of both, the earlier epoch is discarded.
     """
-    found = {
-        one_hash: one
+    newer = {
+        key: document
         for documents in held.values()
-        for one, one_hash in documents
-        if one_hash != hash_ and contains(one, one_hash, settled, hash_)
+        for document, key in documents
+        if key != hash_ and contains(document, key, committed, hash_)
     }
-    last = [
-        (key, one)
-        for key, one in found.items()
+    tips = [
+        (key, document)
+        for key, document in newer.items()
         if not any(
-            other != key and contains(newer, other, one, key) for other, newer in found.items()
+            other_key != key and contains(other, other_key, document, key)
+            for other_key, other in newer.items()
         )
     ]
 
-    def may_be_settled(key: str, one: Cluster) -> bool:
-        asked = needed(one, settled) & set(held)
-        return all(any(contains(*mine, one, key) for mine in held[name]) for name in asked)
+    def may_be_committed(key: str, document: Cluster) -> bool:
+        answered = acceptors(document, committed) & set(held)
+        return all(any(contains(*copy, document, key) for copy in held[name]) for name in answered)
 
-    if len(last) > 1:
-        last = [pair for pair in last if may_be_settled(*pair)] or last
-    last.sort(key=lambda pair: (pair[1].epoch.number, pair[0]))
-    return last[-1][1] if last else settled
+    if len(tips) > 1:
+        tips = [tip for tip in tips if may_be_committed(*tip)] or tips
+    tips.sort(key=lambda tip: (tip[1].epoch.number, tip[0]))
+    return tips[-1][1] if tips else committed

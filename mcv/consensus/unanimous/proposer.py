@@ -1,4 +1,4 @@
-"""The proposer's side: make the next document, offer it to the coordinator, see it settled here."""
+"""The proposer's side: build the next document, send it to the coordinator, see it committed."""
 
 import random
 import secrets
@@ -24,7 +24,7 @@ from mcv.timestamps import timestamp
 
 
 class Proposer:
-    """What a node does for a change that is asked of it."""
+    """The part of a node that is asked for a change."""
 
     def __init__(self, member: Member, coordinator: Coordinator) -> None:
         self._member = member
@@ -32,14 +32,16 @@ class Proposer:
         self._me = member.me
         self._store = member.store
         self._contact = member.contact
+        self._questions = member.questions
 
-    def update(self, name: str, params: dict[str, Any], *, id: str, who: str, why: str) -> Cluster:
-        """Make a change and return the settled document that has it.
+    def propose(self, name: str, params: dict[str, Any], *, id: str, who: str, why: str) -> Cluster:
+        """Have a change committed and return a committed document that contains its id.
 
-        Raises Refused where the change makes no sense (any more) or a member does not
-        answer: nothing was changed. Raises OutcomeOpen when nobody knows yet.
+        A change that LookAgain answers is built anew from the newer document. Raises Refused
+        where the newest document does not allow the change or a member does not answer:
+        nothing was changed. Raises OutcomeOpen while the outcome is not known.
         """
-        until = time.monotonic() + timeouts.PATIENCE
+        until = time.monotonic() + timeouts.RETRY
         while True:
             base = self._store.read()
             if id in base.changes:
@@ -49,8 +51,8 @@ class Proposer:
             if new is base:
                 return base
             try:
-                self._offer(base.coordinator, new)
-                return self._see_settled(base.coordinator, id)
+                self._send(base.coordinator, new)
+                return self._see_committed(base.coordinator, id)
             except LookAgain:
                 if time.monotonic() > until:
                     raise Busy("The document keeps changing.", "Try again.") from None
@@ -59,44 +61,48 @@ class Proposer:
             except CallLost as lost:
                 self._wait_for_outcome(base, id, lost)
 
-    def _offer(self, coordinator: str, new: Cluster) -> None:
+    def _send(self, coordinator: str, new: Cluster) -> None:
         if not coordinator:
             raise Refused("No node is online in the document.")
         attempt = secrets.token_hex(8)
         if coordinator == self._me:
-            self._coordinator.offer(encode(new), attempt)
+            self._coordinator.propose(encode(new), attempt)
             return
-        # A coordinator that hangs is found out by a question: only what was offered is open.
+        # A poll finds a coordinator that hangs while nothing has been proposed yet: only a
+        # proposal without an answer leaves the outcome open.
         try:
-            self._member.ask(coordinator, "config.look", timeout=timeouts.LOOK)
+            self._questions.poll(coordinator)
         except NotMember:
-            self._contact.removed_by.add(coordinator)
+            self._contact.rejected_by.add(coordinator)
             self._contact.require()
         except (PeerUnreachable, CallLost) as error:
             raise unreachable([coordinator]) from error
-        # From here on the coordinator's own words count: they name the member that is silent.
-        params = {"document": encode(new), "attempt": attempt}
-        self._member.ask(coordinator, "config.offer", timeout=timeouts.OFFER, **params)
+        # The coordinator's own errors pass unchanged: they name the member that is silent.
+        self._questions.propose(coordinator, new, attempt)
 
-    def _see_settled(self, coordinator: str, id: str) -> Cluster:
+    def _see_committed(self, coordinator: str, id: str) -> Cluster:
         until = time.monotonic() + timeouts.ACCEPT
-        while id not in (settled := self._store.read()).changes:
+        while id not in (committed := self._store.read()).changes:
             if time.monotonic() > until:
                 raise OutcomeOpen(f"The change is made, but {self._me} has not seen it yet.")
             if not self._member.catch_up(coordinator):
                 time.sleep(0.1)
-        return settled
+        return committed
 
     def _wait_for_outcome(self, base: Cluster, id: str, lost: CallLost) -> None:
-        """Wait a while for an offer without an answer; return when it may be made anew."""
+        """Wait for the outcome of a proposal without an answer.
+
+        Returns when a newer document tells it, so that the change may be built anew. Raises
+        OutcomeOpen when the time is over.
+        """
         until = time.monotonic() + timeouts.ACCEPT
         while time.monotonic() < until:
             self._member.catch_up(base.coordinator)
-            settled = self._store.read()
-            if id in settled.changes or settled.generation > base.generation:
+            committed = self._store.read()
+            if id in committed.changes or committed.generation > base.generation:
                 return
             time.sleep(0.3)
         raise OutcomeOpen(
             f"{base.coordinator} did not say whether the change was made ({lost}).",
-            "It is settled when that node is back: mcv repair",
+            "Its outcome is known when that node is back: mcv repair",
         )

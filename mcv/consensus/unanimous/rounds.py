@@ -1,70 +1,70 @@
-"""Rounds among the members: who leads a change asks all of them, and settles when all have it."""
+"""Rounds among the members: a poll before a proposal, and its acceptance and commit."""
 
 import threading
 
-from mcv.consensus.unanimous import timeouts
 from mcv.consensus.unanimous.contact import names, unreachable
 from mcv.consensus.unanimous.member import Member
 from mcv.document.lineage import relation
-from mcv.document.model import Cluster, decode, digest, encode
+from mcv.document.model import Cluster, digest
 from mcv.errors import CallLost, Diverged, LookAgain, McvError, OutcomeOpen, PeerUnreachable
-from mcv.system.fanout import ask_all
 
 
 class Rounds:
-    """What a coordinator, and who declares members dead, do alike; one at a time, in `turn`."""
+    """What a coordinator and a declaration have in common; one of them at a time, in `turn`."""
 
     def __init__(self, member: Member) -> None:
         self.member = member
         self.me = member.me
         self.store = member.store
         self.contact = member.contact
+        self.questions = member.questions
         self.turn = threading.Lock()
 
-    def look(self, members: list[str], hash_: str) -> None:
-        """Make sure that members hold the document with this hash: who lacks it, is brought it.
+    def poll(self, members: list[str], hash_: str) -> None:
+        """Make sure that members hold the document with this hash; bring it to those behind.
 
-        Raises PeerUnreachable, LookAgain where this node lacks something, or Diverged.
+        Raises PeerUnreachable where a member does not answer, LookAgain where this node is
+        behind, or Diverged. No proposal has been written then.
         """
-        answers = ask_all(self.member.ask, members, "config.look", timeouts.LOOK)
+        answers = self.questions.poll_all(members)
         silent = [name for name in members if isinstance(answers[name], McvError)]
         if silent:
             raise unreachable(silent)
         for name, answer in answers.items():
-            if answer["hash"] == hash_:
+            if isinstance(answer, McvError) or answer.hash == hash_:
                 continue
             try:
-                self.bring_up_to_date(name, answer["hash"])
+                self.bring_up_to_date(name, answer.hash)
             except (PeerUnreachable, CallLost) as error:
                 raise unreachable([name]) from error
 
     def bring_up_to_date(self, name: str, hash_: str) -> None:
-        """Bring a member what it lacks; raise LookAgain if it is I who lack something."""
-        ask, since = self.member.ask, self.store.hash()
-        theirs = ask(name, "config.fetch", since=since, timeout=timeouts.LOOK)
-        document = decode(theirs["document"])
-        mine, my_hash = self.store.settled()
-        how = relation(mine, my_hash, document, digest(document))
+        """Install this node's document on a member that holds the one with this hash.
+
+        Raises LookAgain, after taking the member's document, where this node is behind;
+        Diverged where neither document contains the other; PeerUnreachable or CallLost.
+        """
+        fetched = self.questions.fetch(name, self.store.hash())
+        committed, own_hash = self.store.committed()
+        how = relation(committed, own_hash, fetched.document, fetched.hash)
         if how == "newer":
-            self.member.bring(theirs["document"], theirs["between"])
+            self.member.take(fetched.document, fetched.between)
             raise LookAgain("The document has moved on.")
         if how == "diverged":
-            self.contact.note_divergence(name, digest(document))
+            self.contact.note_divergence(name, fetched.hash)
             raise Diverged(
                 f"{name} holds another document than {self.me}.",
                 "See both with: mcv cluster check",
             )
-        between = [encode(one) for one in self.store.since(hash_)]
-        params = {"document": encode(mine), "between": between}
-        ask(name, "config.bring", timeout=timeouts.ACCEPT, **params)
+        self.questions.install(name, committed, self.store.since(hash_))
 
     def collect(self, members: list[str], new: Cluster) -> None:
-        """Have every member write the proposal, which this node has written; settle it when
-        all have.
+        """Have every member accept a proposal, then commit it here and tell them.
 
-        Raises OutcomeOpen where one did not say so: it may have, so nothing is taken back.
+        Precondition: this node has written the proposal. Raises OutcomeOpen where a member
+        did not say that it has accepted: it may have, so nothing is withdrawn.
         """
-        missing = self.member.tell(members, "config.accept", timeouts.ACCEPT, document=encode(new))
+        missing = self.questions.accept_all(members, new)
         if missing:
             raise OutcomeOpen(
                 f"Whether the change is made is not known yet: {names(missing)} did not answer.",
@@ -72,10 +72,10 @@ class Rounds:
                 f"mcv node offline {' '.join(missing)} --confirm-dead",
             )
         with self.member.writing:
-            proposal = self.store.proposed()
+            proposal = self.store.proposal()
             if proposal is not None and proposal[1] == digest(new):
-                self.store.settle()
+                self.store.commit()
             elif new.change.id not in self.store.read().changes:
-                raise OutcomeOpen("Another document came before the change was settled.")
-        self.member.on_settled()
-        self.member.tell(members, "config.settle", timeouts.SETTLE, hash=digest(new))
+                raise OutcomeOpen("Another document came before the change was committed.")
+        self.member.on_commit()
+        self.questions.commit_all(members, digest(new))

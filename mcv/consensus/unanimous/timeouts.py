@@ -1,7 +1,7 @@
-"""How many seconds each side of the agreement waits for another."""
+"""How many seconds each side of unanimous agreement waits for another."""
 
-LOOK = 3.0  # that a member has to say what it holds
-ACCEPT = 6.0  # that it has to write a proposal down
-SETTLE = 2.0  # that the coordinator waits for members that it told
-OFFER = 25.0  # that the proposer waits for the coordinator
-PATIENCE = 30.0  # of looking again before the proposer gives up
+POLL = 3.0  # for a member's answer to a poll or a fetch
+ACCEPT = 6.0  # for a member to write a proposal durably
+COMMIT = 2.0  # for members that the coordinator tells of a commit
+PROPOSE = 25.0  # for the coordinator's answer to a proposal
+RETRY = 30.0  # during which a proposer builds its change anew after LookAgain

@@ -1,0 +1,48 @@
+"""Where two documents differ: a path and both values each, for human eyes."""
+
+from collections.abc import Iterator
+
+from mcv.document.model import Cluster, plain
+
+LINEAGE = ("epoch", "generation", "parent", "change", "changes", "epochs")
+LONGEST = 60  # characters of a value that are shown
+
+
+def differences(one: Cluster, other: Cluster) -> list[str]:
+    """Every value in which two documents differ, as `path: value / value`; lineage aside."""
+    return list(_differences("", _without_lineage(one), _without_lineage(other)))
+
+
+def last_change(document: Cluster) -> str:
+    """The last change of a document, in a sentence: what, who, when."""
+    made = document.change
+    return f"Its last change: {made.why} ({made.who}, {made.when})."
+
+
+def _without_lineage(document: Cluster) -> object:
+    values = plain(document)
+    assert isinstance(values, dict)
+    return {key: value for key, value in values.items() if key not in LINEAGE}
+
+
+def _differences(path: str, one: object, other: object) -> Iterator[str]:
+    if one == other:
+        return
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted({*one, *other}):
+            yield from _differences(f"{path}.{key}".lstrip("."), one.get(key), other.get(key))
+    else:
+        yield f"{path}: {_shown(one)} / {_shown(other)}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        return "there"
+    if isinstance(value, list | tuple):
+        names = [each for each in value if isinstance(each, str)]
+        text = (", ".join(names) or "none") if len(names) == len(value) else "there"
+    else:
+        text = str(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
