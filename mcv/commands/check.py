@@ -32,7 +32,7 @@ def check(session: Session, fix: bool) -> None:
       mcv cluster check --fix
     """
     found = session.call("cluster.check")
-    fixes = [one["fix"] for one in found["findings"] if one.get("fix")]
+    fixes = [finding["fix"] for finding in found["findings"] if finding.get("fix")]
     if fix and session.dry_run:
         session.show(_dry_run(fixes), "")
         return
@@ -46,13 +46,13 @@ def check(session: Session, fix: bool) -> None:
 
 
 def _dry_run(fixes: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"dry_run": True, "plan": [str(one["text"]) for one in fixes]}
+    return {"dry_run": True, "plan": [str(fix["text"]) for fix in fixes]}
 
 
 def _mend(session: Session, fixes: list[dict[str, Any]]) -> dict[str, Any]:
     """Show what would be mended, ask, and have just that mended."""
-    session.ask("Do all this?", lambda: [f"  {one['text']}" for one in fixes])
-    wanted = [{key: one[key] for key in ("node", "deed", "subject")} for one in fixes]
+    session.ask("Do all this?", lambda: [f"  {fix['text']}" for fix in fixes])
+    wanted = [{key: fix[key] for key in ("node", "deed", "subject")} for fix in fixes]
     answer: dict[str, Any] = session.run("cluster.fix", fixes=wanted)
     return answer
 
@@ -61,20 +61,20 @@ def text(found: dict[str, Any]) -> str:
     """The findings for human eyes: what was mended, then by severity, each with its hint."""
     parts = []
     if found.get("fixed"):
-        parts.append("\n".join(["mended:", *(_mended(one) for one in found["fixed"])]))
+        parts.append("\n".join(["mended:", *(_mended(fix) for fix in found["fixed"])]))
     for severity in SEVERITIES:
-        lines = [_line(one) for one in found["findings"] if one["severity"] == severity]
+        lines = [_line(finding) for finding in found["findings"] if finding["severity"] == severity]
         if lines:
             parts.append("\n".join([f"{severity}s:", *lines]))
-    if all(one["severity"] == "note" for one in found["findings"]):
+    if all(finding["severity"] == "note" for finding in found["findings"]):
         parts.append("All is well.")
     return "\n\n".join(parts)
 
 
-def _mended(one: dict[str, Any]) -> str:
-    return f"  {one['text']}: {'done' if one['done'] else 'left as it is: ' + one['message']}"
+def _mended(fix: dict[str, Any]) -> str:
+    return f"  {fix['text']}: {'done' if fix['done'] else 'left as it is: ' + fix['message']}"
 
 
-def _line(one: dict[str, Any]) -> str:
-    hint = f"\n      {one['hint']}" if one["hint"] else ""
-    return f"  {one['node']}: {one['message']}{hint}"
+def _line(finding: dict[str, Any]) -> str:
+    hint = f"\n      {finding['hint']}" if finding["hint"] else ""
+    return f"  {finding['node']}: {finding['message']}{hint}"

@@ -41,7 +41,7 @@ def add_node(
 ) -> None:
     """Join a blank node to the cluster.
 
-    Blank is one where mcvd runs, without VMs and networks. It is reached once over SSH as
+    A blank node runs mcvd and has no VMs or networks. It is reached once over SSH as
     root, with root's own key or a password. All that speaks against it is told at once, and
     then nothing was changed on either side.
 
@@ -67,7 +67,7 @@ def add_node(
 
 
 def _agreed_host_key(session: Session, ip_address: str) -> str | None:
-    """The host's key, once a human has said that it is the right one; None if it is known."""
+    """The host's key, once a human has said that it is right; None if it is known."""
     key = session.call("cluster.host_key", ip_address=ip_address)
     if key["known"]:
         return None
@@ -102,7 +102,7 @@ def _asked_password(error: NeedsPassword, ip_address: str, password_file: str | 
 
 @cluster.command("remove-node")
 @click.option("--node", metavar="N", required=True, shell_complete=nodes, help="Who leaves.")
-@click.option("--force", is_flag=True, help="Remove one that is declared offline.")
+@click.option("--force", is_flag=True, help="Remove a node that is declared offline.")
 @common(dry_run=True)
 @click.pass_obj
 def remove_node(session: Session, node: str, force: bool) -> None:

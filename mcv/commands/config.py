@@ -30,8 +30,15 @@ def history(session: Session) -> None:
     """List the changes of the document: who, when and why."""
     past = session.call("config.history")
     rows = [
-        (one["epoch"], one["generation"], one["hash"][:12], one["when"], one["who"], one["why"])
-        for one in past
+        (
+            generation["epoch"],
+            generation["generation"],
+            generation["hash"][:12],
+            generation["when"],
+            generation["who"],
+            generation["why"],
+        )
+        for generation in past
     ]
     headings = ("epoch", "generation", "hash", "when", "who", "why")
     session.show(past, lambda: output.table(rows, headings) if rows else "There is no history.")

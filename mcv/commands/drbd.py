@@ -40,36 +40,36 @@ def list_(session: Session) -> None:
         "done",
         "verification",
     )
-    rows = [_row(one) for one in found]
+    rows = [_row(disk) for disk in found]
     session.show(
         found, lambda: output.table(rows, headings) if rows else "There is no DRBD resource."
     )
 
 
-def _row(one: dict[str, Any]) -> tuple[Any, ...]:
+def _row(disk: dict[str, Any]) -> tuple[Any, ...]:
     sides = [
         f"{node}: {output.side(side['role'], side['disk'], side['connection'])}"
-        for node, side in sorted(one["node"].items())
+        for node, side in sorted(disk["node"].items())
     ]
     return (
-        one["vm"],
-        one["disk"],
-        one["resource"],
-        one["minor"],
-        one["port"],
+        disk["vm"],
+        disk["disk"],
+        disk["resource"],
+        disk["minor"],
+        disk["port"],
         "  ".join(sides),
-        output.size(one["out_of_sync"]),
-        output.percent(one["done"]),
-        _verification(one),
+        output.size(disk["out_of_sync"]),
+        output.percent(disk["done"]),
+        _verification(disk),
     )
 
 
-def _verification(one: dict[str, Any]) -> str:
+def _verification(disk: dict[str, Any]) -> str:
     """What the last verification of a disk said, when, and who asked for it."""
-    if one["result"] in ("never", "running"):
-        return str(one["result"])
-    words = [one["result"], f"{output.age(one['verified'])} ago by {one['verified_by']}"]
-    return ", ".join([*words, *(["blocked"] if one["blocked"] else [])])
+    if disk["result"] in ("never", "running"):
+        return str(disk["result"])
+    words = [disk["result"], f"{output.age(disk['verified'])} ago by {disk['verified_by']}"]
+    return ", ".join([*words, *(["blocked"] if disk["blocked"] else [])])
 
 
 @drbd.command()

@@ -109,7 +109,9 @@ def vm_text(vm: dict[str, Any]) -> str:
         rows = [(nic["network"], nic["mac"]) for nic in vm["networks"]]
         parts.append(output.table(rows, ("network", "mac")))
     if vm["findings"]:
-        parts.append("\n".join(["findings:", *(finding_text(one) for one in vm["findings"])]))
+        parts.append(
+            "\n".join(["findings:", *(finding_text(finding) for finding in vm["findings"])])
+        )
     return "\n\n".join(parts)
 
 

@@ -24,8 +24,8 @@ def list_(session: Session) -> None:
     """List the jobs under way and lately ended, of all nodes."""
     found = session.call("job.list")
     rows = [
-        (one["id"], one["state"], one["title"], one["who"], one["node"], one["began"], one["ended"])
-        for one in found
+        (job["id"], job["state"], job["title"], job["who"], job["node"], job["began"], job["ended"])
+        for job in found
     ]
     headings = ("id", "state", "title", "who", "node", "began", "ended")
     session.show(found, lambda: output.table(rows, headings) if rows else "There is no job.")
@@ -41,16 +41,16 @@ def show(session: Session, id: str) -> None:
     session.show(found, lambda: _text(found))
 
 
-def _text(one: dict[str, Any]) -> str:
+def _text(job: dict[str, Any]) -> str:
     keys = ("id", "title", "state", "who", "node", "began", "ended")
-    lines = [output.fields({key: one[key] or None for key in keys})]
-    for part in one["progress"]:
+    lines = [output.fields({key: job[key] or None for key in keys})]
+    for part in job["progress"]:
         share = output.percent(100 * part["done"] / part["total"]) if part["total"] else ""
         lines.append(f"  {part['what']} {share}".rstrip())
-    if one["error"]:
-        lines.append(output.error_text(_error(one["error"])))
-    if one["cancellable"]:
-        lines.append(f"It can be cancelled: mcv job cancel {one['id']}")
+    if job["error"]:
+        lines.append(output.error_text(_error(job["error"])))
+    if job["cancellable"]:
+        lines.append(f"It can be cancelled: mcv job cancel {job['id']}")
     return "\n".join(lines)
 
 

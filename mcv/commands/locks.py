@@ -27,11 +27,11 @@ def _tables(found: dict[str, Any]) -> list[str]:
     parts = []
     if found["claims"]:
         keys = ("subject", "operation", "node", "why", "since")
-        rows = [[one[key] for key in keys] for one in found["claims"]]
+        rows = [[holder[key] for key in keys] for holder in found["claims"]]
         parts.append(output.table(rows, ("claim", *keys[1:])))
     if found["locks"]:
         keys = ("name", "node", "why", "since", "pid")
-        rows = [[one[key] for key in keys] for one in found["locks"]]
+        rows = [[holder[key] for key in keys] for holder in found["locks"]]
         parts.append(output.table(rows, ("lock", *keys[1:])))
     return parts + list(found.get("problems", ()))
 
@@ -58,10 +58,14 @@ def _holders(session: Session, name: str) -> list[str]:
     found = session.call("locks.list")
     mine = {
         "claims": [
-            one for one in found["claims"] if one["subject"] in (name, f"vm:{name}", f"node:{name}")
+            holder
+            for holder in found["claims"]
+            if holder["subject"] in (name, f"vm:{name}", f"node:{name}")
         ],
         "locks": [
-            one for one in found["locks"] if one["name"] in (name, f"vm-{name}", f"node-{name}")
+            holder
+            for holder in found["locks"]
+            if holder["name"] in (name, f"vm-{name}", f"node-{name}")
         ],
     }
     return _tables(mine)

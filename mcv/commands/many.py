@@ -31,7 +31,7 @@ def for_each(
     wanted = list(dict.fromkeys(names))
     alone = len(wanted) == 1
 
-    def one(name: str) -> tuple[dict[str, Any], int]:
+    def attempt(name: str) -> tuple[dict[str, Any], int]:
         try:
             said = work(name)
         except McvError as error:
@@ -46,7 +46,7 @@ def for_each(
             session.say(said.text)
         return {"vm": name, "ok": True, "message": said.text, **said.more}, 0
 
-    done = side_by_side(one, wanted, at_once)
+    done = side_by_side(attempt, wanted, at_once)
     if session.json:
         session.say(output.as_json([row for row, _ in done]))
     code = output.worst(code for _, code in done)

@@ -34,7 +34,7 @@ def create(session: Session, name: str, bridge: str) -> None:
 def list_(session: Session) -> None:
     """List the networks."""
     found = session.call("network.list")
-    rows = [(one["name"], one["bridge"], one["vms"]) for one in found]
+    rows = [(row["name"], row["bridge"], row["vms"]) for row in found]
     session.show(
         found,
         lambda: output.table(rows, ("name", "bridge", "vms")) if rows else "There is no network.",

@@ -28,8 +28,8 @@ def common(dry_run: bool = False, changes: bool = True) -> Callable[[F], F]:
         wanted.append(flag("--dry-run", help="Show the plan that would be carried out."))
 
     def decorate(function: F) -> F:
-        for one in wanted:
-            function = one(function)
+        for option in wanted:
+            function = option(function)
         return function
 
     return decorate

@@ -79,7 +79,7 @@ def error_text(error: McvError) -> str:
 
 
 def error_line(error: McvError) -> str:
-    """The same in one line, for a list in which each VM has one."""
+    """The same in one line, for a list with a line for each VM."""
     problems = [" ".join(filter(None, problem)) for problem in error.problems]
     return " ".join(filter(None, [error.message, *problems, error.hint]))
 

@@ -18,13 +18,13 @@ def repair(session: Session) -> None:
     mcvd does so by itself when it starts; this tries again now, and says what is in the way.
     """
     answer = session.run("repair")
-    settled = [f"Settled: {_title(one)}" for one in answer["settled"]]
+    settled = [f"Settled: {_title(entry)}" for entry in answer["settled"]]
     nothing = [] if answer["left"] else ["There is nothing to repair."]
     text = "\n".join(settled or nothing)
     if session.json or text:
         session.show(answer, text)
     if answer["left"]:
-        problems = [(f"{one['title']}: {one['trouble']}", "") for one in answer["left"]]
+        problems = [(f"{entry['title']}: {entry['trouble']}", "") for entry in answer["left"]]
         raise RepairNeeded(
             f"{len(problems)} unfinished: the journal still holds what is left.",
             "Try again with: mcv repair, when what is in the way is gone.",

@@ -17,7 +17,7 @@ AT_ONCE = 16
 @click.command()
 @click.argument("names", metavar="[VM...]", nargs=-1, shell_complete=vms)
 @click.option("--all", "all_", is_flag=True, help="Verify every VM on DRBD.")
-@click.option("--owned", is_flag=True, help="With --all: of these, the ones of this node.")
+@click.option("--owned", is_flag=True, help="With --all: of these, the VMs of this node.")
 @flag("--quiet", help="Say nothing of what is clean, nor how far it is.")
 @common()
 @click.pass_obj
@@ -26,9 +26,9 @@ def verify(session: Session, names: tuple[str, ...], all_: bool, owned: bool) ->
 
     Waits for the result.
 
-    The VMs may run meanwhile. One that does not come out clean is blocked: it is not
-    started or moved until a resync and a clean verification. Exit code 5 says that one
-    of them is not clean.
+    The VMs may run meanwhile. A VM that is not clean is blocked: it is not started or
+    moved until a resync and a clean verification. Exit code 5 says that some VM is not
+    clean.
 
     \b
     Examples:

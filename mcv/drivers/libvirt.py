@@ -62,7 +62,7 @@ class Hypervisor:
                 _undefine(domain)
 
     def xml(self, name: str) -> str:
-        """The definition; of an active domain the one that it runs with."""
+        """The definition; of an active domain the definition it runs with."""
         with self._connection.domain(name, "read") as domain:
             return str(domain.XMLDesc(0))
 

@@ -57,7 +57,7 @@ class LiveMigration:
             return None
 
     def abort(self, name: str) -> None:
-        """End a migration that is under way; the domain goes on here. Harmless without one."""
+        """Abort a migration, harmless where there is none; the domain goes on here."""
         if self.movement(name) is not None:
             with self._connection.domain(name, "end the migration of", missing_ok=True) as domain:
                 if domain is not None:

@@ -1,17 +1,39 @@
 """Networks: names for bridges that exist on every node."""
 
 import re
-from typing import Any
+
+from msgspec import Struct
 
 from mcv.document.model import problem_with_name
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host
-from mcv.system.fanout import ask_all
+from mcv.system.answers import ask_typed
 
 BRIDGE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 
 
-def create(host: Host, name: str, bridge: str) -> dict[str, Any]:
+class NamedBridge(Struct, frozen=True, kw_only=True):
+    """A network, and the bridge that it names on every node."""
+
+    name: str
+    bridge: str
+
+
+class NetworkRow(Struct, frozen=True, kw_only=True):
+    """A network in a list; `vms` is the number of VMs on it."""
+
+    name: str
+    bridge: str
+    vms: int
+
+
+class Name(Struct, frozen=True, kw_only=True):
+    """The network that is gone."""
+
+    name: str
+
+
+def create(host: Host, name: str, bridge: str) -> NamedBridge:
     """Name a bridge; Refused, with every reason, where a node has none of that name."""
     cluster = host.read()
     problems: list[Refused] = []
@@ -23,7 +45,9 @@ def create(host: Host, name: str, bridge: str) -> dict[str, Any]:
     if not BRIDGE.fullmatch(bridge):
         problems.append(Refused(f"{bridge!r} is no name for a bridge."))
     else:
-        for node, answer in ask_all(host.call, cluster.online, "node.bridges", 5.0).items():
+        for node, answer in ask_typed(
+            host.call, cluster.online, "node.bridges", 5.0, list[str]
+        ).items():
             if isinstance(answer, McvError):
                 problems.append(Refused(f"{node} is needed: {answer.message}", answer.hint))
             elif bridge not in answer:
@@ -31,22 +55,24 @@ def create(host: Host, name: str, bridge: str) -> dict[str, Any]:
                 problems.append(Refused(f"{node} has no bridge {bridge}.", have))
     refuse_all(problems)
     host.update("network.add", f"network create {name}", name=name, bridge=bridge)
-    return {"name": name, "bridge": bridge}
+    return NamedBridge(name=name, bridge=bridge)
 
 
-def delete(host: Host, name: str) -> dict[str, Any]:
+def delete(host: Host, name: str) -> Name:
+    """Forget a name. Raises Refused where a VM is on that network."""
     host.update("network.remove", f"network delete {name}", name=name)
-    return {"name": name}
+    return Name(name=name)
 
 
-def list_(host: Host) -> list[dict[str, Any]]:
+def list_(host: Host) -> list[NetworkRow]:
+    """Every network, with the number of VMs on it."""
     cluster = host.read()
     return [
-        {
-            "name": name,
-            "bridge": network.bridge,
-            "vms": sum(any(nic.network == name for nic in vm.nics) for vm in cluster.vms.values()),
-        }
+        NetworkRow(
+            name=name,
+            bridge=network.bridge,
+            vms=sum(any(nic.network == name for nic in vm.nics) for vm in cluster.vms.values()),
+        )
         for name, network in sorted(cluster.networks.items())
     ]
 

@@ -1,12 +1,15 @@
 """Each command's call: the operation it asks for, its parameters, and the sentence after it."""
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from mcv.api import table
+from mcv.commands.root import front
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
 
 MENDED = {"deed": "define", "subject": "web1"}
@@ -337,6 +340,10 @@ def test_every_call_fits_its_operation(mcv: Speak, daemon: FakeDaemon, tmp_path:
         assert "operator" in row.who
 
 
+# Asked while a job is followed, and before a question that is put to a terminal alone.
+BESIDE_COMMANDS = {"job.follow", "node.last_seen", "vm.prospects"}
+
+
 def test_every_operation_for_operators_has_a_command(
     mcv: Speak, daemon: FakeDaemon, tmp_path: Path
 ) -> None:
@@ -344,8 +351,69 @@ def test_every_operation_for_operators_has_a_command(
     for words in [*(words for words, _, _ in ASKED_FOR), f"{CREATE} --image {tmp_path / 'image'}"]:
         mcv(words, typed="typed")
 
-    offered = {name for name, row in table.TABLE.items() if "operator" in row.who}
+    for_operators = {name for name, row in table.TABLE.items() if "operator" in row.who}
+    asked = {operation for operation, _ in daemon.calls}
 
-    # Asked while a job is followed, and before a question that is put to a terminal alone.
-    beside = {"job.follow", "node.last_seen", "vm.prospects"}
-    assert offered - {operation for operation, _ in daemon.calls} == beside
+    if missing := for_operators - asked - BESIDE_COMMANDS:
+        lines = [line_to_add("WORDS", name, parameters(name)) for name in sorted(missing)]
+        pytest.fail(
+            "No command in ASKED_FOR asks for these operations. Add to ASKED_FOR in "
+            "tests/commands/test_calls.py, with the words of the command that asks for it:\n"
+            + "\n".join(lines),
+            pytrace=False,
+        )
+    assert for_operators >= BESIDE_COMMANDS, "it is no operation any more: take it out"
+    assert asked & BESIDE_COMMANDS == set(), "a command asks for it: take it out of BESIDE_COMMANDS"
+
+
+def parameters(operation: str) -> dict[str, Any]:
+    """What the function of an operation takes, each with the default that it has."""
+    row = table.TABLE[operation]
+    taken = list(inspect.signature(row.function).parameters.values())[1:]
+    return {
+        parameter.name: ... if parameter.default is parameter.empty else parameter.default
+        for parameter in taken
+        if parameter.name not in {"pid", "sender"}
+    }
+
+
+def line_to_add(words: str, operation: str, params: dict[str, Any]) -> str:
+    pairs = ", ".join(
+        f'"{name}": {"..." if value is ... else repr(value)}' for name, value in params.items()
+    )
+    return f'    ("{words}", "{operation}", {{{pairs}}}),'
+
+
+def commands(group: click.Group = front, before: str = "") -> Iterator[str]:
+    """Every command of mcv, in the words that are typed."""
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        inner = group.get_command(ctx, name)
+        if isinstance(inner, click.Group):
+            yield from commands(inner, f"{before}{name} ")
+        else:
+            yield f"{before}{name}"
+
+
+def test_every_command_is_asked_for_here() -> None:
+    spoken = [*(words for words, _, _ in ASKED_FOR), CREATE]
+
+    missing = [
+        name
+        for name in commands()
+        if not any(f"{words} ".startswith(f"{name} ") for words in spoken)
+    ]
+
+    if missing:
+        lines = [line_to_add(f"{name} …", "OPERATION", {}) for name in missing]
+        pytest.fail(
+            "No test speaks these commands. Add to ASKED_FOR in tests/commands/test_calls.py, with "
+            "the operation and the parameters that each asks for:\n" + "\n".join(lines),
+            pytrace=False,
+        )
+
+
+def test_the_line_to_add_names_operation_and_parameters() -> None:
+    assert line_to_add("start web1", "vm.start", parameters("vm.start")) == (
+        '    ("start web1", "vm.start", {"name": ..., "ignore_verify": False}),'
+    )

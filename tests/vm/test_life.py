@@ -7,6 +7,7 @@ from mcv.errors import Busy, Failed, NotFound, Refused, RepairNeeded
 from mcv.network import verbs as network
 from mcv.recovery import journal_recovery
 from mcv.status import vms
+from mcv.system.answers import plain
 from mcv.timestamps import timestamp
 from mcv.vm import change, create, delete, migrate, power, register
 from tests.fakes.cluster import FakeCluster
@@ -345,7 +346,8 @@ def test_a_network_in_use_is_not_deleted(cluster: FakeCluster) -> None:
     with pytest.raises(Refused, match="used by web1"):
         cluster.run("n1", network.delete, name="lan")
 
-    assert network.list_(cluster.hosts["n2"]) == [{"name": "lan", "bridge": "br-lan", "vms": 1}]
+    listed = plain(network.list_(cluster.hosts["n2"]))
+    assert listed == [{"name": "lan", "bridge": "br-lan", "vms": 1}]
 
 
 def test_a_vm_is_registered_again_where_it_belongs(cluster: FakeCluster) -> None:
