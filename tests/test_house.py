@@ -100,9 +100,7 @@ def place(module: str, line: int) -> str:
 
 def floor_of(module: str) -> int:
     """The floor that names a module; by name it comes before its whole package."""
-    if MODULES[module].name == "__init__.py" and module != "mcv":
-        return 0
-    for pattern in (module, module.rpartition(".")[0] + ".*"):
+    for pattern in (module, package(module) + ".*"):
         for height, (_, names) in enumerate(FLOORS):
             if pattern in names.split():
                 return height
@@ -110,6 +108,8 @@ def floor_of(module: str) -> int:
 
 
 def package(module: str) -> str:
+    if MODULES[module].name == "__init__.py" and module != "mcv":
+        return module
     return module.rpartition(".")[0] or module
 
 
@@ -302,3 +302,25 @@ def test_nobody_reaches_into_a_part_of_consensus() -> None:
                 wrong.append(f"{module}:{node.lineno}: {ast.unparse(node)}")
 
     assert wrong == [], f"ask host.consensus for one of {', '.join(sorted(allowed))}"
+
+
+# Whatever a verb wants of a disk it asks the disk's kind of storage.
+KNOW_DRBD = ("mcv.drbd.", "mcv.storage.", "mcv.check.")
+
+
+def test_drbd_is_driven_by_replication_storage_and_the_check_alone() -> None:
+    wrong = [
+        place(module, node.lineno)
+        for module, path in MODULES.items()
+        if not module.startswith(KNOW_DRBD)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "host.drbd"
+    ]
+
+    if wrong:
+        where = "\n".join(wrong)
+        pytest.fail(
+            f"{where}: host.drbd outside {', '.join(KNOW_DRBD)}\n"
+            "  Mend it: ask storage.of(disk), or a function of storage/drbd.py.",
+            pytrace=False,
+        )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from mcv import storage
 from mcv.check.finding import FIX, ClusterSnapshot, Finding, Fix
 from mcv.check.inventory import Domain, Inventory, is_mcvs
 from mcv.document.model import Disk, Vm
@@ -102,7 +103,9 @@ def differing(scene: ClusterSnapshot, vm: Vm, domain: Domain) -> list[str]:
         nic.network: networks[nic.network].bridge if nic.network in networks else ""
         for nic in vm.nics
     }
-    wanted = substance(domain_xml(vm, bridges=bridges, domain_type="", emulator=""))
+    wanted = substance(
+        domain_xml(vm, sources=storage.sources(vm), bridges=bridges, domain_type="", emulator="")
+    )
     names = ("uuid", "memory", "cpus", "disks", "nics")
     return [name for name in names if getattr(wanted, name) != getattr(domain.substance, name)]
 

@@ -4,10 +4,11 @@ import logging
 import threading
 from typing import Any
 
+from mcv import storage
 from mcv.cluster import join
 from mcv.errors import CommandFailed, McvError, Refused
 from mcv.host import Host
-from mcv.system import files
+from mcv.storage import drbd
 from mcv.system.process import Run, run
 
 log = logging.getLogger(__name__)
@@ -62,9 +63,7 @@ def leave_in_order(host: Host) -> bool:
 
 def _disconnect_secondaries(host: Host) -> None:
     try:
-        for resource, status in host.drbd.statuses().items():
-            if not status.is_primary:
-                host.drbd.disconnect(resource)
+        drbd.disconnect_secondaries(host)
     except McvError as error:
         log.warning("disconnecting before leaving: %s", error)
 
@@ -77,7 +76,7 @@ def holdings(host: Host) -> list[str]:
     cluster = host.read()
     found = [f"domain {name}: {state}" for name, state in sorted(host.domains.states().items())]
     for vm, disk in cluster.disks():
-        if host.name in disk.volume_groups:
+        if host.name in disk.places:
             found.append(f"a replica of {vm.name}: {disk.backing(host.name)}")
     return found
 
@@ -106,13 +105,8 @@ def leave(host: Host, dry_run: bool = False) -> dict[str, Any]:
         if name in host.read().vms:
             host.domains.undefine(name)
     for _, disk in host.read().disks():
-        if host.name in disk.volume_groups:
-            host.drbd.down(disk.resource)
-            files.remove(host.settings.drbd_directory / f"{disk.resource}.res")
-    kept = [
-        disk.backing(host.name)
-        for _, disk in host.read().disks()
-        if host.name in disk.volume_groups
-    ]
+        if host.name in disk.places:
+            storage.of(disk).forget(host)
+    kept = [disk.backing(host.name) for _, disk in host.read().disks() if host.name in disk.places]
     join.blank(host)
     return {"node": host.name, "kept": kept}

@@ -3,6 +3,8 @@
 import secrets
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from mcv.document.model import Disk, Nic, Value, Vm
 
@@ -13,6 +15,14 @@ MIB = 1024**2
 ET.register_namespace("mcv", NAMESPACE)
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where the bytes of a disk are on every node where its VM may run."""
+
+    type: Literal["block", "file"]
+    path: str
+
+
 def new_mac() -> str:
     """A random address in the range that QEMU guests have."""
     return ":".join([MAC_PREFIX, *(f"{byte:02x}" for byte in secrets.token_bytes(3))])
@@ -21,12 +31,13 @@ def new_mac() -> str:
 def domain_xml(
     vm: Vm,
     *,
+    sources: Mapping[int, Source],
     bridges: Mapping[str, str],
     domain_type: str,
     emulator: str,
     machine: str = "pc",
 ) -> str:
-    """The whole definition; `bridges` are the bridges of the VM's networks, by network.
+    """The whole definition: `sources` of its disks by id, `bridges` of its networks by name.
 
     The domain type is kvm, or qemu where there is no KVM.
     """
@@ -51,7 +62,7 @@ def domain_xml(
     devices = ET.SubElement(domain, "devices")
     _leaf(devices, "emulator", emulator)
     for order, disk in enumerate(vm.disks, start=1):
-        _disk(devices, disk, order)
+        _disk(devices, disk, sources[disk.id], order)
     for nic in vm.nics:
         _interface(devices, nic, bridges[nic.network])
     _consoles(devices)
@@ -105,12 +116,13 @@ def _of(parent: ET.Element, tag: str, attribute: str) -> str:
     return "" if found is None else found.get(attribute, "")
 
 
-def _disk(devices: ET.Element, disk: Disk, order: int) -> None:
-    element = ET.SubElement(devices, "disk", type="block", device="disk")
+def _disk(devices: ET.Element, disk: Disk, source: Source, order: int) -> None:
+    element = ET.SubElement(devices, "disk", type=source.type, device="disk")
     # No page cache of the host in between: after a live migration the other host must
     # not read what it remembers.
     ET.SubElement(element, "driver", name="qemu", type="raw", cache="none", io="native")
-    ET.SubElement(element, "source", dev=disk.device)
+    attribute = "dev" if source.type == "block" else "file"
+    ET.SubElement(element, "source", {attribute: source.path})
     ET.SubElement(element, "target", dev=disk.target, bus="virtio")
     ET.SubElement(element, "boot", order=str(order))
 

@@ -7,6 +7,7 @@ from mcv.drbd import notes, pairs, verification_results
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.rules.replica_state import ReplicaState
+from mcv.storage import drbd
 from mcv.system.answers import ask_living_typed
 
 
@@ -48,12 +49,11 @@ def report(host: Host) -> NodeReport:
         domains = dict(host.domains.states())
     except McvError as error:
         trouble.append(f"libvirt does not answer on {host.name}: {error.message}")
-    if host.read().drbd.enabled:
-        try:
-            resources = pairs.for_report(host, host.drbd.statuses())
-        except McvError as error:
-            resources = None
-            trouble.append(f"DRBD cannot be read on {host.name}: {error.message}")
+    try:
+        resources = drbd.states(host)
+    except McvError as error:
+        resources = None
+        trouble.append(f"DRBD cannot be read on {host.name}: {error.message}")
     return NodeReport(
         version=mcv.__version__,
         in_contact=host.consensus.in_contact,

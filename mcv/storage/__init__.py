@@ -1,1 +1,58 @@
-"""Volumes of this host: one driver for each kind."""
+"""Kinds of disks, one module each: `storage.of(disk)` is what VMs ask of one."""
+
+from mcv.document.model import Disk, Vm
+from mcv.drivers.domain_xml import Source
+from mcv.errors import Refused
+from mcv.host import Host
+from mcv.storage.drbd import Drbd
+from mcv.storage.kind import Kind, LiveMove
+from mcv.transaction.plan import Item
+
+
+def of(disk: Disk) -> Kind:
+    """A disk by its kind. Another kind is another member of `Disk`, and a case here."""
+    return Drbd(disk)
+
+
+def sources(vm: Vm) -> dict[int, Source]:
+    """Where the bytes of each disk are, for the domain's XML."""
+    return {disk.id: of(disk).source() for disk in vm.disks}
+
+
+def _kinds(vm: Vm) -> list[Kind]:
+    """One disk of each kind that a VM has, the steps of a move being those of all of them."""
+    return [of(disk) for disk in {disk.storage: disk for disk in vm.disks}.values()]
+
+
+def offline_move(vm: Vm, to: str) -> list[Item]:
+    return [step for kind in _kinds(vm) for step in kind.offline_move(vm, to)]
+
+
+def live_move(vm: Vm, to: str) -> LiveMove:
+    """The steps of all kinds; what was begun last ends first."""
+    moves = [kind.live_move(vm, to) for kind in _kinds(vm)]
+    return LiveMove(
+        before=[step for move in moves for step in move.before],
+        after=[step for move in reversed(moves) for step in move.after],
+    )
+
+
+def stale_takeover(vm: Vm, to: str) -> list[Item]:
+    return [step for kind in _kinds(vm) for step in kind.stale_takeover(vm, to)]
+
+
+def why_not_start(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
+    """What forbids a start of the VM here, of each of its disks."""
+    found = (of(disk).why_not_start(host, vm, ignore_verify) for disk in vm.disks)
+    return [problem for problem in found if problem is not None]
+
+
+def why_not_move(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
+    """What forbids a migration of the VM from here, of each of its disks."""
+    found = (of(disk).why_not_move(host, vm, ignore_verify) for disk in vm.disks)
+    return [problem for problem in found if problem is not None]
+
+
+def is_blocked(host: Host, vm: Vm) -> bool:
+    """Whether a failed verification blocks a VM, be it by a note on this node alone."""
+    return any(of(disk).is_blocked(host) for disk in vm.disks)

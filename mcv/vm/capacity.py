@@ -5,6 +5,7 @@ import os
 from msgspec import Struct
 
 from mcv.host import Host
+from mcv.storage import drbd
 
 
 class Capacity(Struct, frozen=True, kw_only=True):
@@ -36,7 +37,7 @@ def capacity(host: Host) -> Capacity:
         free=groups[group].free if group else 0,
         extent=groups[group].extent_size if group else 1,
         volumes=[volume.name for volume in host.volumes.volumes(group)] if group else [],
-        minors=host.drbd.minors() if host.read().drbd.enabled else [],
+        minors=drbd.minors(host),
         ports=_ports(),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         bridges=host.bridges.list(),

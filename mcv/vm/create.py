@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from mcv import sizes
+from mcv import sizes, storage
 from mcv.document.model import Cluster, Vm, plain
 from mcv.drivers.lvm import drbd_size
 from mcv.errors import McvError, RepairNeeded, refuse_all
@@ -159,8 +159,9 @@ def _judge_room(vm: Vm, facts: dict[str, Capacity], problems: Problems) -> None:
 def fill(host: Host, name: str, source: str, image: str) -> None:
     """Write an image's bytes to the first disk, and wait until both replicas have them."""
     disk = host.both()[-1].vm(name).disk(1)
-    host.drbd.promote(disk.resource)
+    kind = storage.of(disk)
+    kind.open(host)
     try:
-        images.copy(host, source, image, disk.device)
+        images.copy(host, source, image, kind.source().path)
     finally:
-        host.drbd.demote(disk.resource)
+        kind.close(host)

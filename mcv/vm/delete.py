@@ -37,7 +37,7 @@ def require_deletable(host: Host, name: str) -> Vm:
         power.require_stopped(host, name)
     except Refused as problem:
         problems.append(problem)
-    for node in sorted({node for disk in vm.disks for node in disk.volume_groups}):
+    for node in sorted({node for disk in vm.disks for node in disk.places}):
         try:
             preconditions.online(host.read(), node)
             host.call(node, "config.poll")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from mcv import storage
 from mcv.document.model import Vm
-from mcv.drbd import pairs
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.rules import preconditions
@@ -75,7 +75,7 @@ def require_movable(
                     f"{problem.hint}; or: mcv migrate --node {to} --wait-for-shutdown {name}",
                 )
             )
-    problems += pairs.why_not_move(host, vm, ignore_verify)
+    problems += storage.why_not_move(host, vm, ignore_verify)
     if to in vm.nodes:
         problems += _target_problems(host, vm, to, live)
     refuse_all(problems)

@@ -1,7 +1,8 @@
 """The plans of VMs: facts in, steps out. Pure functions, each with the step that settles it."""
 
+from mcv import storage
 from mcv.document.model import Vm, plain
-from mcv.transaction.plan import Call, Item, Step, change, on, together
+from mcv.transaction.plan import Item, Step, change, on
 
 
 def create_plan(vm: Vm, image_node: str, image: str | None, why: str) -> list[Item]:
@@ -16,18 +17,7 @@ def create_plan(vm: Vm, image_node: str, image: str | None, why: str) -> list[It
         )
     ]
     for disk in vm.disks:
-        where = {node: {"disk": disk.id, "name": vm.name} for node in sorted(disk.volume_groups)}
-        plan += [
-            together(
-                Step(on(node, "volume.create", **params), undo=on(node, "volume.remove", **params))
-                for node, params in where.items()
-            ),
-            together(
-                Step(on(node, "drbd.create", **params), undo=on(node, "drbd.remove", **params))
-                for node, params in where.items()
-            ),
-            Step(on(vm.node, "drbd.skip_initial_sync", name=vm.name, disk=disk.id)),
-        ]
+        plan += storage.of(disk).creation(vm)
     if image is not None:
         plan.append(Step(on(vm.node, "vm.fill", name=vm.name, source=image_node, image=image)))
     plan.append(
@@ -48,10 +38,7 @@ def delete_plan(vm: Vm, keep_disks: bool) -> list[Item]:
     """
     plan: list[Item] = [Step(on(vm.node, "vm.undefine", name=vm.name), settles=True)]
     for disk in vm.disks:
-        where = {node: {"disk": disk.id, "name": vm.name} for node in sorted(disk.volume_groups)}
-        plan.append(together(Step(on(node, "drbd.remove", **p)) for node, p in where.items()))
-        end = "volume.untag" if keep_disks else "volume.remove"
-        plan.append(together(Step(on(node, end, **p)) for node, p in where.items()))
+        plan += storage.of(disk).deletion(vm, keep_disks)
     plan.append(Step(change("vm.remove", name=vm.name)))
     return plan
 
@@ -68,7 +55,7 @@ def offline_plan(vm: Vm, to: str, start: bool) -> list[Item]:
             on(to, "vm.define", name=vm.name),
             undo=on(to, "vm.undefine", name=vm.name),
         ),
-        Step(on(old, "drbd.release", name=vm.name)),
+        *storage.offline_move(vm, to),
         Step(change("vm.assign", name=vm.name, node=to), settles=True),
         Step(on(old, "vm.undefine", name=vm.name)),
     ]
@@ -86,16 +73,9 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
     gone. Both sides are closed last, since with two primaries they cannot be.
     """
     old, name = vm.node, vm.name
-    both = sorted((old, to))
+    disks = storage.live_move(vm, to)
     return [
-        together(
-            Step(on(node, "drbd.two_primaries", name=name), undo=_one_primary(node, name))
-            for node in both
-        ),
-        Step(
-            on(to, "drbd.promote", name=name),
-            undo=on(to, "drbd.step_down", name=name),
-        ),
+        *disks.before,
         Step(on(to, "vm.define", name=name), undo=on(to, "vm.discard_target", name=name)),
         Step(
             on(old, "vm.send", name=name, to=to, bandwidth=bandwidth),
@@ -108,14 +88,9 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
             seen=on(to, "vm.has_arrived", name=name),
         ),
         Step(change("vm.assign", name=name, node=to)),
-        Step(on(old, "drbd.step_down", name=name)),
-        together(Step(_one_primary(node, name)) for node in both),
+        *disks.after,
         Step(on(old, "vm.undefine", name=name)),
     ]
-
-
-def _one_primary(node: str, name: str) -> Call:
-    return on(node, "drbd.one_primary", name=name)
 
 
 def update_plan(vm: Vm, memory: int | None, cpus: int | None) -> list[Item]:

@@ -4,12 +4,13 @@ import logging
 import time
 from typing import Any
 
+from mcv import storage
 from mcv.document.model import Vm
-from mcv.drbd import pairs
 from mcv.drivers.domain_xml import domain_xml
 from mcv.errors import Busy, HypervisorFailed, McvError, Refused, refuse_all
 from mcv.host import Host
 from mcv.rules import preconditions
+from mcv.storage import drbd
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
         preconditions.unlocked(vm)
         if host.domains.is_active(name):
             raise Refused(f"{name} is {host.domains.state(name)} already.")
-        refuse_all(pairs.why_not_start(host, vm, ignore_verify))
+        refuse_all(storage.why_not_start(host, vm, ignore_verify))
         if ignore_verify:
             record_override(host, vm, "start")
         boot(host, vm)
@@ -39,7 +40,7 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
 
 def record_override(host: Host, vm: Vm, what: str) -> None:
     """Write down who went over a failed verification, where there is one to go over."""
-    if pairs.is_blocked(host, vm):
+    if storage.is_blocked(host, vm):
         host.update_beside(
             "vm.override", f"{what} {vm.name} --ignore-verify", name=vm.name, what=what
         )
@@ -50,7 +51,7 @@ def boot(host: Host, vm: Vm) -> None:
     host.domains.define(definition(host, vm))
     try:
         for disk in vm.disks:
-            host.drbd.promote(disk.resource)
+            storage.of(disk).open(host)
         host.domains.start(vm.name)
     except McvError:
         demote(host, vm)
@@ -69,16 +70,18 @@ def definition(host: Host, vm: Vm) -> str:
     can = host.domains.capabilities()
     domain_type = host.settings.domain_type or can.domain_type
     emulator = host.settings.emulator or can.emulator
-    return domain_xml(vm, bridges=bridges, domain_type=domain_type, emulator=emulator)
+    return domain_xml(
+        vm, sources=storage.sources(vm), bridges=bridges, domain_type=domain_type, emulator=emulator
+    )
 
 
 def demote(host: Host, vm: Vm) -> None:
     """Give the disks back after a domain has ended; one that resists is left for the loop."""
     for disk in vm.disks:
         try:
-            host.drbd.demote(disk.resource)
+            storage.of(disk).close(host)
         except McvError as error:
-            log.warning("demoting %s: %s", disk.resource, error)
+            log.warning("closing disk %d of %s: %s", disk.id, vm.name, error)
 
 
 def stop(host: Host, name: str, node: str | None = None) -> dict[str, Any]:
@@ -144,20 +147,8 @@ def reset(host: Host, name: str) -> dict[str, Any]:
 
 def reconcile(host: Host) -> None:
     """Give back the disks of domains that ended by themselves; one round of the daemon's loop."""
-    cluster = host.read()
-    if not cluster.drbd.enabled:
-        return
-    statuses = host.drbd.statuses()
-    for resource, seen in statuses.items():
-        if seen.connected and seen.both_up_to_date:
-            host.observations.see_in_step(resource)
-    for vm in cluster.vms.values():
-        primary = [
-            disk
-            for disk in vm.disks
-            if (status := statuses.get(disk.resource)) and status.is_primary
-        ]
-        if not primary or vm.claim is not None:
+    for vm in drbd.open_disks(host):
+        if vm.claim is not None:
             continue
         try:
             with host.locks.hold(f"vm-{vm.name}", f"look after {vm.name}", timeout=0):
@@ -176,7 +167,7 @@ def power_on(host: Host, name: str) -> None:
     preconditions.staying(host.name, bool(host.extra.get("leaving")))
     vm = preconditions.owned(host.both(), host.name, name)
     if not host.domains.is_active(name):
-        refuse_all(pairs.why_not_start(host, vm, ignore_verify=True))
+        refuse_all(storage.why_not_start(host, vm, ignore_verify=True))
         boot(host, vm)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcv.drbd import pairs
+from mcv import storage
 from mcv.errors import Refused, refuse_all
 from mcv.host import Host, shown
 from mcv.rules import preconditions, takeover
@@ -24,8 +24,7 @@ def register(
             preconditions.unclaimed(host.both(), host.job.id, name)
             host.domains.define(power.definition(host, vm))
             for disk in vm.disks:
-                if host.drbd.status(disk.resource) is None:
-                    host.drbd.up(disk.resource)
+                storage.of(disk).bring_up(host)
         return {"name": name, "node": host.name, "taken_over_from": None}
     host.consensus.require_contact()
     _require_takeable(host, name, accept_stale)
@@ -34,7 +33,7 @@ def register(
         Step(on(host.name, "vm.define", name=name)),
     ]
     if accept_stale:
-        plan.append(Step(on(host.name, "drbd.accept_stale", name=name)))
+        plan += storage.stale_takeover(vm, host.name)
     if dry_run:
         return shown(plan)
     old = vm.node
@@ -63,7 +62,7 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
         )
     problems = []
     for disk in vm.disks:
-        problem = takeover.why_not_promote(vm, pairs.evidence(host, vm, disk))
+        problem = storage.of(disk).why_not_take_over(host, vm)
         if problem is not None and not (accept_stale and problem.may_be_accepted):
             problems.append(problem.refusal)
     refuse_all(problems)
@@ -72,7 +71,7 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
 def prospects(host: Host, name: str) -> list[str]:
     """What a takeover by this node would rest on, in words: shown before it is asked for."""
     vm = host.read().vm(name)
-    evidence = [(disk, pairs.evidence(host, vm, disk)) for disk in vm.disks]
+    evidence = [(disk, storage.of(disk).evidence(host, vm)) for disk in vm.disks]
     return takeover.prospects(vm, evidence, host.observations.last_heard(vm.node))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import libvirt
 from msgspec.structs import replace
 
-from mcv import settings
+from mcv import settings, storage
 from mcv.document.model import ChangeMade, Cluster, Vm, digest
 from mcv.document.store import Store
 from mcv.drivers.domain_xml import MIB, domain_xml
@@ -99,6 +99,7 @@ def define(count: str) -> None:
         connection.defineXML(
             domain_xml(
                 wanted[name],
+                sources=storage.sources(wanted[name]),
                 bridges={},
                 domain_type="qemu",
                 emulator="/usr/bin/qemu-system-x86_64",

@@ -7,8 +7,9 @@ import libvirt
 import pytest
 
 from mcv.document.model import Disk, Nic, Vm
-from mcv.drivers.domain_xml import Substance, domain_xml, is_ours, new_mac, substance
+from mcv.drivers.domain_xml import Source, Substance, domain_xml, is_ours, new_mac, substance
 
+SOURCES = {number: Source(type="block", path=f"/dev/drbd{99 + number}") for number in range(1, 21)}
 UUID = "6d637600-0000-4000-8000-000000000001"
 
 
@@ -40,6 +41,7 @@ def vm(name: str = "web1", disks: int = 2) -> Vm:
 def xml(one: Vm | None = None, domain_type: str = "qemu") -> str:
     return domain_xml(
         one or vm(),
+        sources=SOURCES,
         bridges={"lan": "br0"},
         domain_type=domain_type,
         emulator="/usr/bin/qemu-system-x86_64",
@@ -146,7 +148,9 @@ def test_addresses_of_interfaces_are_random_and_qemus() -> None:
 
 
 def test_a_definition_comes_down_to_what_the_document_says() -> None:
-    found = substance(domain_xml(vm(), bridges={"lan": "br0"}, domain_type="kvm", emulator="q"))
+    found = substance(
+        domain_xml(vm(), sources=SOURCES, bridges={"lan": "br0"}, domain_type="kvm", emulator="q")
+    )
 
     assert found == Substance(
         uuid=UUID,

@@ -61,7 +61,9 @@ class World:
             uuid = str(UUID(int=number))
             vm = Vm(name=name, uuid=uuid, memory=1, cpus=1, node=owner.name, nodes=names)
             document = document.with_vm(vm)
-            owner.domains.define(domain_xml(vm, bridges={}, domain_type="qemu", emulator="e"))
+            owner.domains.define(
+                domain_xml(vm, sources={}, bridges={}, domain_type="qemu", emulator="e")
+            )
         return document
 
     def say(self, what: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from mcv import storage
 from mcv.cluster import join, members, permissions
 from mcv.document import changes
 from mcv.document.model import Past, digest, plain
@@ -192,7 +193,12 @@ def elsewhere(target: Path) -> None:
         emulator = "/usr/bin/qemu-system-x86_64"
         tour.host.domains.define(
             domain_xml(
-                vm, bridges={"lan": "br-lan"}, domain_type="kvm", emulator=emulator, machine="q35"
+                vm,
+                sources=storage.sources(vm),
+                bridges={"lan": "br-lan"},
+                domain_type="kvm",
+                emulator=emulator,
+                machine="q35",
             )
         )
         for drbd in tour.cluster.drbd.values():

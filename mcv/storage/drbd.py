@@ -1,0 +1,151 @@
+"""The kind `drbd`: a replica on a logical volume on each of two nodes."""
+
+from dataclasses import dataclass
+
+from mcv.document.model import DrbdDisk, Vm
+from mcv.drbd import notes, pairs
+from mcv.drivers.domain_xml import Source
+from mcv.errors import Refused
+from mcv.host import Host
+from mcv.rules import replica, takeover
+from mcv.storage.kind import LiveMove
+from mcv.system import files
+from mcv.transaction.plan import Call, Item, Step, on, together
+
+
+@dataclass(frozen=True)
+class Drbd:
+    """One replicated disk."""
+
+    disk: DrbdDisk
+
+    # Plans
+
+    def creation(self, vm: Vm) -> list[Item]:
+        """Volumes and resources on both nodes, then the mark that both replicas are equal."""
+        where = self._where(vm)
+        return [
+            together(
+                Step(on(node, "volume.create", **params), undo=on(node, "volume.remove", **params))
+                for node, params in where.items()
+            ),
+            together(
+                Step(on(node, "drbd.create", **params), undo=on(node, "drbd.remove", **params))
+                for node, params in where.items()
+            ),
+            Step(on(vm.node, "drbd.skip_initial_sync", name=vm.name, disk=self.disk.id)),
+        ]
+
+    def deletion(self, vm: Vm, keep: bool) -> list[Item]:
+        """The resources, then the volumes; with keep those lose mcv's tag alone."""
+        where = self._where(vm)
+        end = "volume.untag" if keep else "volume.remove"
+        return [
+            together(Step(on(node, "drbd.remove", **params)) for node, params in where.items()),
+            together(Step(on(node, end, **params)) for node, params in where.items()),
+        ]
+
+    def _where(self, vm: Vm) -> dict[str, dict[str, int | str]]:
+        return {node: {"disk": self.disk.id, "name": vm.name} for node in sorted(self.disk.places)}
+
+    def offline_move(self, vm: Vm, to: str) -> list[Item]:
+        return [Step(on(vm.node, "drbd.release", name=vm.name))]
+
+    def live_move(self, vm: Vm, to: str) -> LiveMove:
+        """Two primaries, which end last: with two of them no replica can be demoted."""
+        old, name = vm.node, vm.name
+        both = sorted((old, to))
+        return LiveMove(
+            before=[
+                together(
+                    Step(on(node, "drbd.two_primaries", name=name), undo=_one_primary(node, name))
+                    for node in both
+                ),
+                Step(
+                    on(to, "drbd.promote", name=name),
+                    undo=on(to, "drbd.step_down", name=name),
+                ),
+            ],
+            after=[
+                Step(on(old, "drbd.step_down", name=name)),
+                together(Step(_one_primary(node, name)) for node in both),
+            ],
+        )
+
+    def stale_takeover(self, vm: Vm, to: str) -> list[Item]:
+        return [Step(on(to, "drbd.accept_stale", name=vm.name))]
+
+    # On this node
+
+    def bring_up(self, host: Host) -> None:
+        if host.drbd.status(self.disk.resource) is None:
+            host.drbd.up(self.disk.resource)
+
+    def forget(self, host: Host) -> None:
+        host.drbd.down(self.disk.resource)
+        files.remove(host.settings.drbd_directory / f"{self.disk.resource}.res")
+
+    def open(self, host: Host) -> None:
+        host.drbd.promote(self.disk.resource)
+
+    def close(self, host: Host) -> None:
+        host.drbd.demote(self.disk.resource)
+
+    def why_not_start(self, host: Host, vm: Vm, ignore_verify: bool) -> Refused | None:
+        return replica.why_not_start(pairs.pair(host, vm, self.disk), host.name, ignore_verify)
+
+    def why_not_move(self, host: Host, vm: Vm, ignore_verify: bool) -> Refused | None:
+        return replica.why_not_move(pairs.pair(host, vm, self.disk), host.name, ignore_verify)
+
+    def why_not_take_over(self, host: Host, vm: Vm) -> takeover.Problem | None:
+        return takeover.why_not_promote(vm, self.evidence(host, vm))
+
+    def evidence(self, host: Host, vm: Vm) -> takeover.Evidence:
+        return pairs.evidence(host, vm, self.disk)
+
+    def is_blocked(self, host: Host) -> bool:
+        return self.disk.blocked or self.disk.resource in notes.blocked(host.settings.notes)
+
+    def source(self) -> Source:
+        return Source(type="block", path=self.disk.device)
+
+
+def _one_primary(node: str, name: str) -> Call:
+    return on(node, "drbd.one_primary", name=name)
+
+
+# All disks of this kind on this node at once: reports and loops ask a tool once, not a disk.
+
+
+def open_disks(host: Host) -> list[Vm]:
+    """The VMs of which a disk is open here; remembers which replicas were seen in step."""
+    cluster = host.read()
+    if not cluster.drbd.enabled:
+        return []
+    statuses = host.drbd.statuses()
+    for resource, status in statuses.items():
+        if status.connected and status.both_up_to_date:
+            host.observations.see_in_step(resource)
+    primaries = {resource for resource, status in statuses.items() if status.is_primary}
+    return [
+        vm
+        for vm in cluster.vms.values()
+        if any(isinstance(disk, DrbdDisk) and disk.resource in primaries for disk in vm.disks)
+    ]
+
+
+def states(host: Host) -> pairs.States:
+    """Each resource of this node's kernel, for a report."""
+    return pairs.for_report(host, host.drbd.statuses()) if host.read().drbd.enabled else {}
+
+
+def minors(host: Host) -> list[int]:
+    """The device numbers that a new disk cannot have here."""
+    return host.drbd.minors() if host.read().drbd.enabled else []
+
+
+def disconnect_secondaries(host: Host) -> None:
+    """Disconnect each replica that no domain here writes to; raises McvError."""
+    for resource, status in host.drbd.statuses().items():
+        if not status.is_primary:
+            host.drbd.disconnect(resource)
