@@ -168,7 +168,7 @@ class Daemon:
         found = {name: node.certificate for name, node in self.host.read().nodes.items()}
         stage = join.staged(self.host)
         if stage is not None:
-            found.update({one["name"]: one["certificate"] for one in stage["members"]})
+            found.update({member.name: member.certificate for member in stage.members})
         found.pop(self.conf.node, None)
         return found
 

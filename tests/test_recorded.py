@@ -355,8 +355,8 @@ def test_a_join_that_was_begun_is_read(
 
     stage = join.staged(host)
 
-    assert stage is not None and stage["operation"] == "0a1b2c3d"
-    assert [one["name"] for one in stage["members"]] == ["n9"]
+    assert stage is not None and stage.operation == "0a1b2c3d"
+    assert [member.name for member in stage.members] == ["n9"]
 
 
 # Resource files, domains, settings

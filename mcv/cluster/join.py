@@ -1,10 +1,11 @@
 """Joining: one SSH session, every check first, then one operation that can be taken back."""
 
-import json
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from mcv.cluster import suitability
 from mcv.cluster.facts import NodeFacts, facts
@@ -27,13 +28,51 @@ from mcv.transaction.plan import Item, Step, change, on
 STAGED_FOR = 600.0  # seconds that a join which was begun from outside may take
 
 
-def host_key(host: Host, ip_address: str) -> dict[str, Any]:
-    """The SSH host key at an address, for a human to compare."""
+class HostKey(Struct, frozen=True, kw_only=True):
+    """An SSH host key, and whether this host knows it already."""
+
+    fingerprint: str
+    type: str
+    known: bool
+
+
+class StagedMember(Struct, frozen=True, kw_only=True):
+    """A member that a staged node trusts."""
+
+    name: str
+    ip_address: str
+    certificate: str
+
+
+class Stage(Struct, frozen=True, kw_only=True):
+    """A join as the cluster announces it to the node that joins."""
+
+    operation: str
+    members: list[StagedMember]
+
+
+class StagedJoin(Stage, frozen=True, kw_only=True):
+    """The same as the node keeps it, with the time of its beginning."""
+
+    since: float
+
+
+class OnNode(Struct, frozen=True, kw_only=True):
+    """The node on which a step of a join was done."""
+
+    node: str
+
+
+def host_key(host: Host, ip_address: str) -> HostKey:
+    """The SSH host key at an address, for a human to compare.
+
+    Raises Refused for an address that cannot be a new member's.
+    """
     problem = suitability.address_problem(host.read(), ip_address)
     if problem:
         raise problem
     key = ssh.host_key(ip_address)
-    return {"fingerprint": key.fingerprint, "type": key.type, "known": key.known}
+    return HostKey(fingerprint=key.fingerprint, type=key.type, known=key.known)
 
 
 def add_plan(member: Node, me: str, why: str) -> list[Item]:
@@ -89,8 +128,7 @@ def add_node(
         plan = add_plan(member, host.name, why)
         if dry_run:
             return shown(plan)
-        stage = json.dumps({"operation": host.job.id, "members": _members(host)})
-        _stage(remote, stage)
+        _stage(remote, Stage(operation=host.job.id, members=_members(host)))
         host.extra["joining"] = {member.name: member}
         answer = {"node": node, "ip_address": ip_address, "drbd_address": member.drbd_address}
         try:
@@ -105,18 +143,18 @@ def add_node(
     return answer
 
 
-def _stage(remote: ssh.Remote, text: str) -> None:
+def _stage(remote: ssh.Remote, stage: Stage) -> None:
     try:
-        remote.run("mcv", "cluster", "stage-join", stdin=text)
+        remote.run("mcv", "cluster", "stage-join", stdin=msgspec.json.encode(stage).decode())
     except CommandFailed as error:
         raise Refused(f"The join could not be begun: {error.message}", error.hint) from error
 
 
-def _members(host: Host) -> list[dict[str, Any]]:
+def _members(host: Host) -> list[StagedMember]:
     return [
-        {"name": one.name, "ip_address": one.ip_address, "certificate": one.certificate}
-        for one in host.read().nodes.values()
-        if one.status == "online"
+        StagedMember(name=member.name, ip_address=member.ip_address, certificate=member.certificate)
+        for member in host.read().nodes.values()
+        if member.status == "online"
     ]
 
 
@@ -153,38 +191,44 @@ def _facts_of(remote: ssh.Remote, node: str, way_back: str) -> NodeFacts:
 # The side of the node that joins.
 
 
-def stage_path(host: Host) -> Any:
+def stage_path(host: Host) -> Path:
     return host.settings.state / "staged.json"
 
 
-def staged(host: Host) -> dict[str, Any] | None:
+def staged(host: Host) -> StagedJoin | None:
     """The join that was begun here and has not arrived, unless its time is over."""
     text = files.read_or_none(stage_path(host))
     if text is None:
         return None
-    stage = dict(json.loads(text))
-    if not 0 <= time.time() - stage["since"] <= STAGED_FOR:
+    stage = msgspec.json.decode(text, type=StagedJoin)
+    if not 0 <= time.time() - stage.since <= STAGED_FOR:
         files.remove(stage_path(host))
         return None
     return stage
 
 
-def stage_join(host: Host, document: str) -> dict[str, Any]:
-    """Trust the members of a cluster that is about to take this node in, for ten minutes."""
+def stage_join(host: Host, document: str) -> OnNode:
+    """Trust the members of a cluster that is about to take this node in, for ten minutes.
+
+    Raises Refused where this node is not blank, or where the text is no stage.
+    """
     if not is_blank(host):
         raise Refused(f"{host.name} is not blank.", "See: mcv info")
-    given = json.loads(document)
-    stage = {"since": time.time(), "operation": given["operation"], "members": given["members"]}
-    files.write_atomically(stage_path(host), json.dumps(stage))
-    return {"node": host.name}
+    try:
+        given = msgspec.json.decode(document, type=Stage)
+    except msgspec.DecodeError as error:
+        raise Refused(f"This is no join that a cluster has begun: {error}.") from error
+    stage = StagedJoin(since=time.time(), operation=given.operation, members=given.members)
+    files.write_atomically(stage_path(host), msgspec.json.encode(stage).decode())
+    return OnNode(node=host.name)
 
 
-def unstage_join(host: Host, operation: str) -> dict[str, Any]:
-    """Forget a join that failed; harmless when it is another one or gone."""
+def unstage_join(host: Host, operation: str) -> OnNode:
+    """Forget a join that failed; harmless when it is another join's or gone."""
     stage = staged(host)
-    if stage is not None and stage["operation"] == operation:
+    if stage is not None and stage.operation == operation:
         files.remove(stage_path(host))
-    return {"node": host.name}
+    return OnNode(node=host.name)
 
 
 def is_blank(host: Host) -> bool:
@@ -193,28 +237,28 @@ def is_blank(host: Host) -> bool:
     return list(cluster.nodes) == [host.name] and not cluster.vms and not cluster.networks
 
 
-def adopt(host: Host, document: str, operation: str) -> dict[str, Any]:
+def adopt(host: Host, document: str, operation: str) -> OnNode:
     """Take the first document of the cluster that this node joins."""
     new = decode(document)
     stage = staged(host)
-    if stage is None or stage["operation"] != operation:
+    if stage is None or stage.operation != operation:
         if host.read().epoch.id == new.epoch.id:
-            return {"node": host.name}
+            return OnNode(node=host.name)
         raise Refused(f"No such join was begun on {host.name}.")
     if not is_blank(host):
         raise Refused(f"{host.name} is not blank.")
     host.consensus.begin(new)
     files.remove(stage_path(host))
-    return {"node": host.name}
+    return OnNode(node=host.name)
 
 
-def blank(host: Host) -> dict[str, Any]:
+def blank(host: Host) -> OnNode:
     """Make this node a cluster of one again; its history stays, the secret goes."""
     if len(host.read().nodes) > 1 or host.name not in host.read().nodes:
         host.begin_alone()
     files.remove(host.settings.pki / "drbd-secret")
     files.remove(stage_path(host))
-    return {"node": host.name}
+    return OnNode(node=host.name)
 
 
 # Steps of the plan, on the node that carries it out.
@@ -230,8 +274,8 @@ def welcome(host: Host, node: str) -> None:
 def dismiss(host: Host, node: str, must: bool = False) -> None:
     """Make a node blank again; harmless where it is: then it does not know this node.
 
-    One that does not answer is an error if it must, else left as it is: what was staged
-    there ends by itself after ten minutes.
+    Raises PeerUnreachable for a silent node if it must be told; else the node is left as it
+    is, and what was staged there ends by itself after ten minutes.
     """
     try:
         host.call(node, "member.blank")

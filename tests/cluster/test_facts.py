@@ -1,6 +1,7 @@
 """The facts of a host: gathered, sent over SSH as JSON, and checked on arrival."""
 
 import json
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -114,3 +115,30 @@ def test_a_host_without_mcvd_is_refused_with_the_way_to_it() -> None:
         asked(CommandFailed("no such file"))
 
     assert "systemctl start mcvd" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"operation": "a1", "members": [{"name": "n1"}]}']
+)
+def test_what_is_no_stage_is_refused_and_nothing_is_staged(tmp_path: Path, text: str) -> None:
+    host = FakeCluster(tmp_path, ("n1",)).hosts["n1"]
+
+    with pytest.raises(Refused, match="This is no join that a cluster has begun"):
+        join.stage_join(host, document=text)
+
+    assert join.staged(host) is None
+
+
+def test_a_stage_is_kept_for_ten_minutes_and_for_its_operation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = FakeCluster(tmp_path, ("n1",)).hosts["n1"]
+    member = {"name": "n9", "ip_address": "10.0.0.9", "certificate": "certificate of n9"}
+    join.stage_join(host, document=json.dumps({"operation": "a1", "members": [member]}))
+
+    join.unstage_join(host, operation="b2")
+    stage = join.staged(host)
+    assert stage is not None and msgspec.to_builtins(stage.members) == [member]
+
+    monkeypatch.setattr("time.time", lambda: stage.since + join.STAGED_FOR + 1)
+    assert join.staged(host) is None and not join.stage_path(host).exists()
