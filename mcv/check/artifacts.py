@@ -23,19 +23,19 @@ def judge(scene: ClusterSnapshot) -> Findings:
             yield _at_work(vm)
             continue
         yield from _owner(scene, vm)
-        for node, one in scene.seen.items():
+        for node, inventory in scene.seen.items():
             if node == vm.node:
-                yield from _domain_here(scene, vm, one)
+                yield from _domain_here(scene, vm, inventory)
             else:
-                yield from _domain_elsewhere(vm, one)
+                yield from _domain_elsewhere(vm, inventory)
             for disk in vm.disks:
                 if node in disk.volume_groups:
-                    yield from _volume(vm, disk, one)
-    for one in scene.seen.values():
-        yield from _autostart(scene, one)
-        yield from _left_domains(scene, one)
-        yield from _left_volumes(scene, one)
-        yield from _left_resources(scene, one)
+                    yield from _volume(vm, disk, inventory)
+    for inventory in scene.seen.values():
+        yield from _autostart(scene, inventory)
+        yield from _left_domains(scene, inventory)
+        yield from _left_volumes(scene, inventory)
+        yield from _left_resources(scene, inventory)
 
 
 def _at_work(vm: Vm) -> Finding:
@@ -61,37 +61,39 @@ def _owner(scene: ClusterSnapshot, vm: Vm) -> Findings:
         )
 
 
-def _domain_here(scene: ClusterSnapshot, vm: Vm, one: Inventory) -> Findings:
+def _domain_here(scene: ClusterSnapshot, vm: Vm, inventory: Inventory) -> Findings:
     def wrong(message: str, hint: str, deed: str = "") -> Finding:
-        fix = Fix(node=one.node, deed=deed, subject=vm.name) if deed else None
+        fix = Fix(node=inventory.node, deed=deed, subject=vm.name) if deed else None
         return Finding(
             severity=Severity.ERROR,
-            node=one.node,
+            node=inventory.node,
             subject=vm.name,
             message=message,
             hint=hint,
             fix=fix,
         )
 
-    if one.domains is None:
+    if inventory.domains is None:
         return
-    domain = one.domains.get(vm.name)
+    domain = inventory.domains.get(vm.name)
     again = f"mcv register {vm.name}"
     if domain is None:
         yield wrong(domain_rules.not_defined(vm).message, again, "define")
         return
     if not domain.persistent:
-        yield wrong(f"{vm.name} runs on {one.node}, its owner, and is not defined there.", again)
+        yield wrong(
+            f"{vm.name} runs on {inventory.node}, its owner, and is not defined there.", again
+        )
         return
     parts = differing(scene, vm, domain)
     if "uuid" in parts:
         yield wrong(
-            f"The domain {vm.name} on {one.node} is another one: its UUID is not the VM's.",
-            f"On {one.node}, take it away: virsh undefine {vm.name}; then: {again}",
+            f"The domain {vm.name} on {inventory.node} has another UUID.",
+            f"On {inventory.node}, take it away: virsh undefine {vm.name}; then: {again}",
         )
     elif parts:
         yield wrong(
-            f"The definition of {vm.name} on {one.node} differs: {', '.join(parts)}.",
+            f"The definition of {vm.name} on {inventory.node} differs: {', '.join(parts)}.",
             f"{again} defines it anew; the next start does, too",
         )
 
@@ -110,20 +112,20 @@ def differing(scene: ClusterSnapshot, vm: Vm, domain: Domain) -> list[str]:
     return [name for name in names if getattr(wanted, name) != getattr(domain.substance, name)]
 
 
-def _domain_elsewhere(vm: Vm, one: Inventory) -> Findings:
-    domain = (one.domains or {}).get(vm.name)
+def _domain_elsewhere(vm: Vm, inventory: Inventory) -> Findings:
+    domain = (inventory.domains or {}).get(vm.name)
     if domain is None:
         return
     fix = None
-    said = domain_rules.elsewhere(vm, one.node, domain.state)
+    said = domain_rules.elsewhere(vm, inventory.node, domain.state)
     hint = said.hint
     if not domain.is_active and domain.ours:
-        fix = Fix(node=one.node, deed="undefine", subject=vm.name)
+        fix = Fix(node=inventory.node, deed="undefine", subject=vm.name)
     elif not domain.is_active:
-        hint = f"On {one.node}: virsh undefine {vm.name}"
+        hint = f"On {inventory.node}: virsh undefine {vm.name}"
     yield Finding(
         severity=Severity.ERROR,
-        node=one.node,
+        node=inventory.node,
         subject=vm.name,
         message=said.message,
         hint=hint,
@@ -131,120 +133,132 @@ def _domain_elsewhere(vm: Vm, one: Inventory) -> Findings:
     )
 
 
-def _volume(vm: Vm, disk: Disk, one: Inventory) -> Findings:
-    group = disk.volume_groups[one.node]
-    if one.volumes is None or one.extents is None:
+def _volume(vm: Vm, disk: Disk, inventory: Inventory) -> Findings:
+    group = disk.volume_groups[inventory.node]
+    if inventory.volumes is None or inventory.extents is None:
         return
     subject = f"{group}/{disk.volume}"
 
     def wrong(message: str, hint: str) -> Finding:
         return Finding(
-            severity=Severity.ERROR, node=one.node, subject=subject, message=message, hint=hint
+            severity=Severity.ERROR,
+            node=inventory.node,
+            subject=subject,
+            message=message,
+            hint=hint,
         )
 
     whose = f"disk {disk.id} of {vm.name}"
-    if group not in one.extents:
+    if group not in inventory.extents:
         yield wrong(
-            f"There is no volume group {group} on {one.node}, which holds {whose}.",
-            f"Is its disk there? On {one.node}: pvs, vgs",
+            f"There is no volume group {group} on {inventory.node}, which holds {whose}.",
+            f"Is its disk there? On {inventory.node}: pvs, vgs",
         )
         return
-    found = next((lv for lv in one.volumes if (lv.group, lv.name) == (group, disk.volume)), None)
+    found = next(
+        (lv for lv in inventory.volumes if (lv.group, lv.name) == (group, disk.volume)), None
+    )
     if found is None:
         yield wrong(
-            f"The logical volume {subject} of {whose} is missing on {one.node}.",
-            f"Bring it back (on {one.node}: vgcfgrestore --list {group}), or do without it; "
+            f"The logical volume {subject} of {whose} is missing on {inventory.node}.",
+            f"Bring it back (on {inventory.node}: vgcfgrestore --list {group}), or do without it; "
             f"its other replica: mcv info {vm.name}",
         )
     elif found.size - metadata_size(found.size) < disk.size:
-        needed = drbd_size(disk.size, one.extents[group])
+        needed = drbd_size(disk.size, inventory.extents[group])
         yield wrong(
-            f"The logical volume {subject} of {whose} is too small on {one.node}: "
+            f"The logical volume {subject} of {whose} is too small on {inventory.node}: "
             f"{found.size} bytes, {needed} are needed.",
-            f"On {one.node}: lvextend --size {needed}b {subject}",
+            f"On {inventory.node}: lvextend --size {needed}b {subject}",
         )
 
 
-def _autostart(scene: ClusterSnapshot, one: Inventory) -> Findings:
-    for name, domain in (one.domains or {}).items():
+def _autostart(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
+    for name, domain in (inventory.domains or {}).items():
         if domain.autostart and (domain.ours or name in scene.cluster.vms):
             yield Finding(
                 severity=Severity.WARNING,
-                node=one.node,
+                node=inventory.node,
                 subject=name,
-                message=f"libvirt on {one.node} would start {name} by itself when the host boots, "
-                "whoever owns it then.",
-                hint=FIX if domain.ours else f"On {one.node}: virsh autostart --disable {name}",
-                fix=Fix(node=one.node, deed="autostart", subject=name) if domain.ours else None,
+                message=f"libvirt on {inventory.node} would start {name} by itself when the host "
+                "boots, whoever owns it then.",
+                hint=FIX
+                if domain.ours
+                else f"On {inventory.node}: virsh autostart --disable {name}",
+                fix=Fix(node=inventory.node, deed="autostart", subject=name)
+                if domain.ours
+                else None,
             )
 
 
-def _left_domains(scene: ClusterSnapshot, one: Inventory) -> Findings:
+def _left_domains(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
     known = {name for cluster in scene.known for name in cluster.vms}
-    for name, domain in (one.domains or {}).items():
+    for name, domain in (inventory.domains or {}).items():
         if not domain.ours or name in known:
             continue
-        fix = None if domain.is_active else Fix(node=one.node, deed="undefine", subject=name)
-        stop = f"On {one.node}: virsh shutdown {name}; then: {FIX}"
+        fix = None if domain.is_active else Fix(node=inventory.node, deed="undefine", subject=name)
+        stop = f"On {inventory.node}: virsh shutdown {name}; then: {FIX}"
         yield Finding(
             severity=Severity.ERROR if domain.is_active else Severity.WARNING,
-            node=one.node,
+            node=inventory.node,
             subject=name,
-            message=f"The domain {name} on {one.node} is mcv's, is {domain.state}, and is in no "
-            "document.",
+            message=f"The domain {name} on {inventory.node} is mcv's, is {domain.state}, "
+            "and is in no document.",
             hint=stop if domain.is_active else FIX,
             fix=fix,
         )
 
 
-def _left_volumes(scene: ClusterSnapshot, one: Inventory) -> Findings:
+def _left_volumes(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
     known = {
-        (disk.volume_groups.get(one.node), disk.volume)
+        (disk.volume_groups.get(inventory.node), disk.volume)
         for cluster in scene.known
         for _, disk in cluster.disks()
     }
-    for lv in one.volumes or []:
+    for lv in inventory.volumes or []:
         if (lv.group, lv.name) in known:
             continue
         if lv.ours:
-            yield _left(one, f"{lv.group}/{lv.name}", "logical volume", "remove-volume")
+            yield _left(inventory, f"{lv.group}/{lv.name}", "logical volume", "remove-volume")
         elif OF_VM.fullmatch(lv.name):
             yield Finding(
                 severity=Severity.NOTE,
-                node=one.node,
+                node=inventory.node,
                 subject=f"{lv.group}/{lv.name}",
-                message=f"The logical volume {lv.group}/{lv.name} on {one.node} belongs to no VM "
-                "and has not mcv's tag: a disk that was kept.",
+                message=f"The logical volume {lv.group}/{lv.name} on {inventory.node} belongs to "
+                "no VM and has not mcv's tag: a disk that was kept.",
                 hint=f"When it is not needed: lvremove {lv.group}/{lv.name}",
             )
 
 
-def _left_resources(scene: ClusterSnapshot, one: Inventory) -> Findings:
+def _left_resources(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
     known = {
         disk.resource
         for cluster in scene.known
         for _, disk in cluster.disks()
-        if one.node in disk.volume_groups
+        if inventory.node in disk.volume_groups
     }
-    for name, file in one.files.items():
+    for name, file in inventory.files.items():
         if name not in known:
-            yield _left(one, file_of(name), "resource file", "remove-file" if file.ours else "")
-    for name, status in (one.resources or {}).items():
+            yield _left(
+                inventory, file_of(name), "resource file", "remove-file" if file.ours else ""
+            )
+    for name, status in (inventory.resources or {}).items():
         if name not in known:
             ours = is_mcvs(name) and not status.is_primary
-            yield _left(one, name, "DRBD resource", "down" if ours else "")
+            yield _left(inventory, name, "DRBD resource", "down" if ours else "")
 
 
 def file_of(resource: str) -> str:
     return f"/etc/drbd.d/{resource}.res"
 
 
-def _left(one: Inventory, subject: str, what: str, deed: str) -> Finding:
+def _left(inventory: Inventory, subject: str, what: str, deed: str) -> Finding:
     return Finding(
         severity=Severity.WARNING,
-        node=one.node,
+        node=inventory.node,
         subject=subject,
-        message=f"The {what} {subject} on {one.node} belongs to no VM.",
+        message=f"The {what} {subject} on {inventory.node} belongs to no VM.",
         hint=FIX if deed else "mcv did not make it, or it is in use, so mcv leaves it alone.",
-        fix=Fix(node=one.node, deed=deed, subject=subject) if deed else None,
+        fix=Fix(node=inventory.node, deed=deed, subject=subject) if deed else None,
     )

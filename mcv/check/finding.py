@@ -79,7 +79,7 @@ def in_order(found: Iterable[Finding]) -> list[Finding]:
     """The worst first, then by node and subject; nothing twice."""
     return sorted(
         dict.fromkeys(found),
-        key=lambda one: (one.severity.rank, one.node, one.subject, one.message),
+        key=lambda finding: (finding.severity.rank, finding.node, finding.subject, finding.message),
     )
 
 
@@ -106,7 +106,7 @@ class ClusterSnapshot:
 
     def at_work(self, vm: Vm) -> bool:
         """Whether something changes this VM just now, so that half of it may be elsewhere."""
-        if any(one.vms.get(vm.name) != vm for one in self.known):
+        if any(document.vms.get(vm.name) != vm for document in self.known):
             return True
         claim = vm.claim
         return bool(

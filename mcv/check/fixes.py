@@ -203,8 +203,8 @@ def _remove_volume(host: Host, subject: str) -> None:
 
 def _require_unused(host: Host, device: str) -> None:
     """Refused while a domain or a resource file speaks of a device."""
-    for name, one in host.domains.definitions().items():
-        if any(source == device for _, source in substance(one.xml).disks):
+    for name, definition in host.domains.definitions().items():
+        if any(source == device for _, source in substance(definition.xml).disks):
             raise Refused(f"{device} is a disk of the domain {name}.")
     for path in host.settings.drbd_directory.glob("*.res"):
         if f" {device};" in (files.read_or_none(path) or ""):

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 import mcv
 from mcv.document.model import Cluster, Epoch
@@ -105,14 +105,11 @@ def inventory(host: Host) -> Inventory:
     cluster, hash_ = host.consensus.committed()
     proposal = host.consensus.proposal()
     parts, trouble = _parts(host)
+    told = {
+        key: value for part in parts for key, value in asdict(part).items() if value is not None
+    }
     try:
-        unfinished = [
-            Unfinished(
-                operation=one.operation, title=one.title, subject=one.subject, trouble=one.trouble
-            )
-            for one in host.journal.entries()
-            if one.node == host.name and not host.jobs.running(one.operation)
-        ]
+        unfinished = _unfinished(host)
     except (msgspec.MsgspecError, OSError) as error:
         unfinished = []
         trouble["journal"] = f"The journal cannot be read: {error}."
@@ -138,8 +135,21 @@ def inventory(host: Host) -> Inventory:
         blocked=notes.blocked(host.settings.notes),
         trouble=trouble,
         missing=host.drbd.missing() if host.read().drbd.enabled else {},
-        **parts,
+        **told,
     )
+
+
+def _unfinished(host: Host) -> list[Unfinished]:
+    return [
+        Unfinished(
+            operation=entry.operation,
+            title=entry.title,
+            subject=entry.subject,
+            trouble=entry.trouble,
+        )
+        for entry in host.journal.entries()
+        if entry.node == host.name and not host.jobs.running(entry.operation)
+    ]
 
 
 def _running(host: Host) -> list[str]:
@@ -153,61 +163,69 @@ def _running(host: Host) -> list[str]:
         )
         if claim is not None
     ]
-    return sorted({one.operation for one in claims if host.jobs.running(one.operation)})
+    return sorted({claim.operation for claim in claims if host.jobs.running(claim.operation)})
 
 
-def _parts(host: Host) -> tuple[dict[str, Any], dict[str, str]]:
-    """What the tools of this host say; one that hangs or fails holds no other up."""
-    ways: dict[str, Callable[[Host], dict[str, Any]]] = {"libvirt": _domains, "LVM": _volumes}
+class Part(Told, frozen=True, kw_only=True):
+    """What one tool of this host tells of the inventory; the rest is None."""
+
+    files: dict[str, ResourceFile] | None = None
+    extents: dict[str, int] | None = None
+    volumes: list[Lv] | None = None
+    resources: dict[str, ReplicaState] | None = None
+    domains: dict[str, Domain] | None = None
+
+
+def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
+    """What the tools of this host tell; a tool that hangs or fails delays no other."""
+    readers: dict[str, Callable[[Host], Part]] = {"libvirt": _domains, "LVM": _volumes}
     if host.read().drbd.enabled:
-        ways["DRBD"] = _resources
-    ways["resource files"] = _files
+        readers["DRBD"] = _resources
+    readers["resource files"] = _files
 
-    def ask(tool: str, _: str, timeout: float) -> dict[str, Any]:
-        return ways[tool](host)
+    def ask(tool: str, _: str, timeout: float) -> Part:
+        return readers[tool](host)
 
-    found: dict[str, Any] = {}
+    parts: list[Part] = []
     trouble = {}
-    for tool, answer in ask_all(ask, ways, "", PATIENCE).items():
+    for tool, answer in ask_all(ask, readers, "", PATIENCE).items():
         if isinstance(answer, McvError):
             trouble[tool] = answer.message
         else:
-            found |= answer
-    return found, trouble
+            parts.append(answer)
+    return parts, trouble
 
 
-def _domains(host: Host) -> dict[str, Any]:
+def _domains(host: Host) -> Part:
     states = host.domains.states()
-    return {
-        "domains": {
-            name: Domain(
-                state=states.get(name, "stopped"),
-                ours=is_ours(one.xml),
-                persistent=one.persistent,
-                autostart=one.autostart,
-                substance=substance(one.xml),
-            )
-            for name, one in host.domains.definitions().items()
-        }
+    domains = {
+        name: Domain(
+            state=states.get(name, "stopped"),
+            ours=is_ours(definition.xml),
+            persistent=definition.persistent,
+            autostart=definition.autostart,
+            substance=substance(definition.xml),
+        )
+        for name, definition in host.domains.definitions().items()
     }
+    return Part(domains=domains)
 
 
-def _volumes(host: Host) -> dict[str, Any]:
-    return {
-        "extents": {name: group.extent_size for name, group in host.volumes.groups().items()},
-        "volumes": [
-            Lv(group=one.group, name=one.name, size=one.size, ours=one.ours)
-            for one in host.volumes.volumes()
-        ],
-    }
+def _volumes(host: Host) -> Part:
+    volumes = [
+        Lv(group=volume.group, name=volume.name, size=volume.size, ours=volume.ours)
+        for volume in host.volumes.volumes()
+    ]
+    extents = {name: group.extent_size for name, group in host.volumes.groups().items()}
+    return Part(extents=extents, volumes=volumes)
 
 
-def _resources(host: Host) -> dict[str, Any]:
+def _resources(host: Host) -> Part:
     """The kernel's resources; those that are StandAlone with which data they hold."""
-    return {"resources": pairs.for_report(host, host.drbd.statuses())}
+    return Part(resources=pairs.for_report(host, host.drbd.statuses()))
 
 
-def _files(host: Host) -> dict[str, Any]:
+def _files(host: Host) -> Part:
     """Every resource file, and whether it says what it should.
 
     Which text is right only this node can tell: it holds the secret.
@@ -221,7 +239,7 @@ def _files(host: Host) -> dict[str, Any]:
         found[path.stem] = ResourceFile(
             ours=is_mcvs(path.stem, text), right=None if wanted is None else text == wanted
         )
-    return {"files": found}
+    return Part(files=found)
 
 
 def _right_texts(host: Host, cluster: Cluster) -> dict[str, str]:

@@ -24,7 +24,7 @@ def judge(scene: ClusterSnapshot) -> list[Finding]:
 
 
 def is_well(found: list[Finding]) -> bool:
-    return not any(one.severity is Severity.ERROR for one in found)
+    return not any(finding.severity is Severity.ERROR for finding in found)
 
 
 def _members(scene: ClusterSnapshot) -> Findings:
@@ -34,12 +34,12 @@ def _members(scene: ClusterSnapshot) -> Findings:
         if name not in scene.seen:
             yield from _silent(scene, node)
             continue
-        one = scene.seen[name]
-        yield from _document(scene, one)
-        yield from _contact(scene, one)
-        yield from _itself(scene, node, one)
-        yield from _networks(scene, one)
-        yield from _unfinished(scene, one)
+        inventory = scene.seen[name]
+        yield from _document(scene, inventory)
+        yield from _contact(scene, inventory)
+        yield from _itself(scene, node, inventory)
+        yield from _networks(scene, inventory)
+        yield from _unfinished(scene, inventory)
 
 
 def _offline(node: Node) -> Finding:
@@ -58,14 +58,14 @@ def _offline(node: Node) -> Finding:
 
 
 def _silent(scene: ClusterSnapshot, node: Node) -> Findings:
-    """An offline one may be away, and what it says of others counts for nothing."""
+    """A node whose inventory did not arrive: an offline node may be away."""
     error = scene.silent[node.name]
     if isinstance(error, NotThatNode):
         yield Finding(
             severity=Severity.ERROR if node.status == "online" else Severity.WARNING,
             node=node.name,
             subject="certificate",
-            message=f"{error.message} The document has another one.",
+            message=f"{error.message} The document has another certificate.",
             hint=f"If it was installed anew: mcv node offline {node.name} --confirm-dead, "
             f"mcv cluster remove-node --node {node.name} --force, mcv cluster add-node",
         )
@@ -90,82 +90,82 @@ def _silent(scene: ClusterSnapshot, node: Node) -> Findings:
         )
 
 
-def _document(scene: ClusterSnapshot, one: Inventory) -> Findings:
+def _document(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
     def differs(message: str, hint: str, error: bool = True) -> Finding:
         return Finding(
             severity=Severity.ERROR if error else Severity.WARNING,
-            node=one.node,
+            node=inventory.node,
             subject="document",
             message=message,
             hint=hint,
         )
 
-    online = scene.is_online(one.node)
+    online = scene.is_online(inventory.node)
     here = f"generation {scene.cluster.generation} of epoch {scene.cluster.epoch.number}"
-    there = f"generation {one.generation} of epoch {one.epoch}"
-    how = standing(scene, one)
+    there = f"generation {inventory.generation} of epoch {inventory.epoch}"
+    how = standing(scene, inventory)
     if how == "diverged":
         yield differs(
-            f"Diverged: {one.node} holds another {there} than {scene.me} ({here}). "
-            f"{scene.differences.get(one.node, '')}".rstrip(),
+            f"Diverged: {inventory.node} holds another {there} than {scene.me} ({here}). "
+            f"{scene.differences.get(inventory.node, '')}".rstrip(),
             "Settle it, after it has shown what would be lost: mcv cluster sync --from NODE",
         )
     elif how == "older":
         yield differs(
-            f"{one.node} holds an older document, {there}; {scene.me} holds {here}.",
-            f"It is brought up to date when they are in contact. On {one.node}: mcv info",
+            f"{inventory.node} holds an older document, {there}; {scene.me} holds {here}.",
+            f"It is brought up to date when they are in contact. On {inventory.node}: mcv info",
             error=online,
         )
     elif how == "newer":
         yield differs(
-            f"{one.node} holds a newer document, {there}; {scene.me} holds {here}.",
+            f"{inventory.node} holds a newer document, {there}; {scene.me} holds {here}.",
             f"{scene.me} takes it when they are in contact: mcv info",
         )
-    if one.proposal is not None:
+    if inventory.proposal is not None:
         yield differs(
-            f"A change is not settled yet on {one.node}: {one.proposal}.",
+            f"A change is not settled yet on {inventory.node}: {inventory.proposal}.",
             "It is settled by itself when all who are online answer: mcv info",
             error=False,
         )
 
 
-def _contact(scene: ClusterSnapshot, one: Inventory) -> Findings:
-    diverged = standing(scene, one) == "diverged"
-    if scene.is_online(one.node) and not one.in_contact and not diverged:
+def _contact(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
+    diverged = standing(scene, inventory) == "diverged"
+    if scene.is_online(inventory.node) and not inventory.in_contact and not diverged:
         yield Finding(
             severity=Severity.ERROR,
-            node=one.node,
-            subject=one.node,
-            message=f"{one.node} has not heard from everyone since its mcvd started: "
+            node=inventory.node,
+            subject=inventory.node,
+            message=f"{inventory.node} has not heard from everyone since its mcvd started: "
             "it starts no VM until it has.",
-            hint=f"Start the others, or declare them dead. On {one.node}: mcv info",
+            hint=f"Start the others, or declare them dead. On {inventory.node}: mcv info",
         )
 
 
-def standing(scene: ClusterSnapshot, one: Inventory) -> str:
+def standing(scene: ClusterSnapshot, inventory: Inventory) -> str:
     """How a node's document stands to this node's, told by their lineage."""
     other = Cluster(
         name="",
-        epoch=EpochNow(number=one.epoch, id=one.epoch_id),
-        generation=one.generation,
+        epoch=EpochNow(number=inventory.epoch, id=inventory.epoch_id),
+        generation=inventory.generation,
         parent="",
         change=ChangeMade(id="", who="", when="", why="", node=""),
-        epochs=tuple(one.epochs),
+        epochs=tuple(inventory.epochs),
     )
-    return relation(scene.cluster, scene.hash, other, one.hash)
+    return relation(scene.cluster, scene.hash, other, inventory.hash)
 
 
-def _itself(scene: ClusterSnapshot, node: Node, one: Inventory) -> Findings:
-    if one.certificate.strip() != node.certificate.strip():
+def _itself(scene: ClusterSnapshot, node: Node, inventory: Inventory) -> Findings:
+    if inventory.certificate.strip() != node.certificate.strip():
         yield Finding(
             severity=Severity.ERROR,
             node=node.name,
             subject="certificate",
             message=f"{node.name} uses another certificate than the document has.",
-            hint=f"Put /var/lib/mcv/{one.hostname}/pki back from a backup, or take it out and "
-            f"join it anew: mcv cluster remove-node --node {node.name}",
+            hint=f"Put /var/lib/mcv/{inventory.hostname}/pki back from a backup, or take it "
+            f"out and join it anew: mcv cluster remove-node --node {node.name}",
         )
-    ahead = clock_ahead(one, *scene.asked[node.name]) if node.name in scene.asked else 0.0
+    ahead = clock_ahead(inventory, *scene.asked[node.name]) if node.name in scene.asked else 0.0
     if abs(ahead) > CLOCK:
         way = "ahead of" if ahead > 0 else "behind"
         yield Finding(
@@ -175,17 +175,17 @@ def _itself(scene: ClusterSnapshot, node: Node, one: Inventory) -> Findings:
             message=f"The clock of {node.name} is {abs(ahead):.0f} s {way} that of {scene.me}.",
             hint=f"On {node.name}: timedatectl, and a time service such as chrony",
         )
-    if one.version != mcv.__version__:
+    if inventory.version != mcv.__version__:
         yield Finding(
             severity=Severity.WARNING,
             node=node.name,
             subject="version",
-            message=f"{node.name} runs mcv {one.version}, {scene.me} runs {mcv.__version__}.",
+            message=f"{node.name} runs mcv {inventory.version}, {scene.me} runs {mcv.__version__}.",
             hint="Install the same version on both.",
         )
     if scene.cluster.drbd.enabled:
-        yield from _drbd_of(scene, one)
-    for tool, package in sorted(one.missing.items()):
+        yield from _drbd_of(scene, inventory)
+    for tool, package in sorted(inventory.missing.items()):
         yield Finding(
             severity=Severity.ERROR,
             node=node.name,
@@ -193,7 +193,7 @@ def _itself(scene: ClusterSnapshot, node: Node, one: Inventory) -> Findings:
             message=f"{node.name} does not have the tool {tool}.",
             hint=f"On {node.name}: apt install {package}",
         )
-    for tool, said in sorted(one.trouble.items()):
+    for tool, said in sorted(inventory.trouble.items()):
         yield Finding(
             severity=Severity.ERROR,
             node=node.name,
@@ -203,56 +203,57 @@ def _itself(scene: ClusterSnapshot, node: Node, one: Inventory) -> Findings:
         )
 
 
-def clock_ahead(one: Inventory, asked: float, answered: float) -> float:
+def clock_ahead(inventory: Inventory, asked: float, answered: float) -> float:
     """How many seconds a clock is ahead, at the very least; negative where it is behind.
 
     It read `began` after it was asked and `ended` before it had answered, so that an
     answer that takes long makes no clock look wrong.
     """
-    least, most = one.ended - answered, one.began - asked
+    least, most = inventory.ended - answered, inventory.began - asked
     return least if least > 0 else min(most, 0.0)
 
 
-def _drbd_of(scene: ClusterSnapshot, one: Inventory) -> Findings:
-    if not one.secret:
+def _drbd_of(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
+    if not inventory.secret:
         yield Finding(
             severity=Severity.ERROR,
-            node=one.node,
+            node=inventory.node,
             subject="DRBD secret",
-            message=f"{one.node} does not have the cluster's DRBD secret.",
+            message=f"{inventory.node} does not have the cluster's DRBD secret.",
             hint="Copy pki/drbd-secret, below /var/lib/mcv/HOSTNAME, from another node, mode 0600.",
         )
-    if one.drbd_at_boot:
+    if inventory.drbd_at_boot:
         yield Finding(
             severity=Severity.WARNING,
-            node=one.node,
+            node=inventory.node,
             subject="drbd.service",
-            message=f"drbd.service is enabled on {one.node}; mcvd brings resources up by itself.",
-            hint=f"On {one.node}: systemctl disable drbd.service",
+            message=f"drbd.service is enabled on {inventory.node}; "
+            "mcvd brings resources up by itself.",
+            hint=f"On {inventory.node}: systemctl disable drbd.service",
         )
 
 
-def _networks(scene: ClusterSnapshot, one: Inventory) -> Findings:
+def _networks(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
     for name, network in sorted(scene.cluster.networks.items()):
-        if network.bridge not in one.bridges:
+        if network.bridge not in inventory.bridges:
             yield Finding(
                 severity=Severity.ERROR,
-                node=one.node,
+                node=inventory.node,
                 subject=name,
-                message=f"Network {name}: {one.node} has no bridge {network.bridge}.",
+                message=f"Network {name}: {inventory.node} has no bridge {network.bridge}.",
                 hint=f"Make it there: ip link add {network.bridge} type bridge, and for the next "
                 "boot in the host's network configuration",
             )
 
 
-def _unfinished(scene: ClusterSnapshot, one: Inventory) -> Findings:
-    for left in one.unfinished:
+def _unfinished(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
+    for left in inventory.unfinished:
         why = f" ({left.trouble})" if left.trouble else ""
         yield Finding(
             severity=Severity.WARNING,
-            node=one.node,
+            node=inventory.node,
             subject=left.subject.partition(":")[2] or left.operation,
-            message=f"{left.title} is unfinished on {one.node}{why}.",
+            message=f"{left.title} is unfinished on {inventory.node}{why}.",
             hint=f"mcv repair; then: mcv job wait {left.operation}",
         )
 

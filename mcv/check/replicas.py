@@ -38,16 +38,16 @@ def pair(scene: ClusterSnapshot, vm: Vm, disk: Disk) -> ReplicaPair:
 
 
 def _replica(scene: ClusterSnapshot, disk: Disk, node: str) -> Replica:
-    one, is_online = scene.seen.get(node), scene.is_online(node)
-    if one is None:
+    inventory, is_online = scene.seen.get(node), scene.is_online(node)
+    if inventory is None:
         error = scene.silent.get(node)
         silent = error.message if error else f"{node} was not asked"
         return Replica(node=node, is_online=is_online, silent=silent)
-    noted = disk.resource in one.blocked
-    if one.resources is None:
+    noted = disk.resource in inventory.blocked
+    if inventory.resources is None:
         silent = f"DRBD cannot be read on {node}"
         return Replica(node=node, is_online=is_online, silent=silent, noted=noted)
-    state = one.resources.get(disk.resource)
+    state = inventory.resources.get(disk.resource)
     return Replica(node=node, is_online=is_online, state=state, noted=noted)
 
 
@@ -77,19 +77,19 @@ def _files(scene: ClusterSnapshot, disk: Disk) -> Findings:
             yield from _file(disk, scene.seen[node])
 
 
-def _file(disk: Disk, one: Inventory) -> Findings:
-    if not one.secret or "resource files" in one.trouble:
+def _file(disk: Disk, inventory: Inventory) -> Findings:
+    if not inventory.secret or "resource files" in inventory.trouble:
         return
-    file = one.files.get(disk.resource)
+    file = inventory.files.get(disk.resource)
     if file is not None and file.right is not False:
         return
     how = "is missing" if file is None else "was edited: it does not say what it should"
     path = file_of(disk.resource)
     yield Finding(
         severity=Severity.ERROR,
-        node=one.node,
+        node=inventory.node,
         subject=path,
-        message=f"The resource file {path} on {one.node} {how}.",
+        message=f"The resource file {path} on {inventory.node} {how}.",
         hint=FIX,
-        fix=Fix(node=one.node, deed="file", subject=disk.resource),
+        fix=Fix(node=inventory.node, deed="file", subject=disk.resource),
     )

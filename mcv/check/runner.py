@@ -20,7 +20,7 @@ from mcv.system.answers import decoded
 from mcv.system.fanout import ask_all
 
 SIGN_OF_LIFE = 1.5  # seconds in which a peer that lives says what it holds, and no longer
-ANSWER = 5.0  # seconds that one which lives has to look at all that it has
+ANSWER = 5.0  # seconds that a node which lives has to look at all that it has
 AGAIN = 0.7  # seconds after which a document that was just changing is looked at once more
 MEND = 120.0
 SETTLING = 10.0  # seconds that a replica has to find its peer after it was brought up
@@ -62,13 +62,13 @@ class FixPlan(Struct, frozen=True, kw_only=True):
 
 def check(host: Host) -> CheckResult:
     found = _judge(host)
-    return CheckResult(ok=members.is_well(found), findings=[one.view for one in found])
+    return CheckResult(ok=members.is_well(found), findings=[finding.view for finding in found])
 
 
 def _judge(host: Host) -> list[Finding]:
     scene = _look(host)
     unsettled = any(
-        members.standing(scene, one) in ("older", "newer") for one in scene.seen.values()
+        members.standing(scene, told) in ("older", "newer") for told in scene.seen.values()
     )
     if unsettled:
         # A change may just be passing from node to node.
@@ -81,14 +81,14 @@ def _look(host: Host) -> ClusterSnapshot:
     """Ask all nodes at once, and see whether the document stayed the same meanwhile."""
     known = host.both()
     seen, silent, asked = _ask(host, sorted(set(known[0].nodes) - {host.name}))
-    pairs.complete(host, {name: one.resources for name, one in seen.items() if one.resources})
+    pairs.complete(host, {name: told.resources for name, told in seen.items() if told.resources})
     cluster, hash_ = host.consensus.committed()
     known += host.both()
     for node in set(cluster.nodes) - set(seen) - set(silent):
         silent[node] = PeerUnreachable(f"{node} was not asked: it has just joined.")
     scene = ClusterSnapshot(host.name, cluster, hash_, tuple(known), seen, silent, asked, {})
-    for node, one in seen.items():
-        if members.standing(scene, one) == "diverged":
+    for node, told in seen.items():
+        if members.standing(scene, told) == "diverged":
             scene.differences[node] = _difference(host, node)
     return scene
 
@@ -166,32 +166,34 @@ def fix(host: Host, fixes: list[dict[str, str]], dry_run: bool = False) -> FixRe
     host.consensus.require_contact()
     wanted = _wanted(fixes)
     if dry_run:
-        return FixPlan(dry_run=True, plan=[str(one) for one in wanted])
+        return FixPlan(dry_run=True, plan=[str(fix_) for fix_ in wanted])
     rows: list[FixRow] = []
-    for node in sorted({one.node for one in wanted}):
-        rows += _mend(host, node, [one for one in wanted if one.node == node])
+    for node in sorted({fix_.node for fix_ in wanted}):
+        rows += _mend(host, node, [fix_ for fix_ in wanted if fix_.node == node])
     found = _judge_settled(host, rows)
-    return FixResult(ok=members.is_well(found), findings=[one.view for one in found], fixed=rows)
+    return FixResult(
+        ok=members.is_well(found), findings=[finding.view for finding in found], fixed=rows
+    )
 
 
 def _mend(host: Host, node: str, fixes: list[Fix]) -> Iterator[FixRow]:
     """Have one node mend; where it does not answer nothing counts as done."""
-    deeds = [{"deed": one.deed, "subject": one.subject} for one in fixes]
+    deeds = [{"deed": fix_.deed, "subject": fix_.subject} for fix_ in fixes]
     host.job.progress(f"{node}: {len(deeds)} to mend")
     try:
         answer = host.call(node, "node.mend", deeds=deeds, timeout=MEND)
         mended = decoded(node, "node.mend", answer, list[Mended])
     except McvError as error:
         mended = [Mended(**deed, done=False, message=error.message) for deed in deeds]
-    for one in mended:
-        text = str(Fix(node=node, deed=one.deed, subject=one.subject))
-        host.job.progress(f"{text}: {'done' if one.done else f'left: {one.message}'}")
+    for row in mended:
+        text = str(Fix(node=node, deed=row.deed, subject=row.subject))
+        host.job.progress(f"{text}: {'done' if row.done else f'left: {row.message}'}")
         yield FixRow(
             node=node,
-            deed=one.deed,
-            subject=one.subject,
-            done=one.done,
-            message=one.message,
+            deed=row.deed,
+            subject=row.subject,
+            done=row.done,
+            message=row.message,
             text=text,
         )
 
@@ -202,7 +204,9 @@ def _judge_settled(host: Host, rows: list[FixRow]) -> list[Finding]:
     until = time.monotonic() + SETTLING
     while True:
         found = _judge(host)
-        waiting = any(one.severity is Severity.ERROR and one.subject in moved for one in found)
+        waiting = any(
+            finding.severity is Severity.ERROR and finding.subject in moved for finding in found
+        )
         if not waiting or time.monotonic() > until:
             return found
         time.sleep(AGAIN)
@@ -210,6 +214,8 @@ def _judge_settled(host: Host, rows: list[FixRow]) -> list[Finding]:
 
 def _wanted(fixes: list[dict[str, str]]) -> list[Fix]:
     try:
-        return [Fix(node=one["node"], deed=one["deed"], subject=one["subject"]) for one in fixes]
+        return [
+            Fix(node=fix_["node"], deed=fix_["deed"], subject=fix_["subject"]) for fix_ in fixes
+        ]
     except (KeyError, TypeError):
         raise Refused("A fix names a node, a deed and a subject.", "mcv cluster check") from None

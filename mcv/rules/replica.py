@@ -159,7 +159,7 @@ def _found(
 def _verification(pair: ReplicaPair) -> Findings:
     mark, name = pair.disk.verification, pair.vm.name
     verify, kind = f"mcv verify {name}", Kind.VERIFICATION
-    is_running = pair.is_verified or any(one.is_verifying for one in pair.states.values())
+    is_running = pair.is_verified or any(state.is_verifying for state in pair.states.values())
     if pair.is_noted or (mark.blocked and mark.result == "out-of-sync"):
         amount = f", {mark.out_of_sync} bytes differ" if mark.out_of_sync else ""
         message = (
@@ -220,7 +220,7 @@ def _apart(pair: ReplicaPair) -> Findings:
     looking = [state for state in states.values() if not state.connected]
     if not looking or any(state.is_standalone for state in looking):
         return
-    away = [one for one in pair.replicas.values() if one.silent or not one.is_online]
+    away = [side for side in pair.replicas.values() if side.silent or not side.is_online]
     if away:
         if len(looking) == len(states):
             yield from (_away(pair, side) for side in away)
@@ -259,7 +259,7 @@ def _primaries(pair: ReplicaPair) -> Findings:
 def _work(pair: ReplicaPair) -> Findings:
     """A resync or a verification under way; else blocks that are known to differ."""
     states = pair.states
-    working = next(((node, one) for node, one in states.items() if one.is_working), None)
+    working = next(((node, state) for node, state in states.items() if state.is_working), None)
     if working is not None:
         node, state = working
         what = "verification" if state.is_verifying else "sync"
@@ -267,7 +267,7 @@ def _work(pair: ReplicaPair) -> Findings:
         message = f"A {what} of {pair.disk.resource} is under way ({state.replication}{done})."
         yield _found(pair, Severity.NOTE, Kind.WORKING, message, "mcv drbd list", node)
         return
-    differing = max((one.out_of_sync for one in states.values() if one.connected), default=0)
+    differing = max((state.out_of_sync for state in states.values() if state.connected), default=0)
     if differing and not pair.is_blocked:
         message = f"{differing} bytes of {pair.disk.resource} are out of sync."
         hint = f"mcv resync {pair.vm.name}"

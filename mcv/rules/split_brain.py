@@ -29,7 +29,9 @@ def of(states: States) -> list[str]:
 
 def newer(states: States) -> str | None:
     """The node whose data grew out of the other's; None where neither did, or it is not known."""
-    (first, ours), (second, theirs) = ((node, _generations(one)) for node, one in states.items())
+    (first, ours), (second, theirs) = (
+        (node, _generations(state)) for node, state in states.items()
+    )
     if ours is None or theirs is None:
         return None
     if ours.data in theirs.past:

@@ -17,12 +17,12 @@ def attention(host: Host, seen: Reports) -> list[str]:
     nodes = host.read().nodes
     others = sorted(name for name in seen if name != host.name)
     for name in (*others, host.name):
-        one = seen[name]
-        if isinstance(one, NodeReport):
-            lines += one.trouble
-            lines += [_unfinished(name, left) for left in one.left]
+        report = seen[name]
+        if isinstance(report, NodeReport):
+            lines += report.trouble
+            lines += [_unfinished(name, left) for left in report.left]
         elif name in nodes:  # else it was removed while it was asked
-            lines += _silent(host.name, nodes[name], one)
+            lines += _silent(host.name, nodes[name], report)
     return [*lines, *_split_brains(host, seen)]
 
 

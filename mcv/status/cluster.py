@@ -54,26 +54,26 @@ def info(host: Host) -> ClusterInfo:
     )
 
 
-def _view(node: Node, is_local: bool, one: NodeReport | McvError | None) -> NodeView:
-    is_silent = isinstance(one, McvError) and not isinstance(one, NotUnderstood)
+def _view(node: Node, is_local: bool, report: NodeReport | McvError | None) -> NodeView:
+    is_silent = isinstance(report, McvError) and not isinstance(report, NotUnderstood)
     return NodeView(
         name=node.name,
         ip_address=node.ip_address,
         drbd_address=node.drbd_address,
         status="unreachable" if is_silent and node.status == "online" else node.status,
-        problem=_problem(node, one),
+        problem=_problem(node, report),
         local=is_local,
         version=mcv.__version__
         if is_local
-        else one.version
-        if isinstance(one, NodeReport)
+        else report.version
+        if isinstance(report, NodeReport)
         else None,
     )
 
 
-def _problem(node: Node, one: NodeReport | McvError | None) -> str | None:
-    if isinstance(one, NodeReport):
-        return one.trouble[0] if one.trouble else None
-    if isinstance(one, McvError) and node.status == "online":
-        return one.message
+def _problem(node: Node, report: NodeReport | McvError | None) -> str | None:
+    if isinstance(report, NodeReport):
+        return report.trouble[0] if report.trouble else None
+    if isinstance(report, McvError) and node.status == "online":
+        return report.message
     return None

@@ -16,13 +16,15 @@ def of_vm(cluster: Cluster, vm: Vm, seen: Reports) -> list[Finding]:
 
     A split brain comes before all else: data is at stake, and one command alone ends it.
     """
-    replicas = [one for disk in vm.disks for one in replica.findings(pair(cluster, vm, disk, seen))]
-    split = [one for one in replicas if one.kind is Kind.SPLIT_BRAIN]
+    replicas = [
+        finding for disk in vm.disks for finding in replica.findings(pair(cluster, vm, disk, seen))
+    ]
+    split = [finding for finding in replicas if finding.kind is Kind.SPLIT_BRAIN]
     # That the owner does not answer is a finding about the VM already.
     others = [
-        one
-        for one in replicas
-        if one not in split and not (one.kind is Kind.AWAY and one.node == vm.node)
+        finding
+        for finding in replicas
+        if finding not in split and not (finding.kind is Kind.AWAY and finding.node == vm.node)
     ]
     found = [
         *map(_shown, split),
@@ -35,13 +37,13 @@ def of_vm(cluster: Cluster, vm: Vm, seen: Reports) -> list[Finding]:
     return worst_first(found)
 
 
-def _shown(one: ReplicaFinding) -> Finding:
-    return Finding(severity=one.severity, message=one.message, hint=one.hint)
+def _shown(finding: ReplicaFinding) -> Finding:
+    return Finding(severity=finding.severity, message=finding.message, hint=finding.hint)
 
 
 def attention(found: list[Finding]) -> str | None:
     """The sentence of the worst finding that needs somebody; None where there is none."""
-    return next((one.sentence for one in found if one.needs_somebody), None)
+    return next((finding.sentence for finding in found if finding.needs_somebody), None)
 
 
 def _owner(cluster: Cluster, vm: Vm, seen: Reports) -> Iterator[Finding]:
@@ -59,8 +61,8 @@ def _owner(cluster: Cluster, vm: Vm, seen: Reports) -> Iterator[Finding]:
 
 def _copies(vm: Vm, seen: Reports, active: bool) -> Iterator[Finding]:
     """Domains of the VM's name on nodes that do not own it."""
-    for node, one in told(seen).items():
-        state = (one.domains or {}).get(vm.name)
+    for node, report in told(seen).items():
+        state = (report.domains or {}).get(vm.name)
         if node == vm.node or state is None or vm.claim is not None:
             continue
         if (state in domain.ACTIVE) == active:
@@ -68,7 +70,7 @@ def _copies(vm: Vm, seen: Reports, active: bool) -> Iterator[Finding]:
 
 
 def _unfinished(vm: Vm, seen: Reports) -> Iterator[Finding]:
-    left = {entry.operation for one in told(seen).values() for entry in one.left}
+    left = {entry.operation for report in told(seen).values() for entry in report.left}
     if vm.claim is not None and vm.claim.operation in left:
         yield domain.unfinished(vm.claim.why, vm.claim.operation)
 
@@ -87,21 +89,23 @@ def pair(cluster: Cluster, vm: Vm, disk: Disk, seen: Reports) -> ReplicaPair:
     )
 
 
-def _replica(cluster: Cluster, disk: Disk, node: str, one: NodeReport | McvError | None) -> Replica:
+def _replica(
+    cluster: Cluster, disk: Disk, node: str, report: NodeReport | McvError | None
+) -> Replica:
     is_online = node in cluster.nodes and cluster.nodes[node].status == "online"
-    if one is None:
+    if report is None:
         return Replica(node=node, is_online=is_online, silent=f"{node} was not asked")
-    if not isinstance(one, NodeReport):
-        return Replica(node=node, is_online=is_online, silent=one.message)
-    noted = disk.resource in one.blocked
-    if one.resources is None:
+    if not isinstance(report, NodeReport):
+        return Replica(node=node, is_online=is_online, silent=report.message)
+    noted = disk.resource in report.blocked
+    if report.resources is None:
         silent = f"DRBD cannot be read on {node}"
         return Replica(node=node, is_online=is_online, silent=silent, noted=noted)
-    state = one.resources.get(disk.resource)
+    state = report.resources.get(disk.resource)
     return Replica(node=node, is_online=is_online, state=state, noted=noted)
 
 
 def is_verified_now(vm: Vm, seen: Reports) -> bool:
     """Whether a daemon is at work on a verification of the VM: the owner's, or the daemon of
     the node that owned the VM when the verification began."""
-    return any(vm.name in one.verifying for one in told(seen).values())
+    return any(vm.name in report.verifying for report in told(seen).values())

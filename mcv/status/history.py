@@ -4,6 +4,8 @@ import difflib
 import json
 from typing import Any
 
+from msgspec import Struct
+
 from mcv.document.model import Cluster, digest, encode
 from mcv.document.store import on_disk
 from mcv.errors import NotFound
@@ -23,22 +25,37 @@ def _find(host: Host, generation: int | None) -> Cluster:
     raise NotFound(f"Generation {generation} is not kept.", "See: mcv config history")
 
 
-def history(host: Host) -> list[dict[str, Any]]:
+class HistoryRow(Struct, frozen=True, kw_only=True):
+    """One generation of the document that is kept."""
+
+    epoch: int
+    generation: int
+    hash: str
+    who: str
+    when: str
+    why: str
+
+
+class Diff(Struct, frozen=True, kw_only=True):
+    lines: list[str]
+
+
+def history(host: Host) -> list[HistoryRow]:
     """Every generation that is kept, the newest first."""
     return [
-        {
-            "epoch": cluster.epoch.number,
-            "generation": cluster.generation,
-            "hash": digest(cluster),
-            "who": cluster.change.who,
-            "when": cluster.change.when,
-            "why": cluster.change.why,
-        }
+        HistoryRow(
+            epoch=cluster.epoch.number,
+            generation=cluster.generation,
+            hash=digest(cluster),
+            who=cluster.change.who,
+            when=cluster.change.when,
+            why=cluster.change.why,
+        )
         for cluster in host.consensus.generations()
     ]
 
 
-def diff(host: Host, a: int, b: int) -> dict[str, Any]:
+def diff(host: Host, a: int, b: int) -> Diff:
     old, new = _find(host, a), _find(host, b)
     lines = difflib.unified_diff(
         on_disk(old).splitlines(),
@@ -47,4 +64,4 @@ def diff(host: Host, a: int, b: int) -> dict[str, Any]:
         f"generation {b}",
         lineterm="",
     )
-    return {"lines": list(lines)}
+    return Diff(lines=list(lines))

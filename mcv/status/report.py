@@ -80,10 +80,12 @@ def reports(host: Host) -> Reports:
     patience = host.observations.patience(others)
     seen = ask_living_typed(host.call, others, "node.report", patience, NodeReport)
     seen[host.name] = report(host)
-    pairs.complete(host, {name: one.resources for name, one in told(seen).items() if one.resources})
+    pairs.complete(
+        host, {name: told_by.resources for name, told_by in told(seen).items() if told_by.resources}
+    )
     return seen
 
 
 def told(seen: Reports) -> dict[str, NodeReport]:
     """The reports that arrived."""
-    return {name: one for name, one in seen.items() if isinstance(one, NodeReport)}
+    return {name: answer for name, answer in seen.items() if isinstance(answer, NodeReport)}

@@ -42,8 +42,8 @@ def list_(host: Host) -> list[ResourceView]:
 
 def _view(vm: Vm, disk: Disk, seen: Reports) -> ResourceView:
     states = {
-        node: (one.resources or {}).get(disk.resource)
-        for node, one in told(seen).items()
+        node: (report.resources or {}).get(disk.resource)
+        for node, report in told(seen).items()
         if node in disk.volume_groups
     }
     known = [state for state in states.values() if state]

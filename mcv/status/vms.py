@@ -152,7 +152,9 @@ def verification(vm: Vm, seen: Reports) -> VerificationView:
         key=lambda last: (not last.blocked, RESULTS.index(last.result)),
         default=None,
     )
-    noted = any(disk.resource in one.blocked for one in told(seen).values() for disk in vm.disks)
+    noted = any(
+        disk.resource in report.blocked for report in told(seen).values() for disk in vm.disks
+    )
     result = worst.result if worst else "never"
     return VerificationView(
         # A verification that began and has neither end nor job reads as interrupted too, until
@@ -181,8 +183,8 @@ def _disk(vm: Vm, disk: Disk, seen: Reports) -> DiskView:
 def _drbd(vm: Vm, disk: Disk, seen: Reports) -> DrbdView:
     view = DrbdView(resource=disk.resource, minor=disk.minor, port=disk.port)
     is_owner = isinstance(seen.get(vm.node), NodeReport)
-    one = told(seen).get(vm.node if is_owner else vm.other(vm.node))
-    state = (one.resources or {}).get(disk.resource) if one else None
+    report = told(seen).get(vm.node if is_owner else vm.other(vm.node))
+    state = (report.resources or {}).get(disk.resource) if report else None
     if state is None:
         return view
     roles = (state.role, state.peer_role)
