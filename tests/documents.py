@@ -3,7 +3,8 @@
 from typing import Any
 
 from mcv.document import changes
-from mcv.document.model import ChangeMade, Cluster, Disk, Epoch, EpochNow, Node, Vm
+from mcv.document.generation import ChangeMade, Epoch, EpochNow
+from mcv.document.model import Cluster, Disk, Node, Vm
 
 
 def member(name: str, **values: Any) -> Node:

@@ -18,10 +18,12 @@ from mcv.api.dispatch import row
 from mcv.check.inventory import is_mcvs
 from mcv.cluster import join
 from mcv.document import changes, schema
+from mcv.document.generation import ChangeMade
+from mcv.document.history import on_disk
 from mcv.document.lineage import descends
-from mcv.document.model import SCHEMA, ChangeMade, Cluster, Vm, digest
+from mcv.document.model import SCHEMA, Cluster, Vm, digest
 from mcv.document.model import decode as decode_document
-from mcv.document.store import Store, on_disk
+from mcv.document.store import Store
 from mcv.drbd import enable, roles, verification_results
 from mcv.drbd import notes as notes_
 from mcv.drivers.domain_xml import MIB, is_ours, substance

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mcv.check.inventory import Inventory
-from mcv.document.model import Cluster, Value, Vm
+from mcv.document.generation import Value
+from mcv.document.model import Cluster, Vm
 from mcv.errors import McvError
 from mcv.rules import finding
 

@@ -8,7 +8,8 @@ import msgspec
 from msgspec.structs import asdict
 
 import mcv
-from mcv.document.model import Cluster, Epoch
+from mcv.document.generation import Epoch
+from mcv.document.model import Cluster
 from mcv.drbd import notes, pairs, roles
 from mcv.drivers import drbd_resource_file
 from mcv.drivers.domain_xml import Substance, is_ours, substance

@@ -6,8 +6,9 @@ import mcv
 from mcv.check import artifacts, replicas
 from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
+from mcv.document.generation import ChangeMade, EpochNow
 from mcv.document.lineage import relation
-from mcv.document.model import ChangeMade, Claim, Cluster, EpochNow, Node
+from mcv.document.model import Claim, Cluster, Node
 from mcv.errors import NotMember, NotThatNode, NotUnderstood
 from mcv.rules.finding import Severity
 

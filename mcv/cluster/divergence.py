@@ -8,8 +8,9 @@ from typing import Any
 
 from mcv.document import changes
 from mcv.document.diff import differences, last_change
+from mcv.document.generation import ChangeMade, Past
 from mcv.document.lineage import relation
-from mcv.document.model import ChangeMade, Cluster, Past, digest, plain
+from mcv.document.model import Cluster, digest, plain
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.timestamps import timestamp

@@ -8,9 +8,9 @@ LINEAGE = ("epoch", "generation", "parent", "change", "changes", "epochs")
 LONGEST = 60  # characters of a value that are shown
 
 
-def differences(one: Cluster, other: Cluster) -> list[str]:
+def differences(left: Cluster, right: Cluster) -> list[str]:
     """Every value in which two documents differ, as `path: value / value`; lineage aside."""
-    return list(_differences("", _without_lineage(one), _without_lineage(other)))
+    return list(_differences("", _without_lineage(left), _without_lineage(right)))
 
 
 def last_change(document: Cluster) -> str:
@@ -25,14 +25,14 @@ def _without_lineage(document: Cluster) -> object:
     return {key: value for key, value in values.items() if key not in LINEAGE}
 
 
-def _differences(path: str, one: object, other: object) -> Iterator[str]:
-    if one == other:
+def _differences(path: str, left: object, right: object) -> Iterator[str]:
+    if left == right:
         return
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in sorted({*one, *other}):
-            yield from _differences(f"{path}.{key}".lstrip("."), one.get(key), other.get(key))
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in sorted({*left, *right}):
+            yield from _differences(f"{path}.{key}".lstrip("."), left.get(key), right.get(key))
     else:
-        yield f"{path}: {_shown(one)} / {_shown(other)}"
+        yield f"{path}: {_shown(left)} / {_shown(right)}"
 
 
 def _shown(value: object) -> str:

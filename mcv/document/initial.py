@@ -3,7 +3,8 @@
 import os
 import secrets
 
-from mcv.document.model import ChangeMade, Cluster, Epoch, EpochNow, Node
+from mcv.document.generation import ChangeMade, Epoch, EpochNow
+from mcv.document.model import Cluster, Node
 from mcv.settings import Settings
 from mcv.timestamps import timestamp
 

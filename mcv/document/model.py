@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, field
 from msgspec.structs import replace
 
+from mcv.document.generation import ChangeMade, Epoch, EpochNow, Value
 from mcv.errors import NotFound, Refused
 
 SCHEMA = 1
@@ -20,41 +21,6 @@ Name = Annotated[str, Meta(pattern=f"^{NAME.pattern}$")]
 Bytes = Annotated[int, Meta(ge=0)]
 Status = Literal["online", "offline"]
 Result = Literal["clean", "out-of-sync", "interrupted", "never", "running"]
-
-
-class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A value that does not change; unknown keys are an error when it is read."""
-
-
-class Past(Value, frozen=True, kw_only=True):
-    """The end of an epoch that another one took the place of: all up to it is contained."""
-
-    epoch: str
-    generation: int
-    hash: str
-
-
-class Epoch(Value, frozen=True, kw_only=True):
-    """One link of the lineage: what the word about the dead, or about a divergence, began.
-
-    What settled a divergence names in `also` the ends that it did not go on from.
-    """
-
-    number: int
-    id: str
-    generation: int
-    hash: str
-    also: tuple[Past, ...] = ()
-
-
-class ChangeMade(Value, frozen=True, kw_only=True):
-    """Who made this generation from the one before, when and why; `id` is the operation's."""
-
-    id: str
-    who: str
-    when: str
-    why: str
-    node: str
 
 
 class Claim(Value, frozen=True, kw_only=True):
@@ -198,13 +164,13 @@ class Vm(Value, frozen=True, kw_only=True):
 
     def other(self, node: str) -> str:
         """The node that holds the other replica; the same one where there is none."""
-        return next((one for one in self.nodes if one != node), node)
+        return next((other for other in self.nodes if other != node), node)
 
     def disk(self, number: int) -> Disk:
-        return next(one for one in self.disks if one.id == number)
+        return next(disk for disk in self.disks if disk.id == number)
 
     def with_disk(self, disk: Disk) -> "Vm":
-        return replace(self, disks=tuple(disk if one.id == disk.id else one for one in self.disks))
+        return replace(self, disks=tuple(disk if old.id == disk.id else old for old in self.disks))
 
 
 class DrbdSettings(Value, frozen=True, kw_only=True):
@@ -221,14 +187,9 @@ class DrbdSettings(Value, frozen=True, kw_only=True):
 
 
 class Permissions(Value, frozen=True, kw_only=True):
-    """Superusers by name; while there is none, whoever sudo lets through is one."""
+    """Superusers by name; while there is none, every user that sudo lets through is one."""
 
     superusers: tuple[str, ...] = ()
-
-
-class EpochNow(Value, frozen=True, kw_only=True):
-    number: int
-    id: str
 
 
 class Cluster(Value, frozen=True, kw_only=True):
@@ -279,8 +240,8 @@ class Cluster(Value, frozen=True, kw_only=True):
     def claim_of(self, subject: str) -> Claim | None:
         """The claim on what an operation is about: "vm:web1" or "node:node2"."""
         kind, _, name = subject.partition(":")
-        found = self.vms.get(name) if kind == "vm" else self.nodes.get(name)
-        return found.claim if found else None
+        claimed = self.vms.get(name) if kind == "vm" else self.nodes.get(name)
+        return claimed.claim if claimed else None
 
     def with_vm(self, vm: Vm) -> "Cluster":
         return replace(self, vms={**self.vms, vm.name: vm})
@@ -292,13 +253,13 @@ class Cluster(Value, frozen=True, kw_only=True):
         return replace(self, nodes={**self.nodes, node.name: node})
 
     def without_node(self, name: str) -> "Cluster":
-        return replace(self, nodes={key: one for key, one in self.nodes.items() if key != name})
+        return replace(self, nodes={key: node for key, node in self.nodes.items() if key != name})
 
     def with_network(self, network: Network) -> "Cluster":
         return replace(self, networks={**self.networks, network.name: network})
 
     def without_network(self, name: str) -> "Cluster":
-        kept = {key: one for key, one in self.networks.items() if key != name}
+        kept = {key: network for key, network in self.networks.items() if key != name}
         return replace(self, networks=kept)
 
     def disks(self) -> list[tuple[Vm, Disk]]:

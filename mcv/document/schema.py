@@ -22,16 +22,16 @@ def version_of(text: str) -> int:
         line = getattr(error, "lineno", None)
         where = f"line {line}: " if line else ""
         raise Refused(f"{where}it is no JSON ({error}).") from error
-    found = raw.get("schema") if isinstance(raw, dict) else None
-    if not isinstance(found, int):
+    version = raw.get("schema") if isinstance(raw, dict) else None
+    if not isinstance(version, int):
         raise Refused("line 1: it is no document of mcv's: it names no schema.")
-    return found
+    return version
 
 
 def upgraded(text: str, newest: int = SCHEMA) -> str:
     """The same document in the newest schema; unchanged where it has it already.
 
-    Raises Refused for one that a newer mcv wrote, or one too old to have a way.
+    Raises Refused for a document of a newer mcv, and for a schema too old to be upgraded.
     """
     version = version_of(text)
     if version > newest:

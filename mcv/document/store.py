@@ -1,42 +1,31 @@
-"""The document on disk: the settled one, the one accepted, and the generations before."""
+"""The document on disk: the committed one, the proposal, and the generations before."""
 
-import contextlib
 import threading
 import time
 from pathlib import Path
 
-import msgspec
-
 from mcv.document import schema
-from mcv.document.model import Cluster, decode, digest, encode
+from mcv.document.history import History, on_disk
+from mcv.document.model import Cluster, decode, digest
 from mcv.errors import Refused
 from mcv.system import files
-
-DROPPED = "-dropped.json"
-
-
-def on_disk(cluster: Cluster) -> str:
-    """The document as it stands in a file: the same values, laid out for human eyes."""
-    return msgspec.json.format(encode(cluster), indent=2) + "\n"
 
 
 class Store:
     """One node's copy of the document. Every write is durable before it returns.
 
-    `config.json` is settled; `proposal.json` is accepted and not yet known to be settled;
+    `config.json` is committed; `proposal.json` is accepted and not known to be committed;
     `history/` holds the earlier generations, and the present one under its hash.
     """
 
     def __init__(self, directory: Path, history: int) -> None:
         self._directory = directory
-        self._keep = history
         self._lock = threading.RLock()
         self._committed: tuple[Cluster, str] | None = None
         self._proposal: tuple[Cluster, str] | None = None
-        self._looked = False
-        self._kept: list[Path] | None = None  # the history's files, the oldest first
-        for one in (directory, self._history):
-            files.make_durable(one)
+        self._is_proposal_read = False
+        files.make_durable(directory)
+        self._history = History(directory / "history", history)
 
     @property
     def path(self) -> Path:
@@ -46,17 +35,15 @@ class Store:
     def _proposal_path(self) -> Path:
         return self._directory / "proposal.json"
 
-    @property
-    def _history(self) -> Path:
-        return self._directory / "history"
-
     def exists(self) -> bool:
+        """Whether this node has a document."""
         return self.path.exists()
 
     def committed(self) -> tuple[Cluster, str]:
-        """The settled document and its hash. An older schema's is upgraded, the old file kept.
+        """The committed document and its hash.
 
-        Raises Refused, naming the line or the place at fault, where the file cannot be read.
+        A document of an older schema is upgraded, and the old file kept. Raises Refused,
+        naming the line or the place at fault, where the file cannot be read.
         """
         with self._lock:
             if self._committed is None:
@@ -79,16 +66,16 @@ class Store:
         return cluster, digest(cluster)
 
     def fault(self) -> Refused | None:
-        """What is wrong with the settled file: torn, no document, or edited by hand.
+        """What is wrong with the committed file: torn, no document, or edited by hand.
 
-        Every settled document stands in the history under its hash, so one that does not
-        has been changed since.
+        Every committed document stands in the history under its hash, so a document that
+        does not has been changed since.
         """
         try:
             cluster, hash_ = self.committed()
         except Refused as error:
             return error
-        if self._entry(cluster.generation, hash_).exists():
+        if self._history.holds(cluster.generation, hash_):
             return None
         good = self.newest_good()
         line = _first_difference(self.path.read_text(encoding="utf-8"), good)
@@ -96,14 +83,7 @@ class Store:
 
     def newest_good(self) -> tuple[Cluster, Path] | None:
         """The newest generation in the history that is what its name says, and its file."""
-        for path in sorted(self._history.glob("*.json"), key=_age, reverse=True):
-            if path.name.endswith(DROPPED):
-                continue
-            with contextlib.suppress(Refused, OSError):
-                cluster = decode(path.read_bytes())
-                if path == self._entry(cluster.generation, digest(cluster)):
-                    return cluster, path
-        return None
+        return self._history.newest_good()
 
     def fall_back(self, cluster: Cluster) -> None:
         """Put the faulty file aside and begin from a good generation; the peers have the rest."""
@@ -113,87 +93,87 @@ class Store:
             self._put(cluster)
 
     def read(self) -> Cluster:
+        """The committed document."""
         return self.committed()[0]
 
     def hash(self) -> str:
+        """The hash of the committed document."""
         return self.committed()[1]
 
     def proposal(self) -> tuple[Cluster, str] | None:
-        """The document that was accepted here and is not known to be settled, if any."""
+        """The document, and its hash, that was accepted here and is not known to be committed."""
         with self._lock:
-            if not self._looked:
+            if not self._is_proposal_read:
                 text = files.read_or_none(self._proposal_path)
                 if text is not None:
                     cluster = decode(text)
                     self._proposal = (cluster, digest(cluster))
-                self._looked = True
+                self._is_proposal_read = True
             return self._proposal
 
     def both(self) -> list[Cluster]:
-        """What a node acts on must be allowed by each of these: settled, and proposed."""
+        """The committed document and the proposal, if any: a node acts on what both allow."""
         with self._lock:
             proposal = self.proposal()
             return [self.read(), *([proposal[0]] if proposal else [])]
 
     def held(self) -> list[tuple[Cluster, str]]:
-        """The settled document and the proposal, if any, as they are at one instant."""
+        """As `both`, with their hashes, as they are at one instant."""
         with self._lock:
             proposal = self.proposal()
             return [self.committed(), *([proposal] if proposal else [])]
 
     def begin(self, cluster: Cluster) -> None:
-        """Write the first document of a node, or the one that ends its membership; what
-        was accepted before it is over."""
+        """Write a document that owes nothing to the one before; a proposal is dropped."""
         with self._lock:
             self._put(cluster)
             self.drop_proposal()
 
     def propose(self, cluster: Cluster) -> None:
+        """Write a proposal, in the place of an earlier one."""
         with self._lock:
             files.write_atomically(self._proposal_path, on_disk(cluster))
-            self._proposal, self._looked = (cluster, digest(cluster)), True
+            self._proposal, self._is_proposal_read = (cluster, digest(cluster)), True
 
     def commit(self) -> Cluster:
-        """Make the proposal the settled document in one rename."""
+        """Make the proposal the committed document in one rename; none has no effect."""
         with self._lock:
             proposal = self.proposal()
             if proposal is None:
                 return self.read()
-            # A copy, no link: who edits one of the files in place leaves the other whole.
-            self._write_history(proposal[0])
+            # A copy, no link: an editor that writes in place leaves the other file whole.
+            self._history.write(proposal[0])
             files.rename(self._proposal_path, self.path)
             self._committed, self._proposal = proposal, None
-            self._forget_old()
+            self._history.forget_old()
             return proposal[0]
 
     def adopt(self, cluster: Cluster, between: list[Cluster]) -> None:
-        """Take a newer settled document, with the history between; a proposal that it
-        contains, or excludes, is over and kept in history."""
+        """Take a newer committed document, with the history between.
+
+        A proposal that it contains, or excludes, is dropped and kept in the history.
+        """
         with self._lock:
-            for one in between:
-                self._write_history(one)
+            for each in between:
+                self._history.write(each)
             self._put(cluster)
             self.drop_proposal()
 
     def remember(self, cluster: Cluster) -> None:
         """Keep a document in the history, where a later one is made over it."""
         with self._lock:
-            self._write_history(cluster)
+            self._history.write(cluster)
 
     def drop_proposal(self) -> None:
-        """Forget what was accepted; it stays in the history, marked where it never was
-        part of the lineage."""
+        """Remove the proposal; it stays in the history, marked unless it is in the lineage."""
         with self._lock:
             proposal = self.proposal()
             if proposal is None:
                 return
-            settled = self.read()
-            if settled.parent == proposal[1] or self.hash() == proposal[1]:
-                self._write_history(proposal[0])
+            if proposal[1] in (self.read().parent, self.hash()):
+                self._history.write(proposal[0])
             else:
-                entry = self._entry(proposal[0].generation, proposal[1])
-                dropped = entry.with_name(entry.name.removesuffix(".json") + DROPPED)
-                self._keep_file(dropped, proposal[0])
+                self._history.write_dropped(proposal[0])
             files.remove(self._proposal_path)
             self._proposal = None
 
@@ -201,61 +181,23 @@ class Store:
         """The lineage as far as it is kept, the newest first."""
         with self._lock:
             cluster = self.read()
-            found = [cluster]
-            while (path := self._entry(cluster.generation - 1, cluster.parent)).exists():
-                cluster = decode(path.read_bytes())
-                found.append(cluster)
-            return found
+            return [cluster, *self._history.ancestors(cluster)]
 
     def since(self, hash_: str, limit: int = 50) -> list[Cluster]:
-        """The generations between a hash and the settled one, at most limit of them."""
+        """The generations between a hash and the committed one, at most limit of them."""
         with self._lock:
-            cluster = self.read()
-            found: list[Cluster] = []
-            while cluster.parent != hash_ and len(found) < limit:
-                path = self._entry(cluster.generation - 1, cluster.parent)
-                if not path.exists():
-                    break
-                cluster = decode(path.read_bytes())
-                found.append(cluster)
-            return found[::-1]
+            return self._history.since(hash_, self.read(), limit)
 
     def _put(self, cluster: Cluster) -> None:
-        self._write_history(cluster)
+        self._history.write(cluster)
         files.write_atomically(self.path, on_disk(cluster))
         self._committed = (cluster, digest(cluster))
-
-    def _entry(self, generation: int, hash_: str) -> Path:
-        return self._history / f"{generation:08d}-{hash_[:16]}.json"
-
-    def _write_history(self, cluster: Cluster) -> None:
-        path = self._entry(cluster.generation, digest(cluster))
-        if not path.exists():
-            self._keep_file(path, cluster)
-
-    def _keep_file(self, path: Path, cluster: Cluster) -> None:
-        files.write_atomically(path, on_disk(cluster))
-        if self._kept is not None:
-            self._kept.append(path)
-
-    def _forget_old(self) -> None:
-        """Keep as many generations as mcv.conf says: the oldest written go first."""
-        if self._kept is None:
-            self._kept = sorted(self._history.glob("*.json"), key=_age)
-        while len(self._kept) > self._keep:
-            self._kept.pop(0).unlink(missing_ok=True)
-
-
-def _age(path: Path) -> tuple[float, str]:
-    """The order in which files of the history were written: generations begin anew at times."""
-    return path.stat().st_mtime, path.name
 
 
 def _first_difference(text: str, good: tuple[Cluster, Path] | None) -> int:
     lines = text.splitlines()
-    for number, (mine, theirs) in enumerate(
-        zip(lines, on_disk(good[0]).splitlines() if good else [], strict=False), 1
-    ):
-        if mine != theirs:
+    good_lines = on_disk(good[0]).splitlines() if good else []
+    for number, (line, good_line) in enumerate(zip(lines, good_lines, strict=False), 1):
+        if line != good_line:
             return number
     return len(lines)

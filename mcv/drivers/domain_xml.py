@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from mcv.document.model import Disk, Nic, Value, Vm
+from mcv.document.generation import Value
+from mcv.document.model import Disk, Nic, Vm
 
 NAMESPACE = "urn:mcv:vm:1"
 MAC_PREFIX = "52:54:00"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from mcv.document.model import Value
+from mcv.document.generation import Value
 from mcv.drivers.drbd_states import ConnectionState, DiskState, ReplicationState, Role
 
 KIB = 1024

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from mcv.document.model import Value
+from mcv.document.generation import Value
 from mcv.drivers.libvirt_connection import Connection, ignoring_missing, libvirt_module
 from mcv.drivers.libvirt_migration import LiveMigration
 from mcv.drivers.libvirt_xml import Capabilities, parse_capabilities, parse_needs, vnc_of

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcv.document.model import Value
+from mcv.document.generation import Value
 from mcv.drivers.domain_xml import MIB
 from mcv.drivers.libvirt_connection import Connection, ignoring_missing, libvirt_module
 

@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ET
 
-from mcv.document.model import Value
+from mcv.document.generation import Value
 
 
 class Capabilities(Value, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from enum import StrEnum
 
-from mcv.document.model import Value
+from mcv.document.generation import Value
 
 
 class Severity(StrEnum):

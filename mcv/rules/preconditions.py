@@ -6,8 +6,8 @@ node acts on what both allow.
 
 from collections.abc import Sequence
 
-from mcv.document.changes import busy
 from mcv.document.model import Cluster, Vm
+from mcv.document.registry import busy
 from mcv.errors import Refused
 
 Documents = Sequence[Cluster]

@@ -1,6 +1,7 @@
 """ReplicaPair: both replicas of one disk, as far as they are known: what the judge decides on."""
 
-from mcv.document.model import Disk, Value, Vm
+from mcv.document.generation import Value
+from mcv.document.model import Disk, Vm
 from mcv.rules import split_brain
 from mcv.rules.replica_state import ReplicaState
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from mcv.document.history import on_disk
 from mcv.document.model import Cluster, digest, encode
-from mcv.document.store import on_disk
 from mcv.errors import NotFound
 from mcv.host import Host
 

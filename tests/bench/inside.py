@@ -17,7 +17,8 @@ import libvirt
 from msgspec.structs import replace
 
 from mcv import settings, storage
-from mcv.document.model import ChangeMade, Cluster, Vm, digest
+from mcv.document.generation import ChangeMade
+from mcv.document.model import Cluster, Vm, digest
 from mcv.document.store import Store
 from mcv.drivers.domain_xml import MIB, domain_xml
 from mcv.drivers.libvirt import URI

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from mcv.check import members, runner
 from mcv.check.finding import ClusterSnapshot, Finding
-from mcv.document.model import ChangeMade
+from mcv.document.generation import ChangeMade
 from mcv.drivers.drbd_states import Role
 from mcv.errors import McvError, NotMember, NotThatNode
 from mcv.rules.replica_state import ReplicaState

@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mcv.document.history import on_disk
 from mcv.document.model import Disk, DrbdDisk, decode, digest, encode
-from mcv.document.store import on_disk
 from tests.documents import disk, document, vm
 
 RECORDED = Path(__file__).parent.parent / "recorded/1/trees"

@@ -17,7 +17,8 @@ import pytest
 from mcv import storage
 from mcv.cluster import join, members, permissions
 from mcv.document import changes
-from mcv.document.model import Past, digest, plain
+from mcv.document.generation import Past
+from mcv.document.model import digest, plain
 from mcv.document.store import Store
 from mcv.drbd import enable, handler, roles, verify
 from mcv.drbd import notes as notes_

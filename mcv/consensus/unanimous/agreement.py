@@ -16,7 +16,7 @@ from mcv.errors import McvError, NotMember
 
 
 class UnanimousAgreement:
-    """All sides of one node, put together: a `Consensus` that every online member takes part in."""
+    """All sides of one node, put together: a `Consensus` with every online member in it."""
 
     def __init__(
         self, me: str, store: Store, ask: Ask, is_alive: Callable[[str], bool] = lambda name: False

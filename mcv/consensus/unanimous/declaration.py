@@ -9,7 +9,8 @@ from mcv.consensus.unanimous.newest import Held, newest
 from mcv.consensus.unanimous.rounds import Rounds
 from mcv.consensus.unanimous.wire import Fetched
 from mcv.document import changes
-from mcv.document.model import ChangeMade, Cluster, digest
+from mcv.document.generation import ChangeMade
+from mcv.document.model import Cluster, digest
 from mcv.errors import Busy, LookAgain, McvError, NotMember, PeerUnreachable, Refused
 from mcv.timestamps import timestamp
 

@@ -66,8 +66,8 @@ class Member:
             begins_epoch = new.epoch.number > committed.epoch.number
             follows = descends(new, committed, hash_) if begins_epoch else new.parent == hash_
             is_from_writer = sender == writer(new, committed)
-            # The held proposal may only be replaced by a declaration: one that contains it,
-            # or one whose sender's acceptance it needed. The sender now proposes another
+            # The held proposal may only be replaced by a declaration that contains it,
+            # or whose sender's acceptance it needed. The sender now proposes another
             # document, so the held proposal cannot have been committed.
             may_be_written = proposal is None or (
                 begins_epoch

@@ -10,7 +10,8 @@ from mcv.consensus.unanimous.contact import unreachable
 from mcv.consensus.unanimous.coordinator import Coordinator
 from mcv.consensus.unanimous.member import Member
 from mcv.document import changes
-from mcv.document.model import ChangeMade, Cluster, encode
+from mcv.document.generation import ChangeMade
+from mcv.document.model import Cluster, encode
 from mcv.errors import (
     Busy,
     CallLost,

@@ -1,0 +1,172 @@
+"""Changes of members, networks, permissions and settings, and of the lineage itself."""
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from mcv.document.generation import ChangeMade, Epoch, EpochNow, Past
+from mcv.document.model import Cluster, Network, Node, Permissions, digest
+from mcv.document.registry import busy, change, new_claim, operation_of
+from mcv.errors import NotFound, Refused
+
+
+@change("barrier")
+def barrier(base: Cluster, made: ChangeMade, /) -> Cluster:
+    """Change nothing: committed, it shows that every earlier proposal is committed or excluded."""
+    return replace(base)
+
+
+@change("network.add")
+def network_add(base: Cluster, made: ChangeMade, /, name: str, bridge: str) -> Cluster:
+    if name in base.networks:
+        raise Refused(f"There is a network {name} already.", "See: mcv network list")
+    return base.with_network(Network(name=name, bridge=bridge))
+
+
+@change("network.remove")
+def network_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
+    base.network(name)
+    users = sorted(vm.name for vm in base.vms.values() if any(n.network == name for n in vm.nics))
+    if users:
+        raise Refused(
+            f"Network {name} is used by {', '.join(users)}.", f"First: mcv delete {' '.join(users)}"
+        )
+    return base.without_network(name)
+
+
+@change("node.add")
+def node_add(base: Cluster, made: ChangeMade, /, node: dict[str, Any], why: str) -> Cluster:
+    """A member is added as offline; its entry comes with the claim of the join."""
+    new = msgspec.convert(node, Node)
+    if new.name in base.nodes:
+        raise Refused(f"{new.name} is a member already.", "See: mcv info")
+    draft = base.with_node(replace(new, status="offline", claim=new_claim(base, made, why)))
+    return _spread_diskless(draft)
+
+
+def _spread_diskless(base: Cluster) -> Cluster:
+    """A VM without disks may run on every member, whoever comes and goes."""
+    nodes = tuple(sorted(base.nodes))
+    for vm in base.vms.values():
+        if not vm.disks:
+            base = base.with_vm(replace(vm, nodes=nodes))
+    return base
+
+
+@change("node.claim")
+def node_claim(base: Cluster, made: ChangeMade, /, name: str, why: str) -> Cluster:
+    node = base.node(name)
+    if node.claim is not None and node.claim.operation != operation_of(made):
+        raise busy(name, node.claim)
+    return base.with_node(replace(node, claim=new_claim(base, made, why)))
+
+
+@change("node.release")
+def node_release(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
+    node = base.nodes.get(name)
+    if node is None or node.claim is None or node.claim.operation != operation_of(made):
+        return base
+    return base.with_node(replace(node, claim=None))
+
+
+@change("node.online")
+def node_online(
+    base: Cluster, made: ChangeMade, /, name: str, maintenance: bool = False
+) -> Cluster:
+    node = base.node(name)
+    if node.maintenance and not maintenance:
+        raise Refused(
+            f"{name} is offline for maintenance.", f"Bring it back with: mcv node online {name}"
+        )
+    return base.with_node(replace(node, status="online", maintenance=False))
+
+
+@change("node.offline")
+def node_offline(
+    base: Cluster, made: ChangeMade, /, name: str, maintenance: bool = False
+) -> Cluster:
+    node = base.node(name)
+    if base.online == [name]:
+        raise Refused(f"{name} is the last node online.")
+    return base.with_node(replace(node, status="offline", maintenance=maintenance))
+
+
+@change("node.dead")
+def node_dead(
+    base: Cluster, made: ChangeMade, /, names: list[str], survivor: str, epoch: str
+) -> Cluster:
+    """Declare members dead: all of them are offline at once, in an epoch that this begins."""
+    draft = _begin_epoch(base, epoch, base.epoch.number + 1)
+    for name in names:
+        draft = draft.with_node(replace(draft.node(name), status="offline"))
+    if not draft.online:
+        draft = draft.with_node(replace(draft.node(survivor), status="online"))
+    return draft
+
+
+@change("cluster.sync")
+def cluster_sync(
+    base: Cluster, made: ChangeMade, /, pasts: list[dict[str, Any]], number: int, epoch: str
+) -> Cluster:
+    """Resolve a divergence: base goes on, in an epoch that names the other ends as its past."""
+    also = tuple(msgspec.convert(past, Past) for past in pasts)
+    return _begin_epoch(base, epoch, number, also)
+
+
+def _begin_epoch(base: Cluster, epoch: str, number: int, also: tuple[Past, ...] = ()) -> Cluster:
+    hash_ = digest(base)
+    link = Epoch(number=number, id=epoch, generation=base.generation, hash=hash_, also=also)
+    return replace(base, epoch=EpochNow(number=number, id=epoch), epochs=(*base.epochs, link))
+
+
+@change("node.remove")
+def node_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
+    if name not in base.nodes:
+        return base
+    holds = sorted(
+        vm.name
+        for vm in base.vms.values()
+        if name == vm.node or any(name in disk.places for disk in vm.disks)
+    )
+    if holds:
+        raise Refused(f"{name} owns or holds a replica of {', '.join(holds)}.")
+    return _spread_diskless(base.without_node(name))
+
+
+@change("node.addresses")
+def node_addresses(
+    base: Cluster, made: ChangeMade, /, name: str, ip_address: str, drbd_address: str
+) -> Cluster:
+    node = base.node(name)
+    return base.with_node(replace(node, ip_address=ip_address, drbd_address=drbd_address))
+
+
+@change("drbd.enable")
+def drbd_enable(base: Cluster, made: ChangeMade, /) -> Cluster:
+    if base.drbd.enabled:
+        raise Refused("DRBD is enabled already.")
+    return replace(base, drbd=replace(base.drbd, enabled=True))
+
+
+@change("drbd.set")
+def drbd_set(base: Cluster, made: ChangeMade, /, **values: Any) -> Cluster:
+    return replace(base, drbd=replace(base.drbd, **values))
+
+
+@change("permission.add")
+def permission_add(base: Cluster, made: ChangeMade, /, user: str) -> Cluster:
+    users = base.permissions.superusers
+    if user in users:
+        raise Refused(f"{user} is a superuser already.")
+    return replace(base, permissions=Permissions(superusers=tuple(sorted((*users, user)))))
+
+
+@change("permission.remove")
+def permission_remove(base: Cluster, made: ChangeMade, /, user: str) -> Cluster:
+    users = base.permissions.superusers
+    if user not in users:
+        raise NotFound(f"{user} is no superuser.", "See: mcv permission list")
+    return replace(
+        base, permissions=Permissions(superusers=tuple(other for other in users if other != user))
+    )

@@ -1,0 +1,44 @@
+"""What makes a generation of the document: its change, its epoch, and the epochs of its past."""
+
+import msgspec
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A value that does not change; unknown keys are an error when it is read."""
+
+
+class Past(Value, frozen=True, kw_only=True):
+    """The end of an epoch in the lineage: every generation up to it is contained."""
+
+    epoch: str
+    generation: int
+    hash: str
+
+
+class Epoch(Value, frozen=True, kw_only=True):
+    """One link of the lineage: a declaration of death, or a resolved divergence, began it.
+
+    `generation` and `hash` name the document that it was begun from. An epoch that resolved
+    a divergence names in `also` the ends of the other documents.
+    """
+
+    number: int
+    id: str
+    generation: int
+    hash: str
+    also: tuple[Past, ...] = ()
+
+
+class ChangeMade(Value, frozen=True, kw_only=True):
+    """The author of a generation, when and why; `id` is the operation's and the step's number."""
+
+    id: str
+    who: str
+    when: str
+    why: str
+    node: str
+
+
+class EpochNow(Value, frozen=True, kw_only=True):
+    number: int
+    id: str

@@ -1,0 +1,56 @@
+"""What every change of the document has in common: its name, and the claim that it needs."""
+
+from collections.abc import Callable
+
+from mcv.document.generation import ChangeMade
+from mcv.document.model import Claim, Cluster, Vm
+from mcv.errors import Busy
+
+Function = Callable[..., Cluster]
+CHANGES: dict[str, Function] = {}
+
+
+def change(name: str) -> Callable[[Function], Function]:
+    """Register a function as the change of that name.
+
+    A name that has landed is never given another meaning: every member computes the change.
+    """
+
+    def register(function: Function) -> Function:
+        CHANGES[name] = function
+        return function
+
+    return register
+
+
+def operation_of(made: ChangeMade) -> str:
+    """A change's id is its operation's and the step's number."""
+    return made.id.partition(".")[0]
+
+
+def new_claim(base: Cluster, made: ChangeMade, why: str) -> Claim:
+    """The claim that a change sets: its number is the generation which the change makes."""
+    return Claim(
+        operation=operation_of(made),
+        node=made.node,
+        epoch=base.epoch.number,
+        generation=base.generation + 1,
+        why=why,
+        since=made.when,
+    )
+
+
+def require_claim(base: Cluster, made: ChangeMade, name: str) -> Vm:
+    """Owner and definition change only under the claim of the operation that changes them."""
+    vm = base.vm(name)
+    if vm.claim is None or vm.claim.operation != operation_of(made):
+        raise Busy(f"{name} is not claimed by this operation any more.", "See: mcv locks list")
+    return vm
+
+
+def busy(name: str, claim: Claim) -> Busy:
+    """The error for a subject that another operation has claimed."""
+    return Busy(
+        f"{name} is busy: {claim.why}, on {claim.node} since {claim.since}.",
+        f"Wait for it with: mcv job wait {claim.operation}",
+    )

@@ -1,0 +1,122 @@
+"""Changes of one VM, or of a claim on it."""
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from mcv.document.generation import ChangeMade
+from mcv.document.model import Cluster, Override, Verification, Vm
+from mcv.document.registry import busy, change, new_claim, operation_of, require_claim
+from mcv.errors import Busy, Refused
+
+
+@change("vm.claim")
+def vm_claim(base: Cluster, made: ChangeMade, /, name: str, why: str) -> Cluster:
+    vm = base.vm(name)
+    if vm.claim is not None and vm.claim.operation != operation_of(made):
+        raise busy(name, vm.claim)
+    return base.with_vm(replace(vm, claim=new_claim(base, made, why)))
+
+
+@change("vm.release")
+def vm_release(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
+    """End the claim; nothing to do where the VM, or this operation's claim, is gone."""
+    vm = base.vms.get(name)
+    if vm is None or vm.claim is None or vm.claim.operation != operation_of(made):
+        return base
+    return base.with_vm(replace(vm, claim=None))
+
+
+@change("vm.add")
+def vm_add(base: Cluster, made: ChangeMade, /, vm: dict[str, Any], why: str) -> Cluster:
+    """A new VM's entry comes with its claim; what it needs for itself must still be free."""
+    new = msgspec.convert(vm, Vm)
+    if new.name in base.vms:
+        raise Refused(f"There is a VM {new.name} already.", "See: mcv list")
+    for node in new.nodes:
+        base.node(node)
+    for nic in new.nics:
+        base.network(nic.network)
+    taken = [disk for _, disk in base.disks()]
+    for disk in new.disks:
+        if clash := next(filter(None, map(disk.clash, taken)), ""):
+            raise Busy(f"{clash} has been taken meanwhile.")
+    return base.with_vm(replace(new, claim=new_claim(base, made, why)))
+
+
+@change("vm.remove")
+def vm_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
+    if name not in base.vms:
+        return base
+    require_claim(base, made, name)
+    return base.without_vm(name)
+
+
+@change("vm.assign")
+def vm_assign(base: Cluster, made: ChangeMade, /, name: str, node: str) -> Cluster:
+    base.node(node)
+    return base.with_vm(replace(require_claim(base, made, name), node=node))
+
+
+@change("vm.update")
+def vm_update(
+    base: Cluster, made: ChangeMade, /, name: str, memory: int | None, cpus: int | None
+) -> Cluster:
+    vm = require_claim(base, made, name)
+    return base.with_vm(
+        replace(
+            vm,
+            memory=vm.memory if memory is None else memory,
+            cpus=vm.cpus if cpus is None else cpus,
+        )
+    )
+
+
+@change("vm.lock")
+def vm_lock(base: Cluster, made: ChangeMade, /, name: str, locked: bool) -> Cluster:
+    vm = base.vm(name)
+    if vm.locked == locked:
+        raise Refused(f"{name} is {'locked already' if locked else 'not locked'}.")
+    if vm.claim is not None:
+        raise busy(name, vm.claim)
+    return base.with_vm(replace(vm, locked=locked))
+
+
+@change("vm.verified")
+def vm_verified(
+    base: Cluster, made: ChangeMade, /, name: str, disk: int, verification: dict[str, Any]
+) -> Cluster:
+    """Write down a verification's beginning or its end.
+
+    A finding always counts, any other end only for the verification that began last; a mark
+    is lifted by a clean one alone.
+    """
+    vm = base.vm(name)
+    old = vm.disk(disk)
+    new = msgspec.convert(verification, Verification)
+    last = (old.verification.result, old.verification.operation)
+    if new.result in ("clean", "interrupted") and last != ("running", new.operation):
+        raise Refused(f"That verification of {name} is not the last one any more.")
+    blocked = (old.verification.blocked or new.result == "out-of-sync") and new.result != "clean"
+    return base.with_vm(vm.with_disk(replace(old, verification=replace(new, blocked=blocked))))
+
+
+@change("vm.override")
+def vm_override(base: Cluster, made: ChangeMade, /, name: str, what: str) -> Cluster:
+    return base.with_vm(
+        replace(base.vm(name), override=Override(who=made.who, when=made.when, what=what))
+    )
+
+
+@change("claim.take_over")
+def claim_take_over(base: Cluster, made: ChangeMade, /, subject: str, why: str) -> Cluster:
+    """Give the claim of an operation another node and a new number."""
+    kind, _, name = subject.partition(":")
+    old = base.claim_of(subject)
+    if old is None or old.operation != operation_of(made):
+        raise Refused(f"{name} is not claimed by that operation any more.", "See: mcv locks list")
+    claim = new_claim(base, made, why)
+    if kind == "vm":
+        return base.with_vm(replace(base.vm(name), claim=claim))
+    return base.with_node(replace(base.node(name), claim=claim))
