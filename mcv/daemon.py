@@ -152,7 +152,7 @@ class Daemon:
     def find(self, node: str) -> Address:
         """Where a node answers: a member, one that is joining, or one that was just removed."""
         found: Node | None = self.host.read().nodes.get(node)
-        found = found or self.host.extra.get("joining", {}).get(node)
+        found = found or self.host.joining.get(node)
         if found is None:
             for cluster in self.host.consensus.generations()[:20]:
                 if node in cluster.nodes:
@@ -189,7 +189,7 @@ class Daemon:
             members.addresses(self.host)
             verification_results.settle(self.host)
             enable.adjust(self.host)
-        elif not self.host.extra.get("leaving"):
+        elif not self.host.is_leaving:
             members.come_back(self.host)
         self.host.observations.save()
 
@@ -198,7 +198,7 @@ class Daemon:
 
     def look_after_journal(self) -> None:
         """One round: finish or undo what was cut off; it may take long, so it has its thread."""
-        journal_recovery.settle_all(self.host)
+        journal_recovery.resume_all(self.host)
 
     def loop(self, every: float, wake: threading.Event, rounds: Callable[[], None]) -> None:
         while not self._stop.is_set():

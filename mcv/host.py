@@ -1,27 +1,31 @@
 """Host: every door that an operation may use, gathered once and filled by the daemon."""
 
 import contextlib
+import functools
 import logging
 import math
 import secrets
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mcv.consensus.protocol import Consensus
 from mcv.document.initial import alone
-from mcv.document.model import Cluster
+from mcv.document.model import Cluster, Node
+from mcv.document.subject import Subject
 from mcv.errors import McvError, OutcomeOpen, RepairNeeded
 from mcv.settings import Settings
+from mcv.system.held_file import HeldFile
 from mcv.system.locks import Locks
 from mcv.system.observations import Observations
+from mcv.system.shared_work import SharedWork
 from mcv.transaction import jobs as jobs_module
 from mcv.transaction.executor import Transaction
 from mcv.transaction.jobs import Job, Jobs
-from mcv.transaction.journal import Entry, Journal
-from mcv.transaction.plan import Change, Item, readable
-from mcv.transaction.plan import change as change_
+from mcv.transaction.journal import Entry, EntryClaim, Journal
+from mcv.transaction.plan import Change, Item, brings_claim, readable
 
 if TYPE_CHECKING:
     from mcv.drivers.bridge import Bridges
@@ -30,6 +34,26 @@ if TYPE_CHECKING:
     from mcv.drivers.lvm import Lvm
 
 log = logging.getLogger(__name__)
+
+ServedClaim = tuple[str, tuple[tuple[int, int], ...]]  # the operation, its claims' numbers
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a look at an operation gives: the plan, and the operator's answer at a good end.
+
+    `preview` stands beside the plan in the answer to --dry-run. `around` is entered after
+    the last look and before the first step.
+    """
+
+    plan: list[Item]
+    answer: dict[str, Any] = field(default_factory=dict)
+    preview: dict[str, Any] = field(default_factory=dict)
+    around: AbstractContextManager[Any] = field(default_factory=contextlib.nullcontext)
+
+    def shown(self) -> dict[str, Any]:
+        """The answer to --dry-run: the very plan that would be carried out."""
+        return {"dry_run": True, "plan": readable(self.plan), **self.preview}
 
 
 @dataclass
@@ -50,8 +74,21 @@ class Host:
     tunnel: Callable[..., AbstractContextManager[None]]  # tunnel(path, node, asked): a stream
     certificate: str
     observations: Observations
-    images: dict[str, Any] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
+
+    # What this run of the daemon knows; a restart begins without it.
+    is_leaving: bool = False  # the host shuts down: nothing is started any more
+    joining: dict[str, Node] = field(default_factory=dict)  # being added, no members yet
+    images: dict[str, HeldFile] = field(default_factory=dict)  # by token
+    verifying: dict[str, SharedWork[Any]] = field(default_factory=dict)  # by VM
+    adjusted: str = ""  # hash of the document that DRBD was last adjusted to
+    unadjusted: set[str] = field(default_factory=set)  # resources newer on disk than in DRBD
+    resumed_at: dict[str, float] = field(default_factory=dict)  # by operation, monotonic
+    served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
+
+    @functools.cached_property
+    def verify_slots(self) -> threading.Semaphore:
+        """The verifications that mcv.conf allows at once on this node."""
+        return threading.BoundedSemaphore(self.settings.verify_at_once)
 
     @property
     def name(self) -> str:
@@ -67,16 +104,16 @@ class Host:
 
     @property
     def job(self) -> Job:
-        """The job that this operation is; a nameless one where nobody follows it."""
+        """The job under way in this thread; a nameless job where there is none."""
         job = jobs_module.current.get()
         return job or Job(secrets.token_hex(4), "", "mcvd", self.name)
 
     def update(self, name: str, why: str, /, **params: Any) -> Cluster:
-        """Make the change of the document that the job under way is about."""
+        """Propose the change that the job under way is about."""
         return self._update(name, why, params, whole=True)
 
     def update_beside(self, name: str, why: str, /, **params: Any) -> Cluster:
-        """Make a change before or after the work of a job: that it is made says nothing of that."""
+        """Propose a change before or after a job's work: its commit does not end the job."""
         return self._update(name, why, params, whole=False)
 
     def _update(self, name: str, why: str, params: dict[str, Any], whole: bool) -> Cluster:
@@ -93,78 +130,111 @@ class Host:
             raise OutcomeOpen(f"{error.message} (job {job.id})", hint) from error
 
     def make(self, change: Change, *, id: str, who: str, why: str) -> Cluster:
-        """Make a change that a plan holds, under its own id."""
+        """Propose a change of a plan, under the id that the plan gives it."""
         return self.consensus.propose(change.name, change.params, id=id, who=who, why=why)
 
-    @contextlib.contextmanager
-    def claim(self, subject: str, why: str) -> Iterator[None]:
-        """Claim a VM or a member for the job under way.
+    def hold(self, subject: Subject, why: str, timeout: float = 60) -> AbstractContextManager[None]:
+        """Hold the subject's lock file on this node; Busy if it is not free within timeout."""
+        return self.locks.hold(subject.lock, why, timeout=timeout)
 
-        The claim ends with the block, unless a journal entry keeps it; one that cannot be
-        released now is released later, by the loop that looks for claims without a job.
+    def operate(
+        self,
+        subjects: Subject | Sequence[Subject],
+        title: str,
+        prepare: Callable[[], Prepared],
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Carry out an operation on its subjects: look, claim, look again, follow the plan.
+
+        Precondition: `prepare` changes nothing, here or elsewhere, and raises Refused where
+        the operation cannot end well. It is called before the claim and again under it. A
+        plan whose first step brings the claim (a new VM, a new member) has a single look.
+        Effect: the plan is carried out, the claims are released; returns the answer. With
+        dry_run nothing is changed; returns the plan.
+        Errors: Refused, nothing was changed, or nothing but a claim that is released again;
+        Failed, all was undone; RepairNeeded and OutcomeOpen, the claim stays.
         """
-        kind, _, name = subject.partition(":")
-        job = self.job
-        token = jobs_module.current.set(job)
+        with self._as_job():
+            prepared = prepare()
+            if dry_run:
+                return prepared.shown()
+            if brings_claim(prepared.plan):
+                return self._carry_out(_ordered(subjects), title, prepared)
+            with self.claim(subjects, title):
+                return self._carry_out(_ordered(subjects), title, prepare())
+
+    @contextlib.contextmanager
+    def _as_job(self) -> Iterator[None]:
+        """Give what happens in this block one job, the one under way if there is one."""
+        token = jobs_module.current.set(self.job)
         try:
-            with self.locks.hold(f"{kind}-{name}", why):
-                self.update_beside(f"{kind}.claim", why, name=name, why=why)
-            try:
-                yield
-            except RepairNeeded:
-                raise
-            except McvError:
-                self._release(subject)
-                raise
-            self._release(subject)
+            yield
         finally:
             jobs_module.current.reset(token)
 
-    def _release(self, subject: str) -> None:
-        kind, _, name = subject.partition(":")
+    @contextlib.contextmanager
+    def claim(self, subjects: Subject | Sequence[Subject], why: str) -> Iterator[None]:
+        """Hold the claims of the job under way, taken in the order of the subjects.
+
+        The claims end with the block, unless a journal entry keeps them. A claim that cannot
+        be released now is released later, by the loop that looks for claims without a job.
+        """
+        with self._as_job(), contextlib.ExitStack() as claims:
+            for subject in _ordered(subjects):
+                with self.hold(subject, why):
+                    self.update_beside(subject.claim_change, why, name=subject.name, why=why)
+                claims.callback(self._release, subject)
+            try:
+                yield
+            except BaseException as error:
+                is_over = isinstance(error, McvError) and not isinstance(error, RepairNeeded)
+                if not is_over:
+                    claims.pop_all()
+                raise
+
+    def _release(self, subject: Subject) -> None:
         claim = self.read().claim_of(subject)
         if claim is None or claim.operation != self.job.id:
             return
         try:
-            self.update_beside(f"{kind}.release", "", name=name)
+            self.update_beside(subject.release_change, "", name=subject.name)
         except McvError as error:
-            log.warning("the claim on %s is released later: %s", name, error)
+            log.warning("the claim on %s is released later: %s", subject.name, error)
 
-    def carry_out(
-        self, title: str, plan: list[Item], subject: str, answer: dict[str, Any] | None = None
+    def _carry_out(
+        self, subjects: Sequence[Subject], title: str, prepared: Prepared
     ) -> dict[str, Any]:
-        """Carry a plan out under the claim of the job under way, which it ends with.
-
-        Returns the answer; a daemon that has to take the plan up again gives it as well.
-        """
+        """Carry a plan out under the claims of the job under way, which end with it."""
         job = self.job
-        kind, _, name = subject.partition(":")
-        claim = self.read().claim_of(subject)
         entry = Entry(
             operation=job.id,
             title=title,
             who=job.who,
             node=self.name,
-            subject=subject,
-            number=(claim.epoch, claim.generation) if claim else (0, 0),
-            plan=plan,
-            release=change_(f"{kind}.release", name=name),
+            claims=[self._number(subject) for subject in subjects],
+            plan=prepared.plan,
             begun=job.began,
-            answer=answer or {},
+            answer=prepared.answer,
         )
-        self.transaction(job.started).carry_out(entry, lambda step: job.progress(step))
+        with prepared.around:
+            self.transaction(job.started).carry_out(entry, lambda step: job.progress(step))
         return entry.answer
+
+    def _number(self, subject: Subject) -> EntryClaim:
+        claim = self.read().claim_of(subject)
+        number = (claim.epoch, claim.generation) if claim else (0, 0)
+        return EntryClaim(subject=str(subject), number=number)
 
     def begin_alone(self) -> None:
         """Make this node a cluster of one, its history kept."""
         self.consensus.begin(alone(self.settings, self.certificate))
 
-    def transaction(self, looked: float = -math.inf) -> Transaction:
-        """What carries plans out; looked is when this node was last known to be up to date."""
+    def transaction(self, polled: float = -math.inf) -> Transaction:
+        """The carrier of plans; `polled`: when this node last asked its peers, monotonic."""
         poll = self.consensus.poll
-        return Transaction(self.name, self.journal, self.call, self.make, poll, looked)
+        return Transaction(self.name, self.journal, self.call, self.make, poll, polled)
 
 
-def shown(plan: list[Item]) -> dict[str, Any]:
-    """What `--dry-run` answers: the very plan that would be carried out."""
-    return {"dry_run": True, "plan": readable(plan)}
+def _ordered(subjects: Subject | Sequence[Subject]) -> list[Subject]:
+    """The order in which claims are taken, the same for every operation."""
+    return [subjects] if isinstance(subjects, Subject) else sorted(set(subjects))

@@ -79,8 +79,7 @@ def actions(entry: Entry) -> Iterator[Call | Change]:
     for item in entry.plan:
         for step in steps_of(item):
             yield from (one for one in (step.do, step.undo, step.seen) if one is not None)
-    if entry.release is not None:
-        yield entry.release
+    yield from entry.releases
 
 
 def problem_with(action: Call | Change) -> str:
@@ -186,7 +185,7 @@ def test_every_entry_is_read_and_written_again_as_it_was() -> None:
     wrong = []
     for name, text in recorded_entries():
         entry = decode(text)
-        if decode(encode(entry)) != entry or not (entry.plan and entry.title and entry.subject):
+        if decode(encode(entry)) != entry or not (entry.plan and entry.title and entry.subjects):
             wrong.append(name)
 
     assert wrong == []

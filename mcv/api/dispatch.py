@@ -1,15 +1,20 @@
 """How a call is served: who may ask, where it belongs, under which lock and claim."""
 
+import contextlib
 import inspect
 import logging
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from mcv.api.table import TABLE, Operation
+from mcv.document.subject import Subject
 from mcv.errors import NotPermitted, OutOfStep, Refused
 from mcv.host import Host
 from mcv.rpc.auth import Caller
 from mcv.system.answers import plain
+from mcv.transaction.journal import EntryClaim, Escort
 
 log = logging.getLogger(__name__)
 
@@ -89,35 +94,48 @@ def perform(host: Host, operation: str, params: dict[str, Any], context: dict[st
     _bind(host, operation, wanted, params)
     if not wanted.step:
         return plain(wanted.function(host, **params))
-    escort = context.get("escort")
-    if not escort:
-        raise OutOfStep(f"{operation} came without a claim.")
-    lock = str(escort["subject"]).replace(":", "-")
-    with host.locks.hold(lock, f"{operation} ({escort['operation']})", timeout=wanted.timeout):
+    escort = _escort(operation, context)
+    with contextlib.ExitStack() as locks:
+        for subject in sorted(Subject.parse(claim.subject) for claim in escort.claims):
+            why = f"{operation} ({escort.operation})"
+            locks.enter_context(host.hold(subject, why, timeout=wanted.timeout))
         require_claim(host, escort)
         return wanted.function(host, **params)
 
 
-def require_claim(host: Host, escort: dict[str, Any]) -> None:
-    """Serve only the claim that the document or the proposal holds, and no earlier call of it."""
-    subject, operation = escort["subject"], escort["operation"]
-    claims = [cluster.claim_of(subject) for cluster in host.both()]
-    held = [
-        claim
-        for claim in claims
-        if claim is not None
-        and claim.operation == operation
-        and [claim.epoch, claim.generation] == list(escort["number"])
-    ]
-    if not held:
-        raise OutOfStep(f"{host.name} knows of no claim on {subject} by {operation}.")
-    served: dict[Any, int] = host.extra.setdefault("served", {})
-    while len(served) > SERVED:
-        served.pop(next(iter(served)))
-    key = (operation, tuple(escort["number"]))
-    if escort["serial"] < served.get(key, 0):
-        raise OutOfStep(f"A later step of {operation} has been served already.")
-    served[key] = escort["serial"]
+def _escort(operation: str, context: dict[str, Any]) -> Escort:
+    try:
+        escort = msgspec.convert(context["escort"], Escort)
+    except (KeyError, msgspec.ValidationError) as error:
+        raise OutOfStep(f"{operation} came without a claim.") from error
+    if not escort.claims:
+        raise OutOfStep(f"{operation} came without a claim.")
+    return escort
+
+
+def require_claim(host: Host, escort: Escort) -> None:
+    """Precondition of a step: document or proposal hold its claims, and no later step came.
+
+    Effect: the step's serial is remembered. Errors: OutOfStep.
+    """
+    for claim in escort.claims:
+        _require_held(host, escort.operation, claim)
+    while len(host.served) > SERVED:
+        host.served.pop(next(iter(host.served)))
+    key = (escort.operation, tuple(claim.number for claim in escort.claims))
+    if escort.serial < host.served.get(key, 0):
+        raise OutOfStep(f"A later step of {escort.operation} has been served already.")
+    host.served[key] = escort.serial
+
+
+def _require_held(host: Host, operation: str, number: EntryClaim) -> None:
+    subject = Subject.parse(number.subject)
+    for cluster in host.both():
+        claim = cluster.claim_of(subject)
+        is_this = claim is not None and claim.operation == operation
+        if is_this and claim and (claim.epoch, claim.generation) == number.number:
+            return
+    raise OutOfStep(f"{host.name} knows of no claim on {subject} by {operation}.")
 
 
 def require_in_step(host: Host, caller: Caller, context: dict[str, Any]) -> None:

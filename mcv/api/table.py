@@ -146,7 +146,7 @@ TABLE: dict[str, Operation] = {
     "journal.copy": _question(claims.copy_entry),
     "journal.drop": Operation(journal_recovery.drop_entry, PEER_ONLY, any_epoch=True),
     "repair": _change(claims.repair),
-    "repair.here": Operation(journal_recovery.settle_here, PEER_ONLY, timeout=120),
+    "repair.here": Operation(journal_recovery.resume_here, PEER_ONLY, timeout=120),
     "locks.list": _read(claims.list_locks),
     "locks.own": _question(claims.own_locks),
     "locks.clear": _change(claims.clear_lock),

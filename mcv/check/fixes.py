@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from mcv.check import artifacts, inventory
 from mcv.document.model import Cluster, Disk, Vm
+from mcv.document.subject import Subject
 from mcv.drbd import roles
 from mcv.drivers.domain_xml import is_ours, substance
 from mcv.errors import McvError, Refused
@@ -53,7 +54,7 @@ def _do(host: Host, deed: str, subject: str) -> None:
     if deed not in FIXERS:
         raise Refused(f"There is nothing called {deed} to do.", "mcv cluster check")
     name = vm_behind(subject)
-    with host.locks.hold(f"vm-{name}", f"cluster check --fix ({deed})", timeout=LOCK):
+    with host.hold(Subject.vm(name), f"cluster check --fix ({deed})", timeout=LOCK):
         _require_unnamed(host, name, subject)
         FIXERS[deed](host, subject)
 
@@ -71,12 +72,12 @@ def vm_behind(subject: str) -> str:
 def _require_unnamed(host: Host, name: str, subject: str) -> None:
     """Refused while an operation holds the VM, or a journal entry speaks of it."""
     for cluster in host.both():
-        claim = cluster.claim_of(f"vm:{name}")
+        claim = cluster.claim_of(Subject.vm(name))
         if claim is not None:
             raise Refused(f"{name} is busy: {claim.why}, on {claim.node}.")
     last = subject.rpartition("/")[2].removesuffix(".res")
     for entry in host.journal.entries():
-        if entry.subject == f"vm:{name}" or f'"{last}"' in encode(entry):
+        if Subject.vm(name) in entry.subjects or f'"{last}"' in encode(entry):
             raise Refused(f"{entry.title} is unfinished and names it.", "mcv repair")
 
 

@@ -111,7 +111,7 @@ def inventory(host: Host) -> Inventory:
     }
     try:
         unfinished = _unfinished(host)
-    except (msgspec.MsgspecError, OSError) as error:
+    except (McvError, OSError) as error:
         unfinished = []
         trouble["journal"] = f"The journal cannot be read: {error}."
     return Inventory(
@@ -145,7 +145,7 @@ def _unfinished(host: Host) -> list[Unfinished]:
         Unfinished(
             operation=entry.operation,
             title=entry.title,
-            subject=entry.subject,
+            subject=" ".join(subject.name for subject in entry.subjects),
             trouble=entry.trouble,
         )
         for entry in host.journal.entries()

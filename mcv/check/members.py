@@ -253,7 +253,7 @@ def _unfinished(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
         yield Finding(
             severity=Severity.WARNING,
             node=inventory.node,
-            subject=left.subject.partition(":")[2] or left.operation,
+            subject=left.subject or left.operation,
             message=f"{left.title} is unfinished on {inventory.node}{why}.",
             hint=f"mcv repair; then: mcv job wait {left.operation}",
         )

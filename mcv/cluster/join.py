@@ -1,6 +1,8 @@
 """Joining: one SSH session, every check first, then one operation that can be taken back."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from msgspec import Struct
 from mcv.cluster import suitability
 from mcv.cluster.facts import NodeFacts, facts
 from mcv.document.model import Node, decode, encode, plain, problem_with_name
+from mcv.document.subject import Subject
 from mcv.drbd import enable
 from mcv.errors import (
     CommandFailed,
@@ -21,7 +24,7 @@ from mcv.errors import (
     RepairNeeded,
     refuse_all,
 )
-from mcv.host import Host, shown
+from mcv.host import Host, Prepared
 from mcv.system import files, ssh
 from mcv.transaction.plan import Item, Step, change, on
 
@@ -78,7 +81,7 @@ def host_key(host: Host, ip_address: str) -> HostKey:
 def add_plan(member: Node, me: str, why: str) -> list[Item]:
     """Write it down as offline, bring it the document and the secret, bring it online.
 
-    Being online settles it; the way back makes the node blank again.
+    Being online commits the plan; the way back makes the node blank again.
     """
     return [
         Step(
@@ -90,7 +93,7 @@ def add_plan(member: Node, me: str, why: str) -> list[Item]:
             undo=on(me, "member.dismiss", node=member.name, must=True),
         ),
         Step(on(me, "member.hand_secret", node=member.name)),
-        Step(change("node.online", name=member.name), settles=True),
+        Step(change("node.online", name=member.name), commits=True),
     ]
 
 
@@ -115,32 +118,43 @@ def add_node(
     refuse_all([problem for problem in early if problem is not None])
     host.job.progress(f"looking at {node} over SSH")
     with ssh.connect(ip_address, password, host_key) as remote:
-        theirs = suitable_facts(host, remote, node, ip_address)
-        member = Node(
-            name=node,
-            hostname=theirs.hostname,
-            ip_address=ip_address,
-            drbd_address=theirs.drbd_address or ip_address,
-            certificate=theirs.certificate,
-            status="offline",
-        )
-        why = f"add node {node}"
-        plan = add_plan(member, host.name, why)
-        if dry_run:
-            return shown(plan)
-        _stage(remote, Stage(operation=host.job.id, members=_members(host)))
-        host.extra["joining"] = {member.name: member}
-        answer = {"node": node, "ip_address": ip_address, "drbd_address": member.drbd_address}
-        try:
-            host.carry_out(why, plan, f"node:{node}", answer)
-        except RepairNeeded:
-            raise
-        except McvError:
-            remote.run("mcv", "cluster", "unstage-join", host.job.id)
-            raise
-        finally:
-            host.extra.pop("joining", None)
-    return answer
+
+        def prepare() -> Prepared:
+            theirs = suitable_facts(host, remote, node, ip_address)
+            member = Node(
+                name=node,
+                hostname=theirs.hostname,
+                ip_address=ip_address,
+                drbd_address=theirs.drbd_address or ip_address,
+                certificate=theirs.certificate,
+                status="offline",
+            )
+            return Prepared(
+                add_plan(member, host.name, f"add node {node}"),
+                {"node": node, "ip_address": ip_address, "drbd_address": member.drbd_address},
+                around=_staged_there(host, remote, member),
+            )
+
+        return host.operate(Subject.node(node), f"add node {node}", prepare, dry_run)
+
+
+@contextlib.contextmanager
+def _staged_there(host: Host, remote: ssh.Remote, member: Node) -> Iterator[None]:
+    """Stage the join on the new node, and take that back if the operation was undone.
+
+    Precondition: the node has been judged. While this lasts the new node's address is known.
+    """
+    _stage(remote, Stage(operation=host.job.id, members=_members(host)))
+    host.joining[member.name] = member
+    try:
+        yield
+    except RepairNeeded:
+        raise
+    except McvError:
+        remote.run("mcv", "cluster", "unstage-join", host.job.id)
+        raise
+    finally:
+        host.joining.pop(member.name, None)
 
 
 def _stage(remote: ssh.Remote, stage: Stage) -> None:

@@ -32,7 +32,7 @@ def leave_in_order(host: Host) -> bool:
     those whose peer writes on are known to be outdated. If the others do not agree within
     ten seconds the node goes down as online.
     """
-    host.extra["leaving"] = True
+    host.is_leaving = True
     cluster = host.read()
     if cluster.online == [host.name] or host.name not in cluster.online:
         return False

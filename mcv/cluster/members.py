@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mcv.document.subject import Subject
 from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
-from mcv.host import Host, shown
+from mcv.host import Host, Prepared
 from mcv.settings import PEER_PORT
 from mcv.system import ping
 from mcv.system.observations import ago
@@ -14,13 +15,13 @@ ANSWER = 1.5  # seconds in which a host that lives answers to a connection
 
 
 def remove_plan(node: str, me: str, online: bool, reachable: bool) -> list[Item]:
-    """Take it offline, make it blank, which settles it, and take it out, its claim with it."""
+    """Take the node offline, make it blank (the commit point), remove it with its claim."""
     plan: list[Item] = []
     if online:
         plan.append(Step(change("node.offline", name=node), undo=change("node.online", name=node)))
     if reachable:
-        plan.append(Step(on(me, "member.dismiss", node=node, must=True), settles=True))
-    plan.append(Step(change("node.remove", name=node), settles=not reachable))
+        plan.append(Step(on(me, "member.dismiss", node=node, must=True), commits=True))
+    plan.append(Step(change("node.remove", name=node), commits=not reachable))
     return plan
 
 
@@ -28,12 +29,11 @@ def remove_node(
     host: Host, node: str, force: bool = False, dry_run: bool = False
 ) -> dict[str, Any]:
     """Take a member out. It owns no VM and holds no replica; force is for one declared offline."""
-    plan = _removal(host, node, force)
-    if dry_run:
-        return shown(plan)
-    with host.claim(f"node:{node}", f"remove node {node}"):
-        plan = _removal(host, node, force)
-        return host.carry_out(f"remove node {node}", plan, f"node:{node}", {"node": node})
+
+    def prepare() -> Prepared:
+        return Prepared(_removal(host, node, force), {"node": node})
+
+    return host.operate(Subject.node(node), f"remove node {node}", prepare, dry_run)
 
 
 def _removal(host: Host, node: str, force: bool) -> list[Item]:

@@ -9,6 +9,7 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Value
+from mcv.document.subject import Subject
 from mcv.errors import NotFound, Refused
 
 SCHEMA = 1
@@ -237,11 +238,17 @@ class Cluster(Value, frozen=True, kw_only=True):
             raise NotFound(f"There is no network {name}.", "See: mcv network list")
         return self.networks[name]
 
-    def claim_of(self, subject: str) -> Claim | None:
-        """The claim on what an operation is about: "vm:web1" or "node:node2"."""
-        kind, _, name = subject.partition(":")
-        claimed = self.vms.get(name) if kind == "vm" else self.nodes.get(name)
-        return claimed.claim if claimed else None
+    def claim_of(self, subject: Subject) -> Claim | None:
+        """The claim on a subject; None where it is unclaimed, or not in the document."""
+        if subject.kind == "vm":
+            vm = self.vms.get(subject.name)
+            return vm.claim if vm else None
+        node = self.nodes.get(subject.name)
+        return node.claim if node else None
+
+    def subjects(self) -> list[Subject]:
+        """Everything that an operation can claim."""
+        return [*map(Subject.vm, self.vms), *map(Subject.node, self.nodes)]
 
     def with_vm(self, vm: Vm) -> "Cluster":
         return replace(self, vms={**self.vms, vm.name: vm})

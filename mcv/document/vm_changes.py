@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster, Override, Verification, Vm
 from mcv.document.registry import busy, change, new_claim, operation_of, require_claim
+from mcv.document.subject import Subject
 from mcv.errors import Busy, Refused
 
 
@@ -112,11 +113,11 @@ def vm_override(base: Cluster, made: ChangeMade, /, name: str, what: str) -> Clu
 @change("claim.take_over")
 def claim_take_over(base: Cluster, made: ChangeMade, /, subject: str, why: str) -> Cluster:
     """Give the claim of an operation another node and a new number."""
-    kind, _, name = subject.partition(":")
-    old = base.claim_of(subject)
+    claimed = Subject.parse(subject)
+    name, old = claimed.name, base.claim_of(claimed)
     if old is None or old.operation != operation_of(made):
         raise Refused(f"{name} is not claimed by that operation any more.", "See: mcv locks list")
     claim = new_claim(base, made, why)
-    if kind == "vm":
+    if claimed.kind == "vm":
         return base.with_vm(replace(base.vm(name), claim=claim))
     return base.with_node(replace(base.node(name), claim=claim))

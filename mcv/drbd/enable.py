@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from mcv import sizes
 from mcv.document.model import Cluster, Disk
+from mcv.document.subject import Subject
 from mcv.drbd import roles
 from mcv.errors import Busy, McvError, Refused, refuse_all
 from mcv.host import Host
@@ -120,7 +121,7 @@ def adjust(host: Host) -> None:
     Each under its VM's lock; one that is busy, or that fails, has its turn in a later round.
     """
     cluster, hash_ = host.consensus.committed()
-    if not cluster.drbd.enabled or host.extra.get("adjusted") == hash_:
+    if not cluster.drbd.enabled or host.adjusted == hash_:
         return
     is_done = True
     for vm, disk in cluster.disks():
@@ -128,7 +129,7 @@ def adjust(host: Host) -> None:
         if not mine or vm.claim is not None or not _is_behind(host, cluster, disk):
             continue
         try:
-            with host.locks.hold(f"vm-{vm.name}", "adjust its disks", timeout=0):
+            with host.hold(Subject.vm(vm.name), "adjust its disks", timeout=0):
                 _adjust(host, vm.name, disk.id)
         except Busy:
             is_done = False
@@ -136,12 +137,12 @@ def adjust(host: Host) -> None:
             log.warning("adjusting %s: %s", disk.resource, error)
             is_done = False
     if is_done:
-        host.extra["adjusted"] = hash_
+        host.adjusted = hash_
 
 
 def _is_behind(host: Host, cluster: Cluster, disk: Disk) -> bool:
     """Whether the file of a resource, or the kernel since the file was written, says less."""
-    return disk.resource in roles.unadjusted(host) or not roles.has_file(host, cluster, disk)
+    return disk.resource in host.unadjusted or not roles.has_file(host, cluster, disk)
 
 
 def _adjust(host: Host, name: str, disk: int) -> None:
@@ -154,8 +155,8 @@ def _adjust(host: Host, name: str, disk: int) -> None:
     status = host.drbd.status(wanted.resource)
     if status is None:
         return
-    roles.unadjusted(host).add(wanted.resource)
+    host.unadjusted.add(wanted.resource)
     roles.write_file(host, cluster, wanted)
     if not status.is_standalone and not status.is_detached:
         host.drbd.adjust(wanted.resource)
-    roles.unadjusted(host).discard(wanted.resource)
+    host.unadjusted.discard(wanted.resource)

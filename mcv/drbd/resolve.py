@@ -7,10 +7,11 @@ from typing import Any
 from msgspec import Struct
 
 from mcv.document.model import Disk, Vm
+from mcv.document.subject import Subject
 from mcv.drbd import pairs
 from mcv.drbd.roles import require_inactive
 from mcv.errors import McvError, Refused, refuse_all
-from mcv.host import Host, shown
+from mcv.host import Host, Prepared
 from mcv.rules import preconditions, split_brain
 from mcv.rules.replica_state import ReplicaState
 from mcv.sizes import shown as size
@@ -56,22 +57,28 @@ def resolve(host: Host, name: str, keep: str, dry_run: bool = False) -> dict[str
     Waits until both are alike again; the VM may run on the kept side meanwhile. Refused
     unless both sides are there to say what they wrote.
     """
-    vm, found = require_resolvable(host, name, keep)
-    lose = vm.other(keep)
-    if dry_run:
-        return {**shown(resolve_plan(vm, keep, found)), "wrote": wrote(found)}
-    with host.claim(f"vm:{name}", f"resolve {name}, keep {keep}"):
+
+    def prepare() -> Prepared:
         vm, found = require_resolvable(host, name, keep)
-        plan = resolve_plan(vm, keep, found)
-        host.carry_out(f"resolve the split brain of {name}, keep {keep}", plan, f"vm:{name}")
-    _wait(host, vm, found)
-    return {"name": name, "kept": keep, "discarded": lose, "wrote": wrote(found)}
+        bytes_ = wrote(found)
+        lose = vm.other(keep)
+        return Prepared(
+            resolve_plan(vm, keep, found),
+            {"name": name, "kept": keep, "discarded": lose, "wrote": bytes_},
+            preview={"wrote": bytes_},
+        )
+
+    title = f"resolve the split brain of {name}, keep {keep}"
+    answer = host.operate(Subject.vm(name), title, prepare, dry_run)
+    if not dry_run:
+        _wait(host, name, [row["disk"] for row in answer["wrote"]])
+    return answer
 
 
 def resolve_plan(vm: Vm, keep: str, found: list[Split]) -> list[Item]:
     """The losing side lets go, the kept one waits for it, and it comes back without its data.
 
-    The last step settles it. Until then nothing is lost: the way back joins them as they
+    The last step commits the plan. Until then nothing is lost: the way back joins them as they
     are, and they part again. It names the data that was shown, and discards no other.
     """
     lose, disks = vm.other(keep), [one.disk.id for one in found]
@@ -85,7 +92,7 @@ def resolve_plan(vm: Vm, keep: str, found: list[Split]) -> list[Item]:
         Step(
             on(lose, "drbd.discard_and_reconnect", name=vm.name, data=data),
             undo=on(lose, "drbd.disconnect", name=vm.name, disks=disks),
-            settles=True,
+            commits=True,
         ),
     ]
 
@@ -259,23 +266,23 @@ def _wait_met(host: Host, name: str, resource: str) -> None:
 # Afterwards
 
 
-def _wait(host: Host, vm: Vm, found: list[Split]) -> None:
-    """Wait until both sides are alike again; how far it is, is told to the job."""
-    for one in found:
+def _wait(host: Host, name: str, disks: list[int]) -> None:
+    """Wait until both sides are alike again, and report the progress to the job."""
+    for resource in _resources(host, name, disks):
         total, lost = 0, 0.0
         while True:
-            status = host.drbd.status(one.disk.resource)
+            status = host.drbd.status(resource)
             if status is not None and status.both_up_to_date and not status.is_working:
                 break
             lost = lost + POLL if status is None or not status.connected else 0.0
             if lost > LOST:
                 raise McvError(
-                    f"The split brain of {vm.name} is resolved, but the resync that follows lost "
+                    f"The split brain of {name} is resolved, but the resync that follows lost "
                     "its connection; it goes on when the replicas find each other.",
                     "See: mcv drbd list",
                 )
             if status is not None:
                 total = max(total, status.out_of_sync)
                 done = total - status.out_of_sync
-                host.job.progress(f"resync {vm.name}", done, total, "B")
+                host.job.progress(f"resync {name}", done, total, "B")
             time.sleep(POLL)

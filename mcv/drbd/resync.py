@@ -6,10 +6,11 @@ from typing import Any
 
 from mcv import sizes
 from mcv.document.model import Disk, Vm
+from mcv.document.subject import Subject
 from mcv.drbd import pairs
 from mcv.drivers.drbd_status import Status
 from mcv.errors import CommandFailed, McvError, Refused, refuse_all
-from mcv.host import Host, shown
+from mcv.host import Host, Prepared
 from mcv.rules import preconditions
 from mcv.transaction.plan import Item, Step, on
 
@@ -22,7 +23,7 @@ def resync_plan(vm: Vm, source: str, apart: list[int], detached: set[int]) -> li
 
     Disks that are apart, one side standing alone, are joined before. One that was detached
     on the other side is attached there, and the kernel sends by itself what was written
-    meanwhile. Nothing is to be taken back, and the first step that sends settles it.
+    meanwhile. Nothing is to be taken back, and the first step that sends commits the plan.
     """
     return [
         *(
@@ -40,7 +41,7 @@ def _send(vm: Vm, source: str, detached: set[int]) -> list[Item]:
             on(target, "drbd.attach", name=vm.name, disk=disk.id)
             if disk.id in detached
             else on(source, "drbd.resync_from_here", name=vm.name, disk=disk.id),
-            settles=index == 0,
+            commits=index == 0,
         )
         for index, disk in enumerate(vm.disks)
     ]
@@ -53,17 +54,17 @@ def resync(
 
     The mark of a failed verification stays: a clean verification alone lifts it.
     """
-    source = source or host.name
-    vm = require_resyncable(host, name, source)
+    from_ = source or host.name
+
+    def prepare() -> Prepared:
+        vm = require_resyncable(host, name, from_)
+        answer = {"name": name, "source": from_, "resynced": _out_of_sync(host, vm)}
+        return Prepared(plan_now(host, vm, from_), answer)
+
+    answer = host.operate(Subject.vm(name), f"resync {name} from {from_}", prepare, dry_run)
     if dry_run:
-        return shown(plan_now(host, vm, source))
-    before = _out_of_sync(host, vm)
-    with host.claim(f"vm:{name}", f"resync {name} from {source}"):
-        vm = require_resyncable(host, name, source)
-        plan = plan_now(host, vm, source)
-        host.carry_out(f"resync {name} from {source}", plan, f"vm:{name}")
-    sent = _wait(host, vm, before)
-    return {"name": name, "source": source, "resynced": sent}
+        return answer
+    return answer | {"resynced": _wait(host, host.read().vm(name), answer["resynced"])}
 
 
 def plan_now(host: Host, vm: Vm, source: str) -> list[Item]:

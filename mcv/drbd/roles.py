@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from mcv.document.model import Cluster, Disk
+from mcv.document.subject import Subject
 from mcv.drivers import drbd_resource_file
 from mcv.drivers.drbd_states import DiskState
 from mcv.drivers.drbd_status import Status
@@ -42,13 +43,6 @@ def write_file(host: Host, cluster: Cluster, disk: Disk) -> None:
     """Write a resource's file as the document says."""
     if not has_file(host, cluster, disk):
         files.write_atomically(_path(host, disk), file_text(host, cluster, disk))
-
-
-def unadjusted(host: Host) -> set[str]:
-    """Resources whose file was written and that the kernel has not taken up since."""
-    found = host.extra.setdefault("unadjusted", set())
-    assert isinstance(found, set)
-    return found
 
 
 def has_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
@@ -221,7 +215,7 @@ def bring_up(host: Host) -> None:
     host.drbd.load_module()
     for name in cluster.vms:
         try:
-            with host.locks.hold(f"vm-{name}", "bring its disks up"):
+            with host.hold(Subject.vm(name), "bring its disks up"):
                 _bring_up(host, name)
         except McvError as error:
             log.error("bringing up the disks of %s: %s", name, error)
@@ -247,7 +241,7 @@ def _bring_up(host: Host, name: str) -> None:
                 host.volumes.activate(disk.volume_groups[host.name], disk.volume)
                 host.drbd.up(disk.resource)
             elif is_new:
-                unadjusted(host).add(disk.resource)
+                host.unadjusted.add(disk.resource)
             elif vm and vm.claim is None and host.drbd.allows_two_primaries(disk.resource):
                 # What a live migration left open that nobody remembers.
                 host.drbd.adjust(disk.resource)

@@ -18,9 +18,7 @@ STOP = 15.0  # seconds that the kernel has to end a verification
 
 def under_way(host: Host) -> set[str]:
     """The VMs of which this daemon verifies a disk now, or is about to."""
-    found = host.extra.setdefault("verifying", {})
-    assert isinstance(found, dict)
-    return set(found)
+    return set(host.verifying)
 
 
 def record(host: Host, vm: Vm, disk: Disk, result: Verification) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from mcv.document.model import Disk, Result, Verification, Vm
@@ -13,6 +12,7 @@ from mcv.drbd.verification_monitor import End, watch
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host
 from mcv.rules import preconditions
+from mcv.system.shared_work import SharedWork
 from mcv.timestamps import timestamp
 
 POLL = 0.5  # seconds between two looks whether a wait is over, or cancelled
@@ -20,13 +20,8 @@ POLL = 0.5  # seconds between two looks whether a wait is over, or cancelled
 _guard = threading.Lock()
 
 
-@dataclass
-class UnderWay:
-    """A verification of a VM: who asks for another one joins it."""
-
-    over: threading.Event = field(default_factory=threading.Event)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    error: McvError | None = None
+# A verification under way: a second caller joins it.
+UnderWay = SharedWork[list[dict[str, Any]]]
 
 
 def verify(host: Host, name: str) -> list[dict[str, Any]]:
@@ -37,22 +32,21 @@ def verify(host: Host, name: str) -> list[dict[str, Any]]:
     interrupted, and an interrupted one lifts no mark.
     """
     with _guard:
-        verifying: dict[str, UnderWay] = host.extra.setdefault("verifying", {})
-        other = verifying.get(name)
-        mine = verifying.setdefault(name, UnderWay())
+        other = host.verifying.get(name)
+        mine: UnderWay = host.verifying.setdefault(name, SharedWork())
     if other is not None:
         return _joined(host, name, other)
     try:
         require_verifiable(host, name)
         with _turn(host, name):
-            mine.rows = _verify_all(host, require_verifiable(host, name))
-        return mine.rows
+            mine.result = _verify_all(host, require_verifiable(host, name))
+        return mine.result
     except McvError as error:
         mine.error = error
         raise
     finally:
         with _guard:
-            del verifying[name]
+            del host.verifying[name]
         mine.over.set()
 
 
@@ -64,17 +58,14 @@ def _joined(host: Host, name: str, other: UnderWay) -> list[dict[str, Any]]:
             job.check_cancelled()
     if other.error is not None:
         raise other.error
-    return other.rows
+    return other.result or []
 
 
 @contextlib.contextmanager
 def _turn(host: Host, name: str) -> Iterator[None]:
     """A place among the verifications that mcv.conf lets run at once on this node."""
     job = host.job
-    with _guard:
-        slots: threading.Semaphore = host.extra.setdefault(
-            "verify slots", threading.BoundedSemaphore(host.settings.verify_at_once)
-        )
+    slots = host.verify_slots
     if not slots.acquire(blocking=False):
         limit = f"verify_at_once = {host.settings.verify_at_once}"
         job.progress(f"waiting to verify {name}: {limit} on {host.name}")

@@ -1,1 +1,1 @@
-"""Finishing or undoing what was cut off, and who holds what."""
+"""Resuming interrupted operations; claims and locks."""

@@ -1,17 +1,17 @@
-"""Who holds what: claims in the document, lock files of each node; and letting go."""
+"""Claims in the document and lock files of each node: listed, taken over, cleared."""
 
 from typing import Any
 
 from mcv.document.model import Claim
+from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.recovery import journal_recovery
 from mcv.recovery.rows import LockRow, of_others
 from mcv.system.answers import plain
 from mcv.system.fanout import ask_all
-from mcv.transaction.journal import Entry, decode, encode
-from mcv.transaction.plan import Change, settling, steps_of
-from mcv.transaction.plan import change as change_
+from mcv.transaction.journal import Entry, EntryClaim, decode, encode
+from mcv.transaction.plan import Change, change, commit_point, steps_of
 
 ASK = 3.0
 
@@ -21,7 +21,7 @@ def own_locks(host: Host) -> list[dict[str, Any]]:
 
 
 def list_locks(host: Host) -> dict[str, Any]:
-    """Who holds what, since when: claims in the document, lock files of every node."""
+    """Claims in the document and lock files of every node, with reason and time."""
     cluster = host.read()
     claims = [
         {
@@ -41,17 +41,17 @@ def list_locks(host: Host) -> dict[str, Any]:
 
 
 def clear_lock(host: Host, name: str) -> dict[str, Any]:
-    """Let go what an operation left on a VM, or on a member that it was adding or removing.
+    """End the claim that an operation left on a VM, or on a member being added or removed.
 
-    What a node left that is offline in the document is finished or undone by this one, if a
-    living node holds its plan; else no step was made, and the claim is released. On the node
-    that the claim names, what cannot be settled is given up. Refused where that is another
-    node, and online.
+    Effect: an operation of a node that is offline in the document is taken over, and resumed
+    if a living node holds its plan; without a plan no step was made, and the claim is
+    released. On the node that the claim names, an entry that cannot be resumed is given up.
+    Errors: Refused where the claim's node is another one and online, or a job is at work.
     """
     cluster = host.read()
-    kind = "node" if name in cluster.nodes and name not in cluster.vms else "vm"
-    subject = f"{kind}:{name}"
-    claim = cluster.node(name).claim if kind == "node" else cluster.vm(name).claim
+    is_node = name in cluster.nodes and name not in cluster.vms
+    subject = Subject.node(name) if is_node else Subject.vm(name)
+    claim = cluster.node(name).claim if is_node else cluster.vm(name).claim
     if claim is None:
         raise Refused(f"{name} is not claimed.", "See: mcv locks list")
     if host.jobs.running(claim.operation):
@@ -59,21 +59,26 @@ def clear_lock(host: Host, name: str) -> dict[str, Any]:
     if claim.node != host.name:
         take_over(host, subject, claim)
         return {"name": name}
-    journal_recovery.settle_all(host, patience=False)
+    journal_recovery.resume_all(host, patience=False)
     left = host.read().claim_of(subject)
     if left is not None and left.operation == claim.operation:
         host.journal.remove(claim.operation)
-        change = change_(f"{kind}.release", name=name)
-        host.make(change, id=f"{claim.operation}.given-up", who=host.job.who, why="locks clear")
+        _release(host, subject, f"{claim.operation}.given-up")
     return {"name": name}
 
 
-def take_over(host: Host, subject: str, claim: Claim) -> None:
-    """Carry on with what a node left that is offline in the document, or no member any more.
+def _release(host: Host, subject: Subject, id_: str) -> None:
+    release = change(subject.release_change, name=subject.name)
+    host.make(release, id=id_, who=host.job.who, why="locks clear")
 
-    The claim gets this node and a new number, so that a late call of the other does nothing.
-    Whether the plan is settled, the document says; where a step on the dead node settles it,
-    it goes back. Steps on nodes that are offline are left out.
+
+def take_over(host: Host, subject: Subject, claim: Claim) -> None:
+    """Resume the operation of a node that is offline in the document, or no member any more.
+
+    Precondition: this node is in contact. Effect: the claims of the operation get this node
+    and a new number, so that a late call of the former node is refused; then the plan goes
+    forward if it was committed, else back, without the steps of offline nodes. Errors:
+    Refused where the claim's node is online, or where a living node's journal is unknown.
     """
     host.consensus.require_contact()
     cluster = host.read()
@@ -84,42 +89,54 @@ def take_over(host: Host, subject: str, claim: Claim) -> None:
             f"There: mcv repair; or: mcv job wait {claim.operation}",
         )
     entry = _plan(host, claim.operation)
-    kind, _, name = subject.partition(":")
     if entry is None:
-        change = change_(f"{kind}.release", name=name)
-        host.make(change, id=f"{claim.operation}.cleared", who=host.job.who, why="locks clear")
+        _release(host, subject, f"{claim.operation}.cleared")
         return
     why = f"{claim.why}, taken over from {claim.node}"
+    for number in entry.claims:
+        _take_claim(host, number, claim.operation, why)
+    newest = host.read()
+    entry.skip = journal_recovery.offline(newest)
+    entry = _directed(host, entry, newest.changes)
+    entry.node = host.name
+    host.journal.write(entry)
+    journal_recovery.resume(host, entry)
+
+
+def _take_claim(host: Host, number: EntryClaim, operation: str, why: str) -> None:
+    """Give a claim this node and a new number; a subject without the claim is left alone."""
+    cluster, subject = host.read(), Subject.parse(number.subject)
+    claim = cluster.claim_of(subject)
+    if claim is None or claim.operation != operation:
+        return
     taken = host.make(
-        change_("claim.take_over", subject=subject, why=why),
-        id=f"{claim.operation}.taken-{cluster.generation}",
+        change("claim.take_over", subject=str(subject), why=why),
+        id=f"{operation}.taken-{cluster.generation}",
         who=host.job.who,
         why=why,
-    )
-    new = taken.claim_of(subject)
-    assert new is not None
-    entry.skip = journal_recovery.offline(taken)
-    entry = _turned(host, entry, taken.changes)
-    entry.node, entry.number = host.name, (new.epoch, new.generation)
-    host.journal.write(entry)
-    journal_recovery.settle(host, entry)
+    ).claim_of(subject)
+    assert taken is not None
+    number.number = (taken.epoch, taken.generation)
 
 
-def _turned(host: Host, entry: Entry, changes: tuple[str, ...]) -> Entry:
-    """An entry that says which way its plan goes.
+def _directed(host: Host, entry: Entry, changes: tuple[str, ...]) -> Entry:
+    """The entry with its direction: forward if its plan was committed, else back.
 
-    What was settled the document says, or the node that was called, where it can be asked.
+    The document knows a committing change; the witness (`seen`), while it is not offline,
+    knows a committing call.
     """
-    index = settling(entry.plan)
+    index = commit_point(entry.plan)
     steps = steps_of(entry.plan[index]) if index < len(entry.plan) else ()
-    changed = any(isinstance(step.do, Change) for step in steps)
+    has_change = any(isinstance(step.do, Change) for step in steps)
+    change_was_made = has_change and f"{entry.operation}.{index}" in changes
     seen = next((step.seen for step in steps if step.seen), None)
-    if seen is not None and seen.node not in entry.skip:
-        called = bool(host.call(seen.node, seen.operation, **seen.params))
-    else:
-        called = False
-    if called or (changed and f"{entry.operation}.{index}" in changes):
-        entry.direction, entry.position = "forward", index + called
+    call_was_served = (
+        seen is not None
+        and seen.node not in entry.skip
+        and bool(host.call(seen.node, seen.operation, **seen.params))
+    )
+    if call_was_served or change_was_made:
+        entry.direction, entry.position = "forward", index + call_was_served
     else:
         entry.direction, entry.position = "back", min(index, len(entry.plan) - 1)
         entry.trouble = f"{entry.node} is gone"
@@ -131,7 +148,7 @@ def _plan(host: Host, operation: str) -> Entry | None:
     entry = host.journal.read(operation)
     if entry is not None:
         return entry
-    others = [one for one in host.read().online if one != host.name]
+    others = [name for name in host.read().online if name != host.name]
     for answer in ask_all(host.call, others, "journal.copy", ASK, operation=operation).values():
         if isinstance(answer, McvError):
             raise Refused(f"Whether a plan is left cannot be known: {answer.message}", answer.hint)
@@ -146,12 +163,12 @@ def copy_entry(host: Host, operation: str) -> dict[str, Any]:
 
 
 def take_over_all(host: Host) -> list[str]:
-    """For `mcv repair`: carry on with whatever nodes left that are offline in the document."""
+    """For `mcv repair`: resume the operations of nodes that are offline in the document."""
     cluster = host.read()
-    subjects = [f"vm:{name}" for name in cluster.vms] + [f"node:{name}" for name in cluster.nodes]
     taken = []
-    for subject in subjects:
-        claim = cluster.claim_of(subject)
+    for subject in cluster.subjects():
+        # As it is now: an operation on two subjects is taken over with its first.
+        claim = host.read().claim_of(subject)
         if claim is None or claim.node == host.name:
             continue
         member = cluster.nodes.get(claim.node)
@@ -162,8 +179,8 @@ def take_over_all(host: Host) -> list[str]:
 
 
 def repair(host: Host) -> dict[str, Any]:
-    """Finish or undo what the journals hold, on this node and on every one that answers."""
-    found = journal_recovery.settle_here(host)
+    """Finish or undo what the journals hold, on this node and on every node that answers."""
+    found = journal_recovery.resume_here(host)
     found["settled"] += take_over_all(host)
     others = [name for name in host.read().nodes if name != host.name]
     for node, answer in ask_all(host.call, others, "repair.here", 120.0).items():

@@ -12,12 +12,11 @@ from mcv.system.answers import plain
 from mcv.transaction.jobs import moment, retold
 from mcv.transaction.journal import Entry
 from mcv.transaction.journal import decode as decode_entry
-from mcv.transaction.plan import Change, Step, nodes_of, settling, steps_of
-from mcv.transaction.plan import change as change_
+from mcv.transaction.plan import brings_claim, change, commit_point, nodes_of, steps_of
 
 log = logging.getLogger(__name__)
 
-RETRY = 10.0  # seconds between two tries at settling what a peer's silence holds up
+RETRY = 10.0  # seconds between two tries to resume an entry that a silent peer holds up
 
 
 def follow(host: Host, job: str, node: str, seen: int = 0) -> dict[str, Any]:
@@ -117,16 +116,17 @@ def drop_entry(host: Host, operation: str) -> None:
         host.journal.remove(operation)
 
 
-def settle_all(host: Host, patience: bool = True) -> list[str]:
-    """Take up every entry that no job is at work on; what was settled, a title each.
+def resume_all(host: Host, patience: bool = True) -> list[str]:
+    """Resume every entry of this node that no job is at work on; the titles of those ended.
 
-    An entry whose operation has no claim in the document, nor in the proposal, is over.
-    With patience, one that failed lately is left for a later round.
+    Precondition: none; out of contact nothing is done. Effect: an entry whose operation has
+    a claim neither in the document nor in the proposal is over and is removed; claims of
+    this node that neither the journal nor a job knows are released. With patience, an entry
+    that was tried less than RETRY ago is left for a later round.
     """
     if not host.consensus.in_contact:
         return []
-    tried = host.extra.setdefault("tried", {})
-    settled = []
+    ended = []
     for entry in host.journal.entries():
         if host.jobs.running(entry.operation):
             continue
@@ -134,25 +134,26 @@ def settle_all(host: Host, patience: bool = True) -> list[str]:
             if _is_over(host, entry):
                 host.journal.remove(entry.operation)
             continue
-        if entry.node != host.name:
+        if entry.node != host.name or (patience and _was_tried(host, entry.operation)):
             continue
-        if patience and time.monotonic() - tried.get(entry.operation, -RETRY) < RETRY:
-            continue
-        tried[entry.operation] = time.monotonic()
-        if settle(host, entry):
-            settled.append(entry.title)
+        host.resumed_at[entry.operation] = time.monotonic()
+        if resume(host, entry):
+            ended.append(entry.title)
     _release_lost(host)
-    return settled
+    return ended
+
+
+def _was_tried(host: Host, operation: str) -> bool:
+    return time.monotonic() - host.resumed_at.get(operation, -RETRY) < RETRY
 
 
 def _is_over(host: Host, entry: Entry) -> bool:
-    """Whether an entry without a claim can be forgotten.
+    """Whether an entry without a claim can be removed.
 
-    One whose first step brings the claim may have offered it without an answer: then a
-    change that comes after it must be made before its absence says anything.
+    The first step of some plans brings the claim, and may have been proposed without an
+    answer. Such an entry is over once a later change has been committed without it.
     """
-    brings_claim = isinstance(entry.plan[0], Step) and isinstance(entry.plan[0].do, Change)
-    if not brings_claim:
+    if not brings_claim(entry.plan):
         return True
     if entry.node != host.name:
         return _is_over_there(host, entry)
@@ -167,7 +168,7 @@ def _is_over(host: Host, entry: Entry) -> bool:
 
 
 def _is_over_there(host: Host, entry: Entry) -> bool:
-    """Whether the node that carries an operation out has forgotten it, or is no member."""
+    """Whether the entry's own node has removed it, or is no member any more."""
     if entry.node not in host.read().nodes:
         return True
     try:
@@ -179,32 +180,35 @@ def _is_over_there(host: Host, entry: Entry) -> bool:
 
 
 def _claimed(host: Host, entry: Entry) -> bool:
-    """Whether the document, or the proposal, holds the claim of an entry, on its node.
+    """Whether the document, or the proposal, holds a claim of an entry, on the entry's node.
 
-    A claim that another node has taken over is that node's: the entry here is over.
+    After a takeover the claims name another node, and the entry here is over.
     """
-    claims = (cluster.claim_of(entry.subject) for cluster in host.both())
-    return any(
-        claim and claim.operation == entry.operation and claim.node == entry.node
-        for claim in claims
-    )
+    claims = [
+        claim
+        for cluster in host.both()
+        for subject in entry.subjects
+        if (claim := cluster.claim_of(subject)) and claim.operation == entry.operation
+    ]
+    return any(claim.node == entry.node for claim in claims)
 
 
-def settle(host: Host, entry: Entry) -> bool:
-    """Finish or undo one entry; whether it is gone from the journal now."""
-    log.info("taking up %s (%s, %s)", entry.title, entry.operation, entry.direction)
+def resume(host: Host, entry: Entry) -> bool:
+    """Finish or undo an entry as a job; whether the journal is rid of it now."""
+    log.info("resuming %s (%s, %s)", entry.title, entry.operation, entry.direction)
     try:
         job = host.jobs.begin(entry.title, entry.who, entry.operation)
     except Busy:
         return False
-    # As it is now: a job may have moved it on since the entries were listed.
-    now = _without(host.journal.read(entry.operation) or entry, offline(host.read()))
-    host.jobs.run(job, lambda: _settled(host, now))
+    # A job may have moved the entry on since the entries were listed.
+    newest = host.journal.read(entry.operation) or entry
+    reduced = _without(newest, offline(host.read()))
+    host.jobs.run(job, lambda: _resumed(host, reduced))
     return host.journal.read(entry.operation) is None
 
 
-def _settled(host: Host, entry: Entry) -> dict[str, Any]:
-    host.transaction().settle(entry, lambda step: host.job.progress(step))
+def _resumed(host: Host, entry: Entry) -> dict[str, Any]:
+    host.transaction().resume(entry, lambda step: host.job.progress(step))
     return entry.answer
 
 
@@ -213,18 +217,17 @@ def offline(cluster: Cluster) -> list[str]:
 
 
 def _without(entry: Entry, gone: list[str]) -> Entry:
-    """An entry about a VM, to be settled without the nodes that are offline in the document.
+    """An entry about VMs, reduced by the steps of nodes that are offline in the document.
 
-    Their steps are left out. Where the plan is not settled yet it goes back, since what they
-    would have done is missing.
+    An entry before its commit point goes back, since the effect of those steps is missing.
     """
     touched = nodes_of(entry.plan) & set(gone)
-    if not touched or not entry.subject.startswith("vm:"):
+    if not touched or any(subject.kind != "vm" for subject in entry.subjects):
         return entry
-    index = settling(entry.plan)
+    index = commit_point(entry.plan)
     steps = steps_of(entry.plan[index]) if index < len(entry.plan) else ()
-    lost = any(step.seen and step.seen.node in gone for step in steps)
-    if entry.direction == "forward" and entry.position < index + lost:
+    witness_is_gone = any(step.seen and step.seen.node in gone for step in steps)
+    if entry.direction == "forward" and entry.position < index + witness_is_gone:
         entry.direction, entry.trouble = "back", f"{', '.join(sorted(touched))} is offline"
     entry.skip = gone
     return entry
@@ -233,23 +236,18 @@ def _without(entry: Entry, gone: list[str]) -> Entry:
 def _release_lost(host: Host) -> None:
     """Release claims of this node that neither its journal nor a running operation knows."""
     cluster = host.read()
-    for kind, things in (("vm", cluster.vms), ("node", cluster.nodes)):
-        for name in things:
-            claim = cluster.claim_of(f"{kind}:{name}")
-            if claim is None or claim.node != host.name or host.jobs.running(claim.operation):
-                continue
-            if host.journal.read(claim.operation) is not None:
-                continue
-            change = change_(f"{kind}.release", name=name)
-            try:
-                host.make(
-                    change,
-                    id=f"{claim.operation}.lost-{kind}-{name}",
-                    who="mcvd",
-                    why="claim left over",
-                )
-            except McvError as error:
-                log.info("releasing the claim on %s: %s", name, error)
+    for subject in cluster.subjects():
+        claim = cluster.claim_of(subject)
+        if claim is None or claim.node != host.name or host.jobs.running(claim.operation):
+            continue
+        if host.journal.read(claim.operation) is not None:
+            continue
+        release = change(subject.release_change, name=subject.name)
+        id_ = f"{claim.operation}.lost-{subject.lock}"
+        try:
+            host.make(release, id=id_, who="mcvd", why="claim left over")
+        except McvError as error:
+            log.info("releasing the claim on %s: %s", subject.name, error)
 
 
 def left(host: Host) -> list[dict[str, Any]]:
@@ -260,5 +258,6 @@ def left(host: Host) -> list[dict[str, Any]]:
     ]
 
 
-def settle_here(host: Host) -> dict[str, Any]:
-    return {"settled": settle_all(host, patience=False), "left": left(host)}
+def resume_here(host: Host) -> dict[str, Any]:
+    """For `mcv repair`: resume every entry of this node now; what ended, and what is left."""
+    return {"settled": resume_all(host, patience=False), "left": left(host)}

@@ -1,4 +1,4 @@
-"""Carrying plans out: forward to the end, or back to the beginning, through any crash."""
+"""The transaction: carries a plan out, forward or back, and resumes it after a crash."""
 
 import contextvars
 import logging
@@ -8,7 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from mcv.document.model import Cluster
+from mcv.document.subject import Subject
 from mcv.errors import (
     CallLost,
     Failed,
@@ -19,27 +22,37 @@ from mcv.errors import (
     RepairNeeded,
 )
 from mcv.transaction.journal import Entry, Journal, encode
-from mcv.transaction.plan import Action, Call, Change, Item, Step, nodes_of, settling, steps_of
+from mcv.transaction.plan import (
+    Action,
+    Call,
+    Change,
+    Item,
+    Step,
+    commit_point,
+    nodes_of,
+    steps_of,
+)
 
 log = logging.getLogger(__name__)
 
-AWAKE = 2.0  # seconds without a look round; nobody is found to be dead in less
+# s; poll the peers before a local step if our view is older. No declaration takes less.
+MAX_VIEW_AGE = 2.0
 
-# What accompanies each call of a plan: whose claim it is, and its number among the calls.
+# The escort of the call under way (journal.Escort as plain JSON): whose claims, which serial.
 escort: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar(
     "escort", default=None
 )
 
 CallNode = Callable[..., Any]  # call(node, operation, /, **params)
 MakeChange = Callable[..., Cluster]  # make(change, id=…, who=…, why=…)
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class Transaction:
-    """Carries out plans for one node, writing down how far it is before each step.
+    """Carries plans out for one node; the journal has the position before each step.
 
-    A failure before the settling step means back, after it forward. What can go neither
-    way now stays in the journal, and `settle` takes it up again.
+    A failure before the commit point takes the plan back, a failure after it goes forward.
+    While neither direction is possible the entry stays in the journal, for `resume`.
     """
 
     def __init__(
@@ -48,21 +61,24 @@ class Transaction:
         journal: Journal,
         call: CallNode,
         make: MakeChange,
-        look: Callable[[], None] = lambda: None,
-        looked: float = -math.inf,
+        poll: Callable[[], None] = lambda: None,
+        polled: float = -math.inf,
     ) -> None:
         self._me = me
         self._journal = journal
         self._call = call
         self._make = make
-        self._look = look
-        self._looked = looked  # when, by the monotonic clock
+        self._poll = poll
+        self._polled = polled  # by the monotonic clock
 
-    def carry_out(self, entry: Entry, tell: Tell) -> None:
-        """Carry a plan out.
+    def carry_out(self, entry: Entry, report: Report) -> None:
+        """Carry a plan out from its beginning.
 
-        Raises Failed when it failed and was undone, RepairNeeded when the journal keeps
-        what is left, OutcomeOpen when a change of it is neither made nor refused.
+        Precondition: the document holds the entry's claims, or the first step brings them.
+        Effect: every step is done and the claims are released.
+        Errors: Refused when a peer could not keep the plan (no step was begun); Failed when
+        a step failed and all was undone; RepairNeeded when the journal keeps a rest;
+        OutcomeOpen when a change was neither committed nor refused.
         """
         self._journal.write(entry)
         try:
@@ -72,59 +88,60 @@ class Transaction:
             entry.direction, entry.trouble = "back", error.message
             self._end(entry)
             raise Refused(f"{entry.title}: {error.message}", error.hint) from error
-        self.settle(entry, tell)
+        self.resume(entry, report)
 
-    def settle(self, entry: Entry, tell: Tell) -> None:
-        """Go on with an entry from where it is, whichever way it was going."""
+    def resume(self, entry: Entry, report: Report) -> None:
+        """Continue an entry at its position, in its direction; effect and errors as above."""
         if entry.direction == "forward":
-            self._forward(entry, tell, resumed=entry.position >= 0)
+            self._forward(entry, report)
         else:
-            self._back(entry, tell, None)
+            self._back(entry, report, None)
 
-    def _forward(self, entry: Entry, tell: Tell, resumed: bool) -> None:
-        settled = settling(entry.plan)
-        first = entry.position
+    def _forward(self, entry: Entry, report: Report) -> None:
+        commit = commit_point(entry.plan)
+        begun_before = entry.position  # -1: no step was begun before this run
         for index in range(max(0, entry.position), len(entry.plan)):
             item = entry.plan[index]
             self._note(entry, position=index)
-            error = self._each(entry, item, lambda step: step.do, tell)
+            error = self._run_item(entry, item, lambda step: step.do, report)
             if error is None:
                 continue
             if isinstance(error, OutcomeOpen):
-                self._stay(entry, error, f"{entry.title}: {error.message}")
-                raise OutcomeOpen(
-                    f"{entry.title} is not settled yet (job {entry.operation}): {error.message}",
-                    error.hint or _help(entry),
-                ) from error
-            if index > settled and all(step.may_fail for step in steps_of(item)):
+                raise self._outcome_open(entry, error) from error
+            if index > commit and all(step.may_fail for step in steps_of(item)):
                 entry.trouble = error.message
                 continue
-            # A settling change that was offered before may have been made, whatever is said
-            # now: while that is not known the plan goes neither way.
-            changes = any(isinstance(step.do, Change) for step in steps_of(item))
-            waits = any(step.seen for step in steps_of(item))
-            open_ = (
-                isinstance(error, CallLost)
-                or (resumed and index == first and changes)
-                or (waits and isinstance(error, PeerUnreachable))
+            is_committed = index > commit
+            is_unknown = index == commit and _may_have_committed(
+                item, error, was_begun=index == begun_before
             )
-            if index > settled or (index == settled and open_):
-                raise self._stay(entry, error, f"{entry.title} stopped half-way: {error.message}")
-            self._back(entry, tell, error)
+            if is_committed or is_unknown:
+                raise self._kept(entry, error, f"{entry.title} stopped half-way: {error.message}")
+            self._back(entry, report, error)
         self._end(entry)
         if entry.trouble:
             raise McvError(f"{entry.title} is done, but: {entry.trouble}")
 
-    def _back(self, entry: Entry, tell: Tell, cause: McvError | None) -> None:
-        """Undo what was begun, the last first, and raise Failed; what resists stays."""
+    def _outcome_open(self, entry: Entry, error: McvError) -> OutcomeOpen:
+        self._kept(entry, error, f"{entry.title}: {error.message}")
+        return OutcomeOpen(
+            f"{entry.title} is not committed yet (job {entry.operation}): {error.message}",
+            error.hint or _help(entry),
+        )
+
+    def _back(self, entry: Entry, report: Report, cause: McvError | None) -> None:
+        """Undo every begun step, the last first.
+
+        Errors: always one, Failed when all was undone, RepairNeeded when a step resists.
+        """
         if entry.direction == "forward":
             entry.trouble = cause.message if cause else ""
             self._note(entry, direction="back")
         for index in range(entry.position, -1, -1):
             self._note(entry, position=index)
-            error = self._each(entry, entry.plan[index], lambda step: step.undo, tell)
+            error = self._run_item(entry, entry.plan[index], lambda step: step.undo, report)
             if error is not None:
-                raise self._stay(
+                raise self._kept(
                     entry,
                     error,
                     f"{entry.title} failed ({entry.trouble}) "
@@ -136,18 +153,16 @@ class Transaction:
         raise Failed(f"{entry.title} failed and was undone: {entry.trouble}", hint, problems)
 
     def _end(self, entry: Entry) -> None:
-        """Release the claim and forget the entry, here and where copies are kept."""
-        if entry.release is not None:
-            try:
-                self._perform(entry, entry.release)
-            except McvError as error:
-                entry.position = len(entry.plan) if entry.direction == "forward" else -1
-                raise self._stay(
-                    entry,
-                    error,
-                    f"{entry.title} is {'done' if entry.direction == 'forward' else 'undone'}, "
-                    f"but its claim is not released yet: {error.message}",
-                ) from error
+        """Release the claims and remove the entry, here and where copies are kept."""
+        try:
+            for index, release in enumerate(entry.releases, 1):
+                id_ = _change_id(entry, "release" if index == 1 else f"release{index}")
+                self._make(release, id=id_, who=entry.who, why=entry.title)
+        except McvError as error:
+            entry.position = len(entry.plan) if entry.direction == "forward" else -1
+            done = "done" if entry.direction == "forward" else "undone"
+            message = f"{entry.title} is {done}, but its claim is not released yet: {error.message}"
+            raise self._kept(entry, error, message) from error
         self._journal.remove(entry.operation)
         for node in sorted(nodes_of(entry.plan) - {self._me}):
             try:
@@ -155,77 +170,72 @@ class Transaction:
             except McvError as error:
                 log.info("journal.drop on %s: %s", node, error)
 
-    def _each(
-        self, entry: Entry, item: Item, action: Callable[[Step], Action | None], tell: Tell
+    def _run_item(
+        self, entry: Entry, item: Item, action: Callable[[Step], Action | None], report: Report
     ) -> McvError | None:
-        """Carry out one side of an item's steps, side by side; the first error, if any."""
+        """Carry out one side of an item's steps in parallel; the first error, if any."""
         actions = [
-            one
-            for one in (action(step) for step in steps_of(item))
-            if one is not None and not (isinstance(one, Call) and one.node in entry.skip)
+            each
+            for each in (action(step) for step in steps_of(item))
+            if each is not None and not (isinstance(each, Call) and each.node in entry.skip)
         ]
         errors: list[McvError] = []
-
-        def one(wanted: Action) -> None:
-            tell(str(wanted))
-            try:
-                self._perform(entry, wanted)
-            except McvError as error:
-                errors.append(error)
-            except Exception as error:
-                log.exception("step %s", wanted)
-                errors.append(McvError(f"{wanted}: internal error ({error})"))
-
         if len(actions) == 1:
-            one(actions[0])
+            self._run_action(entry, actions[0], report, errors)
             return errors[0] if errors else None
         threads = []
-        for wanted in actions:
+        for each in actions:
             context = contextvars.copy_context()
-            thread = threading.Thread(target=context.run, args=(one, wanted), daemon=True)
+            arguments = (self._run_action, entry, each, report, errors)
+            thread = threading.Thread(target=context.run, args=arguments, daemon=True)
             thread.start()
             threads.append(thread)
         for thread in threads:
             thread.join()
         return errors[0] if errors else None
 
-    def _be_awake(self) -> None:
-        """See what came meanwhile, if the last look is a while ago.
-
-        A daemon that stood still may have been called dead, and its plan carried on or taken
-        back elsewhere. Others refuse its calls then; a step here is judged by the document
-        that lies here.
-        """
-        if time.monotonic() - self._looked > AWAKE:
-            self._look()
-            self._looked = time.monotonic()
+    def _run_action(
+        self, entry: Entry, action: Action, report: Report, errors: list[McvError]
+    ) -> None:
+        report(str(action))
+        try:
+            self._perform(entry, action)
+        except McvError as error:
+            errors.append(error)
+        except Exception as error:
+            log.exception("step %s", action)
+            errors.append(McvError(f"{action}: internal error ({error})"))
 
     def _perform(self, entry: Entry, action: Action) -> None:
         if isinstance(action, Change):
-            # The position and the way make the id, so that a change is not made twice.
-            way = "" if entry.direction == "forward" else "u"
-            number = "release" if action is entry.release else str(entry.position)
-            document = self._make(
-                action, id=f"{entry.operation}.{way}{number}", who=entry.who, why=entry.title
-            )
-            claim = document.claim_of(entry.subject)
-            if claim is not None and claim.operation == entry.operation:
-                entry.number = (claim.epoch, claim.generation)
+            self._propose(entry, action)
             return
         if action.node == self._me:
-            self._be_awake()
-        token = escort.set(
-            {
-                "subject": entry.subject,
-                "operation": entry.operation,
-                "number": list(entry.number),
-                "serial": entry.serial,
-            }
-        )
+            self._refresh_view()
+        token = escort.set(msgspec.to_builtins(entry.escort))
         try:
             self._call(action.node, action.operation, **action.params)
         finally:
             escort.reset(token)
+
+    def _propose(self, entry: Entry, action: Change) -> None:
+        """Make a change of the document; its id holds the position, so it is made once."""
+        id_ = _change_id(entry, str(entry.position))
+        document = self._make(action, id=id_, who=entry.who, why=entry.title)
+        for number in entry.claims:
+            claim = document.claim_of(Subject.parse(number.subject))
+            if claim is not None and claim.operation == entry.operation:
+                number.number = (claim.epoch, claim.generation)
+
+    def _refresh_view(self) -> None:
+        """Poll the peers if the last poll is older than MAX_VIEW_AGE.
+
+        A daemon that stood still may have been declared dead, and its plan resumed
+        elsewhere. Peers refuse its calls then; a local step is judged by the local document.
+        """
+        if time.monotonic() - self._polled > MAX_VIEW_AGE:
+            self._poll()
+            self._polled = time.monotonic()
 
     def _note(self, entry: Entry, **values: Any) -> None:
         for key, value in values.items():
@@ -233,11 +243,32 @@ class Transaction:
         entry.serial += 1
         self._journal.write(entry)
 
-    def _stay(self, entry: Entry, error: McvError, message: str) -> RepairNeeded:
+    def _kept(self, entry: Entry, error: McvError, message: str) -> RepairNeeded:
+        """Keep the entry in the journal; the error that says so."""
         self._journal.write(entry)
         log.warning("%s", message)
         return RepairNeeded(f"{message} (job {entry.operation})", error.hint or _help(entry))
 
 
+def _may_have_committed(item: Item, error: McvError, was_begun: bool) -> bool:
+    """Whether a committing item that failed may have taken effect all the same.
+
+    `was_begun`: an earlier run of the daemon began this item. While the effect is not known
+    the plan goes neither forward nor back.
+    """
+    answer_was_lost = isinstance(error, CallLost)
+    was_proposed_before = was_begun and any(isinstance(step.do, Change) for step in steps_of(item))
+    witness_is_silent = isinstance(error, PeerUnreachable) and any(
+        step.seen is not None for step in steps_of(item)
+    )
+    return answer_was_lost or was_proposed_before or witness_is_silent
+
+
+def _change_id(entry: Entry, step: str) -> str:
+    """The id of a change: operation, direction and step, so that no change is made twice."""
+    way = "" if entry.direction == "forward" else "u"
+    return f"{entry.operation}.{way}{step}"
+
+
 def _help(entry: Entry) -> str:
-    return f"It is taken up by itself; see: mcv job wait {entry.operation}, or: mcv repair"
+    return f"It is resumed automatically; see: mcv job wait {entry.operation}, or: mcv repair"

@@ -1,32 +1,52 @@
-"""What is left, on disk: operations under way, with their plans and how far they are."""
+"""The journal: operations under way on disk, with their plans and their progress."""
 
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from mcv.document.subject import Subject
+from mcv.errors import McvError
 from mcv.system import files
 from mcv.transaction.former_names import renamed
-from mcv.transaction.plan import Change, Item
+from mcv.transaction.plan import Change, Item, change
+from mcv.transaction.upgrades import SCHEMA, upgraded
+
+
+class EntryClaim(msgspec.Struct):
+    """A claim of an operation: its subject as text, and the claim's (epoch, generation).
+
+    The number is (0, 0) until the plan's first step has brought the claim.
+    """
+
+    subject: str
+    number: tuple[int, int] = (0, 0)
+
+
+class Escort(msgspec.Struct, frozen=True):
+    """What accompanies each call of a plan: the operation, its claims, the call's serial."""
+
+    operation: str
+    serial: int
+    claims: list[EntryClaim]
 
 
 class Entry(msgspec.Struct, kw_only=True):
-    """An operation under way: its plan, how far it is, and which way it goes.
+    """An operation under way: its plan, its progress, and its direction.
 
-    `position` is the item that was begun last; `serial` counts the calls made, so that a
-    late one is told from a new one; `number` is the claim's. `release` ends the claim.
-    `skip` names nodes that are gone: their steps are left out after a takeover. `answer` is
-    what the operator is told at its good end, who may wait for it across a stop of the daemon.
+    `position` is the index of the item begun last. `serial` counts the calls made, so that
+    a late call is told from a new one. `claims` are released at the end. `skip` names nodes
+    that are offline: their steps are left out after a takeover. `answer` is the operator's
+    answer at a good end, also after a restart of the daemon.
     """
 
+    schema: int = SCHEMA
     operation: str
     title: str
     who: str
     node: str
-    subject: str = ""
-    number: tuple[int, int] = (0, 0)
+    claims: list[EntryClaim] = []
     plan: list[Item] = []
-    release: Change | None = None
     position: int = -1
     direction: str = "forward"
     serial: int = 0
@@ -34,6 +54,19 @@ class Entry(msgspec.Struct, kw_only=True):
     trouble: str = ""
     skip: list[str] = []
     answer: dict[str, Any] = {}
+
+    @property
+    def subjects(self) -> list[Subject]:
+        return [Subject.parse(claim.subject) for claim in self.claims]
+
+    @property
+    def releases(self) -> list[Change]:
+        """The changes of the document that end the claims."""
+        return [change(subject.release_change, name=subject.name) for subject in self.subjects]
+
+    @property
+    def escort(self) -> Escort:
+        return Escort(operation=self.operation, serial=self.serial, claims=self.claims)
 
 
 class Journal:
@@ -55,12 +88,12 @@ class Journal:
         files.remove(self._path(operation))
 
     def entries(self) -> list[Entry]:
-        """Every entry, the oldest first; one that cannot be read raises: none is passed over."""
-        found = [
+        """Every entry, the oldest first; McvError if any of them cannot be read."""
+        entries = [
             decode(path.read_text(encoding="utf-8"))
             for path in sorted(self._directory.glob("*.json"))
         ]
-        return sorted(found, key=lambda entry: (entry.begun, entry.operation))
+        return sorted(entries, key=lambda entry: (entry.begun, entry.operation))
 
     def _path(self, operation: str) -> Path:
         return self._directory / f"{operation}.json"
@@ -72,5 +105,12 @@ def encode(entry: Entry) -> str:
 
 
 def decode(text: str) -> Entry:
-    """An entry from text, also one that an earlier version wrote."""
-    return msgspec.convert(renamed(msgspec.json.decode(text)), type=Entry)
+    """An entry from text, also from the text of an earlier version.
+
+    Raises McvError where the text is no entry, or a later version's.
+    """
+    try:
+        value = msgspec.json.decode(text, type=dict[str, Any])
+        return msgspec.convert(renamed(upgraded(value)), type=Entry)
+    except msgspec.DecodeError as error:
+        raise McvError(f"A journal entry cannot be read: {error}.") from error

@@ -7,7 +7,7 @@ import msgspec
 
 
 class Call(msgspec.Struct, frozen=True, tag="call"):
-    """Something that one node does: RPC sends it, the journal stores it, a human reads it."""
+    """An operation that a node carries out: RPC sends it, the journal stores it."""
 
     node: str
     operation: str
@@ -18,7 +18,7 @@ class Call(msgspec.Struct, frozen=True, tag="call"):
 
 
 class Change(msgspec.Struct, frozen=True, tag="change"):
-    """A change of the document, which belongs to no node; whoever carries out offers it."""
+    """A change of the document, which belongs to no node; the coordinating node proposes it."""
 
     name: str
     params: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -29,18 +29,21 @@ class Change(msgspec.Struct, frozen=True, tag="change"):
 
 Action = Call | Change
 
+NEW_ENTRY = frozenset({"vm.add", "node.add"})  # changes whose entry comes with its claim
+
 
 class Step(msgspec.Struct, frozen=True, tag="step"):
-    """One action and its way back.
+    """An action and its way back.
 
-    One step settles the plan: a failure before it means back, after it forward. A step
-    that may fail comes after it; its failure is told and the plan goes on. `seen` asks
-    whether a settling call was carried out: while nobody answers that, it is waited for.
+    A plan has a single step that commits it: a failure before that step means back, after
+    it forward. A step that may fail comes after the commit point; its failure is reported
+    and the plan goes on. `seen` is a question to a node: was the committing call carried
+    out? Without an answer the plan waits at its commit point.
     """
 
     do: Action
     undo: Action | None = None
-    settles: bool = False
+    commits: bool = False
     may_fail: bool = False
     seen: Call | None = None
 
@@ -70,12 +73,18 @@ def steps_of(item: Item) -> tuple[Step, ...]:
     return item.steps if isinstance(item, Together) else (item,)
 
 
-def settling(plan: list[Item]) -> int:
-    """The index of the item that settles the plan; its length where none does."""
+def commit_point(plan: list[Item]) -> int:
+    """The index of the item that commits the plan; the plan's length where none does."""
     for index, item in enumerate(plan):
-        if any(step.settles for step in steps_of(item)):
+        if any(step.commits for step in steps_of(item)):
             return index
     return len(plan)
+
+
+def brings_claim(plan: list[Item]) -> bool:
+    """Whether the first step makes the document's entry of the subject, its claim with it."""
+    first = plan[0] if plan else None
+    return isinstance(first, Step) and isinstance(first.do, Change) and first.do.name in NEW_ENTRY
 
 
 def nodes_of(plan: list[Item]) -> set[str]:
@@ -95,7 +104,7 @@ def _words(params: dict[str, Any]) -> str:
     shown = []
     for key, value in params.items():
         several = value if isinstance(value, list | tuple) else [value]
-        scalars = all(isinstance(one, str | int | float | bool) for one in several)
+        scalars = all(isinstance(item, str | int | float | bool) for item in several)
         text = ",".join(map(str, several)) if scalars else "…"
         shown.append(f" {key}={text if len(text) <= 60 else text[:59] + '…'}")
     return "".join(shown)

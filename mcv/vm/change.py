@@ -3,8 +3,9 @@
 from typing import Any
 
 from mcv import sizes
+from mcv.document.subject import Subject
 from mcv.errors import refuse_all
-from mcv.host import Host, shown
+from mcv.host import Host, Prepared
 from mcv.rules import preconditions
 from mcv.vm.plans import update_plan
 from mcv.vm.validation import LEAST_MEMORY, MOST_MEMORY, Problems
@@ -18,6 +19,14 @@ def update(
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Change memory or CPUs; what is not named stays. It counts from the next start on."""
+
+    def prepare() -> Prepared:
+        return _prepare_update(host, name, memory, cpus)
+
+    return host.operate(Subject.vm(name), f"update {name}", prepare, dry_run)
+
+
+def _prepare_update(host: Host, name: str, memory: str | None, cpus: int | None) -> Prepared:
     host.consensus.require_contact()
     vm = preconditions.owned(host.both(), host.name, name)
     preconditions.unclaimed(host.both(), host.job.id, name)
@@ -29,20 +38,16 @@ def update(
     if cpus is not None:
         problems.cpus(cpus)
     refuse_all(problems.found)
-    if dry_run:
-        return shown(update_plan(vm, size, cpus))
-    with host.claim(f"vm:{name}", f"update {name}"):
-        vm = preconditions.owned(host.both(), host.name, name)
-        preconditions.unlocked(vm)
-        host.carry_out(f"update {name}", update_plan(vm, size, cpus), f"vm:{name}")
-    vm = host.read().vm(name)
-    return {
+    new_memory = vm.memory if size is None else size
+    new_cpus = vm.cpus if cpus is None else cpus
+    answer = {
         "name": name,
-        "memory": vm.memory,
-        "cpus": vm.cpus,
-        "said": f"{sizes.shown(vm.memory)}, {vm.cpus} CPUs",
+        "memory": new_memory,
+        "cpus": new_cpus,
+        "said": f"{sizes.shown(new_memory)}, {new_cpus} CPUs",
         "active": host.domains.is_active(name),
     }
+    return Prepared(update_plan(vm, size, cpus), answer)
 
 
 def lock(host: Host, name: str) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """Creating a VM: everything is judged first, all problems at once, and then made as one."""
 
+import contextlib
 import logging
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec.structs import replace
 
 from mcv import sizes, storage
 from mcv.document.model import Cluster, Vm, plain
+from mcv.document.subject import Subject
 from mcv.drivers.lvm import drbd_size
 from mcv.errors import McvError, RepairNeeded, refuse_all
-from mcv.host import Host, shown
+from mcv.host import Host, Prepared
 from mcv.settings import FIRST_DRBD_MINOR, FIRST_DRBD_PORT
 from mcv.system.answers import ask_typed
 from mcv.vm import image as images
@@ -42,8 +45,6 @@ def create(
     `image` says where the first disk's bytes are: {"node", "token", "size"}. Raises
     Refused with every reason at once; Failed when it was begun and everything was undone.
     """
-    host.consensus.require_contact()
-    problems = Problems()
     request = VmRequest(
         name=name,
         uuid=str(uuid.uuid4()),
@@ -57,6 +58,23 @@ def create(
         networks=networks or [],
         iso=iso,
     )
+
+    def prepare() -> Prepared:
+        vm = _judged_and_placed(host, request)
+        source, token = (image["node"], image["token"]) if image else (host.name, None)
+        return Prepared(
+            create_plan(vm, source, token, f"create {name}"),
+            {"name": name, "node": vm.node, "nodes": list(vm.nodes), "vm": plain(vm)},
+            around=_image_until_the_end(host, source, token),
+        )
+
+    return host.operate(Subject.vm(name), f"create {name}", prepare, dry_run)
+
+
+def _judged_and_placed(host: Host, request: VmRequest) -> Vm:
+    """The VM as it will be made; Refused with every problem at once."""
+    host.consensus.require_contact()
+    problems = Problems()
     vm = judged(host, request, problems)
     facts = _facts(host, vm, problems)
     if not problems.found and vm.disks:
@@ -64,31 +82,30 @@ def create(
     if vm.disks and facts:
         _judge_room(vm, facts, problems)
     refuse_all(problems.found)
-    why = f"create {name}"
-    source, token = (image["node"], image["token"]) if image else (host.name, None)
-    plan = create_plan(vm, source, token, why)
-    if dry_run:
-        return shown(plan)
-    answer = {"name": name, "node": vm.node, "nodes": list(vm.nodes), "vm": plain(vm)}
+    return vm
+
+
+@contextlib.contextmanager
+def _image_until_the_end(host: Host, source: str, token: str | None) -> Iterator[None]:
+    """Drop the image once the VM is made or undone; a resumed creation still needs it."""
     try:
-        host.carry_out(why, plan, f"vm:{name}", answer)
+        yield
     except RepairNeeded:
         raise
     except McvError:
-        _let_go(host, source, token)
+        _drop_image(host, source, token)
         raise
-    _let_go(host, source, token)
-    return answer
+    _drop_image(host, source, token)
 
 
-def _let_go(host: Host, source: str, token: str | None) -> None:
-    """Let the image go where it is held open; it goes by itself after a day."""
+def _drop_image(host: Host, source: str, token: str | None) -> None:
+    """Drop the image on the node that holds it open, which does so itself after a day."""
     if token is None:
         return
     try:
         host.call(source, "image.drop", token=token)
     except McvError as error:
-        log.info("letting an image go on %s: %s", source, error)
+        log.info("dropping an image on %s: %s", source, error)
 
 
 def _facts(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from mcv.document.model import Vm
+from mcv.document.subject import Subject
 from mcv.errors import PeerUnreachable, Refused, refuse_all
-from mcv.host import Host, shown
+from mcv.host import Host, Prepared
 from mcv.rules import preconditions
 from mcv.vm import power
 from mcv.vm.plans import delete_plan
@@ -14,14 +15,13 @@ def delete(
     host: Host, name: str, keep_disks: bool = False, dry_run: bool = False
 ) -> dict[str, Any]:
     """Delete a stopped VM on every node that holds a part of it."""
-    vm = require_deletable(host, name)
-    if dry_run:
-        return shown(delete_plan(vm, keep_disks))
-    with host.claim(f"vm:{name}", f"delete {name}"):
+
+    def prepare() -> Prepared:
         vm = require_deletable(host, name)
         kept = [disk.volume for disk in vm.disks] if keep_disks else []
-        plan, answer = delete_plan(vm, keep_disks), {"name": name, "kept": kept}
-        return host.carry_out(f"delete {name}", plan, f"vm:{name}", answer)
+        return Prepared(delete_plan(vm, keep_disks), {"name": name, "kept": kept})
+
+    return host.operate(Subject.vm(name), f"delete {name}", prepare, dry_run)
 
 
 def require_deletable(host: Host, name: str) -> Vm:

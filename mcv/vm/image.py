@@ -11,29 +11,15 @@ import secrets
 import tempfile
 import threading
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
 from mcv.errors import McvError, NotFound, Refused
 from mcv.host import Host
 from mcv.system import process
+from mcv.system.held_file import HeldFile
 
 CHUNK = 4 * 1024**2
 FORMATS = ("raw", "qcow2")
-
-
-@dataclass
-class Image:
-    """An image held open here, raw by now, until its VM is made."""
-
-    fd: int
-    size: int
-
-    def read(self, offset: int, length: int) -> bytes:
-        return os.pread(self.fd, length, offset)
-
-    def close(self) -> None:
-        os.close(self.fd)
 
 
 def take(host: Host, pid: int, fd: int) -> dict[str, Any]:
@@ -55,7 +41,7 @@ def take(host: Host, pid: int, fd: int) -> dict[str, Any]:
         os.close(own)
         raise
     token = secrets.token_hex(8)
-    host.images[token] = Image(own, size)
+    host.images[token] = HeldFile(own, size)
     timer = threading.Timer(24 * 3600, drop, (host, token))
     timer.daemon = True
     timer.start()

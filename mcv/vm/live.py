@@ -6,9 +6,10 @@ from typing import Any
 
 from mcv import sizes
 from mcv.document.model import Vm
+from mcv.document.subject import Subject
 from mcv.drivers.libvirt_migration import Movement
 from mcv.errors import Cancelled, HypervisorFailed, McvError, Refused, refuse_all
-from mcv.host import Host, shown
+from mcv.host import Host, Prepared
 from mcv.vm import migration_tunnel, power
 from mcv.vm.migrate import require_movable
 from mcv.vm.plans import live_plan
@@ -32,15 +33,16 @@ def migrate(
     it runs on where it was, or has ended there.
     """
     rate = 0 if bandwidth is None else _rate(bandwidth)
-    vm = _require_sendable(host, name, to, ignore_verify)
-    if dry_run:
-        return shown(live_plan(vm, to, rate))
-    with host.claim(f"vm:{name}", f"migrate {name} to {to}, live"):
+
+    def prepare() -> Prepared:
         vm = _require_sendable(host, name, to, ignore_verify)
-        if ignore_verify:
-            power.record_override(host, vm, "migrate")
-        plan, answer = live_plan(vm, to, rate), {"name": name, "node": to, "started": True}
-        return host.carry_out(f"migrate {name} to {to}, live", plan, f"vm:{name}", answer)
+        plan = [
+            *power.override_steps(host, vm, "migrate", ignore_verify),
+            *live_plan(vm, to, rate),
+        ]
+        return Prepared(plan, {"name": name, "node": to, "started": True})
+
+    return host.operate(Subject.vm(name), f"migrate {name} to {to}, live", prepare, dry_run)
 
 
 def _rate(bandwidth: str) -> int:

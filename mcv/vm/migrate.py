@@ -4,8 +4,9 @@ from typing import Any
 
 from mcv import storage
 from mcv.document.model import Vm
+from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused, refuse_all
-from mcv.host import Host, shown
+from mcv.host import Host, Prepared
 from mcv.rules import preconditions
 from mcv.sizes import shown as shown_size
 from mcv.vm import power
@@ -24,21 +25,24 @@ def migrate(
 ) -> dict[str, Any]:
     """Move a stopped VM; with wait_for_shutdown, one that runs, as soon as it has ended.
 
-    Nothing is held and nothing has been changed while the guest is waited for. Raises
-    Refused, with all that stands in the way; Failed when it was begun and undone.
+    Nothing is claimed and nothing has been changed while the guest is waited for. Raises
+    Refused, with every problem; Failed when it was begun and undone.
     """
-    vm = require_movable(host, name, to, ignore_verify, may_run=wait_for_shutdown)
-    if dry_run:
-        return shown(offline_plan(vm, to, start_after_migration))
-    if wait_for_shutdown and host.domains.is_active(name):
+    waits = wait_for_shutdown and not dry_run and host.domains.is_active(name)
+    if waits:
+        require_movable(host, name, to, ignore_verify, may_run=True)
         power.wait_for_end(host, name, timeout)
-    with host.claim(f"vm:{name}", f"migrate {name} to {to}"):
-        vm = require_movable(host, name, to, ignore_verify, may_run=False)
-        if ignore_verify:
-            power.record_override(host, vm, "migrate")
-        plan = offline_plan(vm, to, start_after_migration)
-        answer = {"name": name, "node": to, "started": start_after_migration}
-        return host.carry_out(f"migrate {name} to {to}", plan, f"vm:{name}", answer)
+
+    def prepare() -> Prepared:
+        may_run = wait_for_shutdown and dry_run
+        vm = require_movable(host, name, to, ignore_verify, may_run)
+        plan = [
+            *power.override_steps(host, vm, "migrate", ignore_verify),
+            *offline_plan(vm, to, start_after_migration),
+        ]
+        return Prepared(plan, {"name": name, "node": to, "started": start_after_migration})
+
+    return host.operate(Subject.vm(name), f"migrate {name} to {to}", prepare, dry_run)
 
 
 def require_movable(
@@ -109,7 +113,7 @@ def fits(
         found.append(
             (f"A domain {name} is active on {host.name} already.", "See: mcv cluster check")
         )
-    if host.extra.get("leaving"):
+    if host.is_leaving:
         found.append((f"{host.name} is shutting down.", "See: mcv info"))
     if not host.consensus.in_contact:
         found.append((f"{host.name} is not in contact with the cluster yet.", "Try again."))

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mcv.document.subject import Subject
 from mcv.errors import Refused
 from mcv.host import Host
 
@@ -37,7 +38,7 @@ def opened(host: Host, name: str, to: str) -> Iterator[tuple[str, str]]:
 def target(host: Host, who: str, asked: dict[str, str]) -> Path:
     """What a member's stream is led to here; refused unless it holds the claim on the VM."""
     name = asked.get("vm", "")
-    claims = [cluster.claim_of(f"vm:{name}") for cluster in host.both() if name in cluster.vms]
+    claims = [cluster.claim_of(Subject.vm(name)) for cluster in host.both() if name in cluster.vms]
     if not any(claim is not None and claim.node == who for claim in claims):
         raise Refused(f"{who} has no claim on {name}.")
     if asked.get("for") == "memory":

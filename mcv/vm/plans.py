@@ -24,7 +24,7 @@ def create_plan(vm: Vm, image_node: str, image: str | None, why: str) -> list[It
         Step(
             on(vm.node, "vm.define", name=vm.name),
             undo=on(vm.node, "vm.undefine", name=vm.name),
-            settles=True,
+            commits=True,
         )
     )
     return plan
@@ -36,7 +36,7 @@ def delete_plan(vm: Vm, keep_disks: bool) -> list[Item]:
     Undefining settles it: from there a deletion goes on to its end, since a disk that is
     gone on one side cannot be brought back.
     """
-    plan: list[Item] = [Step(on(vm.node, "vm.undefine", name=vm.name), settles=True)]
+    plan: list[Item] = [Step(on(vm.node, "vm.undefine", name=vm.name), commits=True)]
     for disk in vm.disks:
         plan += storage.of(disk).deletion(vm, keep_disks)
     plan.append(Step(change("vm.remove", name=vm.name)))
@@ -56,7 +56,7 @@ def offline_plan(vm: Vm, to: str, start: bool) -> list[Item]:
             undo=on(to, "vm.undefine", name=vm.name),
         ),
         *storage.offline_move(vm, to),
-        Step(change("vm.assign", name=vm.name, node=to), settles=True),
+        Step(change("vm.assign", name=vm.name, node=to), commits=True),
         Step(on(old, "vm.undefine", name=vm.name)),
     ]
     if start:
@@ -84,7 +84,7 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
         Step(
             on(to, "vm.resume_target", name=name),
             undo=on(to, "vm.discard_target", name=name),
-            settles=True,
+            commits=True,
             seen=on(to, "vm.has_arrived", name=name),
         ),
         Step(change("vm.assign", name=name, node=to)),
@@ -96,6 +96,6 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
 def update_plan(vm: Vm, memory: int | None, cpus: int | None) -> list[Item]:
     """Write the new definition down, which settles it, then define it."""
     return [
-        Step(change("vm.update", name=vm.name, memory=memory, cpus=cpus), settles=True),
+        Step(change("vm.update", name=vm.name, memory=memory, cpus=cpus), commits=True),
         Step(on(vm.node, "vm.define", name=vm.name)),
     ]

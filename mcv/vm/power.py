@@ -6,11 +6,13 @@ from typing import Any
 
 from mcv import storage
 from mcv.document.model import Vm
+from mcv.document.subject import Subject
 from mcv.drivers.domain_xml import domain_xml
 from mcv.errors import Busy, HypervisorFailed, McvError, Refused, refuse_all
 from mcv.host import Host
 from mcv.rules import preconditions
 from mcv.storage import drbd
+from mcv.transaction.plan import Item, Step, change
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +26,8 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
     running, or one of its disks may not be written here.
     """
     host.consensus.require_contact()
-    preconditions.staying(host.name, bool(host.extra.get("leaving")))
-    with host.locks.hold(f"vm-{name}", f"start {name}"):
+    preconditions.staying(host.name, host.is_leaving)
+    with host.hold(Subject.vm(name), f"start {name}"):
         vm = preconditions.owned(host.both(), host.name, name)
         preconditions.unclaimed(host.both(), host.job.id, name)
         preconditions.unlocked(vm)
@@ -33,13 +35,20 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
             raise Refused(f"{name} is {host.domains.state(name)} already.")
         refuse_all(storage.why_not_start(host, vm, ignore_verify))
         if ignore_verify:
-            record_override(host, vm, "start")
+            _record_override(host, vm, "start")
         boot(host, vm)
     return {"name": name, "node": host.name, "state": "running"}
 
 
-def record_override(host: Host, vm: Vm, what: str) -> None:
-    """Write down who went over a failed verification, where there is one to go over."""
+def override_steps(host: Host, vm: Vm, what: str, ignore_verify: bool) -> list[Item]:
+    """The steps of a plan that record who overrides a failed verification, if there is one."""
+    if ignore_verify and storage.is_blocked(host, vm):
+        return [Step(change("vm.override", name=vm.name, what=what))]
+    return []
+
+
+def _record_override(host: Host, vm: Vm, what: str) -> None:
+    """Record who overrides a failed verification, if there is one."""
     if storage.is_blocked(host, vm):
         host.update_beside(
             "vm.override", f"{what} {vm.name} --ignore-verify", name=vm.name, what=what
@@ -89,7 +98,7 @@ def stop(host: Host, name: str, node: str | None = None) -> dict[str, Any]:
     vm = host.read().vm(name)
     if node is not None and vm.node == node:
         raise Refused(f"{name} belongs to {node}: it is no copy.", f"mcv stop {name}")
-    with host.locks.hold(f"vm-{name}", f"stop {name}"):
+    with host.hold(Subject.vm(name), f"stop {name}"):
         if not host.domains.is_active(name):
             raise Refused(f"{name} does not run on {host.name}.")
         preconditions.unlocked(vm)
@@ -112,7 +121,7 @@ def shutdown(
     if not wait:
         return {"name": name, "node": host.name, "state": host.domains.state(name)}
     wait_for_end(host, name, timeout)
-    with host.locks.hold(f"vm-{name}", f"shutdown {name}"):
+    with host.hold(Subject.vm(name), f"shutdown {name}"):
         if not host.domains.is_active(name):
             demote(host, vm)
     return {"name": name, "node": host.name, "state": "stopped"}
@@ -138,7 +147,7 @@ def wait_for_end(host: Host, name: str, timeout: float | None) -> None:
 def reset(host: Host, name: str) -> dict[str, Any]:
     vm = host.read().vm(name)
     preconditions.unlocked(vm)
-    with host.locks.hold(f"vm-{name}", f"reset {name}"):
+    with host.hold(Subject.vm(name), f"reset {name}"):
         if not host.domains.is_active(name):
             raise Refused(f"{name} does not run on {host.name}.", f"mcv start {name}")
         host.domains.reset(name)
@@ -151,7 +160,7 @@ def reconcile(host: Host) -> None:
         if vm.claim is not None:
             continue
         try:
-            with host.locks.hold(f"vm-{vm.name}", f"look after {vm.name}", timeout=0):
+            with host.hold(Subject.vm(vm.name), f"look after {vm.name}", timeout=0):
                 claimed = any(vm.name in one.vms and one.vms[vm.name].claim for one in host.both())
                 if not claimed and not host.domains.is_active(vm.name):
                     demote(host, vm)
@@ -164,7 +173,7 @@ def reconcile(host: Host) -> None:
 
 def power_on(host: Host, name: str) -> None:
     """Start a VM as the last part of a move; harmless when it runs."""
-    preconditions.staying(host.name, bool(host.extra.get("leaving")))
+    preconditions.staying(host.name, host.is_leaving)
     vm = preconditions.owned(host.both(), host.name, name)
     if not host.domains.is_active(name):
         refuse_all(storage.why_not_start(host, vm, ignore_verify=True))

@@ -3,8 +3,10 @@
 from typing import Any
 
 from mcv import storage
+from mcv.document.model import Vm
+from mcv.document.subject import Subject
 from mcv.errors import Refused, refuse_all
-from mcv.host import Host, shown
+from mcv.host import Host, Prepared
 from mcv.rules import preconditions, takeover
 from mcv.transaction.plan import Item, Step, change, on
 from mcv.vm import power
@@ -20,27 +22,37 @@ def register(
     """
     vm = host.read().vm(name)
     if vm.node == host.name:
-        with host.locks.hold(f"vm-{name}", f"register {name}"):
-            preconditions.unclaimed(host.both(), host.job.id, name)
-            host.domains.define(power.definition(host, vm))
-            for disk in vm.disks:
-                storage.of(disk).bring_up(host)
-        return {"name": name, "node": host.name, "taken_over_from": None}
-    host.consensus.require_contact()
-    _require_takeable(host, name, accept_stale)
-    plan: list[Item] = [
-        Step(change("vm.assign", name=name, node=host.name), settles=True),
-        Step(on(host.name, "vm.define", name=name)),
-    ]
-    if accept_stale:
-        plan += storage.stale_takeover(vm, host.name)
-    if dry_run:
-        return shown(plan)
+        return _define_here(host, vm)
     old = vm.node
-    with host.claim(f"vm:{name}", f"take {name} over from {old}"):
+
+    def prepare() -> Prepared:
+        host.consensus.require_contact()
         _require_takeable(host, name, accept_stale)
         answer = {"name": name, "node": host.name, "taken_over_from": old}
-        return host.carry_out(f"take {name} over from {old}", plan, f"vm:{name}", answer)
+        return Prepared(takeover_plan(vm, host.name, accept_stale), answer)
+
+    return host.operate(Subject.vm(name), f"take {name} over from {old}", prepare, dry_run)
+
+
+def _define_here(host: Host, vm: Vm) -> dict[str, Any]:
+    """Define the VM on its owner and bring its disks up, both harmless where it is so."""
+    with host.hold(Subject.vm(vm.name), f"register {vm.name}"):
+        preconditions.unclaimed(host.both(), host.job.id, vm.name)
+        host.domains.define(power.definition(host, vm))
+        for disk in vm.disks:
+            storage.of(disk).bring_up(host)
+    return {"name": vm.name, "node": host.name, "taken_over_from": None}
+
+
+def takeover_plan(vm: Vm, node: str, accept_stale: bool) -> list[Item]:
+    """Assign the VM to the survivor, which commits the plan, then define it there."""
+    plan: list[Item] = [
+        Step(change("vm.assign", name=vm.name, node=node), commits=True),
+        Step(on(node, "vm.define", name=vm.name)),
+    ]
+    if accept_stale:
+        plan += storage.stale_takeover(vm, node)
+    return plan
 
 
 def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
@@ -79,7 +91,7 @@ def unregister(host: Host, name: str) -> dict[str, Any]:
     """Take the definition away on the owner; the VM stays in the document, its disks too."""
     vm = preconditions.owned(host.both(), host.name, name)
     preconditions.unlocked(vm)
-    with host.locks.hold(f"vm-{name}", f"unregister {name}"):
+    with host.hold(Subject.vm(name), f"unregister {name}"):
         preconditions.unclaimed(host.both(), host.job.id, name)
         power.require_stopped(host, name)
         host.domains.undefine(name)

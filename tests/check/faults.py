@@ -10,7 +10,7 @@ from mcv.check import runner
 from mcv.document.model import Claim, Cluster, Verification
 from mcv.drivers.drbd_status import Generations
 from mcv.system.answers import plain
-from mcv.transaction.journal import Entry
+from mcv.transaction.journal import Entry, EntryClaim
 from tests.fakes.cluster import FakeCluster
 
 Do = Callable[[FakeCluster], object]
@@ -77,7 +77,13 @@ def offline(cluster: FakeCluster) -> None:
 
 def unfinished(cluster: FakeCluster) -> None:
     cluster.hosts["n2"].journal.write(
-        Entry(operation="op1", title="migrate web1", who="ada", node="n2", subject="vm:web1")
+        Entry(
+            operation="op1",
+            title="migrate web1",
+            who="ada",
+            node="n2",
+            claims=[EntryClaim("vm:web1")],
+        )
     )
 
 

@@ -9,7 +9,7 @@ from mcv.check import fixes as mend
 from mcv.check import runner
 from mcv.document.model import Claim
 from mcv.system.answers import plain
-from mcv.transaction.journal import Entry
+from mcv.transaction.journal import Entry, EntryClaim
 from mcv.transaction.plan import Step, on
 from mcv.vm import delete
 from tests.check.faults import FILE, RESOURCE, UUID, define_elsewhere, left_over, record
@@ -46,7 +46,12 @@ def test_nothing_is_mended_that_a_journal_entry_names(vm: FakeCluster) -> None:
     plan: Any = [Step(on("n2", "volume.create", name="ghost", disk=1))]
     vm.hosts["n2"].journal.write(
         Entry(
-            operation="op", title="create ghost", who="", node="n1", subject="vm:ghost", plan=plan
+            operation="op",
+            title="create ghost",
+            who="",
+            node="n1",
+            claims=[EntryClaim("vm:ghost")],
+            plan=plan,
         )
     )
 

@@ -3,6 +3,7 @@
 import pytest
 
 from mcv.cluster import join, leaving, members
+from mcv.document.subject import Subject
 from mcv.errors import CommandFailed, Refused
 from mcv.host import Host
 from mcv.vm import power
@@ -136,7 +137,7 @@ def test_a_blank_node_is_told_so(cluster: FakeCluster, dead: None) -> None:
 
 def forget(host: Host) -> None:
     """Take web1 out of the document alone, as a document that was imposed would."""
-    with host.claim("vm:web1", "forget web1"):
+    with host.claim(Subject.vm("web1"), "forget web1"):
         host.update("vm.remove", "forget web1", name="web1")
 
 

@@ -45,7 +45,7 @@ def test_a_restarted_node_starts_nothing_until_all_who_are_online_have_answered(
     with pytest.raises(Refused, match=r"has not heard from n3") as error:
         three.run("n2", power.start, name="web1")
     assert "mcv node offline n3 --confirm-dead" in error.value.hint
-    assert journal_recovery.settle_all(three.hosts["n2"]) == []
+    assert journal_recovery.resume_all(three.hosts["n2"]) == []
     three.down.clear()
     three.look("n2")
     three.run("n2", power.start, name="web1")

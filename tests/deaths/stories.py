@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from mcv.cluster import join, members, permissions
 from mcv.document.model import Node
+from mcv.document.subject import Subject
 from mcv.drbd import resolve, resync, verify
-from mcv.host import Host
+from mcv.host import Host, Prepared
 from mcv.network import verbs as network
 from mcv.vm import change, create, delete, live, migrate, power, register
 from tests.deaths import ends
@@ -119,7 +120,7 @@ def add(cluster: FakeCluster, node: str) -> None:
             name=new, hostname=new, ip_address="10.0.0.9", drbd_address="10.0.0.9", certificate="c"
         )
         plan = join.add_plan(entry, host.name, f"add node {new}")
-        host.carry_out(f"add node {new}", plan, f"node:{new}")
+        host.operate(Subject.node(new), f"add node {new}", lambda: Prepared(plan))
 
     cluster.run(node, joined)
 

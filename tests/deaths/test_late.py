@@ -13,6 +13,7 @@ from mcv.drbd import roles
 from mcv.errors import CallLost, McvError
 from mcv.host import Host
 from mcv.recovery import claims
+from mcv.transaction.journal import Escort
 from tests.deaths.narration import act, judge
 from tests.deaths.stories import PLANS, Story
 from tests.fakes.cluster import FakeCluster
@@ -139,7 +140,7 @@ class Held:
         self._thread = threading.Thread(target=again, args=(steps, [one]), daemon=True)
         judged = dispatch.require_claim
 
-        def require_claim(host: Host, escort: dict[str, Any]) -> None:
+        def require_claim(host: Host, escort: Escort) -> None:
             judged(host, escort)
             if threading.current_thread() is self._thread:
                 self._under_lock.set()

@@ -15,6 +15,7 @@ import pytest
 
 from mcv.cluster import members
 from mcv.consensus.unanimous import timeouts
+from mcv.document.subject import Subject
 from mcv.recovery import claims
 from tests.deaths.ends import other
 from tests.deaths.narration import act, left, sample, tell
@@ -63,7 +64,7 @@ def tell_woken(story: Story, directory: Path, node: str, at: int, patch: pytest.
     thread = threading.Thread(target=lambda: said.append(act(story, cluster, node)), daemon=True)
     thread.start()
     assert frozen.frozen.wait(20)
-    claimed = any(one.claim_of("vm:web1") for one in cluster.hosts[survivor].both())
+    claimed = any(one.claim_of(Subject.vm("web1")) for one in cluster.hosts[survivor].both())
     take_over(cluster, survivor, node)
     before = {"document": cluster.read(survivor), **things(cluster)}
     monotonic = time.monotonic

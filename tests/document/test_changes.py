@@ -16,6 +16,7 @@ from mcv.document.model import (
     encode,
 )
 from mcv.document.model import plain as as_plain
+from mcv.document.subject import Subject
 from mcv.errors import Busy, McvError, NotFound, Refused
 from tests.documents import after, disk, document, in_epoch, made, member, vm
 
@@ -63,7 +64,7 @@ def test_a_claim_carries_the_number_of_the_change_that_set_it() -> None:
     free = after(first, "vm.release", "job1.2", name="web1")
     second = after(free, "vm.claim", "job1.3", name="web1", why="migrate")
 
-    claims = [one.claim_of("vm:web1") for one in (first, second)]
+    claims = [one.claim_of(Subject.vm("web1")) for one in (first, second)]
     numbers = [(claim.epoch, claim.generation) for claim in claims if claim]
     assert numbers == [(1, 2), (1, 4)]
     assert claims[0] is not None and (claims[0].operation, claims[0].node) == ("job1", "n1")
@@ -74,8 +75,10 @@ def test_a_new_vm_and_a_new_member_come_with_their_claims_and_the_member_is_offl
     with_vm = after(document(), "vm.add", "job1.0", vm=as_plain(vm()), why="create")
     with_node = after(document(), "node.add", "job2.0", node=as_plain(member("n3")), why="join")
 
-    assert (claim := with_vm.claim_of("vm:web1")) is not None and claim.operation == "job1"
-    assert (claim := with_node.claim_of("node:n3")) is not None and claim.operation == "job2"
+    assert (claim := with_vm.claim_of(Subject.vm("web1"))) is not None and claim.operation == "job1"
+    assert (
+        claim := with_node.claim_of(Subject.node("n3"))
+    ) is not None and claim.operation == "job2"
     assert with_node.nodes["n3"].status == "offline" and with_node.online == ["n1", "n2"]
 
 

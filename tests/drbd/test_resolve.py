@@ -242,7 +242,7 @@ def test_one_that_fails_discards_nothing_and_can_be_asked_for_again(
 
     assert data(cluster) == had
     cluster.drbd["n2"].broken.clear()
-    journal_recovery.settle_all(cluster.hosts["n1"], patience=False)
+    journal_recovery.resume_all(cluster.hosts["n1"], patience=False)
     assert cluster.read().vm("web1").claim is None
     # Joined as they are they have met, and parted again.
     assert all(RESOURCE in door.standalone for door in cluster.drbd.values())

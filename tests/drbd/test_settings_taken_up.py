@@ -100,7 +100,7 @@ def test_another_path_of_the_handler_is_written_and_taken_up_after_a_restart(
 ) -> None:
     host = cluster.hosts["n1"]
     host.settings = replace(host.settings, drbd_handler=Path("/usr/lib/mcv/handler"))
-    host.extra.pop("adjusted")  # what a daemon that starts does not know
+    host.adjusted = ""  # what a daemon that starts does not know
 
     roles.bring_up(host)
     enable.adjust(host)

@@ -173,5 +173,5 @@ def _turn(cluster: FakeCluster, name: str) -> None:
         verification_results.settle(host)
     else:
         members.come_back(host)
-    journal_recovery.settle_all(host, patience=False)
+    journal_recovery.resume_all(host, patience=False)
     power.reconcile(host)

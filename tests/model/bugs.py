@@ -74,14 +74,14 @@ def epochs_by_number(patch: pytest.MonkeyPatch) -> None:
 
 def way_back_lost(patch: pytest.MonkeyPatch) -> None:
     """A plan that fails forgets what it would have to take back."""
-    real = executor.Transaction._each
+    real = executor.Transaction._run_item
 
-    def each(self: Any, entry: Entry, item: Any, action: Any, tell: Any) -> Any:
+    def run_item(self: Any, entry: Entry, item: Any, action: Any, report: Any) -> Any:
         if entry.direction == "back":
             return None
-        return real(self, entry, item, action, tell)
+        return real(self, entry, item, action, report)
 
-    patch.setattr(executor.Transaction, "_each", each)
+    patch.setattr(executor.Transaction, "_run_item", run_item)
 
 
 def claim_ignored(patch: pytest.MonkeyPatch) -> None:

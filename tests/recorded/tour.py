@@ -20,6 +20,7 @@ from mcv.document import changes
 from mcv.document.generation import Past
 from mcv.document.model import digest, plain
 from mcv.document.store import Store
+from mcv.document.subject import Subject
 from mcv.drbd import enable, handler, roles, verify
 from mcv.drbd import notes as notes_
 from mcv.drivers.domain_xml import domain_xml
@@ -216,7 +217,8 @@ def three(target: Path) -> None:
         host = tour.host
         tour.run(create.create, name="web1", memory=MEMORY, disks=["8MiB"], nodes=["n1", "n2"])
         tour.run(create.create, name="web3", memory=MEMORY, disks=["8MiB"], nodes=["n1", "n3"])
-        with host.claim("vm:web1", "migrate web1 to n2"), host.claim("node:n2", "remove node n2"):
+        both = [Subject.vm("web1"), Subject.node("n2")]
+        with host.claim(both, "migrate web1 to n2"):
             tour.keep("claimed")
         _propose(tour)
         tour.keep("proposed")

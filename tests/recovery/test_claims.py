@@ -88,7 +88,7 @@ def test_who_wakes_after_a_takeover_does_nothing(
     cluster.look("n1")
     members.come_back(back)
     cluster.look("n1")
-    settled = journal_recovery.settle_all(back)
+    settled = journal_recovery.resume_all(back)
 
     assert settled == [] and back.journal.entries() == []
     assert back.consensus.in_contact

@@ -9,6 +9,7 @@ import pytest
 
 from mcv.api import dispatch
 from mcv.document.model import Cluster
+from mcv.document.subject import Subject
 from mcv.errors import (
     CallLost,
     Failed,
@@ -20,7 +21,7 @@ from mcv.errors import (
     RepairNeeded,
 )
 from mcv.transaction.executor import Transaction, escort
-from mcv.transaction.journal import Entry, Journal
+from mcv.transaction.journal import Entry, EntryClaim, Journal
 from mcv.transaction.plan import Item, Step, change, on, readable, together
 from mcv.vm import create
 from tests.documents import document
@@ -56,15 +57,13 @@ class Bench:
             raise error
 
     def entry(self, plan: list[Item]) -> Entry:
-        release = change("vm.release", name="web1")
         return Entry(
             operation="job1",
             title="move web1",
             who="alice",
             node="n1",
-            subject="vm:web1",
+            claims=[EntryClaim("vm:web1")],
             plan=plan,
-            release=release,
         )
 
     def carry_out(self, plan: list[Item]) -> None:
@@ -73,10 +72,10 @@ class Bench:
     def transaction(self) -> Transaction:
         return Transaction("n1", self.journal, self.call, self.make)
 
-    def settle(self) -> None:
+    def resume(self) -> None:
         entry = self.journal.read("job1")
         assert entry is not None
-        self.transaction().settle(entry, self.said.append)
+        self.transaction().resume(entry, self.said.append)
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def here(name: str) -> Step:
     return Step(on("n1", name))
 
 
-PLAN: list[Item] = [step("a"), step("b"), step("c", settles=True), step("d", undo=False)]
+PLAN: list[Item] = [step("a"), step("b"), step("c", commits=True), step("d", undo=False)]
 
 
 def test_a_plan_is_carried_out_in_order_and_its_claim_released_last(bench: Bench) -> None:
@@ -126,7 +125,7 @@ def test_each_step_is_written_down_before_it_is_begun(bench: Bench) -> None:
         ("c", ["a", "b", "c", "unc", "unb", "una"]),
     ],
 )
-def test_a_failure_up_to_the_settling_step_is_undone_the_failed_step_included(
+def test_a_failure_up_to_the_commit_point_is_undone_the_failed_step_included(
     bench: Bench, failing: str, done: list[str]
 ) -> None:
     bench.fails[failing] = McvError("no luck", "try harder", [("one", "two")])
@@ -139,7 +138,7 @@ def test_a_failure_up_to_the_settling_step_is_undone_the_failed_step_included(
     assert bench.journal.entries() == []
 
 
-def test_a_failure_after_the_settling_step_stays_and_goes_on_forward(bench: Bench) -> None:
+def test_a_failure_after_the_commit_point_stays_and_goes_on_forward(bench: Bench) -> None:
     bench.fails["d"] = McvError("no luck")
 
     with pytest.raises(RepairNeeded, match=r"stopped half-way: no luck \(job job1\)") as error:
@@ -147,13 +146,13 @@ def test_a_failure_after_the_settling_step_stays_and_goes_on_forward(bench: Benc
     assert "mcv job wait job1" in error.value.hint and "mcv repair" in error.value.hint
     bench.fails.clear()
     bench.done.clear()
-    bench.settle()
+    bench.resume()
 
     assert bench.done == ["d", "vm.release job1.release"]
     assert bench.journal.entries() == []
 
 
-def test_a_settling_call_without_an_answer_goes_neither_way(bench: Bench) -> None:
+def test_a_committing_call_without_an_answer_goes_neither_way(bench: Bench) -> None:
     bench.fails["c"] = CallLost("n2 broke off.")
 
     with pytest.raises(RepairNeeded, match="half-way"):
@@ -165,13 +164,13 @@ def test_a_settling_call_without_an_answer_goes_neither_way(bench: Bench) -> Non
 
 def test_an_open_change_goes_neither_way_and_names_the_job(bench: Bench) -> None:
     bench.fails["vm.assign"] = OutcomeOpen("not known yet: n2 did not answer.", "wait")
-    plan: list[Item] = [step("a"), Step(change("vm.assign"), settles=True), step("d")]
+    plan: list[Item] = [step("a"), Step(change("vm.assign"), commits=True), step("d")]
 
-    with pytest.raises(OutcomeOpen, match=r"not settled yet \(job job1\)") as error:
+    with pytest.raises(OutcomeOpen, match=r"not committed yet \(job job1\)") as error:
         bench.carry_out(plan)
     assert error.value.hint == "wait" and bench.done == ["a", "vm.assign job1.1"]
     bench.fails.clear()
-    bench.settle()
+    bench.resume()
 
     assert bench.done[2:] == ["vm.assign job1.1", "d", "vm.release job1.release"]
 
@@ -184,14 +183,14 @@ def test_what_resists_being_undone_stays_and_is_taken_up_from_there(bench: Bench
     bench.fails.clear()
     bench.done.clear()
     with pytest.raises(Failed, match="no luck"):
-        bench.settle()
+        bench.resume()
 
     assert bench.done == ["unb", "una", "vm.release job1.urelease"]
 
 
 def test_a_step_that_may_fail_is_told_and_the_rest_is_done(bench: Bench) -> None:
     bench.fails["d"] = McvError("it does not start")
-    plan: list[Item] = [step("c", settles=True), step("d", may_fail=True), step("e")]
+    plan: list[Item] = [step("c", commits=True), step("d", may_fail=True), step("e")]
 
     with pytest.raises(McvError, match="move web1 is done, but: it does not start") as error:
         bench.carry_out(plan)
@@ -224,7 +223,7 @@ def test_a_claim_that_cannot_be_released_now_is_said_to_be_the_rest(bench: Bench
     bench.fails.clear()
     bench.done.clear()
     with pytest.raises(Failed, match="n2 is silent"):
-        bench.settle()
+        bench.resume()
     assert bench.done == ["vm.release job1.urelease"]
 
 
@@ -236,8 +235,8 @@ def test_who_stood_still_in_the_middle_of_a_plan_looks_before_it_goes_on(
         bench.journal,
         bench.call,
         bench.make,
-        look=lambda: bench.done.append("look"),
-        looked=time.monotonic(),
+        poll=lambda: bench.done.append("look"),
+        polled=time.monotonic(),
     )
     now = time.monotonic()
     asleep = {"b": 10.0}
@@ -253,7 +252,7 @@ def test_who_stood_still_in_the_middle_of_a_plan_looks_before_it_goes_on(
 
 def test_steps_together_are_all_done_and_all_undone(bench: Bench) -> None:
     bench.fails["b2"] = McvError("no luck")
-    plan: list[Item] = [step("a"), together([step("b1"), step("b2")]), step("c", settles=True)]
+    plan: list[Item] = [step("a"), together([step("b1"), step("b2")]), step("c", commits=True)]
 
     with pytest.raises(Failed):
         bench.carry_out(plan)
@@ -290,10 +289,12 @@ def test_a_plan_reads_as_its_steps() -> None:
 
 
 def served(cluster: FakeCluster, **values: Any) -> Any:
-    claim = cluster.read("n2").claim_of("vm:web1")
+    claim = cluster.read("n2").claim_of(Subject.vm("web1"))
     number = [claim.epoch, claim.generation] if claim else [0, 0]
     good = {"subject": "vm:web1", "operation": "job1", "number": number, "serial": 5}
-    context = {"escort": {**good, **values}}
+    one = {**good, **values}
+    claims = [{"subject": one.pop("subject"), "number": one.pop("number")}]
+    context = {"escort": {**one, "claims": claims}}
     return dispatch.perform(cluster.hosts["n2"], "drbd.release", {"name": "web1"}, context)
 
 
@@ -322,7 +323,7 @@ def test_a_late_call_does_nothing_after_its_claim_has_gone(cluster: FakeCluster)
     cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"])
     consensus = cluster.hosts["n1"].consensus
     consensus.propose("vm.claim", {"name": "web1", "why": "x"}, id="job1.1", who="a", why="x")
-    claim = cluster.read().claim_of("vm:web1")
+    claim = cluster.read().claim_of(Subject.vm("web1"))
     assert claim is not None
     number = [claim.epoch, claim.generation]
     consensus.propose("vm.release", {"name": "web1"}, id="job1.2", who="a", why="x")

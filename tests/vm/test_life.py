@@ -199,7 +199,7 @@ def test_a_coordinator_that_is_gone_after_the_new_owner_was_written_down_finishe
     cluster.boot("n1")
     cluster.look("n1")
 
-    assert journal_recovery.settle_all(cluster.hosts["n1"]) == ["migrate web1 to n2"]
+    assert journal_recovery.resume_all(cluster.hosts["n1"]) == ["migrate web1 to n2"]
 
     assert cluster.read("n1").vm("web1").node == "n2"
     assert cluster.read("n2").vm("web1").claim is None
@@ -313,7 +313,7 @@ def test_a_claim_that_nobody_knows_is_released(cluster: FakeCluster) -> None:
     make(cluster)
     cluster.hosts["n1"].update("vm.claim", "", name="web1", why="lost")
 
-    journal_recovery.settle_all(cluster.hosts["n1"])
+    journal_recovery.resume_all(cluster.hosts["n1"])
 
     assert cluster.read("n2").vm("web1").claim is None
 
@@ -372,7 +372,7 @@ def test_what_resists_being_undone_stays_in_the_journal_until_it_gives_in(
     assert cluster.read("n2").vm("web1").claim is not None
     cluster.lvm["n2"].broken.clear()
 
-    settled = journal_recovery.settle_all(cluster.hosts["n1"])
+    settled = journal_recovery.resume_all(cluster.hosts["n1"])
 
     assert settled == ["create web1"]
     assert "web1" not in cluster.read("n2").vms

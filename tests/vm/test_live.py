@@ -15,7 +15,7 @@ from mcv.errors import (
     RepairNeeded,
 )
 from mcv.recovery import claims, journal_recovery
-from mcv.transaction.plan import settling, steps_of
+from mcv.transaction.plan import commit_point, steps_of
 from mcv.vm import create, live, migration_tunnel, plans, power
 from tests.documents import vm
 from tests.fakes.cluster import FakeCluster
@@ -75,7 +75,7 @@ def quiet(caller: str, node: str, asked: str) -> None:
 def test_waking_settles_it_and_the_sides_are_closed_last() -> None:
     plan = plans.live_plan(vm(), "n2")
 
-    [settles] = steps_of(plan[settling(plan)])
+    [settles] = steps_of(plan[commit_point(plan)])
     assert str(settles.do) == "n2: vm.resume_target name=web1"
     assert settles.seen is not None and settles.seen.node == "n2"
     assert [str(step.do).split()[1] for step in steps_of(plan[-2])] == ["drbd.one_primary"] * 2
@@ -163,7 +163,7 @@ def test_while_nobody_knows_whether_it_was_woken_it_goes_neither_way(
     assert running.read().vm("web1").claim is not None
 
     running.spy = quiet
-    assert journal_recovery.settle_all(running.hosts["n1"], patience=False)
+    assert journal_recovery.resume_all(running.hosts["n1"], patience=False)
 
     assert states(running) == ("absent", "running")
     assert running.read().vm("web1").node == "n2" and is_closed(running)
@@ -176,11 +176,11 @@ def test_an_answer_to_the_waking_that_was_lost_is_found_out(running: FakeCluster
     assert states(running) == ("stopped", "running")
     running.answered = quiet
     running.spy = on_call("vm.resume_target", PeerUnreachable("n2 does not answer."))
-    journal_recovery.settle_all(running.hosts["n1"], patience=False)
+    journal_recovery.resume_all(running.hosts["n1"], patience=False)
     assert states(running) == ("stopped", "running")
 
     running.spy = quiet
-    journal_recovery.settle_all(running.hosts["n1"], patience=False)
+    journal_recovery.resume_all(running.hosts["n1"], patience=False)
 
     assert states(running) == ("absent", "running")
     assert running.read().vm("web1").node == "n2" and is_closed(running)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mcv.transaction.plan import Call, Change, Item, Step, nodes_of, on, settling, steps_of
+from mcv.transaction.plan import Call, Change, Item, Step, commit_point, nodes_of, on, steps_of
 from mcv.vm import plans
 from tests.documents import disk, vm
 
@@ -16,7 +16,7 @@ def said(plan: list[Item]) -> list[str]:
         steps = []
         for step in steps_of(item):
             words = _short(step.do) + (f" | {_short(step.undo)}" if step.undo else "")
-            steps.append(words + (" !" if step.settles else "") + (" ?" if step.may_fail else ""))
+            steps.append(words + (" !" if step.commits else "") + (" ?" if step.may_fail else ""))
         rows.append(" & ".join(steps))
     return rows
 
@@ -76,7 +76,7 @@ def test_every_plan_settles_once_and_survives_being_written_down() -> None:
         plans.offline_plan(vm(), "n2", True),
         plans.update_plan(vm(), None, 2),
     ):
-        assert sum(step.settles for item in plan for step in steps_of(item)) == 1
-        assert settling(plan) < len(plan) and nodes_of(plan) <= {"n1", "n2"}
+        assert sum(step.commits for item in plan for step in steps_of(item)) == 1
+        assert commit_point(plan) < len(plan) and nodes_of(plan) <= {"n1", "n2"}
         text = msgspec.json.encode(plan)
         assert msgspec.json.encode(msgspec.json.decode(text, type=list[Item])) == text

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from mcv.document.subject import Subject
 from mcv.errors import HypervisorFailed
 from mcv.vm import power, stray_copies
 from tests.fakes.cluster import FakeCluster
@@ -60,7 +61,7 @@ def test_a_claimed_vm_is_left_to_its_operation(stray: FakeCluster) -> None:
     host = stray.hosts["n1"]
 
     def claimed(host_: object) -> None:
-        with host.claim("vm:web1", "migrate to n2"):
+        with host.claim(Subject.vm("web1"), "migrate to n2"):
             assert stray_copies.step_aside(stray.hosts["n2"]) == []
 
     stray.run("n1", claimed)

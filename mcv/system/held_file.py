@@ -1,0 +1,18 @@
+"""An open file without a name that the daemon holds for a later step."""
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class HeldFile:
+    """An open descriptor and the size of what it holds."""
+
+    fd: int
+    size: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        return os.pread(self.fd, length, offset)
+
+    def close(self) -> None:
+        os.close(self.fd)
