@@ -146,7 +146,7 @@ def _up(host: Host, resource: str) -> None:
     if host.volumes.volume(group, disk.volume) is None:
         raise Refused(f"There is no logical volume {group}/{disk.volume} on {host.name}.")
     roles.write_file(host, cluster, disk)
-    host.drbd.load_module()
+    host.drbd.module.load()
     if host.drbd.status(resource) is None:
         host.volumes.activate(group, disk.volume)
         host.drbd.up(resource)

@@ -135,7 +135,7 @@ def inventory(host: Host) -> Inventory:
         running=_running(host),
         blocked=notes.blocked(host.settings.notes),
         trouble=trouble,
-        missing=host.drbd.missing() if host.read().drbd.enabled else {},
+        missing=host.drbd.module.missing() if host.read().drbd.enabled else {},
         **told,
     )
 

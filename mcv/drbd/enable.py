@@ -61,14 +61,14 @@ def enable(host: Host) -> dict[str, Any]:
 def able(host: Host) -> DrbdAbility:
     """Whether this node can do DRBD: the module, the tools, their generation."""
     try:
-        host.drbd.load_module()
-        kernel, utils = host.drbd.versions()
+        host.drbd.module.load()
+        kernel, utils = host.drbd.module.versions()
     except McvError as error:
         return DrbdAbility(
             problem=f"DRBD cannot be used: {error.message}",
             hint="Install drbd-utils, and a kernel with the drbd module.",
         )
-    return DrbdAbility(kernel=kernel, utils=utils, generation=host.drbd.generation())
+    return DrbdAbility(kernel=kernel, utils=utils, generation=host.drbd.module.generation())
 
 
 def take_secret(host: Host, secret: str) -> None:

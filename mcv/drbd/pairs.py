@@ -44,7 +44,7 @@ def _state(host: Host, status: Status, with_generations: bool) -> ReplicaState:
     if with_generations and status.minor is not None:
         # Where they cannot be read nothing is said of the data.
         with contextlib.suppress(McvError):
-            generations = host.drbd.generation_uuids(status.resource)
+            generations = host.drbd.metadata.generations(status.resource)
     return ReplicaState(**asdict(status), generations=generations)
 
 

@@ -232,7 +232,7 @@ def discard_and_reconnect(host: Host, name: str, data: dict[str, str]) -> None:
         status = host.drbd.status(resource)
         if status is not None and status.connected:
             continue
-        if f"{host.drbd.generation_uuids(resource).data:016x}" != wanted:
+        if f"{host.drbd.metadata.generations(resource).data:016x}" != wanted:
             raise McvError(
                 f"The replica of {name} on {host.name} is not the one that was to go.",
                 f"See: mcv info {name}",

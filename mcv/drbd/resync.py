@@ -213,9 +213,9 @@ def attach(host: Host, name: str, disk: int) -> None:
             "See: mcv drbd list",
         )
     try:
-        host.drbd.generation_uuids(wanted.resource)
+        host.drbd.metadata.generations(wanted.resource)
     except CommandFailed:
-        host.drbd.create_metadata(wanted.resource)
+        host.drbd.metadata.create(wanted.resource)
     host.drbd.attach(wanted.resource)
 
 

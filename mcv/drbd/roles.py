@@ -34,7 +34,7 @@ def create(host: Host, name: str, disk: int) -> None:
         host.drbd.down(wanted.resource)
         status = None
     if status is None:
-        host.drbd.create_metadata(wanted.resource)
+        host.drbd.metadata.create(wanted.resource)
     if status is None or not status.connected:
         host.drbd.up(wanted.resource)
 
@@ -67,7 +67,7 @@ def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
         minor=disk.minor,
         port=disk.port,
         sides=sides,
-        generation=host.drbd.generation(),
+        generation=host.drbd.module.generation(),
         secret=secret(host),
         handler=str(host.settings.drbd_handler),
     )
@@ -107,7 +107,7 @@ def skip_initial_sync(host: Host, name: str, disk: int) -> None:
             f"{wanted.resource} is no new resource: it is {status.disk} here, "
             f"{status.peer_disk} on the other side."
         )
-    host.drbd.new_current_uuid_clear_bitmap(wanted.resource, wanted.minor)
+    host.drbd.metadata.new_current_uuid_clear_bitmap(wanted.resource, wanted.minor)
     until = time.monotonic() + BIRTH
     while time.monotonic() < until:
         seen = host.drbd.status(wanted.resource)
@@ -212,7 +212,7 @@ def bring_up(host: Host) -> None:
     cluster = host.read()
     if not cluster.drbd.enabled:
         return
-    host.drbd.load_module()
+    host.drbd.module.load()
     for name in cluster.vms:
         try:
             with host.hold(Subject.vm(name), "bring its disks up"):

@@ -32,10 +32,10 @@ def watch(host: Host, vm: Vm, disk: Disk) -> End:
     the first look counts.
     """
     job = host.job
-    with host.drbd.events(disk.resource) as events:
+    with host.drbd.verification.events(disk.resource) as events:
         try:
             _take_rate(host, disk)
-            host.drbd.verify(disk.resource)
+            host.drbd.verification.start(disk.resource)
             with job.may_be_cancelled(waits=False), _told(host, job, vm, disk) as found:
                 end = follow(events)
         finally:
@@ -90,7 +90,7 @@ def _take_rate(host: Host, disk: Disk) -> None:
     """DRBD has one rate for both, by its file that of resyncs."""
     rates = host.read().drbd
     if rates.verify_rate != rates.resync_rate:
-        host.drbd.set_rate(disk.resource, rates.verify_rate)
+        host.drbd.verification.set_rate(disk.resource, rates.verify_rate)
 
 
 def give_rate_back(host: Host, disk: Disk) -> None:
@@ -99,7 +99,7 @@ def give_rate_back(host: Host, disk: Disk) -> None:
     if rates.verify_rate == rates.resync_rate:
         return
     try:
-        host.drbd.set_rate(disk.resource, rates.resync_rate)
+        host.drbd.verification.set_rate(disk.resource, rates.resync_rate)
     except McvError as error:
         log.warning("the resync rate of %s: %s", disk.resource, error)
 
@@ -128,7 +128,7 @@ def _tell(
     while not over.wait(POLL):
         try:
             if job.cancelled.is_set():
-                host.drbd.stop_verifying(disk.resource)
+                host.drbd.verification.stop(disk.resource)
             status = host.drbd.status(disk.resource)
         except McvError as error:
             log.info("%s: %s", job.title, error)

@@ -105,7 +105,7 @@ def _stop(host: Host, disk: Disk) -> None:
     while (status := host.drbd.status(disk.resource)) is not None and status.is_verifying:
         if time.monotonic() > until:
             raise McvError(f"The kernel does not end the verification of {disk.resource}.")
-        host.drbd.stop_verifying(disk.resource)
+        host.drbd.verification.stop(disk.resource)
         time.sleep(0.2)
     if status is not None:
         verification_monitor.give_rate_back(host, disk)

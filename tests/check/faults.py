@@ -141,7 +141,7 @@ def left_over(cluster: FakeCluster, node: str = "n2", name: str = "mcv-ghost-1")
     """A resource that is up and has no file any more."""
     drbd, path = cluster.drbd[node], state(cluster, node) / f"{name}.res"
     path.write_text("device /dev/drbd109 minor 109;")
-    drbd.create_metadata(name)
+    drbd.metadata.create(name)
     drbd.up(name)
     path.unlink()
 

@@ -30,7 +30,7 @@ def what_is_unknown_is_down_and_secondary_and_alone_already(stand: Stand) -> Non
 def without_a_file_nothing_is_made(stand: Stand) -> None:
     stand.born()
     here = stand.here
-    for verb in (here.create_metadata, here.up, here.adjust, here.promote, here.connect):
+    for verb in (here.metadata.create, here.up, here.adjust, here.promote, here.connect):
         with pytest.raises(CommandFailed, match="not defined in your config"):
             verb(UNKNOWN)
 
@@ -45,9 +45,9 @@ def what_is_down_can_be_asked_for_nothing(stand: Stand) -> None:
     verbs: list[Callable[[], None]] = [
         lambda: here.promote(RESOURCE),
         lambda: here.connect(RESOURCE),
-        lambda: here.verify(RESOURCE),
-        lambda: here.set_rate(RESOURCE, 1 << 20),
-        lambda: here.new_current_uuid_clear_bitmap(RESOURCE, MINOR),
+        lambda: here.verification.start(RESOURCE),
+        lambda: here.verification.set_rate(RESOURCE, 1 << 20),
+        lambda: here.metadata.new_current_uuid_clear_bitmap(RESOURCE, MINOR),
     ]
 
     for verb in verbs:
@@ -81,7 +81,7 @@ def a_born_resource_is_in_step(stand: Stand) -> None:
 
 def the_generations_of_both_are_one(stand: Stand) -> None:
     stand.born()
-    mine, theirs = (door.generation_uuids(RESOURCE) for door in (stand.here, stand.there))
+    mine, theirs = (door.metadata.generations(RESOURCE) for door in (stand.here, stand.there))
 
     assert mine.current & ~1 == theirs.current & ~1 != 0
     assert (mine.bitmap, mine.consistent, mine.up_to_date) == (0, True, True)
@@ -90,13 +90,13 @@ def the_generations_of_both_are_one(stand: Stand) -> None:
 
 def the_host_tells_its_versions(stand: Stand) -> None:
     stand.born()
-    stand.here.load_module()
-    stand.here.load_module()
+    stand.here.module.load()
+    stand.here.module.load()
 
-    module, utilities = stand.here.versions()
+    module, utilities = stand.here.module.versions()
 
-    assert module.startswith(f"{stand.here.generation()}.") and utilities[0].isdecimal()
-    assert stand.here.generation() in (8, 9)
+    assert module.startswith(f"{stand.here.module.generation()}.") and utilities[0].isdecimal()
+    assert stand.here.module.generation() in (8, 9)
 
 
 # Roles
@@ -155,7 +155,7 @@ def a_primary_goes_down_as_a_secondary(stand: Stand) -> None:
 def metadata_in_use_is_not_overwritten(stand: Stand) -> None:
     stand.born()
     with pytest.raises(CommandFailed, match="configured"):
-        stand.here.create_metadata(RESOURCE)
+        stand.here.metadata.create(RESOURCE)
 
     assert now(stand.here).both_up_to_date
 
@@ -172,15 +172,15 @@ def without_metadata_it_comes_up_diskless_and_says_so(stand: Stand) -> None:
 
     assert now(stand.here).disk == "Diskless"
     with pytest.raises(CommandFailed):
-        stand.here.generation_uuids(RESOURCE)
+        stand.here.metadata.generations(RESOURCE)
 
 
 def a_new_replica_alone_is_inconsistent_and_looks_for_its_peer(stand: Stand) -> None:
     stand.wiped()
     here = stand.here
-    here.create_metadata(RESOURCE)
-    here.create_metadata(RESOURCE)
-    new = here.generation_uuids(RESOURCE)
+    here.metadata.create(RESOURCE)
+    here.metadata.create(RESOURCE)
+    new = here.metadata.generations(RESOURCE)
     assert (new.consistent, new.up_to_date, new.bitmap) == (False, False, 0)
     with pytest.raises(CommandFailed):
         here.outdate(RESOURCE)
@@ -192,18 +192,18 @@ def a_new_replica_alone_is_inconsistent_and_looks_for_its_peer(stand: Stand) -> 
     assert (seen.minor, seen.peer_role, seen.peer_disk) == (MINOR, "Unknown", "DUnknown")
     assert seen.replication == "Off" and seen.out_of_sync == seen.size > 0
     with pytest.raises(CommandFailed):
-        here.new_current_uuid_clear_bitmap(RESOURCE, MINOR)
+        here.metadata.new_current_uuid_clear_bitmap(RESOURCE, MINOR)
     with pytest.raises(CommandFailed, match="Need access to UpToDate data"):
         here.promote(RESOURCE)
     with pytest.raises(CommandFailed, match="Need a connection"):
-        here.verify(RESOURCE)
+        here.verification.start(RESOURCE)
     assert state(here) == ("Secondary", "Inconsistent", "Connecting")
 
 
 def two_new_replicas_find_each_other_and_are_born(stand: Stand) -> None:
     stand.wiped()
     for door in (stand.here, stand.there):
-        door.create_metadata(RESOURCE)
+        door.metadata.create(RESOURCE)
         door.up(RESOURCE)
     wait_connected(stand)
     for door in (stand.here, stand.there):
@@ -211,10 +211,10 @@ def two_new_replicas_find_each_other_and_are_born(stand: Stand) -> None:
     with pytest.raises(CommandFailed, match="Need access to UpToDate data"):
         stand.here.promote(RESOURCE)
 
-    stand.here.new_current_uuid_clear_bitmap(RESOURCE, MINOR)
+    stand.here.metadata.new_current_uuid_clear_bitmap(RESOURCE, MINOR)
 
     wait_well(stand)
-    assert stand.here.generation_uuids(RESOURCE) == stand.there.generation_uuids(RESOURCE)
+    assert stand.here.metadata.generations(RESOURCE) == stand.there.metadata.generations(RESOURCE)
     for door in (stand.here, stand.there):
-        door.new_current_uuid_clear_bitmap(RESOURCE, MINOR)
+        door.metadata.new_current_uuid_clear_bitmap(RESOURCE, MINOR)
         assert now(door).out_of_sync == 0

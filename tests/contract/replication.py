@@ -16,8 +16,8 @@ from tests.contract.resource import MINOR, RESOURCE, Stand, now, state, wait_wel
 def _followed(stand: Stand, meanwhile: Callable[[], None]) -> tuple[list[Event], list[Event], End]:
     """Verify from here: the dump, what happened, and how it ended."""
     seen: list[Event] = []
-    with stand.here.events(RESOURCE) as events:
-        stand.here.verify(RESOURCE)
+    with stand.here.verification.events(RESOURCE) as events:
+        stand.here.verification.start(RESOURCE)
         meanwhile()
 
         def noting() -> Iterator[Event]:
@@ -78,11 +78,11 @@ def a_verification_is_stopped_where_it_is_and_the_next_begins_anew(stand: Stand)
     stand.born()
     stand.slow_down()
 
-    _, _, ended = _followed(stand, lambda: stand.here.stop_verifying(RESOURCE))
+    _, _, ended = _followed(stand, lambda: stand.here.verification.stop(RESOURCE))
 
     assert ended == End(finished=True, found=0)
     assert now(stand.here).both_up_to_date and state(stand.here)[2] == "Connected"
-    stand.here.stop_verifying(RESOURCE)
+    stand.here.verification.stop(RESOURCE)
     # What differs stands in front of where the first one was stopped.
     stand.differ()
     stand.speed_up()
@@ -91,7 +91,7 @@ def a_verification_is_stopped_where_it_is_and_the_next_begins_anew(stand: Stand)
 
 def a_rate_can_be_set_until_the_next_adjust(stand: Stand) -> None:
     stand.born()
-    stand.here.set_rate(RESOURCE, 1 << 20)
+    stand.here.verification.set_rate(RESOURCE, 1 << 20)
 
     stand.here.adjust(RESOURCE)
 
@@ -123,7 +123,7 @@ def who_disconnects_stands_alone_and_the_other_looks_for_it(stand: Stand) -> Non
     assert state(stand.there) == ("Secondary", "UpToDate", "Connecting")
     assert not now(stand.here).connected and not now(stand.there).connected
     with pytest.raises(CommandFailed, match="Need a connection"):
-        stand.here.verify(RESOURCE)
+        stand.here.verification.start(RESOURCE)
 
     for _ in range(2):
         stand.here.connect(RESOURCE)
@@ -165,7 +165,7 @@ def a_replica_that_comes_up_alone_is_consistent_and_may_be_promoted(stand: Stand
     stand.born()
     stand.there.down(RESOURCE)
     stand.here.down(RESOURCE)
-    before = stand.here.generation_uuids(RESOURCE)
+    before = stand.here.metadata.generations(RESOURCE)
 
     stand.here.up(RESOURCE)
 
@@ -173,11 +173,11 @@ def a_replica_that_comes_up_alone_is_consistent_and_may_be_promoted(stand: Stand
     stand.here.promote(RESOURCE)
     assert state(stand.here) == ("Primary", "UpToDate", "Connecting")
     assert now(stand.here).peer_disk == "Outdated"
-    after = stand.here.generation_uuids(RESOURCE)
+    after = stand.here.metadata.generations(RESOURCE)
     assert after.data != before.data == after.bitmap & ~1
     stand.there.up(RESOURCE)
     wait_well(stand)
-    assert stand.there.generation_uuids(RESOURCE).current & ~1 == after.current & ~1
+    assert stand.there.metadata.generations(RESOURCE).current & ~1 == after.current & ~1
 
 
 def two_that_were_primary_apart_have_split_and_stand_alone(stand: Stand) -> None:
@@ -192,11 +192,11 @@ def two_that_were_primary_apart_have_split_and_stand_alone(stand: Stand) -> None
         door.connect(RESOURCE)
 
     eventually(lambda: now(stand.here).is_standalone and now(stand.there).is_standalone)
-    mine, theirs = (door.generation_uuids(RESOURCE) for door in (stand.here, stand.there))
+    mine, theirs = (door.metadata.generations(RESOURCE) for door in (stand.here, stand.there))
     assert have_split(mine, theirs)
     # Primary again, alone, begins no other generation.
     stand.here.promote(RESOURCE)
-    assert stand.here.generation_uuids(RESOURCE).data == mine.data
+    assert stand.here.metadata.generations(RESOURCE).data == mine.data
     # The side that gives up its data is made like the other, which may be Primary meanwhile.
     stand.there.disconnect(RESOURCE)
     stand.here.connect(RESOURCE)
@@ -204,7 +204,7 @@ def two_that_were_primary_apart_have_split_and_stand_alone(stand: Stand) -> None
     wait_well(stand)
     assert now(stand.here).is_primary
     for door in (stand.here, stand.there):
-        assert door.generation_uuids(RESOURCE).data == mine.data
+        assert door.metadata.generations(RESOURCE).data == mine.data
 
 
 def outdating_takes_only_where_the_peer_is_away(stand: Stand) -> None:
@@ -219,7 +219,7 @@ def outdating_takes_only_where_the_peer_is_away(stand: Stand) -> None:
         door.outdate(RESOURCE)
 
     assert state(stand.here)[:2] == ("Secondary", "Outdated")
-    assert stand.there.generation_uuids(RESOURCE).up_to_date is False
+    assert stand.there.metadata.generations(RESOURCE).up_to_date is False
     with pytest.raises(CommandFailed, match="Need access to UpToDate data"):
         stand.here.promote(RESOURCE)
     for _ in range(2):
@@ -229,7 +229,7 @@ def outdating_takes_only_where_the_peer_is_away(stand: Stand) -> None:
 
 def a_stale_replica_that_is_pardoned_goes_on_from_the_generation_of_both(stand: Stand) -> None:
     stand.born()
-    born = stand.here.generation_uuids(RESOURCE)
+    born = stand.here.metadata.generations(RESOURCE)
     stand.there.down(RESOURCE)
     stand.here.outdate(RESOURCE)
 
@@ -238,9 +238,9 @@ def a_stale_replica_that_is_pardoned_goes_on_from_the_generation_of_both(stand: 
 
     assert state(stand.here) == ("Secondary", "Consistent", "Connecting")
     stand.here.promote(RESOURCE)
-    alone = stand.here.generation_uuids(RESOURCE)
+    alone = stand.here.metadata.generations(RESOURCE)
     assert alone.data != born.data == alone.bitmap & ~1
     # Who wrote nothing meanwhile follows it, without a hand.
     stand.there.up(RESOURCE)
     wait_well(stand)
-    assert stand.there.generation_uuids(RESOURCE).data == alone.data
+    assert stand.there.metadata.generations(RESOURCE).data == alone.data

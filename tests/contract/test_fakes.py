@@ -93,9 +93,9 @@ class FakeDrbdStand:
 
     def born(self) -> None:
         for fake in self._fakes:
-            fake.create_metadata(RESOURCE)
+            fake.metadata.create(RESOURCE)
             fake.up(RESOURCE)
-        self.here.new_current_uuid_clear_bitmap(RESOURCE, MINOR)
+        self.here.metadata.new_current_uuid_clear_bitmap(RESOURCE, MINOR)
 
     def wiped(self) -> None:
         """A new world has no metadata."""

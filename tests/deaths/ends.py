@@ -92,7 +92,7 @@ def kept(who: Callable[[str], str]) -> End:
     """Both sides have the kept one's data, or each still has its own: never the other's."""
 
     def end(cluster: FakeCluster, node: str) -> str:
-        first, second = (cluster.drbd[one].generation_uuids(RESOURCE) for one in ("n1", "n2"))
+        first, second = (cluster.drbd[one].metadata.generations(RESOURCE) for one in ("n1", "n2"))
         if not whole_vm(cluster, node):
             return str(parts(cluster))
         if have_split(first, second):

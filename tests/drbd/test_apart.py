@@ -41,15 +41,15 @@ def test_what_one_side_wrote_alone_is_what_both_have_then(
     web1: FakeCluster, newer: str, older: str
 ) -> None:
     write_alone(web1, newer)
-    wrote = web1.drbd[newer].generation_uuids(RESOURCE).data
+    wrote = web1.drbd[newer].metadata.generations(RESOURCE).data
 
     with pytest.raises(Refused, match=f"{newer} holds what was written") as refused:
         web1.run("n1", resync.resync, name="web1", source=older)
     assert f"mcv resync web1 --source {newer}" in refused.value.hint
-    assert web1.drbd[older].generation_uuids(RESOURCE).data != wrote
+    assert web1.drbd[older].metadata.generations(RESOURCE).data != wrote
     web1.run("n1", resync.resync, name="web1", source=newer)
 
-    assert {door.generation_uuids(RESOURCE).data for door in web1.drbd.values()} == {wrote}
+    assert {door.metadata.generations(RESOURCE).data for door in web1.drbd.values()} == {wrote}
 
 
 def test_the_way_there_is_shown_before(web1: FakeCluster) -> None:

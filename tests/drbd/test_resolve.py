@@ -41,7 +41,7 @@ def part(cluster: FakeCluster, resource: str) -> None:
 
 
 def data(cluster: FakeCluster, resource: str = RESOURCE) -> dict[str, int]:
-    return {node: door.generation_uuids(resource).data for node, door in cluster.drbd.items()}
+    return {node: door.metadata.generations(resource).data for node, door in cluster.drbd.items()}
 
 
 @pytest.mark.parametrize("looking", ["", "n1", "n2"])
@@ -129,8 +129,8 @@ def test_of_two_disks_the_one_that_has_split_is_resolved(cluster: FakeCluster) -
 def test_what_would_be_lost_is_said_before(cluster: FakeCluster) -> None:
     split(cluster)
     door: Any = cluster.drbd["n2"]
-    uuids = door.generation_uuids
-    door.generation_uuids = lambda name: crashed(uuids(name))
+    uuids = door.metadata.generations
+    door.metadata.generations = lambda name: crashed(uuids(name))
     before, had = cluster.picture(), data(cluster)
 
     said = resolve.prospects(cluster.hosts["n1"], "web1", "n1")

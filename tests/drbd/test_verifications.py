@@ -164,7 +164,7 @@ def test_a_vm_that_moves_meanwhile_is_verified_to_the_end(slow: FakeCluster) -> 
         verification_results.settle(host)
     assert is_at_it(slow) and vms.info(slow.hosts["n2"], "web1").verify.under_way
     slow.drbd["n1"].broken.clear()
-    slow.drbd["n1"].stop_verifying(RESOURCE)
+    slow.drbd["n1"].verification.stop(RESOURCE)
     assert asked.ended().result == mark(slow).result == "clean"
 
 
@@ -294,7 +294,7 @@ def test_no_more_run_at_once_than_mcv_conf_allows(cluster: FakeCluster) -> None:
     assert isinstance(third.ended().error, Cancelled)
     assert set(cluster.world.verifying) == {RESOURCE}
     cluster.drbd["n1"].broken.clear()
-    cluster.drbd["n1"].stop_verifying(RESOURCE)
+    cluster.drbd["n1"].verification.stop(RESOURCE)
     assert first.ended().result == second.ended().result == "clean"
 
 
@@ -309,7 +309,7 @@ def test_one_that_is_under_way_is_joined(slow: FakeCluster) -> None:
     second = Asked(slow)
     until(lambda: second.job.plain()["progress"])
 
-    slow.drbd["n1"].stop_verifying(RESOURCE)
+    slow.drbd["n1"].verification.stop(RESOURCE)
 
     assert first.ended().rows == second.ended().rows != []
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def done(run: Recorder) -> list[str]:
 @pytest.mark.parametrize(
     ("verb", "before", "command"),
     [
-        ("create_metadata", drbd_output.UNKNOWN, "drbdadm --force create-md web1"),
+        ("metadata.create", drbd_output.UNKNOWN, "drbdadm --force create-md web1"),
         ("up", drbd_output.UNKNOWN, "drbdadm up web1"),
         ("up", drbd_output.ALONE, "drbdadm adjust web1"),
         ("down", drbd_output.SECONDARY, "drbdsetup down web1"),
@@ -58,8 +59,8 @@ def done(run: Recorder) -> list[str]:
         ("connect_discarding", drbd_output.ALONE, "drbdadm connect --discard-my-data web1"),
         ("disconnect", drbd_output.SECONDARY, "drbdadm disconnect web1"),
         ("disconnect", drbd_output.LOOKING, "drbdadm disconnect web1"),
-        ("verify", drbd_output.PRIMARY, "drbdadm -- --start=0 verify web1"),
-        ("stop_verifying", drbd_output.VERIFYING, "drbdadm -- --start=0 --stop=8 verify web1"),
+        ("verification.start", drbd_output.PRIMARY, "drbdadm -- --start=0 verify web1"),
+        ("verification.stop", drbd_output.VERIFYING, "drbdadm -- --start=0 --stop=8 verify web1"),
         ("invalidate", drbd_output.SECONDARY, "drbdadm invalidate web1"),
         ("invalidate_remote", drbd_output.PRIMARY, "drbdadm invalidate-remote web1"),
     ],
@@ -67,7 +68,7 @@ def done(run: Recorder) -> list[str]:
 def test_a_verb_is_one_command(root: Path, verb: str, before: str, command: str) -> None:
     driver, run = drbd(root, before)
 
-    getattr(driver, verb)("web1")
+    attrgetter(verb)(driver)("web1")
 
     assert done(run) == [command]
 
@@ -89,7 +90,7 @@ def test_a_verb_is_one_command(root: Path, verb: str, before: str, command: str)
 def test_a_verb_does_nothing_where_its_end_is_reached(root: Path, verb: str, before: str) -> None:
     driver, run = drbd(root, before)
 
-    getattr(driver, verb)("web1")
+    attrgetter(verb)(driver)("web1")
 
     assert done(run) == []
 
@@ -117,8 +118,8 @@ def test_a_failure_counts_by_the_state_that_it_leaves(
 def test_new_replicas_are_declared_equal_once(root: Path) -> None:
     driver, run = drbd(root, drbd_output.NEW, drbd_output.SECONDARY)
 
-    driver.new_current_uuid_clear_bitmap("web1", 100)
-    driver.new_current_uuid_clear_bitmap("web1", 100)
+    driver.metadata.new_current_uuid_clear_bitmap("web1", 100)
+    driver.metadata.new_current_uuid_clear_bitmap("web1", 100)
 
     assert done(run) == ["drbdsetup new-current-uuid 100 --clear-bitmap"]
 
@@ -243,7 +244,7 @@ def test_a_rate_is_set_in_the_words_of_the_generation(root: Path, version: str, 
     (root / "sys/module/drbd/version").write_text(version)
     driver, run = drbd(root)
 
-    driver.set_rate("web1", 10 * 1024**2)
+    driver.verification.set_rate("web1", 10 * 1024**2)
 
     assert run.commands == [f"drbdadm {verb} --resync-rate=10240K web1"]
 
@@ -304,23 +305,23 @@ def test_versions_are_those_of_the_module_and_of_the_utilities(root: Path) -> No
     said = "DRBDADM_API_VERSION=1\nDRBD_KERNEL_VERSION_CODE=0x08040b\nDRBDADM_VERSION=9.22.0\n"
     driver = Drbd(Recorder({"drbdadm --version": said}), root=root)
 
-    assert driver.versions() == ("8.4.11", "9.22.0")
-    assert driver.generation() == 8
+    assert driver.module.versions() == ("8.4.11", "9.22.0")
+    assert driver.module.generation() == 8
 
 
 def test_the_generation_of_a_module_that_is_not_loaded_is_known(tmp_path: Path) -> None:
     nine = Drbd(Recorder({"modinfo": "9.2.8\n"}), root=tmp_path)
     none = Drbd(Recorder({"modinfo": CommandFailed("Module drbd not found.")}), root=tmp_path)
 
-    assert (nine.generation(), none.generation()) == (9, 0)
-    assert not nine.loaded()
+    assert (nine.module.generation(), none.module.generation()) == (9, 0)
+    assert not nine.module.is_loaded
 
 
 def test_the_module_is_loaded_once(root: Path, tmp_path: Path) -> None:
     run = Recorder()
 
-    Drbd(run, root=root).load_module()
-    Drbd(run, root=tmp_path / "elsewhere").load_module()
+    Drbd(run, root=root).module.load()
+    Drbd(run, root=tmp_path / "elsewhere").module.load()
 
     assert run.commands == ["modprobe drbd"]
 
@@ -330,7 +331,7 @@ def test_generations_and_options_are_read_from_the_tools(root: Path) -> None:
     run = Recorder({"drbdadm get-gi web1": gi, "drbdsetup show": drbd_output.SHOWN})
     driver = Drbd(run, root=root)
 
-    assert driver.generation_uuids("web1").current == 0x388FC162592D5154
+    assert driver.metadata.generations("web1").current == 0x388FC162592D5154
     assert driver.options("web1")["allow-two-primaries"] == "yes"
     assert run.commands == ["drbdadm get-gi web1", "drbdsetup show --show-defaults web1"]
 
@@ -354,7 +355,7 @@ def test_events_are_what_exists_and_then_what_happens(root: Path) -> None:
     follow = Replay(root / "events", drbd_output.SECONDARY + drbd_output.VERIFIED)
     driver = Drbd(Recorder(), follow=follow, root=root)
 
-    with driver.events("web1") as events:
+    with driver.verification.events("web1") as events:
         seen = list(events)
 
     assert follow.commands == [("drbdsetup", "events2", "--statistics", "web1")]
@@ -370,7 +371,7 @@ def test_events_end_where_some_were_lost(root: Path) -> None:
     text = drbd_output.SECONDARY + "- skipped 2\n" + drbd_output.VERIFIED
     driver = Drbd(Recorder(), follow=Replay(root / "events", text), root=root)
 
-    with driver.events("web1") as events:
+    with driver.verification.events("web1") as events:
         seen = list(events)
 
     assert seen[-1].ends_the_dump
@@ -379,5 +380,5 @@ def test_events_end_where_some_were_lost(root: Path) -> None:
 def test_a_stream_that_ends_before_it_has_begun_is_an_error(root: Path) -> None:
     driver = Drbd(Recorder(), follow=Replay(root / "events", ""), root=root)
 
-    with pytest.raises(CommandFailed, match="ended at once"), driver.events("web1"):
+    with pytest.raises(CommandFailed, match="ended at once"), driver.verification.events("web1"):
         pass

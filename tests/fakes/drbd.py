@@ -1,22 +1,16 @@
 """What stands in for DRBD: as tests/contract says of it, and no more than operations ask for."""
 
 import re
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from mcv.drivers.drbd_states import ConnectionState, DiskState, ReplicationState, Role
-from mcv.drivers.drbd_status import Event, Generations, Status, have_split
+from mcv.drivers.drbd_status import Generations, Status, have_split
 from mcv.errors import CommandFailed
 from mcv.system import files
+from tests.fakes.drbd_doors import JUST_CREATED, FakeMetadata, FakeModule, FakeVerification
 
 SIZE = 8 * 1024**2  # of every replica: nobody asks
-JUST_CREATED = 4  # the generation that DRBD writes into new metadata
 
 
 @dataclass
@@ -63,31 +57,13 @@ class FakeDrbd:
         self.discarding: set[str] = set()  # what gives up its data when it finds its peer
         self.wrote: dict[str, int] = {}  # bytes since the peer was lost
         self.generations: dict[str, Generations] = {}
-        self._news: dict[str, list[Event]] = {}
+        self.module = FakeModule(self)
+        self.metadata = FakeMetadata(self)
+        self.verification = FakeVerification(self)
         world.doors[me] = self
-
-    def load_module(self) -> None:
-        self._may("load_module", "")
-        self.loaded = True
-
-    def versions(self) -> tuple[str, str]:
-        return "8.4.11", "9.22.0"
-
-    def missing(self) -> dict[str, str]:
-        return self.lacks
-
-    def generation(self) -> int:
-        return self.release
 
     def minors(self) -> list[int]:
         return sorted(one.minor for one in self.statuses().values() if one.minor is not None)
-
-    def create_metadata(self, resource: str) -> None:
-        self._minor("create_metadata", resource)
-        if (up := self._replica(resource)) and up.disk != "Diskless":
-            raise CommandFailed(f"`drbdadm create-md {resource}`: Device is configured!")
-        self.kept[resource] = "Inconsistent"
-        self.generations[resource] = Generations(current=JUST_CREATED, bitmap=0)
 
     def up(self, resource: str) -> None:
         minor = self._minor("up", resource)
@@ -124,16 +100,6 @@ class FakeDrbd:
         if other is None or (mine.role, other.role) != ("Primary", "Primary"):
             self.two_primaries.discard(resource)
 
-    def new_current_uuid_clear_bitmap(self, resource: str, minor: int) -> None:
-        self._may("birth", resource)
-        mine, other = self._mine(resource), self._peer(resource)
-        if other is None or mine.minor != minor:
-            raise CommandFailed(
-                "`drbdsetup new-current-uuid` exited with 10: Need to be StandAlone"
-            )
-        if {mine.disk, other.disk} == {"Inconsistent"}:
-            self._agree(resource, self._begin())
-
     def promote(self, resource: str) -> None:
         self._promote(resource, {"UpToDate", "Consistent"})
 
@@ -161,7 +127,7 @@ class FakeDrbd:
         self.standalone.add(resource)
         self.discarding.discard(resource)
         if begun := self.world.verifying.pop(resource, None):
-            self.world.doors[begun]._cut(resource)
+            self.world.doors[begun].verification.cut(resource)
         self.world.met.discard(resource)
         for one, two in ((mine, other), (other, mine)):
             if one is not None and two is not None and one.role == "Primary":
@@ -217,55 +183,6 @@ class FakeDrbd:
         self.kept[resource] = "UpToDate"
         self.up(resource)
 
-    def set_rate(self, resource: str, rate: int) -> None:
-        self._minor("set_rate", resource)
-        self._mine(resource)
-
-    def verify(self, resource: str) -> None:
-        self._minor("verify", resource)
-        mine, other = self._mine(resource), self._peer(resource)
-        if other is None or {mine.disk, other.disk} != {"UpToDate"}:
-            raise CommandFailed(f"`drbdadm verify {resource}`: Need a connection to start verify")
-        if resource in self.world.verifying:
-            raise CommandFailed(f"`drbdadm verify {resource}`: Concurrent verify/resync active")
-        self._say(resource, "peer-device", replication="VerifyS")
-        if "slow" in self.broken:
-            self.world.verifying[resource] = self.me
-        elif "interrupt" in self.broken:
-            self._cut(resource)
-        else:
-            found = self.world.differs.pop(resource, 0) + self.world.out_of_sync.get(resource, 0)
-            self.world.out_of_sync[resource] = found
-            self._end_verification(resource)
-
-    def stop_verifying(self, resource: str) -> None:
-        self._minor("stop_verifying", resource)
-        if self.world.verifying.pop(resource, None):
-            self._end_verification(resource)
-
-    def _end_verification(self, resource: str) -> None:
-        found = str(self.world.out_of_sync.get(resource, 0) // 1024)
-        self._say(resource, "peer-device", replication="Established", **{"out-of-sync": found})
-
-    def _cut(self, resource: str) -> None:
-        self._say(resource, "connection", connection="TearDown")
-        self._say(resource, "peer-device", replication="Off", **{"peer-disk": "DUnknown"})
-
-    @contextmanager
-    def events(self, resource: str) -> Iterator[Iterator[Event]]:
-        """All that exists, then what a verification says; it ends where nothing happens."""
-        news = self._news[resource] = []
-        now = self.status(resource)
-        dump = [] if now is None else _dump(now)
-        yield chain([*dump, Event("exists", "-", {})], self._heard(resource, news))
-
-    def _heard(self, resource: str, news: list[Event]) -> Iterator[Event]:
-        while news or resource in self.world.verifying:
-            if news:
-                yield news.pop(0)
-            else:
-                time.sleep(0.005)
-
     def status(self, resource: str) -> Status | None:
         return self.statuses().get(resource)
 
@@ -275,18 +192,6 @@ class FakeDrbd:
             for resource, sides in self.world.replicas.items()
             if self.me in sides
         }
-
-    def generation_uuids(self, resource: str) -> Generations:
-        self._minor("get-gi", resource)
-        if resource not in self.generations:
-            raise CommandFailed(f"`drbdadm get-gi {resource}` exited with 1: ")
-        up = self._replica(resource)
-        disk = self.kept.get(resource, "") if up is None else up.disk
-        return replace(
-            self.generations[resource],
-            consistent=disk in ("UpToDate", "Consistent", "Outdated"),
-            up_to_date=disk in ("UpToDate", "Consistent"),
-        )
 
     # What the kernel does by itself
 
@@ -361,10 +266,6 @@ class FakeDrbd:
         self.world.begun += 2
         return self.world.begun
 
-    def _say(self, resource: str, kind: str, **fields: str) -> None:
-        news = self._news.setdefault(resource, [])
-        news.append(Event("change", kind, {"name": resource, **fields}))
-
     # Who is there
 
     def _replica(self, resource: str) -> Replica | None:
@@ -411,16 +312,3 @@ class FakeDrbd:
     def _may(self, verb: str, resource: str) -> None:
         if verb in self.broken or resource in self.broken:
             raise CommandFailed(f"`drbdadm {verb} {resource}` exited with 17: State change failed")
-
-
-def _dump(now: Status) -> list[Event]:
-    """What events2 says of a resource as it is."""
-    parts: dict[str, dict[str, str]] = {
-        "resource": {"role": now.role},
-        "connection": {"connection": now.connection, "role": now.peer_role},
-        "device": {"disk": now.disk},
-        "peer-device": {"replication": now.replication, "peer-disk": now.peer_disk},
-    }
-    return [
-        Event("exists", kind, {"name": now.resource, **fields}) for kind, fields in parts.items()
-    ]

@@ -170,10 +170,10 @@ class DrbdStand:
         if self._is_born():
             return
         self._side_by_side(lambda node, door: door.down(RESOURCE))
-        self._side_by_side(lambda node, door: door.create_metadata(RESOURCE))
+        self._side_by_side(lambda node, door: door.metadata.create(RESOURCE))
         self._side_by_side(lambda node, door: door.up(RESOURCE))
         eventually(lambda: all(now(door).connected for door in self._doors))
-        self.here.new_current_uuid_clear_bitmap(RESOURCE, MINOR)
+        self.here.metadata.new_current_uuid_clear_bitmap(RESOURCE, MINOR)
         eventually(self._is_born)
 
     def wiped(self) -> None:
@@ -197,10 +197,10 @@ class DrbdStand:
         self._holder.release()
 
     def slow_down(self) -> None:
-        self.here.set_rate(RESOURCE, 64 << 10)
+        self.here.verification.set_rate(RESOURCE, 64 << 10)
 
     def speed_up(self) -> None:
-        self.here.set_rate(RESOURCE, 200 << 20)
+        self.here.verification.set_rate(RESOURCE, 200 << 20)
 
     def close(self) -> None:
         self._side_by_side(lambda node, door: door.down(RESOURCE))

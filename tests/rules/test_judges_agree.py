@@ -233,7 +233,7 @@ def put(cluster: FakeCluster, row: Row) -> None:
         status = convert({**to_builtins(status), **different}, Status)
         door.statuses = lambda status=status: {RESOURCE: status}  # type: ignore
         door.status = lambda _, status=status: status  # type: ignore
-        door.generation_uuids = lambda _, known=generations: known  # type: ignore
+        door.metadata.generations = lambda _, known=generations: known  # type: ignore
     if row.peer == "offline":
         document = cluster.read()
         away = replace(document.node("n2"), status="offline")

@@ -116,7 +116,7 @@ def test_what_a_dead_owner_wrote_alone_stays_until_somebody_says_that_it_may_go(
     lost: FakeCluster, disk: str
 ) -> None:
     write_alone(lost, "n3")
-    wrote = lost.drbd["n3"].generation_uuids(RESOURCE).data
+    wrote = lost.drbd["n3"].metadata.generations(RESOURCE).data
     die(lost)
     replica(disk)(lost)
     lost.run("n1", register.register, name="web1", accept_stale=True)
@@ -125,10 +125,10 @@ def test_what_a_dead_owner_wrote_alone_stays_until_somebody_says_that_it_may_go(
     come_back(lost)
 
     assert COMMAND in str(vms.list_(lost.hosts["n2"])[0].attention)
-    assert lost.drbd["n3"].generation_uuids(RESOURCE).data == wrote
-    mine = lost.drbd["n1"].generation_uuids(RESOURCE).data
+    assert lost.drbd["n3"].metadata.generations(RESOURCE).data == wrote
+    mine = lost.drbd["n1"].metadata.generations(RESOURCE).data
     lost.run("n1", resolve.resolve, name="web1", keep="n1")
-    assert lost.drbd["n3"].generation_uuids(RESOURCE).data == mine
+    assert lost.drbd["n3"].metadata.generations(RESOURCE).data == mine
     assert lost.domains["n1"].is_active("web1")
 
 
