@@ -204,7 +204,7 @@ TABLE: dict[str, Operation] = {
     "drbd.create": _step(roles.create),
     "drbd.remove": _step(roles.remove),
     "drbd.skip_initial_sync": _step(roles.skip_initial_sync, timeout=180),
-    "drbd.release": _step(roles.release),
+    "drbd.release": _step(roles.step_down),
     "drbd.two_primaries": _step(roles.two_primaries),
     "drbd.one_primary": _step(roles.one_primary),
     "drbd.promote": _step(roles.promote),

@@ -146,8 +146,10 @@ def _is_behind(host: Host, cluster: Cluster, disk: Disk) -> bool:
 
 
 def _adjust(host: Host, name: str, disk: int) -> None:
-    """Take the settings up; what stands alone, or was detached, stays so, and takes them up
-    when it is connected or attached again."""
+    """Bring one resource to its settings; a StandAlone or detached one stays as it is.
+
+    Such a resource takes the settings up when it is connected or attached again.
+    """
     if any(name not in one.vms or one.vms[name].claim for one in host.both()):
         return
     cluster = host.read()

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from mcv.document.model import Disk, Vm
 from mcv.document.subject import Subject
-from mcv.drbd import pairs
+from mcv.drbd import pairs, resync
 from mcv.drbd.roles import require_inactive
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host, Prepared
@@ -18,9 +18,7 @@ from mcv.sizes import shown as size
 from mcv.system.answers import decoded
 from mcv.transaction.plan import Item, Step, on
 
-POLL = 0.5
 MEETING = 60.0  # seconds that two sides have to find each other
-LOST = 30.0  # seconds without a connection after which a resync is not waited for any more
 
 
 class Running(Struct, frozen=True):
@@ -52,7 +50,7 @@ class Split:
 
 
 def resolve(host: Host, name: str, keep: str, dry_run: bool = False) -> dict[str, Any]:
-    """End a split brain: what the other side wrote since they parted is discarded for keep's.
+    """End a split brain: what the other side wrote alone is discarded for keep's data.
 
     Waits until both are alike again; the VM may run on the kept side meanwhile. Refused
     unless both sides are there to say what they wrote.
@@ -76,10 +74,10 @@ def resolve(host: Host, name: str, keep: str, dry_run: bool = False) -> dict[str
 
 
 def resolve_plan(vm: Vm, keep: str, found: list[Split]) -> list[Item]:
-    """The losing side lets go, the kept one waits for it, and it comes back without its data.
+    """Disconnect the losing side, have the kept one look for it, reconnect without its data.
 
     The last step commits the plan. Until then nothing is lost: the way back joins them as they
-    are, and they part again. It names the data that was shown, and discards no other.
+    are, and DRBD disconnects them again. It names the data that was shown, and discards no other.
     """
     lose, disks = vm.other(keep), [one.disk.id for one in found]
     data = {str(one.disk.id): one.data(lose) for one in found}
@@ -267,22 +265,10 @@ def _wait_met(host: Host, name: str, resource: str) -> None:
 
 
 def _wait(host: Host, name: str, disks: list[int]) -> None:
-    """Wait until both sides are alike again, and report the progress to the job."""
-    for resource in _resources(host, name, disks):
-        total, lost = 0, 0.0
-        while True:
-            status = host.drbd.status(resource)
-            if status is not None and status.both_up_to_date and not status.is_working:
-                break
-            lost = lost + POLL if status is None or not status.connected else 0.0
-            if lost > LOST:
-                raise McvError(
-                    f"The split brain of {name} is resolved, but the resync that follows lost "
-                    "its connection; it goes on when the replicas find each other.",
-                    "See: mcv drbd list",
-                )
-            if status is not None:
-                total = max(total, status.out_of_sync)
-                done = total - status.out_of_sync
-                host.job.progress(f"resync {name}", done, total, "B")
-            time.sleep(POLL)
+    """Wait until both sides are in step. Raises McvError where that does not come by itself."""
+    vm = host.read().vm(name)
+    try:
+        resync.wait_in_step(host, vm, [vm.disk(disk) for disk in disks])
+    except McvError as error:
+        resolved = f"The split brain of {name} is resolved, but not all data is copied yet: "
+        raise McvError(resolved + error.message, error.hint) from error

@@ -1,7 +1,7 @@
 """Resync: make the other replica like one's own, just the blocks that are known to differ."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mcv import sizes
@@ -64,7 +64,8 @@ def resync(
     answer = host.operate(Subject.vm(name), f"resync {name} from {from_}", prepare, dry_run)
     if dry_run:
         return answer
-    return answer | {"resynced": _wait(host, host.read().vm(name), answer["resynced"])}
+    vm = host.read().vm(name)
+    return answer | {"resynced": wait_in_step(host, vm, vm.disks, answer["resynced"])}
 
 
 def plan_now(host: Host, vm: Vm, source: str) -> list[Item]:
@@ -126,15 +127,15 @@ def _out_of_sync(host: Host, vm: Vm) -> int:
     return sum(one.out_of_sync for one in found if one is not None)
 
 
-def _wait(host: Host, vm: Vm, total: int) -> int:
-    """Wait until all disks are alike on both sides; how many bytes were out of sync at most.
+def wait_in_step(host: Host, vm: Vm, disks: Sequence[Disk], total: int = 0) -> int:
+    """Wait until the disks are in step; answer how many bytes were out of sync at most.
 
     Raises McvError where that does not come by itself: a connection stays away, or a disk
     is detached.
     """
     seen_last = time.monotonic()
     while True:
-        statuses = [host.drbd.status(disk.resource) for disk in vm.disks]
+        statuses = [host.drbd.status(disk.resource) for disk in disks]
         known = [status for status in statuses if status is not None]
         left = sum(status.out_of_sync for status in known)
         total = max(total, left)
@@ -159,7 +160,7 @@ def _is_alike(status: Status) -> bool:
 
 
 def _require_disks(vm: Vm, known: list[Status]) -> None:
-    """Raise McvError where a replica has let go of its disk: no waiting helps."""
+    """Raise McvError where a replica is detached: no waiting helps."""
     other = vm.other(vm.node)
     for status in known:
         for node, disk in ((vm.node, status.disk), (other, status.peer_disk)):

@@ -136,13 +136,6 @@ def require_inactive(host: Host, name: str) -> None:
     preconditions.inactive(name, host.name, active, host.domains.state(name))
 
 
-def release(host: Host, name: str) -> None:
-    """Demote all of a VM's disks here; harmless when they are secondary."""
-    require_inactive(host, name)
-    for disk in host.both()[-1].vm(name).disks:
-        host.drbd.demote(disk.resource)
-
-
 def two_primaries(host: Host, name: str) -> None:
     """Let both sides be primary, for the length of a live migration."""
     for disk in host.both()[-1].vm(name).disks:
@@ -150,7 +143,10 @@ def two_primaries(host: Host, name: str) -> None:
 
 
 def one_primary(host: Host, name: str) -> None:
-    """End that: back to what the files say, connected again where the two had parted over it."""
+    """Forbid two primaries again, as the files do, and connect what was disconnected over it.
+
+    Raises McvError where two primaries are still allowed afterwards.
+    """
     for disk in host.both()[-1].vm(name).disks:
         host.drbd.adjust(disk.resource)
         if host.drbd.allows_two_primaries(disk.resource):
@@ -164,10 +160,10 @@ def promote(host: Host, name: str) -> None:
 
 
 def step_down(host: Host, name: str) -> None:
-    """Demote all of a VM's disks here, after it has left or has not come.
+    """Demote all of a VM's disks here, where no domain has them open; harmless when they are.
 
-    One whose I/O stands still, because its peer went away, cannot be demoted: it is taken
-    down and up. Nothing waits for it, since no domain is active here.
+    A resource whose I/O is suspended, because its peer went away, cannot be demoted: it is
+    taken down and up. Nothing waits for it, since no domain is active here.
     """
     require_inactive(host, name)
     for disk in host.both()[-1].vm(name).disks:

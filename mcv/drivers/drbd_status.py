@@ -279,7 +279,7 @@ def parse_generations(text: str) -> Generations:
 
 
 def have_split(mine: Generations, theirs: Generations) -> bool:
-    """Whether both sides wrote since they parted: a split brain, told by the generations.
+    """Whether both sides wrote while disconnected: a split brain, told by the generations.
 
     Both grew out of the same one, and neither out of the other.
     """

@@ -1,8 +1,10 @@
 """A resync over fake doors: who sends to whom, what comes of a lost disk, and how it ends."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from mcv.document.model import Vm
+from mcv.document.model import Disk, Vm
 from mcv.drbd import resync
 from mcv.errors import McvError, Refused
 from mcv.host import Host
@@ -97,14 +99,14 @@ def test_it_does_not_wait_for_what_does_not_come(
 ) -> None:
     monkeypatch.setattr(resync, "PATIENCE", 0.2)
     monkeypatch.setattr(resync, "POLL", 0.05)
-    wait = resync._wait
+    wait = resync.wait_in_step
 
-    def then(host: Host, vm: Vm, total: int) -> int:
+    def then(host: Host, vm: Vm, disks: Sequence[Disk], total: int) -> int:
         web1.world.out_of_sync[RESOURCE] = 8192
         getattr(web1.drbd["n2"], fault)(RESOURCE)
-        return wait(host, vm, total)
+        return wait(host, vm, disks, total)
 
-    monkeypatch.setattr(resync, "_wait", then)
+    monkeypatch.setattr(resync, "wait_in_step", then)
 
     with pytest.raises(McvError, match=said):
         web1.run("n1", resync.resync, name="web1")
