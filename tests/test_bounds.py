@@ -9,12 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "mcv"
 
-# No bound ever rises. Two are still above what they are to come to: 25 methods, 20 answers.
+# No bound ever rises. Two are still to fall: a file to 320 lines, untyped answers to 20.
 BOUNDS = {
-    "methods of a class": 41,
-    "lines of a file": 371,
+    "methods of a class": 25,
+    "lines of a file": 322,
     "median lines of a function": 8,
-    "functions that answer dict[str, Any]": 90,
+    "functions that answer dict[str, Any]": 58,
 }
 MEND = {
     "methods of a class": "Split the class by concern.",
