@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from mcv.api.table import TABLE, Operation
+from mcv.api.operation import Operation, Right
+from mcv.api.table import TABLE
 from mcv.document.subject import Subject
 from mcv.errors import NotPermitted, OutOfStep, Refused
 from mcv.host import Host
@@ -42,8 +43,7 @@ def serve(
     if wanted.sender:
         params["sender"] = caller.name
     if "operator" in wanted.who:
-        # Forwarded, once: the node that was asked has judged who asked.
-        wanted.to(host, params)
+        # Forwarded, once: the node that was asked has judged the operator's right.
         return run(host, operation, wanted, params, str(context.get("who", caller.name)))
     return perform(host, operation, params, context)
 
@@ -51,11 +51,9 @@ def serve(
 def _serve_operator(
     host: Host, caller: Caller, operation: str, wanted: Operation, params: dict[str, Any]
 ) -> Any:
-    if wanted.right:
-        require_right(host, caller)
+    require_right(host, caller, wanted.right, wanted.subjects(params))
     if wanted.pid:
         params["pid"] = caller.pid
-    asked = dict(params)
     where = wanted.to(host, params)
     if where == host.name:
         return run(host, operation, wanted, params, caller.name)
@@ -65,16 +63,17 @@ def _serve_operator(
         )
     if host.read().nodes[where].status == "offline":
         raise Refused(f"{where} is offline.", f"Bring it back with: mcv node online {where}")
-    return host.forward(where, operation, asked, caller.name)
+    return host.forward(where, operation, params, caller.name)
 
 
 def run(host: Host, operation: str, wanted: Operation, params: dict[str, Any], who: str) -> Any:
     """Carry an operation out here: as a job where it lasts, else at once."""
-    _bind(host, operation, wanted, params)
+    arguments = wanted.arguments(params)
+    _bind(host, operation, wanted, arguments)
     if not wanted.job:
-        return plain(wanted.function(host, **params))
-    work = partial(wanted.function, host, **params)
-    job = host.jobs.start(title(operation, params), who, lambda: plain(work()))
+        return plain(wanted.function(host, **arguments))
+    work = partial(wanted.function, host, **arguments)
+    job = host.jobs.start(title(operation, arguments), who, lambda: plain(work()))
     return {"job": job.id, "node": host.name}
 
 
@@ -146,8 +145,14 @@ def require_in_step(host: Host, caller: Caller, context: dict[str, Any]) -> None
         )
 
 
-def require_right(host: Host, caller: Caller) -> None:
-    """Permissions are about the name behind sudo; a root shell is no subject of them."""
+def require_right(host: Host, caller: Caller, right: Right, subjects: list[Subject]) -> None:
+    """Raise NotPermitted unless an operator has a right, on the call's subjects.
+
+    Everybody may view; every other right, on whatever subject, is the superusers'.
+    Permissions are about the name behind sudo; a root shell is no subject of them.
+    """
+    if right is Right.VIEW:
+        return
     superusers = host.read().permissions.superusers
     if caller.superuser_shell or not superusers or caller.name in superusers:
         return

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from mcv.api import dispatch
+from mcv.api.operation import Right
 from mcv.api.table import TABLE
 from mcv.errors import NotPermitted, OutOfStep, Refused
 from mcv.rpc.auth import Caller
@@ -95,7 +96,7 @@ def test_superusers_are_named_and_a_root_shell_is_no_subject_of_them(
 
 @pytest.mark.parametrize("operation", [key for key, row in TABLE.items() if row.job])
 def test_whatever_changes_something_needs_the_right(operation: str) -> None:
-    assert TABLE[operation].right
+    assert TABLE[operation].right is not Right.VIEW
 
 
 def test_who_typed_it_is_recorded_with_the_change(cluster: FakeCluster) -> None:

@@ -4,11 +4,15 @@ import ast
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from mcv.api.operation import NODES, VM, Right
 from mcv.api.table import TABLE
 from mcv.document import changes
+from mcv.document.subject import Subject
+from tests.fakes.cluster import FakeCluster
 
 ROOT = Path(__file__).parents[2] / "mcv"
 
@@ -75,3 +79,40 @@ def test_every_step_of_a_plan_is_served_as_one() -> None:
 
     assert len(in_plans) > 10
     assert {name for name in in_plans if not TABLE[name].step} == {"vm.has_arrived"}  # a question
+
+
+@pytest.mark.parametrize("operation", TABLE)
+def test_a_row_names_parameters_that_its_function_has(operation: str) -> None:
+    row = TABLE[operation]
+    parameters = inspect.signature(row.function).parameters
+
+    if row.subject:
+        assert row.subject.parameter in parameters
+    if row.beside:
+        assert row.beside not in parameters
+
+
+@pytest.mark.parametrize("operation", TABLE)
+def test_the_node_that_carries_a_call_out_is_found_without_changing_the_call(
+    cluster: FakeCluster, operation: str
+) -> None:
+    row = TABLE[operation]
+    params = {"name": "web1", "node": "n2"}
+
+    where = row.to(cluster.hosts["n1"], MappingProxyType(params))
+
+    assert where in ("n1", "n2")
+    if row.beside:
+        assert where == "n2" and row.arguments(params) == {"name": "web1"}
+
+
+def test_what_an_operator_does_to_a_vm_names_the_vm() -> None:
+    rights = (Right.POWER, Right.CONSOLE, Right.CHANGE)
+    rows = {name: row for name, row in TABLE.items() if row.right in rights}
+    without = {name for name, row in rows.items() if row.subject is not VM}
+
+    assert without == {"vm.take_image", "job.cancel"}
+    assert TABLE["vm.start"].subjects({"name": "web1"}) == [Subject.vm("web1")]
+    assert NODES.subjects({"names": ["n1", "n2"]}) == [Subject.node("n1"), Subject.node("n2")]
+    assert TABLE["cluster.check"].subjects({"name": "web1"}) == []
+    assert VM.subjects({"name": {"a": 1}}) == []

@@ -191,7 +191,6 @@ CREATED = {
     "dry_run": False,
 }
 # What the table itself adds to a call, or takes away from it.
-BESIDE = {"vm.create": "node", "vm.register": "node"}
 
 
 @pytest.fixture
@@ -333,7 +332,7 @@ def test_every_call_fits_its_operation(mcv: Speak, daemon: FakeDaemon, tmp_path:
 
     for operation, params in daemon.calls:
         row = table.TABLE[operation]
-        given = {key: value for key, value in params.items() if key != BESIDE.get(operation)}
+        given = {key: value for key, value in params.items() if key != row.beside}
         if row.pid:
             given["pid"] = 1
         inspect.signature(row.function).bind("the host", **given)

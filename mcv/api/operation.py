@@ -1,0 +1,145 @@
+"""What a row of the table says: function, callers, right, subject, carrying node, timeout."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from mcv.document.subject import Kind, Subject
+from mcv.host import Host
+
+OPERATOR_ONLY = frozenset({"operator"})
+PEER_ONLY = frozenset({"peer"})
+OPERATOR_OR_PEER = frozenset({"operator", "peer"})
+
+Parameters = Mapping[str, Any]
+Where = Callable[[Host, Parameters], str]
+
+
+def here(host: Host, params: Parameters) -> str:
+    """The node that was asked."""
+    return host.name
+
+
+class Right(StrEnum):
+    """What an operator needs to be allowed: to see, to operate a VM, to change what is."""
+
+    VIEW = "view"
+    POWER = "power"  # of a VM: start, stop, shut down, reset
+    CONSOLE = "console"  # of a VM: its screen and its serial line
+    CHANGE = "change"  # of a VM: create, move, change, verify, delete
+    ADMIN = "admin"  # of the cluster: members, networks, DRBD, permissions, repair
+
+
+@dataclass(frozen=True)
+class SubjectParameter:
+    """The parameter of a call that names what the call is about."""
+
+    kind: Kind
+    parameter: str
+
+    def subjects(self, params: Parameters) -> list[Subject]:
+        value = params.get(self.parameter)
+        names = value if isinstance(value, list) else [value]
+        return [Subject(self.kind, name) for name in names if isinstance(name, str)]
+
+
+VM = SubjectParameter("vm", "name")
+NODE = SubjectParameter("node", "node")
+NODE_BY_NAME = SubjectParameter("node", "name")
+NODES = SubjectParameter("node", "names")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A row: the function, its callers, and how a call is served.
+
+    `right` and `subject`: what an operator must be allowed, and on what. `job`: the call
+    lasts, and is followed. `to`: the node that carries the call out; an operator's call is
+    forwarded there once. `beside`: the parameter that names this node and is none of the
+    function's. `step`: served under the locks of the plan's subjects and for its claims
+    alone. `any_epoch`: answered also to a caller that is out of step. `sender`: the caller's
+    name is a parameter. `pid`: the caller's process is.
+    """
+
+    function: Callable[..., Any]
+    who: frozenset[str]
+    right: Right = Right.VIEW
+    subject: SubjectParameter | None = None
+    job: bool = False
+    to: Where = here
+    beside: str = ""
+    timeout: float = 10.0
+    step: bool = False
+    any_epoch: bool = False
+    sender: bool = False
+    pid: bool = False
+
+    def subjects(self, params: Parameters) -> list[Subject]:
+        """What a call is about: VMs or members; nothing where it is about the cluster."""
+        return self.subject.subjects(params) if self.subject else []
+
+    def arguments(self, params: Parameters) -> dict[str, Any]:
+        """The parameters of the function among those of the call."""
+        return {key: value for key, value in params.items() if key != self.beside}
+
+
+# Kinds of rows
+
+
+def admin(
+    function: Callable[..., Any], subject: SubjectParameter | None = None, **how: Any
+) -> Operation:
+    """A change of the cluster, as a job."""
+    return Operation(function, OPERATOR_OR_PEER, Right.ADMIN, subject, job=True, **how)
+
+
+def change(function: Callable[..., Any], to: Where, **how: Any) -> Operation:
+    """A change of a VM, as a job."""
+    return Operation(function, OPERATOR_OR_PEER, Right.CHANGE, VM, job=True, to=to, **how)
+
+
+def power(function: Callable[..., Any], to: Where) -> Operation:
+    """A VM switched on or off, as a job."""
+    return Operation(function, OPERATOR_OR_PEER, Right.POWER, VM, job=True, to=to)
+
+
+def step(function: Callable[..., Any], timeout: float = 120.0) -> Operation:
+    return Operation(function, PEER_ONLY, step=True, timeout=timeout)
+
+
+def question(function: Callable[..., Any], timeout: float = 5.0) -> Operation:
+    return Operation(function, PEER_ONLY, timeout=timeout, any_epoch=True)
+
+
+def read(function: Callable[..., Any], subject: SubjectParameter | None = None) -> Operation:
+    return Operation(function, OPERATOR_ONLY, subject=subject)
+
+
+# The node that carries a call out
+
+
+def owner(host: Host, params: Parameters) -> str:
+    """The owner of the VM; this node, where the VM does not exist, to say so."""
+    vm = host.read().vms.get(params.get("name", ""))
+    return vm.node if vm else host.name
+
+
+def named(host: Host, params: Parameters) -> str:
+    """The node that the call names, or the owner of its VM."""
+    return params.get("node") or owner(host, params)
+
+
+def named_or_here(host: Host, params: Parameters) -> str:
+    """The node that the call names, or this node: a new VM has no owner yet."""
+    return params.get("node") or host.name
+
+
+def coordinator(host: Host, params: Parameters) -> str:
+    return host.read().coordinator or host.name
+
+
+def another(host: Host, params: Parameters) -> str:
+    """A member that stays: a leaving member cannot write its own removal down."""
+    others = [name for name in host.read().online if name != host.name]
+    return others[0] if params.get("node") == host.name and others else host.name
