@@ -19,6 +19,7 @@ def barrier(base: Cluster, made: ChangeMade, /) -> Cluster:
 
 @change("network.add")
 def network_add(base: Cluster, made: ChangeMade, /, name: str, bridge: str) -> Cluster:
+    """Name a bridge that exists on every node."""
     if name in base.networks:
         raise Refused(f"There is a network {name} already.", "See: mcv network list")
     return base.with_network(Network(name=name, bridge=bridge))
@@ -26,6 +27,7 @@ def network_add(base: Cluster, made: ChangeMade, /, name: str, bridge: str) -> C
 
 @change("network.remove")
 def network_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
+    """Forget a network; Refused while a VM has a NIC in it."""
     base.network(name)
     users = sorted(vm.name for vm in base.vms.values() if any(n.network == name for n in vm.nics))
     if users:
@@ -56,6 +58,7 @@ def _spread_diskless(base: Cluster) -> Cluster:
 
 @change("node.claim")
 def node_claim(base: Cluster, made: ChangeMade, /, name: str, why: str) -> Cluster:
+    """Claim a member; Busy while another operation has claimed it."""
     node = base.node(name)
     if node.claim is not None and node.claim.operation != operation_of(made):
         raise busy(name, node.claim)
@@ -64,6 +67,7 @@ def node_claim(base: Cluster, made: ChangeMade, /, name: str, why: str) -> Clust
 
 @change("node.release")
 def node_release(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
+    """End the claim; without effect where the member, or this operation's claim, is gone."""
     node = base.nodes.get(name)
     if node is None or node.claim is None or node.claim.operation != operation_of(made):
         return base
@@ -74,6 +78,7 @@ def node_release(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
 def node_online(
     base: Cluster, made: ChangeMade, /, name: str, maintenance: bool = False
 ) -> Cluster:
+    """Bring a member online; out of maintenance only where that is asked for."""
     node = base.node(name)
     if node.maintenance and not maintenance:
         raise Refused(
@@ -86,6 +91,7 @@ def node_online(
 def node_offline(
     base: Cluster, made: ChangeMade, /, name: str, maintenance: bool = False
 ) -> Cluster:
+    """Take a member offline; Refused for the last member online."""
     node = base.node(name)
     if base.online == [name]:
         raise Refused(f"{name} is the last node online.")
@@ -122,6 +128,7 @@ def _begin_epoch(base: Cluster, epoch: str, number: int, also: tuple[Past, ...] 
 
 @change("node.remove")
 def node_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
+    """Take a member out; Refused while it owns a VM or holds a replica."""
     if name not in base.nodes:
         return base
     holds = sorted(
@@ -138,12 +145,14 @@ def node_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
 def node_addresses(
     base: Cluster, made: ChangeMade, /, name: str, ip_address: str, drbd_address: str
 ) -> Cluster:
+    """Give a member the addresses of its mcv.conf."""
     node = base.node(name)
     return base.with_node(replace(node, ip_address=ip_address, drbd_address=drbd_address))
 
 
 @change("drbd.enable")
 def drbd_enable(base: Cluster, made: ChangeMade, /) -> Cluster:
+    """Allow VMs with DRBD disks."""
     if base.drbd.enabled:
         raise Refused("DRBD is enabled already.")
     return replace(base, drbd=replace(base.drbd, enabled=True))
@@ -151,11 +160,13 @@ def drbd_enable(base: Cluster, made: ChangeMade, /) -> Cluster:
 
 @change("drbd.set")
 def drbd_set(base: Cluster, made: ChangeMade, /, **values: Any) -> Cluster:
+    """Change settings that hold for every resource."""
     return replace(base, drbd=replace(base.drbd, **values))
 
 
 @change("permission.add")
 def permission_add(base: Cluster, made: ChangeMade, /, user: str) -> Cluster:
+    """Make a user a superuser."""
     users = base.permissions.superusers
     if user in users:
         raise Refused(f"{user} is a superuser already.")
@@ -164,6 +175,7 @@ def permission_add(base: Cluster, made: ChangeMade, /, user: str) -> Cluster:
 
 @change("permission.remove")
 def permission_remove(base: Cluster, made: ChangeMade, /, user: str) -> Cluster:
+    """Take the rights of a superuser away."""
     users = base.permissions.superusers
     if user not in users:
         raise NotFound(f"{user} is no superuser.", "See: mcv permission list")

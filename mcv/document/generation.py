@@ -40,5 +40,7 @@ class ChangeMade(Value, frozen=True, kw_only=True):
 
 
 class EpochNow(Value, frozen=True, kw_only=True):
+    """The epoch that a document is in."""
+
     number: int
     id: str

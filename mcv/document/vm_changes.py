@@ -14,6 +14,7 @@ from mcv.errors import Busy, Refused
 
 @change("vm.claim")
 def vm_claim(base: Cluster, made: ChangeMade, /, name: str, why: str) -> Cluster:
+    """Claim a VM; Busy while another operation has claimed it."""
     vm = base.vm(name)
     if vm.claim is not None and vm.claim.operation != operation_of(made):
         raise busy(name, vm.claim)
@@ -48,6 +49,7 @@ def vm_add(base: Cluster, made: ChangeMade, /, vm: dict[str, Any], why: str) -> 
 
 @change("vm.remove")
 def vm_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
+    """Take a VM out, under this operation's claim; without effect where it is gone."""
     if name not in base.vms:
         return base
     require_claim(base, made, name)
@@ -56,6 +58,7 @@ def vm_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
 
 @change("vm.assign")
 def vm_assign(base: Cluster, made: ChangeMade, /, name: str, node: str) -> Cluster:
+    """Give a VM another owner, under this operation's claim."""
     base.node(node)
     return base.with_vm(replace(require_claim(base, made, name), node=node))
 
@@ -64,6 +67,7 @@ def vm_assign(base: Cluster, made: ChangeMade, /, name: str, node: str) -> Clust
 def vm_update(
     base: Cluster, made: ChangeMade, /, name: str, memory: int | None, cpus: int | None
 ) -> Cluster:
+    """Change memory or processors, under this operation's claim."""
     vm = require_claim(base, made, name)
     return base.with_vm(
         replace(
@@ -76,6 +80,7 @@ def vm_update(
 
 @change("vm.lock")
 def vm_lock(base: Cluster, made: ChangeMade, /, name: str, locked: bool) -> Cluster:
+    """Lock or unlock a VM; Busy while an operation has claimed it."""
     vm = base.vm(name)
     if vm.locked == locked:
         raise Refused(f"{name} is {'locked already' if locked else 'not locked'}.")
@@ -105,6 +110,7 @@ def vm_verified(
 
 @change("vm.override")
 def vm_override(base: Cluster, made: ChangeMade, /, name: str, what: str) -> Cluster:
+    """Record that a failed verification was ignored once."""
     return base.with_vm(
         replace(base.vm(name), override=Override(who=made.who, when=made.when, what=what))
     )
