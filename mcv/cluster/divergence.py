@@ -67,7 +67,7 @@ def sync(host: Host, node: str, dry_run: bool = False) -> dict[str, Any]:
     return {"from": node, "lost": lost}
 
 
-def begin_epoch(host: Host, node: str, change: str, who: str, why: str) -> dict[str, Any]:
+def begin_epoch(host: Host, node: str, change: str, who: str, why: str) -> None:
     """Commit the epoch that names all ends as its past, over the document of node.
 
     Precondition: this node is the first online member of that document, and every member
@@ -93,7 +93,6 @@ def begin_epoch(host: Host, node: str, change: str, who: str, why: str) -> dict[
     made = ChangeMade(id=change, who=who, when=timestamp(), why=why, node=host.name)
     new = changes.apply(base, "cluster.sync", params, made)
     host.consensus.resolve_divergence(base, new)
-    return {"generation": new.generation}
 
 
 def losses(name: str, base: Cluster, other: Cluster) -> list[str]:
