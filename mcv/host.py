@@ -77,6 +77,7 @@ class Host:
 
     # What this run of the daemon knows; a restart begins without it.
     is_leaving: bool = False  # the host shuts down: nothing is started any more
+    stray_copies_paused_at: str = ""  # hash of the document of the last look for them
     joining: dict[str, Node] = field(default_factory=dict)  # being added, no members yet
     images: dict[str, HeldFile] = field(default_factory=dict)  # by token
     verifying: dict[str, SharedWork[Any]] = field(default_factory=dict)  # by VM

@@ -62,6 +62,13 @@ def create(node: str, directory: Path) -> Identity:
     return identity
 
 
+def load_or_create(node: str, directory: Path) -> Identity:
+    """This node's identity, made at its first start."""
+    if files.read_or_none(directory / "key.pem"):
+        return load(node, directory)
+    return create(node, directory)
+
+
 def load(node: str, directory: Path) -> Identity:
     """The identity that was made here; raise NotFound where there is none."""
     identity = Identity(node, directory)

@@ -24,7 +24,7 @@ DOORS: dict[str, Callable[[], Any]] = {
     "volumes": Lvm,
     "bridges": Bridges,
     # The node's identity and document, and nothing that runs or listens.
-    "wire": lambda: Daemon(settings.load()),
+    "wire": lambda: Daemon(settings.load()).calls,
 }
 
 

@@ -103,7 +103,7 @@ class Network:
             raise PeerUnreachable(f"{node} does not answer (timed out).")
         if address.certificate_pem != target.certificate:
             raise NotThatNode(f"{node} shows another certificate.")
-        if daemon.trusted().get(me) != certificate:
+        if daemon.calls.trusted().get(me) != certificate:
             raise NotMember(f"{node} does not accept this node's certificate.")
         sent = json.dumps([params, context])
         reply = _Reply()
@@ -112,7 +112,7 @@ class Network:
             given, about = json.loads(sent)
             try:
                 reply.answer = json.loads(
-                    json.dumps(daemon.handle(Caller("peer", me), operation, given, about))
+                    json.dumps(daemon.calls.handle(Caller("peer", me), operation, given, about))
                 )
             except McvError as error:
                 reply.error = type(error)(*error.args)

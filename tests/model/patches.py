@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mcv import daemon, host
-from mcv.api import dispatch
+from mcv.api import dispatch, loops
 from mcv.cluster import join, leaving, members
 from mcv.consensus.unanimous import coordinator, declaration, member, proposer, rounds
 from mcv.document import initial, store
@@ -55,6 +55,7 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         store,
         jobs,
         daemon,
+        loops,
         journal_recovery,
         power,
         join,
@@ -88,7 +89,7 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         "Peers": lambda identity, find: world.network.peers(world.booting)(identity, find),
         "boot_id": lambda: world.booting.boot,
         "Server": lambda *_, **__: SimpleNamespace(close_untrusted=nodes.nothing),
-        "_identity": lambda conf: nodes.Identity(world.nodes[conf.node].certificate),
+        "load_or_create": lambda node, _: nodes.Identity(world.nodes[node].certificate),
     }
     for name, door in doors.items():
         patch.setattr(daemon, name, door)
@@ -105,7 +106,7 @@ def _remote(world: "World", address: str, words: tuple[str, ...], stdin: str) ->
     target = world.network.at(address)
     if target.daemon is None or not target.host_up:
         raise PeerUnreachable(f"{address} does not answer over SSH.")
-    real = target.daemon
+    real = target.daemon.calls
     if words[1:3] == ("cluster", "stage-join"):
         return json.dumps(real.handle(ROOT_SHELL, "cluster.stage_join", {"document": stdin}, {}))
     params = {"operation": words[3]}

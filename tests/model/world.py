@@ -89,7 +89,7 @@ class World:
         self.say(f"{name} starts with #{hash_[:6]}, {_of(consensus.proposal())}")
         unfinished = {entry.operation for entry in node.daemon.host.journal.entries()}
         node.daemon.host.jobs.close_interrupted(unfinished)
-        self.scheduler.spawn(node.life, node.daemon._begin, "begin")
+        self.scheduler.spawn(node.life, node.daemon.loops.run, "begin")
 
     def crash(self, name: str, host: bool) -> None:
         """End a node's daemon where it stands, or the whole host with what it had not synced."""
@@ -137,7 +137,7 @@ class World:
 
         def work() -> None:
             try:
-                answer = daemon.handle(ROOT_SHELL, operation, params, {})
+                answer = daemon.calls.handle(ROOT_SHELL, operation, params, {})
                 if isinstance(answer, dict) and "job" in answer:
                     self._follow(answer, told)
                 else:

@@ -1,0 +1,93 @@
+"""What a daemon does by itself, again and again: a table of loops, and what runs it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mcv.cluster import members
+from mcv.drbd import enable, roles, verification_results
+from mcv.errors import McvError
+from mcv.host import Host
+from mcv.recovery import journal_recovery
+from mcv.vm import power, stray_copies
+
+log = logging.getLogger("mcvd")
+
+LEAST_PAUSE = 0.2  # s between two rounds, however long the first took
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A function that is called every `period` seconds, in a thread of its own."""
+
+    name: str
+    period: float
+    function: Callable[[Host], object]
+
+
+def look_after_cluster(host: Host) -> None:
+    """Poll the members; come back, or follow what the document says of this node."""
+    host.consensus.poll()
+    _pause_stray_copies(host)
+    if host.consensus.in_contact:
+        members.addresses(host)
+        verification_results.settle(host)
+        enable.adjust(host)
+    elif not host.is_leaving:
+        members.come_back(host)
+    host.observations.save()
+
+
+def _pause_stray_copies(host: Host) -> None:
+    """Once for each document, as soon as a member has confirmed it."""
+    hash_ = host.consensus.committed()[1]
+    if host.stray_copies_paused_at != hash_ and host.consensus.heard:
+        stray_copies.step_aside(host)
+        host.stray_copies_paused_at = host.consensus.committed()[1]
+
+
+# The first loop is woken by every commit.
+LOOPS = (
+    Loop("cluster", 3.0, look_after_cluster),
+    Loop("domains", 2.0, power.reconcile),
+    Loop("journal", 3.0, journal_recovery.resume_all),
+)
+
+
+class Loops:
+    """The loops of one daemon, from `run` until `stopping` is set."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._committed = threading.Event()
+        self.stopping = threading.Event()
+
+    def wake(self) -> None:
+        """Begin the next round of the first loop at once."""
+        self._committed.set()
+
+    def run(self) -> None:
+        """Bring DRBD's resources up, then run every loop; returns when the daemon stops."""
+        try:
+            roles.bring_up(self._host)
+        except McvError as error:
+            log.error("bringing DRBD up: %s", error)
+        first, *others = LOOPS
+        for loop in others:
+            arguments = (loop, threading.Event())
+            threading.Thread(target=self._repeat, args=arguments, daemon=True).start()
+        self._repeat(first, self._committed)
+
+    def _repeat(self, loop: Loop, wake: threading.Event) -> None:
+        while not self.stopping.is_set():
+            began = time.monotonic()
+            try:
+                loop.function(self._host)
+            except McvError as error:
+                log.warning("loop %s: %s", loop.name, error)
+            except Exception:
+                log.exception("loop %s", loop.name)
+            wake.wait(max(LEAST_PAUSE, loop.period - (time.monotonic() - began)))
+            wake.clear()

@@ -1,0 +1,53 @@
+"""What a daemon requires of its document before it starts."""
+
+import logging
+
+from mcv.document.initial import alone
+from mcv.document.store import Store
+from mcv.errors import Refused
+from mcv.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def opened(settings: Settings, certificate: str) -> Store:
+    """This node's store, with a whole document that has this node's name.
+
+    Effect: a host without a document becomes a cluster of one; a faulty document is replaced
+    by the newest good generation where there are other members. Errors: Refused.
+    """
+    store = Store(settings.state, settings.history)
+    if not store.exists():
+        store.begin(alone(settings, certificate))
+    _require_whole(settings, store)
+    _require_same_name(settings, store)
+    return store
+
+
+def _require_whole(settings: Settings, store: Store) -> None:
+    """Raise Refused for a torn or edited document that no other member can complete.
+
+    With other members the newest good generation is taken: they hold the later ones, and
+    nothing is started until all of them have answered. A lone node has nobody to ask, so
+    the operator decides.
+    """
+    fault = store.fault()
+    if fault is None:
+        return
+    good = store.newest_good()
+    if good is not None and set(good[0].nodes) - {settings.node}:
+        log.error("%s The newest good generation is taken; the others have the rest.", fault)
+        store.fall_back(good[0])
+        return
+    way_out = f"The newest good generation: cp {good[1]} {store.path}" if good else ""
+    raise Refused(fault.message, fault.hint or way_out)
+
+
+def _require_same_name(settings: Settings, store: Store) -> None:
+    """Raise Refused where the host was renamed: the document knows a member by its name."""
+    nodes = store.read().nodes
+    if settings.node not in nodes and len(nodes) == 1:
+        raise Refused(
+            f"This host is {next(iter(nodes))} in its document, and {settings.node} now.",
+            f"Give it its name back (node in /etc/mcv/mcv.conf), or remove {settings.state}.",
+        )
