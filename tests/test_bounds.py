@@ -9,10 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "mcv"
 
-# No bound ever rises. Two are still to fall: a file to 320 lines, untyped answers to 20.
+# No bound ever rises. One is still to fall: untyped answers to 20.
 BOUNDS = {
     "methods of a class": 25,
-    "lines of a file": 322,
+    "lines of a file": 320,
     "median lines of a function": 8,
     "functions that answer dict[str, Any]": 58,
 }

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from mcv.cluster import suitability
 from mcv.cluster.facts import NodeFacts, facts
-from mcv.document.model import Node, decode, encode, plain, problem_with_name
+from mcv.document.model import Node, decode, encode, plain
+from mcv.document.names import problem_with_name
 from mcv.document.subject import Subject
 from mcv.drbd import enable
 from mcv.errors import (

@@ -9,16 +9,13 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Value
+from mcv.document.names import Name
 from mcv.document.subject import Subject
 from mcv.errors import NotFound, Refused
 
 SCHEMA = 1
 REMEMBERED_CHANGES = 256
 
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-NAME_RULE = "Names are 1 to 63 of a-z 0-9 and -, neither first nor last a dash."
-
-Name = Annotated[str, Meta(pattern=f"^{NAME.pattern}$")]
 Bytes = Annotated[int, Meta(ge=0)]
 Status = Literal["online", "offline"]
 Result = Literal["clean", "out-of-sync", "interrupted", "never", "running"]
@@ -312,11 +309,3 @@ V = TypeVar("V", bound=msgspec.Struct)
 def plain(value: object) -> object:
     """The same value as dicts, lists, strings and numbers, for the wire and for --json."""
     return msgspec.to_builtins(value)
-
-
-def problem_with_name(name: str, what: str) -> Refused | None:
-    """Say what is wrong with a name that somebody typed; None if nothing is."""
-    if NAME.fullmatch(name):
-        return None
-    shown = name if len(name) <= 80 else name[:77] + "..."
-    return Refused(f"{shown!r} is no name for a {what}.", NAME_RULE)

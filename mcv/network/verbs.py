@@ -4,7 +4,7 @@ import re
 
 from msgspec import Struct
 
-from mcv.document.model import problem_with_name
+from mcv.document.names import problem_with_name
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import Host
 from mcv.system.answers import ask_typed

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcv.document import model
+from mcv.document import names
 from mcv.errors import Refused
 
 # Parameters that are names of VMs, nodes and networks wherever they occur.
@@ -16,7 +16,7 @@ def check(params: dict[str, Any]) -> None:
         if value in (None, ""):
             continue
         if not isinstance(value, str):
-            raise Refused(f"The parameter {key} is no name.", model.NAME_RULE)
-        problem = model.problem_with_name(value, key)
+            raise Refused(f"The parameter {key} is no name.", names.NAME_RULE)
+        problem = names.problem_with_name(value, key)
         if problem:
             raise problem

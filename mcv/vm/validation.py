@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcv import sizes
-from mcv.document.model import Cluster, Disk, DrbdDisk, Nic, Vm, problem_with_name
+from mcv.document.model import Cluster, Disk, DrbdDisk, Nic, Vm
+from mcv.document.names import problem_with_name
 from mcv.drivers.domain_xml import new_mac
 from mcv.errors import Refused
 from mcv.host import Host
