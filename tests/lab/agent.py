@@ -8,6 +8,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from operator import attrgetter
 from typing import Any
 
 from mcv import settings
@@ -37,7 +38,7 @@ class Agent:
         self._stream: Iterator[Any] = iter(())
 
     def call(self, verb: str, *arguments: Any, **named: Any) -> Any:
-        return getattr(self._door, verb)(*arguments, **named)
+        return attrgetter(verb)(self._door)(*arguments, **named)
 
     def enter(self, verb: str, *arguments: Any) -> None:
         self._entered = self.call(verb, *arguments)

@@ -13,6 +13,29 @@ AGENT = Path(__file__).parent / "agent.py"
 LONGEST = 60.0  # seconds that one call may take
 
 
+class RemoteVerb:
+    """A method of a driver, or a part of it that has methods; `path` is its dotted name."""
+
+    def __init__(self, ask: Callable[..., Any], path: str) -> None:
+        self._ask = ask
+        self._path = path
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return self._ask("call", self._path, *arguments, **named)
+
+    def __getattr__(self, verb: str) -> "RemoteVerb":
+        return RemoteVerb(self._ask, f"{self._path}.{verb}")
+
+    @contextlib.contextmanager
+    def events(self, resource: str) -> Iterator[Iterator[Any]]:
+        """What a verification says: read as it comes, and left when the context is."""
+        self._ask("enter", f"{self._path}.events", resource)
+        try:
+            yield iter(lambda: self._ask("next"), None)
+        finally:
+            self._ask("leave")
+
+
 class RemoteDoor:
     """A driver on a node; its methods are called by name, errors are raised here."""
 
@@ -22,16 +45,8 @@ class RemoteDoor:
         node.put(AGENT.read_bytes(), path)
         self._process = node.start(f"/opt/mcv/bin/python3 -u {path} {door}")
 
-    def __getattr__(self, verb: str) -> Callable[..., Any]:
-        return lambda *arguments, **named: self._ask("call", verb, *arguments, **named)
-
-    @contextlib.contextmanager
-    def events(self, resource: str) -> Iterator[Iterator[Any]]:
-        self._ask("enter", "events", resource)
-        try:
-            yield iter(lambda: self._ask("next"), None)
-        finally:
-            self._ask("leave")
+    def __getattr__(self, verb: str) -> "RemoteVerb":
+        return RemoteVerb(self._ask, verb)
 
     def close(self) -> None:
         self._process.kill()

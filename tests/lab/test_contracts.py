@@ -31,7 +31,7 @@ from tests.lab.lab import side_by_side
 
 T = TypeVar("T")
 
-GUEST = "/root/contract.img"
+GUEST = "/var/lib/libvirt/images/contract.img"  # where QEMU's user may read it
 HANDLER = "/root/contract-handler"
 BACKING = f"/dev/vg0/{RESOURCE}"
 HELD = "exec 3< {device}; echo held; read -r _"
