@@ -58,7 +58,7 @@ class Prepared:
 
 @dataclass
 class Host:
-    """The doors of one node. Operations are functions over it; the daemon fills it."""
+    """The doors of a node. Operations are functions over it; the daemon fills it."""
 
     settings: Settings
     consensus: Consensus

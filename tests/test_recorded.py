@@ -28,7 +28,7 @@ from mcv.drbd import enable, roles, verification_results
 from mcv.drbd import notes as notes_
 from mcv.drivers.domain_xml import MIB, is_ours, substance
 from mcv.errors import Refused
-from mcv.recovery.journal_recovery import as_known_now
+from mcv.recovery.jobs import as_known_now
 from mcv.system.observations import Observations
 from mcv.transaction.jobs import Jobs
 from mcv.transaction.journal import Entry, decode, encode

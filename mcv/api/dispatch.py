@@ -1,4 +1,4 @@
-"""How a call is served: who may ask, where it belongs, under which lock and claim."""
+"""How a call is served: for which callers, on which node, under which locks and claims."""
 
 import contextlib
 import inspect
@@ -31,32 +31,32 @@ def row(operation: str) -> Operation:
 def serve(
     host: Host, caller: Caller, operation: str, params: dict[str, Any], context: dict[str, Any]
 ) -> Any:
-    """Serve one call from the wire, an operator's or a peer's."""
-    wanted = row(operation)
-    if caller.kind not in wanted.who:
+    """Serve a call from the wire, an operator's or a peer's."""
+    spec = row(operation)
+    if caller.kind not in spec.who:
         raise NotPermitted(f"{operation} is not for {caller.kind}s.")
     params = dict(params)
     if caller.kind == "operator":
-        return _serve_operator(host, caller, operation, wanted, params)
-    if not wanted.any_epoch:
+        return _serve_operator(host, caller, operation, spec, params)
+    if not spec.any_epoch:
         require_in_step(host, caller, context)
-    if wanted.sender:
+    if spec.sender:
         params["sender"] = caller.name
-    if "operator" in wanted.who:
+    if "operator" in spec.who:
         # Forwarded, once: the node that was asked has judged the operator's right.
-        return run(host, operation, wanted, params, str(context.get("who", caller.name)))
+        return run(host, operation, spec, params, str(context.get("who", caller.name)))
     return perform(host, operation, params, context)
 
 
 def _serve_operator(
-    host: Host, caller: Caller, operation: str, wanted: Operation, params: dict[str, Any]
+    host: Host, caller: Caller, operation: str, spec: Operation, params: dict[str, Any]
 ) -> Any:
-    require_right(host, caller, wanted.right, wanted.subjects(params))
-    if wanted.pid:
+    require_right(host, caller, spec.right, spec.subjects(params))
+    if spec.pid:
         params["pid"] = caller.pid
-    where = wanted.to(host, params)
+    where = spec.to(host, params)
     if where == host.name:
-        return run(host, operation, wanted, params, caller.name)
+        return run(host, operation, spec, params, caller.name)
     if where not in host.read().nodes:
         raise Refused(
             f"There is no node {where}.", f"Nodes: {', '.join(sorted(host.read().nodes))}."
@@ -66,13 +66,13 @@ def _serve_operator(
     return host.forward(where, operation, params, caller.name)
 
 
-def run(host: Host, operation: str, wanted: Operation, params: dict[str, Any], who: str) -> Any:
+def run(host: Host, operation: str, spec: Operation, params: dict[str, Any], who: str) -> Any:
     """Carry an operation out here: as a job where it lasts, else at once."""
-    arguments = wanted.arguments(params)
-    _bind(host, operation, wanted, arguments)
-    if not wanted.job:
-        return plain(wanted.function(host, **arguments))
-    work = partial(wanted.function, host, **arguments)
+    arguments = spec.arguments(params)
+    _bind(host, operation, spec, arguments)
+    if not spec.job:
+        return plain(spec.function(host, **arguments))
+    work = partial(spec.function, host, **arguments)
     job = host.jobs.start(title(operation, arguments), who, lambda: plain(work()))
     return {"job": job.id, "node": host.name}
 
@@ -89,17 +89,17 @@ def title(operation: str, params: dict[str, Any]) -> str:
 
 def perform(host: Host, operation: str, params: dict[str, Any], context: dict[str, Any]) -> Any:
     """Carry out a peer's call, or this node's own: a step under the lock and for the claim."""
-    wanted = row(operation)
-    _bind(host, operation, wanted, params)
-    if not wanted.step:
-        return plain(wanted.function(host, **params))
+    spec = row(operation)
+    _bind(host, operation, spec, params)
+    if not spec.step:
+        return plain(spec.function(host, **params))
     escort = _escort(operation, context)
     with contextlib.ExitStack() as locks:
         for subject in sorted(Subject.parse(claim.subject) for claim in escort.claims):
             why = f"{operation} ({escort.operation})"
-            locks.enter_context(host.hold(subject, why, timeout=wanted.timeout))
+            locks.enter_context(host.hold(subject, why, timeout=spec.timeout))
         require_claim(host, escort)
-        return wanted.function(host, **params)
+        return spec.function(host, **params)
 
 
 def _escort(operation: str, context: dict[str, Any]) -> Escort:
@@ -162,9 +162,9 @@ def require_right(host: Host, caller: Caller, right: Right, subjects: list[Subje
     )
 
 
-def _bind(host: Host, operation: str, wanted: Operation, params: dict[str, Any]) -> None:
+def _bind(host: Host, operation: str, spec: Operation, params: dict[str, Any]) -> None:
     try:
-        inspect.signature(wanted.function).bind(host, **params)
+        inspect.signature(spec.function).bind(host, **params)
     except TypeError as error:
         raise Refused(
             f"{operation} was called in a way that this mcv does not know: {error}.",

@@ -1,4 +1,4 @@
-"""The table: every operation, who may ask for it, what right it needs, how long it may take."""
+"""The table: every operation with its callers, right, subject, carrying node and timeout."""
 
 from mcv.api import consensus_calls
 from mcv.api.operation import (
@@ -28,7 +28,7 @@ from mcv.check import fixes, inventory, runner
 from mcv.cluster import divergence, facts, join, leaving, members, permissions
 from mcv.drbd import enable, pairs, resolve, resync, roles, verify
 from mcv.network import verbs as network
-from mcv.recovery import claims, journal_recovery
+from mcv.recovery import claims, jobs, journal_recovery
 from mcv.status import cluster as status_cluster
 from mcv.status import history, report, resources, vms
 from mcv.storage import volumes
@@ -73,12 +73,12 @@ TABLE: dict[str, Operation] = {
     "member.dismiss": step(join.dismiss),
     "member.hand_secret": step(join.hand_secret),
     # Work under way
-    "job.list": read(journal_recovery.list_jobs),
-    "job.own": question(journal_recovery.own_jobs),
-    "job.show": read(journal_recovery.show_job),
-    "job.follow": Operation(journal_recovery.follow, OPERATOR_OR_PEER, to=named, any_epoch=True),
-    "job.cancel": Operation(journal_recovery.cancel_job, OPERATOR_ONLY, Right.CHANGE),
-    "job.stop": question(journal_recovery.stop_job),
+    "job.list": read(jobs.list_jobs),
+    "job.own": question(jobs.own_jobs),
+    "job.show": read(jobs.show_job),
+    "job.follow": Operation(jobs.follow, OPERATOR_OR_PEER, to=named, any_epoch=True),
+    "job.cancel": Operation(jobs.cancel_job, OPERATOR_ONLY, Right.CHANGE),
+    "job.stop": question(jobs.stop_job),
     "journal.keep": Operation(journal_recovery.keep_entry, PEER_ONLY, any_epoch=True),
     "journal.copy": question(claims.copy_entry),
     "journal.drop": Operation(journal_recovery.drop_entry, PEER_ONLY, any_epoch=True),

@@ -46,7 +46,7 @@ def clear_lock(host: Host, name: str) -> dict[str, Any]:
     Effect: an operation of a node that is offline in the document is taken over, and resumed
     if a living node holds its plan; without a plan no step was made, and the claim is
     released. On the node that the claim names, an entry that cannot be resumed is given up.
-    Errors: Refused where the claim's node is another one and online, or a job is at work.
+    Errors: Refused where the claim's node is another node and online, or a job is at work.
     """
     cluster = host.read()
     is_node = name in cluster.nodes and name not in cluster.vms
@@ -144,7 +144,7 @@ def _directed(host: Host, entry: Entry, changes: tuple[str, ...]) -> Entry:
 
 
 def _plan(host: Host, operation: str) -> Entry | None:
-    """The plan of an operation, from this node's journal or another living one's."""
+    """The plan of an operation, from this node's journal or another living node's."""
     entry = host.journal.read(operation)
     if entry is not None:
         return entry

@@ -1,15 +1,12 @@
-"""What is under way in the cluster: jobs, journals, claims, and finishing what was cut off."""
+"""Resuming what a crash, a stop or a silent peer interrupted: the entries of the journal."""
 
 import logging
 import time
 from typing import Any
 
 from mcv.document.model import Cluster
-from mcv.errors import Busy, Failed, McvError, NotFound, Refused
+from mcv.errors import Busy, McvError
 from mcv.host import Host
-from mcv.recovery.rows import JobRow, of_others
-from mcv.system.answers import plain
-from mcv.transaction.jobs import moment, retold
 from mcv.transaction.journal import Entry
 from mcv.transaction.journal import decode as decode_entry
 from mcv.transaction.plan import brings_claim, change, commit_point, nodes_of, steps_of
@@ -17,92 +14,6 @@ from mcv.transaction.plan import brings_claim, change, commit_point, nodes_of, s
 log = logging.getLogger(__name__)
 
 RETRY = 10.0  # seconds between two tries to resume an entry that a silent peer holds up
-
-
-def follow(host: Host, job: str, node: str, seen: int = 0) -> dict[str, Any]:
-    """What is new of a job on this node, waiting a moment for it."""
-    try:
-        followed = host.jobs.get(job)
-        news = followed.follow(seen, 1.5)
-        if not followed.open:
-            return news
-        one = {**followed.plain(), "result": followed.result}
-    except NotFound:
-        known = host.jobs.remembered(job)
-        if known is None:
-            raise NotFound(f"There is no job {job} on {host.name}.", "See: mcv job list") from None
-        one = known
-    one = as_known_now(host, one)
-    running = one["state"] == "running" or host.journal.read(job) is not None
-    if running:
-        time.sleep(1.0)
-    state = "running" if running else "done" if one["state"] == "done" else "failed"
-    return {
-        "state": state,
-        "seen": seen,
-        "progress": [],
-        "result": one.get("result"),
-        "error": one["error"],
-    }
-
-
-def own_jobs(host: Host) -> list[dict[str, Any]]:
-    found = [as_known_now(host, one) for one in host.jobs.listed()]
-    return [{key: value for key, value in one.items() if key != "open"} for one in found]
-
-
-def as_known_now(host: Host, one: dict[str, Any]) -> dict[str, Any]:
-    """A job; where the outcome of its change was open at its end, what the document says now.
-
-    Another document over the same one means that it was not made, and never will be.
-    """
-    open_ = one.get("open")
-    if not open_ or one["state"] != "failed" or one["error"]["class"] != "OutcomeOpen":
-        return one
-    settled = host.read()
-    if open_["change"] in settled.changes:
-        return {**one, "state": "done", "error": None}
-    if settled.generation > open_["generation"]:
-        not_made = Failed(f"{one['title']} was not made: another change came first.", "Try again.")
-        return {**one, "error": retold(not_made)}
-    return one
-
-
-def list_jobs(host: Host) -> list[dict[str, Any]]:
-    """The jobs of every node that answers, the oldest first."""
-    others, _ = of_others(host, "job.own", JobRow)
-    return sorted([*own_jobs(host), *plain(others)], key=moment)
-
-
-def show_job(host: Host, job: str) -> dict[str, Any]:
-    for one in list_jobs(host):
-        if one["id"] == job:
-            return dict(one)
-    raise NotFound(f"There is no job {job}.", "See: mcv job list")
-
-
-def cancel_job(host: Host, job: str) -> dict[str, Any]:
-    """End a job that may be cancelled now; refused for one that is at work."""
-    node = show_job(host, job)["node"]
-    if node != host.name:
-        return dict(host.call(node, "job.stop", job=job))
-    return stop_job(host, job)
-
-
-def stop_job(host: Host, job: str) -> dict[str, Any]:
-    one = host.jobs.get(job)
-    if one.state != "running":
-        raise Refused(f"Job {job} has ended already.", f"See: mcv job show {job}")
-    if not one.cancellable:
-        raise Refused(
-            f"Job {job} ({one.title}) is at work and cannot be cancelled safely.",
-            f"Wait for it with: mcv job wait {job}",
-        )
-    one.cancelled.set()
-    return {"job": job, "cancelled": True}
-
-
-# The journal
 
 
 def keep_entry(host: Host, entry: str) -> None:

@@ -49,7 +49,7 @@ Report = Callable[[str], None]
 
 
 class Transaction:
-    """Carries plans out for one node; the journal has the position before each step.
+    """Carries plans out for a node; the journal has the position before each step.
 
     A failure before the commit point takes the plan back, a failure after it goes forward.
     While neither direction is possible the entry stays in the journal, for `resume`.
@@ -132,7 +132,7 @@ class Transaction:
     def _back(self, entry: Entry, report: Report, cause: McvError | None) -> None:
         """Undo every begun step, the last first.
 
-        Errors: always one, Failed when all was undone, RepairNeeded when a step resists.
+        Errors: in every case, Failed when all was undone, RepairNeeded when a step resists.
         """
         if entry.direction == "forward":
             entry.trouble = cause.message if cause else ""
@@ -173,7 +173,7 @@ class Transaction:
     def _run_item(
         self, entry: Entry, item: Item, action: Callable[[Step], Action | None], report: Report
     ) -> McvError | None:
-        """Carry out one side of an item's steps in parallel; the first error, if any."""
+        """Carry out a side of an item's steps in parallel; the first error, if any."""
         actions = [
             each
             for each in (action(step) for step in steps_of(item))

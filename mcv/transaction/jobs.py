@@ -7,7 +7,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from mcv.system import files
 log = logging.getLogger(__name__)
 
 REMEMBERED = 100
+SCHEMA = 1  # of a job's record; a record without a number has this one
 
 
 class Job:
-    """One operation under way: who asked for it, how far it is, how it ended."""
+    """An operation under way: its author, its progress, its end."""
 
     def __init__(self, id: str, title: str, who: str, node: str) -> None:
         self.id = id
@@ -35,7 +36,7 @@ class Job:
         self.result: Any = None
         self.error: dict[str, Any] | None = None
         self.changes = 0
-        self.open: dict[str, Any] = {}  # the change that nobody knew of, and what was settled then
+        self.open: dict[str, Any] = {}  # the change of unknown outcome, the generation then
         self.cancellable = False
         self.waits = False
         self.cancelled = threading.Event()
@@ -62,9 +63,9 @@ class Job:
 
     @contextlib.contextmanager
     def may_be_cancelled(self, waits: bool = True) -> Any:
-        """While this lasts a cancel just ends it: nothing has been changed that is half done.
+        """Allow a cancel in this block: nothing has been changed half-way.
 
-        One that only waits is of no use to who does not wait for it: Ctrl-C cancels it too.
+        A job that `waits` has no use without its follower: Ctrl-C cancels it too.
         """
         self.cancellable, self.waits = True, waits
         try:
@@ -119,9 +120,9 @@ class Job:
 current: contextvars.ContextVar[Job | None] = contextvars.ContextVar("current", default=None)
 
 
-def moment(one: dict[str, Any]) -> float:
-    """When a listed job began; `began` says it to the second, in which several may."""
-    return float(one.get("at", 0))
+def moment(record: dict[str, Any]) -> float:
+    """When a listed job began, finer than the seconds of `began`."""
+    return float(record.get("at", 0))
 
 
 def retold(error: McvError) -> dict[str, Any]:
@@ -133,8 +134,22 @@ def retold(error: McvError) -> dict[str, Any]:
     }
 
 
+def _require_known(record: dict[str, Any]) -> None:
+    schema = record.get("schema", 1)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise McvError(
+            f"Job {record.get('id')} ({record.get('title')}) was recorded in schema {schema}; "
+            f"this version reads schemas up to {SCHEMA}.",
+            "Install the version that recorded it to read it.",
+        )
+
+
+def _without_schema(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != "schema"}
+
+
 class Jobs:
-    """The jobs of one node: those under way in memory, the last that ended on disk too."""
+    """The jobs of a node: those under way in memory, the last that ended on disk too."""
 
     def __init__(self, node: str, directory: Path) -> None:
         self._node = node
@@ -143,7 +158,7 @@ class Jobs:
         self._lock = threading.Lock()
 
     def begin(self, title: str, who: str, id: str = "") -> Job:
-        """Begin a job; with an id, one that is taken up again: Busy if it is at work."""
+        """Begin a job; with an id, resume that job: Busy if it is at work."""
         job = Job(id or secrets.token_hex(4), title, who, self._node)
         with self._lock:
             if id in self._jobs and self._jobs[id].state == "running":
@@ -187,10 +202,10 @@ class Jobs:
 
     def listed(self) -> list[dict[str, Any]]:
         """Jobs under way and lately ended, the oldest first."""
-        found = {one["id"]: one for one in self._remembered()}
+        records = {record["id"]: record for record in self._remembered()}
         with self._lock:
-            found.update({job.id: job.plain() for job in self._jobs.values()})
-        return sorted(found.values(), key=moment)
+            records.update({job.id: job.plain() for job in self._jobs.values()})
+        return sorted(records.values(), key=moment)
 
     def running(self, id: str) -> bool:
         with self._lock:
@@ -201,44 +216,59 @@ class Jobs:
             return sum(job.state == "running" for job in self._jobs.values())
 
     def close_interrupted(self, unfinished: set[str]) -> None:
-        """Say of each job that a stop of the daemon cut off what became of it."""
-        for one in self._remembered():
-            if one["state"] != "running":
+        """Close the record of each job that a stop of the daemon interrupted."""
+        for record in self._remembered():
+            if record["state"] != "running":
                 continue
-            left = one["id"] in unfinished
-            one["state"] = "interrupted"
-            one["ended"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            one["error"] = retold(
-                McvError(
-                    f"{one['title']} was interrupted by a stop of mcvd; "
-                    + ("the journal settles the rest." if left else "nothing was left to settle."),
-                    "See: mcv repair" if left else "Run it again.",
-                )
-            )
-            files.write_atomically(self._directory / f"{one['id']}.json", json.dumps(one))
+            is_left = record["id"] in unfinished
+            rest = "the rest is in the journal." if is_left else "nothing is left in the journal."
+            hint = "See: mcv repair" if is_left else "Run it again."
+            error = McvError(f"{record['title']} was interrupted by a stop of mcvd; {rest}", hint)
+            record["state"] = "interrupted"
+            record["ended"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            record["error"] = retold(error)
+            self._save(record)
 
     def remembered(self, id: str) -> dict[str, Any] | None:
-        return next((one for one in self._remembered() if one["id"] == id), None)
+        """The record of a job; McvError where a later version wrote it."""
+        for record in self._records():
+            if record["id"] == id:
+                _require_known(record)
+                return _without_schema(record)
+        return None
 
     def _remembered(self) -> list[dict[str, Any]]:
-        found = []
+        """The records that this version understands; a later version's are left alone."""
+        records = []
+        for record in self._records():
+            try:
+                _require_known(record)
+            except McvError as error:
+                log.warning("%s", error.message)
+            else:
+                records.append(_without_schema(record))
+        return records
+
+    def _records(self) -> Iterator[dict[str, Any]]:
         for path in self._directory.glob("*.json"):
             with contextlib.suppress(ValueError, OSError):
-                found.append(json.loads(path.read_text(encoding="utf-8")))
-        return found
+                yield json.loads(path.read_text(encoding="utf-8"))
+
+    def _save(self, record: dict[str, Any]) -> None:
+        path = self._directory / f"{record['id']}.json"
+        files.write_atomically(path, json.dumps({"schema": SCHEMA, **record}))
 
     def _write(self, job: Job) -> None:
-        record = {**job.plain(), "result": job.result}
-        files.write_atomically(self._directory / f"{job.id}.json", json.dumps(record))
+        self._save({**job.plain(), "result": job.result})
         if job.state == "running":
             return
         with self._lock:
             ended = sorted(
-                (one for one in self._jobs.values() if one.state != "running"),
-                key=lambda one: one.ended,
+                (other for other in self._jobs.values() if other.state != "running"),
+                key=lambda other: other.ended,
             )
-            for one in ended[:-REMEMBERED]:
-                del self._jobs[one.id]
+            for other in ended[:-REMEMBERED]:
+                del self._jobs[other.id]
         paths = sorted(self._directory.glob("*.json"), key=lambda path: path.stat().st_mtime)
         for path in paths[: -2 * REMEMBERED]:
             path.unlink(missing_ok=True)

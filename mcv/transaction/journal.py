@@ -70,7 +70,7 @@ class Entry(msgspec.Struct, kw_only=True):
 
 
 class Journal:
-    """The entries of one node, a file each, written durably before each step."""
+    """The entries of a node, a file each, written durably before each step."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

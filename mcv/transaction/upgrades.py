@@ -29,7 +29,7 @@ def upgraded(value: dict[str, Any]) -> dict[str, Any]:
 
 def _from_1(value: dict[str, Any]) -> dict[str, Any]:
     """One subject with its number became a list of claims; `settles` became `commits`."""
-    rest = {key: one for key, one in value.items() if key not in ("subject", "number", "release")}
+    rest = {key: item for key, item in value.items() if key not in ("subject", "number", "release")}
     subject, number = value.get("subject", ""), value.get("number", [0, 0])
     claims = [{"subject": subject, "number": number}] if subject else []
     return {**rest, "claims": claims, "plan": _commits(value.get("plan", []))}

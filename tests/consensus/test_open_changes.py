@@ -3,7 +3,7 @@
 import pytest
 
 from mcv.cluster import permissions
-from mcv.recovery import journal_recovery
+from mcv.recovery import jobs as recovered_jobs
 from mcv.transaction.jobs import Job
 from mcv.vm import change, create
 from tests.consensus.test_agreement import lose, permit, quiet
@@ -33,8 +33,8 @@ def opened(cluster: FakeCluster) -> FakeCluster:
 def told(cluster: FakeCluster) -> tuple[str, str]:
     """The state of n1's last job, as listed and as followed, and its error's class."""
     host = cluster.hosts["n1"]
-    listed = journal_recovery.own_jobs(host)[-1]
-    followed = journal_recovery.follow(host, listed["id"], "n1")
+    listed = recovered_jobs.own_jobs(host)[-1]
+    followed = recovered_jobs.follow(host, listed["id"], "n1")
     assert followed["state"] == listed["state"] and followed["error"] == listed["error"]
     return listed["state"], (listed["error"] or {"class": ""})["class"]
 
@@ -64,7 +64,7 @@ def test_once_another_change_came_instead_it_was_not_made(cluster: FakeCluster) 
     cluster.spy = quiet
     permit(cluster, "n1", "bob")
 
-    listed = journal_recovery.own_jobs(cluster.hosts["n2"])[-1]
+    listed = recovered_jobs.own_jobs(cluster.hosts["n2"])[-1]
 
     assert listed["error"]["class"] == "Failed" and "was not made" in listed["error"]["message"]
 

@@ -11,7 +11,7 @@ import pytest
 from mcv.document.model import Verification
 from mcv.drbd import notes, verification_results, verify
 from mcv.errors import Cancelled, CommandFailed, McvError, PeerUnreachable, Refused
-from mcv.recovery import journal_recovery
+from mcv.recovery import jobs as recovered_jobs
 from mcv.status import resources, vms
 from mcv.timestamps import timestamp
 from mcv.transaction import jobs
@@ -114,7 +114,7 @@ def test_a_cancelled_one_is_stopped_in_the_kernel_and_lifts_no_mark(cluster: Fak
     until(lambda: is_at_it(cluster))
     until(lambda: asked.job.cancellable)
 
-    journal_recovery.cancel_job(cluster.hosts["n1"], job=asked.job.id)
+    recovered_jobs.cancel_job(cluster.hosts["n1"], job=asked.job.id)
 
     assert asked.ended().result == "interrupted" and not is_at_it(cluster)
     assert (mark(cluster).result, mark(cluster).blocked) == ("interrupted", True)
@@ -126,7 +126,7 @@ def test_a_cancelled_one_that_had_found_something_blocks(slow: FakeCluster) -> N
     slow.world.out_of_sync[RESOURCE] = 4096
     until(lambda: asked.job.cancellable)
 
-    journal_recovery.cancel_job(slow.hosts["n1"], job=asked.job.id)
+    recovered_jobs.cancel_job(slow.hosts["n1"], job=asked.job.id)
 
     assert asked.ended().result == "out-of-sync"
     assert mark(slow).blocked
@@ -289,7 +289,7 @@ def test_no_more_run_at_once_than_mcv_conf_allows(cluster: FakeCluster) -> None:
     second, third = Asked(cluster, "web2"), Asked(cluster, "web3")
     until(lambda: _waits(second.job) and _waits(third.job))
 
-    journal_recovery.cancel_job(host, job=third.job.id)
+    recovered_jobs.cancel_job(host, job=third.job.id)
 
     assert isinstance(third.ended().error, Cancelled)
     assert set(cluster.world.verifying) == {RESOURCE}

@@ -11,7 +11,8 @@ import pytest
 
 from mcv.check import runner
 from mcv.network import verbs as network
-from mcv.recovery import claims, journal_recovery
+from mcv.recovery import claims
+from mcv.recovery import jobs as recovered_jobs
 from mcv.status import cluster as status_cluster
 from mcv.status import history, resources, vms
 from mcv.system.answers import plain
@@ -134,7 +135,7 @@ CONTRACT: list[tuple[str, Any, Any]] = [
             }
         ],
     ),
-    ("job list", journal_recovery.list_jobs, [JOB]),
+    ("job list", recovered_jobs.list_jobs, [JOB]),
     ("locks list", claims.list_locks, {"claims": [CLAIM], "locks": []}),
     ("network list", network.list_, [{"name": TEXT, "bridge": TEXT, "vms": NUMBER}]),
     (

@@ -8,7 +8,8 @@ import pytest
 
 from mcv.check import runner
 from mcv.host import Host
-from mcv.recovery import claims, journal_recovery
+from mcv.recovery import claims
+from mcv.recovery import jobs as recovered_jobs
 from mcv.status import cluster as status_cluster
 from mcv.status import report, resources, vms
 from mcv.system.answers import plain
@@ -42,7 +43,7 @@ READS: list[tuple[Callable[[Host], Any], str]] = [
     (runner.check, "node.inventory"),
     (runner.check, "drbd.sides"),
     (runner.check, "config.poll"),
-    (journal_recovery.list_jobs, "job.own"),
+    (recovered_jobs.list_jobs, "job.own"),
     (claims.list_locks, "locks.own"),
 ]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mcv.errors import Busy, CallLost, Cancelled, NotFound, Refused
-from mcv.recovery import journal_recovery
+from mcv.errors import Busy, CallLost, Cancelled, McvError, NotFound, Refused
+from mcv.recovery import jobs as recovered_jobs
 from mcv.transaction import jobs as jobs_module
 from mcv.transaction.jobs import REMEMBERED, Job, Jobs
 from tests.fakes.cluster import FakeCluster
@@ -111,18 +111,18 @@ def test_a_job_is_cancelled_only_while_nothing_has_been_changed(cluster: FakeClu
     host = cluster.hosts["n1"]
     job = host.jobs.begin("migrate web1", "alice")
     with pytest.raises(Refused, match="is at work and cannot be cancelled safely"):
-        journal_recovery.stop_job(host, job.id)
+        recovered_jobs.stop_job(host, job.id)
 
     with job.may_be_cancelled():
-        assert journal_recovery.cancel_job(host, job.id) == {"job": job.id, "cancelled": True}
+        assert recovered_jobs.cancel_job(host, job.id) == {"job": job.id, "cancelled": True}
 
     with pytest.raises(Cancelled):
         job.check_cancelled()
     job.end(None, None)
     with pytest.raises(Refused, match="has ended already"):
-        journal_recovery.stop_job(host, job.id)
+        recovered_jobs.stop_job(host, job.id)
     with pytest.raises(NotFound):
-        journal_recovery.cancel_job(host, "nobody")
+        recovered_jobs.cancel_job(host, "nobody")
 
 
 def test_a_job_is_taken_up_again_by_one_at_a_time(jobs: Jobs) -> None:
@@ -142,8 +142,8 @@ def test_a_job_that_a_stop_cut_off_says_what_became_of_it(jobs: Jobs, tmp_path: 
     again.close_interrupted({left.id})
 
     said = {one["id"]: one["error"]["message"] for one in again.listed()}
-    assert "the journal settles the rest" in said[left.id]
-    assert "nothing was left to settle" in said[over.id]
+    assert "the rest is in the journal" in said[left.id]
+    assert "nothing is left in the journal" in said[over.id]
     assert not again.running(left.id) and again.under_way() == 0
 
 
@@ -165,11 +165,11 @@ def test_the_list_shows_every_node_that_answers(cluster: FakeCluster) -> None:
     cluster.hosts["n1"].jobs.begin("start web1", "alice")
     other = cluster.hosts["n2"].jobs.begin("start web2", "bob")
 
-    assert {one["node"] for one in journal_recovery.list_jobs(cluster.hosts["n1"])} == {"n1", "n2"}
-    assert journal_recovery.show_job(cluster.hosts["n1"], other.id)["who"] == "bob"
+    assert {one["node"] for one in recovered_jobs.list_jobs(cluster.hosts["n1"])} == {"n1", "n2"}
+    assert recovered_jobs.show_job(cluster.hosts["n1"], other.id)["who"] == "bob"
     cluster.down.add("n2")
 
-    assert {one["node"] for one in journal_recovery.list_jobs(cluster.hosts["n1"])} == {"n1"}
+    assert {one["node"] for one in recovered_jobs.list_jobs(cluster.hosts["n1"])} == {"n1"}
 
 
 def test_the_job_under_way_is_that_of_its_thread(jobs: Jobs) -> None:
@@ -187,3 +187,27 @@ def test_jobs_of_one_second_are_listed_as_they_began(tmp_path: Path) -> None:
     listed = Jobs("n1", tmp_path).listed()
 
     assert [one["id"] for one in listed] == begun
+
+
+def test_a_record_has_a_schema_and_a_later_version_s_is_left_alone(
+    jobs: Jobs, tmp_path: Path
+) -> None:
+    job = finished(jobs, lambda: "yes")
+    path = tmp_path / f"{job.id}.json"
+    record = json.loads(path.read_text())
+    later = {**record, "id": "later", "schema": 2, "state": "running"}
+    text = json.dumps(later)
+    (tmp_path / "later.json").write_text(text)
+    again = Jobs("n1", tmp_path)
+
+    again.close_interrupted(set())
+
+    assert record["schema"] == 1 and "schema" not in (again.remembered(job.id) or {})
+    assert [one["id"] for one in again.listed()] == [job.id]
+    assert "schema" not in again.listed()[0]
+    assert (tmp_path / "later.json").read_text() == text
+    with pytest.raises(McvError, match=r"Job later \(start web1\) was recorded in schema 2"):
+        again.remembered("later")
+    again.run(again.begin("start web2", "alice"), lambda: None)
+    (interrupted,) = [p for p in tmp_path.glob("*.json") if p.stem not in (job.id, "later")]
+    assert json.loads(interrupted.read_text())["schema"] == 1

@@ -1,0 +1,95 @@
+"""The jobs of every node: followed, listed, shown, cancelled."""
+
+import time
+from typing import Any
+
+from mcv.errors import Failed, NotFound, Refused
+from mcv.host import Host
+from mcv.recovery.rows import JobRow, of_others
+from mcv.system.answers import plain
+from mcv.transaction.jobs import moment, retold
+
+
+def follow(host: Host, job: str, node: str, seen: int = 0) -> dict[str, Any]:
+    """What is new of a job on this node, waiting a moment for it."""
+    try:
+        followed = host.jobs.get(job)
+        news = followed.follow(seen, 1.5)
+        if not followed.open:
+            return news
+        record = {**followed.plain(), "result": followed.result}
+    except NotFound:
+        remembered = host.jobs.remembered(job)
+        if remembered is None:
+            raise NotFound(f"There is no job {job} on {host.name}.", "See: mcv job list") from None
+        record = remembered
+    record = as_known_now(host, record)
+    is_running = record["state"] == "running" or host.journal.read(job) is not None
+    if is_running:
+        time.sleep(1.0)
+    state = "running" if is_running else "done" if record["state"] == "done" else "failed"
+    return {
+        "state": state,
+        "seen": seen,
+        "progress": [],
+        "result": record.get("result"),
+        "error": record["error"],
+    }
+
+
+def own_jobs(host: Host) -> list[dict[str, Any]]:
+    records = [as_known_now(host, record) for record in host.jobs.listed()]
+    return [{key: value for key, value in one.items() if key != "open"} for one in records]
+
+
+def as_known_now(host: Host, record: dict[str, Any]) -> dict[str, Any]:
+    """A job whose change had an open outcome, with the outcome that the document tells now.
+
+    A later generation without the change follows another document on the same parent: the
+    change was not made, and never will be.
+    """
+    open_ = record.get("open")
+    if not open_ or record["state"] != "failed" or record["error"]["class"] != "OutcomeOpen":
+        return record
+    committed = host.read()
+    if open_["change"] in committed.changes:
+        return {**record, "state": "done", "error": None}
+    if committed.generation > open_["generation"]:
+        title = record["title"]
+        not_made = Failed(f"{title} was not made: another change came first.", "Try again.")
+        return {**record, "error": retold(not_made)}
+    return record
+
+
+def list_jobs(host: Host) -> list[dict[str, Any]]:
+    """The jobs of every node that answers, the oldest first."""
+    others, _ = of_others(host, "job.own", JobRow)
+    return sorted([*own_jobs(host), *plain(others)], key=moment)
+
+
+def show_job(host: Host, job: str) -> dict[str, Any]:
+    for record in list_jobs(host):
+        if record["id"] == job:
+            return dict(record)
+    raise NotFound(f"There is no job {job}.", "See: mcv job list")
+
+
+def cancel_job(host: Host, job: str) -> dict[str, Any]:
+    """End a job that may be cancelled now; Refused for a job that is at work."""
+    node = show_job(host, job)["node"]
+    if node != host.name:
+        return dict(host.call(node, "job.stop", job=job))
+    return stop_job(host, job)
+
+
+def stop_job(host: Host, job: str) -> dict[str, Any]:
+    running = host.jobs.get(job)
+    if running.state != "running":
+        raise Refused(f"Job {job} has ended already.", f"See: mcv job show {job}")
+    if not running.cancellable:
+        raise Refused(
+            f"Job {job} ({running.title}) is at work and cannot be cancelled safely.",
+            f"Wait for it with: mcv job wait {job}",
+        )
+    running.cancelled.set()
+    return {"job": job, "cancelled": True}
