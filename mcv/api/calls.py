@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import UNSET, Struct, UnsetType
+
 from mcv.api import dispatch
 from mcv.cluster import join
 from mcv.document.model import Node
@@ -11,10 +13,20 @@ from mcv.host import Host
 from mcv.rpc.auth import Caller
 from mcv.rpc.peers import Address, Peers
 from mcv.settings import Settings
+from mcv.system.answers import plain
 from mcv.transaction.executor import escort
 
 ASK = 3.0  # s that a node has to answer before an operator's call is forwarded to it
 FORMER = 20  # generations in which a removed member is still found
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    """What accompanies a call: the caller's epoch and address; a plan's escort; an operator."""
+
+    epoch: tuple[int, str]
+    address: str
+    escort: dict[str, Any] | UnsetType = UNSET
+    who: str | UnsetType = UNSET
 
 
 class Calls:
@@ -51,7 +63,7 @@ class Calls:
         self, node: str, operation: str, /, *, timeout: float | None = None, **params: Any
     ) -> Any:
         """Call an operation on a node, this node included, with this thread's escort."""
-        context = self._context()
+        context = plain(self._context())
         if node == self._settings.node:
             return dispatch.perform(self.host, operation, params, context)
         limit = timeout if timeout is not None else dispatch.row(operation).timeout
@@ -64,7 +76,7 @@ class Calls:
 
         Raises PeerUnreachable where nothing was sent, OutcomeOpen where the answer was lost.
         """
-        context = {**self._context(), "who": who}
+        context = plain(self._context(who))
         limit = dispatch.row(operation).timeout
         try:
             self.call(node, "config.poll", timeout=ASK)
@@ -80,15 +92,14 @@ class Calls:
                 f"{node} did not say what became of it: {error.message}", "See: mcv job list"
             ) from error
 
-    def _context(self) -> dict[str, Any]:
+    def _context(self, who: str | UnsetType = UNSET) -> Context:
         epoch = self.host.read().epoch
-        context: dict[str, Any] = {
-            "epoch": [epoch.number, epoch.id],
-            "address": self._settings.address,
-        }
-        if (with_claim := escort.get()) is not None:
-            context["escort"] = with_claim
-        return context
+        return Context(
+            epoch=(epoch.number, epoch.id),
+            address=self._settings.address,
+            escort=escort.get() or UNSET,
+            who=who,
+        )
 
     def find(self, node: str) -> Address:
         """The address and key of a member, a joining node, or a member just removed."""

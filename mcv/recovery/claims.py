@@ -7,13 +7,13 @@ from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.recovery import journal_recovery
-from mcv.recovery.rows import LockRow, of_others
-from mcv.system.answers import plain
-from mcv.system.fanout import ask_all
+from mcv.recovery.rows import Cleared, EntryCopy, LockRow, Repaired, of_others
+from mcv.system.answers import ask_typed, plain
 from mcv.transaction.journal import Entry, EntryClaim, decode, encode
 from mcv.transaction.plan import Change, change, commit_point, steps_of
 
 ASK = 3.0
+REPAIR = 120.0  # s that another node has to resume its entries
 
 
 def own_locks(host: Host) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def list_locks(host: Host) -> dict[str, Any]:
     return {"claims": claims, "locks": locks, "problems": problems}
 
 
-def clear_lock(host: Host, name: str) -> dict[str, Any]:
+def clear_lock(host: Host, name: str) -> Cleared:
     """End the claim that an operation left on a VM, or on a member being added or removed.
 
     Effect: an operation of a node that is offline in the document is taken over, and resumed
@@ -58,13 +58,13 @@ def clear_lock(host: Host, name: str) -> dict[str, Any]:
         raise Refused(f"{claim.why} is at work.", f"mcv job wait {claim.operation}")
     if claim.node != host.name:
         take_over(host, subject, claim)
-        return {"name": name}
+        return Cleared(name=name)
     journal_recovery.resume_all(host, patience=False)
     left = host.read().claim_of(subject)
     if left is not None and left.operation == claim.operation:
         host.journal.remove(claim.operation)
         _release(host, subject, f"{claim.operation}.given-up")
-    return {"name": name}
+    return Cleared(name=name)
 
 
 def _release(host: Host, subject: Subject, id_: str) -> None:
@@ -149,17 +149,18 @@ def _plan(host: Host, operation: str) -> Entry | None:
     if entry is not None:
         return entry
     others = [name for name in host.read().online if name != host.name]
-    for answer in ask_all(host.call, others, "journal.copy", ASK, operation=operation).values():
+    copies = ask_typed(host.call, others, "journal.copy", ASK, EntryCopy, operation=operation)
+    for answer in copies.values():
         if isinstance(answer, McvError):
             raise Refused(f"Whether a plan is left cannot be known: {answer.message}", answer.hint)
-        if answer["entry"]:
-            return decode(answer["entry"])
+        if answer.entry:
+            return decode(answer.entry)
     return None
 
 
-def copy_entry(host: Host, operation: str) -> dict[str, Any]:
+def copy_entry(host: Host, operation: str) -> EntryCopy:
     entry = host.journal.read(operation)
-    return {"entry": encode(entry) if entry else None}
+    return EntryCopy(entry=encode(entry) if entry else None)
 
 
 def take_over_all(host: Host) -> list[str]:
@@ -178,15 +179,16 @@ def take_over_all(host: Host) -> list[str]:
     return taken
 
 
-def repair(host: Host) -> dict[str, Any]:
+def repair(host: Host) -> Repaired:
     """Finish or undo what the journals hold, on this node and on every node that answers."""
-    found = journal_recovery.resume_here(host)
-    found["settled"] += take_over_all(host)
+    here = journal_recovery.resume_here(host)
+    settled, left = [*here.settled, *take_over_all(host)], [*here.left]
     others = [name for name in host.read().nodes if name != host.name]
-    for node, answer in ask_all(host.call, others, "repair.here", 120.0).items():
+    answers = ask_typed(host.call, others, "repair.here", REPAIR, Repaired)
+    for node, answer in answers.items():
         if isinstance(answer, McvError):
             host.job.progress(f"{node} was not asked: {answer.message}")
             continue
-        found["settled"] += answer["settled"]
-        found["left"] += answer["left"]
-    return found
+        settled += answer.settled
+        left += answer.left
+    return Repaired(settled=settled, left=left)

@@ -5,8 +5,8 @@ from typing import Any
 
 from mcv.errors import Failed, NotFound, Refused
 from mcv.host import Host
-from mcv.recovery.rows import JobRow, of_others
-from mcv.system.answers import plain
+from mcv.recovery.rows import JobRow, Stopped, of_others
+from mcv.system.answers import decoded, plain
 from mcv.transaction.jobs import moment, retold
 
 
@@ -74,15 +74,15 @@ def show_job(host: Host, job: str) -> dict[str, Any]:
     raise NotFound(f"There is no job {job}.", "See: mcv job list")
 
 
-def cancel_job(host: Host, job: str) -> dict[str, Any]:
+def cancel_job(host: Host, job: str) -> Stopped:
     """End a job that may be cancelled now; Refused for a job that is at work."""
     node = show_job(host, job)["node"]
     if node != host.name:
-        return dict(host.call(node, "job.stop", job=job))
+        return decoded(node, "job.stop", host.call(node, "job.stop", job=job), Stopped)
     return stop_job(host, job)
 
 
-def stop_job(host: Host, job: str) -> dict[str, Any]:
+def stop_job(host: Host, job: str) -> Stopped:
     running = host.jobs.get(job)
     if running.state != "running":
         raise Refused(f"Job {job} has ended already.", f"See: mcv job show {job}")
@@ -92,4 +92,4 @@ def stop_job(host: Host, job: str) -> dict[str, Any]:
             f"Wait for it with: mcv job wait {job}",
         )
     running.cancelled.set()
-    return {"job": job, "cancelled": True}
+    return Stopped(job=job)

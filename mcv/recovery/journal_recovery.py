@@ -7,6 +7,8 @@ from typing import Any
 from mcv.document.model import Cluster
 from mcv.errors import Busy, McvError
 from mcv.host import Host
+from mcv.recovery.rows import EntryCopy, Repaired, Unfinished
+from mcv.system.answers import decoded
 from mcv.transaction.journal import Entry
 from mcv.transaction.journal import decode as decode_entry
 from mcv.transaction.plan import brings_claim, change, commit_point, nodes_of, steps_of
@@ -83,11 +85,12 @@ def _is_over_there(host: Host, entry: Entry) -> bool:
     if entry.node not in host.read().nodes:
         return True
     try:
-        copy = host.call(entry.node, "journal.copy", operation=entry.operation)
+        answer = host.call(entry.node, "journal.copy", operation=entry.operation)
+        copy = decoded(entry.node, "journal.copy", answer, EntryCopy)
     except McvError as error:
         log.info("whether %s is over is not known: %s", entry.title, error)
         return False
-    return copy["entry"] is None
+    return copy.entry is None
 
 
 def _claimed(host: Host, entry: Entry) -> bool:
@@ -161,14 +164,14 @@ def _release_lost(host: Host) -> None:
             log.info("releasing the claim on %s: %s", subject.name, error)
 
 
-def left(host: Host) -> list[dict[str, Any]]:
+def left(host: Host) -> list[Unfinished]:
     return [
-        {"operation": entry.operation, "title": entry.title, "trouble": entry.trouble}
+        Unfinished(operation=entry.operation, title=entry.title, trouble=entry.trouble)
         for entry in host.journal.entries()
         if entry.node == host.name and not host.jobs.running(entry.operation)
     ]
 
 
-def resume_here(host: Host) -> dict[str, Any]:
+def resume_here(host: Host) -> Repaired:
     """For `mcv repair`: resume every entry of this node now; what ended, and what is left."""
-    return {"settled": resume_all(host, patience=False), "left": left(host)}
+    return Repaired(settled=resume_all(host, patience=False), left=left(host))

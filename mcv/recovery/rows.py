@@ -1,4 +1,4 @@
-"""Rows of `job list` and `locks list`, as each node tells its own: decoded on arrival."""
+"""Answers about jobs, locks and the journal, as each node gives its own: decoded on arrival."""
 
 import logging
 from typing import Any, TypeVar
@@ -57,6 +57,40 @@ class LockRow(Struct, frozen=True, kw_only=True):
     why: str
     since: str
     pid: int | None = None
+
+
+class EntryCopy(Struct, frozen=True, kw_only=True):
+    """A node's journal entry of an operation as text; None where it has none."""
+
+    entry: str | None
+
+
+class Unfinished(Struct, frozen=True, kw_only=True):
+    """An operation that the journal still holds, and what is in the way."""
+
+    operation: str
+    title: str
+    trouble: str
+
+
+class Repaired(Struct, frozen=True, kw_only=True):
+    """What a repair ended, a title each, and what is left."""
+
+    settled: list[str]
+    left: list[Unfinished]
+
+
+class Cleared(Struct, frozen=True, kw_only=True):
+    """The VM or member whose claim was ended."""
+
+    name: str
+
+
+class Stopped(Struct, frozen=True, kw_only=True):
+    """A job that was cancelled."""
+
+    job: str
+    cancelled: bool = True
 
 
 Row = TypeVar("Row", JobRow, LockRow)

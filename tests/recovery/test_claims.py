@@ -66,7 +66,7 @@ def test_a_move_that_was_settled_is_finished_by_the_survivor(
 
     found = cluster.run("n2", claims.repair)
 
-    assert found["settled"] == ["migrate web1 to n2"]
+    assert found.settled == ["migrate web1 to n2"]
     vm = cluster.read("n2").vm("web1")
     assert (vm.node, vm.claim) == ("n2", None)
     assert cluster.hosts["n2"].journal.entries() == []

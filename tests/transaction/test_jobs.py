@@ -10,6 +10,7 @@ import pytest
 
 from mcv.errors import Busy, CallLost, Cancelled, McvError, NotFound, Refused
 from mcv.recovery import jobs as recovered_jobs
+from mcv.system.answers import plain
 from mcv.transaction import jobs as jobs_module
 from mcv.transaction.jobs import REMEMBERED, Job, Jobs
 from tests.fakes.cluster import FakeCluster
@@ -114,7 +115,7 @@ def test_a_job_is_cancelled_only_while_nothing_has_been_changed(cluster: FakeClu
         recovered_jobs.stop_job(host, job.id)
 
     with job.may_be_cancelled():
-        assert recovered_jobs.cancel_job(host, job.id) == {"job": job.id, "cancelled": True}
+        assert plain(recovered_jobs.cancel_job(host, job.id)) == {"job": job.id, "cancelled": True}
 
     with pytest.raises(Cancelled):
         job.check_cancelled()
