@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mcv.errors import CallLost, McvError, NotMember, NotThatNode, PeerUnreachable
 from mcv.rpc.auth import Caller
 from mcv.rpc.peers import Address
+from mcv.rpc.wire import DEAD
 from tests.model.scheduler import Scheduler, Task
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class _Reply:
     """What came of a call, for whoever still waits for it."""
 
     done: bool = False
+    lost: bool = False
     answer: Any = None
     error: McvError | None = None
     waiting: list[tuple[Task, int]] = field(default_factory=list)
@@ -123,7 +125,8 @@ class Network:
                 reply.error = CallLost(f"{node} broke off.")
                 raise
             finally:
-                if not self._loses_answer(me, node, reply):
+                reply.lost = self._loses_answer(me, node)
+                if not reply.lost:
                     reply.done = True
                     scheduler.wake(reply.waiting)
 
@@ -136,9 +139,9 @@ class Network:
                 scheduler.spawn(life, lambda: serve(_Reply()), f"{operation} from {me}", again)
                 self._say(f"{me} -> {node}: {operation} is doubled")
         else:
+            reply.lost = True
             self._say(f"{me} -> {node}: {operation} is lost")
-        while not reply.done and scheduler.now < until:
-            scheduler.wait(reply.waiting, until)
+        self._wait(reply, until, lambda: life.alive and self.linked(me, node))
         if not reply.done:
             self._say(f"{me} -> {node}: {operation} has no answer")
             raise CallLost(f"{node} gave no answer to {operation}.")
@@ -146,7 +149,20 @@ class Network:
             raise reply.error
         return reply.answer
 
-    def _loses_answer(self, me: str, node: str, reply: _Reply) -> bool:
+    def _wait(self, reply: _Reply, until: float, intact: Callable[[], bool]) -> None:
+        """Wait for an answer until the deadline, or until the connection is seen to be dead.
+
+        TCP delivers an answer or breaks the connection: the kernel probes it, and ends a call of
+        minutes or hours soon after its packets are lost, as mcv.rpc.wire.watch has it. A hung
+        daemon's kernel acknowledges, and such a call lasts until its deadline.
+        """
+        scheduler = self._scheduler
+        while not reply.done and scheduler.now < until:
+            scheduler.wait(reply.waiting, min(until, scheduler.now + DEAD))
+            if reply.lost or not intact():
+                return
+
+    def _loses_answer(self, me: str, node: str) -> bool:
         return not self.linked(me, node) or self._chance.random() < self.conditions.answer_lost
 
     def _delay(self) -> float:
