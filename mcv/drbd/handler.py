@@ -19,7 +19,9 @@ OUTDATED = 4
 UNREACHABLE = 5
 FENCED = 7
 
-ASK = 6.0  # seconds that the peer's daemon has to outdate its replica
+ASK = 6.0  # s; one call to the peer's daemon
+# s; the peer's kernel notices the loss by its own pings: ping-int 10, ping-timeout 3, a margin.
+NOTICE = 20.0
 
 Outdate = Callable[[str], dict[str, str]]  # (peer) -> its replica's disk and role
 
@@ -97,8 +99,8 @@ def fence_peer(resource: str) -> int:
         identity = pki.load(settings.node, settings.pki)
         wire = Peers(identity, lambda _: address, connect_timeout=ASK / 2)
         epoch = [documents[0].epoch.number, documents[0].epoch.id]
-        until = time.monotonic() + ASK
-        # The peer may not have noticed yet that the connection is gone.
+        until = time.monotonic() + NOTICE
+        # A replica that is still Connected there cannot be outdated: ask until it is not.
         while True:
             answer: dict[str, str] = wire.call(
                 peer, "drbd.outdate", {"resource": resource}, {"epoch": epoch}, ASK

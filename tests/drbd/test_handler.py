@@ -191,3 +191,33 @@ def test_an_unexpected_error_of_the_wire_refuses(
     monkeypatch.setattr("mcv.rpc.pki.load", broken)
 
     assert handle("fence-peer", monkeypatch) in (1, 5)
+
+
+class SlowPeer:
+    """A peer whose kernel notices the lost connection only after its own pings."""
+
+    def __init__(self, notices_after: float) -> None:
+        self.now = 0.0
+        self._notices_after = notices_after
+
+    def call(self, *_: Any) -> dict[str, str]:
+        noticed = self.now >= self._notices_after
+        return {"disk": "Outdated" if noticed else "UpToDate", "role": "Secondary"}
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("notices_after", "code"), [(13.5, 4), (1e9, 1)])
+def test_a_peer_has_time_to_notice_the_loss_by_its_own_pings(
+    state: Path, monkeypatch: pytest.MonkeyPatch, notices_after: float, code: int
+) -> None:
+    (state / "config.json").write_text(encode(BASE))
+    peer = SlowPeer(notices_after)
+    monkeypatch.setattr("mcv.rpc.pki.load", lambda *_: None)
+    monkeypatch.setattr("mcv.rpc.peers.Peers", lambda *_, **__: peer)
+    monkeypatch.setattr("mcv.drbd.handler.time.monotonic", lambda: peer.now)
+    monkeypatch.setattr("mcv.drbd.handler.time.sleep", peer.sleep)
+
+    assert handle("fence-peer", monkeypatch) == code
+    assert peer.now < 25

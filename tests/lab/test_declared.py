@@ -145,7 +145,7 @@ def test_a_word_that_was_false_pauses_the_copy_that_lost_and_destroys_nothing(
     assert reality.domain(one, "web1") == "running"
     assert two.run(f"test -e {volume}").code == 0
     wait_until(lambda: all_online(clean_after), 60, "node2 being online again")
-    assert "mcv stop web1 --on node2" in str(told(one, "list")[0]["attention"])
+    assert "mcv stop web1 --on node2" in str(told(one, "list")[0]["findings"])
     mcv(two, "stop web1 --on node2")
     assert reality.domains(two) == set()
     assert reality.domain(one, "web1") == "running"
