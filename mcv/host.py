@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
 
 from mcv.consensus.protocol import Consensus
 from mcv.document.initial import alone
@@ -38,22 +40,28 @@ log = logging.getLogger(__name__)
 ServedClaim = tuple[str, tuple[tuple[int, int], ...]]  # the operation, its claims' numbers
 
 
+A = TypeVar("A")
+
+
+class DryRun(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to --dry-run: the very plan that would be carried out, a line for each step."""
+
+    dry_run: bool = True
+    plan: list[str]
+
+
 @dataclass(frozen=True)
-class Prepared:
+class Prepared(Generic[A]):
     """What a look at an operation gives: the plan, and the operator's answer at a good end.
 
-    `preview` stands beside the plan in the answer to --dry-run. `around` is entered after
+    `preview` makes the answer to --dry-run from the plan's lines. `around` is entered after
     the last look and before the first step.
     """
 
     plan: list[Item]
-    answer: dict[str, Any] = field(default_factory=dict)
-    preview: dict[str, Any] = field(default_factory=dict)
+    answer: A
+    preview: Callable[..., DryRun] = DryRun  # preview(plan=lines)
     around: AbstractContextManager[Any] = field(default_factory=contextlib.nullcontext)
-
-    def shown(self) -> dict[str, Any]:
-        """The answer to --dry-run: the very plan that would be carried out."""
-        return {"dry_run": True, "plan": readable(self.plan), **self.preview}
 
 
 @dataclass
@@ -142,9 +150,9 @@ class Host:
         self,
         subjects: Subject | Sequence[Subject],
         title: str,
-        prepare: Callable[[], Prepared],
+        prepare: Callable[[], Prepared[A]],
         dry_run: bool = False,
-    ) -> dict[str, Any]:
+    ) -> A | DryRun:
         """Carry out an operation on its subjects: look, claim, look again, follow the plan.
 
         Precondition: `prepare` changes nothing, here or elsewhere, and raises Refused where
@@ -158,7 +166,7 @@ class Host:
         with self._as_job():
             prepared = prepare()
             if dry_run:
-                return prepared.shown()
+                return prepared.preview(plan=readable(prepared.plan))
             if brings_claim(prepared.plan):
                 return self._carry_out(_ordered(subjects), title, prepared)
             with self.claim(subjects, title):
@@ -202,9 +210,7 @@ class Host:
         except McvError as error:
             log.warning("the claim on %s is released later: %s", subject.name, error)
 
-    def _carry_out(
-        self, subjects: Sequence[Subject], title: str, prepared: Prepared
-    ) -> dict[str, Any]:
+    def _carry_out(self, subjects: Sequence[Subject], title: str, prepared: Prepared[A]) -> A:
         """Carry a plan out under the claims of the job under way, which end with it."""
         job = self.job
         entry = Entry(
@@ -215,11 +221,11 @@ class Host:
             claims=[self._number(subject) for subject in subjects],
             plan=prepared.plan,
             begun=job.began,
-            answer=prepared.answer,
+            answer=msgspec.to_builtins(prepared.answer),
         )
         with prepared.around:
             self.transaction(job.started).carry_out(entry, lambda step: job.progress(step))
-        return entry.answer
+        return prepared.answer
 
     def _number(self, subject: Subject) -> EntryClaim:
         claim = self.read().claim_of(subject)

@@ -1,6 +1,7 @@
 """An operation: looked at, claimed, looked at again, carried out; on one subject or on two."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from mcv.cluster import members
 from mcv.document.subject import Subject
 from mcv.errors import Failed, McvError, Refused, RepairNeeded
-from mcv.host import Host, Prepared
+from mcv.host import DryRun, Host, Prepared
 from mcv.recovery import claims, journal_recovery
 from mcv.transaction.plan import Item, Step, change, on
 from mcv.vm import create
@@ -40,12 +41,16 @@ def on_both() -> list[Item]:
 
 
 def operated(
-    cluster: FakeCluster, prepare: Callable[[Host], Prepared], dry_run: bool = False
+    cluster: FakeCluster, prepare: Callable[[Host], Prepared[Any]], dry_run: bool = False
 ) -> Any:
     def enlarge(host: Host) -> Any:
         return host.operate([WEB2, WEB1], "enlarge both", lambda: prepare(host), dry_run)
 
     return cluster.run("n1", enlarge)
+
+
+class Preview(DryRun, frozen=True, kw_only=True):
+    more: int
 
 
 def claimed(cluster: FakeCluster) -> list[bool]:
@@ -55,7 +60,7 @@ def claimed(cluster: FakeCluster) -> list[bool]:
 def test_both_subjects_are_claimed_in_their_order_and_released(pair: FakeCluster) -> None:
     looks: list[list[bool]] = []
 
-    def prepare(host: Host) -> Prepared:
+    def prepare(host: Host) -> Prepared[Any]:
         looks.append(claimed(pair))
         return Prepared(on_both(), ANSWER)
 
@@ -75,18 +80,19 @@ def test_both_subjects_are_claimed_in_their_order_and_released(pair: FakeCluster
 def test_a_dry_run_answers_the_plan_and_changes_nothing(pair: FakeCluster) -> None:
     before = pair.picture()
 
-    shown = operated(pair, lambda host: Prepared(on_both(), ANSWER, {"more": 1}), dry_run=True)
+    preview = partial(Preview, more=1)
+    shown = operated(pair, lambda host: Prepared(on_both(), ANSWER, preview), dry_run=True)
 
-    assert shown["dry_run"] and shown["plan"][0] == "n1: vm.undefine name=web1"
-    assert shown["more"] == 1 and "said" not in shown
+    assert shown.dry_run and shown.plan[0] == "n1: vm.undefine name=web1"
+    assert shown.more == 1
     assert pair.picture() == before
 
 
 def test_what_only_the_second_look_finds_releases_the_claims(pair: FakeCluster) -> None:
-    def prepare(host: Host) -> Prepared:
+    def prepare(host: Host) -> Prepared[Any]:
         if any(claimed(pair)):
             raise Refused("Too late.")
-        return Prepared(on_both())
+        return Prepared(on_both(), {})
 
     with pytest.raises(Refused, match="Too late"):
         operated(pair, prepare)
@@ -99,7 +105,7 @@ def test_a_second_claim_that_is_refused_releases_the_first(pair: FakeCluster) ->
     pair.hosts["n2"].update("vm.claim", "", name="web2", why="something else")
 
     with pytest.raises(Refused, match="web2 is busy: something else"):
-        operated(pair, lambda host: Prepared(on_both()))
+        operated(pair, lambda host: Prepared(on_both(), {}))
 
     assert claimed(pair) == [False, True]
 
@@ -114,9 +120,9 @@ def test_what_is_around_the_plan_is_entered_after_the_last_look(pair: FakeCluste
         def __exit__(self, *_: object) -> None:
             entered.append(f"out {claimed(pair)}")
 
-    operated(pair, lambda host: Prepared(on_both(), around=Around()), dry_run=True)
+    operated(pair, lambda host: Prepared(on_both(), {}, around=Around()), dry_run=True)
     assert entered == []
-    operated(pair, lambda host: Prepared(on_both(), around=Around()))
+    operated(pair, lambda host: Prepared(on_both(), {}, around=Around()))
 
     assert entered == ["in [True, True]", "out [False, False]"]
 
@@ -133,7 +139,7 @@ def test_a_step_of_a_plan_with_two_subjects_is_under_both_locks(
         undefine(name)
 
     monkeypatch.setattr(door, "undefine", look)
-    operated(pair, lambda host: Prepared(on_both()))
+    operated(pair, lambda host: Prepared(on_both(), {}))
 
     assert locks == [["vm-web1", "vm-web2"]] * 2  # on n1
 
@@ -142,7 +148,7 @@ def test_a_plan_with_two_subjects_fails_as_a_whole(pair: FakeCluster) -> None:
     pair.spy = lambda caller, node, operation: _fail_on(operation, "vm.undefine")
 
     with pytest.raises(Failed):
-        operated(pair, lambda host: Prepared(on_both()))
+        operated(pair, lambda host: Prepared(on_both(), {}))
 
     assert claimed(pair) == [False, False]
     assert set(pair.domains["n1"].defined) == {"web1", "web2"}

@@ -4,7 +4,8 @@ Both are shown, and never merged; an operator's word says which of them goes on.
 """
 
 import secrets
-from typing import Any
+
+from msgspec import Struct
 
 from mcv.document import changes
 from mcv.document.diff import differences, last_change
@@ -12,8 +13,15 @@ from mcv.document.generation import ChangeMade, Past
 from mcv.document.lineage import relation
 from mcv.document.model import Cluster, digest, plain
 from mcv.errors import Refused
-from mcv.host import Host
+from mcv.host import DryRun, Host
 from mcv.timestamps import timestamp
+
+
+class Synced(Struct, frozen=True, kw_only=True, rename={"source": "from"}):
+    """The node whose document goes on, and what the other documents lost by it."""
+
+    source: str
+    lost: list[str]
 
 
 def documents(host: Host) -> dict[str, Cluster]:
@@ -34,7 +42,7 @@ def diverged(base: Cluster, members: dict[str, Cluster]) -> dict[str, Cluster]:
     }
 
 
-def sync(host: Host, node: str, dry_run: bool = False) -> dict[str, Any]:
+def sync(host: Host, node: str, dry_run: bool = False) -> Synced | DryRun:
     """Resolve a divergence: the document of node goes on, the other ends are given up.
 
     All documents stay in the histories. Raises Refused where nothing diverges, or where a
@@ -52,7 +60,7 @@ def sync(host: Host, node: str, dry_run: bool = False) -> dict[str, Any]:
         raise Refused(f"Nothing diverges from the document of {node}.", "See: mcv cluster check")
     lost = [line for name, other in sorted(others.items()) for line in losses(name, base, other)]
     if dry_run:
-        return {"dry_run": True, "plan": lost}
+        return DryRun(plan=lost)
     params = {
         "node": node,
         "change": host.job.next_change(),
@@ -64,7 +72,7 @@ def sync(host: Host, node: str, dry_run: bool = False) -> dict[str, Any]:
         begin_epoch(host, **params)
     else:
         host.call(coordinator, "config.sync", **params)
-    return {"from": node, "lost": lost}
+    return Synced(source=node, lost=lost)
 
 
 def begin_epoch(host: Host, node: str, change: str, who: str, why: str) -> None:

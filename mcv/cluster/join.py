@@ -4,7 +4,6 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -25,11 +24,19 @@ from mcv.errors import (
     RepairNeeded,
     refuse_all,
 )
-from mcv.host import Host, Prepared
+from mcv.host import DryRun, Host, Prepared
 from mcv.system import files, ssh
 from mcv.transaction.plan import Item, Step, change, on
 
 STAGED_FOR = 600.0  # seconds that a join which was begun from outside may take
+
+
+class Joined(Struct, frozen=True, kw_only=True):
+    """A new member and its addresses."""
+
+    node: str
+    ip_address: str
+    drbd_address: str
 
 
 class HostKey(Struct, frozen=True, kw_only=True):
@@ -105,7 +112,7 @@ def add_node(
     password: str | None = None,
     host_key: str | None = None,
     dry_run: bool = False,
-) -> dict[str, Any]:
+) -> Joined | DryRun:
     """Join a blank node to this cluster.
 
     Raises Refused, with every reason, before anything is written on either side; Failed
@@ -120,7 +127,7 @@ def add_node(
     host.job.progress(f"looking at {node} over SSH")
     with ssh.connect(ip_address, password, host_key) as remote:
 
-        def prepare() -> Prepared:
+        def prepare() -> Prepared[Joined]:
             theirs = suitable_facts(host, remote, node, ip_address)
             member = Node(
                 name=node,
@@ -132,7 +139,7 @@ def add_node(
             )
             return Prepared(
                 add_plan(member, host.name, f"add node {node}"),
-                {"node": node, "ip_address": ip_address, "drbd_address": member.drbd_address},
+                Joined(node=node, ip_address=ip_address, drbd_address=member.drbd_address),
                 around=_staged_there(host, remote, member),
             )
 

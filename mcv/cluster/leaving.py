@@ -2,18 +2,26 @@
 
 import logging
 import threading
-from typing import Any
+
+from msgspec import Struct
 
 from mcv import storage
 from mcv.cluster import join
 from mcv.errors import CommandFailed, McvError, Refused
-from mcv.host import Host
+from mcv.host import DryRun, Host
 from mcv.storage import drbd
 from mcv.system.process import Run, run
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 10.0  # seconds that the others have to agree to this node's leaving
+
+
+class Left(Struct, frozen=True, kw_only=True):
+    """A node that is blank now, and the volumes with data that it keeps."""
+
+    node: str
+    kept: list[str]
 
 
 def host_is_stopping(run_: Run = run) -> bool:
@@ -81,7 +89,7 @@ def holdings(host: Host) -> list[str]:
     return found
 
 
-def leave(host: Host, dry_run: bool = False) -> dict[str, Any]:
+def leave(host: Host, dry_run: bool = False) -> Left | DryRun:
     """Make a node blank that was removed while it was away.
 
     Its domains are undefined and its resources taken down; volumes with data stay where
@@ -100,7 +108,7 @@ def leave(host: Host, dry_run: bool = False) -> dict[str, Any]:
     if ours:
         raise Refused(f"{', '.join(ours)} still runs here.", f"mcv stop {ours[0]} --on {host.name}")
     if dry_run:
-        return {"dry_run": True, "plan": held}
+        return DryRun(plan=held)
     for name in host.domains.states():
         if name in host.read().vms:
             host.domains.undefine(name)
@@ -109,4 +117,4 @@ def leave(host: Host, dry_run: bool = False) -> dict[str, Any]:
             storage.of(disk).forget(host)
     kept = [disk.backing(host.name) for _, disk in host.read().disks() if host.name in disk.places]
     join.blank(host)
-    return {"node": host.name, "kept": kept}
+    return Left(node=host.name, kept=kept)

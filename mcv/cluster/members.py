@@ -1,15 +1,35 @@
 """Members: removed, offline and back."""
 
 from collections.abc import Sequence
-from typing import Any
+
+from msgspec import Struct
 
 from mcv.document.subject import Subject
 from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
-from mcv.host import Host, Prepared
+from mcv.host import DryRun, Host, Prepared
 from mcv.settings import PEER_PORT
 from mcv.system import ping
 from mcv.system.observations import ago
 from mcv.transaction.plan import Item, Step, change, on
+
+
+class Removed(Struct, frozen=True):
+    """A node that is no member any more."""
+
+    node: str
+
+
+class Offline(Struct, frozen=True):
+    """Nodes that are offline now."""
+
+    offline: list[str]
+
+
+class Online(Struct, frozen=True):
+    """A node that is online again."""
+
+    online: str
+
 
 ANSWER = 1.5  # seconds in which a host that lives answers to a connection
 
@@ -27,11 +47,11 @@ def remove_plan(node: str, me: str, online: bool, reachable: bool) -> list[Item]
 
 def remove_node(
     host: Host, node: str, force: bool = False, dry_run: bool = False
-) -> dict[str, Any]:
+) -> Removed | DryRun:
     """Take a member out. It owns no VM and holds no replica; force is for one declared offline."""
 
-    def prepare() -> Prepared:
-        return Prepared(_removal(host, node, force), {"node": node})
+    def prepare() -> Prepared[Removed]:
+        return Prepared(_removal(host, node, force), Removed(node=node))
 
     return host.operate(Subject.node(node), f"remove node {node}", prepare, dry_run)
 
@@ -83,7 +103,7 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
     return remove_plan(node, host.name, online, online)
 
 
-def offline(host: Host, names: list[str], confirm_dead: bool = False) -> dict[str, Any]:
+def offline(host: Host, names: list[str], confirm_dead: bool = False) -> Offline:
     """Take nodes offline: for maintenance, one that lives; or, on an operator's word, the dead."""
     cluster = host.read()
     for name in names:
@@ -91,7 +111,7 @@ def offline(host: Host, names: list[str], confirm_dead: bool = False) -> dict[st
     if confirm_dead:
         change = host.job.next_change()
         declare(host, names, change, host.job.who, f"{' '.join(names)} is dead")
-        return {"offline": names}
+        return Offline(offline=names)
     if len(names) != 1:
         raise Refused("One node at a time goes into maintenance.")
     name = names[0]
@@ -101,7 +121,7 @@ def offline(host: Host, names: list[str], confirm_dead: bool = False) -> dict[st
             f"{name} owns {', '.join(busy)}.", f"First: mcv migrate --node NODE {busy[0]}"
         )
     host.update("node.offline", f"node offline {name}", name=name, maintenance=True)
-    return {"offline": names}
+    return Offline(offline=names)
 
 
 def declare(
@@ -128,13 +148,13 @@ def declare(
     )
 
 
-def online(host: Host, name: str) -> dict[str, Any]:
+def online(host: Host, name: str) -> Online:
     """End maintenance, or bring back a node that is there again."""
     node = host.read().node(name)
     if node.status == "online":
         raise Refused(f"{name} is online already.")
     host.update("node.online", f"node online {name}", name=name, maintenance=True)
-    return {"online": name}
+    return Online(online=name)
 
 
 def is_alive(host: Host, name: str) -> bool:

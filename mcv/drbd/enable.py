@@ -21,6 +21,13 @@ RATES = ("resync-rate", "verify-rate")
 LOSSES = ("continue", "wait")
 
 
+class Enabled(Struct, frozen=True, kw_only=True):
+    """DRBD is enabled, on these nodes."""
+
+    enabled: bool
+    nodes: list[str]
+
+
 class DrbdAbility(Struct, frozen=True, kw_only=True):
     """The DRBD of a node; `problem` says why it cannot be used, or is ""."""
 
@@ -31,7 +38,7 @@ class DrbdAbility(Struct, frozen=True, kw_only=True):
     generation: int = 0
 
 
-def enable(host: Host) -> dict[str, Any]:
+def enable(host: Host) -> Enabled:
     """Check every node, hand the secret out, write it down. The secret is in no step."""
     cluster = host.read()
     if cluster.drbd.enabled:
@@ -55,7 +62,7 @@ def enable(host: Host) -> dict[str, Any]:
         for node in cluster.online:
             host.call(node, "drbd.take_secret", secret=word)
         host.update("drbd.enable", "drbd enable")
-    return {"enabled": True, "nodes": cluster.online}
+    return Enabled(enabled=True, nodes=cluster.online)
 
 
 def able(host: Host) -> DrbdAbility:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from mcv.document.subject import Subject
 from mcv.drbd import pairs, resync
 from mcv.drbd.roles import require_inactive
 from mcv.errors import McvError, Refused, refuse_all
-from mcv.host import Host, Prepared
+from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, split_brain
 from mcv.rules.replica_state import ReplicaState
 from mcv.sizes import shown as size
@@ -19,6 +20,28 @@ from mcv.system.answers import decoded
 from mcv.transaction.plan import Item, Step, on
 
 MEETING = 60.0  # seconds that two sides have to find each other
+
+
+class Resolved(Struct, frozen=True, kw_only=True):
+    """A split brain that was ended: whose data was kept, and what each side wrote alone."""
+
+    name: str
+    kept: str
+    discarded: str
+    wrote: list[dict[str, Any]]
+
+
+class ResolvePreview(DryRun, frozen=True, kw_only=True):
+    """The plan that ends a split brain, and what each side wrote alone."""
+
+    wrote: list[dict[str, Any]]
+
+
+class Loss(Struct, frozen=True, kw_only=True):
+    """The node whose data would be discarded, and what each side wrote, in words."""
+
+    lose: str
+    lines: list[str]
 
 
 class Running(Struct, frozen=True):
@@ -49,27 +72,27 @@ class Split:
         return f"{seen.data:016x}" if seen else ""
 
 
-def resolve(host: Host, name: str, keep: str, dry_run: bool = False) -> dict[str, Any]:
+def resolve(host: Host, name: str, keep: str, dry_run: bool = False) -> Resolved | DryRun:
     """End a split brain: what the other side wrote alone is discarded for keep's data.
 
     Waits until both are alike again; the VM may run on the kept side meanwhile. Refused
     unless both sides are there to say what they wrote.
     """
 
-    def prepare() -> Prepared:
+    def prepare() -> Prepared[Resolved]:
         vm, found = require_resolvable(host, name, keep)
         bytes_ = wrote(found)
         lose = vm.other(keep)
         return Prepared(
             resolve_plan(vm, keep, found),
-            {"name": name, "kept": keep, "discarded": lose, "wrote": bytes_},
-            preview={"wrote": bytes_},
+            Resolved(name=name, kept=keep, discarded=lose, wrote=bytes_),
+            preview=partial(ResolvePreview, wrote=bytes_),
         )
 
     title = f"resolve the split brain of {name}, keep {keep}"
     answer = host.operate(Subject.vm(name), title, prepare, dry_run)
-    if not dry_run:
-        _wait(host, name, [row["disk"] for row in answer["wrote"]])
+    if isinstance(answer, Resolved):
+        _wait(host, name, [row["disk"] for row in answer.wrote])
     return answer
 
 
@@ -95,7 +118,7 @@ def resolve_plan(vm: Vm, keep: str, found: list[Split]) -> list[Item]:
     ]
 
 
-def prospects(host: Host, name: str, keep: str) -> dict[str, Any]:
+def prospects(host: Host, name: str, keep: str) -> Loss:
     """What each side wrote and what would be lost, in words: shown before it is asked for."""
     vm, found = require_resolvable(host, name, keep)
     lose = vm.other(keep)
@@ -105,7 +128,7 @@ def prospects(host: Host, name: str, keep: str) -> dict[str, Any]:
         for one in found
     ]
     lines.append(f"What {lose} wrote is lost; the data of {keep} stays.")
-    return {"lose": lose, "lines": lines}
+    return Loss(lose=lose, lines=lines)
 
 
 def _amount(one: Split, node: str) -> str:

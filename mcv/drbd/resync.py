@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mcv import sizes
 from mcv.document.model import Disk, Vm
@@ -10,12 +12,20 @@ from mcv.document.subject import Subject
 from mcv.drbd import pairs
 from mcv.drivers.drbd_status import Status
 from mcv.errors import CommandFailed, McvError, Refused, refuse_all
-from mcv.host import Host, Prepared
+from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
 from mcv.transaction.plan import Item, Step, on
 
 POLL = 0.5
 PATIENCE = 30.0  # seconds in which a connection that is lost may come back
+
+
+class Resynced(Struct, frozen=True, kw_only=True):
+    """The source of a resync, and how many bytes were out of sync at most."""
+
+    name: str
+    source: str
+    resynced: int
 
 
 def resync_plan(vm: Vm, source: str, apart: list[int], detached: set[int]) -> list[Item]:
@@ -49,23 +59,23 @@ def _send(vm: Vm, source: str, detached: set[int]) -> list[Item]:
 
 def resync(
     host: Host, name: str, source: str | None = None, dry_run: bool = False
-) -> dict[str, Any]:
+) -> Resynced | DryRun:
     """Make the other replica like the source's (default: the owner's), and wait for it.
 
     The mark of a failed verification stays: a clean verification alone lifts it.
     """
     from_ = source or host.name
 
-    def prepare() -> Prepared:
+    def prepare() -> Prepared[Resynced]:
         vm = require_resyncable(host, name, from_)
-        answer = {"name": name, "source": from_, "resynced": _out_of_sync(host, vm)}
+        answer = Resynced(name=name, source=from_, resynced=_out_of_sync(host, vm))
         return Prepared(plan_now(host, vm, from_), answer)
 
     answer = host.operate(Subject.vm(name), f"resync {name} from {from_}", prepare, dry_run)
-    if dry_run:
+    if isinstance(answer, DryRun):
         return answer
     vm = host.read().vm(name)
-    return answer | {"resynced": wait_in_step(host, vm, vm.disks, answer["resynced"])}
+    return replace(answer, resynced=wait_in_step(host, vm, vm.disks, answer.resynced))
 
 
 def plan_now(host: Host, vm: Vm, source: str) -> list[Item]:

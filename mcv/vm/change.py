@@ -1,12 +1,11 @@
 """Changing a VM's definition, and the administrator's lock on it."""
 
-from typing import Any
-
 from mcv import sizes
 from mcv.document.subject import Subject
 from mcv.errors import refuse_all
-from mcv.host import Host, Prepared
+from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
+from mcv.vm.answers import Locked, Updated
 from mcv.vm.plans import update_plan
 from mcv.vm.validation import LEAST_MEMORY, MOST_MEMORY, Problems
 
@@ -17,16 +16,18 @@ def update(
     memory: str | None = None,
     cpus: int | None = None,
     dry_run: bool = False,
-) -> dict[str, Any]:
+) -> Updated | DryRun:
     """Change memory or CPUs; what is not named stays. It counts from the next start on."""
 
-    def prepare() -> Prepared:
+    def prepare() -> Prepared[Updated]:
         return _prepare_update(host, name, memory, cpus)
 
     return host.operate(Subject.vm(name), f"update {name}", prepare, dry_run)
 
 
-def _prepare_update(host: Host, name: str, memory: str | None, cpus: int | None) -> Prepared:
+def _prepare_update(
+    host: Host, name: str, memory: str | None, cpus: int | None
+) -> Prepared[Updated]:
     host.consensus.require_contact()
     vm = preconditions.owned(host.both(), host.name, name)
     preconditions.unclaimed(host.both(), host.job.id, name)
@@ -40,22 +41,22 @@ def _prepare_update(host: Host, name: str, memory: str | None, cpus: int | None)
     refuse_all(problems.found)
     new_memory = vm.memory if size is None else size
     new_cpus = vm.cpus if cpus is None else cpus
-    answer = {
-        "name": name,
-        "memory": new_memory,
-        "cpus": new_cpus,
-        "said": f"{sizes.shown(new_memory)}, {new_cpus} CPUs",
-        "active": host.domains.is_active(name),
-    }
+    answer = Updated(
+        name=name,
+        memory=new_memory,
+        cpus=new_cpus,
+        said=f"{sizes.shown(new_memory)}, {new_cpus} CPUs",
+        active=host.domains.is_active(name),
+    )
     return Prepared(update_plan(vm, size, cpus), answer)
 
 
-def lock(host: Host, name: str) -> dict[str, Any]:
+def lock(host: Host, name: str) -> Locked:
     """Hold a VM as it is: no start, stop, migration, update or deletion."""
     host.update("vm.lock", f"lock {name}", name=name, locked=True)
-    return {"name": name, "locked": True}
+    return Locked(name=name, locked=True)
 
 
-def unlock(host: Host, name: str) -> dict[str, Any]:
+def unlock(host: Host, name: str) -> Locked:
     host.update("vm.lock", f"unlock {name}", name=name, locked=False)
-    return {"name": name, "locked": False}
+    return Locked(name=name, locked=False)

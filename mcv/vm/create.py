@@ -9,14 +9,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from mcv import sizes, storage
-from mcv.document.model import Cluster, Vm, plain
+from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.drivers.lvm import drbd_size
 from mcv.errors import McvError, RepairNeeded, refuse_all
-from mcv.host import Host, Prepared
+from mcv.host import DryRun, Host, Prepared
 from mcv.settings import FIRST_DRBD_MINOR, FIRST_DRBD_PORT
 from mcv.system.answers import ask_typed
 from mcv.vm import image as images
+from mcv.vm.answers import Created
 from mcv.vm.capacity import Capacity
 from mcv.vm.plans import create_plan
 from mcv.vm.validation import Problems, VmRequest, judged
@@ -39,7 +40,7 @@ def create(
     networks: list[str] | None = None,
     iso: str | None = None,
     dry_run: bool = False,
-) -> dict[str, Any]:
+) -> Created | DryRun:
     """Create a VM that this node owns.
 
     `image` says where the first disk's bytes are: {"node", "token", "size"}. Raises
@@ -59,12 +60,12 @@ def create(
         iso=iso,
     )
 
-    def prepare() -> Prepared:
+    def prepare() -> Prepared[Created]:
         vm = _judged_and_placed(host, request)
         source, token = (image["node"], image["token"]) if image else (host.name, None)
         return Prepared(
             create_plan(vm, source, token, f"create {name}"),
-            {"name": name, "node": vm.node, "nodes": list(vm.nodes), "vm": plain(vm)},
+            Created(name=name, node=vm.node, nodes=vm.nodes, vm=vm),
             around=_image_until_the_end(host, source, token),
         )
 

@@ -1,25 +1,24 @@
 """Deleting a VM with its disks, and nothing that is not its own."""
 
-from typing import Any
-
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import PeerUnreachable, Refused, refuse_all
-from mcv.host import Host, Prepared
+from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
 from mcv.vm import power
+from mcv.vm.answers import Deleted
 from mcv.vm.plans import delete_plan
 
 
 def delete(
     host: Host, name: str, keep_disks: bool = False, dry_run: bool = False
-) -> dict[str, Any]:
+) -> Deleted | DryRun:
     """Delete a stopped VM on every node that holds a part of it."""
 
-    def prepare() -> Prepared:
+    def prepare() -> Prepared[Deleted]:
         vm = require_deletable(host, name)
         kept = [disk.volume for disk in vm.disks] if keep_disks else []
-        return Prepared(delete_plan(vm, keep_disks), {"name": name, "kept": kept})
+        return Prepared(delete_plan(vm, keep_disks), Deleted(name=name, kept=kept))
 
     return host.operate(Subject.vm(name), f"delete {name}", prepare, dry_run)
 

@@ -2,15 +2,15 @@
 
 import threading
 import time
-from typing import Any
 
 from mcv import sizes
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.drivers.libvirt_migration import Movement
 from mcv.errors import Cancelled, HypervisorFailed, McvError, Refused, refuse_all
-from mcv.host import Host, Prepared
+from mcv.host import DryRun, Host, Prepared
 from mcv.vm import migration_tunnel, power
+from mcv.vm.answers import Moved
 from mcv.vm.migrate import require_movable
 from mcv.vm.plans import live_plan
 
@@ -26,7 +26,7 @@ def migrate(
     bandwidth: str | None = None,
     ignore_verify: bool = False,
     dry_run: bool = False,
-) -> dict[str, Any]:
+) -> Moved | DryRun:
     """Move a VM that runs, without a stop longer than the last of its memory takes.
 
     Raises Refused, with all that stands in the way; Failed when it was begun and undone: then
@@ -34,13 +34,13 @@ def migrate(
     """
     rate = 0 if bandwidth is None else _rate(bandwidth)
 
-    def prepare() -> Prepared:
+    def prepare() -> Prepared[Moved]:
         vm = _require_sendable(host, name, to, ignore_verify)
         plan = [
             *power.override_steps(host, vm, "migrate", ignore_verify),
             *live_plan(vm, to, rate),
         ]
-        return Prepared(plan, {"name": name, "node": to, "started": True})
+        return Prepared(plan, Moved(name=name, node=to, started=True))
 
     return host.operate(Subject.vm(name), f"migrate {name} to {to}, live", prepare, dry_run)
 

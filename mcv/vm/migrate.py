@@ -1,15 +1,14 @@
 """Moving a VM to the node that holds its other replica."""
 
-from typing import Any
-
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused, refuse_all
-from mcv.host import Host, Prepared
+from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
 from mcv.sizes import shown as shown_size
 from mcv.vm import power
+from mcv.vm.answers import Moved
 from mcv.vm.plans import offline_plan
 
 
@@ -22,7 +21,7 @@ def migrate(
     start_after_migration: bool = False,
     ignore_verify: bool = False,
     dry_run: bool = False,
-) -> dict[str, Any]:
+) -> Moved | DryRun:
     """Move a stopped VM; with wait_for_shutdown, one that runs, as soon as it has ended.
 
     Nothing is claimed and nothing has been changed while the guest is waited for. Raises
@@ -33,14 +32,14 @@ def migrate(
         require_movable(host, name, to, ignore_verify, may_run=True)
         power.wait_for_end(host, name, timeout)
 
-    def prepare() -> Prepared:
+    def prepare() -> Prepared[Moved]:
         may_run = wait_for_shutdown and dry_run
         vm = require_movable(host, name, to, ignore_verify, may_run)
         plan = [
             *power.override_steps(host, vm, "migrate", ignore_verify),
             *offline_plan(vm, to, start_after_migration),
         ]
-        return Prepared(plan, {"name": name, "node": to, "started": start_after_migration})
+        return Prepared(plan, Moved(name=name, node=to, started=start_after_migration))
 
     return host.operate(Subject.vm(name), f"migrate {name} to {to}", prepare, dry_run)
 

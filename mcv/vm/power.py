@@ -2,7 +2,6 @@
 
 import logging
 import time
-from typing import Any
 
 from mcv import storage
 from mcv.document.model import Vm
@@ -13,13 +12,14 @@ from mcv.host import Host
 from mcv.rules import preconditions
 from mcv.storage import drbd
 from mcv.transaction.plan import Item, Step, change
+from mcv.vm.answers import VmState
 
 log = logging.getLogger(__name__)
 
 POLL = 0.5
 
 
-def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
+def start(host: Host, name: str, ignore_verify: bool = False) -> VmState:
     """Start a VM on its owner: promote its disks, then boot it.
 
     Raises Refused, with everything that stands in the way, when the VM is claimed, locked,
@@ -37,7 +37,7 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> dict[str, Any]:
         if ignore_verify:
             _record_override(host, vm, "start")
         boot(host, vm)
-    return {"name": name, "node": host.name, "state": "running"}
+    return VmState(name=name, node=host.name, state="running")
 
 
 def override_steps(host: Host, vm: Vm, what: str, ignore_verify: bool) -> list[Item]:
@@ -93,7 +93,7 @@ def demote(host: Host, vm: Vm) -> None:
             log.warning("closing disk %d of %s: %s", disk.id, vm.name, error)
 
 
-def stop(host: Host, name: str, node: str | None = None) -> dict[str, Any]:
+def stop(host: Host, name: str, node: str | None = None) -> VmState:
     """Pull the plug of a VM on its owner; with node, of a copy that lost it there."""
     vm = host.read().vm(name)
     if node is not None and vm.node == node:
@@ -106,12 +106,10 @@ def stop(host: Host, name: str, node: str | None = None) -> dict[str, Any]:
         demote(host, vm)
         if node is not None:
             host.domains.undefine(name)
-    return {"name": name, "node": host.name, "state": "stopped"}
+    return VmState(name=name, node=host.name, state="stopped")
 
 
-def shutdown(
-    host: Host, name: str, wait: bool = False, timeout: float | None = None
-) -> dict[str, Any]:
+def shutdown(host: Host, name: str, wait: bool = False, timeout: float | None = None) -> VmState:
     """Ask the guest to shut down (ACPI); with wait, until it has, at most timeout seconds."""
     vm = host.read().vm(name)
     preconditions.unlocked(vm)
@@ -119,12 +117,12 @@ def shutdown(
         raise Refused(f"{name} does not run on {host.name}.")
     host.domains.shutdown(name)
     if not wait:
-        return {"name": name, "node": host.name, "state": host.domains.state(name)}
+        return VmState(name=name, node=host.name, state=host.domains.state(name))
     wait_for_end(host, name, timeout)
     with host.hold(Subject.vm(name), f"shutdown {name}"):
         if not host.domains.is_active(name):
             demote(host, vm)
-    return {"name": name, "node": host.name, "state": "stopped"}
+    return VmState(name=name, node=host.name, state="stopped")
 
 
 def wait_for_end(host: Host, name: str, timeout: float | None) -> None:
@@ -144,14 +142,14 @@ def wait_for_end(host: Host, name: str, timeout: float | None) -> None:
             time.sleep(POLL)
 
 
-def reset(host: Host, name: str) -> dict[str, Any]:
+def reset(host: Host, name: str) -> VmState:
     vm = host.read().vm(name)
     preconditions.unlocked(vm)
     with host.hold(Subject.vm(name), f"reset {name}"):
         if not host.domains.is_active(name):
             raise Refused(f"{name} does not run on {host.name}.", f"mcv start {name}")
         host.domains.reset(name)
-    return {"name": name, "node": host.name, "state": "running"}
+    return VmState(name=name, node=host.name, state="running")
 
 
 def reconcile(host: Host) -> None:

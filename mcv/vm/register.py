@@ -1,20 +1,19 @@
 """Recovery: define a VM where it belongs, take it over from a node that is gone, or let go."""
 
-from typing import Any
-
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import Refused, refuse_all
-from mcv.host import Host, Prepared
+from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, takeover
 from mcv.transaction.plan import Item, Step, change, on
 from mcv.vm import power
+from mcv.vm.answers import Registered, Unregistered
 
 
 def register(
     host: Host, name: str, accept_stale: bool = False, dry_run: bool = False
-) -> dict[str, Any]:
+) -> Registered | DryRun:
     """Define a VM on this node, which owns it; or own what an offline node owned.
 
     Taking over is refused unless the document calls the owner offline. A replica here that
@@ -25,23 +24,23 @@ def register(
         return _define_here(host, vm)
     old = vm.node
 
-    def prepare() -> Prepared:
+    def prepare() -> Prepared[Registered]:
         host.consensus.require_contact()
         _require_takeable(host, name, accept_stale)
-        answer = {"name": name, "node": host.name, "taken_over_from": old}
+        answer = Registered(name=name, node=host.name, taken_over_from=old)
         return Prepared(takeover_plan(vm, host.name, accept_stale), answer)
 
     return host.operate(Subject.vm(name), f"take {name} over from {old}", prepare, dry_run)
 
 
-def _define_here(host: Host, vm: Vm) -> dict[str, Any]:
+def _define_here(host: Host, vm: Vm) -> Registered:
     """Define the VM on its owner and bring its disks up, both harmless where it is so."""
     with host.hold(Subject.vm(vm.name), f"register {vm.name}"):
         preconditions.unclaimed(host.both(), host.job.id, vm.name)
         host.domains.define(power.definition(host, vm))
         for disk in vm.disks:
             storage.of(disk).bring_up(host)
-    return {"name": vm.name, "node": host.name, "taken_over_from": None}
+    return Registered(name=vm.name, node=host.name, taken_over_from=None)
 
 
 def takeover_plan(vm: Vm, node: str, accept_stale: bool) -> list[Item]:
@@ -87,7 +86,7 @@ def prospects(host: Host, name: str) -> list[str]:
     return takeover.prospects(vm, evidence, host.observations.last_heard(vm.node))
 
 
-def unregister(host: Host, name: str) -> dict[str, Any]:
+def unregister(host: Host, name: str) -> Unregistered:
     """Take the definition away on the owner; the VM stays in the document, its disks too."""
     vm = preconditions.owned(host.both(), host.name, name)
     preconditions.unlocked(vm)
@@ -96,4 +95,4 @@ def unregister(host: Host, name: str) -> dict[str, Any]:
         power.require_stopped(host, name)
         host.domains.undefine(name)
         power.demote(host, vm)
-    return {"name": name, "node": host.name}
+    return Unregistered(name=name, node=host.name)

@@ -40,7 +40,7 @@ def test_a_word_settles_it_after_showing_what_is_lost(
     before = {name: digest(apart.read(name)) for name in ("n1", "n2")}
 
     shown = apart.run(asked, divergence.sync, node=kept, dry_run=True)
-    assert any(f"user-of-{lost}" in line for line in shown["plan"])
+    assert any(f"user-of-{lost}" in line for line in shown.plan)
     assert {name: digest(apart.read(name)) for name in ("n1", "n2")} == before
     apart.run(asked, divergence.sync, node=kept)
     for _ in range(3):

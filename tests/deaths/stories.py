@@ -120,7 +120,7 @@ def add(cluster: FakeCluster, node: str) -> None:
             name=new, hostname=new, ip_address="10.0.0.9", drbd_address="10.0.0.9", certificate="c"
         )
         plan = join.add_plan(entry, host.name, f"add node {new}")
-        host.operate(Subject.node(new), f"add node {new}", lambda: Prepared(plan))
+        host.operate(Subject.node(new), f"add node {new}", lambda: Prepared(plan, {}))
 
     cluster.run(node, joined)
 

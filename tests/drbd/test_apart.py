@@ -57,7 +57,7 @@ def test_the_way_there_is_shown_before(web1: FakeCluster) -> None:
 
     shown = web1.run("n1", resync.resync, name="web1", dry_run=True)
 
-    assert [line.split()[:2] for line in shown["plan"]] == [
+    assert [line.split()[:2] for line in shown.plan] == [
         ["n1:", "drbd.connect"],
         ["n2:", "drbd.connect"],
         ["n1:", "drbd.resync_from_here"],

@@ -91,8 +91,8 @@ def test_the_kept_sides_data_stays_and_the_vm_starts_again(
     said = cluster.run("n1", resolve.resolve, name="web1", keep=keep)
 
     assert data(cluster) == {"n1": kept, "n2": kept}
-    assert (said["kept"], said["discarded"]) == (keep, {"n1": "n2", "n2": "n1"}[keep])
-    assert said["wrote"] == [
+    assert (said.kept, said.discarded) == (keep, {"n1": "n2", "n2": "n1"}[keep])
+    assert said.wrote == [
         {
             "disk": 1,
             "node": {"n1": {"bytes": 4096, "exact": True}, "n2": {"bytes": 8192, "exact": True}},
@@ -122,7 +122,7 @@ def test_of_two_disks_the_one_that_has_split_is_resolved(cluster: FakeCluster) -
 
     said = cluster.run("n1", resolve.resolve, name="web1", keep="n2")
 
-    assert [one["disk"] for one in said["wrote"]] == [1]
+    assert [one["disk"] for one in said.wrote] == [1]
     assert data(cluster, "mcv-web1-2") == had
 
 
@@ -136,17 +136,17 @@ def test_what_would_be_lost_is_said_before(cluster: FakeCluster) -> None:
     said = resolve.prospects(cluster.hosts["n1"], "web1", "n1")
     plan = cluster.run("n1", resolve.resolve, name="web1", keep="n1", dry_run=True)
 
-    assert said["lose"] == "n2"
-    assert said["lines"] == [
+    assert said.lose == "n2"
+    assert said.lines == [
         "Disk 1 of web1 (64MiB): since they parted n1 wrote 4KiB, n2 at most 8KiB.",
         "What n2 wrote is lost; the data of n1 stays.",
     ]
-    assert plan["plan"] == [
+    assert plan.plan == [
         "n2: drbd.disconnect name=web1 disks=1",
         "n1: drbd.connect name=web1 disks=1",
         "n2: drbd.discard_and_reconnect name=web1 data=…",
     ]
-    assert plan["wrote"][0]["node"]["n2"] == {"bytes": 8192, "exact": False}
+    assert plan.wrote[0]["node"]["n2"] == {"bytes": 8192, "exact": False}
     assert cluster.picture() == before and data(cluster) == had
 
 

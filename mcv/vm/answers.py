@@ -1,0 +1,69 @@
+"""What the verbs of VMs answer an operator."""
+
+from msgspec import Struct
+
+from mcv.document.model import Vm
+
+
+class VmState(Struct, frozen=True, kw_only=True):
+    """The state that a VM is in now, in libvirt's words, and the node that it is on."""
+
+    name: str
+    node: str
+    state: str
+
+
+class Created(Struct, frozen=True, kw_only=True):
+    """A VM that was created: its owner, where it may run, and its entry in the document."""
+
+    name: str
+    node: str
+    nodes: tuple[str, ...]
+    vm: Vm
+
+
+class Moved(Struct, frozen=True, kw_only=True):
+    """A VM's new owner, and whether the VM was started there."""
+
+    name: str
+    node: str
+    started: bool
+
+
+class Updated(Struct, frozen=True, kw_only=True):
+    """A VM's new size: memory in bytes, both in words, and whether the VM is active meanwhile."""
+
+    name: str
+    memory: int
+    cpus: int
+    said: str
+    active: bool
+
+
+class Locked(Struct, frozen=True, kw_only=True):
+    """Whether an administrator's lock holds a VM."""
+
+    name: str
+    locked: bool
+
+
+class Deleted(Struct, frozen=True, kw_only=True):
+    """A VM that is gone, and the logical volumes that were kept."""
+
+    name: str
+    kept: list[str]
+
+
+class Registered(Struct, frozen=True, kw_only=True):
+    """A VM that is defined on its owner, and the node that it was taken over from."""
+
+    name: str
+    node: str
+    taken_over_from: str | None
+
+
+class Unregistered(Struct, frozen=True, kw_only=True):
+    """A VM whose definition was taken away on its owner."""
+
+    name: str
+    node: str
