@@ -1,4 +1,4 @@
-"""Who calls: root on this host by the socket's word, a member by its key, and which human."""
+"""Authentication of callers: local root by socket credentials, a member by its certificate."""
 
 import pwd
 import socket
@@ -16,9 +16,9 @@ MAX_NAME = 256
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. An operator's name is the human's, as far as it is known; a peer's its node's.
+    """The authenticated caller: an operator by the human's name, a peer by its node's name.
 
-    A superuser's shell is root without sudo: permissions are not about it.
+    A superuser's shell is root without sudo: permissions do not limit it.
     """
 
     kind: Literal["operator", "peer"]
@@ -43,10 +43,10 @@ def check_credentials(sock: socket.socket, allowed_uid: int = 0) -> int:
 
 
 def operator(pid: int, context: dict[str, Any], proc: Path = Path("/proc")) -> Caller:
-    """The operator behind a call: who typed it by sudo's word, checked against the login.
+    """Return the operator behind a call: the user sudo names, checked against the login uid.
 
-    The login uid outlives su and sudo, so where the kernel keeps one that is neither
-    root's nor the one sudo names, its name counts.
+    The login uid outlives su and sudo, so a login uid that is neither root's nor the
+    uid sudo names takes precedence.
     """
     name, uid = _sudo(context)
     shell = uid == 0 or not name
@@ -76,7 +76,7 @@ def _sudo(context: dict[str, Any]) -> tuple[str, int | None]:
 
 
 def _has_control(text: str) -> bool:
-    return any(unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp") for one in text)
+    return any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in text)
 
 
 def _login_uid(pid: int, proc: Path) -> int | None:

@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 15
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one part of a job is: what, how much of how much, in which unit."""
+    """The progress of one part of a job: its name, the amount done, the total, the unit."""
 
     what: str
     done: float
@@ -110,9 +110,9 @@ class Client:
             while True:
                 state = self._look_at(job, node, seen)
                 seen = state["seen"]
-                for one in state["progress"]:
+                for part in state["progress"]:
                     if progress:
-                        progress(Progress(**one))
+                        progress(Progress(**part))
                 if state["state"] == "failed":
                     raise error_from_plain(state["error"] or {})
                 if state["state"] == "done":

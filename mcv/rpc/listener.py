@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AuthenticatedPeer:
-    """A connection whose caller is known: who it is, and whether it still may.
+    """An authenticated connection: its socket, its caller, whether that is still a member.
 
-    `stream` serves one that carries no calls, to its end.
+    `stream` serves a connection that carries no calls, to its end.
     """
 
     sock: socket.socket
@@ -43,10 +43,10 @@ class ServedConnection:
         self.is_over = False
 
     def hang_up(self) -> None:
-        """End it from another thread; the one that serves it wakes up and closes.
+        """End the connection from another thread; the serving thread sees the end and closes.
 
         SSLSocket.shutdown takes the encryption off first, and an answer that is being
-        written could go out in the clear: so the plain one.
+        written could go out in the clear: so the plain socket's shutdown.
         """
         self.is_over = True
         with contextlib.suppress(OSError):
@@ -80,7 +80,7 @@ class Listener:
         self._thread.start()
 
     def close_unwelcome(self) -> None:
-        """Hang up on every guest who may no longer call."""
+        """Close every connection whose caller may no longer call."""
         for visit in self._everyone():
             if visit.guest and not visit.guest.is_welcome():
                 visit.hang_up()

@@ -10,7 +10,7 @@ KEYS = frozenset({"name", "vm", "node", "to", "network"})
 
 
 def check(params: dict[str, Any]) -> None:
-    """Refuse a call in which something that should be a name is none; empty ones pass."""
+    """Refuse a call whose parameter should be a name and is not; empty parameters pass."""
     for key in sorted(KEYS & params.keys()):
         value = params[key]
         if value in (None, ""):

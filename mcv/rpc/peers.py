@@ -34,10 +34,10 @@ class _Idle:
 
 
 class Peers:
-    """Calls other nodes; what cannot have been carried out is told from what may have been.
+    """Calls other nodes; errors tell a call surely not carried out from a call that may have been.
 
     Many threads may call at once. Each call has a connection of its own, and a few idle
-    ones are kept for the next.
+    connections are kept for the next.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class Peers:
     ) -> Any:
         """Call an operation on a node and return its answer, or raise the error it ended in.
 
-        PeerUnreachable, NotMember and NotThatNode: it was surely not carried out there.
-        CallLost: nobody knows. The timeout (seconds) is for the answer; connecting has one of
-        its own.
+        Raises PeerUnreachable, NotMember or NotThatNode when the node surely did not carry it
+        out, and CallLost when the outcome is open. The timeout (seconds) bounds the wait for
+        the answer; `connect_timeout` bounds the connecting.
         """
         names.check(params)
         address = self._find(node)
@@ -94,12 +94,12 @@ class Peers:
         return secured
 
     def close(self) -> None:
-        """Close what is idle; a later call connects anew."""
+        """Close the idle connections; a later call opens a new connection."""
         with self._lock:
-            dropped = [one for kept in self._idle.values() for one in kept]
+            dropped = [idle for kept in self._idle.values() for idle in kept]
             self._idle.clear()
-        for one in dropped:
-            one.line.close()
+        for idle in dropped:
+            idle.line.close()
 
     def _ask(
         self,
@@ -120,13 +120,13 @@ class Peers:
         """A connection to this very address and certificate that is fresh and still there."""
         with self._lock:
             kept = self._idle.pop(node, [])
-            good = [one for one in kept if one.address == address and _is_fresh(one.line)]
+            good = [idle for idle in kept if idle.address == address and _is_fresh(idle.line)]
             taken = good.pop().line if good else None
             if good:
                 self._idle[node] = good
-        for one in kept:
-            if one.line is not taken and one not in good:
-                one.line.close()
+        for idle in kept:
+            if idle.line is not taken and idle not in good:
+                idle.line.close()
         return taken
 
     def _keep(self, node: str, idle: _Idle) -> None:

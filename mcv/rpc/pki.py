@@ -20,7 +20,7 @@ END = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 
 @dataclass(frozen=True)
 class Identity:
-    """Who this node is on the wire: its name, and where its key and certificate lie."""
+    """This node's identity on the wire: its name, and where its key and certificate lie."""
 
     node: str
     directory: Path

@@ -10,7 +10,7 @@ POLL = 1000  # milliseconds
 
 
 class _Way:
-    """One direction: what was read from one side and not yet written to the other."""
+    """One direction: the bytes read from its source and not yet written to its target."""
 
     def __init__(self, source: socket.socket, target: socket.socket) -> None:
         self.source = source
@@ -54,7 +54,7 @@ class _Way:
 def pump(plain: socket.socket, secured: ssl.SSLSocket) -> None:
     """Carry bytes both ways until one side ends; what had arrived by then is handed on.
 
-    One thread does both: an SSL object is not made for two.
+    One thread carries both directions: an SSL object is not safe for two threads.
     """
     plain.setblocking(False)
     secured.setblocking(False)

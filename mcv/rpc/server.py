@@ -50,7 +50,7 @@ class Mcv:
             return self._handle(caller, operation, params, context)
         except McvError as error:
             if caller.kind == "peer" and isinstance(error, NotMember | NotThatNode):
-                # Said by a third node to this one; passed on it would read as this one's word.
+                # A third node refused this node; passed on, it would read as this node's refusal.
                 raise Refused(error.message, error.hint, error.problems) from error
             raise
         except Exception as error:
@@ -89,7 +89,7 @@ class Server:
         self._limits = limits or Limits()
         self._operators: Listener | None = None
         self._peers: Listener | None = None
-        # Pyro wants a connected socket or listens itself; this one is never used.
+        # Pyro wants a connected socket or listens itself; this socket is never used.
         self._unused = socket.socketpair()
         self._pyro = Pyro5.server.Daemon(interface=Metadata, connected_socket=self._unused[0])
         self._pyro.register(Mcv(handle), OBJECT)
@@ -104,7 +104,7 @@ class Server:
     def start_peers(self, address: str, port: int, identity: Identity, trusted: Trusted) -> int:
         """Open the cluster's port and return it (0 takes any that is free).
 
-        trusted tells who is a member (name -> certificate as PEM); it is asked for each
+        `trusted` returns the members (name -> certificate as PEM); it is called for each
         new connection and again for each call.
         """
         self.stop_peers()
@@ -121,7 +121,7 @@ class Server:
         return bound
 
     def close_untrusted(self) -> None:
-        """Hang up on everyone who is no member any more; call it when the document changed."""
+        """Close the connections of former members; to be called when the document has changed."""
         if self._peers:
             self._peers.close_unwelcome()
 
@@ -139,8 +139,8 @@ class Server:
             with contextlib.suppress(FileNotFoundError):
                 self._socket_path.unlink()
             door.close(grace)
-        for one in self._unused:
-            one.close()
+        for unused in self._unused:
+            unused.close()
 
     def _greet_operator(self, sock: socket.socket) -> AuthenticatedPeer:
         pid = auth.check_credentials(sock, self._allowed_uid)

@@ -20,7 +20,7 @@ def server_context(identity: Identity, trusted: Iterable[str]) -> ssl.SSLContext
 
 
 def client_context(identity: Identity, expected: str) -> ssl.SSLContext:
-    """For the side that calls: exactly one certificate is right."""
+    """Make the calling side's context: it accepts exactly the expected certificate."""
     return _context(ssl.PROTOCOL_TLS_CLIENT, identity, [expected])
 
 
@@ -45,9 +45,9 @@ def der_of(pem: str) -> bytes:
 
 
 def name_of(shown: bytes | None, trusted: Mapping[str, str]) -> str:
-    """The member whose certificate, as bytes, the other side has shown; empty if it is nobody's.
+    """Return the member with the presented certificate (DER bytes); empty if no member has it.
 
-    What the certificate says of itself counts for nothing.
+    The certificate's subject is ignored: only its bytes identify the member.
     """
     for name, pem in trusted.items():
         try:

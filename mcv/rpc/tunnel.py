@@ -25,8 +25,8 @@ MOST_ASKED = 4096
 SECONDS = 10.0
 
 Asked = dict[str, str]
-Reach = Callable[[str, Asked], ssl.SSLSocket]  # (node, what for): a stream that was accepted
-Target = Callable[[str, Asked], Path]  # (who asks, what for): the socket, or raises McvError
+Reach = Callable[[str, Asked], ssl.SSLSocket]  # (node, purpose): a stream that was accepted
+Target = Callable[[str, Asked], Path]  # (member, purpose): the socket, or raises McvError
 
 
 @contextlib.contextmanager
@@ -50,9 +50,9 @@ def tunnel(path: Path, node: str, asked: Asked, reach: Reach) -> Iterator[None]:
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         path.unlink(missing_ok=True)
-        for one in carried:
+        for carried_socket in carried:
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                carried_socket.shutdown(socket.SHUT_RDWR)
 
 
 def _accept(
@@ -87,13 +87,13 @@ def ask(secured: ssl.SSLSocket, asked: Asked) -> None:
         raise ConnectionRefusedError("the stream was refused")
 
 
-def serve(secured: ssl.SSLSocket, who: str, target: Target) -> None:
-    """Serve a stream that a member opened: connect it to what it asks for, if it may."""
+def serve(secured: ssl.SSLSocket, member: str, target: Target) -> None:
+    """Serve a stream that a member opened: connect it to the socket that `target` grants."""
     secured.settimeout(SECONDS)
     asked = json.loads(_line(secured))
-    if not isinstance(asked, dict) or not all(isinstance(one, str) for one in asked.values()):
+    if not isinstance(asked, dict) or not all(isinstance(value, str) for value in asked.values()):
         raise ValueError("a stream says what it is for in words")
-    path = target(who, asked)
+    path = target(member, asked)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as plain:
         plain.settimeout(SECONDS)
         plain.connect(str(path))

@@ -26,7 +26,7 @@ def error_to_plain(error: McvError) -> dict[str, Any]:
 
 
 def error_from_plain(value: dict[str, Any]) -> McvError:
-    """Rebuild an error; one that this version does not know arrives as a plain McvError."""
+    """Rebuild an error; a class that this version does not know becomes a plain McvError."""
     kind = errors.family().get(str(value.get("class")), McvError)
     problems = [(str(said), str(hint)) for said, hint in value.get("problems") or []]
     return kind(str(value.get("message", "")), str(value.get("hint", "")), problems)
@@ -43,7 +43,7 @@ def internal_error(what: str) -> McvError:
 class Json(serializers.JsonSerializer):  # type: ignore[misc]
     """Pyro's JSON without its classes.
 
-    The stock one builds an object wherever a dict has the key `__class__` (proxies, any
+    Pyro's own serializer builds an object wherever a dict has the key `__class__` (proxies, any
     built-in exception, with attributes of the sender's choice), and sends the traceback
     of every exception along. Here a request is data and nothing else, and of an answer
     only the outermost dict can be an error, of our own family.

@@ -19,7 +19,7 @@ DEAD = 12  # seconds without a sign of life from the other host
 
 @dataclass(frozen=True)
 class Limits:
-    """How long and how many: seconds for a handshake, between two messages, for one message."""
+    """Seconds for a handshake, between two messages and for one message; numbers allowed."""
 
     handshake: float = 5
     idle: float = 60
@@ -53,8 +53,8 @@ class Connection(socketutil.SocketConnection):  # type: ignore[misc]
 
     What Pyro would do for a stranger's header is refused here, before anything is
     decoded: other serializers; compressed data, of which 64 MiB unfold to any size;
-    one-way calls, which get a thread each; batches; annotations, one of which is handed
-    to marshal. `expects` is the one type of message that may arrive. With
+    one-way calls, which get a thread each; batches; annotations, one kind of
+    which is handed to marshal. `expects` is the only type of message that may arrive. With
     `message_seconds` a message that has begun, either way, has that long from then on.
     """
 
