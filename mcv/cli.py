@@ -11,7 +11,7 @@ NOT_ROOT_HINT = "Try: sudo mcv"
 
 
 def main() -> None:
-    """Speak one command line; its exit code is the errors' own, 2 for usage, 130 for Ctrl-C."""
+    """Run one command line; its exit code is the error's, 2 for usage, 130 for Ctrl-C."""
     words = sys.argv[1:]
     if words[:1] == ["--version"]:
         import mcv
@@ -20,7 +20,7 @@ def main() -> None:
         return
     if os.geteuid() != 0 and not _answers_everybody(words):
         sys.exit(_refuse(words))
-    _settle_the_terminal()
+    _configure_terminal()
     from mcv.commands.root import front
 
     front.main(args=words, prog_name="mcv")
@@ -48,8 +48,8 @@ def _refuse(words: list[str]) -> int:
     return 3
 
 
-def _settle_the_terminal() -> None:
-    """A letter that the terminal has not is no error; losing the terminal is like Ctrl-C."""
+def _configure_terminal() -> None:
+    """Replace letters that the terminal lacks; make losing the terminal act like Ctrl-C."""
     import signal
 
     for stream in (sys.stdout, sys.stderr):

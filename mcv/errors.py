@@ -58,7 +58,7 @@ class DaemonDown(Refused):
 
 
 class NotPermitted(Refused):
-    """Who asks may not."""
+    """The caller lacks the right to do this."""
 
     kind = "not-permitted"
 
@@ -82,7 +82,7 @@ class LookAgain(Refused):
 
 
 class OutOfStep(Refused):
-    """The caller's epoch or claim is not the one that this node knows."""
+    """The caller's epoch or claim differs from what this node knows."""
 
     kind = "out-of-step"
 
@@ -120,7 +120,7 @@ class RepairNeeded(McvError):
 
 
 class OutcomeOpen(RepairNeeded):
-    """A change was offered and nobody knows yet whether it is settled."""
+    """A change was proposed and it is not known yet whether it is committed."""
 
     kind = "outcome-open"
 
@@ -139,7 +139,7 @@ class OutOfSync(ProblemFound):
 
 
 class Diverged(McvError):
-    """Refused: there are two settled documents of which neither contains the other."""
+    """Refused: there are two committed documents of which neither contains the other."""
 
     exit_code = 3
     kind = "diverged"
@@ -174,17 +174,17 @@ def ways_out(*nodes: str) -> str:
 
 def family() -> dict[str, type[McvError]]:
     """Every error class by its name: what the wire may rebuild, and nothing else."""
-    found: dict[str, type[McvError]] = {}
+    kinds: dict[str, type[McvError]] = {}
     todo: list[type[McvError]] = [McvError]
     while todo:
-        one = todo.pop()
-        found[one.__name__] = one
-        todo.extend(one.__subclasses__())
-    return found
+        kind = todo.pop()
+        kinds[kind.__name__] = kind
+        todo.extend(kind.__subclasses__())
+    return kinds
 
 
 def refuse_all(problems: list[Refused]) -> None:
-    """Raise everything that stands in the way at once: one as it is, several in one Refused."""
+    """Raise all problems at once: a single problem as it is, several in one Refused."""
     if not problems:
         return
     if len(problems) == 1:

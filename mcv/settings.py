@@ -76,7 +76,7 @@ def resolved_address(hostname: str) -> str:
     except OSError:
         return ""
     addresses = [str(entry[4][0]) for entry in found]
-    return next((one for one in addresses if not one.startswith("127.")), "")
+    return next((address for address in addresses if not address.startswith("127.")), "")
 
 
 def load(path: Path = CONF) -> Settings:

@@ -23,7 +23,7 @@ _SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*")
 
 
 def parse(text: str, what: str) -> int:
-    """Bytes; raise Refused where it is no size, or one that is no whole number of bytes."""
+    """Return the bytes of a size; raise Refused for no size or a fraction of a byte."""
     found = _SIZE.fullmatch(text)
     unit = found.group(2) if found else ""
     if found is None or unit not in UNITS:

@@ -25,7 +25,7 @@ def ask_all(
     """
     answers: dict[str, Any] = {}
 
-    def one(node: str) -> None:
+    def contact(node: str) -> None:
         try:
             answers[node] = ask(node, operation, timeout=timeout, **params)
         except McvError as error:
@@ -34,7 +34,7 @@ def ask_all(
     threads = []
     for node in nodes:
         context = contextvars.copy_context()
-        thread = threading.Thread(target=context.run, args=(one, node), daemon=True)
+        thread = threading.Thread(target=context.run, args=(contact, node), daemon=True)
         thread.start()
         threads.append((node, thread))
     until = time.monotonic() + timeout
@@ -52,7 +52,7 @@ def ask_living(
     """What each node that lives answers; the error of its silence for each other.
 
     A sign of life is asked for first, with little patience, so that a dead node costs no
-    more than that, while a busy one has time to answer.
+    more than that, while a busy node has time to answer.
     """
     signs = ask_all(ask, nodes, "config.poll", patience)
     living = [node for node, sign in signs.items() if not isinstance(sign, McvError)]

@@ -14,9 +14,9 @@ def sync_directory(directory: Path) -> None:
 
 
 def make_durable(directory: Path) -> None:
-    """Make lasting what a process before this one did in a directory, if it is there.
+    """Sync what an earlier process did in a directory, if the directory exists.
 
-    One that was killed between a rename and its sync leaves a file that is read as
+    A process killed between a rename and its sync leaves a file that is read as
     written, and that a crash of the host may still take away.
     """
     if directory.is_dir():

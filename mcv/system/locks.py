@@ -15,7 +15,7 @@ from mcv.system import files, process
 
 
 class _Handed(UnixFileLock):
-    """A file lock that is let go by closing it: LOCK_UN would end it for those who inherited it."""
+    """A file lock released by closing it: LOCK_UN would end it for inheriting processes too."""
 
     def _release(self) -> None:
         fd, self._context.lock_file_fd = self._context.lock_file_fd, None

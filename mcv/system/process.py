@@ -1,4 +1,4 @@
-"""The one subprocess wrapper: commands run to their end, in time; errors quote them."""
+"""The only subprocess wrapper: commands run to their end, in time; errors quote them."""
 
 import contextlib
 import contextvars
@@ -92,7 +92,7 @@ def missing() -> dict[str, str]:
 
 
 def last_words(text: str) -> str:
-    """The last lines of a complaint as one: the reason often stands before the very last."""
+    """The last lines of a complaint, joined: the reason often stands before the very last."""
     return "; ".join(line.strip() for line in text.strip().splitlines()[-3:])
 
 

@@ -1,4 +1,4 @@
-"""The one SSH client: a host key that is known or given, then a command at a time."""
+"""The only SSH client: a host key that is known or given, then a command at a time."""
 
 import base64
 import contextlib
@@ -64,7 +64,7 @@ def fingerprint(key: "paramiko.PKey") -> str:
 
 
 def host_key(address: str, known: tuple[Path, ...] = KNOWN) -> HostKey:
-    """The key that a host shows; Refused, before anything is sent, when a known one differs."""
+    """Return a host's key; raise Refused, before anything is sent, if the known key differs."""
     import paramiko
 
     keys = _known(known)
@@ -98,7 +98,7 @@ def connect(
 ) -> Iterator[Remote]:
     """Open a session as root. The host's key is judged before the password is sent.
 
-    Raises Refused for a key that is neither known nor the expected one, or a wrong
+    Raises Refused for a key that is neither known nor expected, or a wrong
     password; NeedsPassword when none was given and root's own key does not open it.
     """
     import paramiko
@@ -119,7 +119,7 @@ def connect(
 def _judge(
     address: str, expected: str | None, keys: "paramiko.HostKeys"
 ) -> "paramiko.MissingHostKeyPolicy":
-    """Who is asked for each key that paramiko does not know; with an expected one, for all."""
+    """Return the policy for keys unknown to paramiko; for every key if one is expected."""
     import paramiko
 
     class Judge(paramiko.MissingHostKeyPolicy):
