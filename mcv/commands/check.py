@@ -34,7 +34,8 @@ def check(session: Session, fix: bool) -> None:
     found = session.call("cluster.check")
     fixes = [finding["fix"] for finding in found["findings"] if finding.get("fix")]
     if fix and session.dry_run:
-        session.show(_dry_run(fixes), "")
+        plan = [str(fix["text"]) for fix in fixes]
+        session.show({"dry_run": True, "plan": plan}, "")
         return
     if fix and fixes:
         found = _mend(session, fixes)
@@ -43,10 +44,6 @@ def check(session: Session, fix: bool) -> None:
     session.show(found, lambda: text(found))
     if not found["ok"]:
         raise click.exceptions.Exit(FOUND_WRONG)
-
-
-def _dry_run(fixes: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"dry_run": True, "plan": [str(fix["text"]) for fix in fixes]}
 
 
 def _mend(session: Session, fixes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -28,6 +28,14 @@ class Enabled(Struct, frozen=True, kw_only=True):
     nodes: list[str]
 
 
+class SettingsNow(Struct, frozen=True, kw_only=True, rename=lambda name: name.replace("_", "-")):
+    """The cluster's DRBD settings under the names that an operator types; rates in bytes/s."""
+
+    resync_rate: int
+    verify_rate: int
+    on_peer_loss: str
+
+
 class DrbdAbility(Struct, frozen=True, kw_only=True):
     """The DRBD of a node; `problem` says why it cannot be used, or is ""."""
 
@@ -91,7 +99,7 @@ def hand_secret(host: Host, node: str) -> None:
         host.call(node, "drbd.take_secret", secret=roles.secret(host))
 
 
-def set_(host: Host, values: dict[str, str]) -> dict[str, Any]:
+def set_(host: Host, values: dict[str, str]) -> SettingsNow:
     """Change the cluster's DRBD settings; every node takes the new ones up as it settles."""
     problems: list[Refused] = []
     wanted: dict[str, Any] = {}
@@ -115,11 +123,11 @@ def set_(host: Host, values: dict[str, str]) -> dict[str, Any]:
         problems.append(Refused("There is nothing to set.", "mcv drbd set resync-rate=100MiB"))
     refuse_all(problems)
     cluster = host.update("drbd.set", "drbd set " + " ".join(sorted(values)), **wanted)
-    return {
-        "resync-rate": cluster.drbd.resync_rate,
-        "verify-rate": cluster.drbd.verify_rate,
-        "on-peer-loss": cluster.drbd.on_peer_loss,
-    }
+    return SettingsNow(
+        resync_rate=cluster.drbd.resync_rate,
+        verify_rate=cluster.drbd.verify_rate,
+        on_peer_loss=cluster.drbd.on_peer_loss,
+    )
 
 
 def adjust(host: Host) -> None:

@@ -7,7 +7,7 @@ from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.recovery import journal_recovery
-from mcv.recovery.rows import Cleared, EntryCopy, LockRow, Repaired, of_others
+from mcv.recovery.rows import ClaimRow, Cleared, EntryCopy, LockRow, Locks, Repaired, of_others
 from mcv.system.answers import ask_typed, plain
 from mcv.transaction.journal import Entry, EntryClaim, decode, encode
 from mcv.transaction.plan import Change, change, commit_point, steps_of
@@ -20,24 +20,24 @@ def own_locks(host: Host) -> list[dict[str, Any]]:
     return [{"name": name, "node": host.name, **note} for name, note in host.locks.notes().items()]
 
 
-def list_locks(host: Host) -> dict[str, Any]:
+def list_locks(host: Host) -> Locks:
     """Claims in the document and lock files of every node, with reason and time."""
     cluster = host.read()
     claims = [
-        {
-            "subject": name,
-            "operation": thing.claim.operation,
-            "node": thing.claim.node,
-            "why": thing.claim.why,
-            "since": thing.claim.since,
-        }
+        ClaimRow(
+            subject=name,
+            operation=thing.claim.operation,
+            node=thing.claim.node,
+            why=thing.claim.why,
+            since=thing.claim.since,
+        )
         for things in (cluster.vms, cluster.nodes)
         for name, thing in things.items()
         if thing.claim is not None
     ]
     others, problems = of_others(host, "locks.own", LockRow)
     locks = [*own_locks(host), *plain(others)]
-    return {"claims": claims, "locks": locks, "problems": problems}
+    return Locks(claims=claims, locks=locks, problems=problems)
 
 
 def clear_lock(host: Host, name: str) -> Cleared:

@@ -49,6 +49,16 @@ class JobRow(Struct, frozen=True, kw_only=True):
     result: Any = UNSET
 
 
+class ClaimRow(Struct, frozen=True, kw_only=True):
+    """A claim that the document holds on a VM or a member."""
+
+    subject: str
+    operation: str
+    node: str
+    why: str
+    since: str
+
+
 class LockRow(Struct, frozen=True, kw_only=True):
     """A lock file that is held on a node."""
 
@@ -57,6 +67,14 @@ class LockRow(Struct, frozen=True, kw_only=True):
     why: str
     since: str
     pid: int | None = None
+
+
+class Locks(Struct, frozen=True, kw_only=True):
+    """Who holds what: claims in the document, lock files of the nodes, nodes that do not say."""
+
+    claims: list[ClaimRow]
+    locks: list[dict[str, Any]]
+    problems: list[str]
 
 
 class EntryCopy(Struct, frozen=True, kw_only=True):

@@ -11,18 +11,35 @@ import secrets
 import tempfile
 import threading
 import zlib
-from typing import Any
 
-from mcv.errors import McvError, NotFound, Refused
+from msgspec import Struct
+
+from mcv.errors import McvError, NotFound, NotUnderstood, Refused
 from mcv.host import Host
 from mcv.system import process
+from mcv.system.answers import decoded
 from mcv.system.held_file import HeldFile
 
 CHUNK = 4 * 1024**2
 FORMATS = ("raw", "qcow2")
 
 
-def take(host: Host, pid: int, fd: int) -> dict[str, Any]:
+class TakenImage(Struct, frozen=True, kw_only=True):
+    """An image that a node holds open: its token there, and its size as raw bytes."""
+
+    node: str
+    token: str
+    size: int
+
+
+class Chunk(Struct, frozen=True, kw_only=True):
+    """A part of an image, compressed and as text, and the size of the whole in bytes."""
+
+    data: str
+    size: int
+
+
+def take(host: Host, pid: int, fd: int) -> TakenImage:
     """Take over an open file of the caller, judge it, and hold its raw bytes ready.
 
     Raises Refused for what is no regular file, has a backing or a data file, or is
@@ -45,7 +62,7 @@ def take(host: Host, pid: int, fd: int) -> dict[str, Any]:
     timer = threading.Timer(24 * 3600, drop, (host, token))
     timer.daemon = True
     timer.start()
-    return {"node": host.name, "token": token, "size": size}
+    return TakenImage(node=host.name, token=token, size=size)
 
 
 def _judge(fd: int) -> tuple[int, str]:
@@ -102,13 +119,23 @@ def drop(host: Host, token: str) -> None:
         image.close()
 
 
-def read(host: Host, token: str, offset: int) -> dict[str, Any]:
+def read(host: Host, token: str, offset: int) -> Chunk:
     """One chunk of an image held here, packed: a run of zeros weighs nothing."""
     image = host.images.get(token)
     if image is None:
         raise NotFound("The image is not held open any more.", "Create the VM again.")
     data = image.read(offset, CHUNK)
-    return {"data": base64.b85encode(zlib.compress(data, 1)).decode(), "size": image.size}
+    return Chunk(data=base64.b85encode(zlib.compress(data, 1)).decode(), size=image.size)
+
+
+def _remote_chunk(host: Host, source: str, token: str, offset: int) -> tuple[bytes, int]:
+    """One chunk of an image that another node holds, and the size of the whole."""
+    answer = host.call(source, "image.read", token=token, offset=offset)
+    chunk = decoded(source, "image.read", answer, Chunk)
+    try:
+        return zlib.decompress(base64.b85decode(chunk.data)), chunk.size
+    except (ValueError, zlib.error) as error:
+        raise NotUnderstood(f"{source} sent no part of an image: {error}.") from error
 
 
 def copy(host: Host, source: str, token: str, device: str) -> None:
@@ -123,8 +150,7 @@ def copy(host: Host, source: str, token: str, device: str) -> None:
                     raise NotFound("The image is not held open any more.", "Create the VM again.")
                 data, size = image.read(offset, CHUNK), image.size
             else:
-                said = host.call(source, "image.read", token=token, offset=offset)
-                data, size = zlib.decompress(base64.b85decode(said["data"])), said["size"]
+                data, size = _remote_chunk(host, source, token, offset)
             if not data:
                 break
             os.pwrite(fd, data, offset)

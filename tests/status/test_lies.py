@@ -123,7 +123,7 @@ def test_the_problem_of_that_node_is_told_in_words(web1: FakeCluster, answer: An
     assert any("n2 answered to node.report" in line for line in shown.attention)
     assert ["n2 answered to node.inventory" in one.message for one in found] == [True]
     assert vms.list_(host)[0].state == "running"
-    assert ["n2 answered to locks.own" in line for line in claims.list_locks(host)["problems"]]
+    assert ["n2 answered to locks.own" in line for line in claims.list_locks(host).problems]
 
 
 def test_a_node_whose_tools_are_silent_says_unknown_and_not_stopped(web1: FakeCluster) -> None:

@@ -27,7 +27,7 @@ def host(cluster: FakeCluster) -> Iterator[Any]:
         image.drop(host, token)
 
 
-def take(host: Any, path: Path) -> dict[str, Any]:
+def take(host: Any, path: Path) -> image.TakenImage:
     fd = os.open(path, os.O_RDONLY)
     try:
         return image.take(host, os.getpid(), fd)
@@ -40,9 +40,9 @@ def raw(path: Path, size: int = MIB) -> Path:
     return path
 
 
-def whole(host: Any, taken: dict[str, Any], target: Path) -> bytes:
+def whole(host: Any, taken: image.TakenImage, target: Path) -> bytes:
     target.touch()
-    image.copy(host, "n1", taken["token"], str(target))
+    image.copy(host, "n1", taken.token, str(target))
     return target.read_bytes()
 
 
@@ -51,7 +51,7 @@ def test_a_raw_image_is_taken_as_it_is(host: Any, tmp_path: Path) -> None:
 
     taken = take(host, path)
 
-    assert taken["node"] == "n1" and taken["size"] == MIB
+    assert taken.node == "n1" and taken.size == MIB
     assert whole(host, taken, tmp_path / "device") == path.read_bytes()
 
 
@@ -61,7 +61,7 @@ def test_a_qcow2_image_is_read_as_its_guest_would(host: Any, tmp_path: Path) -> 
 
     taken = take(host, tmp_path / "disk.qcow2")
 
-    assert taken["size"] == 3 * MIB
+    assert taken.size == 3 * MIB
     assert whole(host, taken, tmp_path / "device") == path.read_bytes()
 
 
@@ -73,7 +73,7 @@ def test_another_node_reads_it_in_packed_pieces(
     taken = take(host, path)
     (tmp_path / "device").touch()
 
-    image.copy(cluster.hosts["n2"], "n1", taken["token"], str(tmp_path / "device"))
+    image.copy(cluster.hosts["n2"], "n1", taken.token, str(tmp_path / "device"))
 
     assert (tmp_path / "device").read_bytes() == path.read_bytes()
 
@@ -133,9 +133,9 @@ def test_the_image_stays_the_one_that_was_opened(host: Any, tmp_path: Path) -> N
 
 def test_an_image_is_held_until_it_is_dropped_and_no_longer(host: Any, tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    tokens = [take(host, raw(tmp_path / f"{one}.raw"))["token"] for one in range(3)]
+    tokens = [take(host, raw(tmp_path / f"{one}.raw")).token for one in range(3)]
     qemu_img("convert", "-O", "qcow2", str(tmp_path / "0.raw"), str(tmp_path / "0.qcow2"))
-    tokens.append(take(host, tmp_path / "0.qcow2")["token"])
+    tokens.append(take(host, tmp_path / "0.qcow2").token)
     assert len(os.listdir("/proc/self/fd")) == before + 4
 
     for token in (*tokens, *tokens):
@@ -153,4 +153,4 @@ def test_a_disk_that_takes_no_more_is_an_error_in_words(host: Any, tmp_path: Pat
     taken = take(host, raw(tmp_path / "disk.raw"))
 
     with pytest.raises(McvError, match="Writing /dev/full failed: No space left"):
-        image.copy(host, "n1", taken["token"], "/dev/full")
+        image.copy(host, "n1", taken.token, "/dev/full")
