@@ -1,4 +1,4 @@
-"""Creating a VM: everything is judged first, all problems at once, and then made as one."""
+"""Creating a VM: everything is checked first, all problems at once; then it is made by one plan."""
 
 import contextlib
 import logging
@@ -110,7 +110,7 @@ def _drop_image(host: Host, source: str, token: str | None) -> None:
 
 
 def _facts(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:
-    """What each node of the VM can give; a silent or offline one is a problem."""
+    """What each node of the VM can give; a silent or offline node is a problem."""
     facts: dict[str, Capacity] = {}
     known = [node for node in vm.nodes if node in host.read().nodes]
     if not vm.disks:

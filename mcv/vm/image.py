@@ -1,6 +1,6 @@
 """Images: what an operator's file holds, and its bytes on their way to a disk.
 
-The file was opened by `mcv` with the rights of who typed it; the daemon takes the open
+The file was opened by `mcv` with the rights of its user; the daemon takes the open
 descriptor over from the caller's /proc entry and opens no path that an operator names.
 """
 

@@ -169,7 +169,7 @@ def _end_what_is_left(host: Host, name: str) -> None:
 def resume_target(host: Host, name: str) -> None:
     """Let the arrival go on, now that it has ended where it was; harmless when it runs.
 
-    One whose memory has not arrived whole never runs: libvirt takes it away when its source
+    A domain whose memory has not arrived whole never runs: libvirt takes it away when its source
     is gone.
     """
     until = time.monotonic() + LEFT_OVER

@@ -22,7 +22,7 @@ def migrate(
     ignore_verify: bool = False,
     dry_run: bool = False,
 ) -> Moved | DryRun:
-    """Move a stopped VM; with wait_for_shutdown, one that runs, as soon as it has ended.
+    """Move a stopped VM; with wait_for_shutdown, a running VM as soon as it has ended.
 
     Nothing is claimed and nothing has been changed while the guest is waited for. Raises
     Refused, with every problem; Failed when it was begun and undone.
@@ -61,7 +61,7 @@ def require_movable(
     except Refused as problem:
         problems.append(problem)
     if to not in vm.nodes:
-        others = [one for one in vm.nodes if one != vm.node]
+        others = [node for node in vm.nodes if node != vm.node]
         problems.append(
             Refused(
                 f"{to} holds no replica of {name}.",

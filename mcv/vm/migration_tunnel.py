@@ -12,7 +12,7 @@ from mcv.document.subject import Subject
 from mcv.errors import Refused
 from mcv.host import Host
 
-# Where libvirt answers: its daemon for QEMU alone, or the one for everything.
+# Where libvirt answers: its daemon for QEMU alone, or the daemon for every driver.
 LIBVIRT = (Path("/run/libvirt/virtqemud-sock"), Path("/run/libvirt/libvirt-sock"))
 # QEMU binds the socket that the memory arrives at. It runs as a user of its own, which owns the
 # directory; and its AppArmor profile allows it no socket but one of this name below /run/libvirt
@@ -35,12 +35,12 @@ def opened(host: Host, name: str, to: str) -> Iterator[tuple[str, str]]:
         yield f"qemu+unix:///system?socket={ours}", f"unix://{memory}"
 
 
-def target(host: Host, who: str, asked: dict[str, str]) -> Path:
-    """What a member's stream is led to here; refused unless it holds the claim on the VM."""
+def target(host: Host, member: str, asked: dict[str, str]) -> Path:
+    """Return the socket for a member's stream; raise Refused unless it holds the VM's claim."""
     name = asked.get("vm", "")
     claims = [cluster.claim_of(Subject.vm(name)) for cluster in host.both() if name in cluster.vms]
-    if not any(claim is not None and claim.node == who for claim in claims):
-        raise Refused(f"{who} has no claim on {name}.")
+    if not any(claim is not None and claim.node == member for claim in claims):
+        raise Refused(f"{member} has no claim on {name}.")
     if asked.get("for") == "memory":
         return _memory(name)
     if asked.get("for") == "libvirt":

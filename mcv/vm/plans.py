@@ -1,4 +1,4 @@
-"""The plans of VMs: facts in, steps out. Pure functions, each with the step that settles it."""
+"""The plans of VMs: facts in, steps out. Pure functions, each with its commit point."""
 
 from mcv import storage
 from mcv.document.model import Vm, plain
@@ -8,7 +8,7 @@ from mcv.transaction.plan import Item, Step, change, on
 def create_plan(vm: Vm, image_node: str, image: str | None, why: str) -> list[Item]:
     """Write the VM down with its claim, make its disks on both nodes, define it on its owner.
 
-    The definition settles it: then all that the VM is made of is there.
+    The definition commits the plan: by then everything the VM is made of exists.
     """
     plan: list[Item] = [
         Step(
@@ -33,8 +33,8 @@ def create_plan(vm: Vm, image_node: str, image: str | None, why: str) -> list[It
 def delete_plan(vm: Vm, keep_disks: bool) -> list[Item]:
     """Undefine it, take its disks away, then its entry, the claim with it.
 
-    Undefining settles it: from there a deletion goes on to its end, since a disk that is
-    gone on one side cannot be brought back.
+    Undefining commits the plan: from there a deletion runs to its end, since a disk that
+    is gone on one side cannot be brought back.
     """
     plan: list[Item] = [Step(on(vm.node, "vm.undefine", name=vm.name), commits=True)]
     for disk in vm.disks:
@@ -46,7 +46,7 @@ def delete_plan(vm: Vm, keep_disks: bool) -> list[Item]:
 def offline_plan(vm: Vm, to: str, start: bool) -> list[Item]:
     """Define it there, give the disks back here, write the new owner down, forget it here.
 
-    The new owner in the document settles it. A start comes after it and may fail: the VM
+    The new owner in the document commits the plan. A start follows and may fail: the VM
     has moved all the same.
     """
     old = vm.node
@@ -65,12 +65,13 @@ def offline_plan(vm: Vm, to: str, start: bool) -> list[Item]:
 
 
 def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
-    """Open both sides, send the memory across, let it go on there, write that down, close.
+    """Open both sides, send the memory, resume the target, record the new owner, close.
 
-    It arrives standing still, and has ended here when it is woken, so it runs once at any
-    instant. Waking settles it: from then on the VM lives on the new node. The way back of
-    each step goes to the node that the step was for, so that one that comes late finds it
-    gone. Both sides are closed last, since with two primaries they cannot be.
+    The domain arrives paused, and the source has ended before the target is resumed, so
+    the VM runs on at most one node at any instant. Resuming the target commits the plan:
+    from then on the VM lives on the new node. The undo of each step runs on the step's
+    own node, so that a late step finds its object gone. Both sides are closed last, since
+    with two primaries they cannot be.
     """
     old, name = vm.node, vm.name
     disks = storage.live_move(vm, to)
@@ -94,7 +95,7 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
 
 
 def update_plan(vm: Vm, memory: int | None, cpus: int | None) -> list[Item]:
-    """Write the new definition down, which settles it, then define it."""
+    """Write the new definition to the document, which commits the plan, then define it."""
     return [
         Step(change("vm.update", name=vm.name, memory=memory, cpus=cpus), commits=True),
         Step(on(vm.node, "vm.define", name=vm.name)),

@@ -41,14 +41,14 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> VmState:
 
 
 def override_steps(host: Host, vm: Vm, what: str, ignore_verify: bool) -> list[Item]:
-    """The steps of a plan that record who overrides a failed verification, if there is one."""
+    """Return the steps that record the override of a failed verification, if it failed."""
     if ignore_verify and storage.is_blocked(host, vm):
         return [Step(change("vm.override", name=vm.name, what=what))]
     return []
 
 
 def _record_override(host: Host, vm: Vm, what: str) -> None:
-    """Record who overrides a failed verification, if there is one."""
+    """Record the override of a failed verification, if a verification failed."""
     if storage.is_blocked(host, vm):
         host.update_beside(
             "vm.override", f"{what} {vm.name} --ignore-verify", name=vm.name, what=what
@@ -85,7 +85,7 @@ def definition(host: Host, vm: Vm) -> str:
 
 
 def demote(host: Host, vm: Vm) -> None:
-    """Give the disks back after a domain has ended; one that resists is left for the loop."""
+    """Close the disks after a domain has ended; a disk that fails to close is left for the loop."""
     for disk in vm.disks:
         try:
             storage.of(disk).close(host)
@@ -159,7 +159,9 @@ def reconcile(host: Host) -> None:
             continue
         try:
             with host.hold(Subject.vm(vm.name), f"look after {vm.name}", timeout=0):
-                claimed = any(vm.name in one.vms and one.vms[vm.name].claim for one in host.both())
+                claimed = any(
+                    vm.name in known.vms and known.vms[vm.name].claim for known in host.both()
+                )
                 if not claimed and not host.domains.is_active(vm.name):
                     demote(host, vm)
         except (Busy, HypervisorFailed) as error:
@@ -184,7 +186,7 @@ def define(host: Host, name: str) -> None:
 
 
 def undefine(host: Host, name: str) -> None:
-    """Take a definition away; one that is active keeps it and is an error."""
+    """Undefine a VM; raise Refused for an active domain, which keeps its definition."""
     active = host.domains.is_active(name)
     preconditions.inactive(name, host.name, active, host.domains.state(name))
     host.domains.undefine(name)

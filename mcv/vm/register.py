@@ -17,7 +17,7 @@ def register(
     """Define a VM on this node, which owns it; or own what an offline node owned.
 
     Taking over is refused unless the document calls the owner offline. A replica here that
-    may lack what the owner wrote is taken with `accept_stale` alone, an Inconsistent one never.
+    may lack what the owner wrote is taken with `accept_stale` alone, an Inconsistent replica never.
     """
     vm = host.read().vm(name)
     if vm.node == host.name:
@@ -69,7 +69,7 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
     if host.name not in vm.nodes:
         raise Refused(
             f"{host.name} holds no replica of {name}.",
-            f"It can be taken over by {', '.join(one for one in vm.nodes if one != vm.node)}.",
+            f"It can be taken over by {', '.join(node for node in vm.nodes if node != vm.node)}.",
         )
     problems = []
     for disk in vm.disks:

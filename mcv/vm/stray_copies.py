@@ -20,7 +20,7 @@ def step_aside(host: Host) -> list[str]:
         vm = cluster.vms.get(name)
         if vm is None or vm.node == host.name:
             continue
-        if any(name in one.vms and one.vms[name].claim for one in host.both()):
+        if any(name in known.vms and known.vms[name].claim for known in host.both()):
             continue
         try:
             if state == "running":
