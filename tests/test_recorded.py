@@ -306,7 +306,7 @@ def test_notes_of_every_kind_are_read_and_written_down(tmp_path: Path, path: Pat
     assert alone is not None and alone["since"] and "n2 cannot be reached" in alone["why"]
     assert notes_.noted(notes, "out-of-sync") == ["mcv-clean-1", "mcv-gone-1", "mcv-never-1"]
 
-    verification_results.settle(host)
+    verification_results.conclude(host)
 
     assert mark(cluster, "never") == ("out-of-sync", 8192, "alice", True)
     assert mark(cluster, "found")[0] == "out-of-sync"

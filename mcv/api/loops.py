@@ -33,7 +33,7 @@ def look_after_cluster(host: Host) -> None:
     _pause_stray_copies(host)
     if host.consensus.in_contact:
         members.addresses(host)
-        verification_results.settle(host)
+        verification_results.conclude(host)
         enable.adjust(host)
     elif not host.is_leaving:
         members.come_back(host)

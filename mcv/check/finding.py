@@ -89,7 +89,7 @@ class ClusterSnapshot:
     """All that a check judges: the document, and what each node says that it has.
 
     `known` are the documents that may count: before and after the nodes were asked, the
-    settled one and the proposal. `asked` is when a node was asked and had answered, by
+    committed document and the proposal. `asked` is when a node was asked and had answered, by
     this node's clock. `differences` says how a diverged node's document differs.
     """
 

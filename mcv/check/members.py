@@ -124,8 +124,8 @@ def _document(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
         )
     if inventory.proposal is not None:
         yield differs(
-            f"A change is not settled yet on {inventory.node}: {inventory.proposal}.",
-            "It is settled by itself when all who are online answer: mcv info",
+            f"A change is not committed yet on {inventory.node}: {inventory.proposal}.",
+            "It is committed by itself when all online members answer: mcv info",
             error=False,
         )
 

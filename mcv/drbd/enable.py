@@ -100,7 +100,7 @@ def hand_secret(host: Host, node: str) -> None:
 
 
 def set_(host: Host, values: dict[str, str]) -> SettingsNow:
-    """Change the cluster's DRBD settings; every node takes the new ones up as it settles."""
+    """Change the cluster's DRBD settings; every node takes the new ones up."""
     problems: list[Refused] = []
     wanted: dict[str, Any] = {}
     for key, text in values.items():

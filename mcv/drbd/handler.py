@@ -29,7 +29,7 @@ Outdate = Callable[[str], dict[str, str]]  # (peer) -> its replica's disk and ro
 def verdict(me: str, resource: str, documents: list[Cluster], outdate: Outdate) -> tuple[int, str]:
     """What to tell the kernel when a peer of a resource is away, and why.
 
-    The settled document and the proposal must both say that this node owns the VM. A peer
+    The committed document and the proposal must both say that this node owns the VM. A peer
     that both call offline is as good as fenced. Another one is asked over the cluster
     address to outdate its replica; where it cannot be reached, the operator's policy says
     whether this node goes on alone, which leaves a note.
@@ -66,9 +66,9 @@ def verdict(me: str, resource: str, documents: list[Cluster], outdate: Outdate) 
 
 
 def read_documents(state: Path) -> list[Cluster]:
-    """The settled document and the proposal, straight from disk: no daemon is needed.
+    """The committed document and the proposal, straight from disk: no daemon is needed.
 
-    The proposal first: one that is settled in between is then seen twice, not never.
+    The proposal is read first: a proposal committed in between is seen twice, not never.
     """
     try:
         proposal = [decode((state / "proposal.json").read_bytes())]

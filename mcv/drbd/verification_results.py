@@ -36,7 +36,7 @@ def record_end(host: Host, vm: Vm, disk: Disk, result: Verification) -> None:
     """Write an end down. What is not clean is told even where that fails.
 
     A finding blocks by a note until the document says it; one that was interrupted reads so
-    as it is, and `settle` writes it down. Raises McvError for a clean one, which counts in
+    as it is, and `conclude` writes it down. Raises McvError for a clean one, which counts in
     the document alone.
     """
     directory = host.settings.notes
@@ -58,7 +58,7 @@ def record_end(host: Host, vm: Vm, disk: Disk, result: Verification) -> None:
     notes.remove(directory, disk.resource, notes.OUT_OF_SYNC)
 
 
-def settle(host: Host) -> None:
+def conclude(host: Host) -> None:
     """One round of the daemon's loop: write down what notes say, and what was cut off."""
     _pick_up_notes(host)
     for vm in host.read().vms.values():
@@ -115,7 +115,7 @@ def _pick_up_notes(host: Host) -> None:
     """Write into the document what a handler or a failed recording left on this node.
 
     The kernel calls the handler on both sides, some time after the verification has ended:
-    what the document says of that verification, or of a later one, settles its note.
+    what the document says of that verification, or of a later one, ends its note.
     """
     cluster = host.read()
     for resource in notes.blocked(host.settings.notes):

@@ -7,7 +7,7 @@ from mcv.host import Host
 
 
 def find(host: Host, name: str, disk: int) -> Disk:
-    """The disk, by the proposal where there is one: a new VM's entry may not be settled here."""
+    """The disk, by the proposal where there is one: a new VM's entry may not be committed here."""
     return host.both()[-1].vm(name).disk(disk)
 
 

@@ -147,9 +147,9 @@ def test_what_a_dead_daemon_left_reads_as_interrupted_at_once_and_is_closed(
         assert (row.result, row.verified_by) == ("interrupted", "alice")
         assert (said.verify.result, said.verify.under_way) == ("interrupted", False)
     assert is_at_it(slow)
-    verification_results.settle(slow.hosts["n2"])
+    verification_results.conclude(slow.hosts["n2"])
     assert mark(slow).result == "running"
-    verification_results.settle(slow.hosts["n1"])
+    verification_results.conclude(slow.hosts["n1"])
     assert not is_at_it(slow)
     assert (mark(slow).result, mark(slow).who) == ("interrupted", "alice")
 
@@ -161,7 +161,7 @@ def test_a_vm_that_moves_meanwhile_is_verified_to_the_end(slow: FakeCluster) -> 
     slow.run("n1", migrate.migrate, name="web1", to="n2")
 
     for host in slow.hosts.values():
-        verification_results.settle(host)
+        verification_results.conclude(host)
     assert is_at_it(slow) and vms.info(slow.hosts["n2"], "web1").verify.under_way
     slow.drbd["n1"].broken.clear()
     slow.drbd["n1"].verification.stop(RESOURCE)
@@ -184,7 +184,7 @@ def test_what_a_dead_daemon_had_found_blocks(slow: FakeCluster) -> None:
     slow.world.out_of_sync[RESOURCE] = 4096
     restart_daemon(slow)
 
-    verification_results.settle(slow.hosts["n1"])
+    verification_results.conclude(slow.hosts["n1"])
 
     assert (mark(slow).result, mark(slow).out_of_sync, mark(slow).blocked) == (
         "out-of-sync",
@@ -206,7 +206,7 @@ def test_a_peer_that_dies_leaves_it_interrupted_though_nothing_can_be_written_do
     assert vms.info(slow.hosts["n1"], "web1").verify.result == "interrupted"
     slow.down.clear()
     slow.look("n1")
-    verification_results.settle(slow.hosts["n1"])
+    verification_results.conclude(slow.hosts["n1"])
     assert mark(slow).result == "interrupted"
 
 
@@ -229,7 +229,7 @@ def test_a_finding_that_cannot_be_written_down_is_told_and_blocks_by_a_note(
     with pytest.raises(Refused, match="last verification of web1 failed"):
         cluster.run("n1", power.start, name="web1")
     monkeypatch.setattr(verification_results, "record", record)
-    verification_results.settle(host)
+    verification_results.conclude(host)
     assert (mark(cluster).who, mark(cluster).out_of_sync, mark(cluster).blocked) == (
         "alice",
         4096,
@@ -253,9 +253,9 @@ def test_a_clean_one_that_cannot_be_written_down_says_so(
 
     with pytest.raises(PeerUnreachable, match="is clean, which could not be written down"):
         cluster.run("n1", verify.verify, name="web1")
-    verification_results.settle(cluster.hosts["n1"])
+    verification_results.conclude(cluster.hosts["n1"])
     monkeypatch.undo()
-    verification_results.settle(cluster.hosts["n1"])
+    verification_results.conclude(cluster.hosts["n1"])
     assert mark(cluster).result == "interrupted"
 
 

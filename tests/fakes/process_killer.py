@@ -170,7 +170,7 @@ def _turn(cluster: FakeCluster, name: str) -> None:
     cluster.look(name)
     if host.consensus.in_contact:
         stray_copies.step_aside(host)
-        verification_results.settle(host)
+        verification_results.conclude(host)
     else:
         members.come_back(host)
     journal_recovery.resume_all(host, patience=False)

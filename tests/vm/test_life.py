@@ -239,7 +239,7 @@ def test_a_late_note_of_a_finding_on_either_side_is_covered_by_the_record(
     generation = cluster.read().generation
 
     for host in cluster.hosts.values():
-        verification_results.settle(host)
+        verification_results.conclude(host)
 
     assert cluster.read().generation == generation
     assert [notes.blocked(host.settings.notes) for host in cluster.hosts.values()] == [[], []]
@@ -250,7 +250,7 @@ def test_a_note_that_nothing_covers_blocks_and_is_written_down(cluster: FakeClus
     host = cluster.hosts["n2"]
     notes.write(host.settings.notes, "mcv-web1-1", "out-of-sync", when=timestamp())
 
-    verification_results.settle(host)
+    verification_results.conclude(host)
 
     assert cluster.read("n1").vm("web1").blocked
     assert notes.blocked(host.settings.notes) == []

@@ -68,7 +68,7 @@ class Rounds:
         if missing:
             raise OutcomeOpen(
                 f"Whether the change is made is not known yet: {names(missing)} did not answer.",
-                f"It is settled by itself when {names(missing)} is back, or: "
+                f"It is committed by itself when {names(missing)} is back, or: "
                 f"mcv node offline {' '.join(missing)} --confirm-dead",
             )
         with self.member.writing:
