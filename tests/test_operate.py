@@ -84,7 +84,7 @@ def test_a_dry_run_answers_the_plan_and_changes_nothing(pair: FakeCluster) -> No
     shown = operated(pair, lambda host: Prepared(on_both(), ANSWER, preview), dry_run=True)
 
     assert shown.dry_run and shown.plan[0] == "n1: vm.undefine name=web1"
-    assert shown.more == 1
+    assert shown.more == 1 and not hasattr(shown, "said")
     assert pair.picture() == before
 
 
