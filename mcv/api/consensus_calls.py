@@ -1,9 +1,9 @@
 """What members ask each other about the document: unanimous agreement's doors, one a question."""
 
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
-from mcv.document.model import plain
 from mcv.errors import Refused
 from mcv.host import Host
+from mcv.system.answers import plain
 
 
 def _agreement(host: Host) -> UnanimousAgreement:

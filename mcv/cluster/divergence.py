@@ -11,9 +11,10 @@ from mcv.document import changes
 from mcv.document.diff import differences, last_change
 from mcv.document.generation import ChangeMade, Past
 from mcv.document.lineage import relation
-from mcv.document.model import Cluster, digest, plain
+from mcv.document.model import Cluster, digest
 from mcv.errors import Refused
 from mcv.host import DryRun, Host
+from mcv.system.answers import plain
 from mcv.timestamps import timestamp
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from mcv.cluster import suitability
 from mcv.cluster.facts import NodeFacts, facts
-from mcv.document.model import Node, decode, encode, plain
+from mcv.document.model import Node, decode, encode
 from mcv.document.names import problem_with_name
 from mcv.document.subject import Subject
 from mcv.drbd import enable
@@ -26,6 +26,7 @@ from mcv.errors import (
 )
 from mcv.host import DryRun, Host, Prepared
 from mcv.system import files, ssh
+from mcv.system.answers import plain
 from mcv.transaction.plan import Item, Step, change, on
 
 STAGED_FOR = 600.0  # seconds that a join which was begun from outside may take

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from mcv.document.model import Cluster, plain
+from mcv.document.model import Cluster
+from mcv.system.answers import plain
 
 LINEAGE = ("epoch", "generation", "parent", "change", "changes", "epochs")
 LONGEST = 60  # characters of a value that are shown

@@ -304,8 +304,3 @@ def digest(cluster: Cluster) -> str:
 
 
 V = TypeVar("V", bound=msgspec.Struct)
-
-
-def plain(value: object) -> object:
-    """The same value as dicts, lists, strings and numbers, for the wire and for --json."""
-    return msgspec.to_builtins(value)

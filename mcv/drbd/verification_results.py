@@ -3,11 +3,12 @@
 import logging
 import time
 
-from mcv.document.model import Disk, Verification, Vm, plain
+from mcv.document.model import Disk, Verification, Vm
 from mcv.drbd import notes, verification_monitor
 from mcv.drivers.drbd_states import ReplicationState
 from mcv.errors import McvError, Refused
 from mcv.host import Host
+from mcv.system.answers import plain
 from mcv.timestamps import seconds, timestamp
 
 log = logging.getLogger(__name__)

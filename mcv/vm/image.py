@@ -119,11 +119,17 @@ def drop(host: Host, token: str) -> None:
         image.close()
 
 
-def read(host: Host, token: str, offset: int) -> Chunk:
-    """One chunk of an image held here, packed: a run of zeros weighs nothing."""
+def _held(host: Host, token: str) -> HeldFile:
+    """The image that this node holds open under a token; NotFound where it was dropped."""
     image = host.images.get(token)
     if image is None:
         raise NotFound("The image is not held open any more.", "Create the VM again.")
+    return image
+
+
+def read(host: Host, token: str, offset: int) -> Chunk:
+    """One chunk of an image held here, packed: a run of zeros weighs nothing."""
+    image = _held(host, token)
     data = image.read(offset, CHUNK)
     return Chunk(data=base64.b85encode(zlib.compress(data, 1)).decode(), size=image.size)
 
@@ -145,9 +151,7 @@ def copy(host: Host, source: str, token: str, device: str) -> None:
         offset, size = 0, 1
         while offset < size:
             if source == host.name:
-                image = host.images.get(token)
-                if image is None:
-                    raise NotFound("The image is not held open any more.", "Create the VM again.")
+                image = _held(host, token)
                 data, size = image.read(offset, CHUNK), image.size
             else:
                 data, size = _remote_chunk(host, source, token, offset)

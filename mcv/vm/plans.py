@@ -1,7 +1,8 @@
 """The plans of VMs: facts in, steps out. Pure functions, each with its commit point."""
 
 from mcv import storage
-from mcv.document.model import Vm, plain
+from mcv.document.model import Vm
+from mcv.system.answers import plain
 from mcv.transaction.plan import Item, Step, change, on
 
 

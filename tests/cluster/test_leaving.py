@@ -3,10 +3,10 @@
 import pytest
 
 from mcv.cluster import join, leaving, members
-from mcv.document.model import plain
 from mcv.document.subject import Subject
 from mcv.errors import CommandFailed, Refused
 from mcv.host import Host
+from mcv.system.answers import plain
 from mcv.vm import power
 from tests.fakes.cluster import FakeCluster
 

@@ -15,9 +15,9 @@ from mcv.document.model import (
     digest,
     encode,
 )
-from mcv.document.model import plain as as_plain
 from mcv.document.subject import Subject
 from mcv.errors import Busy, McvError, NotFound, Refused
+from mcv.system.answers import plain as as_plain
 from tests.documents import after, disk, document, in_epoch, made, member, vm
 
 CLAIMED = after(document().with_vm(vm()), "vm.claim", "job1.1", name="web1", why="migrate")
@@ -110,7 +110,7 @@ REFUSALS: list[tuple[str, Cluster, dict[str, Any], type[McvError], str]] = [
     (
         "vm.add",
         document(),
-        {"vm": {**as_plain(vm()), "nics": [NIC]}, "why": "x"},  # type: ignore[dict-item]
+        {"vm": {**as_plain(vm()), "nics": [NIC]}, "why": "x"},
         NotFound,
         "no network lan",
     ),
@@ -207,7 +207,7 @@ def test_an_override_names_who_did_it() -> None:
 
 
 def test_a_network_in_use_stays() -> None:
-    with_nic = after(WITH_LAN, "vm.add", vm={**as_plain(vm()), "nics": [NIC]}, why="create")  # type: ignore[dict-item]
+    with_nic = after(WITH_LAN, "vm.add", vm={**as_plain(vm()), "nics": [NIC]}, why="create")
 
     with pytest.raises(Refused, match="used by web1"):
         after(with_nic, "network.remove", name="lan")

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from mcv.document.model import Disk, Vm, plain
+from mcv.document.model import Disk, Vm
 from mcv.drbd import resync
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.status import vms
+from mcv.system.answers import plain
 from mcv.vm import create, migrate, power
 from tests.fakes.cluster import FakeCluster
 

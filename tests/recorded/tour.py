@@ -18,7 +18,7 @@ from mcv import storage
 from mcv.cluster import join, members, permissions
 from mcv.document import changes
 from mcv.document.generation import Past
-from mcv.document.model import digest, plain
+from mcv.document.model import digest
 from mcv.document.store import Store
 from mcv.document.subject import Subject
 from mcv.drbd import enable, handler, roles, verify
@@ -28,6 +28,7 @@ from mcv.errors import Busy, McvError, OutcomeOpen, Refused
 from mcv.host import Host
 from mcv.network import verbs as network
 from mcv.system import files
+from mcv.system.answers import plain
 from mcv.timestamps import timestamp
 from mcv.vm import change, create, power
 from tests.deaths.stories import THREE
