@@ -231,11 +231,18 @@ def _bytes(kib: str | None) -> int:
 def parse_progress(text: str, minor: int) -> float | None:
     """Read from /proc/drbd how many percent of a resync or a verification are done.
 
-    Only 8.4 tells it there, and tells it nowhere else; None where nothing is under way.
+    Only 8.4 tells it there, and tells it nowhere else; None where nothing is under way. The
+    amounts are read and not the percentage beside them: that one counts in units of 4 MiB,
+    and says 20 % of a disk of 16 MiB before anything is done (drbd_get_syncer_progress).
     """
     section = re.search(rf"^ *{minor}: (.*?)(?=^ *\d+: |\Z)", text, re.MULTILINE | re.DOTALL)
-    found = section and re.search(r"(?:sync'ed|verified): *([\d.]+)%", section.group(1))
-    return float(found.group(1)) if found else None
+    amounts = section and re.search(
+        r"(?:sync'ed|verified): *[\d.]+% \((\d+)/(\d+)\)", section.group(1)
+    )
+    if not amounts:
+        return None
+    left, total = (int(amount) for amount in amounts.groups())
+    return round(100 * (1 - left / total), 1) if 0 <= left <= total > 0 else 0.0
 
 
 class Generations(Value, frozen=True, kw_only=True):

@@ -67,6 +67,11 @@ srcversion: 059B1B470318F053F5077D5
 	finish: 0:00:15 speed: 5,632 (5,632) want: 5,120 K/sec
 """
 
+# The kernel's percentage counts in units of 4 MiB.
+PROC_BEGINNING = PROC_VERIFYING.replace(
+    "verified: 12.0% (91096/102360)K", "verified: 20.0% (20416/20440)K"
+)
+
 PROC_SYNCING = """\
 version: 8.4.11 (api:1/proto:86-101)
 srcversion: 059B1B470318F053F5077D5

@@ -283,8 +283,8 @@ def test_all_resources_and_their_minors_are_one_look(root: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "proc", "expected"),
     [
-        (drbd_output.VERIFYING, drbd_output.PROC_VERIFYING, 12.0),
-        (drbd_output.SYNCING, drbd_output.PROC_SYNCING, 16.0),
+        (drbd_output.VERIFYING, drbd_output.PROC_VERIFYING, 11.0),
+        (drbd_output.SYNCING, drbd_output.PROC_SYNCING, 14.0),
         (drbd_output.SECONDARY, drbd_output.PROC_VERIFYING, None),
         (drbd_output.NINE_SYNCING, "", 50.0),
     ],

@@ -112,8 +112,9 @@ def test_several_resources_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("text", "minor", "expected"),
     [
-        (drbd_output.PROC_VERIFYING, 100, 12.0),
-        (drbd_output.PROC_SYNCING, 100, 16.0),
+        (drbd_output.PROC_VERIFYING, 100, 11.0),
+        (drbd_output.PROC_SYNCING, 100, 14.0),
+        (drbd_output.PROC_BEGINNING, 100, 0.1),
         (drbd_output.PROC_VERIFYING, 10, None),
         (drbd_output.PROC_SYNCING, 101, None),
         (drbd_output.PROC_SYNCING, 0, None),
