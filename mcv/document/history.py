@@ -1,15 +1,18 @@
 """The generations that a node keeps, one file each, under their number and their hash."""
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from mcv.document.lineage import contains
 from mcv.document.model import Cluster, decode, digest, encode
 from mcv.errors import Refused
 from mcv.system import files
 
 DROPPED = "-dropped.json"
+FORMER = "-former.json"
 
 
 def on_disk(cluster: Cluster) -> str:
@@ -20,7 +23,9 @@ def on_disk(cluster: Cluster) -> str:
 class History:
     """The documents before the committed one, and a copy of that document itself.
 
-    A file is written once, durably. The oldest written go when there are more than `keep`.
+    A file is written once, durably. The oldest go when there are more than `keep`. What is
+    old or new is told by numbers, hashes and epochs, never by a file's time: a clock may
+    have been set back.
     """
 
     def __init__(self, directory: Path, keep: int) -> None:
@@ -42,7 +47,15 @@ class History:
     def write_dropped(self, cluster: Cluster) -> None:
         """Keep a proposal that was dropped, marked as no part of the lineage."""
         entry = self._entry(cluster.generation, digest(cluster))
-        self._write(entry.with_name(entry.name.removesuffix(".json") + DROPPED), cluster)
+        self._write(_marked(entry, DROPPED), cluster)
+
+    def set_apart(self, cluster: Cluster) -> None:
+        """Mark all but this document as of an earlier cluster, which this node is no part of."""
+        begun = self._entry(cluster.generation, digest(cluster))
+        for path in self._directory.glob("*.json"):
+            if path != begun and not path.name.endswith((DROPPED, FORMER)):
+                files.rename(path, _marked(path, FORMER))
+        self._kept = None
 
     def ancestors(self, cluster: Cluster) -> list[Cluster]:
         """The ancestors of a document as far as they are kept without a gap, the newest first."""
@@ -64,21 +77,41 @@ class History:
         return ancestors[::-1]
 
     def newest_good(self) -> tuple[Cluster, Path] | None:
-        """The newest generation whose content has the hash in its name, and its file."""
-        for path in sorted(self._directory.glob("*.json"), key=_age, reverse=True):
-            if path.name.endswith(DROPPED):
-                continue
-            with contextlib.suppress(Refused, OSError):
-                cluster = decode(path.read_bytes())
-                if path == self._entry(cluster.generation, digest(cluster)):
-                    return cluster, path
+        """The newest generation whose content has the hash in its name, and its file.
+
+        Newer means: descends from. Of two that have no common past the later is not known
+        from their content: a document of more members is taken, then a higher epoch.
+        """
+        newest: tuple[Cluster, Path] | None = None
+        for path in sorted(self._directory.glob("*.json")):
+            good = self._good(path)
+            if good and (newest is None or _is_newer(good, newest[0])):
+                newest = good, path
+        return newest
+
+    def _good(self, path: Path) -> Cluster | None:
+        """The document in a file; None for a marked one, and where the hash is another."""
+        if path.name.endswith((DROPPED, FORMER)):
+            return None
+        with contextlib.suppress(Refused, OSError):
+            cluster = decode(path.read_bytes())
+            if path == self._entry(cluster.generation, digest(cluster)):
+                return cluster
         return None
 
-    def forget_old(self) -> None:
-        """Remove the oldest written generations that are more than mcv.conf says."""
+    def forget_old(self, generation: int, hash_: str) -> None:
+        """Remove the oldest generations that are more than mcv.conf says.
+
+        `generation` and `hash_` are those of the committed document, whose file stays: by
+        it a document that was edited by hand is told from one that was not.
+        """
+        committed = self._entry(generation, hash_)
         if self._kept is None:
-            self._kept = sorted(self._directory.glob("*.json"), key=_age)
-        while len(self._kept) > self._keep:
+            self._kept = sorted(self._directory.glob("*.json"), key=_age(generation))
+        if committed in self._kept:
+            self._kept.remove(committed)
+            self._kept.append(committed)
+        while len(self._kept) > max(self._keep, 1):
             self._kept.pop(0).unlink(missing_ok=True)
 
     def _entry(self, generation: int, hash_: str) -> Path:
@@ -90,6 +123,33 @@ class History:
             self._kept.append(path)
 
 
-def _age(path: Path) -> tuple[float, str]:
-    """The order in which files were written: numbers of generations begin anew at times."""
-    return path.stat().st_mtime, path.name
+def _marked(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name.removesuffix(".json") + suffix)
+
+
+def _is_newer(cluster: Cluster, other: Cluster) -> bool:
+    if contains(cluster, digest(cluster), other, digest(other)):
+        return True
+    if contains(other, digest(other), cluster, digest(cluster)):
+        return False
+    return _weight(cluster) > _weight(other)
+
+
+def _weight(cluster: Cluster) -> tuple[int, int, int]:
+    return len(cluster.nodes), cluster.epoch.number, cluster.generation
+
+
+def _age(committed: int) -> Callable[[Path], tuple[bool, int, str]]:
+    """The order in which files are forgotten, the oldest first, by the committed generation.
+
+    A child's number is its parent's and one: numbers above the committed one belong to
+    another lineage. So does what is marked as of an earlier cluster.
+    """
+
+    def age(path: Path) -> tuple[bool, int, str]:
+        number = path.name.partition("-")[0]
+        generation = int(number) if number.isdecimal() else 0
+        is_of_lineage = generation <= committed and not path.name.endswith(FORMER)
+        return is_of_lineage, generation, path.name
+
+    return age

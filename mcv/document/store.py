@@ -124,10 +124,14 @@ class Store:
             return [self.committed(), *([proposal] if proposal else [])]
 
     def begin(self, cluster: Cluster) -> None:
-        """Write a document that owes nothing to the one before; a proposal is dropped."""
+        """Write a document that owes nothing to the one before; a proposal is dropped.
+
+        The generations before stay, set apart: they are not this cluster's.
+        """
         with self._lock:
             self._put(cluster)
             self.drop_proposal()
+            self._history.set_apart(cluster)
 
     def propose(self, cluster: Cluster) -> None:
         """Write a proposal, in the place of an earlier one."""
@@ -145,7 +149,7 @@ class Store:
             self._history.write(proposal[0])
             files.rename(self._proposal_path, self.path)
             self._committed, self._proposal = proposal, None
-            self._history.forget_old()
+            self._history.forget_old(proposal[0].generation, proposal[1])
             return proposal[0]
 
     def adopt(self, cluster: Cluster, between: list[Cluster]) -> None:

@@ -250,3 +250,64 @@ def test_nobody_else_can_read_the_document(tmp_path: Path) -> None:
     modes = {path.stat().st_mode & 0o077 for path in (tmp_path / "state").rglob("*")}
 
     assert modes == {0}
+
+
+# A clock that is set back, and clusters that this node was a part of before
+
+
+def set_clock_back(directory: Path) -> None:
+    """Give each file of the history an older time than the one written before it."""
+    paths = sorted((directory / "history").iterdir())
+    for hours, path in enumerate(paths):
+        os.utime(path, (1e9 - 3600 * hours,) * 2)
+
+
+def test_a_clock_set_back_costs_the_committed_generation_nothing(tmp_path: Path) -> None:
+    one = store(tmp_path, history=4)
+    one.begin(FIRST)
+    for each in (documents := chain(FIRST, 6))[1:4]:
+        one.propose(each)
+        one.commit()
+    set_clock_back(tmp_path)
+
+    restarted = store(tmp_path, history=4)
+    for each in documents[4:]:
+        restarted.propose(each)
+        restarted.commit()
+
+    assert store(tmp_path).fault() is None
+    assert restarted.generations() == documents[:-5:-1]
+
+
+def test_the_newest_good_generation_is_told_by_lineage(tmp_path: Path) -> None:
+    one = store(tmp_path)
+    one.begin(FIRST)
+    for each in (documents := chain(FIRST, 5))[1:]:
+        one.propose(each)
+        one.commit()
+    set_clock_back(tmp_path)
+    (tmp_path / "config.json").write_text("torn")
+
+    good = store(tmp_path).newest_good()
+
+    assert good is not None and good[0] == documents[-1]
+
+
+def test_generations_of_a_cluster_before_are_set_apart_and_forgotten_first(tmp_path: Path) -> None:
+    one = store(tmp_path, history=4)
+    one.begin(FIRST)
+    for each in chain(FIRST, 4)[1:]:
+        one.propose(each)
+        one.commit()
+    joined = in_epoch(FIRST, "another")
+
+    one.begin(joined)
+
+    good = store(tmp_path).newest_good()
+    assert good is not None and good[0] == joined
+    restarted = store(tmp_path, history=4)
+    for each in (documents := chain(joined, 3))[1:]:
+        restarted.propose(each)
+        restarted.commit()
+    assert restarted.generations() == documents[::-1]
+    assert len(list((tmp_path / "history").glob("*-former.json"))) == 0
