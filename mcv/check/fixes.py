@@ -177,7 +177,7 @@ def _down(host: Host, resource: str) -> None:
 def _remove_file(host: Host, path: str) -> None:
     resource = path.rpartition("/")[2].removesuffix(".res")
     _require_left_over(host, resource)
-    where = host.settings.drbd_directory / f"{resource}.res"
+    where = files.child(host.settings.drbd_directory, f"{resource}.res")
     if path != artifacts.file_of(resource):
         raise Refused(f"{path} is no resource file.")
     if not inventory.is_mcvs(resource, files.read_or_none(where) or ""):

@@ -9,7 +9,7 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Value
-from mcv.document.names import Name
+from mcv.document.names import Address, Name, PlainName
 from mcv.document.subject import Subject
 from mcv.errors import NotFound, Refused
 
@@ -28,7 +28,7 @@ class Claim(Value, frozen=True, kw_only=True):
     same name has a larger one, so that a call of an earlier one is told from it.
     """
 
-    operation: str
+    operation: PlainName
     node: str
     epoch: int
     generation: int
@@ -40,9 +40,9 @@ class Node(Value, frozen=True, kw_only=True):
     """A member: where it answers, and the certificate that it is."""
 
     name: Name
-    hostname: str
-    ip_address: str
-    drbd_address: str
+    hostname: PlainName
+    ip_address: Address
+    drbd_address: Address
     certificate: str
     status: Status = "online"
     maintenance: bool = False
@@ -53,7 +53,7 @@ class Network(Value, frozen=True, kw_only=True):
     """A name for a bridge that exists on every node."""
 
     name: Name
-    bridge: str
+    bridge: PlainName
     claim: Claim | None = None
 
 
@@ -87,9 +87,9 @@ class AnyDisk(Value, frozen=True, kw_only=True, tag_field="storage"):
 class DrbdDisk(AnyDisk, frozen=True, kw_only=True, tag="drbd"):
     """A replicated disk: a replica, on a logical volume, on each of its nodes."""
 
-    volume: str
-    volume_groups: dict[Name, str]
-    resource: str
+    volume: PlainName
+    volume_groups: dict[Name, PlainName]
+    resource: PlainName
     minor: int
     port: int
     verification: Verification = Verification()
@@ -141,7 +141,7 @@ class Vm(Value, frozen=True, kw_only=True):
     """A VM: what it is made of, the node that owns it, and the nodes where it may run."""
 
     name: Name
-    uuid: str
+    uuid: PlainName
     memory: Bytes
     cpus: int
     node: Name

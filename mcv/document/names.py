@@ -1,4 +1,4 @@
-"""Names of VMs, nodes and networks: the type that documents use, and what is wrong with a name."""
+"""Types of the names in documents and on the wire, and what is wrong with a name."""
 
 import re
 from typing import Annotated
@@ -12,6 +12,11 @@ NAME_RULE = "Names are 1 to 63 of a-z 0-9 and -, neither first nor last a dash."
 
 # The end is \Z: `$` would let a newline pass behind the name.
 Name = Annotated[str, Meta(pattern=rf"^{NAME.pattern}\Z")]
+
+# What becomes a part of a path, of a command or of a resource file: operations, resources,
+# volumes, volume groups, bridges, host names. No such name holds a slash, a space or a newline.
+PlainName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+][A-Za-z0-9_+.:@-]*\Z", max_length=255)]
+Address = Annotated[str, Meta(pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:_%-]*\Z", max_length=255)]
 
 
 def problem_with_name(name: str, what: str) -> Refused | None:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from mcv.document.names import NAME
 from mcv.errors import McvError
 
 Kind = Literal["vm", "node"]
@@ -30,10 +31,11 @@ class Subject(msgspec.Struct, frozen=True, order=True):
     def parse(cls, text: str) -> "Subject":
         """The subject that a text names; McvError where the text names none."""
         kind, _, name = text.partition(":")
-        if kind == "vm":
-            return cls("vm", name)
-        if kind == "node":
-            return cls("node", name)
+        if NAME.fullmatch(name):
+            if kind == "vm":
+                return cls("vm", name)
+            if kind == "node":
+                return cls("node", name)
         raise McvError(f"{text!r} names neither a VM nor a node.")
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ OUT_OF_SYNC = "out-of-sync"  # a failed verification that the document does not 
 
 
 def path(notes: Path, resource: str, kind: str) -> Path:
-    return notes / f"{resource}.{kind}.json"
+    return files.child(notes, f"{resource}.{kind}.json")
 
 
 def write(notes: Path, resource: str, kind: str, **values: Any) -> None:

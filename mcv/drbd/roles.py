@@ -74,7 +74,7 @@ def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
 
 
 def _path(host: Host, disk: Disk) -> Path:
-    return host.settings.drbd_directory / f"{disk.resource}.res"
+    return files.child(host.settings.drbd_directory, f"{disk.resource}.res")
 
 
 def secret(host: Host) -> str:

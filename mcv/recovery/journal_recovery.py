@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from mcv.document.model import Cluster
-from mcv.errors import Busy, McvError
+from mcv.errors import Busy, McvError, Refused
 from mcv.host import Host
 from mcv.recovery.rows import EntryCopy, Repaired, Unfinished
 from mcv.system.answers import decoded
@@ -19,8 +19,15 @@ RETRY = 10.0  # seconds between two tries to resume an entry that a silent peer 
 
 
 def keep_entry(host: Host, entry: str) -> None:
-    """Keep a copy of another node's journal entry, in case that node does not come back."""
-    host.journal.write(decode_entry(entry))
+    """Keep a copy of another node's journal entry, in case that node does not come back.
+
+    Raises Refused for an operation that this node carries out itself.
+    """
+    copy = decode_entry(entry)
+    present = host.journal.read(copy.operation)
+    if host.name in (copy.node, present.node if present else ""):
+        raise Refused(f"Operation {copy.operation} is {host.name}'s own: its journal has it.")
+    host.journal.write(copy)
 
 
 def drop_entry(host: Host, operation: str) -> None:

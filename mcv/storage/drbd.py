@@ -83,7 +83,7 @@ class Drbd:
 
     def forget(self, host: Host) -> None:
         host.drbd.down(self.disk.resource)
-        files.remove(host.settings.drbd_directory / f"{self.disk.resource}.res")
+        files.remove(files.child(host.settings.drbd_directory, f"{self.disk.resource}.res"))
 
     def open(self, host: Host) -> None:
         host.drbd.promote(self.disk.resource)

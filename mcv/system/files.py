@@ -3,6 +3,18 @@
 import os
 from pathlib import Path
 
+from mcv.errors import McvError
+
+
+def child(directory: Path, name: str) -> Path:
+    """The path of a file in a directory; McvError for a name that is hidden, or itself a path.
+
+    Names come from other nodes too, and none of them leads out of the directory.
+    """
+    if not name or name.startswith(".") or not name.isprintable() or "/" in name:
+        raise McvError(f"{name!r} is no name for a file of mcv's.")
+    return directory / name
+
 
 def sync_directory(directory: Path) -> None:
     """Make renames and removals in a directory durable."""

@@ -40,7 +40,7 @@ class Locks:
         Raises Busy, quoting the note, when it is not to be had within timeout seconds.
         """
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._directory / f"{name}.lock"
+        path = files.child(self._directory, f"{name}.lock")
         lock = _Handed(path, timeout=timeout, thread_local=False, is_singleton=False)
         try:
             lock.acquire()
@@ -51,7 +51,7 @@ class Locks:
                 f"since {note.get('since', 'an unknown time')}.",
                 "See: mcv locks list",
             ) from None
-        note_path = self._directory / f"{name}.note"
+        note_path = path.with_suffix(".note")
         fd = lock._context.lock_file_fd
         token = process.inherited.set((*process.inherited.get(), *([fd] if fd is not None else [])))
         try:

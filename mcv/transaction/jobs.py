@@ -255,7 +255,7 @@ class Jobs:
                 yield json.loads(path.read_text(encoding="utf-8"))
 
     def _save(self, record: dict[str, Any]) -> None:
-        path = self._directory / f"{record['id']}.json"
+        path = files.child(self._directory, f"{record['id']}.json")
         files.write_atomically(path, json.dumps({"schema": SCHEMA, **record}))
 
     def _write(self, job: Job) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from mcv.document.names import PlainName
 from mcv.document.subject import Subject
 from mcv.errors import McvError
 from mcv.system import files
@@ -41,7 +42,7 @@ class Entry(msgspec.Struct, kw_only=True):
     """
 
     schema: int = SCHEMA
-    operation: str
+    operation: PlainName
     title: str
     who: str
     node: str
@@ -96,7 +97,7 @@ class Journal:
         return sorted(entries, key=lambda entry: (entry.begun, entry.operation))
 
     def _path(self, operation: str) -> Path:
-        return self._directory / f"{operation}.json"
+        return files.child(self._directory, f"{operation}.json")
 
 
 def encode(entry: Entry) -> str:
@@ -111,6 +112,9 @@ def decode(text: str) -> Entry:
     """
     try:
         value = msgspec.json.decode(text, type=dict[str, Any])
-        return msgspec.convert(renamed(upgraded(value)), type=Entry)
+        entry = msgspec.convert(renamed(upgraded(value)), type=Entry)
+        for claim in entry.claims:
+            Subject.parse(claim.subject)
+        return entry
     except msgspec.DecodeError as error:
         raise McvError(f"A journal entry cannot be read: {error}.") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from mcv.document.subject import Subject
 from mcv.errors import Refused
 from mcv.host import Host
+from mcv.system import files
 
 # Where libvirt answers: its daemon for QEMU alone, or the daemon for every driver.
 LIBVIRT = (Path("/run/libvirt/virtqemud-sock"), Path("/run/libvirt/libvirt-sock"))
@@ -26,7 +27,7 @@ QEMU_HOME = Path("/var/lib/libvirt/qemu")
 def opened(host: Host, name: str, to: str) -> Iterator[tuple[str, str]]:
     """The URIs of the other libvirt, and for the memory, as long as this lasts."""
     _make_room()
-    ours = host.settings.run / f"{name}.libvirt"
+    ours = files.child(host.settings.run, f"{name}.libvirt")
     memory = _memory(name)
     with (
         host.tunnel(ours, to, {"vm": name, "for": "libvirt"}),

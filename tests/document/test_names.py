@@ -1,9 +1,13 @@
-"""Names of VMs, nodes and networks, as a document holds them and as somebody types them."""
+"""Names, as documents and messages hold them and as somebody types them."""
 
 import msgspec
 import pytest
 
+from mcv.document.model import DrbdDisk, Network, Node
 from mcv.document.names import Name, problem_with_name
+from mcv.document.subject import Subject
+from mcv.errors import McvError
+from mcv.transaction import journal
 
 
 class Named(msgspec.Struct):
@@ -21,3 +25,64 @@ def test_any_other_is_refused_in_a_document_and_on_the_command_line(name: str) -
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"name": name}, Named)
     assert problem_with_name(name, "VM") is not None
+
+
+# What another node sends becomes a part of a path, or of a resource file, on this one
+
+OUTSIDE = ["../../../opt/evil", "/tmp/pwn", "a/b", "..", ".hidden", "a\n", "a b", "a;b", "a{}", ""]
+DISK = {
+    "id": 1,
+    "size": 1,
+    "volume": "v",
+    "volume_groups": {"n1": "vg0"},
+    "resource": "r",
+    "minor": 1,
+    "port": 1,
+    "storage": "drbd",
+}
+NODE = {
+    "name": "n1",
+    "hostname": "n1",
+    "ip_address": "fd00::1",
+    "drbd_address": "10.0.0.1",
+    "certificate": "",
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize(
+    ("value", "key", "type"),
+    [
+        (DISK, "resource", DrbdDisk),
+        (DISK, "volume", DrbdDisk),
+        (NODE, "hostname", Node),
+        (NODE, "ip_address", Node),
+        (NODE, "drbd_address", Node),
+        ({"name": "lan", "bridge": "br0"}, "bridge", Network),
+    ],
+)
+def test_a_document_holds_no_name_that_leads_out_of_its_place(
+    value: dict[str, object], key: str, type: type, name: str
+) -> None:
+    assert msgspec.convert(value, type)
+    with pytest.raises(msgspec.ValidationError, match=key):
+        msgspec.convert(value | {key: name}, type)
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_volume_group_is_a_plain_name(name: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(DISK | {"volume_groups": {"n1": name}}, DrbdDisk)
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_journal_entry_names_no_path(name: str) -> None:
+    entry = {"schema": 2, "operation": "a1", "title": "t", "who": "w", "node": "n1"}
+    claim = {"subject": "vm:web1", "number": [0, 0]}
+    assert journal.decode(msgspec.json.encode(entry | {"claims": [claim]}).decode())
+
+    for changed in ({"operation": name}, {"claims": [claim | {"subject": f"vm:{name}"}]}):
+        with pytest.raises(McvError):
+            journal.decode(msgspec.json.encode(entry | changed).decode())
+    with pytest.raises(McvError):
+        Subject.parse(f"vm:{name}")

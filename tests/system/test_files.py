@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mcv.errors import McvError
 from mcv.system import files
 
 
@@ -75,3 +76,12 @@ def test_a_rename_moves_between_directories(tmp_path: Path) -> None:
 
     assert files.read_or_none(tmp_path / "b" / "file") == "text"
     assert files.read_or_none(tmp_path / "a" / "file") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "/etc/x", "a/b", ".hidden", "a\nb", "a\0b"]
+)
+def test_a_child_never_leads_out_of_its_directory(tmp_path: Path, name: str) -> None:
+    assert files.child(tmp_path, "web1.json") == tmp_path / "web1.json"
+    with pytest.raises(McvError, match="is no name"):
+        files.child(tmp_path, name)
