@@ -19,6 +19,8 @@ from mcv.rpc.wire import Connection, Limits
 
 log = logging.getLogger(__name__)
 
+QUIET = 60.0  # seconds in which the refusals of a listener make one line of the log
+
 
 @dataclass(frozen=True)
 class AuthenticatedPeer:
@@ -36,9 +38,12 @@ class AuthenticatedPeer:
 class ServedConnection:
     """One connection from its accept to its end."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, host: str = "") -> None:
         self.sock = sock
+        self.host = host  # where it comes from; "" for a unix socket
         self.guest: AuthenticatedPeer | None = None
+        # TLS takes the socket's descriptor over: until the guest is there, this one ends both.
+        self._plain = sock.dup()
         self.is_busy = False
         self.is_over = False
 
@@ -50,7 +55,38 @@ class ServedConnection:
         """
         self.is_over = True
         with contextlib.suppress(OSError):
+            self._plain.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+    def admit(self, guest: AuthenticatedPeer) -> None:
+        """From here on the connection is this guest's."""
+        self.guest, self.sock = guest, guest.sock
+        self._plain.close()
+
+    def close(self) -> None:
+        self._plain.close()
+        with contextlib.suppress(OSError):
+            self.sock.close()
+
+
+class Refusals:
+    """Writes refused connections to the log, one line for all within QUIET seconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._untold = 0
+        self._told: float | None = None  # monotonic
+
+    def add(self, why: str) -> None:
+        """Count a refusal; `why` is told of the last one alone."""
+        with self._lock:
+            self._untold += 1
+            now = time.monotonic()
+            if self._told is not None and now - self._told < QUIET:
+                return
+            log.warning("refused connections: %s; the last: %s", self._untold, why)
+            self._untold, self._told = 0, now
 
 
 class Listener:
@@ -58,6 +94,10 @@ class Listener:
 
     `greet` turns an accepted socket into a guest, or raises; it and all that follows run
     in the connection's own thread, so that a silent caller keeps nobody waiting.
+
+    Members have `most` places. Callers that are not authenticated yet have places of their
+    own, some for each address; where these are taken the oldest such caller is hung up on,
+    so that strangers cost each other a handshake, and a member nothing.
     """
 
     def __init__(
@@ -73,8 +113,9 @@ class Listener:
         self._serve = serve
         self._most = most
         self._limits = limits
-        self._visits: set[ServedConnection] = set()
+        self._visits: dict[ServedConnection, None] = {}  # the oldest first
         self._lock = threading.Lock()
+        self._refusals = Refusals()
         self._is_closed = False
         self._thread = threading.Thread(target=self._accept, name="accept", daemon=True)
         self._thread.start()
@@ -109,38 +150,67 @@ class Listener:
     def _accept(self) -> None:
         while not self._is_closed:
             try:
-                sock, _address = self._listener.accept()
+                sock, address = self._listener.accept()
             except OSError as error:
                 if not self._is_closed:
                     log.warning("accept: %s", error)
                     time.sleep(0.1)
                 continue
-            self._let_in(sock)
+            self._let_in(sock, str(address[0]) if isinstance(address, tuple) else "")
 
-    def _let_in(self, sock: socket.socket) -> None:
-        visit = ServedConnection(sock)
+    def _let_in(self, sock: socket.socket, host: str) -> None:
+        try:
+            visit = ServedConnection(sock, host)
+        except OSError as error:
+            log.error("refused a connection: %s", error)
+            sock.close()
+            return
         with self._lock:
-            full = len(self._visits) >= self._most
-            if not full:
-                self._visits.add(visit)
-        if full or self._is_closed:
-            log.warning("refused a connection: %s are open already", self._most)
+            crowd = self._crowd(host)
+            self._visits[visit] = None
+        if self._is_closed:
             self._end(visit)
             return
+        if crowd is not None:
+            crowd.hang_up()
+            self._refusals.add(f"{crowd.host or 'a caller'} was silent, and others wait")
         try:
             threading.Thread(target=self._visit, args=(visit,), name="wire", daemon=True).start()
         except RuntimeError as error:
             log.error("refused a connection: %s", error)
             self._end(visit)
 
+    def _crowd(self, host: str) -> ServedConnection | None:
+        """The connection that must go before another from this address has a place.
+
+        It is the oldest that is not authenticated: of the address, or of all.
+        """
+        strangers = [visit for visit in self._visits if visit.guest is None and not visit.is_over]
+        neighbours = [visit for visit in strangers if visit.host == host]
+        if host and len(neighbours) >= self._limits.strangers_of_one:
+            return neighbours[0]
+        most = self._limits.strangers if host else self._most
+        return strangers[0] if len(strangers) >= most else None
+
+    def _admit(self, visit: ServedConnection, guest: AuthenticatedPeer) -> bool:
+        """Give an authenticated caller its place; False where all are taken."""
+        with self._lock:
+            if sum(other.guest is not None for other in self._visits) >= self._most:
+                self._refusals.add(f"{self._most} are open already")
+                return False
+            visit.admit(guest)
+            return True
+
     def _visit(self, visit: ServedConnection) -> None:
         try:
-            visit.guest = self._greet(visit.sock)
-            visit.sock = visit.guest.sock
-            if visit.guest.stream is not None:
-                visit.guest.stream()
+            guest = self._greet(visit.sock)
+            if not self._admit(visit, guest):
+                guest.sock.close()
+                return
+            if guest.stream is not None:
+                guest.stream()
             else:
-                self._talk(visit, visit.guest)
+                self._talk(visit, guest)
         except (CommunicationError, OSError) as error:
             log.debug("a connection ended: %s", error)
         except McvError as error:
@@ -165,10 +235,9 @@ class Listener:
                 visit.is_busy = False
 
     def _end(self, visit: ServedConnection) -> None:
-        with contextlib.suppress(OSError):
-            visit.sock.close()
+        visit.close()
         with self._lock:
-            self._visits.discard(visit)
+            self._visits.pop(visit, None)
 
 
 def let_alert_arrive(sock: ssl.SSLSocket, seconds: float = 1) -> None:

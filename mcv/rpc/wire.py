@@ -25,6 +25,8 @@ class Limits:
     idle: float = 60
     message: float = 60
     peers: int = 64
+    strangers: int = 32  # not authenticated yet, beside the peers
+    strangers_of_one: int = 8  # of one address
     operators: int = 256
 
 

@@ -224,6 +224,53 @@ def test_a_certificate_that_cannot_be_read_locks_nobody_else_out(wire: Wire) -> 
     assert wire.call(a=1) == {"a": 1}
 
 
+def flood(wire: Wire, number: int, host: str) -> list[socket.socket]:
+    """Silent connections to the cluster's port, from one address."""
+    strangers = []
+    for _ in range(number):
+        source = (host, 0)
+        strangers.append(socket.create_connection(("127.0.0.1", wire.port), 5, source))
+    return strangers
+
+
+def is_open(sock: socket.socket) -> bool:
+    """Whether the server has kept the connection."""
+    sock.setblocking(False)
+    try:
+        return sock.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def test_silent_strangers_cost_a_member_nothing(
+    patient_wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire = patient_wire
+    strangers = [sock for last in range(2, 12) for sock in flood(wire, 20, f"127.0.0.{last}")]
+
+    assert wire.call(a=1) == {"a": 1}
+    time.sleep(0.2)
+    kept = [number for number, sock in enumerate(strangers) if is_open(sock)]
+    assert len(kept) <= 32 and kept[-1] == len(strangers) - 1
+    assert sum("refused connections" in line for line in caplog.messages) == 1
+    for sock in strangers:
+        sock.close()
+
+
+def test_silent_strangers_of_one_address_take_no_place_of_another_s(patient_wire: Wire) -> None:
+    wire = patient_wire
+    first = flood(wire, 1, "127.0.0.2")
+    crowd = flood(wire, 40, "127.0.0.3")
+    time.sleep(0.2)
+
+    assert is_open(first[0])
+    assert [is_open(sock) for sock in crowd] == [False] * 32 + [True] * 8
+    for sock in first + crowd:
+        sock.close()
+
+
 def test_at_most_64_connections_are_open_and_one_more_is_refused(patient_wire: Wire) -> None:
     wire = patient_wire
     context = raw.stranger(wire.identities["n2"])
