@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import secrets
+import stat
 import tempfile
 import threading
 import zlib
@@ -22,6 +23,14 @@ from mcv.system.held_file import HeldFile
 
 CHUNK = 4 * 1024**2
 FORMATS = ("raw", "qcow2")
+
+# What qemu-img calls raw, and no guest could boot from.
+COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+}
 
 
 class TakenImage(Struct, frozen=True, kw_only=True):
@@ -42,17 +51,23 @@ class Chunk(Struct, frozen=True, kw_only=True):
 def take(host: Host, pid: int, fd: int) -> TakenImage:
     """Take over an open file of the caller, judge it, and hold its raw bytes ready.
 
-    Raises Refused for what is no regular file, has a backing or a data file, or is
-    neither raw nor qcow2.
+    A file that QEMU interprets is copied first: its owner could rewrite it between the
+    judgement and the conversion, and have another file of the host read. Raises Refused for
+    what is no regular file, is compressed, has a backing or a data file, or is neither raw
+    nor qcow2.
     """
     try:
-        own = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        # A FIFO without a writer would hold the thread for ever.
+        own = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise Refused(f"The image cannot be read: {error.strerror}.") from error
     try:
         size, format_ = _judge(own)
         if format_ != "raw":
-            own, old = _as_raw(host, own), own
+            own, old = _copied(host, own), own
+            os.close(old)
+            size, format_ = _judge(own)
+            own, old = _as_raw(host, own, format_), own
             os.close(old)
     except BaseException:
         os.close(own)
@@ -66,8 +81,15 @@ def take(host: Host, pid: int, fd: int) -> TakenImage:
 
 
 def _judge(fd: int) -> tuple[int, str]:
-    if not os.path.isfile(f"/proc/self/fd/{fd}"):
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
         raise Refused("The image is no regular file.")
+    beginning = os.pread(fd, 6, 0)
+    for magic, name in COMPRESSED.items():
+        if beginning.startswith(magic):
+            raise Refused(
+                f"The image is compressed ({name}); a guest could not read it.",
+                "Unpack it first, for instance: gunzip, unxz, unzstd, bunzip2",
+            )
     try:
         said = json.loads(
             process.run("qemu-img", "info", "--output=json", f"/proc/self/fd/{fd}", pass_fds=(fd,))
@@ -88,17 +110,39 @@ def _judge(fd: int) -> tuple[int, str]:
     return int(said["virtual-size"]), format_
 
 
-def _as_raw(host: Host, fd: int) -> int:
-    """The same bytes as a sparse raw file without a name: gone with the descriptor."""
+def _nameless(host: Host) -> int:
+    """A new file in the state directory, gone with its descriptor."""
     # Not O_TMPFILE, which some file systems (overlays among them) do not have.
-    raw, path = tempfile.mkstemp(dir=host.settings.state, prefix="image-")
+    fd, path = tempfile.mkstemp(dir=host.settings.state, prefix="image-")
     os.unlink(path)
+    return fd
+
+
+def _copied(host: Host, fd: int) -> int:
+    """The same bytes, holes left out, in a file that nobody else has open."""
+    copy = _nameless(host)
+    try:
+        size, offset = os.fstat(fd).st_size, 0
+        os.ftruncate(copy, size)
+        while offset < size and (data := os.pread(fd, CHUNK, offset)):
+            if data.count(0) < len(data):
+                os.pwrite(copy, data, offset)
+            offset += len(data)
+    except OSError as error:
+        os.close(copy)
+        raise McvError(f"The image cannot be copied: {error.strerror}.") from error
+    return copy
+
+
+def _as_raw(host: Host, fd: int, format_: str) -> int:
+    """The guest's bytes as a sparse raw file without a name."""
+    raw = _nameless(host)
     try:
         process.run(
             "qemu-img",
             "convert",
             "-f",
-            "qcow2",
+            format_,
             "-O",
             "raw",
             f"/proc/self/fd/{fd}",
@@ -156,7 +200,7 @@ def copy(host: Host, source: str, token: str, device: str) -> None:
             else:
                 data, size = _remote_chunk(host, source, token, offset)
             if not data:
-                break
+                raise McvError(f"The image ended after {offset} of {size} bytes: was it changed?")
             os.pwrite(fd, data, offset)
             offset += len(data)
             host.job.progress("image", offset, size, "B")

@@ -1,5 +1,8 @@
 """Images, judged and read by the real qemu-img: only what is whole and plain is taken."""
 
+import bz2
+import gzip
+import lzma
 import os
 import subprocess
 from collections.abc import Iterator
@@ -110,6 +113,63 @@ def test_what_is_neither_raw_nor_qcow2_is_refused(host: Any, tmp_path: Path) -> 
         take(host, tmp_path / "disk.vmdk")
 
     assert "qemu-img convert" in error.value.hint
+
+
+@pytest.mark.parametrize(("name", "module"), [("gzip", gzip), ("xz", lzma), ("bzip2", bz2)])
+def test_a_compressed_image_is_refused_and_not_written_as_it_is(
+    host: Any, tmp_path: Path, name: str, module: Any
+) -> None:
+    path = raw(tmp_path / "disk.raw")
+    path.write_bytes(module.compress(path.read_bytes()))
+
+    with pytest.raises(Refused, match=rf"compressed \({name}\)"):
+        take(host, path)
+
+
+@pytest.mark.parametrize("moment", [1, 2])
+def test_what_is_judged_is_what_is_read(
+    host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """The owner gives the image a backing file right after a judgement."""
+    secret, evil = raw(tmp_path / "secret"), tmp_path / "evil"
+    path = tmp_path / "disk.qcow2"
+    qemu_img("create", "-f", "qcow2", str(path), "1M")
+    qemu_img("create", "-f", "qcow2", "-F", "raw", "-b", str(secret), str(evil))
+    judge, judgements = image._judge, []
+
+    def judged(fd: int) -> tuple[int, str]:
+        judgements.append(judge(fd))
+        if len(judgements) == moment:
+            path.write_bytes(evil.read_bytes())
+        return judgements[-1]
+
+    monkeypatch.setattr(image, "_judge", judged)
+
+    if moment == 1:
+        with pytest.raises(Refused, match="backing file"):
+            take(host, path)
+    else:
+        assert whole(host, take(host, path), tmp_path / "device") == bytes(MIB)
+    assert path.read_bytes() == evil.read_bytes()
+
+
+def test_an_image_that_becomes_shorter_fills_no_disk(host: Any, tmp_path: Path) -> None:
+    path = raw(tmp_path / "disk.raw")
+    taken = take(host, path)
+    os.truncate(path, 4096)
+
+    with pytest.raises(McvError, match="ended after 4096 of"):
+        whole(host, taken, tmp_path / "device")
+
+
+def test_a_fifo_holds_no_thread(host: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    fd = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(Refused, match="no regular file"):
+            image.take(host, os.getpid(), fd)
+    finally:
+        os.close(fd)
 
 
 def test_only_a_regular_file_is_an_image(host: Any, tmp_path: Path) -> None:
