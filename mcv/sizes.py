@@ -1,4 +1,4 @@
-"""Sizes as people type them (512MiB, 8GiB, 10 GB) and as they read them."""
+"""Sizes as people type them (512MiB, 8G, 10 GB) and as they read them."""
 
 import re
 from fractions import Fraction
@@ -12,6 +12,12 @@ UNITS = {
     "GiB": 1024**3,
     "TiB": 1024**4,
     "PiB": 1024**5,
+    # As qemu-img and LVM mean them.
+    "K": 1024,
+    "M": 1024**2,
+    "G": 1024**3,
+    "T": 1024**4,
+    "P": 1024**5,
     "kB": 1000,
     "KB": 1000,
     "MB": 1000**2,

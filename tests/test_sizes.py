@@ -17,6 +17,8 @@ from mcv.errors import Refused
         ("512B", 512),
         ("0.5KiB", 512),
         ("2TiB", 2 * 1024**4),
+        ("96M", 96 * 1024**2),
+        ("2 T", 2 * 1024**4),
         ("1kB", 1000),
         ("1KB", 1000),
     ],
@@ -27,7 +29,7 @@ def test_a_size_is_a_number_and_its_unit(text: str, size: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "64", "MiB", "64mib", "64Mib", "64M", "-1GiB", "1e3MiB", "1,5GiB", "1 0MiB", "٦٤MiBx"],
+    ["", "64", "MiB", "64mib", "64Mib", "64m", "-1GiB", "1e3MiB", "1,5GiB", "1 0MiB", "٦٤MiBx"],
 )
 def test_what_is_no_size_is_refused_with_examples(text: str) -> None:
     with pytest.raises(Refused, match="is no size for the disk") as error:

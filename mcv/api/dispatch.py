@@ -81,7 +81,9 @@ def title(operation: str, params: dict[str, Any]) -> str:
     """An operation in words: "migrate web1 to node2"."""
     noun, _, verb = operation.partition(".")
     words = [(verb if noun == "vm" else operation).replace(".", " ").replace("_", " ")]
-    words += [str(params[key]) for key in ("name", "names", "node", "user") if params.get(key)]
+    for key in ("name", "names", "node", "user"):
+        value = params.get(key) or []
+        words += map(str, value if isinstance(value, list | tuple) else [value])
     if params.get("to"):
         words.append(f"to {params['to']}")
     return " ".join(words)

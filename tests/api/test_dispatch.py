@@ -196,6 +196,7 @@ def test_the_senders_name_is_the_wires_word_and_not_its_own(cluster: FakeCluster
         ("vm.start", {"name": "web1"}, "start web1"),
         ("cluster.add_node", {"node": "n2", "password": "geheim"}, "cluster add node n2"),
         ("permission.add", {"user": "bob"}, "permission add bob"),
+        ("node.offline", {"names": ["n2", "n3"]}, "node offline n2 n3"),
         ("repair", {}, "repair"),
     ],
 )
