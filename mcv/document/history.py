@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from mcv.document.lineage import contains
+from mcv.document.lineage import relation
 from mcv.document.model import Cluster, decode, digest, encode
 from mcv.errors import Refused
 from mcv.system import files
@@ -128,11 +128,8 @@ def _marked(path: Path, suffix: str) -> Path:
 
 
 def _is_newer(cluster: Cluster, other: Cluster) -> bool:
-    if contains(cluster, digest(cluster), other, digest(other)):
-        return True
-    if contains(other, digest(other), cluster, digest(cluster)):
-        return False
-    return _weight(cluster) > _weight(other)
+    stands = relation(other, digest(other), cluster, digest(cluster))
+    return stands == "newer" or (stands == "diverged" and _weight(cluster) > _weight(other))
 
 
 def _weight(cluster: Cluster) -> tuple[int, int, int]:

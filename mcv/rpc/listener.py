@@ -166,21 +166,21 @@ class Listener:
             sock.close()
             return
         with self._lock:
-            crowd = self._crowd(host)
+            surplus = self._surplus(host)
             self._visits[visit] = None
         if self._is_closed:
             self._end(visit)
             return
-        if crowd is not None:
-            crowd.hang_up()
-            self._refusals.add(f"{crowd.host or 'a caller'} was silent, and others wait")
+        if surplus is not None:
+            surplus.hang_up()
+            self._refusals.add(f"{surplus.host or 'a caller'} was silent, and others wait")
         try:
             threading.Thread(target=self._visit, args=(visit,), name="wire", daemon=True).start()
         except RuntimeError as error:
             log.error("refused a connection: %s", error)
             self._end(visit)
 
-    def _crowd(self, host: str) -> ServedConnection | None:
+    def _surplus(self, host: str) -> ServedConnection | None:
         """The connection that must go before another from this address has a place.
 
         It is the oldest that is not authenticated: of the address, or of all.
