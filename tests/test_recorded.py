@@ -17,11 +17,11 @@ from mcv import settings
 from mcv.api.dispatch import row
 from mcv.check.inventory import is_mcvs
 from mcv.cluster import join
-from mcv.document import changes, schema
+from mcv.document import changes
 from mcv.document.generation import ChangeMade
 from mcv.document.history import on_disk
 from mcv.document.lineage import descends
-from mcv.document.model import SCHEMA, Cluster, Vm, digest
+from mcv.document.model import Cluster, Vm, digest
 from mcv.document.model import decode as decode_document
 from mcv.document.store import Store
 from mcv.drbd import enable, roles, verification_results
@@ -102,10 +102,10 @@ def test_every_document_is_read_and_written_again_as_it_was() -> None:
     wrong, seen = [], 0
     for name, text in recorded_documents():
         seen += 1
-        cluster = decode_document(schema.upgraded(text))
+        cluster = decode_document(text)
         if decode_document(on_disk(cluster)) != cluster:
             wrong.append(f"{name} changes as it is written")
-        if schema.version_of(text) == SCHEMA and on_disk(cluster) != text:
+        if on_disk(cluster) != text:
             wrong.append(f"{name} would be written otherwise")
 
     assert wrong == [] and seen > 1000
@@ -115,7 +115,7 @@ def test_every_document_of_a_history_has_the_hash_that_it_is_filed_under() -> No
     wrong, seen = [], 0
     for name, text in recorded_documents():
         filed = re.search(r"history/(\d{8})-([0-9a-f]{16})(-dropped)?\.json$", name)
-        if filed is None or schema.version_of(text) != SCHEMA:
+        if filed is None:
             continue
         seen += 1
         cluster = decode_document(text)
@@ -134,13 +134,12 @@ def test_a_state_directory_is_whole_and_its_lineage_unbroken(tmp_path: Path, sta
     shutil.copytree(state, here)
     store = Store(here, 1000)
 
-    is_upgraded = schema.version_of((state / "config.json").read_text("utf-8")) != SCHEMA
     assert store.fault() is None
     lineage, now = store.generations(), store.read()
     assert all(descends(now, one, digest(one)) for one in lineage)
-    assert is_upgraded or {digest(one) for one in lineage} == set(filed(here / "history", now))
+    assert {digest(one) for one in lineage} == set(filed(here / "history", now))
     if (proposal := store.proposal()) is not None:
-        assert is_upgraded or proposal[0].parent in {store.hash(), now.parent}
+        assert proposal[0].parent in {store.hash(), now.parent}
 
 
 def filed(history: Path, now: Cluster) -> Iterator[str]:
@@ -153,7 +152,7 @@ def filed(history: Path, now: Cluster) -> Iterator[str]:
 
 
 def test_the_documents_are_of_varied_content() -> None:
-    found = [decode_document(schema.upgraded(text)) for _, text in recorded_documents()]
+    found = [decode_document(text) for _, text in recorded_documents()]
     vms = [vm for cluster in found for vm in cluster.vms.values()]
     marks = [disk.verification for vm in vms for disk in vm.disks]
     members = [member for cluster in found for member in cluster.nodes.values()]
@@ -401,7 +400,7 @@ DOMAINS = sorted(RECORDED.glob("*/trees/*/domains/*/*.xml"))
 def test_a_domain_says_what_the_document_beside_it_does(path: Path) -> None:
     top, name = path.parents[2], path.name.partition(".")[0]
     text = (top / "var" / path.parent.name / "config.json").read_text(encoding="utf-8")
-    cluster = decode_document(schema.upgraded(text))
+    cluster = decode_document(text)
     xml = path.read_text(encoding="utf-8")
 
     assert is_ours(xml)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcv.cluster import members
+from mcv.cluster import members, upgrade
 from mcv.drbd import enable, roles, verification_results
 from mcv.errors import McvError
 from mcv.host import Host
@@ -32,6 +32,7 @@ def look_after_cluster(host: Host) -> None:
     host.consensus.poll()
     _pause_stray_copies(host)
     if host.consensus.in_contact:
+        upgrade.raise_schema(host)
         members.addresses(host)
         verification_results.conclude(host)
         enable.adjust(host)

@@ -7,7 +7,7 @@ import time
 from msgspec import Struct
 
 import mcv
-from mcv.document.model import SCHEMA
+from mcv.document.schema import SCHEMA
 from mcv.drbd import enable
 from mcv.errors import McvError
 from mcv.host import Host

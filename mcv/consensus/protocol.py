@@ -37,6 +37,10 @@ class Consensus(Protocol):
         """
 
     @property
+    def schema(self) -> int:
+        """The latest schema of the document that every online member is known to read."""
+
+    @property
     def in_contact(self) -> bool:
         """Whether this node may start something new by the document that it holds."""
 

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from mcv.document import cluster_changes, vm_changes
 from mcv.document.generation import ChangeMade
-from mcv.document.model import REMEMBERED_CHANGES, Cluster, digest
+from mcv.document.model import REMEMBERED_CHANGES, Cluster, decode, digest, encode
 from mcv.document.registry import CHANGES
+from mcv.document.schema import SCHEMA
+from mcv.errors import Refused
 
 __all__ = ["CHANGES", "apply", "cluster_changes", "vm_changes"]  # they register what they define
 
@@ -24,10 +26,16 @@ def apply(base: Cluster, name: str, params: dict[str, Any], made: ChangeMade) ->
     draft = CHANGES[name](base, made, **params)
     if draft is base:
         return base
-    return replace(
+    new = replace(
         draft,
         parent=digest(base),
         generation=base.generation + 1,
         change=made,
         changes=(*base.changes, made.id)[-REMEMBERED_CHANGES:],
     )
+    if new.schema < SCHEMA and decode(encode(new)) != new:
+        raise Refused(
+            "The document cannot hold this yet: a member that is online has an older mcv.",
+            "Install this mcv on every node; the others tell which: mcv info",
+        )
+    return new

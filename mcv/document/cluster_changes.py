@@ -37,6 +37,12 @@ def network_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     return base.without_network(name)
 
 
+@change("document.schema")
+def document_schema(base: Cluster, made: ChangeMade, /, schema: int) -> Cluster:
+    """The document is written in a later schema from now on; without effect where it is."""
+    return replace(base, schema=schema) if schema > base.schema else base
+
+
 @change("node.add")
 def node_add(base: Cluster, made: ChangeMade, /, node: dict[str, Any], why: str) -> Cluster:
     """A member is added as offline; its entry comes with the claim of the join."""

@@ -1,23 +1,24 @@
 """Plain values: the replicated document and what it is made of."""
 
 import hashlib
-import re
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, field
 from msgspec.structs import replace
 
+from mcv.document import schema
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Value
 from mcv.document.names import Address, Name, PlainName
+from mcv.document.schema import SCHEMA
 from mcv.document.subject import Subject
 from mcv.errors import NotFound, Refused
 
-SCHEMA = 1
 REMEMBERED_CHANGES = 256
 
 Bytes = Annotated[int, Meta(ge=0)]
 Status = Literal["online", "offline"]
+Autostart = Literal["yes", "no", "last"]
 Result = Literal["clean", "out-of-sync", "interrupted", "never", "running"]
 
 
@@ -138,7 +139,13 @@ class Override(Value, frozen=True, kw_only=True):
 
 
 class Vm(Value, frozen=True, kw_only=True):
-    """A VM: what it is made of, the node that owns it, and the nodes where it may run."""
+    """A VM: what it is made of, the node that owns it, and the nodes where it may run.
+
+    `autostart` says whether it starts with its node: `last` where it ran when the node went
+    down. VMs start in the order of `start_order`, `start_delay` seconds after each.
+    `incarnation` is raised by each change of owner and of what the disks hold that the guest
+    did not make: the saved state of an earlier incarnation does not fit the disks.
+    """
 
     name: Name
     uuid: PlainName
@@ -151,6 +158,10 @@ class Vm(Value, frozen=True, kw_only=True):
     locked: bool = False
     claim: Claim | None = None
     override: Override | None = None
+    autostart: Autostart = "last"
+    start_order: int = 0
+    start_delay: Annotated[int, Meta(ge=0)] = 0
+    incarnation: int = 0
 
     @property
     def storage(self) -> str:
@@ -280,27 +291,28 @@ _decoder = msgspec.json.Decoder(Cluster)
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-# In schema 1 a disk's kind stands behind its id and size, where the encoder writes a tag first.
-# Hashes, and with them each generation's parent, are over the text. A quote inside a string
-# comes with a backslash, so the pattern is found where an object begins and nowhere else.
-_TAG_FIRST = re.compile(rb'\{("storage":"[a-z]+"),("id":\d+,"size":\d+)')
-
-
 def encode(cluster: Cluster) -> str:
-    """The document as text, always the same for the same document: its hash is over this."""
-    return _TAG_FIRST.sub(rb"{\2,\1", _encoder.encode(cluster)).decode()
+    """The document as text, always the same for the same document: its hash is over this.
+
+    The text is in the document's own schema, which every online member reads.
+    """
+    if cluster.schema == SCHEMA:
+        return _encoder.encode(cluster).decode()
+    raw = schema.older(msgspec.to_builtins(cluster, order="deterministic"), cluster.schema)
+    return msgspec.json.encode(raw).decode()
 
 
 def decode(text: str | bytes) -> Cluster:
-    """Read a document; raise Refused, saying what and where, if it is none."""
+    """Read a document of this schema or an older one.
+
+    Raises Refused, saying what and where, for a text that is none, or of a newer mcv.
+    """
     try:
         return _decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeError) as error:
+        schema.check(text)
         raise Refused(f"The document cannot be read: {error}") from error
 
 
 def digest(cluster: Cluster) -> str:
     return hashlib.sha256(encode(cluster).encode()).hexdigest()
-
-
-V = TypeVar("V", bound=msgspec.Struct)

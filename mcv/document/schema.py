@@ -1,24 +1,56 @@
-"""Schema versions of the document and the way from each to the next."""
+"""Schemas of the document: what each later schema added, and who reads what.
+
+A document keeps the schema that it was written in, and its hash with it, until every online
+member reads a later one; then the change `document.schema` raises it. The structs of
+mcv/document/model.py are those of the newest schema: a field that came later has a default,
+which is what a document of an older schema means by not having it.
+"""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
-from mcv.document.model import SCHEMA
 from mcv.errors import Refused
 
 Raw = dict[str, Any]
 
-# From a schema to the next, each a pure function over the document as plain JSON. Every node
-# upgrades by itself, so what comes out must be the same everywhere.
-UPGRADES: dict[int, Callable[[Raw], Raw]] = {}
+SCHEMA = 2
+OLDEST = 1
+
+# Of schema 2: the fields that each struct got. Reading needs nothing of it; writing leaves
+# them out of a document of schema 1.
+OF_EACH_VM = ("autostart", "start_order", "start_delay", "incarnation")
+OF_THE_CHANGE: tuple[str, ...] = ()
+OF_THE_CLUSTER: tuple[str, ...] = ()
 
 
-def version_of(text: str) -> int:
+def older(raw: Raw, schema: int) -> Raw:
+    """A document of the newest schema, as plain values, without what came after `schema`."""
+    if schema < 2:
+        raw = _without(raw, OF_THE_CLUSTER)
+        raw["vms"] = {name: _vm_of_schema_1(vm) for name, vm in raw["vms"].items()}
+        raw["change"] = _without(raw["change"], OF_THE_CHANGE)
+    return raw
+
+
+def _vm_of_schema_1(vm: Raw) -> Raw:
+    """A VM; the kind of each of its disks stands behind id and size, where a tag comes first.
+
+    Hashes, and with them each generation's parent, are over the text: order is part of it.
+    """
+    first = ("id", "size", "storage")
+    disks = [{**{key: disk[key] for key in first}, **disk} for disk in vm["disks"]]
+    return {**_without(vm, OF_EACH_VM), "disks": disks}
+
+
+def _without(raw: Raw, fields: tuple[str, ...]) -> Raw:
+    return {key: value for key, value in raw.items() if key not in fields}
+
+
+def version_of(text: str | bytes) -> int:
     """The schema that a document says it has; raise Refused where it says none."""
     try:
         raw = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         where = f"line {line}: " if line else ""
         raise Refused(f"{where}it is no JSON ({error}).") from error
@@ -28,23 +60,13 @@ def version_of(text: str) -> int:
     return version
 
 
-def upgraded(text: str, newest: int = SCHEMA) -> str:
-    """The same document in the newest schema; unchanged where it has it already.
-
-    Raises Refused for a document of a newer mcv, and for a schema too old to be upgraded.
-    """
+def check(text: str | bytes) -> None:
+    """Raise Refused for what is no document, and for a document of a newer or too old an mcv."""
     version = version_of(text)
-    if version > newest:
+    if version > SCHEMA:
         raise Refused(
-            f"it was written by a newer mcv: schema {version}, and this one reads up to {newest}.",
+            f"it was written by a newer mcv: schema {version}, and this one reads up to {SCHEMA}.",
             "Install the newer mcv here, as on the other nodes.",
         )
-    if version == newest:
-        return text
-    raw: Raw = json.loads(text)
-    while version < newest:
-        if version not in UPGRADES:
-            raise Refused(f"schema {version} is too old for this mcv.")
-        raw = {**UPGRADES[version](raw), "schema": version + 1}
-        version += 1
-    return json.dumps(raw)
+    if version < OLDEST:
+        raise Refused(f"schema {version} is too old for this mcv.")

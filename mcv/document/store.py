@@ -42,8 +42,7 @@ class Store:
     def committed(self) -> tuple[Cluster, str]:
         """The committed document and its hash.
 
-        A document of an older schema is upgraded, and the old file kept. Raises Refused,
-        naming the line or the place at fault, where the file cannot be read.
+        Raises Refused, naming the line or the place at fault, where the file cannot be read.
         """
         with self._lock:
             if self._committed is None:
@@ -55,14 +54,10 @@ class Store:
         if text is None:
             raise Refused(f"There is no {self.path}.")
         try:
-            newest = schema.upgraded(text)
-            cluster = decode(newest)
+            schema.check(text)
+            cluster = decode(text)
         except Refused as error:
             raise Refused(f"{self.path}: {error.message}", error.hint) from error
-        if newest is not text:
-            old = self.path.with_name(f"config.json.schema-{schema.version_of(text)}")
-            files.write_atomically(old, text)
-            self._put(cluster)
         return cluster, digest(cluster)
 
     def fault(self) -> Refused | None:
@@ -147,6 +142,7 @@ class Store:
                 return self.read()
             # A copy, no link: an editor that writes in place leaves the other file whole.
             self._history.write(proposal[0])
+            self._keep_last_of_its_schema(proposal[0])
             files.rename(self._proposal_path, self.path)
             self._committed, self._proposal = proposal, None
             self._history.forget_old(proposal[0].generation, proposal[1])
@@ -160,6 +156,7 @@ class Store:
         with self._lock:
             for each in between:
                 self._history.write(each)
+            self._keep_last_of_its_schema(cluster)
             self._put(cluster)
             self.drop_proposal()
 
@@ -191,6 +188,12 @@ class Store:
         """The generations between a hash and the committed one, at most limit of them."""
         with self._lock:
             return self._history.since(hash_, self.read(), limit)
+
+    def _keep_last_of_its_schema(self, new: Cluster) -> None:
+        """Keep the committed document where the next has another schema: an older mcv reads it."""
+        if self.exists() and (old := self.read()).schema != new.schema:
+            path = self.path.with_name(f"config.json.schema-{old.schema}")
+            files.write_atomically(path, on_disk(old))
 
     def _put(self, cluster: Cluster) -> None:
         self._history.write(cluster)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from mcv.document import schema
+from mcv.document import changes
 from mcv.document.model import Cluster, digest
 from mcv.document.store import Store
 from mcv.errors import Refused
-from tests.documents import after, chain, document, in_epoch
+from tests.documents import after, chain, document, in_epoch, made, vm
 
 CALLS = ("open", "fsync", "rename", "link", "unlink")
 
@@ -222,25 +223,33 @@ def test_a_document_that_was_edited_by_hand_is_found_out_with_its_line(tmp_path:
     assert len(list(tmp_path.glob("config.json.faulty-*"))) == 1
 
 
-def test_an_older_document_is_upgraded_and_the_old_file_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begin(tmp_path)
-    path = tmp_path / "config.json"
-    old = (
-        path.read_text()
-        .replace('"schema": 1', '"schema": 0')
-        .replace('"name": "n1"', '"n": "n1"', 1)
-    )
-    path.write_text(old)
-    steps = {0: lambda raw: {**{k: v for k, v in raw.items() if k != "n"}, "name": raw["n"]}}
-    monkeypatch.setattr(schema, "UPGRADES", steps)
+def test_a_document_keeps_its_schema_and_hash_until_a_change_raises_it(tmp_path: Path) -> None:
+    first = replace(FIRST, schema=1)
+    store(tmp_path).begin(first)
+    written = (tmp_path / "config.json").read_text()
+    here = store(tmp_path)
+    found, hash_ = here.committed()
+    raised = changes.apply(found, "document.schema", {"schema": 2}, made())
+    here.propose(raised)
+    here.commit()
 
-    found = store(tmp_path).read()
+    assert found == first and '"schema": 1' in written
+    assert (raised.schema, raised.parent) == (2, hash_)
+    assert (tmp_path / "config.json.schema-1").read_text() == written
+    again = store(tmp_path)
+    assert again.fault() is None and again.read() == raised
+    assert [each.schema for each in again.generations()] == [2, 1]
 
-    assert (found.schema, found.name) == (1, "n1")
-    assert (tmp_path / "config.json.schema-0").read_text() == old
-    assert store(tmp_path).fault() is None
+
+def test_what_an_older_schema_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def autostart(base: Cluster, _: object, /) -> Cluster:
+        return base.with_vm(vm("web1", autostart="yes"))
+
+    monkeypatch.setitem(changes.CHANGES, "vm.test", autostart)
+
+    with pytest.raises(Refused, match="older mcv"):
+        changes.apply(replace(FIRST, schema=1), "vm.test", {}, made())
+    assert changes.apply(FIRST, "vm.test", {}, made()).vms["web1"].autostart == "yes"
 
 
 def test_nobody_else_can_read_the_document(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The facts of a host that can be a member."""
 
 from mcv.cluster.facts import NodeFacts
-from mcv.document.model import SCHEMA
+from mcv.document.schema import SCHEMA
 from mcv.drbd.enable import DrbdAbility
 from mcv.vm.capacity import Capacity
 

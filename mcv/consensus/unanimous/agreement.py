@@ -51,6 +51,10 @@ class UnanimousAgreement:
         return self.proposer.propose(name, params, id=id, who=who, why=why)
 
     @property
+    def schema(self) -> int:
+        return self.contact.schema
+
+    @property
     def in_contact(self) -> bool:
         return self.contact.is_whole
 
@@ -110,6 +114,7 @@ class UnanimousAgreement:
                 continue
             self.contact.rejected_by.discard(name)
             answered.add(name)
+            self.contact.reads[name] = answer.reads
             if self._is_caught_up(name, answer) and self._knows(answer.proposal):
                 heard.add(name)
         self.contact.keep_members()

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 
+from mcv.document.schema import OLDEST, SCHEMA
 from mcv.document.store import Store
 from mcv.errors import Diverged, PeerUnreachable, Refused, ways_out
 
@@ -18,6 +19,7 @@ class Contact:
         self.diverged: dict[str, str] = {}  # nodes that hold another document, and its hash
         self.rejected_by: set[str] = set()  # online members that reject this node's certificate
         self.heard: set[str] = set()
+        self.reads: dict[str, int] = {}  # nodes, and the latest schema that each reads
         self._all_heard = False
 
     def forget(self) -> None:
@@ -55,6 +57,12 @@ class Contact:
         if not self._all_heard:
             self._all_heard = set(both[0].online) - {self.me} <= self.heard
         return self._all_heard
+
+    @property
+    def schema(self) -> int:
+        """The latest schema of the document that every online member is known to read."""
+        others = set(self.store.read().online) - {self.me}
+        return min([SCHEMA, *(self.reads.get(name, OLDEST) for name in others)])
 
     def require(self) -> None:
         """Raise Refused, or Diverged, with what helps, unless this node is in contact."""

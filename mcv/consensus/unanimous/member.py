@@ -10,6 +10,7 @@ from mcv.consensus.unanimous.newest import acceptors, writer
 from mcv.consensus.unanimous.wire import Accepted, Committed, Copy, Observation, Questions
 from mcv.document.lineage import contains, descends, relation
 from mcv.document.model import Cluster, decode, digest, encode
+from mcv.document.schema import SCHEMA
 from mcv.errors import Diverged, LookAgain, McvError
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Member:
             hash=hash_,
             proposal=proposal[0][1] if proposal else None,
             in_contact=self.contact.is_whole,
+            reads=SCHEMA,
         )
 
     def fetch(self, since: str = "", proposal: bool = False) -> Copy:

@@ -31,6 +31,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
     proposal: str | None
     in_contact: bool
+    reads: int = 1  # the latest schema of the document that the member reads
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
