@@ -65,7 +65,7 @@ class Calls:
         """Call an operation on a node, this node included, with this thread's escort."""
         context = plain(self._context())
         if node == self._settings.node:
-            return dispatch.perform(self.host, operation, params, context)
+            return dispatch.perform(self.host, operation, params, context, node)
         limit = timeout if timeout is not None else dispatch.row(operation).timeout
         answer = self.peers.call(node, operation, params, context, limit)
         self.host.observations.hear(node)

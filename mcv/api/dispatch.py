@@ -45,7 +45,7 @@ def serve(
     if "operator" in spec.who:
         # Forwarded, once: the node that was asked has judged the operator's right.
         return run(host, operation, spec, params, str(context.get("who", caller.name)))
-    return perform(host, operation, params, context)
+    return perform(host, operation, params, context, caller.name)
 
 
 def _serve_operator(
@@ -89,18 +89,26 @@ def title(operation: str, params: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def perform(host: Host, operation: str, params: dict[str, Any], context: dict[str, Any]) -> Any:
-    """Carry out a peer's call, or this node's own: a step under the lock and for the claim."""
+def perform(
+    host: Host, operation: str, params: dict[str, Any], context: dict[str, Any], caller: str
+) -> Any:
+    """Carry out a call of the node `caller`, which may be this node: a step for its claims.
+
+    A step is served to the node that its claims name and for what they claim. That is looked at
+    before a lock or a file is touched, and again under the locks.
+    """
     spec = row(operation)
     _bind(host, operation, spec, params)
     if not spec.step:
         return plain(spec.function(host, **params))
     escort = _escort(operation, context)
+    _require_all_held(host, escort, caller)
+    _require_claimed(escort, operation, spec.subjects(params))
     with contextlib.ExitStack() as locks:
         for subject in sorted(Subject.parse(claim.subject) for claim in escort.claims):
             why = f"{operation} ({escort.operation})"
             locks.enter_context(host.hold(subject, why, timeout=spec.timeout))
-        require_claim(host, escort)
+        require_claim(host, escort, caller)
         return spec.function(host, **params)
 
 
@@ -114,13 +122,20 @@ def _escort(operation: str, context: dict[str, Any]) -> Escort:
     return escort
 
 
-def require_claim(host: Host, escort: Escort) -> None:
+def _require_claimed(escort: Escort, operation: str, subjects: list[Subject]) -> None:
+    """Errors: OutOfStep for a step about something that is not among its claims."""
+    claimed = {Subject.parse(claim.subject) for claim in escort.claims}
+    if not subjects or not claimed.issuperset(subjects):
+        about = ", ".join(map(str, subjects)) or "nothing"
+        raise OutOfStep(f"{operation} is about {about}, which its plan does not claim.")
+
+
+def require_claim(host: Host, escort: Escort, caller: str) -> None:
     """Precondition of a step: document or proposal hold its claims, and no later step came.
 
     Effect: the step's serial is remembered. Errors: OutOfStep.
     """
-    for claim in escort.claims:
-        _require_held(host, escort.operation, claim)
+    _require_all_held(host, escort, caller)
     while len(host.served) > SERVED:
         host.served.pop(next(iter(host.served)))
     key = (escort.operation, tuple(claim.number for claim in escort.claims))
@@ -129,13 +144,21 @@ def require_claim(host: Host, escort: Escort) -> None:
     host.served[key] = escort.serial
 
 
-def _require_held(host: Host, operation: str, number: EntryClaim) -> None:
+def _require_all_held(host: Host, escort: Escort, caller: str) -> None:
+    for claim in escort.claims:
+        _require_held(host, escort.operation, claim, caller)
+
+
+def _require_held(host: Host, operation: str, number: EntryClaim, caller: str) -> None:
+    """Errors: OutOfStep unless document or proposal hold this very claim, on the caller's node."""
     subject = Subject.parse(number.subject)
     for cluster in host.both():
         claim = cluster.claim_of(subject)
         is_this = claim is not None and claim.operation == operation
         if is_this and claim and (claim.epoch, claim.generation) == number.number:
-            return
+            if claim.node == caller:
+                return
+            raise OutOfStep(f"The claim on {subject} by {operation} is not {caller}'s.")
     raise OutOfStep(f"{host.name} knows of no claim on {subject} by {operation}.")
 
 

@@ -57,9 +57,9 @@ class Operation:
     `right` and `subject`: what an operator must be allowed, and on what. `job`: the call
     lasts, and is followed. `to`: the node that carries the call out; an operator's call is
     forwarded there once. `beside`: the parameter that names this node and is none of the
-    function's. `step`: served under the locks of the plan's subjects and for its claims
-    alone. `any_epoch`: answered also to a caller that is out of step. `sender`: the caller's
-    name is a parameter. `pid`: the caller's process is.
+    function's. `step`: served to the node that the plan's claims name, for what they claim, under
+    the locks of the plan's subjects. `any_epoch`: answered also to a caller that is out of step.
+    `sender`: the caller's name is a parameter. `pid`: the caller's process is.
     """
 
     function: Callable[..., Any]
@@ -91,12 +91,17 @@ def admin(
     function: Callable[..., Any], subject: SubjectParameter | None = None, **how: Any
 ) -> Operation:
     """A change of the cluster, as a job."""
-    return Operation(function, OPERATOR_OR_PEER, Right.ADMIN, subject, job=True, **how)
+    return Operation(function, _callers(**how), Right.ADMIN, subject, job=True, **how)
 
 
 def change(function: Callable[..., Any], to: Where, **how: Any) -> Operation:
     """A change of a VM, as a job."""
-    return Operation(function, OPERATOR_OR_PEER, Right.CHANGE, VM, job=True, to=to, **how)
+    return Operation(function, _callers(to), Right.CHANGE, VM, job=True, to=to, **how)
+
+
+def _callers(to: Where = here, **_: Any) -> frozenset[str]:
+    """A call that the node asked carries out itself is forwarded by no member."""
+    return OPERATOR_ONLY if to is here else OPERATOR_OR_PEER
 
 
 def power(function: Callable[..., Any], to: Where) -> Operation:
@@ -104,12 +109,14 @@ def power(function: Callable[..., Any], to: Where) -> Operation:
     return Operation(function, OPERATOR_OR_PEER, Right.POWER, VM, job=True, to=to)
 
 
-def step(function: Callable[..., Any], timeout: float = 120.0) -> Operation:
-    return Operation(function, PEER_ONLY, step=True, timeout=timeout)
+def step(
+    function: Callable[..., Any], timeout: float = 120.0, subject: SubjectParameter = VM
+) -> Operation:
+    return Operation(function, PEER_ONLY, subject=subject, step=True, timeout=timeout)
 
 
-def question(function: Callable[..., Any], timeout: float = 5.0) -> Operation:
-    return Operation(function, PEER_ONLY, timeout=timeout, any_epoch=True)
+def question(function: Callable[..., Any], timeout: float = 5.0, sender: bool = False) -> Operation:
+    return Operation(function, PEER_ONLY, timeout=timeout, any_epoch=True, sender=sender)
 
 
 def read(function: Callable[..., Any], subject: SubjectParameter | None = None) -> Operation:

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from mcv import storage
 from mcv.cluster import join
-from mcv.errors import CommandFailed, McvError, Refused
+from mcv.document.subject import Subject
+from mcv.errors import CommandFailed, McvError, NotPermitted, Refused
 from mcv.host import DryRun, Host
 from mcv.storage import drbd
 from mcv.system.process import Run, run
@@ -118,3 +119,17 @@ def leave(host: Host, dry_run: bool = False) -> Left | DryRun:
     kept = [disk.backing(host.name) for _, disk in host.read().disks() if host.name in disk.places]
     join.blank(host)
     return Left(node=host.name, kept=kept)
+
+
+def blank_for(host: Host, sender: str) -> join.OnNode:
+    """Make this node blank for the member that removes it, or whose join failed.
+
+    Precondition: the sender's claim on this node is known here, unless there is nothing to
+    lose. Errors: NotPermitted.
+    """
+    is_member = host.name in host.read().nodes
+    claims = [cluster.claim_of(Subject.node(host.name)) for cluster in host.both()]
+    is_claimed = any(claim is not None and claim.node == sender for claim in claims)
+    if is_member and not join.is_blank(host) and not is_claimed:
+        raise NotPermitted(f"{sender} has no claim on {host.name}.")
+    return join.blank(host)

@@ -9,7 +9,7 @@ from mcv.document.subject import Subject
 from mcv.drivers import drbd_resource_file
 from mcv.drivers.drbd_states import DiskState
 from mcv.drivers.drbd_status import Status
-from mcv.errors import McvError
+from mcv.errors import McvError, NotPermitted
 from mcv.host import Host
 from mcv.rules import preconditions
 from mcv.system import files
@@ -186,11 +186,16 @@ def accept_stale(host: Host, name: str) -> None:
             host.drbd.clear_outdated(disk.resource, disk.minor, disk.backing(host.name))
 
 
-def outdate(host: Host, resource: str) -> dict[str, str]:
+def outdate(host: Host, resource: str, sender: str) -> dict[str, str]:
     """For the owner's fence-peer handler: outdate the replica here, unless it is in use.
 
-    Answers the state that the replica is in then; the proposer judges it.
+    Precondition: document and proposal call the sender the owner of the resource's VM. Answers
+    the state that the replica is in then; the owner judges it. Errors: NotPermitted.
     """
+    for cluster in host.both():
+        vm, _ = cluster.by_resource(resource)
+        if vm.node != sender:
+            raise NotPermitted(f"{resource} is {vm.node}'s to speak for, and not {sender}'s.")
     status = host.drbd.status(resource)
     if status is None:
         return {"disk": "Unconfigured", "role": "Unknown"}

@@ -15,25 +15,44 @@ from mcv.transaction.plan import brings_claim, change, commit_point, nodes_of, s
 
 log = logging.getLogger(__name__)
 
+MAX_ENTRY = 1 << 20  # bytes of a journal entry that another node is to keep
+MAX_KEPT = 256  # entries kept for one node
 RETRY = 10.0  # seconds between two tries to resume an entry that a silent peer holds up
 
 
-def keep_entry(host: Host, entry: str) -> None:
-    """Keep a copy of another node's journal entry, in case that node does not come back.
+def keep_entry(host: Host, entry: str, sender: str) -> None:
+    """Keep a copy of the sender's journal entry, in case that node does not come back.
 
-    Raises Refused for an operation that this node carries out itself.
+    Precondition: the sender carries the operation out and holds its claims, or the plan brings
+    them. Errors: Refused, also for an operation that this node carries out itself.
     """
+    if len(entry) > MAX_ENTRY:
+        raise Refused(f"A journal entry of {len(entry)} bytes is not kept.")
     copy = decode_entry(entry)
     present = host.journal.read(copy.operation)
     if host.name in (copy.node, present.node if present else ""):
         raise Refused(f"Operation {copy.operation} is {host.name}'s own: its journal has it.")
+    if copy.node != sender or (present is not None and present.node != sender):
+        raise Refused(f"Operation {copy.operation} is not {sender}'s.")
+    if not brings_claim(copy.plan) and not _claimed(host, copy):
+        raise Refused(f"{host.name} knows of no claim by {copy.operation}.")
+    if present is None and _kept_for(host, sender) >= MAX_KEPT:
+        raise Refused(f"{host.name} keeps {MAX_KEPT} entries of {sender} already.", "mcv repair")
     host.journal.write(copy)
 
 
-def drop_entry(host: Host, operation: str) -> None:
+def _kept_for(host: Host, node: str) -> int:
+    return sum(entry.node == node for entry in host.journal.entries())
+
+
+def drop_entry(host: Host, operation: str, sender: str) -> None:
+    """Remove a kept entry for its own node, or once its operation has no claim any more."""
     entry = host.journal.read(operation)
-    if entry is not None and entry.node != host.name:
-        host.journal.remove(operation)
+    if entry is None or entry.node == host.name:
+        return
+    if entry.node != sender and _claimed(host, entry):
+        raise Refused(f"Operation {operation} is {entry.node}'s and not over.")
+    host.journal.remove(operation)
 
 
 def resume_all(host: Host, patience: bool = True) -> list[str]:

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from mcv.api import dispatch
-from mcv.api.operation import Right
+from mcv.api.operation import NODE, Right, here
 from mcv.api.table import TABLE
+from mcv.document.subject import Subject
 from mcv.errors import NotPermitted, OutOfStep, Refused
 from mcv.rpc.auth import Caller
+from mcv.system.locks import Locks
 from mcv.vm import create
 from tests.fakes.cluster import FakeCluster
 
@@ -132,7 +134,7 @@ def test_the_node_of_a_new_vm_is_no_parameter_of_its_creation(
             cluster, ask(cluster, caller, "vm.create", name=name, memory="64MiB", node="n1")
         )
         assert job["state"] == "done" and cluster.read().vm(name).node == "n1"
-    assert ended(cluster, ask(cluster, PEER, "vm.lock", name="web9"))["who"] == "bob"
+    assert ended(cluster, ask(cluster, PEER, "vm.delete", name="web9"))["who"] == "bob"
 
 
 def test_nothing_is_forwarded_to_a_node_that_is_not_there_or_offline(
@@ -176,6 +178,93 @@ def test_a_step_is_served_for_a_claim_alone(cluster: FakeCluster) -> None:
             params = {key: known.get(key, "x") for key in wanted}
             with pytest.raises(OutOfStep):
                 ask(cluster, PEER, operation, **params)
+
+
+def claimed(cluster: FakeCluster, subject: str, on: str, operation: str = "job1") -> dict[str, Any]:
+    """A claim that a node holds, and the escort of a step for it."""
+    kind, _, name = subject.partition(":")
+    cluster.hosts[on].consensus.propose(
+        f"{kind}.claim", {"name": name, "why": "x"}, id=f"{operation}.1", who="a", why="x"
+    )
+    claim = cluster.read().claim_of(Subject.parse(subject))
+    assert claim is not None
+    claims = [{"subject": subject, "number": [claim.epoch, claim.generation]}]
+    return {"operation": operation, "serial": 1, "claims": claims}
+
+
+def ask_with(cluster: FakeCluster, escort: dict[str, Any], operation: str, /, **params: Any) -> Any:
+    """A step that the member n2 asks n1 for."""
+    epoch = cluster.read().epoch
+    context = {"epoch": [epoch.number, epoch.id], "escort": escort}
+    return dispatch.serve(cluster.hosts["n1"], PEER, operation, params, context)
+
+
+STEPS = [operation for operation, row in TABLE.items() if row.step]
+
+
+def step_params(operation: str, name: str) -> dict[str, Any]:
+    known = {"name": name, "disk": 1, "node": name, "source": "n1"}
+    code = TABLE[operation].function.__code__
+    return {key: known.get(key, "x") for key in code.co_varnames[1 : code.co_argcount]}
+
+
+@pytest.fixture
+def untouched(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    """n1, on which no lock may be taken."""
+    for name in ("web1", "web2"):
+        cluster.run("n1", create.create, name=name, memory="64MiB", disks=["64MiB"])
+
+    def touched(*_: Any, **__: Any) -> None:
+        raise AssertionError("a lock was touched")
+
+    monkeypatch.setattr(Locks, "hold", touched)
+    return cluster
+
+
+@pytest.mark.parametrize("operation", STEPS)
+def test_a_step_is_served_to_the_claims_node_alone_before_a_lock_is_touched(
+    untouched: FakeCluster, operation: str
+) -> None:
+    subject = "node:n1" if TABLE[operation].subject is NODE else "vm:web1"
+    params = step_params(operation, subject.partition(":")[2])
+    escort = claimed(untouched, subject, on="n1")
+
+    with pytest.raises(OutOfStep, match="is not n2's"):
+        ask_with(untouched, escort, operation, **params)
+
+
+@pytest.mark.parametrize("operation", STEPS)
+def test_a_step_is_about_what_its_plan_claims(untouched: FakeCluster, operation: str) -> None:
+    escort = claimed(untouched, "vm:web2", on="n2")
+
+    with pytest.raises(OutOfStep, match="which its plan does not claim"):
+        ask_with(untouched, escort, operation, **step_params(operation, "web1"))
+
+
+@pytest.mark.parametrize("owner", ["n1", "n2"])
+def test_only_the_owner_has_a_replica_outdated(cluster: FakeCluster, owner: str) -> None:
+    cluster.run(owner, create.create, name="web1", memory="64MiB", disks=["64MiB"])
+
+    if owner == "n2":
+        assert ask(cluster, PEER, "drbd.outdate", resource="mcv-web1-1")["disk"]
+        return
+    with pytest.raises(NotPermitted, match="n1's to speak for, and not n2's"):
+        ask(cluster, PEER, "drbd.outdate", resource="mcv-web1-1")
+
+
+def test_only_the_member_with_the_claim_makes_a_node_blank(cluster: FakeCluster) -> None:
+    with pytest.raises(NotPermitted, match="n2 has no claim on n1"):
+        ask(cluster, PEER, "member.blank")
+    claimed(cluster, "node:n1", on="n2")
+
+    ask(cluster, PEER, "member.blank")
+
+    assert list(cluster.read("n1").nodes) == ["n1"]
+
+
+def test_what_the_asked_node_carries_out_itself_no_member_forwards() -> None:
+    for operation, row in TABLE.items():
+        assert not (row.job and row.to is here and "peer" in row.who), operation
 
 
 def test_the_senders_name_is_the_wires_word_and_not_its_own(cluster: FakeCluster) -> None:

@@ -18,7 +18,7 @@ from tests.deaths.narration import act, judge
 from tests.deaths.stories import PLANS, Story
 from tests.fakes.cluster import FakeCluster
 
-Serve = Callable[..., Any]  # serve(host, operation, params, context)
+Serve = Callable[..., Any]  # serve(host, operation, params, context, caller)
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +34,7 @@ class Served(NamedTuple):
     operation: str
     params: dict[str, Any]
     context: dict[str, Any]
+    caller: str
 
     def __str__(self) -> str:
         return f"{self.host.name}: {self.operation} #{self.context['escort']['serial']}"
@@ -52,8 +53,8 @@ class Steps:
     def serve(self, one: Served) -> Any:
         return self._perform(*one)
 
-    def _met(self, host: Host, operation: str, params: Any, context: Any) -> Any:
-        one = Served(host, operation, params, context)
+    def _met(self, host: Host, operation: str, params: Any, context: Any, caller: str) -> Any:
+        one = Served(host, operation, params, context, caller)
         if not dispatch.row(operation).step:
             return self.serve(one)
         with self._turn:
@@ -140,8 +141,8 @@ class Held:
         self._thread = threading.Thread(target=again, args=(steps, [one]), daemon=True)
         judged = dispatch.require_claim
 
-        def require_claim(host: Host, escort: Escort) -> None:
-            judged(host, escort)
+        def require_claim(host: Host, escort: Escort, caller: str) -> None:
+            judged(host, escort, caller)
             if threading.current_thread() is self._thread:
                 self._under_lock.set()
                 self._go.wait(20)

@@ -170,7 +170,7 @@ class FakeCluster:
             if (with_claim := escort.get()) is not None:
                 context["escort"] = with_claim
             if node == me:
-                answer = dispatch.perform(self.hosts[me], operation, params, context)
+                answer = dispatch.perform(self.hosts[me], operation, params, context, me)
                 self.answered(me, node, operation)
                 return answer
             names.check(params)

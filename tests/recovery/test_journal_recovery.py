@@ -5,19 +5,27 @@ from pathlib import Path
 import pytest
 
 from mcv.errors import McvError, Refused
-from mcv.recovery.journal_recovery import keep_entry
-from mcv.transaction.journal import Entry, encode
+from mcv.recovery.journal_recovery import MAX_ENTRY, drop_entry, keep_entry
+from mcv.transaction.journal import Entry, EntryClaim, encode
 from tests.fakes.cluster import FakeCluster
 
 
-def entry(operation: str, node: str) -> Entry:
-    return Entry(operation=operation, title="start web1", who="root", node=node)
+def entry(operation: str, node: str, *subjects: str) -> Entry:
+    claims = [EntryClaim(subject=subject) for subject in subjects or ("node:n1",)]
+    return Entry(operation=operation, title="start web1", who="root", node=node, claims=claims)
+
+
+def claim(cluster: FakeCluster, node: str, operation: str = "a1") -> None:
+    params = {"name": "n1", "why": "x"}
+    consensus = cluster.hosts[node].consensus
+    consensus.propose("node.claim", params, id=f"{operation}.1", who="a", why="x")
 
 
 def test_a_copy_is_kept_under_its_operation(cluster: FakeCluster) -> None:
     host = cluster.hosts["n1"]
+    claim(cluster, "n2")
 
-    keep_entry(host, encode(entry("a1", "n2")))
+    keep_entry(host, encode(entry("a1", "n2")), "n2")
 
     kept = host.journal.read("a1")
     assert kept is not None and kept.node == "n2"
@@ -27,7 +35,7 @@ def test_a_copy_leads_to_no_file_outside_the_journal(cluster: FakeCluster, tmp_p
     host = cluster.hosts["n1"]
 
     with pytest.raises(McvError):
-        keep_entry(host, encode(entry("../../../evil", "n2")))
+        keep_entry(host, encode(entry("../../../evil", "n2")), "n2")
     with pytest.raises(McvError):
         host.journal.write(entry("../../../evil", "n2"))
 
@@ -40,7 +48,34 @@ def test_a_copy_never_replaces_an_entry_of_this_node(cluster: FakeCluster) -> No
 
     for node in ("n1", "n2"):
         with pytest.raises(Refused, match="own"):
-            keep_entry(host, encode(entry("a1", node)))
+            keep_entry(host, encode(entry("a1", node)), "n2")
 
     kept = host.journal.read("a1")
     assert kept is not None and kept.node == "n1"
+
+
+def test_a_copy_is_kept_for_the_node_that_holds_its_claim_alone(cluster: FakeCluster) -> None:
+    host = cluster.hosts["n1"]
+    with pytest.raises(Refused, match="knows of no claim"):
+        keep_entry(host, encode(entry("a1", "n2")), "n2")
+    claim(cluster, "n2")
+
+    with pytest.raises(Refused, match="is not n3's"):
+        keep_entry(host, encode(entry("a1", "n2")), "n3")
+    with pytest.raises(Refused, match="bytes is not kept"):
+        keep_entry(host, " " * (MAX_ENTRY + 1), "n2")
+
+    assert host.journal.entries() == []
+
+
+def test_a_copy_is_dropped_for_its_own_node_or_when_it_is_over(cluster: FakeCluster) -> None:
+    host = cluster.hosts["n1"]
+    claim(cluster, "n2")
+    keep_entry(host, encode(entry("a1", "n2")), "n2")
+
+    with pytest.raises(Refused, match="n2's and not over"):
+        drop_entry(host, "a1", "n3")
+    assert host.journal.read("a1") is not None
+    drop_entry(host, "a1", "n2")
+
+    assert host.journal.read("a1") is None

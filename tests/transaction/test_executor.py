@@ -295,7 +295,7 @@ def served(cluster: FakeCluster, **values: Any) -> Any:
     one = {**good, **values}
     claims = [{"subject": one.pop("subject"), "number": one.pop("number")}]
     context = {"escort": {**one, "claims": claims}}
-    return dispatch.perform(cluster.hosts["n2"], "drbd.release", {"name": "web1"}, context)
+    return dispatch.perform(cluster.hosts["n2"], "drbd.release", {"name": "web1"}, context, "n1")
 
 
 def test_a_node_serves_the_claim_of_its_document_and_no_earlier_call_of_it(
@@ -316,7 +316,7 @@ def test_a_node_serves_the_claim_of_its_document_and_no_earlier_call_of_it(
         with pytest.raises(OutOfStep, match="knows of no claim"):
             served(cluster, **wrong)
     with pytest.raises(OutOfStep, match="without a claim"):
-        dispatch.perform(cluster.hosts["n2"], "drbd.release", {"name": "web1"}, {})
+        dispatch.perform(cluster.hosts["n2"], "drbd.release", {"name": "web1"}, {}, "n1")
 
 
 def test_a_late_call_does_nothing_after_its_claim_has_gone(cluster: FakeCluster) -> None:
