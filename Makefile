@@ -14,6 +14,7 @@ DESTDIR :=
 HOME_OF_MCV := /opt/mcv
 STAGE = $(DESTDIR)$(HOME_OF_MCV).new
 COMPLETION := /usr/share/bash-completion/completions/mcv
+LIBVIRT_HOOK := /etc/libvirt/hooks/qemu.d/mcv
 NODES ?= 2
 NODE ?= 1
 SECONDS ?= 600
@@ -142,6 +143,9 @@ install: $(if $(DESTDIR),packages-build,packages-node)  ## Install mcv on this h
 	[ -e $(DESTDIR)/etc/mcv/mcv.conf ] || install -D -m 644 etc/mcv.conf $(DESTDIR)/etc/mcv/mcv.conf
 	install -D -m 644 etc/cron.d/mcv $(DESTDIR)/etc/cron.d/mcv
 	install -D -m 644 etc/completion/mcv.bash $(DESTDIR)$(COMPLETION)
+	# Kept where it is the same: libvirtd sees a first hook only after a restart, which the check
+	# tells by the file's time.
+	cmp -s etc/libvirt-hook $(DESTDIR)$(LIBVIRT_HOOK) || install -D -m 755 etc/libvirt-hook $(DESTDIR)$(LIBVIRT_HOOK)
 	install -D -m 644 etc/mcvd.service $(DESTDIR)/etc/systemd/system/mcvd.service
 	install -d $(DESTDIR)/etc/systemd/system/multi-user.target.wants
 	ln -sfn /etc/systemd/system/mcvd.service $(DESTDIR)/etc/systemd/system/multi-user.target.wants/mcvd.service
@@ -173,7 +177,7 @@ uninstall:  ## Take mcv off this host (root); /var/lib/mcv and an edited mcv.con
 
 INSTALLED := /etc/systemd/system/multi-user.target.wants/mcvd.service \
 	/etc/systemd/system/mcvd.service /etc/cron.d/mcv $(COMPLETION) \
-	/usr/local/bin/mcv /usr/local/bin/mcvd $(HOME_OF_MCV)
+	$(LIBVIRT_HOOK) /usr/local/bin/mcv /usr/local/bin/mcvd $(HOME_OF_MCV)
 
 # What to do when pip fails; its own words stand above.
 define NO_PYPI

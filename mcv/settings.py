@@ -3,6 +3,7 @@
 import configparser
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,8 +80,11 @@ def resolved_address(hostname: str) -> str:
     return next((address for address in addresses if not address.startswith("127.")), "")
 
 
-def load(path: Path = CONF) -> Settings:
-    """Read mcv.conf; raise Refused, naming the line or the key, where it makes no sense."""
+def load(path: Path = CONF, resolve: Callable[[str], str] | None = None) -> Settings:
+    """Read mcv.conf; raise Refused, naming the line or the key, where it makes no sense.
+
+    `resolve` is asked for the host's address where mcv.conf does not tell it.
+    """
     values = _read(path)
     unknown = sorted(set(values) - KEYS)
     if unknown:
@@ -89,7 +93,7 @@ def load(path: Path = CONF) -> Settings:
             f"It knows: {', '.join(sorted(KEYS))}.",
         )
     hostname = socket.gethostname()
-    address = values.get("address") or resolved_address(hostname)
+    address = values.get("address") or (resolve or resolved_address)(hostname)
     numbers = {}
     for key, default in (("history", HISTORY), ("verify_at_once", 2)):
         text = values.get(key) or str(default)

@@ -4,6 +4,7 @@ Both are shown, and never merged; an operator's word says which of them goes on.
 """
 
 import secrets
+from typing import Any
 
 from msgspec import Struct
 
@@ -94,14 +95,31 @@ def begin_epoch(host: Host, node: str, change: str, who: str, why: str) -> None:
         for document in diverged(base, members).values()
         for past in ends(document)
     }
-    params = {
+    params: dict[str, Any] = {
         "pasts": [plain(past) for past in pasts.values()],
         "number": max(document.epoch.number for document in members.values()) + 1,
         "epoch": secrets.token_hex(8),
     }
+    renewed = new_incarnations(base, list(members.values()))
+    if base.schema >= 2 and renewed:
+        params["incarnations"] = renewed
     made = ChangeMade(id=change, who=who, when=timestamp(), why=why, node=host.name)
     new = changes.apply(base, "cluster.sync", params, made)
     host.consensus.resolve_divergence(base, new)
+
+
+def new_incarnations(base: Cluster, documents: list[Cluster]) -> dict[str, int]:
+    """The VMs that one side moved or resynced, each with an incarnation that no side has used.
+
+    Either side counts its changes by itself, so that the same number may mean different data.
+    """
+    found = {}
+    for name, vm in base.vms.items():
+        same = [document.vms[name] for document in documents if name in document.vms]
+        same = [other for other in same if other.uuid == vm.uuid]
+        if any((other.node, other.incarnation) != (vm.node, vm.incarnation) for other in same):
+            found[name] = max(other.incarnation for other in (vm, *same)) + 1
+    return found
 
 
 def losses(name: str, base: Cluster, other: Cluster) -> list[str]:

@@ -119,11 +119,23 @@ def node_dead(
 
 @change("cluster.sync")
 def cluster_sync(
-    base: Cluster, made: ChangeMade, /, pasts: list[dict[str, Any]], number: int, epoch: str
+    base: Cluster,
+    made: ChangeMade,
+    /,
+    pasts: list[dict[str, Any]],
+    number: int,
+    epoch: str,
+    incarnations: dict[str, int] | None = None,
 ) -> Cluster:
-    """Resolve a divergence: base goes on, in an epoch that names the other ends as its past."""
+    """Resolve a divergence: base goes on, in an epoch that names the other ends as its past.
+
+    `incarnations` are new ones, for the VMs that were changed on one side at least.
+    """
     also = tuple(msgspec.convert(past, Past) for past in pasts)
-    return _begin_epoch(base, epoch, number, also)
+    draft = _begin_epoch(base, epoch, number, also)
+    for name, incarnation in (incarnations or {}).items():
+        draft = draft.with_vm(replace(draft.vm(name), incarnation=incarnation))
+    return draft
 
 
 def _begin_epoch(base: Cluster, epoch: str, number: int, also: tuple[Past, ...] = ()) -> Cluster:

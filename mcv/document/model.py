@@ -178,6 +178,10 @@ class Vm(Value, frozen=True, kw_only=True):
     def disk(self, number: int) -> Disk:
         return next(disk for disk in self.disks if disk.id == number)
 
+    def renewed(self) -> "Vm":
+        """The VM in its next incarnation: memory that was saved before does not fit it."""
+        return replace(self, incarnation=self.incarnation + 1)
+
     def with_disk(self, disk: Disk) -> "Vm":
         return replace(self, disks=tuple(disk if old.id == disk.id else old for old in self.disks))
 

@@ -58,9 +58,18 @@ def vm_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
 
 @change("vm.assign")
 def vm_assign(base: Cluster, made: ChangeMade, /, name: str, node: str) -> Cluster:
-    """Give a VM another owner, under this operation's claim."""
+    """Give a VM another owner, under this operation's claim; from schema 2 on, renew it too."""
     base.node(node)
-    return base.with_vm(replace(require_claim(base, made, name), node=node))
+    vm = require_claim(base, made, name)
+    if base.schema >= 2 and node != vm.node:
+        vm = vm.renewed()
+    return base.with_vm(replace(vm, node=node))
+
+
+@change("vm.renew")
+def vm_renew(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
+    """Raise the incarnation, under this operation's claim, before the disks' data changes."""
+    return base.with_vm(require_claim(base, made, name).renewed())
 
 
 @change("vm.update")

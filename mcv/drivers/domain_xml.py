@@ -10,6 +10,7 @@ from mcv.document.generation import Value
 from mcv.document.model import Disk, Nic, Vm
 
 NAMESPACE = "urn:mcv:vm:1"
+INCARNATION = "incarnation"
 MAC_PREFIX = "52:54:00"
 MIB = 1024**2
 
@@ -45,7 +46,8 @@ def domain_xml(
     domain = ET.Element("domain", type=domain_type)
     _leaf(domain, "name", vm.name)
     _leaf(domain, "uuid", vm.uuid)
-    ET.SubElement(ET.SubElement(domain, "metadata"), f"{{{NAMESPACE}}}vm")
+    mark = ET.SubElement(ET.SubElement(domain, "metadata"), f"{{{NAMESPACE}}}vm")
+    mark.set(INCARNATION, str(vm.incarnation))
     _leaf(domain, "memory", str(vm.memory), unit="b")
     _leaf(domain, "vcpu", str(vm.cpus))
     system = ET.SubElement(domain, "os")
@@ -74,6 +76,38 @@ def domain_xml(
 def is_ours(xml: str) -> bool:
     """Whether a definition bears mcv's mark."""
     return ET.fromstring(xml).find(f"metadata/{{{NAMESPACE}}}vm") is not None
+
+
+class Mark(Value, frozen=True, kw_only=True):
+    """What mcv writes into a definition: whose it is, and the VM's incarnation at that time."""
+
+    uuid: str
+    incarnation: int
+
+
+def mark_of(xml: str) -> Mark | None:
+    """Read mcv's mark; None for a definition without it, and for what is no definition.
+
+    A mark of before there were incarnations is of incarnation 0.
+    """
+    try:
+        root = ET.fromstring(xml)
+    except ET.ParseError:
+        return None
+    mark = root.find(f"metadata/{{{NAMESPACE}}}vm")
+    if mark is None:
+        return None
+    number = mark.get(INCARNATION, "0")
+    return Mark(
+        uuid=root.findtext("uuid", "").lower(),
+        incarnation=int(number) if number.isascii() and number.isdigit() else -1,
+    )
+
+
+def mark_xml(vm: Vm) -> str:
+    """The mark alone, as libvirt takes it for a domain that runs."""
+    mark = ET.Element(f"{{{NAMESPACE}}}vm", {INCARNATION: str(vm.incarnation)})
+    return ET.tostring(mark, encoding="unicode")
 
 
 class Substance(Value, frozen=True, kw_only=True):

@@ -10,8 +10,10 @@ from mcv.drivers.domain_xml import domain_xml
 from mcv.errors import Busy, HypervisorFailed, McvError, Refused, refuse_all
 from mcv.host import Host
 from mcv.rules import preconditions
+from mcv.rules.beginning import Permit
 from mcv.storage import drbd
 from mcv.transaction.plan import Item, Step, change
+from mcv.vm import start_permit
 from mcv.vm.answers import VmState
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> VmState:
         refuse_all(storage.why_not_start(host, vm, ignore_verify))
         if ignore_verify:
             _record_override(host, vm, "start")
-        boot(host, vm)
+        boot(host, vm, ignore_verify)
     return VmState(name=name, node=host.name, state="running")
 
 
@@ -55,16 +57,25 @@ def _record_override(host: Host, vm: Vm, what: str) -> None:
         )
 
 
-def boot(host: Host, vm: Vm) -> None:
+def boot(host: Host, vm: Vm, ignore_verify: bool = False) -> None:
     """Promote the disks and start the domain; what was promoted is demoted on failure."""
     host.domains.define(definition(host, vm))
     try:
         for disk in vm.disks:
             storage.of(disk).open(host)
-        host.domains.start(vm.name)
+        with start_permit.given(host.settings.notes, vm.uuid, _permit(host, vm, ignore_verify)):
+            host.domains.start(vm.name)
     except McvError:
         demote(host, vm)
         raise
+
+
+def _permit(host: Host, vm: Vm, ignore_verify: bool) -> Permit:
+    """What libvirt's hook would refuse, and this start may: its claim's step, or an override."""
+    return Permit(
+        operation=vm.claim.operation if vm.claim else "",
+        ignores_verification=ignore_verify and storage.is_blocked(host, vm),
+    )
 
 
 def require_stopped(host: Host, name: str) -> None:
@@ -177,7 +188,7 @@ def power_on(host: Host, name: str) -> None:
     vm = preconditions.owned(host.both(), host.name, name)
     if not host.domains.is_active(name):
         refuse_all(storage.why_not_start(host, vm, ignore_verify=True))
-        boot(host, vm)
+        boot(host, vm, ignore_verify=True)
 
 
 def define(host: Host, name: str) -> None:

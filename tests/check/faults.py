@@ -104,7 +104,7 @@ def define_elsewhere(cluster: FakeCluster) -> None:
 
 def run_elsewhere(cluster: FakeCluster) -> None:
     define_elsewhere(cluster)
-    cluster.domains["n2"].start("web1")
+    cluster.domains["n2"].start_unasked("web1")
 
 
 def of_nobody(cluster: FakeCluster) -> None:
@@ -114,7 +114,7 @@ def of_nobody(cluster: FakeCluster) -> None:
 
 def of_nobody_running(cluster: FakeCluster) -> None:
     of_nobody(cluster)
-    cluster.domains["n2"].start("ghost")
+    cluster.domains["n2"].start_unasked("ghost")
 
 
 def redefine(old: str, new: str) -> Do:

@@ -5,6 +5,7 @@ import pytest
 from mcv.cluster import divergence, members, permissions
 from mcv.document.model import digest
 from mcv.errors import Diverged, Refused
+from tests.documents import after, document, vm
 from tests.fakes.cluster import FakeCluster
 
 
@@ -58,3 +59,19 @@ def test_a_word_settles_it_after_showing_what_is_lost(
 def test_there_is_nothing_to_settle_where_nothing_diverges(cluster: FakeCluster) -> None:
     with pytest.raises(Refused, match="Nothing diverges"):
         cluster.run("n1", divergence.sync, node="n2")
+
+
+def test_a_vm_that_one_side_changed_gets_an_incarnation_that_neither_side_used() -> None:
+    base = document().with_vm(vm()).with_vm(vm("db1", uuid="2")).with_vm(vm("app1", uuid="3"))
+    other = base.with_vm(vm(node="n2", incarnation=4)).with_vm(vm("app1", uuid="4", incarnation=9))
+
+    assert divergence.new_incarnations(base, [base, other]) == {"web1": 5}
+    assert divergence.new_incarnations(other, [base, other]) == {"web1": 5}
+
+
+def test_a_sync_renews_what_one_side_changed() -> None:
+    base = document().with_vm(vm())
+
+    synced = after(base, "cluster.sync", pasts=[], number=7, epoch="e7", incarnations={"web1": 5})
+
+    assert synced.vm("web1").incarnation == 5 and synced.epoch.number == 7

@@ -156,7 +156,7 @@ def removed(vm: FakeCluster, dead: None) -> FakeCluster:
 
 
 def test_a_removed_node_does_not_leave_while_a_vm_runs_on_it(removed: FakeCluster) -> None:
-    removed.domains["n2"].start("web1")
+    removed.domains["n2"].start_unasked("web1")
     before = removed.picture()
 
     with pytest.raises(Refused, match="web1 still runs here") as refused:

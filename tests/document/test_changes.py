@@ -277,3 +277,28 @@ def test_every_change_of_the_table_is_a_pure_function_of_the_document() -> None:
 
     assert encode(base) == before
     assert replace(base) == base
+
+
+def test_every_change_of_owner_begins_another_incarnation() -> None:
+    moved = after(CLAIMED, "vm.assign", "job1.2", name="web1", node="n2")
+    again = after(moved, "vm.assign", "job1.3", name="web1", node="n2")
+    back = after(again, "vm.assign", "job1.4", name="web1", node="n1")
+
+    assert [one.vm("web1").incarnation for one in (CLAIMED, moved, again, back)] == [0, 1, 1, 2]
+
+
+def test_a_document_of_schema_1_is_changed_as_it_always_was() -> None:
+    old = replace(CLAIMED, schema=1)
+
+    moved = after(old, "vm.assign", "job1.2", name="web1", node="n2")
+
+    assert moved.vm("web1") == replace(old.vm("web1"), node="n2")
+
+
+def test_only_the_operation_that_holds_the_claim_renews_a_vm() -> None:
+    with pytest.raises(Busy):
+        after(CLAIMED, "vm.renew", "job2.1", name="web1")
+
+    renewed = after(CLAIMED, "vm.renew", "job1.2", name="web1")
+
+    assert renewed.vm("web1").incarnation == 1

@@ -159,7 +159,7 @@ def running(node: str) -> Any:
         split(cluster)
         if node == "n2":
             cluster.domains["n2"].define(cluster.domains["n1"].defined["web1"])
-        cluster.domains[node].start("web1")
+        cluster.domains[node].start_unasked("web1")
 
     return begin
 

@@ -1,6 +1,7 @@
 """Real operations, a real document, real agreement, journal and locks; fake doors."""
 
 import contextlib
+import functools
 import json
 import logging
 import threading
@@ -38,6 +39,7 @@ from mcv.transaction import jobs
 from mcv.transaction.executor import escort
 from mcv.transaction.jobs import Job, Jobs
 from mcv.transaction.journal import Journal
+from mcv.vm import libvirt_hook
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
 from tests.fakes.volumes import FakeBridges, FakeLvm
@@ -86,6 +88,7 @@ class FakeCluster:
         if first is not None:
             store.begin(first)
             files.write_atomically(conf.pki / "drbd-secret", "word\n")
+        self.domains[name].hook = functools.partial(libvirt_hook.answer, conf)
         call = self._caller(name)
         self.agreements[name] = UnanimousAgreement(name, store, call)
         self.hosts[name] = Host(

@@ -24,6 +24,7 @@ class FakeDomains:
         self.ways: dict[str, FakeDomains] = {}  # the libvirt that a unix socket here leads to
         self.phase: Callable[[str], None] = lambda phase: None  # of a migration, may raise
         self.ran: Callable[[str], None] = lambda name: None  # told when a domain begins to run
+        self.hook: Callable[[str, str], int] = lambda operation, xml: 0  # 0 lets it begin
         self._begun_with: dict[str, str] = {}  # the definitions of what is active
         self.migration = FakeMigration(self)
 
@@ -46,9 +47,16 @@ class FakeDomains:
     def start(self, name: str) -> None:
         self._find("start", name)
         if name not in self.active:
+            self._ask_hook("prepare", name, self.defined[name])
             self._begun_with[name] = self.defined[name]
             self.active[name] = "running"
             self.ran(name)
+
+    def start_unasked(self, name: str) -> None:
+        """As a libvirtd does that has not seen the hook yet."""
+        hook, self.hook = self.hook, lambda operation, xml: 0
+        self.start(name)
+        self.hook = hook
 
     def stop(self, name: str) -> None:
         self.active.pop(name, None)
@@ -118,6 +126,10 @@ class FakeDomains:
         if must_run and name not in self.active:
             raise HypervisorFailed(f"Could not {verb} {name}: domain is not running.")
 
+    def _ask_hook(self, operation: str, name: str, xml: str) -> None:
+        if self.hook(operation, xml) != 0:
+            raise HypervisorFailed(f"Could not start {name}: Hook script execution failed.")
+
     def _may(self, verb: str, name: str) -> None:
         if verb in self.broken or name in self.broken:
             raise HypervisorFailed(f"Could not {verb} {name}: it is broken.")
@@ -135,6 +147,8 @@ class FakeMigration:
         there = here.ways[to.partition("socket=")[2]]
         if name in there.active:
             raise HypervisorFailed(f"Could not migrate {name}: domain is already active.")
+        for operation in ("migrate", "prepare"):
+            there._ask_hook(operation, name, here._begun_with[name])
         there.active[name], there._begun_with[name] = "paused", here._begun_with[name]
         for phase in ("begun", "moving", "arrived"):
             try:

@@ -14,6 +14,7 @@ MODES = {
     "/etc/mcv/mcv.conf": "644 root",
     "/etc/cron.d/mcv": "644 root",
     "/etc/systemd/system/mcvd.service": "644 root",
+    "/etc/libvirt/hooks/qemu.d/mcv": "755 root",
     "/run/mcv": "700 root",
     "/run/mcv/mcvd.sock": "600 root",
     "/var/lib/mcv": "700 root",

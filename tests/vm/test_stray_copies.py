@@ -22,7 +22,7 @@ def stray(vm: FakeCluster) -> FakeCluster:
 def test_a_copy_that_runs_is_paused_and_its_definition_stays(
     stray: FakeCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stray.domains["n2"].start("web1")
+    stray.domains["n2"].start_unasked("web1")
 
     assert stray_copies.step_aside(stray.hosts["n2"]) == ["web1"]
 
@@ -32,7 +32,7 @@ def test_a_copy_that_runs_is_paused_and_its_definition_stays(
 
 
 def test_a_paused_copy_stays_paused(stray: FakeCluster) -> None:
-    stray.domains["n2"].start("web1")
+    stray.domains["n2"].start_unasked("web1")
     stray.domains["n2"].pause("web1")
 
     assert stray_copies.step_aside(stray.hosts["n2"]) == []
@@ -57,7 +57,7 @@ def test_the_owners_domain_and_what_is_not_the_clusters_are_left_alone(vm: FakeC
 
 
 def test_a_claimed_vm_is_left_to_its_operation(stray: FakeCluster) -> None:
-    stray.domains["n2"].start("web1")
+    stray.domains["n2"].start_unasked("web1")
     host = stray.hosts["n1"]
 
     def claimed(host_: object) -> None:
@@ -76,7 +76,7 @@ def test_a_libvirt_that_fails_is_logged_and_the_next_copy_is_looked_at(
     def fails(name: str) -> None:
         raise HypervisorFailed(f"Could not pause {name}: it is broken.")
 
-    stray.domains["n2"].start("web1")
+    stray.domains["n2"].start_unasked("web1")
     monkeypatch.setattr(stray.domains["n2"], "pause", fails)
 
     with caplog.at_level(logging.ERROR):

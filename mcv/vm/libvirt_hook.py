@@ -1,0 +1,94 @@
+"""The program that libvirt asks before it begins a domain: by documents and notes alone.
+
+It calls neither mcvd, which may be down, nor libvirt, which waits for the answer. libvirt
+begins nothing where the exit code is not 0, and puts what stderr says into its error. Nothing
+is printed to stdout: for RESTORE and MIGRATE that would be another definition.
+"""
+
+import sys
+from pathlib import Path
+
+from mcv import settings as settings_module
+from mcv.document.model import Cluster
+from mcv.drbd import notes
+from mcv.drbd.handler import read_documents
+from mcv.drivers.domain_xml import Mark, mark_of
+from mcv.errors import McvError
+from mcv.rules import beginning
+from mcv.rules.beginning import Beginning, Operation
+from mcv.settings import Settings
+from mcv.system import files
+from mcv.vm import start_permit
+
+LET, REFUSE = 0, 1
+
+
+def answer(conf: Settings, operation: str, xml: str) -> int:
+    """Judge what libvirt is about to do; says why on stderr where the answer is no.
+
+    Only domains with mcv's mark are judged. Where the documents cannot be read, no domain
+    with the mark begins.
+    """
+    mark = mark_of(xml)
+    if mark is None or operation not in list(Operation):
+        return LET
+    try:
+        documents = read_documents(conf.state)
+        return _judged(conf, documents, Operation(operation), mark)
+    except (McvError, OSError) as error:
+        return _refuse(f"the documents of this node cannot be read: {error}")
+
+
+def _judged(conf: Settings, documents: list[Cluster], operation: Operation, mark: Mark) -> int:
+    problem = beginning.why_not(
+        documents,
+        conf.node,
+        Beginning(
+            operation=operation,
+            uuid=mark.uuid,
+            incarnation=mark.incarnation,
+            permit=start_permit.valid(conf.notes, mark.uuid),
+            arrival=files.read_or_none(_arrival(conf, mark.uuid)) or "",
+            noted=tuple(notes.blocked(conf.notes)),
+        ),
+    )
+    if problem is not None:
+        return _refuse(f"{problem.message} {problem.hint}")
+    if operation is Operation.MIGRATE:
+        _note_arrival(conf, documents, mark.uuid)
+    if operation is Operation.PREPARE:
+        # Both are good for one beginning.
+        files.remove(_arrival(conf, mark.uuid))
+        start_permit.withdraw(conf.notes, mark.uuid)
+    return LET
+
+
+def _arrival(conf: Settings, uuid: str) -> Path:
+    """The note between MIGRATE and the PREPARE that follows: PREPARE alone tells no arrival."""
+    return files.child(conf.run, f"{uuid}.arrival")
+
+
+def _note_arrival(conf: Settings, documents: list[Cluster], uuid: str) -> None:
+    if operation := beginning.arriving(documents, conf.node, uuid):
+        files.write_atomically(_arrival(conf, uuid), operation)
+
+
+def _refuse(why: str) -> int:
+    print(f"mcv: {why}", file=sys.stderr)
+    return REFUSE
+
+
+def main() -> None:
+    """Called with the operation; the domain's definition is on stdin."""
+    operation = sys.argv[1] if len(sys.argv) > 1 else ""
+    xml = sys.stdin.buffer.read().decode(errors="replace")
+    try:
+        # Nothing here needs this host's address, and a resolver may hang.
+        conf = settings_module.load(resolve=lambda _: "")
+    except (McvError, OSError) as error:
+        sys.exit(LET if mark_of(xml) is None else _refuse(f"mcv.conf cannot be read: {error}"))
+    sys.exit(answer(conf, operation, xml))
+
+
+if __name__ == "__main__":
+    main()
