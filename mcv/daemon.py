@@ -68,7 +68,7 @@ class Daemon:
             journal=Journal(state / "journal"),
             jobs=Jobs(self.conf.node, state / "jobs"),
             locks=Locks(self.conf.locks),
-            domains=Hypervisor(),
+            domains=Hypervisor(node=self.conf.node),
             drbd=Drbd(),
             volumes=Lvm(),
             bridges=Bridges(),

@@ -69,6 +69,13 @@ class NeedsPassword(Refused):
     kind = "needs-password"
 
 
+class LibvirtSilent(McvError):
+    """Refused: libvirt does not answer a question on a host, and no change was asked of it."""
+
+    exit_code = 3
+    kind = "libvirt-silent"
+
+
 class Cancelled(Refused):
     """Somebody ended the wait before anything had been changed."""
 
@@ -155,6 +162,12 @@ class HypervisorFailed(McvError):
     """Libvirt said no."""
 
     kind = "hypervisor-failed"
+
+
+class SlowAnswer(McvError):
+    """A member's mcvd answers, and did not tell in time what it was asked."""
+
+    kind = "slow-answer"
 
 
 class CallLost(McvError):

@@ -11,14 +11,16 @@ import msgspec
 from mcv.api.operation import Operation, Right
 from mcv.api.table import TABLE
 from mcv.document.subject import Subject
-from mcv.errors import NotPermitted, OutOfStep, Refused
+from mcv.errors import NotPermitted, OutcomeOpen, OutOfStep, Refused
 from mcv.host import Host
 from mcv.rpc.auth import Caller
+from mcv.system import stall
 from mcv.system.answers import plain
 from mcv.transaction.journal import EntryClaim, Escort
 
 log = logging.getLogger(__name__)
 
+CANCEL = 0.5  # s between two looks whether a job that waits for libvirt was cancelled
 SERVED = 1000  # claims whose last served step is remembered
 
 
@@ -73,8 +75,24 @@ def run(host: Host, operation: str, spec: Operation, params: dict[str, Any], who
     if not spec.job:
         return plain(spec.function(host, **arguments))
     work = partial(spec.function, host, **arguments)
-    job = host.jobs.start(title(operation, arguments), who, lambda: plain(work()))
+
+    def carried_out() -> Any:
+        if spec.awaits_libvirt:
+            _await_libvirt(host)
+        return plain(work())
+
+    job = host.jobs.start(title(operation, arguments), who, carried_out)
     return {"job": job.id, "node": host.name}
+
+
+def _await_libvirt(host: Host) -> None:
+    """Wait until libvirt here answers, before anything is looked at; the job may be cancelled."""
+    with host.job.may_be_cancelled(waits=False):
+        while not host.domains.answers():
+            stall.tell(host.domains.silence or f"libvirt does not answer on {host.name}")
+            while not host.domains.await_answer(CANCEL):
+                host.job.check_cancelled()
+    stall.tell("")
 
 
 def title(operation: str, params: dict[str, Any]) -> str:
@@ -104,6 +122,18 @@ def perform(
     escort = _escort(operation, context)
     _require_all_held(host, escort, caller)
     _require_claimed(escort, operation, spec.subjects(params))
+    is_of_vm = any(Subject.parse(claim.subject).kind == "vm" for claim in escort.claims)
+    if is_of_vm and host.domains.silence:
+        raise OutcomeOpen(f"{operation} waits on {host.name}: {host.domains.silence}.")
+    return stall.until_stalled(
+        partial(_serve_step, host, operation, params, escort, caller), operation
+    )
+
+
+def _serve_step(
+    host: Host, operation: str, params: dict[str, Any], escort: Escort, caller: str
+) -> Any:
+    spec = row(operation)
     with contextlib.ExitStack() as locks:
         for subject in sorted(Subject.parse(claim.subject) for claim in escort.claims):
             why = f"{operation} ({escort.operation})"

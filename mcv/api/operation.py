@@ -60,6 +60,7 @@ class Operation:
     function's. `step`: served to the node that the plan's claims name, for what they claim, under
     the locks of the plan's subjects. `any_epoch`: answered also to a caller that is out of step.
     `sender`: the caller's name is a parameter. `pid`: the caller's process is.
+    `awaits_libvirt`: the job begins when libvirt answers on its node.
     """
 
     function: Callable[..., Any]
@@ -74,6 +75,7 @@ class Operation:
     any_epoch: bool = False
     sender: bool = False
     pid: bool = False
+    awaits_libvirt: bool = False
 
     def subjects(self, params: Parameters) -> list[Subject]:
         """What a call is about: VMs or members; nothing where it is about the cluster."""
@@ -106,7 +108,9 @@ def _callers(to: Where = here, **_: Any) -> frozenset[str]:
 
 def power(function: Callable[..., Any], to: Where) -> Operation:
     """A VM switched on or off, as a job."""
-    return Operation(function, OPERATOR_OR_PEER, Right.POWER, VM, job=True, to=to)
+    return Operation(
+        function, OPERATOR_OR_PEER, Right.POWER, VM, job=True, to=to, awaits_libvirt=True
+    )
 
 
 def step(

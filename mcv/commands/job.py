@@ -70,7 +70,7 @@ def wait(session: Session, id: str) -> None:
     It exits as the command would have that began the job.
     """
     found = session.call("job.show", job=id)
-    result = session.follow(found["id"], found["node"])
+    result = session.follow(found["id"], found["node"], through_stalls=True)
     session.show(result, f"Job {id} ({found['title']}) is done.")
 
 

@@ -66,11 +66,14 @@ class Session:
             return answer
         return self.follow(str(answer["job"]), str(answer["node"]))
 
-    def follow(self, job: str, node: str) -> Any:
-        """Watch a job to its end; return its result or raise the error that it ended in."""
+    def follow(self, job: str, node: str, through_stalls: bool = False) -> Any:
+        """Watch a job to its end; return its result or raise the error that it ended in.
+
+        A job that stands still is left with OutcomeOpen, unless it is to be waited for.
+        """
         self.under_way[job] = node
         try:
-            result = self.client.follow(job, node, self.display.show)
+            result = self.client.follow(job, node, self.display.show, through_stalls)
         except McvError:
             self.under_way.pop(job, None)
             raise

@@ -5,7 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 from mcv.document.generation import Value
-from mcv.drivers.libvirt_connection import Connection, ignoring_missing, libvirt_module
+from mcv.drivers.libvirt_connection import (
+    Connection,
+    change,
+    change_once,
+    ignoring_missing,
+    libvirt_module,
+    read,
+)
 from mcv.drivers.libvirt_migration import LiveMigration
 from mcv.drivers.libvirt_xml import Capabilities, parse_capabilities, parse_needs, vnc_of
 
@@ -39,12 +46,26 @@ class Definition(Value, frozen=True, kw_only=True):
 class Hypervisor:
     """Talks to the libvirt of this host: definitions, power, and what is seen of domains."""
 
-    def __init__(self, uri: str = URI) -> None:
-        self._connection = Connection(uri)
+    def __init__(self, uri: str = URI, node: str = "this host") -> None:
+        self._connection = Connection(uri, node)
         self.migration = LiveMigration(self._connection)
+
+    @property
+    def silence(self) -> str:
+        """That libvirt does not answer, in words; "" as far as is known."""
+        return self._connection.circuit.silence
+
+    def answers(self) -> bool:
+        """Whether libvirt answers now, be it with an error."""
+        return self._connection.circuit.answers()
+
+    def await_answer(self, seconds: float) -> bool:
+        """Wait for the end of a silence, at most so many seconds; whether it has ended."""
+        return self._connection.circuit.await_answer(seconds)
 
     # Definitions
 
+    @change
     def define(self, xml: str) -> None:
         """Define a domain, or define it anew; libvirt never starts it by itself."""
         with self._connection.translated("Could not define a domain"):
@@ -52,6 +73,7 @@ class Hypervisor:
             if domain.autostart():
                 domain.setAutostart(False)
 
+    @change
     def undefine(self, name: str) -> None:
         """Forget a domain with all that libvirt keeps of it; harmless if there is none.
 
@@ -61,11 +83,13 @@ class Hypervisor:
             if domain is not None and domain.isPersistent():
                 _undefine(domain)
 
+    @read
     def xml(self, name: str) -> str:
         """The definition; of an active domain the definition it runs with."""
         with self._connection.domain(name, "read") as domain:
             return str(domain.XMLDesc(0))
 
+    @read
     def definitions(self) -> dict[str, Definition]:
         """Every domain of this host, mcv's or not, by name."""
         with self._connection.translated("Could not read the domains"):
@@ -80,6 +104,7 @@ class Hypervisor:
                     )
             return definitions
 
+    @change
     def leave_to_mcv(self, name: str) -> None:
         """Switch libvirt's own autostart off; harmless when it is."""
         with self._connection.domain(name, "switch autostart off for") as domain:
@@ -87,34 +112,40 @@ class Hypervisor:
 
     # Power
 
+    @change
     def start(self, name: str) -> None:
         """Start a domain; harmless when it is active."""
         with self._connection.own_connection(name, "start") as domain:
             if not domain.isActive():
                 domain.create()
 
+    @change
     def stop(self, name: str) -> None:
         """Pull the plug; harmless when the domain is not active, or not there."""
         with self._connection.domain(name, "stop", missing_ok=True) as domain:
             if domain is not None:
                 _unless_ended(domain, domain.destroy)
 
+    @change_once
     def shutdown(self, name: str) -> None:
         """Press the power button, and do not wait; harmless when the domain is not active."""
         with self._connection.domain(name, "shut down") as domain:
             _unless_ended(domain, domain.shutdown)
 
+    @change_once
     def reset(self, name: str) -> None:
         """Press the reset button."""
         with self._connection.domain(name, "reset") as domain:
             domain.reset(0)
 
+    @change
     def pause(self, name: str) -> None:
         """Let a domain stand still, its memory and disk kept; harmless when it does."""
         with self._connection.domain(name, "pause") as domain:
             if STATES.get(domain.state()[0]) != "paused":
                 domain.suspend()
 
+    @change
     def resume(self, name: str) -> None:
         """Let a domain that stands still go on; harmless when it runs."""
         with self._connection.domain(name, "resume") as domain:
@@ -123,11 +154,13 @@ class Hypervisor:
 
     # What is
 
+    @read
     def state(self, name: str) -> str:
         """running, paused, stopped, crashed or absent."""
         with self._connection.domain(name, "look at", missing_ok=True) as domain:
             return "absent" if domain is None else _state(domain)
 
+    @read
     def states(self) -> dict[str, str]:
         """The state of every domain of this host, mcv's or not, by name."""
         with self._connection.translated("Could not list the domains"):
@@ -142,6 +175,7 @@ class Hypervisor:
     def is_running(self, name: str) -> bool:
         return self.state(name) == "running"
 
+    @read
     def is_active(self, name: str) -> bool:
         """Whether there is a process that holds the disks: a paused domain does too."""
         with self._connection.domain(name, "look at", missing_ok=True) as domain:
@@ -153,17 +187,20 @@ class Hypervisor:
             return None
         return vnc_of(self.xml(name))
 
+    @read
     def capabilities(self) -> Capabilities:
         with self._connection.translated("Could not read the host's capabilities"):
             return parse_capabilities(
                 self._connection.retrying(lambda host: host.getCapabilities())
             )
 
+    @read
     def why_not_host(self, xml: str) -> str:
         """Why a domain that runs elsewhere with this XML could not go on here; "" if it could."""
         with self._connection.translated("Could not compare the hosts"):
             return self._connection.retrying(lambda connection: _why_not_host(connection, xml))
 
+    @read
     def memory_free(self) -> int:
         """Bytes that a new domain could have: free, or only caching files."""
         with self._connection.translated("Could not read the host's memory"):

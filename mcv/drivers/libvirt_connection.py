@@ -1,22 +1,79 @@
 """The connection to the libvirt of this host: opened when needed, errors translated."""
 
 import contextlib
+import functools
 import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from mcv.errors import HypervisorFailed
+from mcv.drivers.libvirt_deadlines import LOOK, Circuit
+from mcv.errors import HypervisorFailed, McvError
+from mcv.system import stall
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+AGAIN = 1.0  # s between two tries to reach a libvirtd that has gone away
 
 
 class Connection:
-    """One connection to libvirt, shared by all threads; a dead connection is opened again."""
+    """One connection to libvirt, shared by all threads; a dead connection is opened again.
 
-    def __init__(self, uri: str) -> None:
+    Its calls block while libvirt hangs. What other modules call is bounded by `read` and
+    `change`.
+    """
+
+    def __init__(self, uri: str, node: str = "this host") -> None:
         self._uri = uri
         self._guard = threading.Lock()
         self._connected: Any = None
+        self._node = node
+        self.circuit = Circuit(self._probe, node)
+
+    def _probe(self) -> None:
+        probing = self._open()
+        try:
+            probing.getLibVersion()
+        finally:
+            probing.close()
+
+    def _open(self) -> Any:
+        """A new connection. An error of it is marked: no call has been sent."""
+        try:
+            return libvirt_module().open(self._uri)
+        except libvirt_module().libvirtError as error:
+            error.is_unsent = True
+            raise
+
+    def change_once_more(self, what: str, work: Callable[[], T]) -> T:
+        """Carry out a change that is harmless when done twice; see Circuit.change.
+
+        Where libvirtd goes away in the middle, what it did is not known. It is waited for until
+        it is back, and the change is carried out again.
+        """
+        try:
+            return self.circuit.change(what, work)
+        except HypervisorFailed as error:
+            if not _went_away(error):
+                raise
+            self._await_libvirt(what, error)
+            return self.circuit.change(what, work)
+
+    def _await_libvirt(self, what: str, error: HypervisorFailed) -> None:
+        """Wait until libvirt answers without an error; where nobody listens, raise it again."""
+        while True:
+            try:
+                self.circuit.read(self._probe)
+            except (libvirt_module().libvirtError, McvError):
+                if stall.listener.get() is None:
+                    raise error from None
+                stall.tell(f"libvirt went away on {self._node} in the middle of it ({what})")
+                self.circuit.await_answer(LOOK)
+                time.sleep(AGAIN)
+            else:
+                stall.tell("")
+                return
 
     def current(self) -> Any:
         """The open libvirt connection; opened again where libvirtd has gone since."""
@@ -24,7 +81,7 @@ class Connection:
             if self._connected is not None and _alive(self._connected):
                 return self._connected
             self._forget()
-            self._connected = libvirt_module().open(self._uri)
+            self._connected = self._open()
             return self._connected
 
     def _forget(self) -> None:
@@ -66,7 +123,7 @@ class Connection:
         Any other question on a busy connection waits until that call ends.
         """
         with self.translated(f"Could not {verb} {name}"):
-            connection = libvirt_module().open(self._uri)
+            connection = self._open()
             try:
                 yield connection.lookupByName(name)
             finally:
@@ -80,6 +137,57 @@ class Connection:
         except libvirt_module().libvirtError as error:
             message = error.get_error_message() or str(error)
             raise HypervisorFailed(f"{what}: {message.rstrip('.')}.") from error
+
+
+class _Connected(Protocol):
+    """What has calls to bound: the Hypervisor, and its live migrations."""
+
+    _connection: Connection
+
+
+C = TypeVar("C", bound=_Connected)
+
+
+def read(method: Callable[Concatenate[C, P], T]) -> Callable[Concatenate[C, P], T]:
+    """Bound a method that asks libvirt: LibvirtSilent where it does not answer in time."""
+
+    @functools.wraps(method)
+    def bounded(self: C, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._connection.circuit.read(lambda: method(self, *args, **kwargs))
+
+    return bounded
+
+
+def change(method: Callable[Concatenate[C, P], T]) -> Callable[Concatenate[C, P], T]:
+    """Have a method that changes something waited for to its end; it is harmless when repeated."""
+
+    @functools.wraps(method)
+    def awaited(self: C, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        what = method.__name__.replace("_", " ")
+        return self._connection.change_once_more(what, lambda: method(self, *args, **kwargs))
+
+    return awaited
+
+
+def change_once(method: Callable[Concatenate[C, P], T]) -> Callable[Concatenate[C, P], T]:
+    """As `change`, for a method that is never repeated by itself."""
+
+    @functools.wraps(method)
+    def awaited(self: C, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        what = method.__name__.replace("_", " ")
+        return self._connection.circuit.change(what, lambda: method(self, *args, **kwargs))
+
+    return awaited
+
+
+def _went_away(error: HypervisorFailed) -> bool:
+    """Whether libvirtd went away in the middle of a call that it had been sent."""
+    cause = error.__cause__
+    libvirt = libvirt_module()
+    is_of_wire = (
+        isinstance(cause, libvirt.libvirtError) and cause.get_error_domain() == libvirt.VIR_FROM_RPC
+    )
+    return is_of_wire and not getattr(cause, "is_unsent", False)
 
 
 _silenced = False

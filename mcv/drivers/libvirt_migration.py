@@ -4,7 +4,13 @@ from typing import Any
 
 from mcv.document.generation import Value
 from mcv.drivers.domain_xml import MIB
-from mcv.drivers.libvirt_connection import Connection, ignoring_missing, libvirt_module
+from mcv.drivers.libvirt_connection import (
+    Connection,
+    change,
+    ignoring_missing,
+    libvirt_module,
+    read,
+)
 
 
 class Movement(Value, frozen=True, kw_only=True):
@@ -39,6 +45,7 @@ class LiveMigration:
         with self._connection.own_connection(name, "migrate") as domain:
             domain.migrateToURI3(to, params, flags)
 
+    @read
     def movement(self, name: str) -> Movement | None:
         """How far the migration of a domain is, coming or going; None where there is none."""
         libvirt = libvirt_module()
@@ -56,6 +63,7 @@ class LiveMigration:
                 )
             return None
 
+    @change
     def abort(self, name: str) -> None:
         """Abort a migration, harmless where there is none; the domain goes on here."""
         if self.movement(name) is not None:

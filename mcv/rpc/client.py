@@ -100,9 +100,16 @@ class Client:
         return self.follow(answer["job"], answer["node"], progress)
 
     def follow(
-        self, job: str, node: str, progress: Callable[[Progress], None] | None = None
+        self,
+        job: str,
+        node: str,
+        progress: Callable[[Progress], None] | None = None,
+        through_stalls: bool = False,
     ) -> Any:
-        """Watch a job until it has ended; return its result or raise the error it ended in."""
+        """Watch a job until it has ended; return its result or raise the error it ended in.
+
+        Raises OutcomeOpen for a job that stands still, unless it is to be waited for all the same.
+        """
         from mcv.rpc.values import error_from_plain
 
         try:
@@ -117,6 +124,11 @@ class Client:
                     raise error_from_plain(state["error"] or {})
                 if state["state"] == "done":
                     return state["result"]
+                if state.get("stalled") and not through_stalls:
+                    raise OutcomeOpen(
+                        f"Job {job} is not over: {state['stalled']}.",
+                        f"It goes on by itself. See: mcv job wait {job}",
+                    )
         except KeyboardInterrupt:
             raise Interrupted(job, node) from None
 

@@ -13,8 +13,10 @@ import msgspec
 from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.errors import (
+    Busy,
     CallLost,
     Failed,
+    LibvirtSilent,
     McvError,
     OutcomeOpen,
     PeerUnreachable,
@@ -106,8 +108,8 @@ class Transaction:
             error = self._run_item(entry, item, lambda step: step.do, report)
             if error is None:
                 continue
-            if isinstance(error, OutcomeOpen):
-                raise self._outcome_open(entry, error) from error
+            if _is_open(error, was_begun=index == begun_before):
+                raise self._open(entry, error, is_committed=index > commit) from error
             if index > commit and all(step.may_fail for step in steps_of(item)):
                 entry.trouble = error.message
                 continue
@@ -122,10 +124,11 @@ class Transaction:
         if entry.trouble:
             raise McvError(f"{entry.title} is done, but: {entry.trouble}")
 
-    def _outcome_open(self, entry: Entry, error: McvError) -> OutcomeOpen:
+    def _open(self, entry: Entry, error: McvError, is_committed: bool) -> OutcomeOpen:
         self._kept(entry, error, f"{entry.title}: {error.message}")
+        what = "is not over yet" if is_committed else "is not committed yet"
         return OutcomeOpen(
-            f"{entry.title} is not committed yet (job {entry.operation}): {error.message}",
+            f"{entry.title} {what} (job {entry.operation}): {error.message}",
             error.hint or _help(entry),
         )
 
@@ -248,6 +251,17 @@ class Transaction:
         self._journal.write(entry)
         log.warning("%s", message)
         return RepairNeeded(f"{message} (job {entry.operation})", error.hint or _help(entry))
+
+
+def _is_open(error: McvError, was_begun: bool) -> bool:
+    """Whether the effect of an item is open, so that the plan goes neither forward nor back.
+
+    A change of the document may still be committed. A node whose libvirt does not answer
+    carries the step out when libvirt wakes, or has not looked at the domain yet. A step that
+    was begun by an earlier run and holds its locks is still at work.
+    """
+    is_at_work = was_begun and isinstance(error, Busy)
+    return is_at_work or isinstance(error, OutcomeOpen | LibvirtSilent)
 
 
 def _may_have_committed(item: Item, error: McvError, was_begun: bool) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mcv.errors import Busy, CallLost, Cancelled, McvError, NotFound, OutcomeOpen
-from mcv.system import files
+from mcv.system import files, stall
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Job:
         self.open: dict[str, Any] = {}  # the change of unknown outcome, the generation then
         self.cancellable = False
         self.waits = False
+        self.stalled = ""
         self.cancelled = threading.Event()
         self._bars: dict[str, tuple[int, dict[str, Any]]] = {}
         self._seen = 0
@@ -55,6 +56,22 @@ class Job:
                 bar["note"] = note
             self._bars[what] = (self._seen, bar)
             self._news.notify_all()
+
+    def stall(self, why: str) -> None:
+        """Note why the job stands still, or "": it goes on. Its follower waits no longer."""
+        with self._news:
+            if why == self.stalled:
+                return
+            self.stalled = why
+            self._seen += 1
+            self._news.notify_all()
+
+    @property
+    def _standing_still(self) -> list[dict[str, Any]]:
+        """Why the job stands still, in the shape of a progress without an amount."""
+        if not self.stalled or self.state != "running":
+            return []
+        return [{"what": self.stalled, "done": 0, "total": 0, "unit": ""}]
 
     def next_change(self) -> str:
         """The id of this operation's next change of the document."""
@@ -93,6 +110,7 @@ class Job:
             news = sorted((number, bar) for number, bar in self._bars.values() if number > seen)
             return {
                 "state": self.state,
+                "stalled": self.stalled if self.state == "running" else "",
                 "seen": self._seen,
                 "progress": [bar for _, bar in news],
                 "result": self.result,
@@ -111,7 +129,7 @@ class Job:
             "state": self.state,
             "cancellable": self.cancellable,
             "waits": self.waits,
-            "progress": [bar for _, bar in self._bars.values()],
+            "progress": [bar for _, bar in self._bars.values()] + self._standing_still,
             "error": self.error,
             "open": self.open,
         }
@@ -178,6 +196,7 @@ class Jobs:
     def run(self, job: Job, work: Callable[[], Any]) -> None:
         """Carry out work as this job; its end, good or bad, is written down."""
         token = current.set(job)
+        listening = stall.listener.set(job.stall)
         try:
             result = work()
             job.end(result, None)
@@ -191,6 +210,7 @@ class Jobs:
             what = str(error) if isinstance(error, OSError) else "an internal error"
             job.end(None, McvError(f"{job.title}: {what}.", "See: journalctl -u mcvd"))
         finally:
+            stall.listener.reset(listening)
             current.reset(token)
             self._write(job)
 

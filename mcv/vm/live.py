@@ -7,8 +7,9 @@ from mcv import sizes
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.drivers.libvirt_migration import Movement
-from mcv.errors import Cancelled, HypervisorFailed, McvError, Refused, refuse_all
+from mcv.errors import Cancelled, HypervisorFailed, LibvirtSilent, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
+from mcv.system import stall
 from mcv.vm import migration_tunnel, power
 from mcv.vm.answers import Moved
 from mcv.vm.migrate import require_movable
@@ -133,9 +134,13 @@ def _follow(host: Host, name: str, to: str, sending: _Sending) -> None:
     job = host.job
     with job.may_be_cancelled(waits=False):
         while not sending.is_over(POLL):
-            if job.cancelled.is_set():
-                host.domains.migration.abort(name)
-            movement = host.domains.migration.movement(name)
+            try:
+                if job.cancelled.is_set():
+                    host.domains.migration.abort(name)
+                movement = host.domains.migration.movement(name)
+            except LibvirtSilent as silent:
+                stall.tell(silent.message)
+                continue
             if movement is not None and movement.total:
                 _tell(host, f"migrate {name} to {to}", movement)
     if job.cancelled.is_set() and host.domains.is_active(name):

@@ -7,11 +7,20 @@ from mcv import storage
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.drivers.domain_xml import domain_xml
-from mcv.errors import Busy, HypervisorFailed, McvError, Refused, refuse_all
+from mcv.errors import (
+    Busy,
+    HypervisorFailed,
+    LibvirtSilent,
+    McvError,
+    OutcomeOpen,
+    Refused,
+    refuse_all,
+)
 from mcv.host import Host
 from mcv.rules import preconditions
 from mcv.rules.beginning import Permit
 from mcv.storage import drbd
+from mcv.system import stall
 from mcv.transaction.plan import Item, Step, change
 from mcv.vm import start_permit
 from mcv.vm.answers import VmState
@@ -63,8 +72,12 @@ def boot(host: Host, vm: Vm, ignore_verify: bool = False) -> None:
     try:
         for disk in vm.disks:
             storage.of(disk).open(host)
+        # The definition may have waited long for libvirt.
+        preconditions.owned(host.both(), host.name, vm.name)
         with start_permit.given(host.settings.notes, vm.uuid, _permit(host, vm, ignore_verify)):
             host.domains.start(vm.name)
+    except (LibvirtSilent, OutcomeOpen):
+        raise  # libvirt may start it yet; the loop closes the disks where it does not
     except McvError:
         demote(host, vm)
         raise
@@ -142,7 +155,7 @@ def wait_for_end(host: Host, name: str, timeout: float | None) -> None:
     began = time.monotonic()
     job.progress(f"waiting for {name} to shut down")
     with job.may_be_cancelled():
-        while host.domains.is_active(name):
+        while not has_ended(host, name):
             job.check_cancelled()
             if timeout is not None and time.monotonic() - began > timeout:
                 raise Refused(
@@ -151,6 +164,17 @@ def wait_for_end(host: Host, name: str, timeout: float | None) -> None:
                     f"or pull the plug: mcv stop {name}",
                 )
             time.sleep(POLL)
+
+
+def has_ended(host: Host, name: str) -> bool:
+    """Whether a domain that is waited for has ended; False, and told, while libvirt is silent."""
+    try:
+        is_active = host.domains.is_active(name)
+    except LibvirtSilent as silent:
+        stall.tell(silent.message)
+        return False
+    stall.tell("")
+    return not is_active
 
 
 def reset(host: Host, name: str) -> VmState:
@@ -175,7 +199,7 @@ def reconcile(host: Host) -> None:
                 )
                 if not claimed and not host.domains.is_active(vm.name):
                     demote(host, vm)
-        except (Busy, HypervisorFailed) as error:
+        except (Busy, HypervisorFailed, LibvirtSilent) as error:
             log.debug("%s: %s", vm.name, error)
 
 

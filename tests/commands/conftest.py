@@ -46,7 +46,11 @@ class FakeDaemon:
             return told(self.answers.get(operation, {}), params)
 
     def follow(
-        self, job: str, node: str, progress: Callable[[Progress], None] | None = None
+        self,
+        job: str,
+        node: str,
+        progress: Callable[[Progress], None] | None = None,
+        through_stalls: bool = False,
     ) -> Any:
         for one in self.progress:
             if progress:

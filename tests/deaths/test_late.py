@@ -1,5 +1,6 @@
 """Late calls: doubled, overtaken, or running on when their coordinator has given them up."""
 
+import contextvars
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -138,12 +139,16 @@ class Held:
 
     def __init__(self, steps: Steps, one: Served, patch: pytest.MonkeyPatch) -> None:
         self._under_lock, self._go = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=again, args=(steps, [one]), daemon=True)
+        # The context is handed on to the thread that serves the step.
+        held = contextvars.ContextVar("held", default=False)
+        context = contextvars.copy_context()
+        context.run(held.set, True)
+        self._thread = threading.Thread(target=context.run, args=(again, steps, [one]), daemon=True)
         judged = dispatch.require_claim
 
         def require_claim(host: Host, escort: Escort, caller: str) -> None:
             judged(host, escort, caller)
-            if threading.current_thread() is self._thread:
+            if held.get():
                 self._under_lock.set()
                 self._go.wait(20)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from uuid import UUID
@@ -9,7 +10,7 @@ from uuid import UUID
 from mcv.drivers.libvirt import Definition
 from mcv.drivers.libvirt_migration import Movement
 from mcv.drivers.libvirt_xml import Capabilities
-from mcv.errors import HypervisorFailed
+from mcv.errors import HypervisorFailed, LibvirtSilent
 
 
 class FakeDomains:
@@ -25,6 +26,7 @@ class FakeDomains:
         self.phase: Callable[[str], None] = lambda phase: None  # of a migration, may raise
         self.ran: Callable[[str], None] = lambda name: None  # told when a domain begins to run
         self.hook: Callable[[str, str], int] = lambda operation, xml: 0  # 0 lets it begin
+        self.silence = ""  # that libvirt hangs: it answers nothing
         self._begun_with: dict[str, str] = {}  # the definitions of what is active
         self.migration = FakeMigration(self)
 
@@ -88,13 +90,27 @@ class FakeDomains:
     def memory_free(self) -> int:
         return self.free
 
+    def answers(self) -> bool:
+        return not self.silence
+
+    def await_answer(self, seconds: float) -> bool:
+        time.sleep(min(seconds, 0.01))
+        return not self.silence
+
+    def _ask(self) -> None:
+        if self.silence:
+            raise LibvirtSilent("libvirt does not answer.", "systemctl status libvirtd")
+
     def state(self, name: str) -> str:
+        self._ask()
         return self.active.get(name, "stopped" if name in self.defined else "absent")
 
     def states(self) -> dict[str, str]:
+        self._ask()
         return {name: self.state(name) for name in sorted({*self.defined, *self.active})}
 
     def definitions(self) -> dict[str, Definition]:
+        self._ask()
         return {
             name: Definition(
                 xml=xml, persistent=name in self.defined, autostart=name in self.autostart
@@ -107,6 +123,7 @@ class FakeDomains:
         self.autostart.discard(name)
 
     def is_active(self, name: str) -> bool:
+        self._ask()
         return name in self.active
 
     def vnc(self, name: str) -> str | None:

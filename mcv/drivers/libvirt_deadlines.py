@@ -1,0 +1,150 @@
+"""Deadlines of calls to libvirt: a read is given up, a change is waited for.
+
+A libvirtd that hangs blocks its callers in the library, and nothing ends such a call. Each call
+is therefore made by a thread of its own. The circuit keeps these threads few: while it is open,
+one thread probes libvirt, and no other call is begun.
+"""
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from mcv.errors import LibvirtSilent, OutcomeOpen
+from mcv.system import stall
+
+T = TypeVar("T")
+
+READ = 1.2  # s that a report waits for libvirt; an operator's read has 3 s in all
+PATIENT = 5.0  # s of silence that a read of an operation outlasts
+LOOK = 4.0  # s between two looks whether libvirt still answers, while a change is under way
+CHANGE = 90.0  # s after which a change counts as open although libvirt answers otherwise
+
+
+class _Call(Generic[T]):
+    """A call made by a thread of its own; `over` is set at its end."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self.over = threading.Event()
+        self._work = work
+        self._answer: list[T] = []
+        self._error: BaseException | None = None
+        context = contextvars.copy_context()
+        threading.Thread(
+            target=context.run, args=(self._run,), name="libvirt-call", daemon=True
+        ).start()
+
+    def _run(self) -> None:
+        try:
+            self._answer.append(self._work())
+        except BaseException as error:
+            self._error = error
+        self.over.set()
+
+    def result(self) -> T:
+        if self._error is not None:
+            raise self._error
+        return self._answer[0]
+
+
+class Circuit:
+    """Whether libvirt answers: open from a read past its deadline until a probe has an answer."""
+
+    def __init__(self, probe: Callable[[], object], node: str) -> None:
+        self._probe = probe
+        self._node = node
+        self._guard = threading.Lock()
+        self._closed = threading.Event()
+        self._closed.set()
+        self._silent_since = 0.0  # monotonic, while the circuit is open
+
+    @property
+    def silence(self) -> str:
+        """That libvirt does not answer, in words; "" while the circuit is closed."""
+        if self._closed.is_set():
+            return ""
+        seconds = time.monotonic() - self._silent_since
+        return f"libvirt has not answered on {self._node} for {seconds:.0f} s"
+
+    def read(self, work: Callable[[], T]) -> T:
+        """Ask a question that changes nothing.
+
+        Raises LibvirtSilent without an answer in time: a report's question while the circuit
+        is open at once, an operation's when libvirt has been silent for PATIENT s.
+        """
+        began = time.monotonic()
+        is_of_report = stall.listener.get() is None
+        patience = READ if is_of_report else PATIENT
+        until_closed = 0.0 if is_of_report else self._silent_since + patience - began
+        if not self._closed.wait(max(0.0, min(until_closed, patience))):
+            raise self._error()
+        call = _Call(work)
+        if not call.over.wait(max(0.0, began + patience - time.monotonic())):
+            self._open(began)
+            raise self._error()
+        return call.result()
+
+    def change(self, what: str, work: Callable[[], T]) -> T:
+        """Carry out a change and wait for its end, which may come only when libvirt wakes.
+
+        While it is open the operation is told so. Raises OutcomeOpen where nobody listens.
+        """
+        call = _Call(work)
+        began = time.monotonic()
+        why = ""
+        while not call.over.wait(LOOK):
+            why = self._why_open(what, time.monotonic() - began)
+            if why and stall.listener.get() is None:
+                raise OutcomeOpen(f"Whether it did {what} is not known: {why}.")
+            stall.tell(why)
+        if why:
+            stall.tell("")
+        return call.result()
+
+    def answers(self) -> bool:
+        """Whether libvirt answers now, be it with an error."""
+        try:
+            self.read(self._probe_once)
+        except LibvirtSilent:
+            return False
+        return True
+
+    def await_answer(self, wait: float) -> bool:
+        """Wait for the end of a silence, at most so many seconds; whether it has ended."""
+        return self._closed.wait(wait)
+
+    def _why_open(self, what: str, seconds: float) -> str:
+        # The silence of libvirt itself is looked for with a report's patience.
+        context = contextvars.copy_context()
+        context.run(stall.listener.set, None)
+        if not context.run(self.answers):
+            return self.silence or f"libvirt does not answer on {self._node}"
+        return f"libvirt on {self._node} has tried to {what} for {seconds:.0f} s" * (
+            seconds > CHANGE
+        )
+
+    def _open(self, since: float) -> None:
+        with self._guard:
+            if not self._closed.is_set():
+                return
+            self._silent_since = since
+            self._closed.clear()
+            threading.Thread(target=self._watch, name="libvirt-probe", daemon=True).start()
+
+    def _watch(self) -> None:
+        self._probe_once()
+        self._closed.set()
+
+    def _probe_once(self) -> None:
+        """Have libvirt answer. An error is an answer too: libvirt is down, and no call hangs."""
+        try:
+            self._probe()
+        except Exception:
+            return
+
+    def _error(self) -> LibvirtSilent:
+        return LibvirtSilent(
+            f"libvirt does not answer on {self._node}.",
+            f"Look at it on {self._node}: systemctl status libvirtd",
+        )

@@ -1,0 +1,59 @@
+"""Work that waits for a tool of this host which does not answer: it tells so, and goes on."""
+
+import contextvars
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from mcv.errors import OutcomeOpen
+
+T = TypeVar("T")
+
+Tell = Callable[[str], None]  # tell(why it stands still), tell("") when it goes on
+
+# Set where somebody waits for the work; a loop and a report have none, and wait for no tool.
+listener: contextvars.ContextVar[Tell | None] = contextvars.ContextVar("listener", default=None)
+
+
+def tell(why: str) -> None:
+    """Tell whoever waits for this work why it stands still; "" when it goes on."""
+    listening = listener.get()
+    if listening is not None:
+        listening(why)
+
+
+@dataclass(frozen=True)
+class _End(Generic[T]):
+    """How work ended: by its answer, or by an error."""
+
+    answer: T | None = None
+    error: BaseException | None = None
+
+
+def until_stalled(work: Callable[[], T], what: str) -> T:
+    """Do work in a thread of its own; return its answer, or raise the error that it ends in.
+
+    Raises OutcomeOpen as soon as the work tells that it stands still. It goes on then, with
+    the locks that it holds, until the tool answers.
+    """
+    ends: queue.SimpleQueue[_End[T]] = queue.SimpleQueue()
+
+    def tell(why: str) -> None:
+        if why:
+            ends.put(_End(error=OutcomeOpen(f"{what} is not over: {why}")))
+
+    def run() -> None:
+        listener.set(tell)
+        try:
+            ends.put(_End(work()))
+        except BaseException as error:
+            ends.put(_End(error=error))
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name=what, daemon=True).start()
+    end = ends.get()
+    if end.error is not None:
+        raise end.error
+    return end.answer  # type: ignore[return-value]
