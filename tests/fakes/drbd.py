@@ -189,7 +189,7 @@ class FakeDrbd:
     def statuses(self) -> dict[str, Status]:
         return {
             resource: self._seen(resource, sides[self.me])
-            for resource, sides in self.world.replicas.items()
+            for resource, sides in list(self.world.replicas.items())
             if self.me in sides
         }
 
