@@ -105,12 +105,19 @@ class Daemon:
         threading.Thread(target=self.loops.run, name="loops", daemon=True).start()
 
     def _stop(self) -> None:
-        if leaving.host_is_stopping():
+        if self._host_is_going_down():
             has_left = leaving.leave_in_order(self.host)
             log.info("this host goes down%s", ", offline in the document" if has_left else "")
         self.host.observations.save(at_once=True)
         log.info("mcvd stops")
         self.server.stop()
+
+    def _host_is_going_down(self) -> bool:
+        try:
+            return self.host.is_going_down()
+        except McvError as error:
+            log.warning("whether this host goes down is not known: %s", error)
+            return False
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from mcv.document.model import Cluster, Node
 from mcv.document.subject import Subject
 from mcv.errors import McvError, OutcomeOpen, RepairNeeded
 from mcv.settings import Settings
+from mcv.system import systemd
 from mcv.system.held_file import HeldFile
 from mcv.system.locks import Locks
 from mcv.system.observations import Observations
@@ -41,6 +42,14 @@ ServedClaim = tuple[str, tuple[tuple[int, int], ...]]  # the operation, its clai
 
 
 A = TypeVar("A")
+
+
+@dataclass(frozen=True)
+class StartAttempt:
+    """The last attempt of the daemon to start a VM by itself, and why it failed."""
+
+    at: float  # monotonic
+    why: str
 
 
 class DryRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +91,7 @@ class Host:
     tunnel: Callable[..., AbstractContextManager[None]]  # tunnel(path, node, asked): a stream
     certificate: str
     observations: Observations
+    is_going_down: Callable[[], bool] = systemd.host_is_stopping  # this whole host; may raise
 
     # What this run of the daemon knows; a restart begins without it.
     is_leaving: bool = False  # the host shuts down: nothing is started any more
@@ -92,6 +102,8 @@ class Host:
     adjusted: str = ""  # hash of the document that DRBD was last adjusted to
     unadjusted: set[str] = field(default_factory=set)  # resources newer on disk than in DRBD
     resumed_at: dict[str, float] = field(default_factory=dict)  # by operation, monotonic
+    start_attempts: dict[str, StartAttempt] = field(default_factory=dict)  # by VM
+    next_start: float = 0.0  # monotonic; before it the daemon starts no VM by itself
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
 
     @functools.cached_property

@@ -16,6 +16,7 @@ DRBD_HANDLER = Path("/opt/mcv/bin/mcv-drbd-handler")  # where `make install` put
 FIRST_DRBD_PORT = 7900
 FIRST_DRBD_MINOR = 100
 HISTORY = 1000
+SHUTDOWN_TIMEOUT = 180
 
 KEYS = {
     "node",
@@ -27,7 +28,10 @@ KEYS = {
     "domain_type",
     "history",
     "verify_at_once",
+    "shutdown_timeout",
 }
+
+NUMBERS = {"history": HISTORY, "verify_at_once": 2, "shutdown_timeout": SHUTDOWN_TIMEOUT}
 
 # drbdadm reads it between quotes, and the kernel's module cuts it at blanks.
 PROGRAM = re.compile(r"/[A-Za-z0-9._/+-]+")
@@ -46,6 +50,7 @@ class Settings:
     domain_type: str = ""
     history: int = HISTORY
     verify_at_once: int = 2
+    shutdown_timeout: int = SHUTDOWN_TIMEOUT  # s that guests have when the host shuts down
     var: Path = Path("/var/lib/mcv")
     run: Path = Path("/run/mcv")
     drbd_directory: Path = Path("/etc/drbd.d")
@@ -95,7 +100,7 @@ def load(path: Path = CONF, resolve: Callable[[str], str] | None = None) -> Sett
     hostname = socket.gethostname()
     address = values.get("address") or (resolve or resolved_address)(hostname)
     numbers = {}
-    for key, default in (("history", HISTORY), ("verify_at_once", 2)):
+    for key, default in NUMBERS.items():
         text = values.get(key) or str(default)
         if not text.isdecimal() or int(text) < 1:
             raise Refused(f"{path}: {key} = {text} is not a number of 1 or more.")
@@ -116,6 +121,7 @@ def load(path: Path = CONF, resolve: Callable[[str], str] | None = None) -> Sett
         domain_type=values.get("domain_type", ""),
         history=numbers["history"],
         verify_at_once=numbers["verify_at_once"],
+        shutdown_timeout=numbers["shutdown_timeout"],
         drbd_handler=Path(handler),
     )
 

@@ -11,7 +11,7 @@ from mcv.drbd import enable, roles, verification_results
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery import journal_recovery
-from mcv.vm import power, stray_copies
+from mcv.vm import autostart, power, stray_copies
 
 log = logging.getLogger("mcvd")
 
@@ -53,6 +53,7 @@ def _pause_stray_copies(host: Host) -> None:
 LOOPS = (
     Loop("cluster", 3.0, look_after_cluster),
     Loop("domains", 2.0, power.reconcile),
+    Loop("autostart", 2.0, autostart.look_after),
     Loop("journal", 3.0, journal_recovery.resume_all),
 )
 

@@ -8,10 +8,9 @@ from msgspec import Struct
 from mcv import storage
 from mcv.cluster import join
 from mcv.document.subject import Subject
-from mcv.errors import CommandFailed, McvError, NotPermitted, Refused
+from mcv.errors import McvError, NotPermitted, Refused
 from mcv.host import DryRun, Host
 from mcv.storage import drbd
-from mcv.system.process import Run, run
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +22,6 @@ class Left(Struct, frozen=True, kw_only=True):
 
     node: str
     kept: list[str]
-
-
-def host_is_stopping(run_: Run = run) -> bool:
-    """Whether this whole host goes down, and not just its mcvd."""
-    try:
-        return run_("systemctl", "list-jobs", "--plain", "--no-legend").find("shutdown.target") >= 0
-    except CommandFailed:
-        return False
 
 
 def leave_in_order(host: Host) -> bool:

@@ -97,6 +97,7 @@ def vm_text(vm: dict[str, Any]) -> str:
             "cpus": vm["cpus"],
             "storage": vm["storage"],
             "locked": locked_text(vm),
+            "autostart": autostart_text(vm),
             "uuid": vm["uuid"],
             "vnc": vm["vnc"],
             "verification": verification_text(vm["verify"]) if vm["disks"] else None,
@@ -119,6 +120,21 @@ def finding_text(finding: dict[str, Any]) -> str:
     """A finding on a line, and below it what to do next."""
     hint = f"\n      Next: {finding['hint']}" if finding["hint"] else ""
     return f"  {finding['severity']}: {finding['message']}{hint}"
+
+
+def autostart_text(vm: dict[str, Any]) -> str | None:
+    """Whether a VM starts with its node, and its place among the VMs that do.
+
+    None where an mcvd that was not restarted since an update does not tell.
+    """
+    if vm.get("autostart") is None:
+        return None
+    words = [str(vm["autostart"])]
+    if vm.get("start_order"):
+        words.append(f"start order {vm['start_order']}")
+    if vm.get("start_delay"):
+        words.append(f"{vm['start_delay']} s before the next")
+    return ", ".join(words)
 
 
 def locked_text(vm: dict[str, Any]) -> str | None:

@@ -71,6 +71,33 @@ vm_argument = click.argument("name", metavar="VM", shell_complete=vms)
 vms_argument = click.argument("names", metavar="VM...", nargs=-1, required=True, shell_complete=vms)
 
 
+def start_options(function: F) -> F:
+    """The options about how a VM starts with its node."""
+    for option in (
+        click.option("--start-delay", metavar="S", help="Seconds after it before the next VM."),
+        click.option("--start-order", metavar="N", help="Lower numbers start first; default: 0."),
+        click.option(
+            "--autostart",
+            metavar="yes|no|last",
+            help="Start it with its node; last, the default: if it ran when the node went down.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def start_settings(
+    autostart: str | None, order: str | None, delay: str | None
+) -> dict[str, str | int | None]:
+    """The parameters about how a VM starts with its node; what was not named is left out."""
+    values = {
+        "autostart": autostart,
+        "start_order": whole_number(order, "--start-order"),
+        "start_delay": whole_number(delay, "--start-delay"),
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
 def whole_number(text: str | None, option: str) -> int | None:
     """The number that was typed; what is none is refused like every other bad value."""
     if text is None:

@@ -12,6 +12,8 @@ from mcv.commands.options import (
     networks,
     nodes,
     seconds,
+    start_options,
+    start_settings,
     vm_argument,
     vms_argument,
     whole_number,
@@ -43,6 +45,7 @@ from mcv.errors import McvError
     help="A network interface there; may be repeated.",
 )
 @click.option("--iso", metavar="NAME", help="A CD in its drive.")
+@start_options
 @common(dry_run=True)
 @click.pass_obj
 def create(
@@ -54,6 +57,9 @@ def create(
     image: str | None,
     replicas: str | None,
     networks: tuple[str, ...],
+    autostart: str | None,
+    start_order: str | None,
+    start_delay: str | None,
     **asked: str | None,
 ) -> None:
     """Create a VM; it is not started.
@@ -73,6 +79,7 @@ def create(
         "disks": list(disks),
         "nodes": listed(replicas),
         "networks": list(networks),
+        **start_settings(autostart, start_order, start_delay),
         "dry_run": session.dry_run,
     }
     if image is None:
@@ -89,16 +96,34 @@ def create(
 @vm_argument
 @click.option("--memory", metavar="SIZE", help="Memory: 512MiB, 8GiB, 10GB.")
 @click.option("--cpus", metavar="N", help="Number of CPUs.")
+@start_options
 @common(dry_run=True)
 @click.pass_obj
-def update(session: Session, name: str, memory: str | None, cpus: str | None) -> None:
+def update(
+    session: Session,
+    name: str,
+    memory: str | None,
+    cpus: str | None,
+    autostart: str | None,
+    start_order: str | None,
+    start_delay: str | None,
+) -> None:
     """Change a VM; what is not named stays as it was.
 
-    It counts from the VM's next start on.
+    Memory and CPUs count from the VM's next start on.
+
+    \b
+    Examples:
+      mcv update web1 --memory 4GiB --cpus 2
+      mcv update web1 --autostart yes --start-order 10 --start-delay 30
     """
-    number = whole_number(cpus, "--cpus")
     updated = session.run(
-        "vm.update", name=name, memory=memory, cpus=number, dry_run=session.dry_run
+        "vm.update",
+        name=name,
+        memory=memory,
+        cpus=whole_number(cpus, "--cpus"),
+        **start_settings(autostart, start_order, start_delay),
+        dry_run=session.dry_run,
     )
     later = " It counts from the next start on." if updated.get("active") else ""
     session.show(updated, f"{name} has {updated.get('said')} now.{later}")

@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from mcv.document.generation import ChangeMade
-from mcv.document.model import Cluster, Override, Verification, Vm
+from mcv.document.model import Autostart, Cluster, Override, Verification, Vm
 from mcv.document.registry import busy, change, new_claim, operation_of, require_claim
 from mcv.document.subject import Subject
 from mcv.errors import Busy, Refused
@@ -83,6 +83,28 @@ def vm_update(
             vm,
             memory=vm.memory if memory is None else memory,
             cpus=vm.cpus if cpus is None else cpus,
+        )
+    )
+
+
+@change("vm.set_start")
+def vm_set_start(
+    base: Cluster,
+    made: ChangeMade,
+    /,
+    name: str,
+    autostart: Autostart | None = None,
+    start_order: int | None = None,
+    start_delay: int | None = None,
+) -> Cluster:
+    """Change whether and when a VM starts with its node, under this operation's claim."""
+    vm = require_claim(base, made, name)
+    return base.with_vm(
+        replace(
+            vm,
+            autostart=vm.autostart if autostart is None else autostart,
+            start_order=vm.start_order if start_order is None else start_order,
+            start_delay=vm.start_delay if start_delay is None else start_delay,
         )
     )
 

@@ -181,6 +181,17 @@ class Hypervisor:
         with self._connection.domain(name, "look at", missing_ok=True) as domain:
             return domain is not None and bool(domain.isActive())
 
+    def has_crashed(self, name: str) -> bool:
+        """Whether a domain ended, or never began, by no order of anybody: killed, or broken.
+
+        libvirt tells it until its own next start, and of the last end alone.
+        """
+        with self._connection.domain(name, "look at", missing_ok=True) as domain:
+            if domain is None:
+                return False
+            state, reason = domain.state()[:2]
+            return bool(state == libvirt_module().VIR_DOMAIN_SHUTOFF and reason in _broken_ends())
+
     def vnc(self, name: str) -> str | None:
         """Where its screen is to be seen, as address:port; None when it is not active."""
         if not self.is_active(name):
@@ -205,6 +216,16 @@ class Hypervisor:
         """Bytes that a new domain could have: free, or only caching files."""
         with self._connection.translated("Could not read the host's memory"):
             return int(self._connection.retrying(_memory))
+
+
+def _broken_ends() -> tuple[int, ...]:
+    """libvirt's reasons of a domain that is off although nobody ended it."""
+    libvirt = libvirt_module()
+    return (
+        libvirt.VIR_DOMAIN_SHUTOFF_CRASHED,
+        libvirt.VIR_DOMAIN_SHUTOFF_FAILED,
+        libvirt.VIR_DOMAIN_SHUTOFF_DAEMON,
+    )
 
 
 def _state(domain: Any) -> str:

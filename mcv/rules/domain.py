@@ -15,6 +15,15 @@ def not_defined(vm: Vm) -> Finding:
     )
 
 
+def not_started(vm: Vm, why: str) -> Finding:
+    """The VM is to start with its node, and the last attempt failed."""
+    return Finding(
+        severity=Severity.ERROR,
+        message=f"{vm.name} is to start again on {vm.node}, and cannot yet: {why}",
+        hint=f"mcv start {vm.name}, or leave it stopped: mcv stop {vm.name}",
+    )
+
+
 def elsewhere(vm: Vm, node: str, state: str) -> Finding:
     """A domain of the VM's name on a node that does not own the VM."""
     is_active = state in ACTIVE

@@ -53,6 +53,8 @@ def _owner(cluster: Cluster, vm: Vm, seen: Reports) -> Iterator[Finding]:
             yield domain.unknown(vm)
         elif vm.name not in owner.domains and vm.claim is None:
             yield domain.not_defined(vm)
+        if vm.name in owner.not_started:
+            yield domain.not_started(vm, owner.not_started[vm.name])
     elif vm.node in cluster.nodes and cluster.nodes[vm.node].status == "offline":
         yield domain.owner_offline(vm)
     else:

@@ -24,7 +24,8 @@ class NodeReport(Struct, frozen=True, kw_only=True):
 
     What a tool of the node did not tell is None, and `trouble` says why. `blocked` are the
     resources with a failed verification that is noted on that node alone, `verifying` the VMs
-    that its daemon verifies now.
+    that its daemon verifies now, `not_started` the VMs that are to start with that node and
+    cannot, with the reason.
     """
 
     version: str
@@ -35,6 +36,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     trouble: list[str]
     blocked: list[str]
     verifying: list[str]
+    not_started: dict[str, str] = {}
 
 
 Reports = dict[str, NodeReport | McvError]  # by node; the error that stands for its silence
@@ -63,6 +65,7 @@ def report(host: Host) -> NodeReport:
         trouble=trouble,
         blocked=notes.blocked(host.settings.notes),
         verifying=sorted(verification_results.under_way(host)),
+        not_started={name: attempt.why for name, attempt in host.start_attempts.items()},
     )
 
 

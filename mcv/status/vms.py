@@ -28,6 +28,7 @@ class VmSummary(Struct, frozen=True, kw_only=True):
     cpus: int
     storage: str
     locked: bool
+    autostart: str
     attention: str | None
     findings: list[Finding]
 
@@ -80,6 +81,8 @@ class VmInfo(VmSummary, frozen=True, kw_only=True):
     uuid: str
     claim: Claim | None
     administrators_lock: bool
+    start_order: int
+    start_delay: int
     disks: list[DiskView]
     networks: list[NetworkView]
     verify: VerificationView
@@ -104,6 +107,7 @@ def summary(cluster: Cluster, vm: Vm, seen: Reports) -> VmSummary:
         cpus=vm.cpus,
         storage=vm.storage,
         locked=vm.locked or vm.claim is not None,
+        autostart=vm.autostart,
         attention=findings.attention(found),
         findings=found,
     )
@@ -127,6 +131,8 @@ def info(host: Host, name: str) -> VmInfo:
         uuid=vm.uuid,
         claim=vm.claim,
         administrators_lock=vm.locked,
+        start_order=vm.start_order,
+        start_delay=vm.start_delay,
         disks=[_disk(vm, disk, seen) for disk in vm.disks],
         networks=[NetworkView(network=nic.network, mac=nic.mac) for nic in vm.nics],
         verify=verification(vm, seen),

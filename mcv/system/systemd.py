@@ -1,7 +1,12 @@
-"""A word to systemd: this service answers now."""
+"""What passes between this host's systemd and mcv: ready, and whether the host goes down."""
 
 import os
 import socket
+from pathlib import Path
+
+from mcv.system.process import Run, run
+
+RUNS = Path("/run/systemd/system")  # there while systemd is this host's init (sd_booted(3))
 
 
 def ready(status: str) -> None:
@@ -14,3 +19,14 @@ def ready(status: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.connect(address)
         sock.send(f"READY=1\nSTATUS={status}\n".encode())
+
+
+def host_is_stopping(run_: Run = run, runs: Path = RUNS) -> bool:
+    """Whether this whole host goes down, and not just a service of it.
+
+    A host without systemd does not tell: False. Raises CommandFailed where systemd does not
+    answer.
+    """
+    if not runs.is_dir():
+        return False
+    return "shutdown.target" in run_("systemctl", "list-jobs", "--plain", "--no-legend")

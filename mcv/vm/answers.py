@@ -31,7 +31,10 @@ class Moved(Struct, frozen=True, kw_only=True):
 
 
 class Updated(Struct, frozen=True, kw_only=True):
-    """A VM's new size: memory in bytes, both in words, and whether the VM is active meanwhile."""
+    """A VM's size: memory in bytes; in words what was changed.
+
+    `active` is whether the VM runs and has its new size from its next start on.
+    """
 
     name: str
     memory: int

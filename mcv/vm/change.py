@@ -1,13 +1,14 @@
 """Changing a VM's definition, and the administrator's lock on it."""
 
 from mcv import sizes
+from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
 from mcv.vm.answers import Locked, Updated
 from mcv.vm.plans import update_plan
-from mcv.vm.validation import LEAST_MEMORY, MOST_MEMORY, Problems
+from mcv.vm.validation import LEAST_MEMORY, MOST_MEMORY, Problems, StartSettings
 
 
 def update(
@@ -15,40 +16,68 @@ def update(
     name: str,
     memory: str | None = None,
     cpus: int | None = None,
+    autostart: str | None = None,
+    start_order: int | None = None,
+    start_delay: int | None = None,
     dry_run: bool = False,
 ) -> Updated | DryRun:
-    """Change memory or CPUs; what is not named stays. It counts from the next start on."""
+    """Change memory, CPUs, or how the VM starts with its node; what is not named stays.
+
+    Memory and CPUs count from the next start on.
+    """
 
     def prepare() -> Prepared[Updated]:
-        return _prepare_update(host, name, memory, cpus)
+        start = (autostart, start_order, start_delay)
+        return _prepare_update(host, name, memory, cpus, start)
 
     return host.operate(Subject.vm(name), f"update {name}", prepare, dry_run)
 
 
 def _prepare_update(
-    host: Host, name: str, memory: str | None, cpus: int | None
+    host: Host,
+    name: str,
+    memory: str | None,
+    cpus: int | None,
+    start: tuple[str | None, int | None, int | None],
 ) -> Prepared[Updated]:
     host.consensus.require_contact()
     vm = preconditions.owned(host.both(), host.name, name)
     preconditions.unclaimed(host.both(), host.job.id, name)
     preconditions.unlocked(vm)
     problems = Problems()
-    if memory is None and cpus is None:
-        problems.add("There is nothing to change.", "Say --memory SIZE or --cpus N.")
+    if memory is None and cpus is None and start == (None, None, None):
+        problems.add("There is nothing to change.", "See: mcv update --help")
     size = None if memory is None else problems.size(memory, "memory", LEAST_MEMORY, MOST_MEMORY)
     if cpus is not None:
         problems.cpus(cpus)
+    settings = problems.start_settings(host.read(), *start)
     refuse_all(problems.found)
-    new_memory = vm.memory if size is None else size
+    return Prepared(update_plan(vm, size, cpus, settings), _answer(host, vm, size, cpus, settings))
+
+
+def _answer(
+    host: Host, vm: Vm, memory: int | None, cpus: int | None, start: StartSettings
+) -> Updated:
+    new_memory = vm.memory if memory is None else memory
     new_cpus = vm.cpus if cpus is None else cpus
-    answer = Updated(
-        name=name,
+    is_resized = memory is not None or cpus is not None
+    words = [f"{sizes.shown(new_memory)}, {new_cpus} CPUs"] if is_resized else []
+    words += [
+        f"{option} {value}"
+        for option, value in (
+            ("autostart", start.autostart),
+            ("start order", start.start_order),
+            ("start delay", start.start_delay),
+        )
+        if value is not None
+    ]
+    return Updated(
+        name=vm.name,
         memory=new_memory,
         cpus=new_cpus,
-        said=f"{sizes.shown(new_memory)}, {new_cpus} CPUs",
-        active=host.domains.is_active(name),
+        said=", ".join(words),
+        active=is_resized and host.domains.is_active(vm.name),
     )
-    return Prepared(update_plan(vm, size, cpus), answer)
 
 
 def lock(host: Host, name: str) -> Locked:

@@ -39,6 +39,9 @@ def create(
     nodes: list[str] | None = None,
     networks: list[str] | None = None,
     iso: str | None = None,
+    autostart: str | None = None,
+    start_order: int | None = None,
+    start_delay: int | None = None,
     dry_run: bool = False,
 ) -> Created | DryRun:
     """Create a VM that this node owns.
@@ -58,6 +61,9 @@ def create(
         nodes=nodes,
         networks=networks or [],
         iso=iso,
+        autostart=autostart,
+        start_order=start_order,
+        start_delay=start_delay,
     )
 
     def prepare() -> Prepared[Created]:

@@ -10,7 +10,7 @@ from mcv.drivers.libvirt_migration import Movement
 from mcv.errors import Cancelled, HypervisorFailed, LibvirtSilent, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.system import stall
-from mcv.vm import migration_tunnel, power
+from mcv.vm import migration_tunnel, power, run_notes
 from mcv.vm.answers import Moved
 from mcv.vm.migrate import require_movable
 from mcv.vm.plans import live_plan
@@ -182,6 +182,7 @@ def resume_target(host: Host, name: str) -> None:
         time.sleep(POLL)
     if not host.domains.is_active(name) or host.domains.migration.movement(name) is not None:
         raise Refused(f"{name} did not arrive on {host.name}.", f"mcv start {name}")
+    run_notes.write(host, name)
     host.domains.resume(name)
     migration_tunnel.clear(name)
 
@@ -197,4 +198,5 @@ def discard_target(host: Host, name: str) -> None:
         raise Refused(f"{name} runs on {host.name}.")
     host.domains.stop(name)
     host.domains.undefine(name)
+    run_notes.remove(host, name)
     migration_tunnel.clear(name)

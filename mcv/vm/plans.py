@@ -1,9 +1,12 @@
 """The plans of VMs: facts in, steps out. Pure functions, each with its commit point."""
 
+import msgspec
+
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.system.answers import plain
 from mcv.transaction.plan import Item, Step, change, on
+from mcv.vm.validation import UNNAMED, StartSettings
 
 
 def create_plan(vm: Vm, image_node: str, image: str | None, why: str) -> list[Item]:
@@ -95,9 +98,20 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
     ]
 
 
-def update_plan(vm: Vm, memory: int | None, cpus: int | None) -> list[Item]:
-    """Write the new definition to the document, which commits the plan, then define it."""
-    return [
-        Step(change("vm.update", name=vm.name, memory=memory, cpus=cpus), commits=True),
-        Step(on(vm.node, "vm.define", name=vm.name)),
-    ]
+def update_plan(
+    vm: Vm, memory: int | None, cpus: int | None, start: StartSettings = UNNAMED
+) -> list[Item]:
+    """Write the new values to the document, the first of which commits the plan, then define it.
+
+    How the VM starts with its node is no part of its definition.
+    """
+    plan: list[Item] = []
+    if memory is not None or cpus is not None:
+        plan += [
+            Step(change("vm.update", name=vm.name, memory=memory, cpus=cpus), commits=True),
+            Step(on(vm.node, "vm.define", name=vm.name)),
+        ]
+    if start.are_named:
+        values = msgspec.structs.asdict(start)
+        plan.append(Step(change("vm.set_start", name=vm.name, **values), commits=not plan))
+    return plan

@@ -22,7 +22,7 @@ from mcv.rules.beginning import Permit
 from mcv.storage import drbd
 from mcv.system import stall
 from mcv.transaction.plan import Item, Step, change
-from mcv.vm import start_permit
+from mcv.vm import run_notes, start_permit
 from mcv.vm.answers import VmState
 
 log = logging.getLogger(__name__)
@@ -69,18 +69,20 @@ def _record_override(host: Host, vm: Vm, what: str) -> None:
 def boot(host: Host, vm: Vm, ignore_verify: bool = False) -> None:
     """Promote the disks and start the domain; what was promoted is demoted on failure."""
     host.domains.define(definition(host, vm))
-    try:
-        for disk in vm.disks:
-            storage.of(disk).open(host)
-        # The definition may have waited long for libvirt.
-        preconditions.owned(host.both(), host.name, vm.name)
-        with start_permit.given(host.settings.notes, vm.uuid, _permit(host, vm, ignore_verify)):
-            host.domains.start(vm.name)
-    except (LibvirtSilent, OutcomeOpen):
-        raise  # libvirt may start it yet; the loop closes the disks where it does not
-    except McvError:
-        demote(host, vm)
-        raise
+    with run_notes.around_start(host, vm.name):
+        try:
+            for disk in vm.disks:
+                storage.of(disk).open(host)
+            # The definition may have waited long for libvirt.
+            preconditions.owned(host.both(), host.name, vm.name)
+            permit = _permit(host, vm, ignore_verify)
+            with start_permit.given(host.settings.notes, vm.uuid, permit):
+                host.domains.start(vm.name)
+        except (LibvirtSilent, OutcomeOpen):
+            raise  # libvirt may start it yet; the loop closes the disks where it does not
+        except McvError:
+            demote(host, vm)
+            raise
 
 
 def _permit(host: Host, vm: Vm, ignore_verify: bool) -> Permit:
@@ -118,14 +120,19 @@ def demote(host: Host, vm: Vm) -> None:
 
 
 def stop(host: Host, name: str, node: str | None = None) -> VmState:
-    """Pull the plug of a VM on its owner; with node, of a copy that lost it there."""
+    """Pull the plug of a VM on its owner; with node, of a copy that lost it there.
+
+    A VM that is not active, and is to start again by itself, does not do so any more.
+    """
     vm = host.read().vm(name)
     if node is not None and vm.node == node:
         raise Refused(f"{name} belongs to {node}: it is no copy.", f"mcv stop {name}")
     with host.hold(Subject.vm(name), f"stop {name}"):
-        if not host.domains.is_active(name):
+        is_active = host.domains.is_active(name)
+        if not is_active and run_notes.read(host, name) is None:
             raise Refused(f"{name} does not run on {host.name}.")
         preconditions.unlocked(vm)
+        run_notes.remove(host, name)
         host.domains.stop(name)
         demote(host, vm)
         if node is not None:
@@ -139,12 +146,14 @@ def shutdown(host: Host, name: str, wait: bool = False, timeout: float | None = 
     preconditions.unlocked(vm)
     if not host.domains.is_active(name):
         raise Refused(f"{name} does not run on {host.name}.")
+    run_notes.write(host, name, asked=time.time())
     host.domains.shutdown(name)
     if not wait:
         return VmState(name=name, node=host.name, state=host.domains.state(name))
     wait_for_end(host, name, timeout)
     with host.hold(Subject.vm(name), f"shutdown {name}"):
         if not host.domains.is_active(name):
+            run_notes.remove(host, name)
             demote(host, vm)
     return VmState(name=name, node=host.name, state="stopped")
 
@@ -216,7 +225,12 @@ def power_on(host: Host, name: str) -> None:
 
 
 def define(host: Host, name: str) -> None:
-    """Define a domain here as the document describes it; harmless when it is."""
+    """Define a domain here as the document describes it; harmless when it is.
+
+    A domain that is new here has not run here since it was last the VM's: an old note is void.
+    """
+    if host.domains.state(name) == "absent":
+        run_notes.remove(host, name)
     host.domains.define(definition(host, host.both()[-1].vm(name)))
 
 
@@ -225,3 +239,4 @@ def undefine(host: Host, name: str) -> None:
     active = host.domains.is_active(name)
     preconditions.inactive(name, host.name, active, host.domains.state(name))
     host.domains.undefine(name)
+    run_notes.remove(host, name)

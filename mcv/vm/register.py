@@ -7,7 +7,7 @@ from mcv.errors import Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, takeover
 from mcv.transaction.plan import Item, Step, change, on
-from mcv.vm import power
+from mcv.vm import power, run_notes
 from mcv.vm.answers import Registered, Unregistered
 
 
@@ -94,5 +94,6 @@ def unregister(host: Host, name: str) -> Unregistered:
         preconditions.unclaimed(host.both(), host.job.id, name)
         power.require_stopped(host, name)
         host.domains.undefine(name)
+        run_notes.remove(host, name)
         power.demote(host, vm)
     return Unregistered(name=name, node=host.name)

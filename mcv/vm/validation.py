@@ -1,10 +1,11 @@
 """What is asked for when a VM is created or changed, judged: every problem, all at once."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from mcv import sizes
-from mcv.document.model import Cluster, Disk, DrbdDisk, Nic, Vm
+from mcv.document.generation import Value
+from mcv.document.model import Autostart, Cluster, Disk, DrbdDisk, Nic, Vm
 from mcv.document.names import problem_with_name
 from mcv.drivers.domain_xml import new_mac
 from mcv.errors import Refused
@@ -16,7 +17,27 @@ LEAST_DISK = 1024**2
 MOST_DISK = 1024**5
 MOST_CPUS = 255
 MOST_DISKS = 20
+MOST_ORDER = 9999
+MOST_DELAY = 3600  # s
 SECTOR = 4096  # bytes that a disk's size is rounded up to
+
+
+class StartSettings(Value, frozen=True, kw_only=True):
+    """Whether, in which order and with which pause after it a VM starts with its node.
+
+    None is what an operator did not name.
+    """
+
+    autostart: Autostart | None = None
+    start_order: int | None = None
+    start_delay: int | None = None
+
+    @property
+    def are_named(self) -> bool:
+        return self != UNNAMED
+
+
+UNNAMED = StartSettings()
 
 
 class Problems:
@@ -47,6 +68,32 @@ class Problems:
                 f"{number} makes no sense as a number of CPUs.", f"It can be 1 to {MOST_CPUS}."
             )
 
+    def start_settings(
+        self, cluster: Cluster, autostart: str | None, order: int | None, delay: int | None
+    ) -> StartSettings:
+        """How a VM is to start with its node; a document of schema 1 cannot hold it."""
+        if (autostart, order, delay) == (None, None, None):
+            return StartSettings()
+        if cluster.schema < 2:
+            self.add(
+                "How a VM starts with its node cannot be written down yet: a member that is "
+                "online has an older mcv.",
+                "Install this mcv on every node; which lack it: mcv info",
+            )
+        if autostart not in (None, "yes", "no", "last"):
+            self.add(f"--autostart {autostart} makes no sense.", "It can be: yes, no, last.")
+        for option, number, most in (
+            ("--start-order", order, MOST_ORDER),
+            ("--start-delay", delay, MOST_DELAY),
+        ):
+            if number is not None and not 0 <= number <= most:
+                self.add(f"{option} {number} makes no sense.", f"It can be 0 to {most}.")
+        if self.found:
+            return StartSettings()
+        return StartSettings(
+            autostart=cast(Autostart | None, autostart), start_order=order, start_delay=delay
+        )
+
 
 @dataclass(frozen=True)
 class VmRequest:
@@ -63,6 +110,9 @@ class VmRequest:
     nodes: list[str] | None
     networks: list[str]
     iso: str | None
+    autostart: str | None
+    start_order: int | None
+    start_delay: int | None
 
 
 def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
@@ -80,6 +130,9 @@ def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
             problems.add(f"{what} is not there yet.", "Leave it out.")
     problems.cpus(request.cpus)
     memory = problems.size(request.memory, "memory", LEAST_MEMORY, MOST_MEMORY)
+    start = problems.start_settings(
+        cluster, request.autostart, request.start_order, request.start_delay
+    )
     vm = Vm(
         name=request.name,
         uuid=request.uuid,
@@ -89,6 +142,9 @@ def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
         nodes=tuple(nodes),
         disks=_judge_disks(problems, request, nodes),
         nics=_judge_networks(cluster, problems, request.networks),
+        autostart=start.autostart or "last",
+        start_order=start.start_order or 0,
+        start_delay=start.start_delay or 0,
     )
     if request.image is not None:
         _judge_image(problems, request.image, vm)

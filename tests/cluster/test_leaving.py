@@ -28,32 +28,6 @@ def dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(members, "answers_at_all", lambda *_: False)
 
 
-@pytest.mark.parametrize(
-    ("jobs", "expected"),
-    [
-        ("12 shutdown.target start waiting", True),
-        ("12 mcvd.service stop running", False),
-        ("", False),
-    ],
-)
-def test_a_host_that_stops_is_told_from_a_daemon_that_stops(jobs: str, expected: bool) -> None:
-    asked: list[str] = []
-
-    def run(*command: str, **_: object) -> str:
-        asked.append(" ".join(command))
-        return jobs
-
-    assert leaving.host_is_stopping(run) is expected
-    assert asked == ["systemctl list-jobs --plain --no-legend"]
-
-
-def test_a_systemd_that_does_not_answer_is_no_host_that_stops() -> None:
-    def run(*command: str, **_: object) -> str:
-        raise CommandFailed("`systemctl` is missing.")
-
-    assert leaving.host_is_stopping(run) is False
-
-
 def test_a_node_goes_offline_with_its_host(vm: FakeCluster) -> None:
     assert leaving.leave_in_order(vm.hosts["n2"]) is True
 

@@ -85,6 +85,19 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {"name": "web1", "memory": None, "cpus": 4, "dry_run": True},
     ),
     (
+        "update web1 --autostart yes --start-order 10 --start-delay 30",
+        "vm.update",
+        {
+            "name": "web1",
+            "memory": None,
+            "cpus": None,
+            "autostart": "yes",
+            "start_order": 10,
+            "start_delay": 30,
+            "dry_run": False,
+        },
+    ),
+    (
         "delete web1 --keep-disks --yes",
         "vm.delete",
         {"name": "web1", "keep_disks": True, "dry_run": False},

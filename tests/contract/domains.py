@@ -27,6 +27,9 @@ class Stand(Protocol):
     def autostart(self, name: str) -> None:
         """Let libvirt start it when the host boots, as an administrator might."""
 
+    def kill(self, name: str) -> None:
+        """End the process of a domain that runs, as the kernel does when memory is short."""
+
     def spoil(self, name: str) -> None:
         """Make the next start of a domain fail."""
 
@@ -189,6 +192,27 @@ def stopping_twice_is_harmless(stand: Stand) -> None:
     for _ in range(2):
         domains.stop(NAME)
         assert (domains.state(NAME), domains.is_active(NAME)) == ("stopped", False)
+
+
+def a_domain_whose_process_was_killed_has_crashed_until_it_starts_again(stand: Stand) -> None:
+    domains = _running(stand)
+    assert domains.has_crashed(NAME) is False
+
+    stand.kill(NAME)
+
+    eventually(lambda: not domains.is_active(NAME))
+    assert domains.has_crashed(NAME) is True
+    domains.start(NAME)
+    assert domains.has_crashed(NAME) is False
+    domains.stop(NAME)
+    assert domains.has_crashed(NAME) is False
+
+
+def what_never_ran_or_is_not_there_has_not_crashed(stand: Stand) -> None:
+    assert stand.domains.has_crashed(NAME) is False
+    stand.domains.define(stand.definition())
+
+    assert stand.domains.has_crashed(NAME) is False
 
 
 def a_guest_that_heeds_the_power_button_ends(stand: Stand) -> None:

@@ -34,6 +34,9 @@ class FakeDomainsStand:
     def autostart(self, name: str) -> None:
         self._fake.autostart.add(name)
 
+    def kill(self, name: str) -> None:
+        self._fake.crash(name)
+
     def spoil(self, name: str) -> None:
         self._fake.broken.add("start")
 

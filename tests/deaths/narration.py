@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcv.errors import McvError
+from mcv.vm import run_notes
 from tests.deaths.stories import Story
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.process_killer import ProcessKiller, until_quiet
@@ -86,6 +87,9 @@ def left(cluster: FakeCluster) -> list[str]:
         found += [f"{name}: {entry.title} is left" for entry in host.journal.entries()]
         found += [f"{name}: a proposal is left" for _ in host.both()[1:]]
         found += [f"{name}: {lock} is locked" for lock in host.locks.notes()]
+        own = {vm.name for vm in document.vms.values() if vm.node == name}
+        noted, runs = set(run_notes.noted(host)), own & set(cluster.domains[name].active)
+        found += [f"{name}: {noted} are noted, {runs} run"] if noted != runs else []
         things = (document.vms, document.nodes)
         found += [
             f"{name}: {key} is claimed" for t in things for key, one in t.items() if one.claim

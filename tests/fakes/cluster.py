@@ -18,6 +18,7 @@ from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document.initial import alone
 from mcv.document.model import Cluster, Node
 from mcv.document.store import Store
+from mcv.drbd import roles
 from mcv.errors import (
     CallLost,
     McvError,
@@ -75,6 +76,8 @@ class FakeCluster:
             door.ran = self._count
         self.lvm = {name: FakeLvm() for name in names}
         self.bridges = {name: FakeBridges() for name in names}
+        self.boots = dict.fromkeys(names, 1)  # how often each host has come up
+        self.going_down: set[str] = set()  # hosts that shut down
         first = _member_document(directory, names) if begins else None
         for name in names:
             self.boot(name, first)
@@ -105,9 +108,19 @@ class FakeCluster:
             forward=lambda node, operation, params, who: None,
             tunnel=self._tunnel(name),
             certificate=f"certificate of {name}",
-            observations=Observations(conf.state / "sight.json", "boot"),
+            observations=Observations(conf.state / "sight.json", f"boot {self.boots[name]}"),
+            is_going_down=lambda: name in self.going_down,
         )
         return self.hosts[name]
+
+    def reboot(self, name: str) -> Host:
+        """Take a host down, and boot it: what ran there does not run any more."""
+        self.domains[name].power_off()
+        self.boots[name] += 1
+        self.going_down.discard(name)
+        host = self.boot(name)
+        roles.bring_up(host)
+        return host
 
     def look(self, name: str) -> None:
         """One round of a node's loop: it sees what the others have."""

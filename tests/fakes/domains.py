@@ -21,6 +21,7 @@ class FakeDomains:
         self.active: dict[str, str] = {}
         self.autostart: set[str] = set()
         self.broken: set[str] = set()
+        self.crashed: set[str] = set()  # ended by no order of anybody
         self.free = 1 << 40
         self.ways: dict[str, FakeDomains] = {}  # the libvirt that a unix socket here leads to
         self.phase: Callable[[str], None] = lambda phase: None  # of a migration, may raise
@@ -52,6 +53,7 @@ class FakeDomains:
             self._ask_hook("prepare", name, self.defined[name])
             self._begun_with[name] = self.defined[name]
             self.active[name] = "running"
+            self.crashed.discard(name)
             self.ran(name)
 
     def start_unasked(self, name: str) -> None:
@@ -59,6 +61,19 @@ class FakeDomains:
         hook, self.hook = self.hook, lambda operation, xml: 0
         self.start(name)
         self.hook = hook
+
+    def crash(self, name: str) -> None:
+        """End a domain as if its process had been killed."""
+        del self.active[name]
+        self.crashed.add(name)
+
+    def power_off(self) -> None:
+        """End the host of these domains: nothing runs, and libvirt knows of no crash."""
+        self.active.clear()
+        self.crashed.clear()
+
+    def has_crashed(self, name: str) -> bool:
+        return name in self.crashed
 
     def stop(self, name: str) -> None:
         self.active.pop(name, None)

@@ -15,7 +15,7 @@ from mcv.drbd import roles, verification_results
 from mcv.errors import CallLost, HypervisorFailed, McvError, PeerUnreachable
 from mcv.recovery import journal_recovery
 from mcv.system import files
-from mcv.vm import power, stray_copies
+from mcv.vm import autostart, power, stray_copies
 from tests.fakes.cluster import FakeCluster
 
 
@@ -175,3 +175,4 @@ def _turn(cluster: FakeCluster, name: str) -> None:
         members.come_back(host)
     journal_recovery.resume_all(host, patience=False)
     power.reconcile(host)
+    autostart.look_after(host)

@@ -81,6 +81,9 @@ class LibvirtStand:
     def autostart(self, name: str) -> None:
         self._node.run(f"virsh -q autostart {name}")
 
+    def kill(self, name: str) -> None:
+        self._node.run(f"kill -KILL $(cat /run/libvirt/qemu/{name}.pid)")
+
     def spoil(self, name: str) -> None:
         self._node.run(f"mv {GUEST} {GUEST}.away")
 

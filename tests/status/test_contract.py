@@ -30,6 +30,7 @@ SUMMARY: dict[str, Any] = {
     "cpus": NUMBER,
     "storage": TEXT,
     "locked": BOOL,
+    "autostart": TEXT,
     "attention": MAYBE_TEXT,
     "findings": [FINDING],
 }
