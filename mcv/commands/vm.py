@@ -1,4 +1,4 @@
-"""VMs: create, change, move, delete, recover, lock."""
+"""VMs: create, change, move, delete, recover."""
 
 from typing import Any
 
@@ -297,26 +297,3 @@ def unregister(session: Session, name: str) -> None:
         answer,
         f"{name} is not defined on {answer['node']} any more. Undo it: mcv register {name}",
     )
-
-
-@click.command()
-@vm_argument
-@common()
-@click.pass_obj
-def lock(session: Session, name: str) -> None:
-    """Hold a VM as it is.
-
-    No start, stop, migration, update or deletion, until: mcv unlock.
-    """
-    answer = session.run("vm.lock", name=name)
-    session.show(answer, f"{name} is locked. Undo it: mcv unlock {name}")
-
-
-@click.command()
-@vm_argument
-@common()
-@click.pass_obj
-def unlock(session: Session, name: str) -> None:
-    """Let go a VM that was held with: mcv lock."""
-    answer = session.run("vm.unlock", name=name)
-    session.show(answer, f"{name} is unlocked.")

@@ -141,10 +141,9 @@ class Override(Value, frozen=True, kw_only=True):
 class Vm(Value, frozen=True, kw_only=True):
     """A VM: what it is made of, the node that owns it, and the nodes where it may run.
 
-    `autostart` says whether it starts with its node: `last` where it ran when the node went
-    down. VMs start in the order of `start_order`, `start_delay` seconds after each.
-    `incarnation` is raised by each change of owner and of what the disks hold that the guest
-    did not make: the saved state of an earlier incarnation does not fit the disks.
+    `autostart`: whether it starts with its node, `last` as it was when the node went down.
+    VMs start in the order of `start_order`, `start_delay` seconds after each. A change of owner,
+    and of a disk behind the guest's back, raises `incarnation`: a state saved before is void.
     """
 
     name: Name
@@ -307,10 +306,7 @@ def encode(cluster: Cluster) -> str:
 
 
 def decode(text: str | bytes) -> Cluster:
-    """Read a document of this schema or an older one.
-
-    Raises Refused, saying what and where, for a text that is none, or of a newer mcv.
-    """
+    """Read a document of this schema or an older one; Refused, saying where, for other text."""
     try:
         return _decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeError) as error:
