@@ -1,8 +1,11 @@
 """Every path, port and default of this host, and what /etc/mcv/mcv.conf overrides."""
 
 import configparser
+import contextlib
+import ipaddress
 import re
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ FIRST_DRBD_PORT = 7900
 FIRST_DRBD_MINOR = 100
 HISTORY = 1000
 SHUTDOWN_TIMEOUT = 180
+RESOLVE = 5.0  # seconds that the resolver has
 
 KEYS = {
     "node",
@@ -76,13 +80,38 @@ class Settings:
 
 
 def resolved_address(hostname: str) -> str:
-    """What the host name resolves to, unless that is a loopback address: then nothing."""
-    try:
-        found = socket.getaddrinfo(hostname, None, socket.AF_INET, socket.SOCK_STREAM)
-    except OSError:
+    """The address that another host can reach this name at, IPv4 before IPv6; "" without one.
+
+    A resolver that does not answer within RESOLVE seconds resolves to none: it may be asked
+    for a minute otherwise.
+    """
+    found: list[str] = []
+
+    def resolve() -> None:
+        with contextlib.suppress(OSError):
+            entries = socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)
+            found.extend(str(entry[4][0]) for entry in entries)
+
+    asking = threading.Thread(target=resolve, daemon=True)
+    asking.start()
+    asking.join(RESOLVE)
+    reachable = [text for text in list(found) if _is_reachable(text)]
+    return next((text for text in sorted(reachable, key=lambda text: ":" in text)), "")
+
+
+def _is_reachable(address: str) -> bool:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return not (parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified)
+
+
+def _canonical(path: Path, values: dict[str, str], key: str) -> str:
+    """An address in mcv.conf, in the one way of writing that addresses are compared in."""
+    if not (text := values.get(key, "")):
         return ""
-    addresses = [str(entry[4][0]) for entry in found]
-    return next((address for address in addresses if not address.startswith("127.")), "")
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise Refused(f"{path}: {key} = {text} is no IP address.") from error
 
 
 def load(path: Path = CONF, resolve: Callable[[str], str] | None = None) -> Settings:
@@ -98,7 +127,7 @@ def load(path: Path = CONF, resolve: Callable[[str], str] | None = None) -> Sett
             f"It knows: {', '.join(sorted(KEYS))}.",
         )
     hostname = socket.gethostname()
-    address = values.get("address") or (resolve or resolved_address)(hostname)
+    address = _canonical(path, values, "address") or (resolve or resolved_address)(hostname)
     numbers = {}
     for key, default in NUMBERS.items():
         text = values.get(key) or str(default)
@@ -115,7 +144,7 @@ def load(path: Path = CONF, resolve: Callable[[str], str] | None = None) -> Sett
         hostname=hostname,
         node=values.get("node") or hostname.partition(".")[0].lower(),
         address=address,
-        drbd_address=values.get("drbd_address") or address,
+        drbd_address=_canonical(path, values, "drbd_address") or address,
         volume_group=values.get("volume_group", ""),
         emulator=values.get("emulator", ""),
         domain_type=values.get("domain_type", ""),

@@ -46,7 +46,7 @@ HOMES = {
     "tabulate": ("mcv.commands.output",),
     "Pyro5": ("mcv.rpc.",),
     "libvirt": ("mcv.drivers.libvirt_connection",),
-    "paramiko": ("mcv.system.ssh",),
+    "paramiko": ("mcv.system.ssh", "mcv.system.known_hosts"),
     "cryptography": ("mcv.rpc.pki",),
     "filelock": ("mcv.system.locks",),
     "subprocess": ("mcv.system.process",),

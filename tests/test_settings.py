@@ -1,5 +1,6 @@
 """mcv.conf: what it may say, and what is taken where it says nothing."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,41 @@ def test_what_drbd_cannot_call_is_refused(conf: Path, path: str) -> None:
 
     with pytest.raises(Refused, match="is not the path of a program"):
         settings.load(conf)
+
+
+@pytest.mark.parametrize("key", ["address", "drbd_address"])
+def test_an_address_has_one_way_of_writing_and_is_one(conf: Path, key: str) -> None:
+    conf.write_text(f"{key} = FD00:0::0005\n")
+    assert getattr(settings.load(conf), key) == "fd00::5"
+
+    conf.write_text(f"{key} = node5\n")
+    with pytest.raises(Refused, match=f"{key} = node5 is no IP address"):
+        settings.load(conf)
+
+
+RESOLVED = [
+    (["127.0.1.1", "::1"], ""),
+    (["::1", "fd00::3", "10.0.0.3"], "10.0.0.3"),
+    (["127.0.1.1", "fe80::1%eth0", "fd00::3"], "fd00::3"),
+]
+
+
+@pytest.mark.parametrize(("found", "address"), RESOLVED)
+def test_a_host_name_resolves_to_what_another_host_can_reach(
+    monkeypatch: pytest.MonkeyPatch, found: list[str], address: str
+) -> None:
+    entries = [(0, 0, 0, "", (text, 0)) for text in found]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: entries)
+
+    assert settings.resolved_address("n3") == address
+
+
+def test_a_resolver_that_does_not_answer_resolves_to_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: answered.wait(60) and [])
+    monkeypatch.setattr(settings, "RESOLVE", 0.05)
+
+    assert settings.resolved_address("n3") == ""
+    answered.set()

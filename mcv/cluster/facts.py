@@ -12,6 +12,7 @@ from mcv.drbd import enable
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.settings import resolved_address
+from mcv.system.addresses import without_port
 from mcv.vm.capacity import Capacity, capacity
 
 REACH = 3.0
@@ -103,9 +104,8 @@ def _machine(host: Host, trouble: list[str]) -> Machine:
 
 
 def _reaches(address: str) -> bool:
-    ip, _, port = address.rpartition(":")
     try:
-        with socket.create_connection((ip, int(port)), timeout=REACH):
+        with socket.create_connection(without_port(address), timeout=REACH):
             return True
-    except OSError:
+    except (OSError, ValueError):
         return False

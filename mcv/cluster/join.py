@@ -8,8 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from mcv.cluster import suitability
-from mcv.cluster.facts import NodeFacts, facts
+from mcv.cluster import remote_facts, suitability
 from mcv.document.model import Node, decode, encode
 from mcv.document.names import problem_with_name
 from mcv.document.subject import Subject
@@ -26,6 +25,7 @@ from mcv.errors import (
 )
 from mcv.host import DryRun, Host, Prepared
 from mcv.system import files, ssh
+from mcv.system.addresses import canonical
 from mcv.system.answers import plain
 from mcv.transaction.plan import Item, Step, change, on
 
@@ -83,6 +83,7 @@ def host_key(host: Host, ip_address: str) -> HostKey:
     problem = suitability.address_problem(host.read(), ip_address)
     if problem:
         raise problem
+    ip_address = canonical(ip_address)
     key = ssh.host_key(ip_address)
     return HostKey(fingerprint=key.fingerprint, type=key.type, known=key.known)
 
@@ -125,11 +126,12 @@ def add_node(
     if node in cluster.nodes:
         early.append(Refused(f"{node} is a member already.", "See: mcv info"))
     refuse_all([problem for problem in early if problem is not None])
+    ip_address = canonical(ip_address)
     host.job.progress(f"looking at {node} over SSH")
     with ssh.connect(ip_address, password, host_key) as remote:
 
         def prepare() -> Prepared[Joined]:
-            theirs = suitable_facts(host, remote, node, ip_address)
+            theirs = remote_facts.suitable(host, remote, node, ip_address)
             member = Node(
                 name=node,
                 hostname=theirs.hostname,
@@ -179,36 +181,6 @@ def _members(host: Host) -> list[StagedMember]:
         for member in host.read().nodes.values()
         if member.status == "online"
     ]
-
-
-def suitable_facts(host: Host, remote: ssh.Remote, node: str, ip_address: str) -> NodeFacts:
-    """The facts of another host that can be a member.
-
-    Raises Refused, with every reason, where it cannot or where it does not tell its facts.
-    """
-    before = time.time()
-    theirs = _facts_of(remote, node, f"{host.settings.address}:{host.settings.port}")
-    asked = (before, time.time())
-    mine = facts(host, [f"{ip_address}:{host.settings.port}"])
-    refuse_all(suitability.problems(host.read(), node, ip_address, mine, theirs, asked))
-    return theirs
-
-
-def _facts_of(remote: ssh.Remote, node: str, way_back: str) -> NodeFacts:
-    try:
-        text = remote.run("mcv", "cluster", "facts", "--json", "--reach", way_back)
-    except CommandFailed as error:
-        raise Refused(
-            f"mcvd does not answer on {node}: {error.message}",
-            "Install mcv there (make install) and start it: systemctl start mcvd",
-        ) from error
-    try:
-        return msgspec.json.decode(text, type=NodeFacts)
-    except msgspec.DecodeError as error:
-        raise Refused(
-            f"{node} answers with something that is not mcv's, or not this mcv's: {error}.",
-            "Install the same version of mcv on both nodes.",
-        ) from error
 
 
 # The side of the node that joins.

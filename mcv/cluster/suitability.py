@@ -6,6 +6,7 @@ from mcv.cluster.facts import NodeFacts
 from mcv.document.model import Cluster
 from mcv.drbd.enable import DrbdAbility
 from mcv.errors import Refused
+from mcv.system.addresses import family
 
 CLOCKS = 2.0  # seconds that two clocks may differ
 NO_DRBD = DrbdAbility(problem="DRBD was not looked at.")
@@ -38,12 +39,19 @@ def address_problem(cluster: Cluster, ip_address: str) -> Refused | None:
     try:
         address = ipaddress.ip_address(ip_address)
     except ValueError:
-        return Refused(f"{ip_address!r} is no IP address.", "It looks like 10.0.0.2.")
-    if address.is_loopback or address.is_unspecified or address.is_multicast:
+        return Refused(f"{ip_address!r} is no IP address.", "It looks like 10.0.0.2 or fd00::2.")
+    unreachable = address.is_loopback or address.is_unspecified or address.is_link_local
+    if unreachable or address.is_multicast:
         return Refused(f"{ip_address} is no address that another node can reach.")
     for member in cluster.nodes.values():
-        if member.ip_address == ip_address:
+        if member.ip_address == str(address):
             return Refused(f"{ip_address} is the address of {member.name}.", "See: mcv info")
+        if family(member.ip_address) != address.version:
+            return Refused(
+                f"{ip_address} is of IPv{address.version}, the address of {member.name} is not.",
+                "All members have cluster addresses of one family: set address in "
+                "/etc/mcv/mcv.conf, and restart mcvd.",
+            )
     return None
 
 
@@ -117,6 +125,15 @@ def _way(node: str, ip: str, mine: NodeFacts, theirs: NodeFacts) -> list[tuple[s
             for address, good in reached.items()
             if not good
         ]
+    if mine.drbd_address and theirs.drbd_address:
+        here, there = family(mine.drbd_address), family(theirs.drbd_address)
+        if here != there:
+            found.append(
+                (
+                    f"The DRBD address of {node} is of IPv{there}, that of this node of IPv{here}.",
+                    "Set drbd_address in /etc/mcv/mcv.conf on one of them, and restart mcvd.",
+                )
+            )
     return found
 
 

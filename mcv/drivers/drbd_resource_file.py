@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mcv.document.model import DrbdSettings
+from mcv.system.addresses import with_port
 
 # The peers prove to each other that they know the secret. Every DRBD that speaks to a
 # kernel of this decade has sha256, built in more often than sha1 by now.
@@ -116,11 +117,16 @@ def _handlers(handler: str) -> list[str]:
     ]
 
 
+def _address(address: str, port: int) -> str:
+    """As drbd.conf(5) has it: the family is named, and the address in brackets, for IPv6."""
+    return f"{'ipv6 ' if ':' in address else ''}{with_port(address, port)}"
+
+
 def _on(side: Side, port: int, node_id: int | None) -> list[str]:
     return [
         f"on {side.hostname} {{  # {side.node}",
         *([f"    node-id {node_id};"] if node_id is not None else []),
-        f"    address {side.address}:{port};",
+        f"    address {_address(side.address, port)};",
         f"    disk {side.disk};",
         "}",
     ]

@@ -16,6 +16,7 @@ from Pyro5.errors import CommunicationError
 from mcv.errors import McvError
 from mcv.rpc.auth import Caller
 from mcv.rpc.wire import Connection, Limits
+from mcv.system.addresses import network
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ class Listener:
                     log.warning("accept: %s", error)
                     time.sleep(0.1)
                 continue
-            self._let_in(sock, str(address[0]) if isinstance(address, tuple) else "")
+            self._let_in(sock, network(str(address[0])) if isinstance(address, tuple) else "")
 
     def _let_in(self, sock: socket.socket, host: str) -> None:
         try:

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from mcv.api import dispatch
-from mcv.cluster import facts, join
+from mcv.cluster import facts, join, remote_facts
 from mcv.cluster.facts import NodeFacts
 from mcv.errors import CommandFailed, Refused
 from mcv.rpc.auth import Caller
+from mcv.system import ssh
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.facts import blank_facts
 
@@ -56,7 +57,7 @@ class Remote:
 
 
 def asked(answer: str | CommandFailed) -> NodeFacts:
-    return join._facts_of(cast(Any, Remote(answer)), "n2", "10.0.0.1:8420")
+    return remote_facts.ask(cast(Any, Remote(answer)), "n2", "10.0.0.1:8420")
 
 
 def test_what_a_host_prints_arrives_as_the_same_facts(cluster: FakeCluster) -> None:
@@ -110,11 +111,43 @@ def test_keys_of_a_later_version_are_passed_over() -> None:
     assert asked(json.dumps(later)) == blank_facts("n2", "10.0.0.2")
 
 
-def test_a_host_without_mcvd_is_refused_with_the_way_to_it() -> None:
-    with pytest.raises(Refused, match="mcvd does not answer on n2: no such file") as refused:
-        asked(CommandFailed("no such file"))
+def exited(code: int, last: str) -> ssh.Exited:
+    return ssh._exited("mcv cluster facts", "10.0.0.2", code, last)
 
-    assert "systemctl start mcvd" in refused.value.hint
+
+DOWN = json.dumps(
+    {"error": "daemon-down", "message": "mcvd does not run.", "hint": "", "problems": []}
+)
+BUSY = json.dumps({"error": "busy", "message": "It is busy.", "hint": "Wait."})
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "hint"),
+    [
+        (exited(127, "bash: mcv: command not found"), "There is no mcv on n2.", "Install it there"),
+        (exited(3, f"motd\n{DOWN}"), "mcvd does not answer on n2.", "systemctl start mcvd"),
+        (exited(3, BUSY), "n2 does not tell its facts: It is busy.", "Wait."),
+        (exited(1, "x" * 9000), "exited with 1: xxx", ""),
+        (CommandFailed("It did not end."), "n2 does not tell its facts: It did", "its load"),
+    ],
+)
+def test_a_host_without_facts_is_refused_in_its_own_words_and_what_fits(
+    error: CommandFailed, message: str, hint: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        asked(error)
+
+    assert message in refused.value.message and len(refused.value.message) < 700
+    assert hint in refused.value.hint and bool(hint) == bool(refused.value.hint)
+    assert "{" not in refused.value.message
+
+
+def test_what_a_login_shell_prints_stands_in_nobody_s_way() -> None:
+    facts_ = json.dumps(msgspec.to_builtins(blank_facts("n2", "10.0.0.2")), indent=2)
+
+    assert asked(f"Welcome {{to}} n2\x1b[0m\ufffd {facts_}\nbye") == blank_facts("n2", "10.0.0.2")
+    with pytest.raises(Refused, match="not this mcv's: Only maintenance today"):
+        asked("Only maintenance\ntoday")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,15 @@ def test_a_file_that_drbdadm_refuses_is_noticed(tmp_path: Path) -> None:
 
     with pytest.raises(AssertionError, match="protocol"):
         drbdadm(tmp_path, broken, 8, "up", "all")
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_an_ipv6_address_is_named_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generation: int
+) -> None:
+    sides = [replace(side, address=f"fd00::{n}") for n, side in enumerate(SIDES, 1)]
+    monkeypatch.setattr("tests.drivers.test_drbd_resource_file.SIDES", sides)
+
+    up = drbdadm(tmp_path, text(generation), generation, "up", "all")
+
+    assert "ipv6:[fd00::1]:7900 ipv6:[fd00::2]:7900" in up.replace("\\", "")

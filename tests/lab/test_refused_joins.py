@@ -6,13 +6,23 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.lab import Node, reality
+from tests.lab import Node, reality, wait_until
 from tests.lab.cluster import PASSWORD_FILE, is_blank, mcv
 from tests.lab.image import PASSWORD
 from tests.lab.refusal import answers, complains_of
 from tests.lab.refusal import refused_without_a_trace as refused
 
 ADD = f"cluster add-node --node node2 --ip-address 10.99.0.2 --password-file {PASSWORD_FILE} --yes"
+
+
+CONF = "/etc/mcv/mcv.conf; systemctl restart mcvd"
+SET_ADDRESS = "sed -i '$ a address ="
+
+
+def own_address(node: Node) -> str:
+    """The cluster address that a node has in its own document."""
+    document = reality.document(node)
+    return str(document["nodes"][node.name]["ip_address"])
 
 
 @pytest.fixture
@@ -152,6 +162,30 @@ def test_a_dry_run_joins_nobody(apart: list[Node]) -> None:
     assert "node.add" in plan and "node.online" in plan
     assert reality.snapshots(apart) == before
     assert all(is_blank(node) for node in apart)
+
+
+def test_nodes_with_ipv6_addresses_join_and_replicate(apart: list[Node]) -> None:
+    node1, node2 = apart
+    add = ADD.replace("10.99.0.2", "fd00:99::2")
+    node2.run(f"ip address add fd00:99::2/64 dev vec0 nodad; {SET_ADDRESS} fd00:99::2' {CONF}")
+    refused(apart, ADD, "node2 calls fd00:99::2 its cluster address")
+    refused(apart, add, "fd00:99::2 is of IPv6, the address of node1 is not")
+    node1.run(f"ip address add fd00:99::1/64 dev vec0 nodad; {SET_ADDRESS} fd00:99::1' {CONF}")
+
+    try:
+        wait_until(lambda: own_address(node1) == "fd00:99::1", 30, "its own address")
+        mcv(node1, add)
+        mcv(node1, "drbd enable")
+        mcv(node1, "create web6 --memory 16MiB --disk 4MiB")
+        assert reality.drbd(node2, "mcv-web6-1").is_well  # type: ignore[union-attr]
+        assert "ipv6:[fd00:99::2]" in node1.run("drbdsetup show mcv-web6-1").stdout.replace(" ", "")
+        assert "fd00:99::2" in mcv(node1, "info").stdout
+        mcv(node1, "delete web6 --yes")
+    finally:
+        for node in apart:
+            node.run("cp /var/lib/lab-mcv.conf /etc/mcv/mcv.conf; ip -6 address flush dev vec0")
+        node1.run("systemctl restart mcvd")
+        node2.run("systemctl restart mcvd")
 
 
 def test_a_peer_in_another_cluster(three_nodes: list[Node]) -> None:

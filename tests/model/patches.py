@@ -12,7 +12,7 @@ import pytest
 
 from mcv import daemon, host
 from mcv.api import dispatch, loops
-from mcv.cluster import join, leaving, members
+from mcv.cluster import join, leaving, members, remote_facts
 from mcv.consensus.unanimous import coordinator, declaration, member, proposer, rounds
 from mcv.document import initial, store
 from mcv.errors import PeerUnreachable
@@ -78,7 +78,7 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     patch.setattr(dispatch, "_bind", nodes.nothing)  # slow, and tests/commands bind every call
     patch.setattr(jobs.Jobs, "_write", nodes.nothing)  # for humans; nothing is decided by it
     patch.setattr(members, "answers_at_all", world.answers_at_all)
-    patch.setattr(join, "suitable_facts", world.facts)
+    patch.setattr(remote_facts, "suitable", world.facts)
     patch.setattr(ssh, "connect", lambda address, *_: _session(world, address))
     doors = {
         "Hypervisor": lambda: world.booting.domains,

@@ -42,6 +42,9 @@ class Word(paramiko.ServerInterface):
                 while data := channel.recv(1000):
                     channel.sendall(data)
                 code = 0
+            elif command == b"noise":
+                channel.sendall(b"\xff\xfe\x00 hello")
+                code = 0
             elif command.startswith(b"false"):
                 channel.sendall_stderr(b"first\nno luck\n")
                 code = 3
@@ -140,6 +143,7 @@ def test_a_host_that_is_known_or_expected_is_let_in_by_its_password(
 
     with ssh.connect(ADDRESS, "right", fingerprint, (known,)) as remote:
         assert remote.run("cat", stdin="zwölf") == "zwölf"
+        assert remote.run("noise") == "\ufffd\ufffd\x00 hello"
         assert remote.run("mcv", "a b", "$(id)") == "mcv 'a b' '$(id)'"
         with pytest.raises(CommandFailed, match=r"`false` on .* exited with 3: first no luck"):
             remote.run("false")
@@ -160,6 +164,50 @@ def test_no_password_is_sent_to_a_host_whose_key_is_not_the_right_one(
     with (
         pytest.raises(Refused, match=ssh.fingerprint(server.key).replace("+", r"\+")),
         ssh.connect(ADDRESS, "right", expected, (known,)),
+    ):
+        pass
+
+    assert server.shown == []
+
+
+ODD_LINES = (
+    "@cert-authority *.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFiYw==",
+    f"{ADDRESS} ssh-ed25519 notbase64!",
+    f"{ADDRESS} ssh-ed25519 AAAA",
+    f"{ADDRESS} ssh-rsa AAAAB3NzaC1yc2E=",
+    f"{ADDRESS} ssh-future AAAA",
+    "short",
+    "",
+    "# a comment",
+    "\udcff\udcfe",
+)
+
+
+def test_lines_of_another_form_are_passed_over(server: Server, known: Path) -> None:
+    (path,) = write(known, server.key)
+    good = path.read_bytes()
+    odd = "\n".join(ODD_LINES).encode("utf-8", "surrogateescape")
+    path.write_bytes(odd + b"\n" + good + odd)
+
+    assert ssh.host_key(ADDRESS, (path,)).known
+    with ssh.connect(ADDRESS, "right", None, (path,)) as remote:
+        assert remote.run("cat", stdin="in") == "in"
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_a_revoked_key_is_refused_known_and_expected_or_not(
+    server: Server, known: Path, expected: bool
+) -> None:
+    (path,) = write(known, server.key)
+    line = f"@revoked * {server.key.get_name()} {server.key.get_base64()}\n"
+    path.write_text(path.read_text() + line)
+    fingerprint = ssh.fingerprint(server.key) if expected else None
+
+    with pytest.raises(Refused, match="is revoked"):
+        ssh.host_key(ADDRESS, (path,))
+    with (
+        pytest.raises(Refused, match="is revoked"),
+        ssh.connect(ADDRESS, "right", fingerprint, (path,)),
     ):
         pass
 
@@ -196,10 +244,12 @@ def test_a_wrong_password_and_none_are_told_apart(server: Server, known: Path) -
     write(known, server.key)
 
     with (
-        pytest.raises(Refused, match="does not accept this root password"),
+        pytest.raises(Refused, match="does not accept this root password") as refused,
         ssh.connect(ADDRESS, "wrong", None, (known,)),
     ):
         pass
+    assert "root may not log in by password" in refused.value.message
+    assert "sshd -T" in refused.value.hint
     with (
         pytest.raises(NeedsPassword, match="root has no SSH key to open") as error,
         ssh.connect(ADDRESS, None, None, (known,)),
