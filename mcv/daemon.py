@@ -15,6 +15,7 @@ from mcv.api.loops import Loops
 from mcv.cluster import leaving, members
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document import startup
+from mcv.document.identity import known_uuids
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.drbd import Drbd
 from mcv.drivers.libvirt import Hypervisor
@@ -68,7 +69,7 @@ class Daemon:
             journal=Journal(state / "journal"),
             jobs=Jobs(self.conf.node, state / "jobs"),
             locks=Locks(self.conf.locks),
-            domains=Hypervisor(node=self.conf.node),
+            domains=Hypervisor(lambda: known_uuids(self.consensus.both()), node=self.conf.node),
             drbd=Drbd(),
             volumes=Lvm(),
             bridges=Bridges(),

@@ -32,7 +32,18 @@ from mcv.recovery import claims, jobs, journal_recovery
 from mcv.status import cluster as status_cluster
 from mcv.status import history, report, resources, vms
 from mcv.storage import volumes
-from mcv.vm import capacity, change, create, delete, image, live, migrate, power, register
+from mcv.vm import (
+    capacity,
+    change,
+    create,
+    delete,
+    domains_elsewhere,
+    image,
+    live,
+    migrate,
+    power,
+    register,
+)
 
 HOURS = 6 * 3600.0
 
@@ -109,6 +120,7 @@ TABLE: dict[str, Operation] = {
     "vm.migrate": change_vm(migrate.migrate, owner),
     "vm.migrate_live": change_vm(live.migrate, owner),
     "vm.fits": question(migrate.fits),
+    "vm.domains": question(domains_elsewhere.here),
     "vm.update": change_vm(change.update, owner),
     "vm.delete": change_vm(delete.delete, owner),
     "vm.register": change_vm(register.register, named, beside="node"),

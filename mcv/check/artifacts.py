@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from mcv import storage
 from mcv.check.finding import FIX, ClusterSnapshot, Finding, Fix
 from mcv.check.inventory import Domain, Inventory, is_mcvs
+from mcv.document.identity import known_uuids
 from mcv.document.model import Disk, Vm
 from mcv.drivers.domain_xml import domain_xml, substance
+from mcv.drivers.libvirt_identity import ForeignDomain
 from mcv.drivers.lvm import drbd_size, metadata_size
 from mcv.rules import domain as domain_rules
 from mcv.rules.finding import Severity
@@ -32,7 +34,7 @@ def judge(scene: ClusterSnapshot) -> Findings:
                 if node in disk.volume_groups:
                     yield from _volume(vm, disk, inventory)
     for inventory in scene.seen.values():
-        yield from _autostart(scene, inventory)
+        yield from _autostart(inventory)
         yield from _left_domains(scene, inventory)
         yield from _left_volumes(scene, inventory)
         yield from _left_resources(scene, inventory)
@@ -75,10 +77,20 @@ def _domain_here(scene: ClusterSnapshot, vm: Vm, inventory: Inventory) -> Findin
 
     if inventory.domains is None:
         return
-    domain = inventory.domains.get(vm.name)
+    foreign = _foreign_domain(vm, inventory)
+    if foreign is not None:
+        yield foreign
+        return
+    name, domain = own_domain(vm, inventory)
     again = f"mcv register {vm.name}"
     if domain is None:
         yield wrong(domain_rules.not_defined(vm).message, again, "define")
+        return
+    if name != vm.name:
+        yield wrong(
+            f"The domain of {vm.name} on {inventory.node} is called {name}.",
+            f"On {inventory.node}, when it is off: virsh domrename {name} {vm.name}",
+        )
         return
     if not domain.persistent:
         yield wrong(
@@ -86,12 +98,7 @@ def _domain_here(scene: ClusterSnapshot, vm: Vm, inventory: Inventory) -> Findin
         )
         return
     parts = differing(scene, vm, domain)
-    if "uuid" in parts:
-        yield wrong(
-            f"The domain {vm.name} on {inventory.node} has another UUID.",
-            f"On {inventory.node}, take it away: virsh undefine {vm.name}; then: {again}",
-        )
-    elif parts:
+    if parts:
         yield wrong(
             f"The definition of {vm.name} on {inventory.node} differs: {', '.join(parts)}.",
             f"{again} defines it anew; the next start does, too",
@@ -99,7 +106,7 @@ def _domain_here(scene: ClusterSnapshot, vm: Vm, inventory: Inventory) -> Findin
 
 
 def differing(scene: ClusterSnapshot, vm: Vm, domain: Domain) -> list[str]:
-    """What of a definition is not as the document says: uuid, memory, cpus, disks, nics."""
+    """What of a definition is not as the document says: memory, cpus, disks, nics."""
     networks = scene.cluster.networks
     bridges = {
         nic.network: networks[nic.network].bridge if nic.network in networks else ""
@@ -108,29 +115,52 @@ def differing(scene: ClusterSnapshot, vm: Vm, domain: Domain) -> list[str]:
     wanted = substance(
         domain_xml(vm, sources=storage.sources(vm), bridges=bridges, domain_type="", emulator="")
     )
-    names = ("uuid", "memory", "cpus", "disks", "nics")
+    names = ("memory", "cpus", "disks", "nics")
     return [name for name in names if getattr(wanted, name) != getattr(domain.substance, name)]
 
 
 def _domain_elsewhere(vm: Vm, inventory: Inventory) -> Findings:
-    domain = (inventory.domains or {}).get(vm.name)
+    foreign = _foreign_domain(vm, inventory)
+    if foreign is not None:
+        yield foreign
+    _, domain = own_domain(vm, inventory)
     if domain is None:
         return
-    fix = None
+    fix = Fix(node=inventory.node, deed="undefine", subject=vm.name)
     said = domain_rules.elsewhere(vm, inventory.node, domain.state)
-    hint = said.hint
-    if not domain.is_active and domain.ours:
-        fix = Fix(node=inventory.node, deed="undefine", subject=vm.name)
-    elif not domain.is_active:
-        hint = f"On {inventory.node}: virsh undefine {vm.name}"
     yield Finding(
         severity=Severity.ERROR,
         node=inventory.node,
         subject=vm.name,
         message=said.message,
-        hint=hint,
-        fix=fix,
+        hint=said.hint,
+        fix=None if domain.is_active else fix,
     )
+
+
+def own_domain(vm: Vm, inventory: Inventory) -> tuple[str, Domain | None]:
+    """The VM's own domain on a node, and its name there: marked, and of the VM's UUID."""
+    for name, domain in (inventory.domains or {}).items():
+        if domain.ours and domain.substance.uuid == vm.uuid:
+            return name, domain
+    return vm.name, None
+
+
+def _foreign_domain(vm: Vm, inventory: Inventory) -> Finding | None:
+    """A domain on a node that has the VM's name or UUID and is not the VM's."""
+    for name, domain in (inventory.domains or {}).items():
+        has_uuid = domain.substance.uuid == vm.uuid
+        if (name == vm.name or has_uuid) and not (has_uuid and domain.ours):
+            foreign = ForeignDomain(name=name, state=domain.state, marked=domain.ours)
+            said = domain_rules.foreign(vm, inventory.node, foreign)
+            return Finding(
+                severity=said.severity,
+                node=inventory.node,
+                subject=vm.name,
+                message=said.message,
+                hint=said.hint,
+            )
+    return None
 
 
 def _volume(vm: Vm, disk: Disk, inventory: Inventory) -> Findings:
@@ -173,28 +203,24 @@ def _volume(vm: Vm, disk: Disk, inventory: Inventory) -> Findings:
         )
 
 
-def _autostart(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
+def _autostart(inventory: Inventory) -> Findings:
     for name, domain in (inventory.domains or {}).items():
-        if domain.autostart and (domain.ours or name in scene.cluster.vms):
+        if domain.autostart and domain.ours:
             yield Finding(
                 severity=Severity.WARNING,
                 node=inventory.node,
                 subject=name,
                 message=f"libvirt on {inventory.node} would start {name} by itself when the host "
                 "boots, whoever owns it then.",
-                hint=FIX
-                if domain.ours
-                else f"On {inventory.node}: virsh autostart --disable {name}",
-                fix=Fix(node=inventory.node, deed="autostart", subject=name)
-                if domain.ours
-                else None,
+                hint=FIX,
+                fix=Fix(node=inventory.node, deed="autostart", subject=name),
             )
 
 
 def _left_domains(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
-    known = {name for cluster in scene.known for name in cluster.vms}
+    known = known_uuids(scene.known)
     for name, domain in (inventory.domains or {}).items():
-        if not domain.ours or name in known:
+        if not domain.ours or name in known or domain.substance.uuid in known.values():
             continue
         fix = None if domain.is_active else Fix(node=inventory.node, deed="undefine", subject=name)
         stop = f"On {inventory.node}: virsh shutdown {name}; then: {FIX}"

@@ -9,12 +9,17 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from mcv.check import artifacts, inventory
+from mcv.document.identity import known_uuids
 from mcv.document.model import Cluster, Disk, Vm
 from mcv.document.subject import Subject
 from mcv.drbd import roles
 from mcv.drivers.domain_xml import is_ours, substance
+from mcv.drivers.libvirt import Definition
+from mcv.drivers.libvirt_identity import FOREIGN, uuid_of
 from mcv.errors import McvError, Refused
 from mcv.host import Host
+from mcv.rules import preconditions
+from mcv.rules.domain import ACTIVE
 from mcv.system import files
 from mcv.transaction.journal import encode
 from mcv.vm import power
@@ -103,31 +108,48 @@ def _define(host: Host, name: str) -> None:
     vm = _vm(host, name)
     if any(cluster.vm(name).node != host.name for cluster in host.both()):
         raise Refused(f"{name} belongs to {vm.node}.")
+    preconditions.no_foreign(host.name, host.domains.foreign(name))
     if host.domains.state(name) != "absent":
         raise Refused(f"{name} is defined on {host.name} by now.")
     host.domains.define(power.definition(host, vm))
 
 
 def _undefine(host: Host, name: str) -> None:
-    if any(name in cluster.vms and cluster.vms[name].node == host.name for cluster in host.both()):
+    """Undefine a VM's domain where the VM does not belong, or a domain of no VM at all."""
+    owners = {cluster.vms[name].node for cluster in host.both() if name in cluster.vms}
+    state = host.domains.state(name)
+    if state in ("absent", FOREIGN):
+        _require_leftover(host, name)
+        host.domains.undefine_leftover(name)
+        return
+    if host.name in owners:
         raise Refused(f"{name} belongs to {host.name}.")
-    _require_ours(host, name)
     if host.domains.is_active(name):
-        raise Refused(f"{name} is {host.domains.state(name)} on {host.name}.")
+        raise Refused(f"{name} is {state} on {host.name}.")
     host.domains.undefine(name)
 
 
 def _autostart(host: Host, name: str) -> None:
-    _require_ours(host, name)
+    _ours(host, name)
     host.domains.leave_to_mcv(name)
 
 
-def _require_ours(host: Host, name: str) -> None:
+def _require_leftover(host: Host, name: str) -> None:
+    found = _ours(host, name)
+    if uuid_of(found.xml) in known_uuids(host.both()).values():
+        raise Refused(f"The domain {name} on {host.name} is of a VM.")
+    if found.state in ACTIVE:
+        raise Refused(f"{name} is {found.state} on {host.name}.")
+
+
+def _ours(host: Host, name: str) -> Definition:
+    """The definition of a marked domain; Refused for any other."""
     found = host.domains.definitions().get(name)
     if found is None:
         raise Refused(f"There is no domain {name} on {host.name} any more.")
     if not is_ours(found.xml):
         raise Refused(f"The domain {name} on {host.name} is not mcv's.")
+    return found
 
 
 def _file(host: Host, resource: str) -> None:

@@ -198,10 +198,9 @@ def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
 
 
 def _domains(host: Host) -> Part:
-    states = host.domains.states()
     domains = {
         name: Domain(
-            state=states.get(name, "stopped"),
+            state=definition.state,
             ours=is_ours(definition.xml),
             persistent=definition.persistent,
             autostart=definition.autostart,

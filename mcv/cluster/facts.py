@@ -9,6 +9,7 @@ from msgspec import Struct
 import mcv
 from mcv.document.schema import SCHEMA
 from mcv.drbd import enable
+from mcv.drivers.libvirt_identity import uuid_of
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.settings import resolved_address
@@ -16,6 +17,13 @@ from mcv.system.addresses import without_port
 from mcv.vm.capacity import Capacity, capacity
 
 REACH = 3.0
+
+
+class NamedDomain(Struct, frozen=True, kw_only=True):
+    """A domain of a host, whoever made it."""
+
+    name: str
+    uuid: str
 
 
 class NodeFacts(Struct, frozen=True, kw_only=True):
@@ -43,7 +51,7 @@ class NodeFacts(Struct, frozen=True, kw_only=True):
     trouble: list[str]
     emulator: str | None = None
     domain_type: str | None = None
-    domains: list[str] | None = None
+    domains: list[NamedDomain] | None = None
     capacity: Capacity | None = None
     drbd: enable.DrbdAbility | None = None
 
@@ -53,7 +61,7 @@ class Machine(Struct, kw_only=True):
 
     emulator: str | None = None
     domain_type: str | None = None
-    domains: list[str] | None = None
+    domains: list[NamedDomain] | None = None
     capacity: Capacity | None = None
 
 
@@ -93,7 +101,10 @@ def _machine(host: Host, trouble: list[str]) -> Machine:
         can = host.domains.capabilities()
         machine.emulator = host.settings.emulator or can.emulator
         machine.domain_type = host.settings.domain_type or can.domain_type
-        machine.domains = sorted(host.domains.states())
+        machine.domains = [
+            NamedDomain(name=name, uuid=uuid_of(definition.xml))
+            for name, definition in sorted(host.domains.definitions().items())
+        ]
     except McvError as error:
         trouble.append(f"libvirt: {error.message}")
     try:

@@ -37,11 +37,10 @@ def leave_in_order(host: Host) -> bool:
     if cluster.online == [host.name] or host.name not in cluster.online:
         return False
     try:
-        active = [name for name in host.domains.states() if host.domains.is_active(name)]
+        ours = sorted(_active(host))
     except McvError as error:
         log.warning("leaving: %s", error)
         return False
-    ours = sorted(name for name in active if name in cluster.vms)
     if ours or host.jobs.under_way():
         log.warning("going down as online: %s", ", ".join(ours) or "an operation is under way")
         return False
@@ -61,6 +60,11 @@ def leave_in_order(host: Host) -> bool:
     return left.is_set()
 
 
+def _active(host: Host) -> list[str]:
+    """The VMs whose domains are active here; other people's guests are no concern of mcv's."""
+    return [name for name in host.domains.states().vms if host.domains.is_active(name)]
+
+
 def _disconnect_secondaries(host: Host) -> None:
     try:
         drbd.disconnect_secondaries(host)
@@ -74,7 +78,8 @@ def _disconnect_secondaries(host: Host) -> None:
 def holdings(host: Host) -> list[str]:
     """What a removed node still holds, a line each, for a human to see before it is let go."""
     cluster = host.read()
-    found = [f"domain {name}: {state}" for name, state in sorted(host.domains.states().items())]
+    definitions = sorted(host.domains.definitions().items())
+    found = [f"domain {name}: {definition.state}" for name, definition in definitions]
     for vm, disk in cluster.disks():
         if host.name in disk.places:
             found.append(f"a replica of {vm.name}: {disk.backing(host.name)}")
@@ -95,15 +100,13 @@ def leave(host: Host, dry_run: bool = False) -> Left | DryRun:
             f"No member says that {host.name} was removed.",
             f"On another node: mcv cluster remove-node --node {host.name}",
         )
-    active = [name for name in host.domains.states() if host.domains.is_active(name)]
-    ours = sorted(name for name in active if name in host.read().vms)
+    ours = sorted(_active(host))
     if ours:
         raise Refused(f"{', '.join(ours)} still runs here.", f"mcv stop {ours[0]} --on {host.name}")
     if dry_run:
         return DryRun(plan=held)
-    for name in host.domains.states():
-        if name in host.read().vms:
-            host.domains.undefine(name)
+    for name in host.domains.states().vms:
+        host.domains.undefine(name)
     for _, disk in host.read().disks():
         if host.name in disk.places:
             storage.of(disk).forget(host)

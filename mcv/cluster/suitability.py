@@ -27,6 +27,7 @@ def problems(
     found = [
         *_who(cluster, node, ip_address, theirs),
         *_blank(node, theirs),
+        *_domains(cluster, node, theirs),
         *_way(node, ip_address, mine, theirs),
         *_clocks(node, theirs, asked),
         *_machine(cluster, node, mine, theirs),
@@ -105,6 +106,22 @@ def _blank(node: str, theirs: NodeFacts) -> list[tuple[str, str]]:
             (f"{node} has networks: {', '.join(theirs.networks)}.", "mcv network delete, there")
         )
     return found
+
+
+def _domains(cluster: Cluster, node: str, theirs: NodeFacts) -> list[tuple[str, str]]:
+    """Domains there that have the name or the UUID of a VM of the cluster."""
+    uuids = {vm.uuid for vm in cluster.vms.values()}
+    return [
+        (
+            f"{node} has a domain {domain.name}, and the cluster has a VM of that "
+            f"{'name' if domain.name in cluster.vms else 'UUID'}.",
+            f"On {node}, when it is off: virsh domrename {domain.name} NEW"
+            if domain.uuid not in uuids
+            else f"On {node}, when it is off: virsh undefine {domain.name}",
+        )
+        for domain in theirs.domains or ()
+        if domain.name in cluster.vms or domain.uuid in uuids
+    ]
 
 
 def _way(node: str, ip: str, mine: NodeFacts, theirs: NodeFacts) -> list[tuple[str, str]]:

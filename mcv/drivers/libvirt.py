@@ -1,10 +1,10 @@
 """Libvirt on this host: domains defined, started, ended and looked at."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 from mcv.document.generation import Value
+from mcv.drivers import libvirt_host, libvirt_identity, libvirt_listing
 from mcv.drivers.libvirt_connection import (
     Connection,
     change,
@@ -13,41 +13,43 @@ from mcv.drivers.libvirt_connection import (
     libvirt_module,
     read,
 )
+from mcv.drivers.libvirt_identity import (
+    FOREIGN,
+    DomainStates,
+    ForeignDomain,
+    KnownUuids,
+    Marks,
+)
+from mcv.drivers.libvirt_listing import STATES, state_of
 from mcv.drivers.libvirt_migration import LiveMigration
-from mcv.drivers.libvirt_xml import Capabilities, parse_capabilities, parse_needs, vnc_of
+from mcv.drivers.libvirt_xml import Capabilities, parse_capabilities, vnc_of
+from mcv.errors import HypervisorFailed
 
 URI = "qemu:///system"
 
-# What libvirt calls the states of a domain, in mcv's words, by libvirt's numbers. A domain
-# that is shutting down still runs, and a domain that its guest put to sleep holds its disk.
-STATES = {
-    0: "running",  # no state: what the driver does not tell
-    1: "running",
-    2: "running",  # blocked on a resource
-    3: "paused",
-    4: "running",  # shutting down
-    5: "stopped",
-    6: "crashed",
-    7: "paused",  # suspended by its guest
-}
-
 
 class Definition(Value, frozen=True, kw_only=True):
-    """What libvirt keeps of a domain: how it will be started the next time.
+    """What libvirt keeps of a domain: its state, and how it will be started the next time.
 
     A definition that is not persistent disappears when its domain ends.
     """
 
     xml: str
+    state: str
     persistent: bool
     autostart: bool
 
 
 class Hypervisor:
-    """Talks to the libvirt of this host: definitions, power, and what is seen of domains."""
+    """Talks to the libvirt of this host: definitions, power, and what is seen of domains.
 
-    def __init__(self, uri: str = URI, node: str = "this host") -> None:
-        self._connection = Connection(uri, node)
+    A name is a VM's. Its domain is the domain with mcv's mark and the UUID that `known` gives
+    for the name; every method answers as if other domains of that name were not there.
+    """
+
+    def __init__(self, known: KnownUuids, uri: str = URI, node: str = "this host") -> None:
+        self._connection = Connection(uri, known, node)
+        self._marks = Marks()
         self.migration = LiveMigration(self._connection)
 
     @property
@@ -67,9 +69,19 @@ class Hypervisor:
 
     @change
     def define(self, xml: str) -> None:
-        """Define a domain, or define it anew; libvirt never starts it by itself."""
+        """Define a VM's domain, or define it anew; libvirt never starts it by itself.
+
+        Raises HypervisorFailed where the name or the UUID is another domain's.
+        """
+        libvirt, uuid = libvirt_module(), libvirt_identity.uuid_of(xml)
         with self._connection.translated("Could not define a domain"):
-            domain = self._connection.current().defineXML(xml)
+            connection = self._connection.current()
+            present = libvirt_identity.by_uuid(libvirt, connection, uuid)
+            if present is not None and not libvirt_identity.is_marked(libvirt, present):
+                raise HypervisorFailed(
+                    f"Could not define a domain: the domain with uuid {uuid} is not mcv's."
+                )
+            domain = connection.defineXML(xml)
             if domain.autostart():
                 domain.setAutostart(False)
 
@@ -82,6 +94,14 @@ class Hypervisor:
         with self._connection.domain(name, "undefine", missing_ok=True) as domain:
             if domain is not None and domain.isPersistent():
                 _undefine(domain)
+
+    @change
+    def undefine_leftover(self, name: str) -> None:
+        """Forget a stopped domain that bears mcv's mark and is of no VM that is known."""
+        with self._connection.marked(name, "undefine") as domain:
+            if domain.isActive() or domain.UUIDString() in self._connection.known().values():
+                raise HypervisorFailed(f"Could not undefine {name}: it is not left over.")
+            _undefine(domain)
 
     @read
     def xml(self, name: str) -> str:
@@ -99,6 +119,7 @@ class Hypervisor:
                 with ignoring_missing():
                     definitions[str(domain.name())] = Definition(
                         xml=str(domain.XMLDesc(libvirt_module().VIR_DOMAIN_XML_INACTIVE)),
+                        state=state_of(domain),
                         persistent=bool(domain.isPersistent()),
                         autostart=bool(domain.isPersistent() and domain.autostart()),
                     )
@@ -106,8 +127,8 @@ class Hypervisor:
 
     @change
     def leave_to_mcv(self, name: str) -> None:
-        """Switch libvirt's own autostart off; harmless when it is."""
-        with self._connection.domain(name, "switch autostart off for") as domain:
+        """Switch libvirt's own autostart of a marked domain off; harmless when it is."""
+        with self._connection.marked(name, "switch autostart off for") as domain:
             domain.setAutostart(False)
 
     # Power
@@ -156,24 +177,21 @@ class Hypervisor:
 
     @read
     def state(self, name: str) -> str:
-        """running, paused, stopped, crashed or absent."""
+        """running, paused, stopped, crashed or absent; foreign: another domain has the name."""
         with self._connection.domain(name, "look at", missing_ok=True) as domain:
-            return "absent" if domain is None else _state(domain)
+            if domain is not None:
+                return state_of(domain)
+        return "absent" if libvirt_listing.in_the_way(self._connection, name) is None else FOREIGN
 
     @read
-    def states(self) -> dict[str, str]:
-        """The state of every domain of this host, mcv's or not, by name."""
-        with self._connection.translated("Could not list the domains"):
-            domains, plain = self._connection.retrying(_domains_and_plain_states)
-            states = {}
-            for domain in domains:
-                name = str(domain.name())
-                with ignoring_missing():
-                    states[name] = plain.get(name) or _state(domain)
-            return states
+    def foreign(self, name: str) -> ForeignDomain | None:
+        """The domain that has the name or the UUID of a VM, known or not, and is not the VM's."""
+        return libvirt_listing.in_the_way(self._connection, name)
 
-    def is_running(self, name: str) -> bool:
-        return self.state(name) == "running"
+    @read
+    def states(self) -> DomainStates:
+        """The states of the VMs' domains here, and of foreign domains in their way."""
+        return libvirt_listing.states(self._connection, self._marks)
 
     @read
     def is_active(self, name: str) -> bool:
@@ -181,6 +199,7 @@ class Hypervisor:
         with self._connection.domain(name, "look at", missing_ok=True) as domain:
             return domain is not None and bool(domain.isActive())
 
+    @read
     def has_crashed(self, name: str) -> bool:
         """Whether a domain ended, or never began, by no order of anybody: killed, or broken.
 
@@ -209,13 +228,15 @@ class Hypervisor:
     def why_not_host(self, xml: str) -> str:
         """Why a domain that runs elsewhere with this XML could not go on here; "" if it could."""
         with self._connection.translated("Could not compare the hosts"):
-            return self._connection.retrying(lambda connection: _why_not_host(connection, xml))
+            return self._connection.retrying(
+                lambda connection: libvirt_host.why_not_host(connection, xml)
+            )
 
     @read
     def memory_free(self) -> int:
         """Bytes that a new domain could have: free, or only caching files."""
         with self._connection.translated("Could not read the host's memory"):
-            return int(self._connection.retrying(_memory))
+            return int(self._connection.retrying(libvirt_host.memory))
 
 
 def _broken_ends() -> tuple[int, ...]:
@@ -226,26 +247,6 @@ def _broken_ends() -> tuple[int, ...]:
         libvirt.VIR_DOMAIN_SHUTOFF_FAILED,
         libvirt.VIR_DOMAIN_SHUTOFF_DAEMON,
     )
-
-
-def _state(domain: Any) -> str:
-    state = STATES.get(domain.state()[0], "running")
-    return "running" if state == "stopped" and domain.isActive() else state
-
-
-def _domains_and_plain_states(connection: Any) -> tuple[list[Any], dict[str, str]]:
-    """Every domain, and the states of those that just run or are off, by name.
-
-    Two questions for all of them: to ask for each by itself takes seconds where there are
-    a thousand.
-    """
-    libvirt = libvirt_module()
-    domains = list(connection.listAllDomains(0))
-    off = libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE | libvirt.VIR_CONNECT_LIST_DOMAINS_SHUTOFF
-    on = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE | libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING
-    plain = {str(domain.name()): "stopped" for domain in connection.listAllDomains(off)}
-    plain |= {str(domain.name()): "running" for domain in connection.listAllDomains(on)}
-    return domains, plain
 
 
 def _unless_ended(domain: Any, end: Callable[[], Any]) -> None:
@@ -273,32 +274,3 @@ def _undefine(domain: Any) -> None:
         if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
             raise
         domain.undefineFlags(common)
-
-
-def _why_not_host(connection: Any, xml: str) -> str:
-    wants = parse_needs(xml)
-    can = parse_capabilities(connection.getCapabilities())
-    if wants.domain_type not in can.emulators:
-        return f"it has no {wants.domain_type}."
-    if not os.access(wants.emulator, os.X_OK):
-        return f"it has no {wants.emulator}."
-    if wants.machine not in can.machines:
-        return f"its QEMU knows no machine {wants.machine}."
-    if wants.domain_type != "kvm" or not wants.cpu:
-        return ""
-    libvirt = libvirt_module()
-    same = connection.compareHypervisorCPU(
-        wants.emulator, "x86_64", wants.machine, wants.domain_type, wants.cpu, 0
-    )
-    return "" if same > libvirt.VIR_CPU_COMPARE_INCOMPATIBLE else "its CPU lacks what is in use."
-
-
-def _memory(connection: Any) -> int:
-    libvirt = libvirt_module()
-    try:
-        kib = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS, 0)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
-            raise
-        return int(connection.getFreeMemory())
-    return int(sum(kib.get(key, 0) for key in ("free", "buffers", "cached"))) * 1024

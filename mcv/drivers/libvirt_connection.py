@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from mcv.drivers import libvirt_identity
 from mcv.drivers.libvirt_deadlines import LOOK, Circuit
+from mcv.drivers.libvirt_identity import KnownUuids
 from mcv.errors import HypervisorFailed, McvError
 from mcv.system import stall
 
@@ -20,12 +22,13 @@ AGAIN = 1.0  # s between two tries to reach a libvirtd that has gone away
 class Connection:
     """One connection to libvirt, shared by all threads; a dead connection is opened again.
 
-    Its calls block while libvirt hangs. What other modules call is bounded by `read` and
-    `change`.
+    A VM's domain is found by the UUID that `known` gives for its name, and by mcv's mark. The
+    calls block while libvirt hangs: what other modules call is bounded by `read` and `change`.
     """
 
-    def __init__(self, uri: str, node: str = "this host") -> None:
+    def __init__(self, uri: str, known: KnownUuids, node: str = "this host") -> None:
         self._uri = uri
+        self.known = known
         self._guard = threading.Lock()
         self._connected: Any = None
         self._node = node
@@ -106,28 +109,50 @@ class Connection:
 
     @contextlib.contextmanager
     def domain(self, name: str, verb: str, missing_ok: bool = False) -> Iterator[Any]:
-        """Look a domain up, None where it is missing and may be; libvirt's errors name the verb."""
+        """Look a VM's domain up, None where it is missing and may be; errors name the verb.
+
+        A domain of that name which is not the VM's is none.
+        """
         with self.translated(f"Could not {verb} {name}"):
-            try:
-                domain = self.retrying(lambda connection: connection.lookupByName(name))
-            except libvirt_module().libvirtError as error:
-                if not (missing_ok and is_missing(error)):
-                    raise
-                domain = None
+            domain = self.retrying(lambda connection: self._own(connection, name))
+            if domain is None and not missing_ok:
+                raise self.retrying(lambda connection: self._missing(connection, verb, name))
             yield domain
+
+    def _own(self, connection: Any, name: str) -> Any:
+        return libvirt_identity.own(libvirt_module(), connection, self.known().get(name))
+
+    def _missing(self, connection: Any, verb: str, name: str) -> HypervisorFailed:
+        libvirt, uuid = libvirt_module(), self.known().get(name)
+        if libvirt_identity.in_the_way(libvirt, connection, name, uuid) is not None:
+            return HypervisorFailed(f"Could not {verb} {name}: the domain {name} is not mcv's.")
+        return HypervisorFailed(f"Could not {verb} {name}: Domain not found.")
 
     @contextlib.contextmanager
     def own_connection(self, name: str, verb: str) -> Iterator[Any]:
-        """A domain on a connection of its own, for a call that lasts.
+        """A VM's domain on a connection of its own, for a call that lasts.
 
         Any other question on a busy connection waits until that call ends.
         """
         with self.translated(f"Could not {verb} {name}"):
             connection = self._open()
             try:
-                yield connection.lookupByName(name)
+                domain = self._own(connection, name)
+                if domain is None:
+                    raise self._missing(connection, verb, name)
+                yield domain
             finally:
                 connection.close()
+
+    @contextlib.contextmanager
+    def marked(self, name: str, verb: str) -> Iterator[Any]:
+        """A domain of mcv's by the name that libvirt has for it, in a document or not."""
+        with self.translated(f"Could not {verb} {name}"):
+            libvirt = libvirt_module()
+            domain = self.retrying(lambda host: libvirt_identity.by_name(libvirt, host, name))
+            if domain is None or not libvirt_identity.is_marked(libvirt, domain):
+                raise self.retrying(lambda connection: self._missing(connection, verb, name))
+            yield domain
 
     @contextlib.contextmanager
     def translated(self, what: str) -> Iterator[None]:

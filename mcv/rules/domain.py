@@ -1,7 +1,8 @@
 """What is wrong with where a VM's domain is: the words that list, info and check share."""
 
 from mcv.document.model import Vm
-from mcv.errors import McvError, NotMember, NotThatNode, NotUnderstood
+from mcv.drivers.libvirt_identity import ForeignDomain
+from mcv.errors import McvError, NotMember, NotThatNode, NotUnderstood, Refused
 from mcv.rules.finding import Finding, Severity
 
 ACTIVE = ("running", "paused")
@@ -32,6 +33,31 @@ def elsewhere(vm: Vm, node: str, state: str) -> Finding:
         message=f"{vm.name} is {state if is_active else 'defined'} on {node}, "
         f"but belongs to {vm.node}.",
         hint=f"mcv stop {vm.name} --on {node}" if is_active else "mcv cluster check --fix",
+    )
+
+
+def foreign(vm: Vm, node: str, domain: ForeignDomain) -> Finding:
+    """A domain with the VM's name or UUID that is not the VM's: mcv leaves it alone."""
+    refusal = why_foreign(node, domain)
+    lost = f", so {vm.name} cannot {'start' if node == vm.node else 'move'} there."
+    return Finding(
+        severity=Severity.ERROR if node == vm.node else Severity.WARNING,
+        message=refusal.message.removesuffix(".") + lost if node in vm.nodes else refusal.message,
+        hint=refusal.hint,
+    )
+
+
+def why_foreign(node: str, domain: ForeignDomain) -> Refused:
+    """Why a VM has no place beside a foreign domain of its name or UUID, and what helps."""
+    name, state = domain.name, domain.state
+    if not domain.marked:
+        return Refused(
+            f"A domain {name} that is not mcv's is {state} on {node}.",
+            f"On {node}, when it is off: virsh domrename {name} NEW",
+        )
+    return Refused(
+        f"A domain {name} with another UUID, of a former VM, is {state} on {node}.",
+        f"On {node}, when it is off: virsh undefine {name}",
     )
 
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from mcv.document.model import Cluster, Vm
 from mcv.document.registry import busy
+from mcv.drivers.libvirt_identity import ForeignDomain
 from mcv.errors import Refused
+from mcv.rules.domain import why_foreign
 
 Documents = Sequence[Cluster]
 
@@ -57,6 +59,12 @@ def inactive(name: str, node: str, is_active: bool, state: str) -> None:
     """
     if is_active:
         raise Refused(f"{name} is {state} on {node}.")
+
+
+def no_foreign(node: str, domain: ForeignDomain | None) -> None:
+    """Raises Refused where a domain that is not the VM's has its name or UUID on a node."""
+    if domain is not None:
+        raise why_foreign(node, domain)
 
 
 def with_disks(documents: Documents, me: str, operation: str, name: str) -> Vm:

@@ -29,6 +29,7 @@ def of_vm(cluster: Cluster, vm: Vm, seen: Reports) -> list[Finding]:
     found = [
         *map(_shown, split),
         *_owner(cluster, vm, seen),
+        *_foreign(vm, seen),
         *_copies(vm, seen, active=True),
         *map(_shown, others),
         *_copies(vm, seen, active=False),
@@ -51,7 +52,7 @@ def _owner(cluster: Cluster, vm: Vm, seen: Reports) -> Iterator[Finding]:
     if isinstance(owner, NodeReport):
         if owner.domains is None:
             yield domain.unknown(vm)
-        elif vm.name not in owner.domains and vm.claim is None:
+        elif vm.name not in {*owner.domains, *owner.foreign} and vm.claim is None:
             yield domain.not_defined(vm)
         if vm.name in owner.not_started:
             yield domain.not_started(vm, owner.not_started[vm.name])
@@ -61,8 +62,15 @@ def _owner(cluster: Cluster, vm: Vm, seen: Reports) -> Iterator[Finding]:
         yield domain.owner_silent(vm, owner or McvError(f"{vm.node} was not asked."))
 
 
+def _foreign(vm: Vm, seen: Reports) -> Iterator[Finding]:
+    """Domains on any node that have the VM's name or UUID and are not the VM's."""
+    for node, report in told(seen).items():
+        if vm.name in report.foreign:
+            yield domain.foreign(vm, node, report.foreign[vm.name])
+
+
 def _copies(vm: Vm, seen: Reports, active: bool) -> Iterator[Finding]:
-    """Domains of the VM's name on nodes that do not own it."""
+    """The VM's own domains on nodes that do not own it."""
     for node, report in told(seen).items():
         state = (report.domains or {}).get(vm.name)
         if node == vm.node or state is None or vm.claim is not None:

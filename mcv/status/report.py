@@ -4,6 +4,7 @@ from msgspec import Struct
 
 import mcv
 from mcv.drbd import notes, pairs, verification_results
+from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.rules.replica_state import ReplicaState
@@ -25,7 +26,9 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     What a tool of the node did not tell is None, and `trouble` says why. `blocked` are the
     resources with a failed verification that is noted on that node alone, `verifying` the VMs
     that its daemon verifies now, `not_started` the VMs that are to start with that node and
-    cannot, with the reason.
+    cannot, with the reason. `domains` are the VMs' own;
+    `foreign` are domains that have the name or the UUID of a VM and are not the VM's. Both are by
+    VM.
     """
 
     version: str
@@ -37,6 +40,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     blocked: list[str]
     verifying: list[str]
     not_started: dict[str, str] = {}
+    foreign: dict[str, ForeignDomain] = {}
 
 
 Reports = dict[str, NodeReport | McvError]  # by node; the error that stands for its silence
@@ -45,10 +49,10 @@ Reports = dict[str, NodeReport | McvError]  # by node; the error that stands for
 def report(host: Host) -> NodeReport:
     """Answer another node: what runs here."""
     trouble: list[str] = []
-    domains: dict[str, str] | None = None
+    domains: DomainStates | None = None
     resources: dict[str, ReplicaState] | None = {}
     try:
-        domains = dict(host.domains.states())
+        domains = host.domains.states()
     except McvError as error:
         trouble.append(f"libvirt does not answer on {host.name}: {error.message}")
     try:
@@ -59,7 +63,8 @@ def report(host: Host) -> NodeReport:
     return NodeReport(
         version=mcv.__version__,
         in_contact=host.consensus.in_contact,
-        domains=domains,
+        domains=domains.vms if domains else None,
+        foreign=domains.foreign if domains else {},
         resources=resources,
         left=_left(host),
         trouble=trouble,

@@ -38,7 +38,7 @@ def keep_notes(host: Host) -> None:
 
     A claimed VM is left alone: its plan carries the note.
     """
-    states = host.domains.states()
+    states = host.domains.states().vms
     for name in sorted({*run_notes.noted(host), *_owned(host)}):
         if _deed(host, name, states.get(name) in ACTIVE) is Deed.KEEP:
             continue

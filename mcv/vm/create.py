@@ -16,6 +16,7 @@ from mcv.errors import McvError, RepairNeeded, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.settings import FIRST_DRBD_MINOR, FIRST_DRBD_PORT
 from mcv.system.answers import ask_typed
+from mcv.vm import domains_elsewhere
 from mcv.vm import image as images
 from mcv.vm.answers import Created
 from mcv.vm.capacity import Capacity
@@ -84,6 +85,7 @@ def _judged_and_placed(host: Host, request: VmRequest) -> Vm:
     problems = Problems()
     vm = judged(host, request, problems)
     facts = _facts(host, vm, problems)
+    problems.found += domains_elsewhere.foreign(host, vm.name, needed=facts)
     if not problems.found and vm.disks:
         vm = _placed(host.read(), vm, facts)
     if vm.disks and facts:

@@ -6,6 +6,7 @@ import time
 from mcv import sizes
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
+from mcv.drivers.libvirt_identity import FOREIGN
 from mcv.drivers.libvirt_migration import Movement
 from mcv.errors import Cancelled, HypervisorFailed, LibvirtSilent, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
@@ -58,10 +59,10 @@ def _require_sendable(host: Host, name: str, to: str, ignore_verify: bool) -> Vm
     problems: list[Refused] = []
     state = host.domains.state(name) if vm.node == host.name else "running"
     if state != "running":
+        shown = "stopped" if state in ("absent", FOREIGN) else state
         problems.append(
             Refused(
-                f"{name} is {'stopped' if state == 'absent' else state}, and only a VM that runs "
-                "moves online.",
+                f"{name} is {shown}, and only a VM that runs moves online.",
                 f"mcv migrate --node {to} {name}",
             )
         )

@@ -6,8 +6,9 @@ from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
+from mcv.rules.domain import why_foreign
 from mcv.sizes import shown as shown_size
-from mcv.vm import power
+from mcv.vm import domains_elsewhere, power
 from mcv.vm.answers import Moved
 from mcv.vm.plans import offline_plan
 
@@ -79,6 +80,7 @@ def require_movable(
                 )
             )
     problems += storage.why_not_move(host, vm, ignore_verify)
+    problems += domains_elsewhere.copies(host, name, but=[host.name, to])
     if to in vm.nodes:
         problems += _target_problems(host, vm, to, live)
     refuse_all(problems)
@@ -112,6 +114,9 @@ def fits(
         found.append(
             (f"A domain {name} is active on {host.name} already.", "See: mcv cluster check")
         )
+    if (foreign := host.domains.foreign(name)) is not None:
+        refusal = why_foreign(host.name, foreign)
+        found.append((refusal.message, refusal.hint))
     if host.is_leaving:
         found.append((f"{host.name} is shutting down.", "See: mcv info"))
     if not host.consensus.in_contact:

@@ -44,6 +44,7 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> VmState:
         preconditions.unlocked(vm)
         if host.domains.is_active(name):
             raise Refused(f"{name} is {host.domains.state(name)} already.")
+        preconditions.no_foreign(host.name, host.domains.foreign(name))
         refuse_all(storage.why_not_start(host, vm, ignore_verify))
         if ignore_verify:
             _record_override(host, vm, "start")
@@ -128,9 +129,8 @@ def stop(host: Host, name: str, node: str | None = None) -> VmState:
     if node is not None and vm.node == node:
         raise Refused(f"{name} belongs to {node}: it is no copy.", f"mcv stop {name}")
     with host.hold(Subject.vm(name), f"stop {name}"):
-        is_active = host.domains.is_active(name)
-        if not is_active and run_notes.read(host, name) is None:
-            raise Refused(f"{name} does not run on {host.name}.")
+        if run_notes.read(host, name) is None:
+            _require_active(host, name)
         preconditions.unlocked(vm)
         run_notes.remove(host, name)
         host.domains.stop(name)
@@ -140,12 +140,19 @@ def stop(host: Host, name: str, node: str | None = None) -> VmState:
     return VmState(name=name, node=host.name, state="stopped")
 
 
+def _require_active(host: Host, name: str, hint: str = "") -> None:
+    """Raises Refused unless the VM's own domain is active here."""
+    if host.domains.is_active(name):
+        return
+    preconditions.no_foreign(host.name, host.domains.foreign(name))
+    raise Refused(f"{name} does not run on {host.name}.", hint)
+
+
 def shutdown(host: Host, name: str, wait: bool = False, timeout: float | None = None) -> VmState:
     """Ask the guest to shut down (ACPI); with wait, until it has, at most timeout seconds."""
     vm = host.read().vm(name)
     preconditions.unlocked(vm)
-    if not host.domains.is_active(name):
-        raise Refused(f"{name} does not run on {host.name}.")
+    _require_active(host, name)
     run_notes.write(host, name, asked=time.time())
     host.domains.shutdown(name)
     if not wait:
@@ -190,8 +197,7 @@ def reset(host: Host, name: str) -> VmState:
     vm = host.read().vm(name)
     preconditions.unlocked(vm)
     with host.hold(Subject.vm(name), f"reset {name}"):
-        if not host.domains.is_active(name):
-            raise Refused(f"{name} does not run on {host.name}.", f"mcv start {name}")
+        _require_active(host, name, f"mcv start {name}")
         host.domains.reset(name)
     return VmState(name=name, node=host.name, state="running")
 
@@ -220,6 +226,7 @@ def power_on(host: Host, name: str) -> None:
     preconditions.staying(host.name, host.is_leaving)
     vm = preconditions.owned(host.both(), host.name, name)
     if not host.domains.is_active(name):
+        preconditions.no_foreign(host.name, host.domains.foreign(name))
         refuse_all(storage.why_not_start(host, vm, ignore_verify=True))
         boot(host, vm, ignore_verify=True)
 

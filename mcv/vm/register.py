@@ -6,8 +6,9 @@ from mcv.document.subject import Subject
 from mcv.errors import Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, takeover
+from mcv.rules.domain import why_foreign
 from mcv.transaction.plan import Item, Step, change, on
-from mcv.vm import power, run_notes
+from mcv.vm import domains_elsewhere, power, run_notes
 from mcv.vm.answers import Registered, Unregistered
 
 
@@ -37,6 +38,7 @@ def _define_here(host: Host, vm: Vm) -> Registered:
     """Define the VM on its owner and bring its disks up, both harmless where it is so."""
     with host.hold(Subject.vm(vm.name), f"register {vm.name}"):
         preconditions.unclaimed(host.both(), host.job.id, vm.name)
+        preconditions.no_foreign(host.name, host.domains.foreign(vm.name))
         host.domains.define(power.definition(host, vm))
         for disk in vm.disks:
             storage.of(disk).bring_up(host)
@@ -71,7 +73,9 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
             f"{host.name} holds no replica of {name}.",
             f"It can be taken over by {', '.join(node for node in vm.nodes if node != vm.node)}.",
         )
-    problems = []
+    problems = domains_elsewhere.copies(host, name, but=[host.name])
+    if (foreign := host.domains.foreign(name)) is not None:
+        problems.append(why_foreign(host.name, foreign))
     for disk in vm.disks:
         problem = storage.of(disk).why_not_take_over(host, vm)
         if problem is not None and not (accept_stale and problem.may_be_accepted):

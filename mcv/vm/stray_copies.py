@@ -11,12 +11,16 @@ log = logging.getLogger(__name__)
 def step_aside(host: Host) -> list[str]:
     """Pause what runs here and belongs elsewhere; forget definitions of what is elsewhere.
 
-    A claim of an operation in this node's journal decides first: its domain is left alone.
-    Answers the names of what was paused. The paused copy and its volumes stay, for a human.
+    A foreign domain that has the name of a VM is left alone. A claim of an operation in this
+    node's journal decides first: its domain is left alone. Answers the names of what was
+    paused. The paused copy and its volumes stay, for a human.
     """
     cluster = host.read()
     paused = []
-    for name, state in host.domains.states().items():
+    seen = host.domains.states()
+    for name, domain in seen.foreign.items():
+        log.warning("the domain %s here is not the VM %s: it is left alone", domain.name, name)
+    for name, state in seen.vms.items():
         vm = cluster.vms.get(name)
         if vm is None or vm.node == host.name:
             continue

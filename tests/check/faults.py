@@ -108,13 +108,13 @@ def run_elsewhere(cluster: FakeCluster) -> None:
 
 
 def of_nobody(cluster: FakeCluster) -> None:
-    xml = cluster.domains["n1"].defined["web1"]
+    xml = cluster.domains["n1"].defined["web1"].replace(cluster.read().vm("web1").uuid, UUID)
     cluster.domains["n2"].define(xml.replace(">web1<", ">ghost<"))
 
 
 def of_nobody_running(cluster: FakeCluster) -> None:
     of_nobody(cluster)
-    cluster.domains["n2"].start_unasked("ghost")
+    cluster.domains["n2"].power_on("ghost")
 
 
 def redefine(old: str, new: str) -> Do:

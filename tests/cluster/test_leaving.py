@@ -184,5 +184,5 @@ def test_a_removed_node_becomes_blank_and_leaves_alone_what_is_not_the_clusters(
 
     assert plain(answer) == {"node": "n2", "kept": []}
     assert join.is_blank(cluster.hosts["n2"])
-    assert cluster.domains["n2"].state("old") == "stopped"
+    assert cluster.domains["n2"].state_of("old") == "stopped"
     assert list(cluster.read("n1").nodes) == ["n1"]

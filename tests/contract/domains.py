@@ -1,12 +1,14 @@
 """What operations may rely on in the libvirt of a host."""
 
 import re
+from collections.abc import Callable
 from typing import Protocol
 
 import pytest
 
 from mcv.drivers.domain_xml import substance
 from mcv.drivers.libvirt import Hypervisor
+from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
 from mcv.errors import HypervisorFailed
 from tests.contract import eventually
 
@@ -14,6 +16,10 @@ NAME = "contract"
 OTHER = "contract-2"
 UUID = "6d637600-0000-4000-8000-00000000000c"
 OTHER_UUID = "6d637600-0000-4000-8000-00000000000d"
+NOBODYS_UUID = "6d637600-0000-4000-8000-00000000000e"
+
+
+KNOWN = {NAME: UUID, OTHER: OTHER_UUID}  # the VMs of the document; tests/lab/agent.py as well
 
 
 class Stand(Protocol):
@@ -23,6 +29,15 @@ class Stand(Protocol):
 
     def definition(self, name: str = NAME, uuid: str = UUID, memory_mib: int = 16) -> str:
         """The XML of a domain whose guest heeds the power button at once."""
+
+    def define_as_others_do(self, xml: str) -> None:
+        """Define a domain past mcv."""
+
+    def start_as_others_do(self, name: str) -> None:
+        """Start a domain past mcv."""
+
+    def raw_state(self, name: str) -> str:
+        """The state of the domain of a name, whoever made it; absent where there is none."""
 
     def autostart(self, name: str) -> None:
         """Let libvirt start it when the host boots, as an administrator might."""
@@ -46,7 +61,9 @@ def what_is_not_defined_is_absent(stand: Stand) -> None:
     assert domains.state(NAME) == "absent"
     assert domains.is_active(NAME) is False
     assert domains.vnc(NAME) is None
-    assert NAME not in domains.states() and NAME not in domains.definitions()
+    assert domains.foreign(NAME) is None
+    assert domains.states() == DomainStates(vms={}, foreign={})
+    assert NAME not in domains.definitions()
 
 
 def what_is_not_there_can_be_ended_and_forgotten(stand: Stand) -> None:
@@ -72,7 +89,7 @@ def a_new_domain_is_stopped_and_is_kept(stand: Stand) -> None:
     found = domains.definitions()[NAME]
     assert (found.persistent, found.autostart) == (True, False)
     assert substance(found.xml) == substance(stand.definition())
-    assert (domains.state(NAME), domains.states()[NAME]) == ("stopped", "stopped")
+    assert (domains.state(NAME), domains.states().vms[NAME]) == ("stopped", "stopped")
     assert domains.is_active(NAME) is False and domains.vnc(NAME) is None
 
 
@@ -115,7 +132,7 @@ def every_domain_of_the_host_is_told(stand: Stand) -> None:
     stand.domains.define(stand.definition())
     stand.domains.define(stand.definition(OTHER, OTHER_UUID))
 
-    assert {NAME, OTHER} <= stand.domains.states().keys()
+    assert {NAME, OTHER} == stand.domains.states().vms.keys()
     assert {NAME, OTHER} <= stand.domains.definitions().keys()
 
 
@@ -148,7 +165,7 @@ def a_started_domain_runs_and_has_a_screen(stand: Stand) -> None:
 
     domains.start(NAME)
 
-    assert (domains.state(NAME), domains.states()[NAME]) == ("running", "running")
+    assert (domains.state(NAME), domains.states().vms[NAME]) == ("running", "running")
     assert domains.is_active(NAME) is True
     assert re.fullmatch(r"127\.0\.0\.1:59\d\d", domains.vnc(NAME) or "")
 
@@ -245,7 +262,7 @@ def a_paused_domain_stands_still_and_is_active(stand: Stand) -> None:
     domains.start(NAME)
 
     assert (domains.state(NAME), domains.is_active(NAME)) == ("paused", True)
-    assert domains.states()[NAME] == "paused"
+    assert domains.states().vms[NAME] == "paused"
     domains.stop(NAME)
     assert domains.state(NAME) == "stopped"
 
@@ -266,3 +283,90 @@ def the_host_tells_what_it_can_run(stand: Stand) -> None:
 
     assert can.domain_type in can.emulators
     assert can.emulator.startswith("/")
+
+
+def _unmarked(xml: str) -> str:
+    before, _, after = xml.partition("<metadata>")
+    return before + after.partition("</metadata>")[2]
+
+
+def a_domain_of_the_name_that_is_not_mcvs_is_foreign_and_left_alone(stand: Stand) -> None:
+    domains = stand.domains
+    stand.define_as_others_do(_unmarked(stand.definition(uuid=NOBODYS_UUID)))
+    stand.start_as_others_do(NAME)
+    foreign = ForeignDomain(name=NAME, state="running", marked=False)
+
+    assert (domains.state(NAME), domains.is_active(NAME)) == ("foreign", False)
+    assert domains.vnc(NAME) is None
+    assert domains.foreign(NAME) == foreign
+    assert domains.states() == DomainStates(vms={}, foreign={NAME: foreign})
+    domains.stop(NAME)
+    domains.undefine(NAME)
+    for verb in _verbs(domains):
+        with pytest.raises(HypervisorFailed, match=f"the domain {NAME} is not mcv's"):
+            verb(NAME)
+    with pytest.raises(HypervisorFailed, match=r"already .* with uuid"):
+        domains.define(stand.definition())
+
+    assert stand.raw_state(NAME) == "running"
+    assert domains.definitions()[NAME].persistent
+
+
+def a_domain_of_the_uuid_without_the_mark_is_foreign_and_left_alone(stand: Stand) -> None:
+    domains = stand.domains
+    stand.define_as_others_do(_unmarked(stand.definition()))
+    foreign = ForeignDomain(name=NAME, state="stopped", marked=False)
+
+    assert domains.state(NAME) == "foreign"
+    assert domains.states() == DomainStates(vms={}, foreign={NAME: foreign})
+    domains.undefine(NAME)
+    for verb in _verbs(domains):
+        with pytest.raises(HypervisorFailed, match=f"the domain {NAME} is not mcv's"):
+            verb(NAME)
+    with pytest.raises(HypervisorFailed, match="is not mcv's"):
+        domains.define(stand.definition())
+
+    assert stand.raw_state(NAME) == "stopped"
+
+
+def _verbs(domains: Hypervisor) -> list[Callable[[str], object]]:
+    return [
+        domains.start,
+        domains.shutdown,
+        domains.reset,
+        domains.pause,
+        domains.resume,
+        domains.xml,
+        domains.leave_to_mcv,
+        domains.undefine_leftover,
+    ]
+
+
+def a_domain_of_a_former_vm_is_foreign_and_can_be_forgotten_as_left_over(stand: Stand) -> None:
+    domains = stand.domains
+    stand.define_as_others_do(stand.definition(uuid=NOBODYS_UUID))
+    foreign = ForeignDomain(name=NAME, state="stopped", marked=True)
+
+    domains.undefine(NAME)
+
+    assert (domains.state(NAME), domains.foreign(NAME)) == ("foreign", foreign)
+    domains.undefine_leftover(NAME)
+    assert (domains.state(NAME), stand.raw_state(NAME)) == ("absent", "absent")
+
+
+def a_vms_own_domain_is_not_left_over(stand: Stand) -> None:
+    stand.domains.define(stand.definition())
+
+    with pytest.raises(HypervisorFailed, match="it is not left over"):
+        stand.domains.undefine_leftover(NAME)
+
+    assert stand.domains.state(NAME) == "stopped"
+
+
+def a_vms_domain_of_another_name_is_the_vms(stand: Stand) -> None:
+    domains = stand.domains
+    stand.define_as_others_do(stand.definition("renamed"))
+
+    assert (domains.state(NAME), domains.states().vms) == ("stopped", {NAME: "stopped"})
+    domains.undefine(NAME)
+    assert stand.raw_state("renamed") == "absent"

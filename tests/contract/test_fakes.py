@@ -15,7 +15,7 @@ from tests.contract import Promise, bridges, domains, drbd, promises, replicatio
 from tests.contract.definition import definition
 from tests.contract.resource import MINOR, RESOURCE
 from tests.fakes.cluster import FakeCluster
-from tests.fakes.domains import FakeDomains
+from tests.fakes.domains import FakeDomains, domain_name
 from tests.fakes.drbd import FakeDrbd, World
 from tests.fakes.volumes import FakeBridges, FakeLvm
 from tests.model.node import Domains
@@ -31,6 +31,15 @@ class FakeDomainsStand:
     ) -> str:
         return definition(self._fake.capabilities(), name, uuid, memory_mib, image="/guest.img")
 
+    def define_as_others_do(self, xml: str) -> None:
+        self._fake.defined[domain_name(xml)] = xml
+
+    def start_as_others_do(self, name: str) -> None:
+        self._fake.power_on(name)
+
+    def raw_state(self, name: str) -> str:
+        return self._fake.state_of(name) if name in self._fake.definitions() else "absent"
+
     def autostart(self, name: str) -> None:
         self._fake.autostart.add(name)
 
@@ -43,12 +52,12 @@ class FakeDomainsStand:
 
 @pytest.mark.parametrize("promise", promises(domains), ids=lambda one: one.__name__)
 def test_the_fake_of_libvirt(promise: Promise) -> None:
-    promise(FakeDomainsStand(FakeDomains()))
+    promise(FakeDomainsStand(FakeDomains(lambda: domains.KNOWN)))
 
 
 @pytest.mark.parametrize("promise", promises(domains), ids=lambda one: one.__name__)
 def test_the_models_fake_of_libvirt(promise: Promise) -> None:
-    promise(FakeDomainsStand(Domains(fails=lambda: False)))
+    promise(FakeDomainsStand(Domains(fails=lambda: False).bound(lambda: domains.KNOWN)))
 
 
 class FakeLvmStand:

@@ -7,9 +7,10 @@ from typing import Any
 import libvirt
 import pytest
 
-from mcv.drivers import libvirt as module
+from mcv.drivers import libvirt_identity, libvirt_listing
 from mcv.drivers.domain_xml import substance
 from mcv.drivers.libvirt import Hypervisor
+from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
 from mcv.drivers.libvirt_xml import parse_capabilities, vnc_of
 from mcv.errors import HypervisorFailed
 
@@ -17,11 +18,20 @@ DEFINITION = """
 <domain type='test'>
   <name>web1</name>
   <uuid>6d637600-0000-4000-8000-000000000001</uuid>
+  <metadata><mcv:vm xmlns:mcv="urn:mcv:vm:1"/></metadata>
   <memory unit='MiB'>64</memory>
   <vcpu>1</vcpu>
   <os><type>hvm</type></os>
 </domain>
 """
+
+
+UUID = "6d637600-0000-4000-8000-000000000001"
+
+
+def known() -> dict[str, str]:
+    """web1 is a VM; a VM `test` has another UUID than the domain of that name."""
+    return {"web1": UUID, "test": "6d637600-0000-4000-8000-000000000002"}
 
 
 @pytest.fixture
@@ -30,7 +40,7 @@ def hypervisor() -> Iterator[Hypervisor]:
 
     test:///default is shared by all connections of a process, so web1 is taken away.
     """
-    libvirt_of_test = Hypervisor("test:///default")
+    libvirt_of_test = Hypervisor(known, "test:///default")
     libvirt_of_test.define(DEFINITION)
     yield libvirt_of_test
     libvirt_of_test.stop("web1")
@@ -53,35 +63,68 @@ def test_a_domain_lives_through_its_states(hypervisor: Hypervisor) -> None:
     assert seen == ["stopped", "running", "paused", "stopped", "running", "stopped", "absent"]
 
 
-def test_every_domain_of_the_host_is_listed(hypervisor: Hypervisor) -> None:
-    assert hypervisor.states() == {"test": "running", "web1": "stopped"}
+def test_the_vms_domains_are_listed_and_who_is_in_their_way(hypervisor: Hypervisor) -> None:
+    foreign = ForeignDomain(name="test", state="running", marked=False)
+
+    assert hypervisor.states() == DomainStates(vms={"web1": "stopped"}, foreign={"test": foreign})
+
+
+def test_a_domain_is_asked_for_its_mark_once_while_it_is_listed(
+    hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    is_marked = libvirt_identity.is_marked
+
+    def counted(module_: Any, domain: Any) -> bool:
+        asked.append(domain.name())
+        return is_marked(module_, domain)
+
+    monkeypatch.setattr(libvirt_identity, "is_marked", counted)
+    for _ in range(3):
+        assert hypervisor.states().vms == {"web1": "stopped"}
+
+    assert asked.count("web1") == 1
+
+
+def test_a_domain_that_lost_its_mark_is_changed_no_more(hypervisor: Hypervisor) -> None:
+    assert hypervisor.states().vms == {"web1": "stopped"}
+    domain = libvirt.open("test:///default").lookupByName("web1")
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, "mcv", "urn:mcv:vm:1")
+
+    with pytest.raises(HypervisorFailed, match="the domain web1 is not mcv's"):
+        hypervisor.start("web1")
+    with pytest.raises(HypervisorFailed, match="is not mcv's"):
+        hypervisor.define(DEFINITION)
+    assert hypervisor.state("web1") == "foreign"
+
+    domain.undefine()
 
 
 def test_only_a_domain_that_neither_runs_nor_is_off_is_asked_by_itself(
     hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    one_by_one = module._state
+    one_by_one = libvirt_listing.state_of
 
     def state(domain: Any) -> str:
         asked.append(domain.name())
         return one_by_one(domain)
 
-    monkeypatch.setattr(module, "_state", state)
+    monkeypatch.setattr(libvirt_listing, "state_of", state)
     stopped = hypervisor.states()
     hypervisor.start("web1")
     hypervisor.pause("web1")
     assert asked == []
 
-    assert hypervisor.states() == {"test": "running", "web1": "paused"}
-    assert asked == ["web1"] and stopped == {"test": "running", "web1": "stopped"}
+    assert hypervisor.states().vms == {"web1": "paused"}
+    assert asked == ["web1"] and stopped.vms == {"web1": "stopped"}
 
 
 def test_a_paused_domain_does_not_run_but_holds_its_disk(hypervisor: Hypervisor) -> None:
     hypervisor.start("web1")
     hypervisor.pause("web1")
 
-    assert not hypervisor.is_running("web1")
+    assert hypervisor.state("web1") != "running"
     assert hypervisor.is_active("web1")
 
 
@@ -160,7 +203,7 @@ class Dying:
     def close(self) -> None:
         pass
 
-    def lookupByName(self, name: str) -> None:
+    def lookupByUUIDString(self, uuid: str) -> None:
         raise died
 
 
@@ -179,7 +222,7 @@ def test_a_libvirtd_that_was_restarted_is_asked_again(hypervisor: Hypervisor) ->
 
 
 def test_a_libvirtd_that_is_not_there_is_said() -> None:
-    nowhere = Hypervisor("qemu+unix:///system?socket=/nowhere/libvirt-sock")
+    nowhere = Hypervisor(known, "qemu+unix:///system?socket=/nowhere/libvirt-sock")
 
     with pytest.raises(HypervisorFailed, match="Could not list the domains: "):
         nowhere.states()
@@ -187,8 +230,9 @@ def test_a_libvirtd_that_is_not_there_is_said() -> None:
 
 def test_threads_share_one_connection(hypervisor: Hypervisor) -> None:
     seen: list[object] = []
+    hypervisor.start("web1")
     threads = [
-        threading.Thread(target=lambda: seen.append(hypervisor.state("test"))) for _ in range(8)
+        threading.Thread(target=lambda: seen.append(hypervisor.state("web1"))) for _ in range(8)
     ]
 
     for thread in threads:

@@ -135,7 +135,7 @@ def test_a_start_in_which_libvirtd_goes_away_is_looked_at_when_it_is_back(
 ) -> None:
     monkeypatch.setattr(libvirt_connection, "AGAIN", 0.01)
     libvirt = libvirt_connection.libvirt_module()
-    hypervisor = Hypervisor("test:///default", "n1")
+    hypervisor = Hypervisor(dict, "test:///default", "n1")
     connection: Any = hypervisor._connection
     starts, probes = [], [0]
 
@@ -166,4 +166,4 @@ def test_a_start_in_which_libvirtd_goes_away_is_looked_at_when_it_is_back(
 
 def test_a_libvirt_that_was_not_there_from_the_beginning_is_not_waited_for() -> None:
     with pytest.raises(HypervisorFailed, match="Could not start web1"):
-        Hypervisor("qemu+unix:///system?socket=/nowhere", "n1").start("web1")
+        Hypervisor(dict, "qemu+unix:///system?socket=/nowhere", "n1").start("web1")

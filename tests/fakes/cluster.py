@@ -15,6 +15,7 @@ from mcv import settings
 from mcv.api import dispatch
 from mcv.cluster import join
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
+from mcv.document.identity import known_uuids
 from mcv.document.initial import alone
 from mcv.document.model import Cluster, Node
 from mcv.document.store import Store
@@ -94,6 +95,8 @@ class FakeCluster:
         self.domains[name].hook = functools.partial(libvirt_hook.answer, conf)
         call = self._caller(name)
         self.agreements[name] = UnanimousAgreement(name, store, call)
+        consensus = self.agreements[name]
+        self.domains[name].known = lambda: known_uuids(consensus.both())
         self.hosts[name] = Host(
             settings=conf,
             consensus=self.agreements[name],
@@ -161,7 +164,12 @@ class FakeCluster:
         }
 
     def _count(self, domain: str) -> None:
-        where = [name for name, door in self.domains.items() if door.state(domain) == "running"]
+        uuids = {uuid for door in self.domains.values() for uuid in door.running(domain)}
+        for uuid in uuids:
+            self._count_one(domain, uuid)
+
+    def _count_one(self, domain: str, uuid: str) -> None:
+        where = [name for name, door in self.domains.items() if uuid in door.running(domain)]
         if len(where) > 1:
             self.twice.append(f"{domain} runs on {' and '.join(where)}")
 

@@ -7,16 +7,23 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from uuid import UUID
 
+from mcv.drivers.domain_xml import is_ours
 from mcv.drivers.libvirt import Definition
+from mcv.drivers.libvirt_identity import FOREIGN, DomainStates, ForeignDomain, KnownUuids, uuid_of
 from mcv.drivers.libvirt_migration import Movement
 from mcv.drivers.libvirt_xml import Capabilities
 from mcv.errors import HypervisorFailed, LibvirtSilent
 
 
 class FakeDomains:
-    """Domains of one host: what is defined, and the state of what is active."""
+    """Domains of one host: what is defined, and the state of what is active.
 
-    def __init__(self) -> None:
+    `defined` and `active` are by the domains' own names, whoever made them. A name that is
+    handed to a method is a VM's, as `known` knows it.
+    """
+
+    def __init__(self, known: KnownUuids = dict) -> None:
+        self.known = known
         self.defined: dict[str, str] = {}
         self.active: dict[str, str] = {}
         self.autostart: set[str] = set()
@@ -34,33 +41,51 @@ class FakeDomains:
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
         self._may("define", name)
-        for other, known in {**self._transient(), **self.defined}.items():
-            if (other == name) != (_named(known)[1] == uuid):
+        for other, present in self._all().items():
+            if (other == name) != (_named(present)[1] == uuid):
                 raise HypervisorFailed(
                     f"Could not define a domain: domain '{other}' already exists with uuid {uuid}."
+                )
+            if other == name and not is_ours(present):
+                raise HypervisorFailed(
+                    f"Could not define a domain: the domain with uuid {uuid} is not mcv's."
                 )
         self.defined[name] = xml
         self.autostart.discard(name)
 
     def undefine(self, name: str) -> None:
         self._may("undefine", name)
-        self.defined.pop(name, None)
-        self.autostart.discard(name)
+        if (domain := self._own(name)) is not None:
+            self._forget(domain)
+
+    def undefine_leftover(self, name: str) -> None:
+        self._marked("undefine", name)
+        if name in self.active or uuid_of(self._all()[name]) in self.known().values():
+            raise HypervisorFailed(f"Could not undefine {name}: it is not left over.")
+        self._forget(name)
+
+    def _forget(self, domain: str) -> None:
+        self.defined.pop(domain, None)
+        self.autostart.discard(domain)
 
     def start(self, name: str) -> None:
-        self._find("start", name)
-        if name not in self.active:
-            self._ask_hook("prepare", name, self.defined[name])
-            self._begun_with[name] = self.defined[name]
-            self.active[name] = "running"
-            self.crashed.discard(name)
-            self.ran(name)
+        self._begin(self._find("start", name), self.hook)
+
+    def power_on(self, domain: str) -> None:
+        """Start any domain, as somebody with virsh does whose libvirtd has not seen the hook."""
+        self._begin(domain, lambda operation, xml: 0)
+
+    def _begin(self, domain: str, hook: Callable[[str, str], int]) -> None:
+        if domain not in self.active:
+            self._ask_hook("prepare", domain, self.defined[domain], hook)
+            self._begun_with[domain] = self.defined[domain]
+            self.active[domain] = "running"
+            self.crashed.discard(domain)
+            self.ran(domain)
 
     def start_unasked(self, name: str) -> None:
-        """As a libvirtd does that has not seen the hook yet."""
-        hook, self.hook = self.hook, lambda operation, xml: 0
-        self.start(name)
-        self.hook = hook
+        """Start a VM as a libvirtd does that has not seen the hook yet."""
+        self.power_on(self._find("start", name))
 
     def crash(self, name: str) -> None:
         """End a domain as if its process had been killed."""
@@ -76,28 +101,26 @@ class FakeDomains:
         return name in self.crashed
 
     def stop(self, name: str) -> None:
-        self.active.pop(name, None)
+        self.active.pop(self._own(name) or "", None)
 
     def shutdown(self, name: str) -> None:
         """Every guest here heeds the button at once."""
-        self._find("shut down", name)
-        self.active.pop(name, None)
+        self.active.pop(self._find("shut down", name), None)
 
     def pause(self, name: str) -> None:
-        self._find("pause", name, must_run=True)
-        self.active[name] = "paused"
+        self.active[self._find("pause", name, must_run=True)] = "paused"
 
     def reset(self, name: str) -> None:
         self._find("reset", name, must_run=True)
 
     def resume(self, name: str) -> None:
-        self._find("resume", name, must_run=True)
-        self.active[name] = "running"
-        self.ran(name)
+        domain = self._find("resume", name, must_run=True)
+        self.active[domain] = "running"
+        self.ran(domain)
 
     def xml(self, name: str) -> str:
-        self._find("read", name)
-        return self._begun_with[name] if name in self.active else self.defined[name]
+        domain = self._find("read", name)
+        return self._begun_with[domain] if domain in self.active else self.defined[domain]
 
     def why_not_host(self, xml: str) -> str:
         return "its CPU lacks what is in use." if "cpu" in self.broken else ""
@@ -118,48 +141,102 @@ class FakeDomains:
 
     def state(self, name: str) -> str:
         self._ask()
-        return self.active.get(name, "stopped" if name in self.defined else "absent")
+        if (domain := self._own(name)) is not None:
+            return self.state_of(domain)
+        return "absent" if self.foreign(name) is None else FOREIGN
 
-    def states(self) -> dict[str, str]:
+    def state_of(self, domain: str) -> str:
+        """The state of any domain, by the name that libvirt has for it."""
+        return self.active.get(domain, "stopped")
+
+    def running(self, domain: str) -> set[str]:
+        """The UUID of a domain that runs under this name, whoever made it; or nothing."""
+        return {uuid_of(self._all()[domain])} if self.active.get(domain) == "running" else set()
+
+    def foreign(self, name: str) -> ForeignDomain | None:
         self._ask()
-        return {name: self.state(name) for name in sorted({*self.defined, *self.active})}
+        own = self._own(name)
+        uuid = self.known().get(name)
+        for domain, xml in self._all().items():
+            if domain != own and (domain == name or uuid_of(xml) == uuid):
+                return self._foreign(domain)
+        return None
+
+    def _foreign(self, domain: str) -> ForeignDomain:
+        marked = is_ours(self._all()[domain])
+        return ForeignDomain(name=domain, state=self.state_of(domain), marked=marked)
+
+    def states(self) -> DomainStates:
+        self._ask()
+        seen = DomainStates(vms={}, foreign={})
+        for name in sorted(self.known()):
+            if (domain := self._own(name)) is not None:
+                seen.vms[name] = self.state_of(domain)
+            if (foreign := self.foreign(name)) is not None:
+                seen.foreign[name] = foreign
+        return seen
 
     def definitions(self) -> dict[str, Definition]:
         self._ask()
         return {
             name: Definition(
-                xml=xml, persistent=name in self.defined, autostart=name in self.autostart
+                xml=xml,
+                state=self.state_of(name),
+                persistent=name in self.defined,
+                autostart=name in self.autostart,
             )
-            for name, xml in {**self._transient(), **self.defined}.items()
+            for name, xml in self._all().items()
         }
 
     def leave_to_mcv(self, name: str) -> None:
-        self._find("switch autostart off for", name)
+        self._marked("switch autostart off for", name)
         self.autostart.discard(name)
 
     def is_active(self, name: str) -> bool:
         self._ask()
-        return name in self.active
+        return self._own(name) in self.active
 
     def vnc(self, name: str) -> str | None:
-        return "127.0.0.1:5900" if name in self.active else None
+        return "127.0.0.1:5900" if self.is_active(name) else None
 
     def capabilities(self) -> Capabilities:
         return Capabilities(emulators={"qemu": "/usr/bin/qemu-system-x86_64"})
+
+    def _own(self, name: str) -> str | None:
+        """The domain of a VM: marked, and of the UUID that is known; its name may be any."""
+        uuid = self.known().get(name)
+        own = (domain for domain, xml in self._all().items() if uuid_of(xml) == uuid)
+        return next((domain for domain in own if is_ours(self._all()[domain])), None)
+
+    def _marked(self, verb: str, domain: str) -> None:
+        self._may(verb, domain)
+        if domain not in self._all() or not is_ours(self._all()[domain]):
+            raise self._missing(verb, domain)
+
+    def _missing(self, verb: str, name: str) -> HypervisorFailed:
+        if self.foreign(name) is not None:
+            return HypervisorFailed(f"Could not {verb} {name}: the domain {name} is not mcv's.")
+        return HypervisorFailed(f"Could not {verb} {name}: Domain not found.")
+
+    def _all(self) -> dict[str, str]:
+        return {**self._transient(), **self.defined}
 
     def _transient(self) -> dict[str, str]:
         """What runs on although its definition was taken away."""
         return {name: self._begun_with[name] for name in self.active if name not in self.defined}
 
-    def _find(self, verb: str, name: str, must_run: bool = False) -> None:
+    def _find(self, verb: str, name: str, must_run: bool = False) -> str:
         self._may(verb, name)
-        if self.state(name) == "absent":
-            raise HypervisorFailed(f"Could not {verb} {name}: Domain not found.")
-        if must_run and name not in self.active:
+        if (domain := self._own(name)) is None:
+            raise self._missing(verb, name)
+        if must_run and domain not in self.active:
             raise HypervisorFailed(f"Could not {verb} {name}: domain is not running.")
+        return domain
 
-    def _ask_hook(self, operation: str, name: str, xml: str) -> None:
-        if self.hook(operation, xml) != 0:
+    def _ask_hook(
+        self, operation: str, name: str, xml: str, hook: Callable[[str, str], int]
+    ) -> None:
+        if hook(operation, xml) != 0:
             raise HypervisorFailed(f"Could not start {name}: Hook script execution failed.")
 
     def _may(self, verb: str, name: str) -> None:
@@ -175,22 +252,22 @@ class FakeMigration:
 
     def send(self, name: str, to: str, memory: str, bandwidth: int = 0) -> None:
         here = self._domains
-        here._find("migrate", name, must_run=True)
+        domain = here._find("migrate", name, must_run=True)
         there = here.ways[to.partition("socket=")[2]]
-        if name in there.active:
+        if domain in there.active:
             raise HypervisorFailed(f"Could not migrate {name}: domain is already active.")
         for operation in ("migrate", "prepare"):
-            there._ask_hook(operation, name, here._begun_with[name])
-        there.active[name], there._begun_with[name] = "paused", here._begun_with[name]
+            there._ask_hook(operation, domain, here._begun_with[domain], there.hook)
+        there.active[domain], there._begun_with[domain] = "paused", here._begun_with[domain]
         for phase in ("begun", "moving", "arrived"):
             try:
                 here.phase(phase)
             except BaseException:
                 # The arrival goes with the way that it came by, unless all of it is there.
                 if phase != "arrived":
-                    there.stop(name)
+                    there.active.pop(domain, None)
                 raise
-        here.active.pop(name, None)
+        here.active.pop(domain, None)
         here.phase("ended")
 
     def movement(self, name: str) -> Movement | None:
@@ -198,6 +275,10 @@ class FakeMigration:
 
     def abort(self, name: str) -> None:
         self._domains._may("abort", name)
+
+
+def domain_name(xml: str) -> str:
+    return _named(xml)[0]
 
 
 def _named(xml: str) -> tuple[str, str]:

@@ -78,6 +78,18 @@ class LibvirtStand:
     ) -> str:
         return definition(self._can, name, uuid, memory_mib, image=GUEST)
 
+    def define_as_others_do(self, xml: str) -> None:
+        self._node.put(xml.encode(), "/root/foreign.xml")
+        self._node.run("virsh -q define /root/foreign.xml")
+
+    def start_as_others_do(self, name: str) -> None:
+        self._node.run(f"virsh -q start {name}")
+
+    def raw_state(self, name: str) -> str:
+        told = self._node.run(f"virsh -q domstate {name}", check=False)
+        state = {"shut off": "stopped"}.get(told.stdout.strip(), told.stdout.strip())
+        return state if told.code == 0 else "absent"
+
     def autostart(self, name: str) -> None:
         self._node.run(f"virsh -q autostart {name}")
 
@@ -89,9 +101,8 @@ class LibvirtStand:
 
     def clean(self) -> None:
         self._node.run(f"[ ! -e {GUEST}.away ] || mv {GUEST}.away {GUEST}")
-        for name in (domains.NAME, domains.OTHER):
-            self.domains.stop(name)
-            self.domains.undefine(name)
+        for name in (domains.NAME, domains.OTHER, "renamed"):
+            self._node.run(f"virsh destroy {name}; virsh undefine {name}", check=False)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import msgspec
 from mcv.daemon import Daemon
 from mcv.document.initial import alone
 from mcv.document.model import Cluster, Node
+from mcv.drivers.libvirt_identity import KnownUuids
 from mcv.errors import HypervisorFailed
 from mcv.settings import Settings
 from tests.fakes.domains import FakeDomains
@@ -31,6 +32,11 @@ class Domains(FakeDomains):
         super().__init__()
         self.fails = fails
         self.stopped: set[str] = set()  # on somebody's word
+
+    def bound(self, known: KnownUuids) -> "Domains":
+        """The same libvirt, as a daemon that has just started finds it."""
+        self.known = known
+        return self
 
     def define(self, xml: str) -> None:
         if self.fails():

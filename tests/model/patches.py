@@ -81,7 +81,7 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     patch.setattr(remote_facts, "suitable", world.facts)
     patch.setattr(ssh, "connect", lambda address, *_: _session(world, address))
     doors = {
-        "Hypervisor": lambda: world.booting.domains,
+        "Hypervisor": lambda known: world.booting.domains.bound(known),
         "Drbd": lambda: SimpleNamespace(statuses=dict, minors=list),
         "Lvm": lambda: SimpleNamespace(groups=dict),
         "Bridges": lambda: SimpleNamespace(list=list),

@@ -50,10 +50,10 @@ def test_the_definition_of_a_stopped_copy_is_taken_away(stray: FakeCluster) -> N
 def test_the_owners_domain_and_what_is_not_the_clusters_are_left_alone(vm: FakeCluster) -> None:
     vm.run("n1", power.start, name="web1")
     vm.domains["n1"].define(FOREIGN)
-    vm.domains["n1"].start("other")
+    vm.domains["n1"].power_on("other")
 
     assert stray_copies.step_aside(vm.hosts["n1"]) == []
-    assert vm.domains["n1"].states() == {"other": "running", "web1": "running"}
+    assert vm.domains["n1"].active == {"other": "running", "web1": "running"}
 
 
 def test_a_claimed_vm_is_left_to_its_operation(stray: FakeCluster) -> None:

@@ -1,0 +1,79 @@
+"""What libvirt has on this host: the states of VMs' domains, and foreign domains in their way."""
+
+from typing import Any
+
+from mcv.drivers import libvirt_identity
+from mcv.drivers.libvirt_connection import Connection, ignoring_missing, libvirt_module
+from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain, Marks
+
+# What libvirt calls the states of a domain, in mcv's words, by libvirt's numbers. A domain
+# that is shutting down still runs, and a domain that its guest put to sleep holds its disk.
+STATES = {
+    0: "running",  # no state: what the driver does not tell
+    1: "running",
+    2: "running",  # blocked on a resource
+    3: "paused",
+    4: "running",  # shutting down
+    5: "stopped",
+    6: "crashed",
+    7: "paused",  # suspended by its guest
+}
+
+
+def states(connection: Connection, marks: Marks) -> DomainStates:
+    """The states of the VMs' domains, and of foreign domains in their way."""
+    with connection.translated("Could not list the domains"):
+        domains, plain = connection.retrying(_domains_and_plain_states)
+        known = dict(connection.known())
+        vm_of = {uuid: name for name, uuid in known.items()}
+        seen = DomainStates(vms={}, foreign={})
+        for domain in domains:
+            name, uuid = str(domain.name()), str(domain.UUIDString())
+            vm = name if name in known else vm_of.get(uuid)
+            if vm is None:
+                continue
+            with ignoring_missing():
+                state = plain.get(uuid) or state_of(domain)
+                if uuid in vm_of and marks.bears(libvirt_module(), domain, uuid):
+                    seen.vms[vm_of[uuid]] = state
+                else:
+                    seen.foreign[vm] = _foreign(domain, state)
+        return seen
+
+
+def in_the_way(connection: Connection, name: str) -> ForeignDomain | None:
+    """The domain that has the name or the UUID of a VM and is not the VM's."""
+    libvirt = libvirt_module()
+    with connection.translated(f"Could not look at {name}"), ignoring_missing():
+        uuid = connection.known().get(name)
+        domain = connection.retrying(
+            lambda host: libvirt_identity.in_the_way(libvirt, host, name, uuid)
+        )
+        return None if domain is None else _foreign(domain, state_of(domain))
+    return None
+
+
+def _foreign(domain: Any, state: str) -> ForeignDomain:
+    marked = libvirt_identity.is_marked(libvirt_module(), domain)
+    return ForeignDomain(name=str(domain.name()), state=state, marked=marked)
+
+
+def state_of(domain: Any) -> str:
+    """The state of a domain, in mcv's words."""
+    state = STATES.get(domain.state()[0], "running")
+    return "running" if state == "stopped" and domain.isActive() else state
+
+
+def _domains_and_plain_states(connection: Any) -> tuple[list[Any], dict[str, str]]:
+    """Every domain, and the states of those that just run or are off, by UUID.
+
+    Two questions for all of them: to ask for each by itself takes seconds where there are
+    a thousand.
+    """
+    libvirt = libvirt_module()
+    domains = list(connection.listAllDomains(0))
+    off = libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE | libvirt.VIR_CONNECT_LIST_DOMAINS_SHUTOFF
+    on = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE | libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING
+    plain = {str(domain.UUIDString()): "stopped" for domain in connection.listAllDomains(off)}
+    plain |= {str(domain.UUIDString()): "running" for domain in connection.listAllDomains(on)}
+    return domains, plain
