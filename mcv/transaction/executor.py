@@ -114,8 +114,9 @@ class Transaction:
                 entry.trouble = error.message
                 continue
             is_committed = index > commit
-            is_unknown = index == commit and _may_have_committed(
-                item, error, was_begun=index == begun_before
+            was_begun = index == begun_before
+            is_unknown = (was_begun and _is_proposed_still(item, error)) or (
+                index == commit and _may_have_committed(item, error, was_begun)
             )
             if is_committed or is_unknown:
                 raise self._kept(entry, error, f"{entry.title} stopped half-way: {error.message}")
@@ -262,6 +263,15 @@ def _is_open(error: McvError, was_begun: bool) -> bool:
     """
     is_at_work = was_begun and isinstance(error, Busy)
     return is_at_work or isinstance(error, OutcomeOpen | LibvirtSilent)
+
+
+def _is_proposed_still(item: Item, error: McvError) -> bool:
+    """Whether a change that an earlier run proposed may be committed on a node that is silent.
+
+    Its way back would find nothing to take back in this node's document.
+    """
+    has_change = any(isinstance(step.do, Change) for step in steps_of(item))
+    return has_change and isinstance(error, PeerUnreachable | CallLost)
 
 
 def _may_have_committed(item: Item, error: McvError, was_begun: bool) -> bool:

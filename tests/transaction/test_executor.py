@@ -175,6 +175,28 @@ def test_an_open_change_goes_neither_way_and_names_the_job(bench: Bench) -> None
     assert bench.done[2:] == ["vm.assign job1.1", "d", "vm.release job1.release"]
 
 
+@pytest.mark.parametrize("silence", [PeerUnreachable("n1 is silent."), CallLost("n1 broke off.")])
+def test_an_open_change_before_the_commit_point_is_not_undone_while_its_node_is_silent(
+    bench: Bench, silence: McvError
+) -> None:
+    bench.fails["vm.add"] = OutcomeOpen("not known yet: n1 did not answer.", "wait")
+    undo = change("vm.remove")
+    plan: list[Item] = [Step(change("vm.add"), undo=undo), step("b", commits=True)]
+    with pytest.raises(OutcomeOpen):
+        bench.carry_out(plan)
+    bench.done.clear()
+
+    bench.fails["vm.add"] = silence
+    with pytest.raises(RepairNeeded, match="stopped half-way: n1"):
+        bench.resume()
+    assert bench.done == ["vm.add job1.0"]
+
+    bench.fails["vm.add"] = Refused("web1 is there.")
+    with pytest.raises(Failed, match="was undone: web1 is there"):
+        bench.resume()
+    assert bench.done[-2:] == ["vm.remove job1.u0", "vm.release job1.urelease"]
+
+
 def test_what_resists_being_undone_stays_and_is_taken_up_from_there(bench: Bench) -> None:
     bench.fails.update(c=McvError("no luck"), unb=PeerUnreachable("n2 is silent."))
 
