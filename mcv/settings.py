@@ -78,6 +78,11 @@ class Settings:
     def locks(self) -> Path:
         return self.run / "locks"
 
+    @property
+    def handlers(self) -> Path:
+        """What DRBD's handlers and the daemon tell each other about resources; a reboot ends it."""
+        return self.run / "drbd"
+
 
 def resolved_address(hostname: str) -> str:
     """The address that another host can reach this name at, IPv4 before IPv6; "" without one.

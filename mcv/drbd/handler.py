@@ -1,16 +1,16 @@
 """The program that DRBD's kernel module calls: it needs no daemon, and decides by the document."""
 
-import json
 import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mcv.document.model import Cluster, decode
+from mcv.drbd import handler_lock, notes
 from mcv.drivers.drbd_states import DiskState, Role
 from mcv.errors import McvError
+from mcv.settings import Settings
 from mcv.timestamps import timestamp
 
 REFUSE = 1
@@ -77,10 +77,16 @@ def read_documents(state: Path) -> list[Cluster]:
     return [decode((state / "config.json").read_bytes()), *proposal]
 
 
-def note(notes: Path, resource: str, kind: str, **values: Any) -> None:
-    from mcv.system import files
+def _note_alone(directory: Path, resource: str, why: str) -> None:
+    """Note that this node goes on alone; a note that cannot be written holds no verdict up.
 
-    files.write_atomically(notes / f"{resource}.{kind}.json", json.dumps(values))
+    The note is for people. A guest whose I/O stands still because a disk is full would wait
+    for somebody who does not know of it.
+    """
+    try:
+        notes.write(directory, resource, notes.ALONE, since=timestamp(), why=why)
+    except OSError as error:
+        print(f"mcv: fence-peer {resource}: the note is not written: {error}", file=sys.stderr)
 
 
 def fence_peer(resource: str) -> int:
@@ -88,6 +94,16 @@ def fence_peer(resource: str) -> int:
     from mcv import settings as settings_module
 
     settings = settings_module.load()
+    with handler_lock.held(settings.handlers, resource):
+        code, why = _judged(settings, resource)
+        if code == UNREACHABLE:
+            _note_alone(settings.notes, resource, why)
+    print(f"mcv: fence-peer {resource}: {code}, {why}", file=sys.stderr)
+    return code
+
+
+def _judged(settings: Settings, resource: str) -> tuple[int, str]:
+    """The verdict by the documents on disk, the peer's daemon asked where they leave it open."""
     documents = read_documents(settings.state)
 
     def outdate(peer: str) -> dict[str, str]:
@@ -109,11 +125,7 @@ def fence_peer(resource: str) -> int:
                 return answer
             time.sleep(0.5)
 
-    code, why = verdict(settings.node, resource, documents, outdate)
-    if code == UNREACHABLE:
-        note(settings.notes, resource, "alone", since=timestamp(), why=why)
-    print(f"mcv: fence-peer {resource}: {code}, {why}", file=sys.stderr)
-    return code
+    return verdict(settings.node, resource, documents, outdate)
 
 
 def out_of_sync(resource: str) -> int:
@@ -121,16 +133,15 @@ def out_of_sync(resource: str) -> int:
     from mcv import settings as settings_module
 
     settings = settings_module.load()
-    note(settings.notes, resource, "out-of-sync", when=timestamp())
+    notes.write(settings.notes, resource, notes.OUT_OF_SYNC, when=timestamp())
     return 0
 
 
 def unfence_peer(resource: str) -> int:
     """The peer is in step again: this node is not alone any more."""
     from mcv import settings as settings_module
-    from mcv.system import files
 
-    files.remove(settings_module.load().notes / f"{resource}.alone.json")
+    notes.remove(settings_module.load().notes, resource, notes.ALONE)
     return 0
 
 

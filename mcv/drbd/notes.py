@@ -10,6 +10,7 @@ from typing import Any
 from mcv.errors import McvError
 from mcv.system import files
 
+ALONE = "alone"  # this node goes on without the peer, since when and why
 OUT_OF_SYNC = "out-of-sync"  # a failed verification that the document does not tell yet
 
 

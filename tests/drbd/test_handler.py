@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from mcv.document.model import Cluster, encode
-from mcv.drbd import handler
+from mcv.drbd import handler, handler_lock
 from mcv.errors import CallLost, McvError, NotFound, PeerUnreachable
 from tests.documents import after, disk, document, vm
 
@@ -80,7 +80,12 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from mcv import settings
 
     found = settings.Settings(
-        hostname="n1", node="n1", address="10.0.0.1", drbd_address="", var=tmp_path
+        hostname="n1",
+        node="n1",
+        address="10.0.0.1",
+        drbd_address="",
+        var=tmp_path,
+        run=tmp_path / "run",
     )
     monkeypatch.setattr(settings, "load", lambda: found)
     monkeypatch.setenv("DRBD_RESOURCE", RESOURCE)
@@ -161,14 +166,36 @@ def test_no_document_and_no_word_refuse(state: Path, monkeypatch: pytest.MonkeyP
     assert handle("out-of-sync", monkeypatch) == 1
 
 
-def test_a_note_that_cannot_be_written_refuses(
+@pytest.mark.parametrize("blocked", ["notes", "run/drbd"])
+def test_neither_a_note_nor_a_lock_that_cannot_be_written_holds_the_verdict_up(
+    state: Path, monkeypatch: pytest.MonkeyPatch, blocked: str
+) -> None:
+    (state / "config.json").write_text(encode(BASE))
+    in_the_way = state / "notes" if blocked == "notes" else state.parent / blocked
+    in_the_way.parent.mkdir(exist_ok=True)
+    in_the_way.write_text("in the way")
+    monkeypatch.setattr(handler, "verdict", lambda *_: (5, "n2 cannot be reached"))
+
+    assert handle("fence-peer", monkeypatch) == 5
+
+
+def test_a_handler_at_work_holds_the_lock_of_its_resource_beside_another(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (state / "config.json").write_text(encode(BASE))
-    (state / "notes").write_text("in the way")
-    monkeypatch.setattr(handler, "verdict", lambda *_: (5, "n2 cannot be reached"))
+    directory = state.parent / "run" / "drbd"
+    seen = []
 
-    assert handle("fence-peer", monkeypatch) == 1
+    def judge(*_: object) -> tuple[int, str]:
+        with handler_lock.held(directory, RESOURCE):
+            seen.append(handler_lock.is_held(directory, RESOURCE))
+        seen.append(handler_lock.is_held(directory, RESOURCE))
+        return 4, "outdated"
+
+    monkeypatch.setattr(handler, "verdict", judge)
+
+    assert handle("fence-peer", monkeypatch) == 4
+    assert seen == [True, True] and not handler_lock.is_held(directory, RESOURCE)
 
 
 def test_what_a_verification_found_is_a_note_with_names_only(

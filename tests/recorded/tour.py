@@ -21,7 +21,7 @@ from mcv.document.generation import Past
 from mcv.document.model import digest
 from mcv.document.store import Store
 from mcv.document.subject import Subject
-from mcv.drbd import enable, handler, roles, verify
+from mcv.drbd import enable, roles, verify
 from mcv.drbd import notes as notes_
 from mcv.drivers.domain_xml import domain_xml
 from mcv.errors import Busy, McvError, OutcomeOpen, Refused
@@ -158,10 +158,10 @@ def _end_jobs(host: Host) -> None:
 def _leave_notes(tour: Tour) -> None:
     """What the handler leaves on a node, and a finding that could not be written down."""
     notes = tour.host.settings.notes
-    handler.note(notes, "mcv-clean-1", "out-of-sync", when=timestamp())
-    handler.note(notes, "mcv-gone-1", "out-of-sync", when=timestamp())
+    notes_.write(notes, "mcv-clean-1", "out-of-sync", when=timestamp())
+    notes_.write(notes, "mcv-gone-1", "out-of-sync", when=timestamp())
     why = "n2 cannot be reached: n2 does not answer."
-    handler.note(notes, "mcv-found-1", "alone", since=timestamp(), why=why)
+    notes_.write(notes, "mcv-found-1", "alone", since=timestamp(), why=why)
     finding = {"out_of_sync": 8192, "who": "alice", "seconds": 1.5}
     notes_.write(notes, "mcv-never-1", "out-of-sync", when=timestamp(), **finding)
 
