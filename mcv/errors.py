@@ -132,6 +132,13 @@ class OutcomeOpen(RepairNeeded):
     kind = "outcome-open"
 
 
+class DoneInPart(McvError):
+    """It is done, or was asked for, but for a part that the message names."""
+
+    exit_code = 4
+    kind = "done-in-part"
+
+
 class ProblemFound(McvError):
     """A check looked, and what it looked at is not well."""
 

@@ -4,17 +4,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mcv.drivers import drbd_status
+from mcv.drivers import drbd_status, open_devices
 from mcv.drivers.drbd_metadata import Metadata
 from mcv.drivers.drbd_module import Module
 from mcv.drivers.drbd_status import CONSISTENT, UP_TO_DATE, Status
 from mcv.drivers.drbd_tools import Follow, Tools
 from mcv.drivers.drbd_verification import Verification
+from mcv.drivers.open_devices import Holder
 from mcv.errors import CommandFailed
 from mcv.system.process import Run, lines, run
 
 # A promotion waits for the fence-peer handler, which asks over the network.
 PROMOTION_TIMEOUT = 180.0
+PROMOTION_REPEATS = 3
+PROMOTION_PAUSE = 1.0
+PROMOTION_PATIENCE = 30.0
 DEMOTION_TRIES = 20
 DEMOTION_PAUSE = 0.25
 
@@ -54,6 +58,13 @@ class Drbd:
         seen = (status.minor for status in self.statuses().values())
         return sorted(minor for minor in seen if minor is not None)
 
+    def holders(self, resource: str) -> list[Holder]:
+        """What has the device open on this host; only a Primary lets itself be opened."""
+        now = self.status(resource)
+        if now is None or now.minor is None or not now.is_primary:
+            return []
+        return open_devices.holders(self._tools.root, f"dev/drbd{now.minor}")
+
     def options(self, resource: str) -> dict[str, str]:
         """The options in force, defaults included; the secret is not among them."""
         return drbd_status.parse_options(
@@ -77,8 +88,25 @@ class Drbd:
     # Roles
 
     def promote(self, resource: str) -> None:
-        """Make this node primary; harmless when it already is."""
-        self._promote(resource)
+        """Make this node primary; harmless when it already is.
+
+        The kernel gives a promotion four tries. Right after a loss the old connection and the
+        fence-peer handler use them up, and `primary` fails although the handler has spoken: it
+        is repeated for as long as the peer is Outdated.
+        """
+        until = time.monotonic() + PROMOTION_PATIENCE
+        for left in reversed(range(PROMOTION_REPEATS + 1)):
+            try:
+                self._promote(resource)
+                return
+            except CommandFailed:
+                if not left or time.monotonic() > until or not self._is_peer_outdated(resource):
+                    raise
+            self._tools.sleep(PROMOTION_PAUSE)
+
+    def _is_peer_outdated(self, resource: str) -> bool:
+        now = self.status(resource)
+        return now is not None and not now.connected and now.peer_disk.is_outdated
 
     def promote_by_force(self, resource: str) -> None:
         """Make this node primary although DRBD holds its replica for stale."""
@@ -129,6 +157,15 @@ class Drbd:
             "disconnect",
             resource,
         )
+
+    def ask_handler_again(self, resource: str) -> None:
+        """Have the kernel call the fence-peer handler for a Primary that has lost its peer.
+
+        Of a resource whose handler gave no verdict the kernel asks again only when its
+        connection ends. Effect: the resource is StandAlone, and the kernel calls the handler
+        after this has returned. Precondition: the resource looks for its peer.
+        """
+        self._tools.adm("disconnect", "--force", resource)
 
     # The data
 

@@ -49,6 +49,11 @@ class Status(Value, frozen=True, kw_only=True):
         return self.suspended != "no"
 
     @property
+    def waits_for_fencing(self) -> bool:
+        """Whether I/O is suspended until the fence-peer handler has given its verdict."""
+        return "fencing" in self.suspended.split(",")
+
+    @property
     def connected(self) -> bool:
         """Whether the peers are in contact and past their handshake."""
         return self.replication.is_connected

@@ -2,6 +2,7 @@
 
 from mcv.document.model import Disk, Vm
 from mcv.drivers.domain_xml import Source
+from mcv.drivers.open_devices import Holder
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.storage.drbd import Drbd
@@ -51,6 +52,12 @@ def why_not_move(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
     """What forbids a migration of the VM from here, of each of its disks."""
     found = (of(disk).why_not_move(host, vm, ignore_verify) for disk in vm.disks)
     return [problem for problem in found if problem is not None]
+
+
+def holders(host: Host, vm: Vm) -> dict[int, list[Holder]]:
+    """What has the VM's disks open on this node, by disk; a disk that is closed is left out."""
+    open_by = {disk.id: of(disk).holders(host) for disk in vm.disks}
+    return {number: holding for number, holding in open_by.items() if holding}
 
 
 def is_blocked(host: Host, vm: Vm) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from mcv.document.model import DrbdDisk, Vm
 from mcv.drbd import notes, pairs
 from mcv.drivers.domain_xml import Source
+from mcv.drivers.open_devices import Holder
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.rules import replica, takeover
@@ -90,6 +91,9 @@ class Drbd:
 
     def close(self, host: Host) -> None:
         host.drbd.demote(self.disk.resource)
+
+    def holders(self, host: Host) -> list[Holder]:
+        return host.drbd.holders(self.disk.resource)
 
     def why_not_start(self, host: Host, vm: Vm, ignore_verify: bool) -> Refused | None:
         return replica.why_not_start(pairs.pair(host, vm, self.disk), host.name, ignore_verify)

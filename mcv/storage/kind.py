@@ -5,6 +5,7 @@ from typing import Protocol
 
 from mcv.document.model import Vm
 from mcv.drivers.domain_xml import Source
+from mcv.drivers.open_devices import Holder
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.rules.takeover import Evidence, Problem
@@ -52,6 +53,9 @@ class Kind(Protocol):
 
     def close(self, host: Host) -> None:
         """Let no domain of this host write any more; harmless when none may. Raises McvError."""
+
+    def holders(self, host: Host) -> list[Holder]:
+        """What has the disk open on this node: processes, mounts, devices on top of it."""
 
     def why_not_start(self, host: Host, vm: Vm, ignore_verify: bool) -> Refused | None:
         """What about this disk forbids a start of the VM on this node."""

@@ -22,7 +22,7 @@ from mcv.rules.beginning import Permit
 from mcv.storage import drbd
 from mcv.system import stall
 from mcv.transaction.plan import Item, Step, change
-from mcv.vm import run_notes, start_permit
+from mcv.vm import open_disks, run_notes, start_permit
 from mcv.vm.answers import VmState
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> VmState:
         if host.domains.is_active(name):
             raise Refused(f"{name} is {host.domains.state(name)} already.")
         preconditions.no_foreign(host.name, host.domains.foreign(name))
+        open_disks.require_ended(host, vm)
         refuse_all(storage.why_not_start(host, vm, ignore_verify))
         if ignore_verify:
             _record_override(host, vm, "start")
@@ -95,8 +96,9 @@ def _permit(host: Host, vm: Vm, ignore_verify: bool) -> Permit:
 
 
 def require_stopped(host: Host, name: str) -> None:
-    """Raises Refused while the VM's domain is active here."""
+    """Raises Refused while the VM's domain is active here, or anything has its disks open."""
     preconditions.stopped(name, host.domains.is_active(name), host.domains.state(name))
+    open_disks.require_closed(host, host.read().vm(name))
 
 
 def definition(host: Host, vm: Vm) -> str:
@@ -109,6 +111,17 @@ def definition(host: Host, vm: Vm) -> str:
     return domain_xml(
         vm, sources=storage.sources(vm), bridges=bridges, domain_type=domain_type, emulator=emulator
     )
+
+
+def close(host: Host, vm: Vm) -> None:
+    """Close the disks of a VM whose domain has just ended.
+
+    Raises DoneInPart where anything keeps a disk open. The daemon's loop closes that disk as
+    soon as it can be closed.
+    """
+    demote(host, vm)
+    if holding := open_disks.holders(host, vm):
+        raise open_disks.done_but_open(host, vm, holding)
 
 
 def demote(host: Host, vm: Vm) -> None:
@@ -129,14 +142,17 @@ def stop(host: Host, name: str, node: str | None = None) -> VmState:
     if node is not None and vm.node == node:
         raise Refused(f"{name} belongs to {node}: it is no copy.", f"mcv stop {name}")
     with host.hold(Subject.vm(name), f"stop {name}"):
-        if run_notes.read(host, name) is None:
+        is_active = host.domains.is_active(name)
+        if not is_active:
+            open_disks.require_ended(host, vm)
+        if not is_active and run_notes.read(host, name) is None:
             _require_active(host, name)
         preconditions.unlocked(vm)
         run_notes.remove(host, name)
-        host.domains.stop(name)
-        demote(host, vm)
+        _pull_plug(host, vm)
         if node is not None:
             host.domains.undefine(name)
+        close(host, vm)
     return VmState(name=name, node=host.name, state="stopped")
 
 
@@ -146,6 +162,17 @@ def _require_active(host: Host, name: str, hint: str = "") -> None:
         return
     preconditions.no_foreign(host.name, host.domains.foreign(name))
     raise Refused(f"{name} does not run on {host.name}.", hint)
+
+
+def _pull_plug(host: Host, vm: Vm) -> None:
+    """End the VM's domain. Raises DoneInPart where its QEMU outlives the signal that ends it."""
+    try:
+        host.domains.stop(vm.name)
+    except HypervisorFailed as error:
+        emulators = open_disks.emulators(host, vm)
+        if not emulators:
+            raise
+        raise open_disks.done_but_open(host, vm, emulators) from error
 
 
 def shutdown(host: Host, name: str, wait: bool = False, timeout: float | None = None) -> VmState:
@@ -161,7 +188,7 @@ def shutdown(host: Host, name: str, wait: bool = False, timeout: float | None = 
     with host.hold(Subject.vm(name), f"shutdown {name}"):
         if not host.domains.is_active(name):
             run_notes.remove(host, name)
-            demote(host, vm)
+            close(host, vm)
     return VmState(name=name, node=host.name, state="stopped")
 
 
@@ -212,7 +239,9 @@ def reconcile(host: Host) -> None:
                 claimed = any(
                     vm.name in known.vms and known.vms[vm.name].claim for known in host.both()
                 )
-                if not claimed and not host.domains.is_active(vm.name):
+                is_over = not claimed and not host.domains.is_active(vm.name)
+                # A device that is held open would be tried for seconds, under the VM's lock.
+                if is_over and not open_disks.holders(host, vm):
                     demote(host, vm)
         except (Busy, HypervisorFailed, LibvirtSilent) as error:
             log.debug("%s: %s", vm.name, error)

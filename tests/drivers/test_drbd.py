@@ -59,6 +59,7 @@ def done(run: Recorder) -> list[str]:
         ("connect_discarding", drbd_output.ALONE, "drbdadm connect --discard-my-data web1"),
         ("disconnect", drbd_output.SECONDARY, "drbdadm disconnect web1"),
         ("disconnect", drbd_output.LOOKING, "drbdadm disconnect web1"),
+        ("ask_handler_again", drbd_output.FROZEN, "drbdadm disconnect --force web1"),
         ("verification.start", drbd_output.PRIMARY, "drbdadm -- --start=0 verify web1"),
         ("verification.stop", drbd_output.VERIFYING, "drbdadm -- --start=0 --stop=8 verify web1"),
         ("invalidate", drbd_output.SECONDARY, "drbdadm invalidate web1"),
@@ -113,6 +114,48 @@ def test_a_failure_counts_by_the_state_that_it_leaves(
     getattr(reached, verb)("web1")
     with pytest.raises(CommandFailed, match="Need access"):
         getattr(missed, verb)("web1")
+
+
+FENCED = drbd_output.LOOKING.replace("peer-disk:DUnknown", "peer-disk:Outdated")
+
+
+def test_a_promotion_is_repeated_while_the_lost_peer_is_outdated(root: Path) -> None:
+    looks = [drbd_output.SECONDARY, FENCED, FENCED, FENCED, drbd_output.PRIMARY]
+    driver, run = drbd(root, *looks, primary=FAILED)
+
+    driver.promote("web1")
+
+    assert done(run) == ["drbdadm primary web1"] * 2
+
+
+@pytest.mark.parametrize(("after", "tries"), [(FENCED, 4), (drbd_output.LOOKING, 1)])
+def test_a_promotion_that_keeps_failing_is_given_up(root: Path, after: str, tries: int) -> None:
+    driver, run = drbd(root, after, primary=FAILED)
+
+    with pytest.raises(CommandFailed, match="State change failed"):
+        driver.promote("web1")
+
+    assert done(run) == ["drbdadm primary web1"] * tries
+
+
+def test_a_promotion_by_force_is_tried_once(root: Path) -> None:
+    driver, run = drbd(root, FENCED, primary=FAILED)
+
+    with pytest.raises(CommandFailed):
+        driver.promote_by_force("web1")
+
+    assert len(done(run)) == 1
+
+
+def test_only_a_primary_is_looked_through_for_holders(root: Path) -> None:
+    (root / "dev").mkdir()
+    (root / "dev/drbd100").symlink_to("/dev/null")
+    (root / "proc/7/fd").mkdir(parents=True)
+    (root / "proc/7/fd/0").symlink_to("/dev/null")
+
+    assert drbd(root, drbd_output.SECONDARY)[0].holders("web1") == []
+    assert drbd(root, drbd_output.UNKNOWN)[0].holders("web1") == []
+    assert [holder.pid for holder in drbd(root, drbd_output.PRIMARY)[0].holders("web1")] == [7]
 
 
 def test_new_replicas_are_declared_equal_once(root: Path) -> None:

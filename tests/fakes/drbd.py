@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mcv.drivers.drbd_states import ConnectionState, DiskState, ReplicationState, Role
 from mcv.drivers.drbd_status import Generations, Status, have_split
+from mcv.drivers.open_devices import Holder
 from mcv.errors import CommandFailed
 from mcv.system import files
 from tests.fakes.drbd_doors import JUST_CREATED, FakeMetadata, FakeModule, FakeVerification
@@ -55,6 +56,9 @@ class FakeDrbd:
         self.standalone: set[str] = set()
         self.two_primaries: set[str] = set()  # resources that may be primary on both sides
         self.discarding: set[str] = set()  # what gives up its data when it finds its peer
+        self.suspended: set[str] = set()  # resources whose I/O waits for the handler's verdict
+        self.verdict = 7  # what the handler says when it is asked again
+        self.held: dict[str, list[Holder]] = {}  # what has a device open
         self.wrote: dict[str, int] = {}  # bytes since the peer was lost
         self.generations: dict[str, Generations] = {}
         self.module = FakeModule(self)
@@ -108,6 +112,8 @@ class FakeDrbd:
 
     def demote(self, resource: str) -> None:
         self._may("demote", resource)
+        if resource in self.held:
+            raise CommandFailed("State change failed: (-12) Device is held open by someone")
         if (mine := self._replica(resource)) is not None:
             mine.role = "Secondary"
 
@@ -163,6 +169,18 @@ class FakeDrbd:
         self.discarding.add(resource)
         self.connect(resource)
 
+    def ask_handler_again(self, resource: str) -> None:
+        self._minor("ask_handler_again", resource)
+        self._mine(resource)
+        if resource in self.standalone:
+            raise CommandFailed(f"`drbdadm disconnect --force {resource}`: it looks for no peer")
+        self.standalone.add(resource)
+        if self.verdict in (3, 4, 5, 7):
+            self.suspended.discard(resource)
+
+    def holders(self, resource: str) -> list[Holder]:
+        return self.held.get(resource, [])
+
     def outdate(self, resource: str) -> None:
         self._minor("outdate", resource)
         mine = self._replica(resource)
@@ -206,6 +224,7 @@ class FakeDrbd:
             resource=resource,
             minor=mine.minor,
             role=Role(mine.role),
+            suspended="fencing" if resource in self.suspended else "no",
             disk=DiskState(mine.disk),
             size=0 if mine.disk == "Diskless" else SIZE,
             connection=ConnectionState(work or ("Connected" if other else alone)),

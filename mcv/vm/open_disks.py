@@ -1,0 +1,50 @@
+"""A VM has ended when nothing has its disks open: libvirt forgets a QEMU that waits for I/O."""
+
+from mcv import storage
+from mcv.document.model import Vm
+from mcv.drivers.open_devices import Holder
+from mcv.errors import DoneInPart, Refused
+from mcv.host import Host
+
+
+def holders(host: Host, vm: Vm) -> list[Holder]:
+    """What has a disk of the VM open on this node, each once."""
+    return list(dict.fromkeys(each for by in storage.holders(host, vm).values() for each in by))
+
+
+def emulators(host: Host, vm: Vm) -> list[Holder]:
+    """The QEMUs among the holders; a VM that libvirt calls stopped should have none."""
+    return [holder for holder in holders(host, vm) if holder.is_emulator]
+
+
+def require_ended(host: Host, vm: Vm) -> None:
+    """Raises Refused while a QEMU has a disk of the VM open. Precondition: no active domain.
+
+    Such a QEMU has not ended, whatever libvirt says: it still writes what it had begun to write.
+    """
+    _refuse(host, vm, emulators(host, vm))
+
+
+def require_closed(host: Host, vm: Vm) -> None:
+    """Raises Refused while anything has a disk of the VM open. Precondition: no active domain."""
+    _refuse(host, vm, holders(host, vm))
+
+
+def _refuse(host: Host, vm: Vm, holding: list[Holder]) -> None:
+    if holding:
+        raise Refused(*_words(host, vm, holding))
+
+
+def done_but_open(host: Host, vm: Vm, holding: list[Holder]) -> DoneInPart:
+    """The error of a stop that left a disk open."""
+    return DoneInPart(*_words(host, vm, holding))
+
+
+def _words(host: Host, vm: Vm, holding: list[Holder]) -> tuple[str, str]:
+    """What keeps a disk open, and what ends it."""
+    by = ", ".join(map(str, holding))
+    if any(holder.is_emulator for holder in holding):
+        message = f"{vm.name} has not ended: {host.name} keeps its disk open: {by}."
+        return message, f"It ends when its I/O does. See: mcv info {vm.name}"
+    message = f"{vm.name} is stopped, but {host.name} keeps its disk open: {by}."
+    return message, f"End that on {host.name}; mcvd closes the disk then."
