@@ -23,6 +23,7 @@ from mcv.system import systemd
 from mcv.system.held_file import HeldFile
 from mcv.system.locks import Locks
 from mcv.system.observations import Observations
+from mcv.system.pauses import Pauses
 from mcv.system.shared_work import SharedWork
 from mcv.transaction import jobs as jobs_module
 from mcv.transaction.executor import Transaction
@@ -104,6 +105,7 @@ class Host:
     resumed_at: dict[str, float] = field(default_factory=dict)  # by operation, monotonic
     start_attempts: dict[str, StartAttempt] = field(default_factory=dict)  # by VM
     next_start: float = 0.0  # monotonic; before it the daemon starts no VM by itself
+    lost_peers: Pauses = field(default_factory=Pauses)  # by resource and what is known of its peer
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
 
     @functools.cached_property

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcv.cluster import members, upgrade
-from mcv.drbd import enable, roles, verification_results
+from mcv.drbd import enable, lost_peers, roles, verification_results
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery import journal_recovery
@@ -54,6 +54,7 @@ LOOPS = (
     Loop("cluster", 3.0, look_after_cluster),
     Loop("domains", 2.0, power.reconcile),
     Loop("autostart", 2.0, autostart.look_after),
+    Loop("replicas", 3.0, lost_peers.look_after),
     Loop("journal", 3.0, journal_recovery.resume_all),
 )
 

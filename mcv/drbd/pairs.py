@@ -60,7 +60,7 @@ def complete(host: Host, seen: Mapping[str, States]) -> None:
         name for states in seen.values() for name, state in states.items() if state.is_standalone
     }
     lacking = [node for node, states in seen.items() if _lacks(states, alone)]
-    for node, states in _ask(host, lacking, sorted(alone), READ).items():
+    for node, states in ask(host, lacking, sorted(alone), READ).items():
         seen[node].update(states)
 
 
@@ -72,7 +72,7 @@ def _lacks(states: States, alone: set[str]) -> bool:
     )
 
 
-def _ask(host: Host, nodes: list[str], resources: list[str], timeout: float) -> dict[str, States]:
+def ask(host: Host, nodes: list[str], resources: list[str], timeout: float) -> dict[str, States]:
     """How each of these nodes sees resources; without those that do not tell it in time."""
     answers = ask_typed(host.call, nodes, "drbd.sides", timeout, States, resources=resources)
     return {node: states for node, states in answers.items() if not isinstance(states, McvError)}
@@ -86,7 +86,7 @@ def look(host: Host, disk: Disk) -> dict[str, ReplicaState | None]:
     others = [node for node in disk.volume_groups if node != host.name]
     signs = ask_all(host.call, others, "config.poll", ANSWER)
     living = [node for node, sign in signs.items() if not isinstance(sign, McvError)]
-    seen = _ask(host, living, [disk.resource], PATIENCE)
+    seen = ask(host, living, [disk.resource], PATIENCE)
     seen[host.name] = sides(host, [disk.resource])
     return {node: seen.get(node, {}).get(disk.resource) for node in sorted(disk.volume_groups)}
 

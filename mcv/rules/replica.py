@@ -144,7 +144,7 @@ def findings(pair: ReplicaPair) -> list[ReplicaFinding]:
     if pair.is_enabled:
         for node, side in pair.replicas.items():
             found += [*_side(pair, node, side)]
-        found += [*_apart(pair), *_primaries(pair), *_work(pair)]
+        found += [*_suspended(pair), *_apart(pair), *_primaries(pair), *_work(pair)]
     return found
 
 
@@ -192,11 +192,31 @@ def _side(pair: ReplicaPair, node: str, side: Replica) -> Findings:
         message = f"{vm.name}'s replica on {node} is {state.disk}."
         hint = _disk_hint(vm, node, state)
         yield _found(pair, Severity.ERROR, Kind.DISK, message, hint, node)
-    if state.is_suspended:
-        message = f"I/O of {vm.name} is suspended on {node} ({state.suspended}), until the state "
-        hint = f"bring {other} back, or: mcv node offline {other} --confirm-dead"
-        message += f"of {other} is known."
-        yield _found(pair, Severity.ERROR, Kind.SUSPENDED, message, hint, node)
+
+
+def _suspended(pair: ReplicaPair) -> Findings:
+    """I/O that stands still: the guest runs, and nothing that it writes or reads comes back."""
+    for node, state in pair.states.items():
+        if state.is_suspended:
+            why, hint = _why_suspended(pair, node, state)
+            message = f"I/O is suspended: {pair.vm.name} on {node} {why}."
+            yield _found(pair, Severity.ERROR, Kind.SUSPENDED, message, hint, node)
+
+
+def _why_suspended(pair: ReplicaPair, node: str, state: ReplicaState) -> tuple[str, str]:
+    other = pair.vm.other(node)
+    if not state.waits_for_fencing:
+        how = f"drbdadm resume-io {pair.disk.resource}" * ("user" in state.suspended)
+        return f"was stopped by {state.suspended}", how or f"bring {other} back: mcv info"
+    if not pair.is_online(other):
+        return (
+            f"waits until mcvd there has told the kernel that {other} is offline",
+            f"a minute, then: mcv info {pair.vm.name}",
+        )
+    return (
+        f"waits until the state of {other} is known",
+        f"bring {other} back, or: mcv node offline {other} --confirm-dead",
+    )
 
 
 def _disk_hint(vm: Vm, node: str, state: ReplicaState) -> str:

@@ -23,7 +23,7 @@ def attention(host: Host, seen: Reports) -> list[str]:
             lines += [_unfinished(name, left) for left in report.left]
         elif name in nodes:  # else it was removed while it was asked
             lines += _silent(host.name, nodes[name], report)
-    return [*lines, *_split_brains(host, seen)]
+    return [*lines, *_urgent(host, seen)]
 
 
 def _itself(host: Host) -> Iterator[str]:
@@ -62,14 +62,15 @@ def _silent(me: str, node: Node, error: McvError) -> Iterator[str]:
         )
 
 
-def _split_brains(host: Host, seen: Reports) -> list[str]:
-    """Split brains, which no other command ends; all else is in the VM's row of `mcv list`."""
+def _urgent(host: Host, seen: Reports) -> list[str]:
+    """Split brains and suspended I/O, where a guest or its data waits for somebody; all else
+    is in the VM's row of `mcv list`."""
     cluster = host.read()
     lines = [
         finding.sentence
         for vm, disk in cluster.disks()
         for finding in replica.findings(findings.pair(cluster, vm, disk, seen))
-        if finding.kind is Kind.SPLIT_BRAIN
+        if finding.kind in (Kind.SPLIT_BRAIN, Kind.SUSPENDED)
     ]
     return list(dict.fromkeys(lines))
 

@@ -14,20 +14,26 @@ from mcv.status.report import NodeReport, Reports, told
 def of_vm(cluster: Cluster, vm: Vm, seen: Reports) -> list[Finding]:
     """Everything that is not as it should be with a VM, the worst first.
 
-    A split brain comes before all else: data is at stake, and one command alone ends it.
+    A split brain comes before all else: data is at stake, and one command alone ends it. Then
+    I/O that stands still: the state says running, and the guest does nothing.
     """
     replicas = [
         finding for disk in vm.disks for finding in replica.findings(pair(cluster, vm, disk, seen))
     ]
-    split = [finding for finding in replicas if finding.kind is Kind.SPLIT_BRAIN]
+    urgent = [
+        finding
+        for kind in (Kind.SPLIT_BRAIN, Kind.SUSPENDED)
+        for finding in replicas
+        if finding.kind is kind
+    ]
     # That the owner does not answer is a finding about the VM already.
     others = [
         finding
         for finding in replicas
-        if finding not in split and not (finding.kind is Kind.AWAY and finding.node == vm.node)
+        if finding not in urgent and not (finding.kind is Kind.AWAY and finding.node == vm.node)
     ]
     found = [
-        *map(_shown, split),
+        *map(_shown, urgent),
         *_owner(cluster, vm, seen),
         *_foreign(vm, seen),
         *_copies(vm, seen, active=True),

@@ -53,11 +53,14 @@ class Observations:
     def last_heard(self, node: str) -> float | None:
         return self._heard.get(node)
 
+    def heard_lately(self, node: str) -> bool:
+        """Whether a member answered or called within the last looks of the daemon's loop."""
+        return bool(self._now() - self._heard.get(node, 0.0) < FRESH)
+
     def patience(self, nodes: Iterable[str]) -> float:
         """How many seconds a read waits for these nodes, all at once: less where all of
         them have been silent lately, so that a dead peer costs next to nothing."""
-        now = self._now()
-        fresh = any(now - self._heard.get(node, 0.0) < FRESH for node in nodes)
+        fresh = any(self.heard_lately(node) for node in nodes)
         return READ if fresh else READ / 2
 
     def last_in_step(self, resource: str) -> float | None:

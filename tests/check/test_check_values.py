@@ -58,7 +58,7 @@ def test_what_a_node_says_of_itself_is_judged(
 @pytest.mark.parametrize(
     ("different", "severity", "word"),
     [
-        ({"suspended": "fencing"}, "error", "is suspended on n2 (fencing)"),
+        ({"suspended": "fencing"}, "error", "I/O is suspended: web1 on n2"),
         ({"connection": "Connecting", "replication": "Off"}, "error", "do not find each other"),
         ({"connection": "SyncTarget", "replication": "SyncTarget"}, "note", "sync of"),
         ({"replication": "VerifyT", "done": 40.0}, "note", "verification of mcv-web1-1"),

@@ -56,7 +56,7 @@ ROWS = [
         there=CONNECTING,
         move="not connected",
         severity="error",
-        message="I/O of web1 is suspended on n1 (fencing)",
+        message="I/O is suspended: web1 on n1",
         hint="mcv node offline n2 --confirm-dead",
     ),
     Row(
