@@ -59,10 +59,12 @@ class Daemon:
         )
         self.loops = Loops(self.host)
         self.consensus.on_commit(self._committed)
+        self.consensus.contact.advice = self.host.advice
 
     def _filled(self) -> Host:
         """The host with every door of this node."""
         state = self.conf.state
+        observations = Observations(state / "sight.json", boot_id())
         return Host(
             settings=self.conf,
             consensus=self.consensus,
@@ -77,7 +79,8 @@ class Daemon:
             forward=self.calls.forward,
             tunnel=functools.partial(tunnel, reach=self.calls.peers.stream),
             certificate=self.identity.certificate_pem,
-            observations=Observations(state / "sight.json", boot_id()),
+            observations=observations,
+            advice=observations.advice,
         )
 
     def _committed(self) -> None:

@@ -25,6 +25,11 @@ class McvError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    @property
+    def sentence(self) -> str:
+        """Message and hint in a line."""
+        return f"{self.message.rstrip('.')}: {self.hint}" if self.hint else self.message
+
 
 class Refused(McvError):
     """Checked first and declined: nothing was changed."""
@@ -184,12 +189,21 @@ class CallLost(McvError):
 
 
 def ways_out(*nodes: str) -> str:
-    """What an operator can do about members that do not answer."""
-    they, them = ("it comes", "it goes") if len(nodes) == 1 else ("they come", "they go")
+    """What an operator can do about members whose hosts answer on no path."""
+    they, hosts, are = (
+        ("it comes", "its host", "is") if len(nodes) == 1 else ("they come", "their hosts", "are")
+    )
     return (
-        f"Either {they} back (start the host, or mcvd there), or {them} offline: "
+        f"Wait until {they} back, and look at {hosts}. Only if {hosts} {are} off for good: "
         f"mcv node offline {' '.join(nodes)} --confirm-dead"
     )
+
+
+def wait_for(*nodes: str) -> str:
+    """What an operator can do about members that do not answer, and whose hosts may well live."""
+    they = "it comes" if len(nodes) == 1 else "they come"
+    there = " and ".join(nodes)
+    return f"Wait until {they} back, or look: mcv info; on {there}: systemctl status mcvd"
 
 
 def family() -> dict[str, type[McvError]]:

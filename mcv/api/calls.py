@@ -67,7 +67,10 @@ class Calls:
         if node == self._settings.node:
             return dispatch.perform(self.host, operation, params, context, node)
         limit = timeout if timeout is not None else dispatch.row(operation).timeout
-        answer = self.peers.call(node, operation, params, context, limit)
+        try:
+            answer = self.peers.call(node, operation, params, context, limit)
+        except PeerUnreachable as error:
+            raise PeerUnreachable(error.message, self.host.advice(node)) from error
         self.host.observations.hear(node)
         return answer
 
@@ -83,7 +86,7 @@ class Calls:
         except (PeerUnreachable, CallLost) as error:
             raise PeerUnreachable(
                 f"{node}, which has to carry this out, does not answer, so nothing was changed.",
-                f"See: mcv info; if it is dead: mcv node offline {node} --confirm-dead",
+                self.host.advice(node),
             ) from error
         try:
             return self.peers.call(node, operation, params, context, limit)

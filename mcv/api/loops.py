@@ -56,6 +56,7 @@ LOOPS = (
     Loop("autostart", 2.0, autostart.look_after),
     Loop("replicas", 3.0, lost_peers.look_after),
     Loop("journal", 3.0, journal_recovery.resume_all),
+    Loop("paths", 3.0, members.watch_paths),
 )
 
 

@@ -42,7 +42,8 @@ def _replica(scene: ClusterSnapshot, disk: Disk, node: str) -> Replica:
     if inventory is None:
         error = scene.silent.get(node)
         silent = error.message if error else f"{node} was not asked"
-        return Replica(node=node, is_online=is_online, silent=silent)
+        advice = error.hint if error else ""
+        return Replica(node=node, is_online=is_online, silent=silent, advice=advice)
     noted = disk.resource in inventory.blocked
     if inventory.resources is None:
         silent = f"DRBD cannot be read on {node}"

@@ -13,7 +13,7 @@ from mcv.check.fixes import Mended
 from mcv.check.inventory import Inventory
 from mcv.document.diff import differences, last_change
 from mcv.drbd import pairs
-from mcv.errors import McvError, NotUnderstood, PeerUnreachable, Refused, ways_out
+from mcv.errors import McvError, NotUnderstood, PeerUnreachable, Refused
 from mcv.host import Host
 from mcv.rules.finding import Severity
 from mcv.system.answers import decoded
@@ -131,7 +131,9 @@ def _ask(host: Host, others: list[str]) -> tuple[dict[str, Inventory], dict[str,
 def _read(node: str, answer: Any) -> Inventory:
     """A node's inventory. Raises the error that stands for it."""
     if answer is None:
-        raise PeerUnreachable(f"{node} did not say what it has in time.", ways_out(node))
+        raise PeerUnreachable(
+            f"{node} did not say what it has in time.", "Look again in a while: mcv cluster check"
+        )
     if isinstance(answer, McvError):
         raise answer
     told = decoded(node, "node.inventory", answer, Inventory)

@@ -1,6 +1,7 @@
 """Members: removed, offline and back."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -9,6 +10,7 @@ from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.settings import PEER_PORT
 from mcv.system import ping
+from mcv.system.fanout import ask_all
 from mcv.system.observations import ago
 from mcv.transaction.plan import Item, Step, change, on
 
@@ -31,6 +33,7 @@ class Online(Struct, frozen=True):
     online: str
 
 
+PATHS = 12.0  # seconds for all paths to a silent member
 ANSWER = 1.5  # seconds in which a host that lives answers to a connection
 
 
@@ -94,7 +97,7 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
             problems.append(
                 Refused(
                     error.message,
-                    f"If it is dead: mcv node offline {node} --confirm-dead, then: "
+                    f"{host.advice(node)}. A node that is offline is removed with: "
                     f"mcv cluster remove-node --node {node} --force",
                 )
             )
@@ -178,9 +181,34 @@ def is_alive(host: Host, name: str) -> bool:
 
 def answers_at_all(address: str, ports: Sequence[int] = (22, PEER_PORT)) -> bool:
     """Whether anything at an address answers: to a ping, or to a connection, be it refused."""
-    if ping.pings(address, ANSWER):
-        return True
-    return any(ping.answers(address, port, ANSWER) for port in ports)
+    paths: dict[str, Callable[[], bool]] = {"icmp": lambda: ping.pings(address, ANSWER)}
+    for port in ports:
+        paths[str(port)] = functools.partial(ping.answers, address, port, ANSWER)
+
+    def look(path: str, _: str, timeout: float) -> bool:
+        return paths[path]()
+
+    return True in ask_all(look, paths, "", ANSWER + 0.5).values()
+
+
+def watch_paths(host: Host) -> None:
+    """One round of the loop: whether hosts of silent members still answer on another path.
+
+    The answer decides whether an operator is told of a declaration of death at all.
+    """
+    silent = [
+        name
+        for name in host.read().online
+        if name != host.name and not host.observations.was_heard_lately(name)
+    ]
+
+    def look(name: str, _: str, timeout: float) -> bool:
+        return is_alive(host, name)
+
+    for name, answer in ask_all(look, silent, "", PATHS).items():
+        # What is not known in time is no silence: nothing ends it but a look that has ended.
+        if isinstance(answer, bool):
+            host.observations.note_paths(name, answer)
 
 
 def last_seen(host: Host, names: list[str]) -> list[str]:

@@ -110,6 +110,7 @@ def pair(host: Host, vm: Vm, disk: Disk) -> ReplicaPair:
             node=node,
             is_online=node in cluster.nodes and cluster.nodes[node].status == "online",
             silent="" if states.get(node) or node == host.name else f"{node} was not asked",
+            advice="" if node == host.name else host.advice(node),
             state=states.get(node),
             noted=node == host.name and disk.resource in notes.blocked(host.settings.notes),
         )

@@ -2,7 +2,14 @@
 
 from mcv.document.model import Vm
 from mcv.drivers.libvirt_identity import ForeignDomain
-from mcv.errors import McvError, NotMember, NotThatNode, NotUnderstood, Refused
+from mcv.errors import (
+    McvError,
+    NotMember,
+    NotThatNode,
+    NotUnderstood,
+    Refused,
+    SlowAnswer,
+)
 from mcv.rules.finding import Finding, Severity
 
 ACTIVE = ("running", "paused")
@@ -73,11 +80,12 @@ def owner_offline(vm: Vm) -> Finding:
 
 def owner_silent(vm: Vm, error: McvError) -> Finding:
     """The owner is online in the document, and no report of it arrived."""
-    message, hint = error.message, error.hint
-    if not isinstance(error, NotUnderstood | NotMember | NotThatNode):
+    message = error.message
+    if isinstance(error, SlowAnswer):
+        message = f"{vm.node} is slow, so the state of {vm.name} is unknown."
+    elif not isinstance(error, NotUnderstood | NotMember | NotThatNode):
         message = f"{vm.node} does not answer, so the state of {vm.name} is unknown."
-        hint = f"bring {vm.node} back, or: mcv node offline {vm.node} --confirm-dead"
-    return Finding(severity=Severity.ERROR, message=message, hint=hint)
+    return Finding(severity=Severity.ERROR, message=message, hint=error.hint)
 
 
 def unknown(vm: Vm) -> Finding:

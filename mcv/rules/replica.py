@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from mcv.document.model import Vm
-from mcv.errors import Refused, ways_out
+from mcv.errors import Refused
 from mcv.rules import split_brain
 from mcv.rules.finding import Finding, Severity
 from mcv.rules.replica_pair import Replica, ReplicaPair
@@ -117,7 +117,7 @@ def _why_apart(pair: ReplicaPair, me: str, state: ReplicaState) -> Refused | Non
     if unknown:
         return Refused(
             f"{alone}, or this is a split brain; {' and '.join(unknown)} does not say.",
-            ways_out(*unknown),
+            "; ".join(map(pair.advice, unknown)),
         )
     return Refused(
         f"{alone}.",
@@ -215,7 +215,7 @@ def _why_suspended(pair: ReplicaPair, node: str, state: ReplicaState) -> tuple[s
         )
     return (
         f"waits until the state of {other} is known",
-        f"bring {other} back, or: mcv node offline {other} --confirm-dead",
+        pair.advice(other),
     )
 
 
@@ -261,8 +261,7 @@ def _away(pair: ReplicaPair, side: Replica) -> ReplicaFinding:
         message = f"{name}'s replica on {node} is away: {node} is offline."
         return _found(pair, Severity.NOTE, Kind.AWAY, message, f"bring {node} back: mcv info", node)
     message = f"{name}'s replica on {node} is away: {side.silent.rstrip('.')}."
-    hint = f"bring {node} back, or: mcv node offline {node} --confirm-dead"
-    return _found(pair, Severity.ERROR, Kind.AWAY, message, hint, node)
+    return _found(pair, Severity.ERROR, Kind.AWAY, message, pair.advice(node), node)
 
 
 def _primaries(pair: ReplicaPair) -> Findings:

@@ -10,13 +10,15 @@ class Replica(Value, frozen=True, kw_only=True):
     """One side of a pair, as far as it is known.
 
     `is_online` is what the document says of the node, `silent` why nothing is known of the
-    replica ("" where it is known). A known replica without a state is not up. `noted` tells of
-    a failed verification that is written down on that node alone.
+    replica ("" where it is known), `advice` what to do about that. A known replica without a
+    state is not up. `noted` tells of a failed verification that is written down on that node
+    alone.
     """
 
     node: str
     is_online: bool = True
     silent: str = ""
+    advice: str = ""
     state: ReplicaState | None = None
     noted: bool = False
 
@@ -52,6 +54,11 @@ class ReplicaPair(Value, frozen=True, kw_only=True):
     def is_blocked(self) -> bool:
         """Whether a failed verification blocks start and migration."""
         return self.disk.verification.blocked or self.is_noted
+
+    def advice(self, node: str) -> str:
+        """What to do about a node that is needed: nothing but patience where it answers."""
+        side = self.replicas.get(node)
+        return (side.advice if side else "") or f"bring {node} back: mcv info"
 
     def is_online(self, node: str) -> bool:
         return node in self.replicas and self.replicas[node].is_online

@@ -1,9 +1,9 @@
 """What of the cluster needs somebody, a line each, with the command that helps."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mcv.document.model import Node
-from mcv.errors import McvError, NotMember, NotThatNode, NotUnderstood
+from mcv.errors import McvError, NotMember, NotThatNode, NotUnderstood, SlowAnswer
 from mcv.host import Host
 from mcv.rules import replica
 from mcv.rules.replica import Kind
@@ -22,7 +22,7 @@ def attention(host: Host, seen: Reports) -> list[str]:
             lines += report.trouble
             lines += [_unfinished(name, left) for left in report.left]
         elif name in nodes:  # else it was removed while it was asked
-            lines += _silent(host.name, nodes[name], report)
+            lines += _silent(host.name, nodes[name], report, host.advice)
     return [*lines, *_urgent(host, seen)]
 
 
@@ -41,7 +41,7 @@ def _itself(host: Host) -> Iterator[str]:
         )
 
 
-def _silent(me: str, node: Node, error: McvError) -> Iterator[str]:
+def _silent(me: str, node: Node, error: McvError, advice: Callable[..., str]) -> Iterator[str]:
     """What to do about a member whose report did not arrive."""
     name, is_online = node.name, node.status == "online"
     if isinstance(error, NotMember):
@@ -55,11 +55,10 @@ def _silent(me: str, node: Node, error: McvError) -> Iterator[str]:
         )
     elif isinstance(error, NotUnderstood):
         yield f"{error.message} {error.hint}"
+    elif isinstance(error, SlowAnswer):
+        yield error.sentence
     elif is_online:
-        yield (
-            f"{name} does not answer, so nothing can be changed until it is back, or: "
-            f"mcv node offline {name} --confirm-dead"
-        )
+        yield f"{name} does not answer, so nothing can be changed until it is back. {advice(name)}"
 
 
 def _urgent(host: Host, seen: Reports) -> list[str]:

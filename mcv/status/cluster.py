@@ -4,7 +4,7 @@ from msgspec import Struct
 
 import mcv
 from mcv.document.model import Node
-from mcv.errors import McvError, NotUnderstood
+from mcv.errors import McvError, NotUnderstood, SlowAnswer
 from mcv.host import Host
 from mcv.status.attention import attention
 from mcv.status.report import NodeReport, reports
@@ -55,7 +55,7 @@ def info(host: Host) -> ClusterInfo:
 
 
 def _view(node: Node, is_local: bool, report: NodeReport | McvError | None) -> NodeView:
-    is_silent = isinstance(report, McvError) and not isinstance(report, NotUnderstood)
+    is_silent = isinstance(report, McvError) and not isinstance(report, NotUnderstood | SlowAnswer)
     return NodeView(
         name=node.name,
         ip_address=node.ip_address,
@@ -73,7 +73,9 @@ def _view(node: Node, is_local: bool, report: NodeReport | McvError | None) -> N
 
 def _problem(node: Node, report: NodeReport | McvError | None) -> str | None:
     if isinstance(report, NodeReport):
-        return report.trouble[0] if report.trouble else None
+        return report.problem or (report.trouble[0] if report.trouble else None)
+    if isinstance(report, SlowAnswer):
+        return "slow"
     if isinstance(report, McvError) and node.status == "online":
         return report.message
     return None

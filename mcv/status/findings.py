@@ -112,7 +112,7 @@ def _replica(
     if report is None:
         return Replica(node=node, is_online=is_online, silent=f"{node} was not asked")
     if not isinstance(report, NodeReport):
-        return Replica(node=node, is_online=is_online, silent=report.message)
+        return Replica(node=node, is_online=is_online, silent=report.message, advice=report.hint)
     noted = disk.resource in report.blocked
     if report.resources is None:
         silent = f"DRBD cannot be read on {node}"

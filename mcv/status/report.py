@@ -1,15 +1,19 @@
 """The report that each node gives of itself, and the reports of all nodes together."""
 
+import threading
+from collections.abc import Callable
+
 from msgspec import Struct
 
 import mcv
 from mcv.drbd import notes, pairs, verification_results
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
-from mcv.errors import McvError
+from mcv.errors import LibvirtSilent, McvError
 from mcv.host import Host
 from mcv.rules.replica_state import ReplicaState
 from mcv.storage import drbd
 from mcv.system.answers import ask_living_typed
+from mcv.system.fanout import ask_all
 
 
 class Unfinished(Struct, frozen=True, kw_only=True):
@@ -23,7 +27,8 @@ class Unfinished(Struct, frozen=True, kw_only=True):
 class NodeReport(Struct, frozen=True, kw_only=True):
     """What runs on one node: domains, DRBD, work that somebody is needed for.
 
-    What a tool of the node did not tell is None, and `trouble` says why. `blocked` are the
+    What a tool of the node did not tell is None, and `trouble` says why, `problem` in a word or
+    two what is wrong with the node; "" where nothing is. `blocked` are the
     resources with a failed verification that is noted on that node alone, `verifying` the VMs
     that its daemon verifies now, `not_started` the VMs that are to start with that node and
     cannot, with the reason. `domains` are the VMs' own;
@@ -41,37 +46,63 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     verifying: list[str]
     not_started: dict[str, str] = {}
     foreign: dict[str, ForeignDomain] = {}
+    problem: str = ""
 
+
+class Part(Struct, frozen=True, kw_only=True):
+    """What one tool of this host tells of a report; the rest is None."""
+
+    domains: DomainStates | None = None
+    resources: dict[str, ReplicaState] | None = None
+
+
+LIBVIRT, DRBD = "libvirt", "DRBD"
+PROBLEMS = {LIBVIRT: "libvirt does not answer", DRBD: "DRBD cannot be read"}
+PART = 1.4  # s that a tool has to tell its part; a node that lives has fanout.ANSWER in all
 
 Reports = dict[str, NodeReport | McvError]  # by node; the error that stands for its silence
 
 
 def report(host: Host) -> NodeReport:
-    """Answer another node: what runs here."""
-    trouble: list[str] = []
-    domains: DomainStates | None = None
-    resources: dict[str, ReplicaState] | None = {}
-    try:
-        domains = host.domains.states()
-    except McvError as error:
-        trouble.append(f"libvirt does not answer on {host.name}: {error.message}")
-    try:
-        resources = drbd.states(host)
-    except McvError as error:
-        resources = None
-        trouble.append(f"DRBD cannot be read on {host.name}: {error.message}")
+    """Answer another node: what runs here. A tool that fails or hangs costs its own part."""
+    parts = _parts(host)
+    libvirt, drbd_ = parts[LIBVIRT], parts[DRBD]
+    domains = libvirt.domains if isinstance(libvirt, Part) else None
+    lacking = [tool for tool, part in parts.items() if isinstance(part, McvError)]
     return NodeReport(
         version=mcv.__version__,
         in_contact=host.consensus.in_contact,
         domains=domains.vms if domains else None,
         foreign=domains.foreign if domains else {},
-        resources=resources,
+        resources=drbd_.resources if isinstance(drbd_, Part) else None,
         left=_left(host),
-        trouble=trouble,
+        trouble=[_trouble(host, tool, parts[tool]) for tool in lacking],
         blocked=notes.blocked(host.settings.notes),
         verifying=sorted(verification_results.under_way(host)),
         not_started={name: attempt.why for name, attempt in host.start_attempts.items()},
+        problem=PROBLEMS[lacking[0]] if lacking else "",
     )
+
+
+def _parts(host: Host) -> dict[str, Part | McvError]:
+    """What the tools of this host tell, each for itself and all at once."""
+    readers: dict[str, Callable[[], Part]] = {
+        LIBVIRT: lambda: Part(domains=host.domains.states()),
+        DRBD: lambda: Part(resources=drbd.states(host)),
+    }
+
+    def ask(tool: str, _: str, timeout: float) -> Part:
+        return readers[tool]()
+
+    return ask_all(ask, readers, "", PART)
+
+
+def _trouble(host: Host, tool: str, part: Part | McvError) -> str:
+    """Why a tool of this host does not tell its part, in a line."""
+    if isinstance(part, LibvirtSilent):
+        return part.sentence
+    why = part.message if isinstance(part, McvError) else ""
+    return f"{PROBLEMS[tool]} on {host.name}: {why}"
 
 
 def _left(host: Host) -> list[Unfinished]:
@@ -86,8 +117,12 @@ def reports(host: Host) -> Reports:
     """Every member's report; the error instead for a node whose report did not arrive."""
     others = [name for name in host.read().nodes if name != host.name]
     patience = host.observations.patience(others)
+    own: list[NodeReport] = []
+    looking = threading.Thread(target=lambda: own.append(report(host)), daemon=True)
+    looking.start()
     seen = ask_living_typed(host.call, others, "node.report", patience, NodeReport)
-    seen[host.name] = report(host)
+    looking.join()
+    seen[host.name] = own[0] if own else McvError(f"{host.name} cannot look at itself.")
     pairs.complete(
         host, {name: told_by.resources for name, told_by in told(seen).items() if told_by.resources}
     )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mcv.errors import McvError, PeerUnreachable, ways_out
+from mcv.errors import CallLost, McvError, PeerUnreachable, SlowAnswer, wait_for
 
 ANSWER = 1.8  # seconds that a node which lives has to answer a read
 
@@ -41,7 +41,7 @@ def ask_all(
     for _, thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
     return {
-        node: answers.get(node, PeerUnreachable(f"{node} does not answer in time.", ways_out(node)))
+        node: answers.get(node, PeerUnreachable(f"{node} does not answer in time.", wait_for(node)))
         for node, _ in threads
     }
 
@@ -52,8 +52,19 @@ def ask_living(
     """What each node that lives answers; the error of its silence for each other.
 
     A sign of life is asked for first, with little patience, so that a dead node costs no
-    more than that, while a busy node has time to answer.
+    more than that, while a busy node has time to answer. SlowAnswer stands for the answer of
+    a node that gave the sign alone.
     """
     signs = ask_all(ask, nodes, "config.poll", patience)
     living = [node for node, sign in signs.items() if not isinstance(sign, McvError)]
-    return {**signs, **ask_all(ask, living, operation, ANSWER)}
+    answers = ask_all(ask, living, operation, ANSWER)
+    return {**signs, **{node: _or_slow(node, answer) for node, answer in answers.items()}}
+
+
+def _or_slow(node: str, answer: Any) -> Any:
+    if not isinstance(answer, PeerUnreachable | CallLost):
+        return answer
+    return SlowAnswer(
+        f"{node} is slow: its mcvd answers, and did not tell in time what runs there.",
+        "Look again in a while: mcv info",
+    )

@@ -11,10 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mcv.errors import wait_for, ways_out
 from mcv.system import files
 
 READ = 0.9  # seconds that a read waits for a sign of life
 FRESH = 8.0  # seconds after which a member that was heard counts as silent: two looks and more
+LATELY = 4.0  # seconds after which a silent member is looked for on other paths
+A_WHILE = 10.0  # seconds of silence on every path after which a host may be dead
 SAVE = 15.0  # seconds between two writes to disk: as exact as a reboot leaves it
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -38,12 +41,36 @@ class Observations:
         self._heard: dict[str, float] = dict(kept.get("heard", {}))
         self._in_step: dict[str, float] = dict(kept.get("in_step", {}))
         self._heard_in: dict[str, str] = dict(kept.get("heard_in", {}))
+        self._silent: dict[str, float] = {}  # since when no path answers, by the monotonic clock
 
     def hear(self, node: str) -> None:
         """A member has answered or called."""
         with self._lock:
             self._heard[node] = self._now()
             self._heard_in[node] = self.boot
+            self._silent.pop(node, None)
+
+    def note_paths(self, node: str, answers: bool) -> None:
+        """A member's host was looked for on every path: its mcvd, a ping, its ports."""
+        with self._lock:
+            if answers:
+                self._silent.pop(node, None)
+            else:
+                self._silent.setdefault(node, time.monotonic())
+
+    def advice(self, *nodes: str) -> str:
+        """What to do about members that do not answer.
+
+        Death is named only where all of their hosts have answered on no path for a while.
+        """
+        now = time.monotonic()
+        with self._lock:
+            since = [self._silent[node] for node in nodes if node in self._silent]
+        are_gone = len(since) == len(nodes) and now - max(since, default=now) >= A_WHILE
+        return ways_out(*nodes) if nodes and are_gone else wait_for(*nodes)
+
+    def was_heard_lately(self, node: str) -> bool:
+        return bool(self._now() - self._heard.get(node, 0.0) < LATELY)
 
     def see_in_step(self, resource: str) -> None:
         """A replica here is connected, and both sides are UpToDate."""

@@ -65,8 +65,8 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
     if owner.status == "online":
         raise Refused(
             f"{name} belongs to {vm.node}, which is online in the document.",
-            f"Move it with: mcv migrate --node {host.name} {name}; if {vm.node} is dead: "
-            f"mcv node offline {vm.node} --confirm-dead",
+            f"Move it with: mcv migrate --node {host.name} {name}. If {vm.node} does not answer: "
+            f"{host.advice(vm.node)}",
         )
     if host.name not in vm.nodes:
         raise Refused(

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from mcv.check import runner
 from mcv.document.model import Cluster, Verification
 from mcv.drivers.drbd_status import Generations, Status
-from mcv.errors import McvError, Refused
+from mcv.errors import McvError, PeerUnreachable, ways_out
 from mcv.status import vms
 from mcv.vm import create, migrate, power
 from tests.fakes.cluster import FakeCluster
@@ -54,6 +54,15 @@ ROWS = [
         "I/O is suspended",
         here={**CONNECTING, "role": "Primary", "suspended": "fencing"},
         there=CONNECTING,
+        move="not connected",
+        severity="error",
+        message="I/O is suspended: web1 on n1",
+        hint="bring n2 back: mcv info",
+    ),
+    Row(
+        "I/O is suspended, and the peer's host is silent",
+        here={**CONNECTING, "role": "Primary", "suspended": "fencing"},
+        peer="unreachable",
         move="not connected",
         severity="error",
         message="I/O is suspended: web1 on n1",
@@ -248,7 +257,7 @@ def record(cluster: FakeCluster, document: Cluster) -> None:
 
 
 def silent(node: str, *_: object, **__: object) -> Any:
-    raise Refused("n2 does not answer.")
+    raise PeerUnreachable("n2 does not answer.", ways_out("n2"))
 
 
 def refusal(ask: Callable[..., Any], *given: Any) -> str:

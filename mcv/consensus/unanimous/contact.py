@@ -1,7 +1,7 @@
 """Contact: whether a node has heard enough since its start to start something new."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from mcv.document.schema import OLDEST, SCHEMA
 from mcv.document.store import Store
@@ -21,6 +21,7 @@ class Contact:
         self.heard: set[str] = set()
         self.reads: dict[str, int] = {}  # nodes, and the latest schema that each reads
         self._all_heard = False
+        self.advice: Callable[..., str] = ways_out  # advice(*nodes): about members without answer
 
     def forget(self) -> None:
         """Return to the state after a start: this node has become a member, or is none now."""
@@ -86,19 +87,17 @@ class Contact:
             silent = sorted(set(self.store.read().online) - {self.me} - self.heard)
             raise Refused(
                 f"{self.me} has not heard from {names(silent) or 'the others'} since it started.",
-                f"Start {names(silent) or 'them'}, or, if dead: "
-                f"mcv node offline {' '.join(silent) or 'NODE'} --confirm-dead",
+                self.advice(*silent) if silent else "See: mcv info",
             )
+
+    def unreachable(self, nodes: list[str]) -> PeerUnreachable:
+        """The error for nodes that do not answer before anything was changed, with advice."""
+        verb = "does" if len(nodes) == 1 else "do"
+        return PeerUnreachable(
+            f"{names(nodes)} {verb} not answer, so nothing was changed.", self.advice(*nodes)
+        )
 
 
 def names(nodes: Iterable[str]) -> str:
     """Nodes in a sentence."""
     return " and ".join(nodes)
-
-
-def unreachable(nodes: list[str]) -> PeerUnreachable:
-    """The error for nodes that do not answer before anything was changed, with both ways out."""
-    verb = "does" if len(nodes) == 1 else "do"
-    return PeerUnreachable(
-        f"{names(nodes)} {verb} not answer, so nothing was changed.", ways_out(*nodes)
-    )

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from mcv.consensus.unanimous.contact import names, unreachable
+from mcv.consensus.unanimous.contact import names
 from mcv.consensus.unanimous.newest import Held, newest
 from mcv.consensus.unanimous.rounds import Rounds
 from mcv.consensus.unanimous.wire import Fetched
@@ -188,7 +188,7 @@ class Declaration:
             }
             silent = [name for name in asked if name not in fetched]
             if silent:
-                raise unreachable(silent)
+                raise self._contact.unreachable(silent)
             for answer in fetched.values():
                 self._member.take(answer.document, answer.between)
             if self._store.hash() == hash_:

@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 from mcv.consensus.unanimous import timeouts
-from mcv.consensus.unanimous.contact import unreachable
 from mcv.consensus.unanimous.coordinator import Coordinator
 from mcv.consensus.unanimous.member import Member
 from mcv.document import changes
@@ -77,7 +76,7 @@ class Proposer:
             self._contact.rejected_by.add(coordinator)
             self._contact.require()
         except (PeerUnreachable, CallLost) as error:
-            raise unreachable([coordinator]) from error
+            raise self._contact.unreachable([coordinator]) from error
         # The coordinator's own errors pass unchanged: they name the member that is silent.
         self._questions.propose(coordinator, new, attempt)
 

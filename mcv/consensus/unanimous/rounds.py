@@ -2,7 +2,7 @@
 
 import threading
 
-from mcv.consensus.unanimous.contact import names, unreachable
+from mcv.consensus.unanimous.contact import names
 from mcv.consensus.unanimous.member import Member
 from mcv.document.lineage import relation
 from mcv.document.model import Cluster, digest
@@ -29,14 +29,14 @@ class Rounds:
         answers = self.questions.poll_all(members)
         silent = [name for name in members if isinstance(answers[name], McvError)]
         if silent:
-            raise unreachable(silent)
+            raise self.contact.unreachable(silent)
         for name, answer in answers.items():
             if isinstance(answer, McvError) or answer.hash == hash_:
                 continue
             try:
                 self.bring_up_to_date(name, answer.hash)
             except (PeerUnreachable, CallLost) as error:
-                raise unreachable([name]) from error
+                raise self.contact.unreachable([name]) from error
 
     def bring_up_to_date(self, name: str, hash_: str) -> None:
         """Install this node's document on a member that holds the one with this hash.
@@ -68,8 +68,8 @@ class Rounds:
         if missing:
             raise OutcomeOpen(
                 f"Whether the change is made is not known yet: {names(missing)} did not answer.",
-                f"It is committed by itself when {names(missing)} is back, or: "
-                f"mcv node offline {' '.join(missing)} --confirm-dead",
+                f"It is committed by itself when {names(missing)} is back. "
+                f"{self.contact.advice(*missing)}",
             )
         with self.member.writing:
             proposal = self.store.proposal()

@@ -1,0 +1,68 @@
+"""Death is named only of a host that answers on no path for a while."""
+
+import pytest
+
+from mcv.cluster import members
+from mcv.errors import ways_out
+from mcv.system import observations
+from tests.fakes.cluster import FakeCluster
+
+DEATH = "--confirm-dead"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observations, "A_WHILE", 0.0)
+    monkeypatch.setattr(observations, "LATELY", -1.0)
+
+
+@pytest.mark.parametrize("path_answers", [True, False])
+def test_a_host_without_mcvd_that_still_answers_is_not_called_dead(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, path_answers: bool
+) -> None:
+    monkeypatch.setattr(members, "answers_at_all", lambda *_: path_answers)
+    host = cluster.hosts["n1"]
+    cluster.down.add("n2")
+
+    members.watch_paths(host)
+
+    assert (DEATH in host.observations.advice("n2")) is not path_answers
+
+
+def test_a_host_that_answers_again_is_not_called_dead(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "answers_at_all", lambda *_: False)
+    host = cluster.hosts["n1"]
+    cluster.down.add("n2")
+    members.watch_paths(host)
+    assert host.observations.advice("n2") == ways_out("n2")
+
+    cluster.down.clear()
+    members.watch_paths(host)
+
+    assert DEATH not in host.observations.advice("n2")
+
+
+def test_of_two_silent_members_both_have_to_be_silent_for_a_while(
+    three: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "answers_at_all", lambda address, *_: address != "10.0.0.3")
+    three.down |= {"n2", "n3"}
+    host = three.hosts["n1"]
+    members.watch_paths(host)
+
+    assert DEATH in host.observations.advice("n3")
+    assert DEATH not in host.observations.advice("n2", "n3")
+
+
+def test_a_moment_of_silence_is_no_while(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observations, "A_WHILE", 60.0)
+    monkeypatch.setattr(members, "answers_at_all", lambda *_: False)
+    cluster.down.add("n2")
+
+    members.watch_paths(cluster.hosts["n1"])
+
+    assert DEATH not in cluster.hosts["n1"].observations.advice("n2")
