@@ -14,6 +14,7 @@ DESTDIR :=
 HOME_OF_MCV := /opt/mcv
 STAGE = $(DESTDIR)$(HOME_OF_MCV).new
 COMPLETION := /usr/share/bash-completion/completions/mcv
+UNITS := /etc/systemd/system
 LIBVIRT_HOOK := /etc/libvirt/hooks/qemu.d/mcv
 NODES ?= 2
 NODE ?= 1
@@ -146,16 +147,18 @@ install: $(if $(DESTDIR),packages-build,packages-node)  ## Install mcv on this h
 	# Kept where it is the same: libvirtd sees a first hook only after a restart, which the check
 	# tells by the file's time.
 	cmp -s etc/libvirt-hook $(DESTDIR)$(LIBVIRT_HOOK) || install -D -m 755 etc/libvirt-hook $(DESTDIR)$(LIBVIRT_HOOK)
-	install -D -m 644 etc/mcvd.service $(DESTDIR)/etc/systemd/system/mcvd.service
-	install -d $(DESTDIR)/etc/systemd/system/multi-user.target.wants
-	ln -sfn /etc/systemd/system/mcvd.service $(DESTDIR)/etc/systemd/system/multi-user.target.wants/mcvd.service
+	install -d $(DESTDIR)$(UNITS)/multi-user.target.wants
+	for unit in mcvd.service mcv-guests.service; do
+		install -D -m 644 etc/$$unit $(DESTDIR)$(UNITS)/$$unit
+		ln -sfn $(UNITS)/$$unit $(DESTDIR)$(UNITS)/multi-user.target.wants/$$unit
+	done
 	$(RELOAD)
 	@echo "Installed. mcvd starts with the host; now: systemctl start mcvd"
 
 .PHONY: uninstall
 uninstall:  ## Take mcv off this host (root); /var/lib/mcv and an edited mcv.conf stay
 	@[ "$$(id -u)" = 0 ] || { echo "make uninstall needs root." >&2; exit 1; }
-	if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl stop mcvd.service || true; fi
+	if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl stop mcv-guests.service mcvd.service || true; fi
 	went=0
 	for path in $(INSTALLED); do
 		[ -e "$(DESTDIR)$$path" ] || [ -L "$(DESTDIR)$$path" ] || continue
@@ -175,8 +178,8 @@ uninstall:  ## Take mcv off this host (root); /var/lib/mcv and an edited mcv.con
 	fi
 	$(RELOAD)
 
-INSTALLED := /etc/systemd/system/multi-user.target.wants/mcvd.service \
-	/etc/systemd/system/mcvd.service /etc/cron.d/mcv $(COMPLETION) \
+INSTALLED := $(addprefix $(UNITS)/, multi-user.target.wants/mcvd.service mcvd.service \
+	multi-user.target.wants/mcv-guests.service mcv-guests.service) /etc/cron.d/mcv $(COMPLETION) \
 	$(LIBVIRT_HOOK) /usr/local/bin/mcv /usr/local/bin/mcvd $(HOME_OF_MCV)
 
 # What to do when pip fails; its own words stand above.

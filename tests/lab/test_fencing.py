@@ -172,8 +172,11 @@ def test_nobody_starts_what_a_dead_node_owns(web1: list[Node]) -> None:
     node1.boot()
     wait_until(lambda: is_well(node1) and is_well(node2), 60, "both replicas to be in step")
     wait_until(lambda: _is_online(node1), 30, "node1 to be in contact")
+    wait_until(lambda: reality.domain(node1, "web1") == "running", 30, "what ran to run again")
+    mcv(node1, "stop web1")
+    node1.run("systemctl restart mcvd && sleep 8")
+    assert reality.domain(node1, "web1") == "shut off"
     mcv(node1, "start web1")
-    assert reality.domain(node1, "web1") == "running"
 
 
 def verification(node: Node) -> str:

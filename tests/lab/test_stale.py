@@ -119,4 +119,4 @@ def test_half_of_a_resync_is_never_taken(web1: list[Node]) -> None:
     two.run(f"drbdadm adjust {RESOURCE}")
     wait_until(lambda: is_well(one) and is_well(two), 90, "both replicas to be in step")
     wait_until(lambda: _hears(two), 60, "node1 to be online")
-    mcv(one, "start web1")
+    wait_until(lambda: reality.domain(one, "web1") == "running", 30, "web1 to run again")

@@ -1,0 +1,118 @@
+"""The program that ends mcv's guests when their host shuts down, all of them at once.
+
+mcv-guests.service runs it, before libvirt-guests and mcvd are stopped. It asks libvirt itself,
+so that it works without mcvd, and without the other nodes. The notes that the guests ran stay.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from mcv import settings
+from mcv.drivers.domain_xml import is_ours
+from mcv.drivers.libvirt import Definition, Hypervisor
+from mcv.errors import McvError
+from mcv.rules.domain import ACTIVE
+from mcv.system import systemd
+
+log = logging.getLogger("mcv-guests")
+
+LOOK = 0.5  # s between two looks at what still runs
+AGAIN = 20.0  # s after which a guest is asked again: one that was booting has not heard it
+PULL = 30.0  # s that libvirt has to end what did not end by itself
+
+
+class Domains(Protocol):
+    """What is asked of libvirt here."""
+
+    def states(self) -> dict[str, str]: ...
+    def definitions(self) -> dict[str, Definition]: ...
+    def shutdown(self, name: str) -> None: ...
+    def stop(self, name: str) -> None: ...
+
+
+def end_all(domains: Domains, timeout: float) -> list[str]:
+    """Ask every guest of mcv's to shut down, and pull the plug of what runs after the timeout.
+
+    A paused guest cannot hear it: where nothing else is left to wait for, its plug is pulled at
+    once. Returns the guests whose plug was pulled.
+    """
+    names = {name for name, domain in domains.definitions().items() if is_ours(domain.xml)}
+    began = asked = time.monotonic()
+    left = _active(domains, names)
+    if left:
+        log.info("shutting down %s; %g s are left", ", ".join(left), timeout)
+    _for_each(domains.shutdown, left)
+    while left := _active(domains, names):
+        now = time.monotonic()
+        if now - began > timeout or all(state == "paused" for state in left.values()):
+            break
+        if now - asked > AGAIN:
+            asked = now
+            _for_each(domains.shutdown, left)
+        time.sleep(LOOK)
+    if left:
+        log.warning("pulling the plug of %s", ", ".join(left))
+    _for_each(domains.stop, left)
+    return sorted(left)
+
+
+def _active(domains: Domains, names: Iterable[str]) -> dict[str, str]:
+    """The guests of these names that are active, and their states."""
+    states = domains.states()
+    return {name: states[name] for name in sorted(names) if states.get(name) in ACTIVE}
+
+
+def _for_each(work: Callable[[str], None], names: Iterable[str]) -> None:
+    """Do the same to all guests, side by side: a guest that resists holds up no other."""
+
+    def attempt(name: str) -> None:
+        try:
+            work(name)
+        except McvError as error:
+            log.warning("%s: %s", name, error)
+
+    threads = [threading.Thread(target=attempt, args=(name,), daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + PULL
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+
+
+def _host_is_stopping() -> bool:
+    """Whether the host goes down; a systemd that does not answer while it stops this is no no."""
+    try:
+        return systemd.host_is_stopping()
+    except McvError as error:
+        log.warning("whether this host goes down is not known: %s", error)
+        return True
+
+
+def main() -> None:
+    """The program mcv-guests: without effect unless the whole host goes down."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    if not _host_is_stopping():
+        log.info("this host does not go down: its guests run on")
+        return
+    try:
+        timeout = settings.load().shutdown_timeout
+    except McvError as error:
+        log.warning("%s", error)
+        timeout = settings.SHUTDOWN_TIMEOUT
+    # A libvirtd that hangs holds no shutdown up for ever.
+    limit = threading.Timer(timeout + 2 * PULL, os._exit, (1,))
+    limit.daemon = True
+    limit.start()
+    try:
+        end_all(Hypervisor(), timeout)
+    except McvError as error:
+        sys.exit(f"mcv-guests: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The end of mcv's guests with their host: asked all at once, and in the end their plugs."""
+
+import time
+
+import pytest
+
+from mcv.document.model import Vm
+from mcv.drivers.domain_xml import domain_xml
+from mcv.errors import CommandFailed, HypervisorFailed
+from mcv.system import systemd
+from mcv.vm import guests
+from tests.fakes.domains import FakeDomains
+
+UUID = "6d637600-0000-4000-8000-00000000000"
+
+
+class Deaf(FakeDomains):
+    """Guests that hear the power button late, or never."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heeds: dict[str, int] = {}  # after so many presses; 0 for never
+        self.asked: list[str] = []
+        self.pulled: list[str] = []
+
+    def shutdown(self, name: str) -> None:
+        self.asked.append(name)
+        if self.heeds.get(name, 1) == self.asked.count(name):
+            super().shutdown(name)
+
+    def stop(self, name: str) -> None:
+        self.pulled.append(name)
+        super().stop(name)
+
+
+@pytest.fixture
+def domains(monkeypatch: pytest.MonkeyPatch) -> Deaf:
+    """Three guests of mcv's and a foreign guest run; time passes by being slept."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda s: clock.__setitem__(0, clock[0] + s))
+    deaf = Deaf()
+    for number, name in enumerate(("web1", "web2", "web3", "foreign")):
+        vm = Vm(name=name, uuid=f"{UUID}{number}", memory=1 << 24, cpus=1, node="n1", nodes=("n1",))
+        xml = domain_xml(vm, sources={}, bridges={}, domain_type="qemu", emulator="/bin/qemu")
+        deaf.define(xml if name != "foreign" else xml.replace("urn:mcv:vm:1", "urn:other"))
+        deaf.start(name)
+    return deaf
+
+
+def test_all_are_asked_at_once_and_foreign_guests_are_left_alone(domains: Deaf) -> None:
+    assert guests.end_all(domains, 180) == []
+
+    assert sorted(domains.asked) == ["web1", "web2", "web3"]
+    assert domains.pulled == [] and set(domains.active) == {"foreign"}
+    assert time.monotonic() == 0
+
+
+def test_a_guest_that_ignores_it_holds_nothing_up_for_longer_than_the_timeout(
+    domains: Deaf,
+) -> None:
+    domains.heeds = {"web2": 0}
+
+    assert guests.end_all(domains, 180) == ["web2"]
+
+    assert domains.pulled == ["web2"] and set(domains.active) == {"foreign"}
+    assert 180 <= time.monotonic() < 182
+
+
+def test_a_guest_that_was_booting_is_asked_again(domains: Deaf) -> None:
+    domains.heeds = {"web1": 2}
+    assert guests.end_all(domains, 180) == []
+    assert 20 <= time.monotonic() < 22
+
+
+def test_nothing_is_waited_for_where_only_paused_guests_are_left(domains: Deaf) -> None:
+    domains.heeds = {"web1": 0}
+    domains.pause("web1")
+    assert guests.end_all(domains, 180) == ["web1"]
+    assert time.monotonic() == 0
+
+
+def test_a_guest_that_libvirt_cannot_ask_does_not_keep_the_others(
+    domains: Deaf, caplog: pytest.LogCaptureFixture
+) -> None:
+    domains.broken.add("web1")
+    assert guests.end_all(domains, 5) == ["web1"]
+    assert set(domains.active) == {"foreign"}
+    assert "Could not shut down web1" in caplog.text
+
+
+def test_nothing_is_done_while_the_host_stays(
+    domains: Deaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemd, "host_is_stopping", lambda: False)
+    monkeypatch.setattr(guests, "Hypervisor", lambda: domains)
+
+    guests.main()
+
+    assert domains.asked == []
+
+
+def test_a_systemd_that_does_not_answer_while_it_stops_the_unit_stops_the_host(
+    domains: Deaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent() -> bool:
+        raise CommandFailed("`systemctl` does not answer.")
+
+    monkeypatch.setattr(systemd, "host_is_stopping", silent)
+    monkeypatch.setattr(guests, "Hypervisor", lambda: domains)
+
+    guests.main()
+
+    assert len(domains.asked) == 3
+
+
+def test_without_libvirt_the_program_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> FakeDomains:
+        raise HypervisorFailed("Could not list the domains: no connection.")
+
+    monkeypatch.setattr(systemd, "host_is_stopping", lambda: True)
+    monkeypatch.setattr(guests, "Hypervisor", gone)
+    with pytest.raises(SystemExit, match="no connection"):
+        guests.main()
