@@ -15,6 +15,8 @@ HOME_OF_MCV := /opt/mcv
 STAGE = $(DESTDIR)$(HOME_OF_MCV).new
 COMPLETION := /usr/share/bash-completion/completions/mcv
 UNITS := /etc/systemd/system
+UNIT_FILES := mcvd.service mcv-guests.service mcv-verify.timer mcv-verify.service mcv-verify-failed.service
+ENABLED := $(addprefix multi-user.target.wants/, mcvd.service mcv-guests.service) timers.target.wants/mcv-verify.timer
 LIBVIRT_HOOK := /etc/libvirt/hooks/qemu.d/mcv
 NODES ?= 2
 NODE ?= 1
@@ -147,10 +149,10 @@ install: $(if $(DESTDIR),packages-build,packages-node)  ## Install mcv on this h
 	# Kept where it is the same: libvirtd sees a first hook only after a restart, which the check
 	# tells by the file's time.
 	cmp -s etc/libvirt-hook $(DESTDIR)$(LIBVIRT_HOOK) || install -D -m 755 etc/libvirt-hook $(DESTDIR)$(LIBVIRT_HOOK)
-	install -d $(DESTDIR)$(UNITS)/multi-user.target.wants
-	for unit in mcvd.service mcv-guests.service; do
-		install -D -m 644 etc/$$unit $(DESTDIR)$(UNITS)/$$unit
-		ln -sfn $(UNITS)/$$unit $(DESTDIR)$(UNITS)/multi-user.target.wants/$$unit
+	install -d $(addprefix $(DESTDIR)$(UNITS)/, $(dir $(ENABLED)))
+	install -m 644 $(addprefix etc/, $(UNIT_FILES)) $(DESTDIR)$(UNITS)
+	for link in $(ENABLED); do
+		ln -sfn $(UNITS)/$$(basename $$link) $(DESTDIR)$(UNITS)/$$link
 	done
 	$(RELOAD)
 	@echo "Installed. mcvd starts with the host; now: systemctl start mcvd"
@@ -158,7 +160,7 @@ install: $(if $(DESTDIR),packages-build,packages-node)  ## Install mcv on this h
 .PHONY: uninstall
 uninstall:  ## Take mcv off this host (root); /var/lib/mcv and an edited mcv.conf stay
 	@[ "$$(id -u)" = 0 ] || { echo "make uninstall needs root." >&2; exit 1; }
-	if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl stop mcv-guests.service mcvd.service || true; fi
+	if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl stop mcv-verify.timer mcv-guests.service mcvd.service || true; fi
 	went=0
 	for path in $(INSTALLED); do
 		[ -e "$(DESTDIR)$$path" ] || [ -L "$(DESTDIR)$$path" ] || continue
@@ -178,8 +180,7 @@ uninstall:  ## Take mcv off this host (root); /var/lib/mcv and an edited mcv.con
 	fi
 	$(RELOAD)
 
-INSTALLED := $(addprefix $(UNITS)/, multi-user.target.wants/mcvd.service mcvd.service \
-	multi-user.target.wants/mcv-guests.service mcv-guests.service) /etc/cron.d/mcv $(COMPLETION) \
+INSTALLED := $(addprefix $(UNITS)/, $(ENABLED) $(UNIT_FILES)) /etc/cron.d/mcv $(COMPLETION) \
 	$(LIBVIRT_HOOK) /usr/local/bin/mcv /usr/local/bin/mcvd $(HOME_OF_MCV)
 
 # What to do when pip fails; its own words stand above.

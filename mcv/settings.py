@@ -20,6 +20,7 @@ FIRST_DRBD_PORT = 7900
 FIRST_DRBD_MINOR = 100
 HISTORY = 1000
 SHUTDOWN_TIMEOUT = 180
+VERIFY_PERIOD = 7
 RESOLVE = 5.0  # seconds that the resolver has
 
 KEYS = {
@@ -33,9 +34,15 @@ KEYS = {
     "history",
     "verify_at_once",
     "shutdown_timeout",
+    "verify_period",
 }
 
-NUMBERS = {"history": HISTORY, "verify_at_once": 2, "shutdown_timeout": SHUTDOWN_TIMEOUT}
+NUMBERS = {
+    "history": HISTORY,
+    "verify_at_once": 2,
+    "shutdown_timeout": SHUTDOWN_TIMEOUT,
+    "verify_period": VERIFY_PERIOD,
+}
 
 # drbdadm reads it between quotes, and the kernel's module cuts it at blanks.
 PROGRAM = re.compile(r"/[A-Za-z0-9._/+-]+")
@@ -55,6 +62,7 @@ class Settings:
     history: int = HISTORY
     verify_at_once: int = 2
     shutdown_timeout: int = SHUTDOWN_TIMEOUT  # s that guests have when the host shuts down
+    verify_period: int = VERIFY_PERIOD  # days between two verifications of a VM
     var: Path = Path("/var/lib/mcv")
     run: Path = Path("/run/mcv")
     drbd_directory: Path = Path("/etc/drbd.d")
@@ -156,6 +164,7 @@ def load(path: Path = CONF, resolve: Callable[[str], str] | None = None) -> Sett
         history=numbers["history"],
         verify_at_once=numbers["verify_at_once"],
         shutdown_timeout=numbers["shutdown_timeout"],
+        verify_period=numbers["verify_period"],
         drbd_handler=Path(handler),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcv.cluster import members, upgrade
-from mcv.drbd import enable, lost_peers, roles, verification_results
+from mcv.drbd import enable, lost_peers, roles, verification_age, verification_results
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery import journal_recovery
@@ -55,6 +55,7 @@ LOOPS = (
     Loop("domains", 2.0, power.reconcile),
     Loop("autostart", 2.0, autostart.look_after),
     Loop("replicas", 3.0, lost_peers.look_after),
+    Loop("verifications", 3600.0, verification_age.look_back),
     Loop("journal", 3.0, journal_recovery.resume_all),
     Loop("paths", 3.0, members.watch_paths),
 )

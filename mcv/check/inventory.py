@@ -1,5 +1,6 @@
 """What a node has, by its own word: libvirt, LVM, DRBD and its files are asked, now."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,9 @@ import mcv
 from mcv.document.generation import Epoch
 from mcv.document.model import Cluster
 from mcv.drbd import notes, pairs, roles
-from mcv.drivers import drbd_resource_file
+from mcv.drivers import drbd_resource_file, libvirt_guests
 from mcv.drivers.domain_xml import Substance, is_ours, substance
+from mcv.drivers.libvirt_guests import GuestsSettings
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.rules.replica_state import ReplicaState
@@ -21,6 +23,8 @@ from mcv.system.fanout import ask_all
 
 PATIENCE = 4.0  # seconds that libvirt, LVM and DRBD have, side by side
 UNITS = Path("/etc/systemd/system")
+SENDMAIL = Path("/usr/sbin/sendmail")  # what cron and mcv-verify hand their mail to
+ROOT = Path("/")
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +73,8 @@ class Inventory(Told, frozen=True, kw_only=True):
 
     `running` are the operations that it is at work on, `blocked` the resources with a
     failed verification that is written down on this node alone, `missing` the tools that are
-    not there, with the package that has them.
+    not there, with the package that has them, `mails` is whether there is a mail program, and
+    `guests` what libvirt-guests does, if it is enabled.
     """
 
     node: str
@@ -98,6 +103,8 @@ class Inventory(Told, frozen=True, kw_only=True):
     domains: dict[str, Domain] | None = None
     trouble: dict[str, str] = {}
     missing: dict[str, str] = {}
+    mails: bool = True
+    guests: GuestsSettings | None = None
 
 
 def inventory(host: Host) -> Inventory:
@@ -130,6 +137,10 @@ def inventory(host: Host) -> Inventory:
         certificate=host.certificate,
         secret=bool(files.read_or_none(host.settings.pki / "drbd-secret")),
         drbd_at_boot=any(UNITS.glob("*.wants/drbd.service")),
+        mails=os.access(SENDMAIL, os.X_OK),
+        guests=libvirt_guests.settings(ROOT)
+        if any(UNITS.glob("*.wants/libvirt-guests.service"))
+        else None,
         bridges=host.bridges.list(),
         unfinished=unfinished,
         running=_running(host),

@@ -9,6 +9,7 @@ from mcv.check.inventory import Inventory
 from mcv.document.generation import ChangeMade, EpochNow
 from mcv.document.lineage import relation
 from mcv.document.model import Claim, Cluster, Node
+from mcv.drivers.libvirt_guests import GuestsSettings
 from mcv.errors import NotMember, NotThatNode, NotUnderstood
 from mcv.rules.finding import Severity
 
@@ -186,6 +187,7 @@ def _itself(scene: ClusterSnapshot, node: Node, inventory: Inventory) -> Finding
         )
     if scene.cluster.drbd.enabled:
         yield from _drbd_of(scene, inventory)
+    yield from _host(inventory)
     for tool, package in sorted(inventory.missing.items()):
         yield Finding(
             severity=Severity.ERROR,
@@ -201,6 +203,38 @@ def _itself(scene: ClusterSnapshot, node: Node, inventory: Inventory) -> Finding
             subject=tool,
             message=f"{tool} cannot be read on {node.name}: {said}",
             hint=f"On {node.name}: systemctl status libvirtd mcvd, and: journalctl -u mcvd",
+        )
+
+
+def _host(inventory: Inventory) -> Findings:
+    """What the host's own settings would do to guests, and to what mcv has to tell."""
+    node, guests = inventory.node, inventory.guests or GuestsSettings()
+    if guests.on_shutdown == "suspend":
+        yield Finding(
+            severity=Severity.WARNING,
+            node=node,
+            subject="libvirt-guests",
+            message=f"libvirt-guests on {node} suspends guests when the host shuts down: a guest "
+            "that did not end before then keeps a saved state, which may be old when it is used.",
+            hint=f"On {node}: ON_SHUTDOWN=shutdown in /etc/default/libvirt-guests",
+        )
+    if guests.on_boot == "start":
+        yield Finding(
+            severity=Severity.WARNING,
+            node=node,
+            subject="libvirt-guests",
+            message=f"libvirt-guests on {node} starts guests when the host boots, whoever owns "
+            "them then; mcvd starts what ran by itself.",
+            hint=f"On {node}: ON_BOOT=ignore in /etc/default/libvirt-guests",
+        )
+    if not inventory.mails:
+        yield Finding(
+            severity=Severity.NOTE,
+            node=node,
+            subject="mail",
+            message=f"There is no mail program on {node}: nobody is mailed a verification that "
+            "fails there. The result stands in the document: mcv list, mcv info.",
+            hint=f"On {node}: apt install msmtp-mta, or another package with a sendmail",
         )
 
 

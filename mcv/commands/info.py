@@ -8,6 +8,8 @@ from mcv.commands import output
 from mcv.commands.options import common, vms
 from mcv.commands.session import Session
 
+NAMED = 5  # VMs that are named where more may be meant
+
 
 @click.command()
 @click.argument("name", metavar="[VM]", required=False, shell_complete=vms)
@@ -75,10 +77,24 @@ def cluster_text(cluster: dict[str, Any]) -> str:
             "cluster": cluster["cluster"] or "none: this node is alone",
             "document": f"epoch {cluster['epoch']}, generation {cluster['generation']}",
             "vms": cluster["vms"],
+            "verified": verified_text(cluster.get("verify")),
         }
     )
     headings = ("node", "ip address", "drbd address", "status", "version")
     return "\n\n".join([head, output.table(rows, headings), *attention_text(cluster["attention"])])
+
+
+def verified_text(verify: dict[str, Any] | None) -> str | None:
+    """What the last verifications said and how old they are; None where there is none to tell."""
+    if not verify or not (verify["clean"] or verify["others"]):
+        return None
+    words = []
+    if verify["clean"]:
+        words.append(f"{verify['clean']} clean (the oldest {output.age(verify['oldest'])} ago)")
+    for result in sorted(set(verify["others"].values())):
+        names = [name for name, other in verify["others"].items() if other == result]
+        words.append(f"{result}: {', '.join(names[:NAMED])}{' …' * (len(names) > NAMED)}")
+    return "; ".join(words)
 
 
 def attention_text(lines: list[str]) -> list[str]:

@@ -32,6 +32,15 @@ def not_started(vm: Vm, why: str) -> Finding:
     )
 
 
+def unverified(vm: Vm, since: str) -> Finding:
+    """No verification of the VM has ended for two periods."""
+    return Finding(
+        severity=Severity.WARNING,
+        message=f"{vm.name} was not verified since {since}.",
+        hint=f"mcv verify {vm.name}; on {vm.node}: systemctl status mcv-verify.timer",
+    )
+
+
 def elsewhere(vm: Vm, node: str, state: str) -> Finding:
     """A domain of the VM's name on a node that does not own the VM."""
     is_active = state in ACTIVE

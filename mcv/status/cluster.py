@@ -3,11 +3,12 @@
 from msgspec import Struct
 
 import mcv
-from mcv.document.model import Node
+from mcv.document.model import Cluster, Node
 from mcv.errors import McvError, NotUnderstood, SlowAnswer
 from mcv.host import Host
 from mcv.status.attention import attention
-from mcv.status.report import NodeReport, reports
+from mcv.status.report import NodeReport, Reports, reports
+from mcv.status.vms import verification
 
 
 class NodeView(Struct, frozen=True, kw_only=True):
@@ -22,6 +23,18 @@ class NodeView(Struct, frozen=True, kw_only=True):
     version: str | None
 
 
+class VerificationSummary(Struct, frozen=True, kw_only=True):
+    """What the last verifications of all VMs on DRBD said.
+
+    `clean` counts the clean ones, `oldest` is when the oldest of these ended, and `others` has
+    the result of each VM that is not clean.
+    """
+
+    clean: int
+    oldest: str | None
+    others: dict[str, str]
+
+
 class ClusterInfo(Struct, frozen=True, kw_only=True):
     """The cluster as this node sees it; `attention` has a line for each thing."""
 
@@ -32,6 +45,7 @@ class ClusterInfo(Struct, frozen=True, kw_only=True):
     node: str
     nodes: list[NodeView]
     vms: int
+    verify: VerificationSummary
     attention: list[str]
 
 
@@ -50,7 +64,22 @@ def info(host: Host) -> ClusterInfo:
             for name, node in sorted(cluster.nodes.items())
         ],
         vms=len(cluster.vms),
+        verify=_verify(cluster, seen),
         attention=attention(host, seen),
+    )
+
+
+def _verify(cluster: Cluster, seen: Reports) -> VerificationSummary:
+    results = {
+        name: verification(vm, seen)
+        for name, vm in sorted(cluster.vms.items())
+        if vm.storage == "drbd"
+    }
+    clean = [view.when for view in results.values() if view.result == "clean"]
+    return VerificationSummary(
+        clean=len(clean),
+        oldest=min(clean, default=None),
+        others={name: view.result for name, view in results.items() if view.result != "clean"},
     )
 
 

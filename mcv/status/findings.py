@@ -62,6 +62,8 @@ def _owner(cluster: Cluster, vm: Vm, seen: Reports) -> Iterator[Finding]:
             yield domain.not_defined(vm)
         if vm.name in owner.not_started:
             yield domain.not_started(vm, owner.not_started[vm.name])
+        if vm.name in owner.unverified:
+            yield domain.unverified(vm, owner.unverified[vm.name])
     elif vm.node in cluster.nodes and cluster.nodes[vm.node].status == "offline":
         yield domain.owner_offline(vm)
     else:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 import mcv
-from mcv.drbd import notes, pairs, verification_results
+from mcv.drbd import notes, pairs, verification_age, verification_results
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
 from mcv.errors import LibvirtSilent, McvError
 from mcv.host import Host
@@ -31,9 +31,9 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     two what is wrong with the node; "" where nothing is. `blocked` are the
     resources with a failed verification that is noted on that node alone, `verifying` the VMs
     that its daemon verifies now, `not_started` the VMs that are to start with that node and
-    cannot, with the reason. `domains` are the VMs' own;
-    `foreign` are domains that have the name or the UUID of a VM and are not the VM's. Both are by
-    VM.
+    cannot, with the reason, `unverified` its VMs that were not verified for two periods, with the
+    time of the last verification. `domains` are the VMs' own; `foreign` are domains that have
+    the name or the UUID of a VM and are not the VM's. Both are by VM.
     """
 
     version: str
@@ -47,6 +47,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     not_started: dict[str, str] = {}
     foreign: dict[str, ForeignDomain] = {}
     problem: str = ""
+    unverified: dict[str, str] = {}
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -81,6 +82,7 @@ def report(host: Host) -> NodeReport:
         verifying=sorted(verification_results.under_way(host)),
         not_started={name: attempt.why for name, attempt in host.start_attempts.items()},
         problem=PROBLEMS[lacking[0]] if lacking else "",
+        unverified=verification_age.overdue(host),
     )
 
 

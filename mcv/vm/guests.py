@@ -15,6 +15,7 @@ from typing import Protocol
 from mcv import settings
 from mcv.drivers.domain_xml import is_ours
 from mcv.drivers.libvirt import Definition, Hypervisor
+from mcv.drivers.libvirt_identity import DomainStates, uuid_of
 from mcv.errors import McvError
 from mcv.rules.domain import ACTIVE
 from mcv.system import systemd
@@ -29,25 +30,30 @@ PULL = 30.0  # s that libvirt has to end what did not end by itself
 class Domains(Protocol):
     """What is asked of libvirt here."""
 
-    def states(self) -> dict[str, str]: ...
+    def states(self) -> DomainStates: ...
     def definitions(self) -> dict[str, Definition]: ...
     def shutdown(self, name: str) -> None: ...
     def stop(self, name: str) -> None: ...
 
 
+def marked(domains: Domains) -> dict[str, str]:
+    """The UUIDs of the domains that bear mcv's mark, by name: no document is needed for that."""
+    definitions = domains.definitions().items()
+    return {name: uuid_of(domain.xml) for name, domain in definitions if is_ours(domain.xml)}
+
+
 def end_all(domains: Domains, timeout: float) -> list[str]:
-    """Ask every guest of mcv's to shut down, and pull the plug of what runs after the timeout.
+    """Ask every guest that is known to shut down, and pull the plug of what runs at the timeout.
 
     A paused guest cannot hear it: where nothing else is left to wait for, its plug is pulled at
     once. Returns the guests whose plug was pulled.
     """
-    names = {name for name, domain in domains.definitions().items() if is_ours(domain.xml)}
     began = asked = time.monotonic()
-    left = _active(domains, names)
+    left = _active(domains)
     if left:
         log.info("shutting down %s; %g s are left", ", ".join(left), timeout)
     _for_each(domains.shutdown, left)
-    while left := _active(domains, names):
+    while left := _active(domains):
         now = time.monotonic()
         if now - began > timeout or all(state == "paused" for state in left.values()):
             break
@@ -61,10 +67,10 @@ def end_all(domains: Domains, timeout: float) -> list[str]:
     return sorted(left)
 
 
-def _active(domains: Domains, names: Iterable[str]) -> dict[str, str]:
-    """The guests of these names that are active, and their states."""
-    states = domains.states()
-    return {name: states[name] for name in sorted(names) if states.get(name) in ACTIVE}
+def _active(domains: Domains) -> dict[str, str]:
+    """The guests that are active, and their states."""
+    states = sorted(domains.states().vms.items())
+    return {name: state for name, state in states if state in ACTIVE}
 
 
 def _for_each(work: Callable[[str], None], names: Iterable[str]) -> None:
@@ -109,7 +115,10 @@ def main() -> None:
     limit.daemon = True
     limit.start()
     try:
-        end_all(Hypervisor(), timeout)
+        known: dict[str, str] = {}
+        domains = Hypervisor(lambda: known)
+        known |= marked(domains)
+        end_all(domains, timeout)
     except McvError as error:
         sys.exit(f"mcv-guests: {error}")
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mcv.check import runner
+from mcv.check import inventory, runner
 from mcv.document.model import Claim
+from mcv.drivers import libvirt_guests
 from mcv.errors import PeerUnreachable
 from mcv.system.answers import plain
 from mcv.vm import power
@@ -89,6 +90,53 @@ def test_a_node_that_was_started_late_has_the_unit_that_brings_drbd_up(
     assert {row[:3] for row in look(vm)} == {
         ("warning", node, "drbd.service") for node in ("n1", "n2")
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ON_SHUTDOWN=suspend", "suspends guests"),
+        ("ON_BOOT='start' # all", "starts guests"),
+        ("# ON_BOOT=start\n#ON_SHUTDOWN=suspend\nON_BOOT=ignore", ""),
+        ("ON_BOOT=start\nON_BOOT=ignore", ""),
+        ('ON_BOOT="start', ""),
+        ("", ""),
+    ],
+)
+def test_libvirt_guests_that_would_suspend_or_start_guests_is_told(
+    vm: FakeCluster, units: Path, text: str, said: str
+) -> None:
+    settings = units.parent / "root/etc/default/libvirt-guests"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(text)
+    assert look(vm) == []
+    (units / "multi-user.target.wants").mkdir(parents=True)
+    (units / "multi-user.target.wants/libvirt-guests.service").touch()
+
+    found = look(vm)
+
+    assert {row[:3] for row in found} == (
+        {("warning", node, "libvirt-guests") for node in ("n1", "n2")} if said else set()
+    )
+    assert all(said in row[3] for row in found)
+
+
+def test_the_defaults_of_libvirt_guests_are_its_scripts(tmp_path: Path) -> None:
+    (tmp_path / "usr/lib/libvirt").mkdir(parents=True)
+    script = "URIS=default\nON_BOOT=start\nON_SHUTDOWN=suspend\ntest -f x && . x\n"
+    (tmp_path / "usr/lib/libvirt/libvirt-guests.sh").write_text(script)
+
+    found = libvirt_guests.settings(tmp_path)
+
+    assert (found.on_boot, found.on_shutdown) == ("start", "suspend")
+    assert libvirt_guests.settings(tmp_path / "none") == libvirt_guests.GuestsSettings()
+
+
+def test_a_node_without_a_mail_program_says_that_nobody_is_mailed(
+    vm: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventory, "SENDMAIL", tmp_path / "none")
+    assert {row[:3] for row in look(vm)} == {("note", node, "mail") for node in ("n1", "n2")}
 
 
 def test_a_tool_that_fails_is_an_error_and_hides_nothing_else(vm: FakeCluster) -> None:

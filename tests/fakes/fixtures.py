@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests take into their conftest."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,10 @@ def three(tmp_path: Path) -> FakeCluster:
 
 @pytest.fixture
 def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where systemd of every node looks, instead of this host's own."""
+    """Where systemd of every node looks, instead of this host's own; each node mails."""
     monkeypatch.setattr(inventory, "UNITS", tmp_path / "units")
+    monkeypatch.setattr(inventory, "ROOT", tmp_path / "root")
+    monkeypatch.setattr(inventory, "SENDMAIL", Path(sys.executable))
     return tmp_path / "units"
 
 

@@ -1,5 +1,7 @@
 """What a node looks like after `make install`: it boots with mcvd running, and nothing more."""
 
+import shlex
+
 from tests.lab import Node
 
 NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups"
@@ -16,6 +18,9 @@ MODES = {
     "/etc/cron.d/mcv": "644 root",
     "/etc/systemd/system/mcvd.service": "644 root",
     "/etc/systemd/system/mcv-guests.service": "644 root",
+    "/etc/systemd/system/mcv-verify.timer": "644 root",
+    "/etc/systemd/system/mcv-verify.service": "644 root",
+    "/etc/systemd/system/mcv-verify-failed.service": "644 root",
     "/etc/libvirt/hooks/qemu.d/mcv": "755 root",
     "/run/mcv": "700 root",
     "/run/mcv/mcvd.sock": "600 root",
@@ -97,8 +102,42 @@ def test_cron_takes_the_weekly_verification(strangers: list[Node]) -> None:
 
     assert len(jobs) == 1
     assert jobs[0].split()[5] == "root" and "mcv verify --all --owned" in jobs[0]
+    # The timer does it here, so this job ends at once.
+    command = jobs[0].split(maxsplit=6)[6].replace("\\%", "%")
+    assert node1.run(f"sh -c {shlex.quote(command)}", timeout=20).stdout == ""
     logged = node1.run("journalctl --no-pager --unit=cron").stdout
     assert "Error" not in logged and "bad" not in logged
+
+
+def test_the_timer_begins_the_weekly_verification_and_a_failure_is_handed_on(
+    strangers: list[Node],
+) -> None:
+    node1, _ = strangers
+
+    timers = node1.run("systemctl list-timers mcv-verify.timer --no-legend").stdout
+    checked = node1.run(
+        "systemd-analyze verify --man=no /etc/systemd/system/mcv-*.{service,timer} 2>&1"
+    ).stdout
+    node1.run("systemctl start mcv-verify.service")
+
+    assert "mcv-verify.service" in timers and checked == ""
+    assert (
+        node1.run("systemctl show -P OnFailure mcv-verify").stdout == "mcv-verify-failed.service\n"
+    )
+    node1.run("systemctl stop mcvd")
+    node1.put("#!/bin/sh\ncat > /root/mailed\n", "/usr/local/sbin/fake-sendmail")
+    node1.run("chmod 755 /usr/local/sbin/fake-sendmail")
+    node1.run("ln -s /usr/local/sbin/fake-sendmail /usr/sbin/sendmail")
+    try:
+        assert node1.run("systemctl start mcv-verify.service", check=False).code != 0
+        mailed = node1.run(
+            "for _ in $(seq 30); do test -s /root/mailed && break; sleep 1; done; cat /root/mailed"
+        ).stdout
+    finally:
+        node1.run("rm -f /usr/sbin/sendmail /root/mailed; systemctl reset-failed mcv-verify")
+        node1.run("systemctl start mcvd")
+    assert "Subject: mcv verify failed on node1" in mailed
+    assert "mcvd does not run on this host" in mailed
 
 
 def test_help_and_version_answer_everybody_and_nothing_else_does(strangers: list[Node]) -> None:

@@ -112,6 +112,7 @@ CONTRACT: list[tuple[str, Any, Any]] = [
             "node": TEXT,
             "nodes": [NODE],
             "vms": NUMBER,
+            "verify": {"clean": NUMBER, "oldest": MAYBE_TEXT, "others": {"web1": TEXT}},
             "attention": [TEXT],
         },
     ),

@@ -18,7 +18,8 @@ class Deaf(FakeDomains):
     """Guests that hear the power button late, or never."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.uuids: dict[str, str] = {}
+        super().__init__(lambda: self.uuids)
         self.heeds: dict[str, int] = {}  # after so many presses; 0 for never
         self.asked: list[str] = []
         self.pulled: list[str] = []
@@ -44,7 +45,10 @@ def domains(monkeypatch: pytest.MonkeyPatch) -> Deaf:
         vm = Vm(name=name, uuid=f"{UUID}{number}", memory=1 << 24, cpus=1, node="n1", nodes=("n1",))
         xml = domain_xml(vm, sources={}, bridges={}, domain_type="qemu", emulator="/bin/qemu")
         deaf.define(xml if name != "foreign" else xml.replace("urn:mcv:vm:1", "urn:other"))
-        deaf.start(name)
+        deaf.uuids[name] = vm.uuid
+        deaf.active[name] = "running"
+    deaf.uuids.clear()
+    deaf.uuids |= guests.marked(deaf)
     return deaf
 
 
@@ -93,7 +97,7 @@ def test_nothing_is_done_while_the_host_stays(
     domains: Deaf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(systemd, "host_is_stopping", lambda: False)
-    monkeypatch.setattr(guests, "Hypervisor", lambda: domains)
+    monkeypatch.setattr(guests, "Hypervisor", lambda known: domains)
 
     guests.main()
 
@@ -107,7 +111,7 @@ def test_a_systemd_that_does_not_answer_while_it_stops_the_unit_stops_the_host(
         raise CommandFailed("`systemctl` does not answer.")
 
     monkeypatch.setattr(systemd, "host_is_stopping", silent)
-    monkeypatch.setattr(guests, "Hypervisor", lambda: domains)
+    monkeypatch.setattr(guests, "Hypervisor", lambda known: domains)
 
     guests.main()
 
@@ -115,7 +119,7 @@ def test_a_systemd_that_does_not_answer_while_it_stops_the_unit_stops_the_host(
 
 
 def test_without_libvirt_the_program_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone() -> FakeDomains:
+    def gone(known: object) -> FakeDomains:
         raise HypervisorFailed("Could not list the domains: no connection.")
 
     monkeypatch.setattr(systemd, "host_is_stopping", lambda: True)
