@@ -52,7 +52,7 @@ def completing(operation: str, key: str) -> Callable[..., list[CompletionItem]]:
         from mcv.rpc.client import Client
 
         try:
-            answer = Client(timeout=3, hello_timeout=1).call(operation)
+            answer = Client(timeout=3, hello_timeout=1, turn=0).call(operation)
         except (McvError, OSError):
             return []
         rows = answer["nodes"] if isinstance(answer, dict) else answer

@@ -38,7 +38,7 @@ class Session:
         if self._client is None:
             from mcv.rpc.client import Client
 
-            self._client = Client()
+            self._client = Client(tell=self.note)
         return self._client
 
     @cached_property

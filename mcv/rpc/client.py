@@ -3,8 +3,11 @@
 Imported by every command, so it imports little itself; the wire comes with the first call.
 """
 
+import contextlib
 import os
 import socket
+import struct
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from mcv.rpc.client_connection import ClientConnection
 
 HELLO_SECONDS = 2.5
+TURN_SECONDS = 60
 ANSWER_SECONDS = 30
 PATIENCE_SECONDS = 15
 
@@ -43,7 +47,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Client:
-    """Talks to the daemon of this host."""
+    """Talks to the daemon of this host.
+
+    A daemon that has not greeted within `hello_timeout` seconds and lives is waited for, `turn`
+    seconds in all, and `tell` is told so. The answer to a call has `timeout` seconds.
+    """
 
     def __init__(
         self,
@@ -51,13 +59,18 @@ class Client:
         *,
         timeout: float = ANSWER_SECONDS,
         hello_timeout: float = HELLO_SECONDS,
+        turn: float = TURN_SECONDS,
         patience: float = PATIENCE_SECONDS,
+        tell: Callable[[str], None] = lambda text: None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         self._socket_path = socket_path
         self._timeout = timeout
         self._hello_timeout = hello_timeout
+        self._turn = turn
         self._patience = patience
+        self._tell = tell
+        self._has_told = False
         self._environment = environment
 
     def call(self, operation: str, /, **params: Any) -> Any:
@@ -155,30 +168,91 @@ class Client:
         return {key: value for key, value in said.items() if value}
 
     def _connect(self) -> "ClientConnection":
+        """A connection that mcvd has greeted; it waits in turn while mcvd has much to do."""
         from mcv.rpc.client_connection import ClientConnection, ConnectionLost
 
-        end = time.monotonic() + self._hello_timeout
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(self._hello_timeout)
-        try:
-            sock.connect(str(self._socket_path))
-        except (FileNotFoundError, ConnectionRefusedError) as error:
-            sock.close()
-            raise DaemonDown(
-                "mcvd does not run on this host.", "Start it with: systemctl start mcvd"
-            ) from error
-        except PermissionError as error:
-            sock.close()
-            raise NotPermitted("Only root may talk to mcvd.", "Try: sudo mcv") from error
-        except OSError as error:
-            sock.close()
-            raise _silent(error.strerror or "timed out") from error
+        end = time.monotonic() + max(self._turn, self._hello_timeout)
+        sock = self._socket(end)
+        overdue = _Overdue(sock, self._hello_timeout, self._waits)
         line = ClientConnection(sock)
         try:
             line.hello(end - time.monotonic())
         except ConnectionLost as lost:
-            raise _silent(lost.reason) from lost
+            raise _silent("timed out" if overdue.has_given_up else lost.reason) from lost
+        finally:
+            overdue.cancel()
         return line
+
+    def _socket(self, end: float) -> socket.socket:
+        """A connected socket. Where so many wait that the kernel takes no more, wait too."""
+        while True:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.settimeout(self._hello_timeout)
+            try:
+                sock.connect(str(self._socket_path))
+                return sock
+            except BlockingIOError as error:
+                sock.close()
+                if time.monotonic() > end or not self._waits():
+                    raise _silent("too many wait for it") from error
+                time.sleep(0.2)
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                sock.close()
+                raise DaemonDown(
+                    "mcvd does not run on this host.", "Start it with: systemctl start mcvd"
+                ) from error
+            except PermissionError as error:
+                sock.close()
+                raise NotPermitted("Only root may talk to mcvd.", "Try: sudo mcv") from error
+            except OSError as error:
+                sock.close()
+                raise _silent(error.strerror or "timed out") from error
+
+    def _waits(self) -> bool:
+        """Whether a busy mcvd is waited for; tells so the first time."""
+        if self._turn <= self._hello_timeout:
+            return False
+        if not self._has_told:
+            self._has_told = True
+            self._tell(f"mcvd has much to do on this host: waiting for it, up to {self._turn:g} s.")
+        return True
+
+
+class _Overdue(threading.Timer):
+    """Looks at a daemon that has not greeted in time: a busy daemon is waited for.
+
+    A daemon whose process was stopped greets nobody: the connection is given up.
+    """
+
+    def __init__(self, sock: socket.socket, seconds: float, waits: Callable[[], bool]) -> None:
+        super().__init__(seconds, self._look)
+        self._sock = sock.dup()
+        self._ask_waits = waits
+        self.has_given_up = False
+        self.daemon = True
+        self.start()
+
+    def _look(self) -> None:
+        if _is_stopped(self._sock) or not self._ask_waits():
+            self.has_given_up = True
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+
+    def cancel(self) -> None:
+        super().cancel()
+        self.join()
+        self._sock.close()
+
+
+def _is_stopped(sock: socket.socket) -> bool:
+    """Whether the process that listens at the other end was stopped by a signal."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid = struct.unpack("3i", credentials)[0]
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] in ("T", "t")
 
 
 def _silent(why: str) -> DaemonDown:

@@ -20,6 +20,7 @@ from mcv.system.addresses import network
 
 log = logging.getLogger(__name__)
 
+TURN = 0.02  # seconds between two looks whether a place is free
 QUIET = 60.0  # seconds in which the refusals of a listener make one line of the log
 
 
@@ -99,6 +100,9 @@ class Listener:
     Members have `most` places. Callers that are not authenticated yet have places of their
     own, some for each address; where these are taken the oldest such caller is hung up on,
     so that strangers cost each other a handshake, and a member nothing.
+
+    On a unix socket, which root alone opens, callers wait in turn: the next is accepted when
+    a place is free, and the kernel keeps the others.
     """
 
     def __init__(
@@ -118,6 +122,7 @@ class Listener:
         self._lock = threading.Lock()
         self._refusals = Refusals()
         self._is_closed = False
+        self._is_local = listener.family == socket.AF_UNIX
         self._thread = threading.Thread(target=self._accept, name="accept", daemon=True)
         self._thread.start()
 
@@ -150,6 +155,9 @@ class Listener:
 
     def _accept(self) -> None:
         while not self._is_closed:
+            if self._is_local and not self._has_room():
+                time.sleep(TURN)
+                continue
             try:
                 sock, address = self._listener.accept()
             except OSError as error:
@@ -158,6 +166,10 @@ class Listener:
                     time.sleep(0.1)
                 continue
             self._let_in(sock, network(str(address[0])) if isinstance(address, tuple) else "")
+
+    def _has_room(self) -> bool:
+        with self._lock:
+            return len(self._visits) < self._most
 
     def _let_in(self, sock: socket.socket, host: str) -> None:
         try:

@@ -24,6 +24,8 @@ from mcv.rpc.wire import OBJECT, Connection, Limits, reason, watch
 
 log = logging.getLogger(__name__)
 
+BACKLOG = 1024  # local callers that the kernel keeps while they wait for their turn
+
 Handle = Callable[[Caller, str, dict[str, Any], dict[str, Any]], Any]
 Trusted = Callable[[], Mapping[str, str]]
 
@@ -198,7 +200,7 @@ def _listen_unix(path: Path) -> socket.socket:
     try:
         listener.bind(str(path))
         os.chmod(path, 0o600)
-        listener.listen(128)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise Refused(f"mcvd cannot listen on {path}: {reason(error)}.") from error

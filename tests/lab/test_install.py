@@ -150,6 +150,35 @@ def test_help_and_version_answer_everybody_and_nothing_else_does(strangers: list
     assert (told.code, told.stdout) == (3, "") and len(told.stderr.splitlines()) == 1
 
 
+SEVENTY = """
+import threading
+from mcv.rpc.client import Client
+
+answers = []
+
+def ask():
+    try:
+        answers.append(Client(tell=lambda text: None).call("cluster.info")["node"])
+    except Exception as error:
+        answers.append(repr(error))
+
+callers = [threading.Thread(target=ask) for _ in range(70)]
+[caller.start() for caller in callers]
+[caller.join() for caller in callers]
+print(sorted(set(answers)), len(answers))
+"""
+
+
+def test_seventy_calls_at_once_on_a_node_of_one_processor_are_answered(
+    strangers: list[Node],
+) -> None:
+    node1, _ = strangers
+
+    told = node1.run("/opt/mcv/bin/python3 -I -", stdin=SEVENTY, timeout=90).stdout
+
+    assert told == "['node1'] 70\n"
+
+
 def test_a_node_without_its_daemon_says_so(strangers: list[Node]) -> None:
     node1, _ = strangers
     node1.run("systemctl stop mcvd")

@@ -1,5 +1,6 @@
 """The command line's calls: a daemon that is down, hung or restarts, and jobs that last."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import pytest
 from mcv.errors import Busy, DaemonDown, McvError, OutcomeOpen
 from mcv.rpc.client import Client, Interrupted, Progress
 from mcv.rpc.server import Server
+from mcv.rpc.wire import Limits
 from tests.rpc.conftest import Wire
 
 
@@ -82,6 +84,94 @@ def test_a_daemon_that_is_stopped_is_told_from_none_within_3_seconds(tmp_path: P
             assert time.monotonic() - begun < 3
         finally:
             daemon.kill()
+
+
+def test_a_busy_daemon_is_waited_for_and_that_is_told_once(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greet = wire.server._operators._greet  # type: ignore[union-attr]
+
+    def slowly(sock: socket.socket) -> Any:
+        time.sleep(0.6)
+        return greet(sock)
+
+    monkeypatch.setattr(wire.server._operators, "_greet", slowly)
+    told: list[str] = []
+    client = wire.client(hello_timeout=0.2, tell=told.append)
+
+    assert client.call("say", a=1) == client.call("say", a=1) == {"a": 1}
+
+    assert told == ["mcvd has much to do on this host: waiting for it, up to 60 s."]
+
+
+def test_a_busy_daemon_is_given_up_after_its_turn(tmp_path: Path) -> None:
+    path = tmp_path / "mcvd.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as deaf:
+        deaf.bind(str(path))
+        deaf.listen(1)
+        begun = time.monotonic()
+
+        with pytest.raises(
+            DaemonDown, match=r"does not answer on this host \(timed out\)"
+        ) as caught:
+            Client(path, hello_timeout=0.2, turn=1).call("say")
+
+        assert 1 <= time.monotonic() - begun < 2 and caught.value.exit_code == 3
+
+
+def test_a_completion_does_not_wait(tmp_path: Path) -> None:
+    path = tmp_path / "mcvd.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as deaf:
+        deaf.bind(str(path))
+        deaf.listen(1)
+        begun = time.monotonic()
+
+        with pytest.raises(DaemonDown):
+            Client(path, hello_timeout=0.2, turn=0).call("say")
+
+        assert time.monotonic() - begun < 1
+
+
+def test_a_call_waits_where_the_kernel_keeps_no_more_callers(tmp_path: Path) -> None:
+    path = tmp_path / "mcvd.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as deaf, contextlib.ExitStack() as held:
+        deaf.bind(str(path))
+        deaf.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(8):
+                waiting = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                waiting.setblocking(False)
+                waiting.connect(str(path))
+        told: list[str] = []
+
+        with pytest.raises(DaemonDown, match="too many wait for it"):
+            Client(path, hello_timeout=0.1, turn=0.5, tell=told.append).call("say")
+
+        assert len(told) == 1
+
+
+def test_callers_wait_in_turn_for_a_place(tmp_path: Path) -> None:
+    wire = Wire(tmp_path, Limits(operators=2))
+    over = threading.Event()
+    wire.until(over)
+    answers: list[Any] = []
+    try:
+        callers = [
+            threading.Thread(target=lambda: answers.append(wire.client().call("wait")))
+            for _ in range(9)
+        ]
+        for caller in callers:
+            caller.start()
+        assert wire.begun.wait(5)
+        time.sleep(0.3)
+        assert len(wire.calls) == 2
+        over.set()
+        for caller in callers:
+            caller.join(10)
+    finally:
+        wire.close()
+
+    assert answers == ["waited"] * 9
 
 
 def test_an_answer_that_does_not_come_leaves_the_outcome_open(wire: Wire) -> None:
