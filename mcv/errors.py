@@ -62,6 +62,12 @@ class DaemonDown(Refused):
     kind = "daemon-down"
 
 
+class NoAnswer(PeerUnreachable):
+    """A question was not answered in time; a question changes nothing."""
+
+    kind = "no-answer"
+
+
 class NotPermitted(Refused):
     """The caller lacks the right to do this."""
 

@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType
 from mcv.api import dispatch
 from mcv.cluster import join
 from mcv.document.model import Node
-from mcv.errors import CallLost, NotFound, OutcomeOpen, PeerUnreachable
+from mcv.errors import CallLost, NoAnswer, NotFound, OutcomeOpen, PeerUnreachable
 from mcv.host import Host
 from mcv.rpc.auth import Caller
 from mcv.rpc.peers import Address, Peers
@@ -71,6 +71,10 @@ class Calls:
             answer = self.peers.call(node, operation, params, context, limit)
         except PeerUnreachable as error:
             raise PeerUnreachable(error.message, self.host.advice(node)) from error
+        except CallLost as error:
+            if not dispatch.row(operation).asks:
+                raise
+            raise NoAnswer(f"{error.message.rstrip('.')}; nothing was changed.") from error
         self.host.observations.hear(node)
         return answer
 

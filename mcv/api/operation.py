@@ -60,6 +60,7 @@ class Operation:
     function's. `step`: served to the node that the plan's claims name, for what they claim, under
     the locks of the plan's subjects. `any_epoch`: answered also to a caller that is out of step.
     `sender`: the caller's name is a parameter. `pid`: the caller's process is.
+    `asks`: it changes nothing, so a lost answer leaves nothing open.
     `awaits_libvirt`: the job begins when libvirt answers on its node.
     """
 
@@ -76,6 +77,7 @@ class Operation:
     sender: bool = False
     pid: bool = False
     awaits_libvirt: bool = False
+    asks: bool = False
 
     def subjects(self, params: Parameters) -> list[Subject]:
         """What a call is about: VMs or members; nothing where it is about the cluster."""
@@ -120,7 +122,7 @@ def step(
 
 
 def question(function: Callable[..., Any], timeout: float = 5.0, sender: bool = False) -> Operation:
-    return Operation(function, PEER_ONLY, timeout=timeout, any_epoch=True, sender=sender)
+    return Operation(function, PEER_ONLY, timeout=timeout, any_epoch=True, sender=sender, asks=True)
 
 
 def read(function: Callable[..., Any], subject: SubjectParameter | None = None) -> Operation:

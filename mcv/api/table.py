@@ -89,7 +89,7 @@ TABLE: dict[str, Operation] = {
     "job.show": read(jobs.show_job),
     "job.follow": Operation(jobs.follow, OPERATOR_OR_PEER, to=named, any_epoch=True),
     "job.cancel": Operation(jobs.cancel_job, OPERATOR_ONLY, Right.CHANGE),
-    "job.stop": question(jobs.stop_job),
+    "job.stop": Operation(jobs.stop_job, PEER_ONLY, timeout=5, any_epoch=True),
     "journal.keep": question(journal_recovery.keep_entry, timeout=10, sender=True),
     "journal.copy": question(claims.copy_entry),
     "journal.drop": question(journal_recovery.drop_entry, timeout=10, sender=True),

@@ -66,7 +66,11 @@ def stop(session: Session, names: tuple[str, ...], node: str | None) -> None:
 @click.command()
 @vms_argument
 @click.option("--wait", is_flag=True, help="Wait until the guest has shut down.")
-@click.option("--timeout", metavar="S", help="With --wait: refuse after so many seconds.")
+@click.option(
+    "--timeout",
+    metavar="S",
+    help="With --wait: at most so many seconds; then exit 4: it may still end.",
+)
 @common()
 @click.pass_obj
 def shutdown(session: Session, names: tuple[str, ...], wait: bool, timeout: str | None) -> None:

@@ -11,7 +11,7 @@ import click
 from mcv.commands import output
 from mcv.commands.options import flag
 from mcv.commands.session import Session
-from mcv.errors import McvError
+from mcv.errors import McvError, OutcomeOpen
 
 # Each word's module below mcv.commands, and the command in it.
 COMMANDS = {
@@ -83,11 +83,12 @@ class Front(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 1
         except Exception as error:
-            session.complain(
-                McvError(f"mcv itself failed: {type(error).__name__}: {error}", "See: mcv job list")
+            unclear = OutcomeOpen(
+                f"mcv itself failed: {type(error).__name__}: {error}", "See: mcv job list"
             )
+            session.complain(unclear)
             _trace(session)
-            code = 1
+            code = unclear.exit_code
         finally:
             session.close()
         sys.exit(code if isinstance(code, int) else 0)
@@ -182,7 +183,8 @@ def front() -> None:
       1    failed, and what had been done was undone
       2    the command line was not understood
       3    refused: nothing was changed
-      4    stopped half-way, or not known yet: mcv job wait ID, mcv repair
+      4    stopped half-way, done but for a part that the message names, or not known
+           yet: mcv job wait ID, mcv repair
       5    a check found something wrong
       130  Ctrl-C; the message says what became of the job
     """

@@ -1,14 +1,15 @@
 """What a command speaks with: the daemon on one side, whoever typed it on the other."""
 
+import contextlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mcv.commands import output
-from mcv.errors import McvError, Refused
+from mcv.errors import CallLost, McvError, NoAnswer, OutcomeOpen, Refused
 
 if TYPE_CHECKING:
     from mcv.commands.progress import Display
@@ -48,8 +49,9 @@ class Session:
         return Display(quiet=self.json or self.quiet, steps=self.verbose)
 
     def call(self, operation: str, /, **params: Any) -> Any:
-        """Ask the daemon for something that it answers at once."""
-        return self.client.call(operation, **params)
+        """Ask the daemon a question. Raises NoAnswer where no answer comes: nothing changed."""
+        with _as_question():
+            return self.client.call(operation, **params)
 
     def take(self, fd: int) -> Any:
         """Hand an open image to the daemon; its answer waits until the image is read through."""
@@ -137,7 +139,8 @@ class Session:
 
     def plan(self, operation: str, /, **params: Any) -> list[str]:
         """The steps that an operation would take, to be shown before it is asked for."""
-        answer = self.run(operation, **params, dry_run=True)
+        with _as_question():
+            answer = self.run(operation, **params, dry_run=True)
         steps = answer["plan"] if is_plan(answer) else []
         return [f"  {step}" for step in steps]
 
@@ -150,6 +153,16 @@ class Session:
             self.display.write(text, err=err)
         else:
             output.say(text, err=err)
+
+
+@contextlib.contextmanager
+def _as_question() -> Iterator[None]:
+    """A call that changes nothing: without an answer nothing was changed."""
+    try:
+        yield
+    except (OutcomeOpen, CallLost) as error:
+        why = error.message.partition(";")[0].rstrip(".")
+        raise NoAnswer(f"{why}. Nothing was changed.", "Try again; see: mcv info") from error
 
 
 def is_plan(answer: Any) -> bool:

@@ -136,7 +136,11 @@ def update(
 )
 @click.option("--online", is_flag=True, help="Move it while it runs.")
 @click.option("--bandwidth", metavar="RATE", help="With --online: at most so much per second.")
-@click.option("--wait-for-shutdown", is_flag=True, help="Move it as soon as it has shut down.")
+@click.option(
+    "--wait-for-shutdown",
+    is_flag=True,
+    help="Move it once it has shut down, which nobody asks it to.",
+)
 @click.option("--timeout", metavar="S", help="With --wait-for-shutdown: refuse after so long.")
 @click.option("--start-after-migration", is_flag=True, help="Start it on the new node.")
 @click.option(
@@ -160,8 +164,9 @@ def migrate(
 ) -> None:
     """Move a VM to the node that holds its other replica.
 
-    A VM that runs is not moved, unless --online or --wait-for-shutdown says how. While the
-    guest is waited for nothing has been changed, and Ctrl-C leaves everything as it was.
+    A VM that runs is not moved, unless --online or --wait-for-shutdown says how. The latter
+    asks the guest for nothing: shut it down from inside, or with: mcv shutdown VM. While it is
+    waited for nothing has been changed, and Ctrl-C leaves everything as it was.
 
     \b
     Examples:

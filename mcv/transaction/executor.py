@@ -15,6 +15,7 @@ from mcv.document.subject import Subject
 from mcv.errors import (
     Busy,
     CallLost,
+    DoneInPart,
     Failed,
     LibvirtSilent,
     McvError,
@@ -102,6 +103,7 @@ class Transaction:
     def _forward(self, entry: Entry, report: Report) -> None:
         commit = commit_point(entry.plan)
         begun_before = entry.position  # -1: no step was begun before this run
+        lacking: McvError | None = None  # the last error of a step that may fail
         for index in range(max(0, entry.position), len(entry.plan)):
             item = entry.plan[index]
             self._note(entry, position=index)
@@ -111,7 +113,7 @@ class Transaction:
             if _is_open(error, was_begun=index == begun_before):
                 raise self._open(entry, error, is_committed=index > commit) from error
             if index > commit and all(step.may_fail for step in steps_of(item)):
-                entry.trouble = error.message
+                entry.trouble, lacking = error.message, error
                 continue
             is_committed = index > commit
             was_begun = index == begun_before
@@ -123,7 +125,8 @@ class Transaction:
             self._back(entry, report, error)
         self._end(entry)
         if entry.trouble:
-            raise McvError(f"{entry.title} is done, but: {entry.trouble}")
+            message = f"{entry.title} is done, but: {entry.trouble}"
+            raise DoneInPart(message, *((lacking.hint, lacking.problems) if lacking else ()))
 
     def _open(self, entry: Entry, error: McvError, is_committed: bool) -> OutcomeOpen:
         self._kept(entry, error, f"{entry.title}: {error.message}")

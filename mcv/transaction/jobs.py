@@ -208,7 +208,9 @@ class Jobs:
         except Exception as error:
             log.exception("job %s (%s)", job.id, job.title)
             what = str(error) if isinstance(error, OSError) else "an internal error"
-            job.end(None, McvError(f"{job.title}: {what}.", "See: journalctl -u mcvd"))
+            # How far it came is not known: the journal has the rest, if there is one.
+            hint = "See: journalctl -u mcvd, mcv info, mcv repair"
+            job.end(None, OutcomeOpen(f"{job.title}: {what}.", hint))
         finally:
             stall.listener.reset(listening)
             current.reset(token)

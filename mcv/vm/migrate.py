@@ -31,7 +31,7 @@ def migrate(
     waits = wait_for_shutdown and not dry_run and host.domains.is_active(name)
     if waits:
         require_movable(host, name, to, ignore_verify, may_run=True)
-        power.wait_for_end(host, name, timeout)
+        _wait_for_end(host, name, timeout)
 
     def prepare() -> Prepared[Moved]:
         may_run = wait_for_shutdown and dry_run
@@ -43,6 +43,19 @@ def migrate(
         return Prepared(plan, Moved(name=name, node=to, started=start_after_migration))
 
     return host.operate(Subject.vm(name), f"migrate {name} to {to}", prepare, dry_run)
+
+
+def _wait_for_end(host: Host, name: str, timeout: float | None) -> None:
+    """Wait for a guest that nobody has asked to end: that is its operator's to do.
+
+    Raises Refused when it has not ended within timeout seconds.
+    """
+    how = f"mcv shutdown {name}, in the guest itself, or: mcv stop {name}"
+    if not power.wait_for_end(host, name, timeout, f"; nobody has asked it to. Next: {how}"):
+        raise Refused(
+            f"{name} has not shut down within {timeout:g} s, and nobody asked it to.",
+            f"Nothing was changed. It ends by: {how}",
+        )
 
 
 def require_movable(

@@ -9,6 +9,7 @@ from mcv.document.subject import Subject
 from mcv.drivers.domain_xml import domain_xml
 from mcv.errors import (
     Busy,
+    DoneInPart,
     HypervisorFailed,
     LibvirtSilent,
     McvError,
@@ -184,7 +185,11 @@ def shutdown(host: Host, name: str, wait: bool = False, timeout: float | None = 
     host.domains.shutdown(name)
     if not wait:
         return VmState(name=name, node=host.name, state=host.domains.state(name))
-    wait_for_end(host, name, timeout)
+    if not wait_for_end(host, name, timeout):
+        raise DoneInPart(
+            f"{name} was asked to shut down and has not within {timeout:g} s; it may still end.",
+            f"Ask it again: mcv shutdown {name}; or pull the plug: mcv stop {name}",
+        )
     with host.hold(Subject.vm(name), f"shutdown {name}"):
         if not host.domains.is_active(name):
             run_notes.remove(host, name)
@@ -192,21 +197,21 @@ def shutdown(host: Host, name: str, wait: bool = False, timeout: float | None = 
     return VmState(name=name, node=host.name, state="stopped")
 
 
-def wait_for_end(host: Host, name: str, timeout: float | None) -> None:
-    """Wait until a domain has ended; Refused when it has not within timeout seconds."""
+def wait_for_end(host: Host, name: str, timeout: float | None, how: str = "") -> bool:
+    """Wait until a domain has ended; False when it has not within timeout seconds.
+
+    `how` is told with the progress: what has to be done for it to end.
+    """
     job = host.job
     began = time.monotonic()
-    job.progress(f"waiting for {name} to shut down")
+    job.progress(f"waiting for {name} to shut down{how}")
     with job.may_be_cancelled():
         while not has_ended(host, name):
             job.check_cancelled()
             if timeout is not None and time.monotonic() - began > timeout:
-                raise Refused(
-                    f"{name} has not shut down within {timeout:g} s.",
-                    f"Nothing was changed. Ask it again: mcv shutdown {name}; "
-                    f"or pull the plug: mcv stop {name}",
-                )
+                return False
             time.sleep(POLL)
+    return True
 
 
 def has_ended(host: Host, name: str) -> bool:

@@ -12,10 +12,12 @@ import pytest
 from mcv import cli
 from mcv.errors import (
     Busy,
+    CallLost,
     DaemonDown,
     Failed,
     McvError,
     NotFound,
+    OutcomeOpen,
     OutOfSync,
     Refused,
     RepairNeeded,
@@ -243,6 +245,20 @@ def test_debug_shows_the_traceback(mcv: Speak, daemon: FakeDaemon) -> None:
     assert "Traceback" in mcv("--debug list").err
 
 
+@pytest.mark.parametrize("error", [OutcomeOpen, CallLost])
+def test_a_question_without_an_answer_has_changed_nothing(
+    mcv: Speak, daemon: FakeDaemon, error: type[McvError]
+) -> None:
+    open_ = error("mcvd gave no answer to vm.list (timed out); whether it was done is not known.")
+    daemon.answers["vm.list"] = open_
+    daemon.answers["vm.start"] = open_
+
+    heard = mcv("list")
+
+    assert (heard.code, mcv("start web1").code) == (3, open_.exit_code)
+    assert "mcvd gave no answer to vm.list (timed out). Nothing was changed." in heard.err
+
+
 def test_a_mistake_of_mcv_is_told_in_one_line(mcv: Speak, daemon: FakeDaemon) -> None:
     def stumble(params: dict[str, Any]) -> None:
         raise ZeroDivisionError("oops")
@@ -251,6 +267,6 @@ def test_a_mistake_of_mcv_is_told_in_one_line(mcv: Speak, daemon: FakeDaemon) ->
 
     heard = mcv("list")
 
-    assert heard.code == 1
+    assert heard.code == 4
     assert heard.err.startswith("Error: mcv itself failed: ZeroDivisionError: oops")
     assert "Traceback" not in heard.err

@@ -122,10 +122,11 @@ def test_what_a_dead_node_owned_is_taken_over_and_it_comes_back_behind(
     two.kill()
     assert "node2" in mcv(one, "register web1 --node node1 --yes", code=3).stderr
     mcv(one, "node offline node2 --confirm-dead --yes")
+    mcv(one, "register web1 --node node1 --yes")
+    # At once: DRBD has not noticed the loss yet, or is about to.
+    mcv(one, "start web1")
     mcv(one, "permission add carol")
     mcv(one, "permission remove carol")
-    mcv(one, "register web1 --node node1 --yes")
-    mcv(one, "start web1")
 
     assert reality.domain(one, "web1") == "running"
     assert reality.digest(one, reality.device(one, "mcv-web1-1"), 1) == bytes_
@@ -178,6 +179,8 @@ def test_a_word_that_was_false_pauses_the_copy_that_lost_and_destroys_nothing(
     mcv(two, "stop web1 --on node2")
     assert reality.domains(two) == set()
     assert reality.domain(one, "web1") == "running"
+    # Both were Primary when they met: the survivor connects when the other is no more.
+    wait_until(lambda: reality.is_in_step(one, "mcv-web1-1"), 60, "both replicas being in step")
     side_by_side(reset, clean_after)
 
 

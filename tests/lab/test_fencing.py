@@ -19,6 +19,10 @@ PLACE = 1500  # the block that a test writes
 
 # The handler works alike while mcvd runs; the notes that it leaves without it are the harder case.
 DAEMONS = [pytest.param("running", marks=pytest.mark.soak), "stopped"]
+# A directory without room for a note.
+FULL = (
+    "mkdir -p {notes}; mount -t tmpfs -o size=4k tmpfs {notes}; dd if=/dev/zero of={notes}/x bs=4k"
+)
 
 
 @pytest.fixture
@@ -107,6 +111,19 @@ def test_the_owner_goes_on_alone_and_writes_it_down(web1: list[Node], daemon: st
     wait_until(lambda: note(node1) is None, 30, "the note to go")
 
 
+@pytest.mark.soak
+def test_a_full_disk_holds_up_the_note_and_not_the_guest(web1: list[Node]) -> None:
+    node1, node2 = web1
+    notes = f"/var/lib/mcv/{node1.name}/notes"
+    node1.run(FULL.format(notes=notes), check=False)
+
+    node2.cut()
+
+    assert written(node1, 45)
+    assert note(node1) is None
+    node1.run(f"umount {notes}")
+
+
 def _is_apart(node: Node) -> bool:
     view = reality.drbd(node, RESOURCE)
     return view is not None and view.connection != "Connected"
@@ -149,6 +166,37 @@ def test_by_the_policy_wait_nothing_is_written_alone(web1: list[Node]) -> None:
     assert block(node1) == block(node2)
     wait_until(lambda: _is_online(node1), 30, "node2 to be in contact")
     mcv(node1, "drbd set on-peer-loss=continue")
+
+
+def test_suspended_io_goes_on_when_the_peer_is_declared_dead(web1: list[Node]) -> None:
+    node1, node2 = web1
+    mcv(node1, "drbd set on-peer-loss=wait")
+    node2.cut()
+    writing = node1.start(f"{write(node1)} && echo written")
+    wait_until(lambda: attention(node1).startswith("I/O is suspended"), 45, "I/O being suspended")
+    assert told(node1, "list")[0]["state"] == "running"
+    assert any(line.startswith("I/O is suspended") for line in told(node1, "info")["attention"])
+
+    # The guest does nothing and ends; what writes beside it cannot.
+    said = mcv(node1, "stop web1", code=4).stderr
+    assert "web1 is stopped, but node1 keeps its disk open: dd (" in said
+    assert "dd (" in mcv(node1, "migrate --node node2 web1", code=3).stderr
+    assert writing.poll() is None
+
+    mcv(node1, "node offline node2 --confirm-dead --yes")
+    told_at_last, _ = writing.communicate(timeout=60)
+    assert told_at_last == "written\n"
+    mcv(node1, "start web1")
+
+    node2.heal()
+    wait_until(lambda: is_well(node1) and is_well(node2), 60, "both replicas to be in step")
+    assert block(node1) == block(node2)
+    wait_until(lambda: _is_online(node1), 30, "node2 to be in contact")
+    mcv(node1, "drbd set on-peer-loss=continue")
+
+
+def attention(node: Node) -> str:
+    return str(told(node, "list")[0]["attention"])
 
 
 def _is_online(node: Node) -> bool:

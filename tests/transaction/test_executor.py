@@ -12,6 +12,7 @@ from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.errors import (
     CallLost,
+    DoneInPart,
     Failed,
     McvError,
     OutcomeOpen,
@@ -211,13 +212,13 @@ def test_what_resists_being_undone_stays_and_is_taken_up_from_there(bench: Bench
 
 
 def test_a_step_that_may_fail_is_told_and_the_rest_is_done(bench: Bench) -> None:
-    bench.fails["d"] = McvError("it does not start")
+    bench.fails["d"] = McvError("it does not start", "mcv start web1")
     plan: list[Item] = [step("c", commits=True), step("d", may_fail=True), step("e")]
 
-    with pytest.raises(McvError, match="move web1 is done, but: it does not start") as error:
+    with pytest.raises(DoneInPart, match="move web1 is done, but: it does not start") as error:
         bench.carry_out(plan)
 
-    assert type(error.value) is McvError and error.value.exit_code == 1
+    assert error.value.exit_code == 4 and error.value.hint == "mcv start web1"
     assert bench.done == ["c", "d", "e", "vm.release job1.release"]
     assert bench.journal.entries() == []
 

@@ -63,6 +63,7 @@ def test_an_internal_error_is_told_without_its_insides_and_a_lost_call_as_open(
 
     assert broken is not None and "secret" not in json.dumps(broken)
     assert "internal error" in broken["message"] and "journalctl" in broken["hint"]
+    assert broken["class"] == "OutcomeOpen"
     assert lost is not None and lost["class"] == "OutcomeOpen"
 
 

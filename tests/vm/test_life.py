@@ -3,7 +3,7 @@
 import pytest
 
 from mcv.drbd import notes, resync, verification_results, verify
-from mcv.errors import Busy, Failed, NotFound, Refused, RepairNeeded
+from mcv.errors import Busy, DoneInPart, Failed, NotFound, Refused, RepairNeeded
 from mcv.network import verbs as network
 from mcv.recovery import journal_recovery
 from mcv.status import vms
@@ -161,7 +161,7 @@ def test_a_start_that_fails_after_a_migration_leaves_the_vm_on_its_new_node(
     make(cluster)
     cluster.domains["n2"].broken.add("start")
 
-    with pytest.raises(Exception, match=r"is done, but: Could not start"):
+    with pytest.raises(DoneInPart, match=r"is done, but: Could not start"):
         cluster.run("n1", migrate.migrate, name="web1", to="n2", start_after_migration=True)
 
     assert cluster.read("n1").vm("web1").node == "n2"
@@ -181,6 +181,34 @@ def test_a_running_vm_is_not_moved_unless_waited_for(cluster: FakeCluster) -> No
         )
 
     assert cluster.picture() == before
+
+
+def test_a_guest_that_was_asked_and_runs_on_may_still_end(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(cluster)
+    cluster.run("n1", power.start, name="web1")
+    monkeypatch.setattr(cluster.domains["n1"], "shutdown", lambda name: None)
+
+    with pytest.raises(DoneInPart, match="was asked to shut down and has not within") as ended:
+        cluster.run("n1", power.shutdown, name="web1", wait=True, timeout=0.1)
+
+    assert ended.value.exit_code == 4 and "mcv stop web1" in ended.value.hint
+    assert cluster.domains["n1"].state("web1") == "running"
+
+
+def test_a_move_that_waits_says_that_nobody_has_asked_the_guest(cluster: FakeCluster) -> None:
+    make(cluster)
+    cluster.run("n1", power.start, name="web1")
+
+    with pytest.raises(Refused, match="and nobody asked it to") as refused:
+        cluster.run(
+            "n1", migrate.migrate, name="web1", to="n2", wait_for_shutdown=True, timeout=0.1
+        )
+
+    assert "mcv shutdown web1" in refused.value.hint
+    job = cluster.hosts["n1"].jobs.listed()[-1]
+    assert "nobody has asked it to. Next: mcv shutdown web1" in job["progress"][0]["what"]
 
 
 def test_a_coordinator_that_is_gone_after_the_new_owner_was_written_down_finishes(

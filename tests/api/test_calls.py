@@ -1,0 +1,45 @@
+"""Calls to other nodes: what a lost answer leaves open."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from mcv.api.calls import Calls
+from mcv.api.table import TABLE
+from mcv.errors import CallLost, NoAnswer
+from tests.fakes.cluster import FakeCluster
+
+
+@pytest.fixture
+def calls(cluster: FakeCluster, tmp_path: Path) -> Calls:
+    """The calls of n1, to peers of which no answer arrives."""
+
+    def lose(node: str, operation: str, *_: Any) -> Any:
+        raise CallLost(f"{node} gave no answer to {operation} (timed out).")
+
+    host = cluster.hosts["n1"]
+    made = Calls(host.settings)
+    made.host = host
+    made.peers = cast(Any, SimpleNamespace(call=lose))
+    return made
+
+
+def test_a_question_that_times_out_has_changed_nothing(calls: Calls) -> None:
+    with pytest.raises(NoAnswer, match=r"node\.report \(timed out\); nothing was changed") as said:
+        calls.call("n2", "node.report")
+
+    assert said.value.exit_code == 3
+
+
+@pytest.mark.parametrize("operation", ["job.stop", "vm.define", "config.propose", "repair.here"])
+def test_what_changes_something_is_open_without_its_answer(calls: Calls, operation: str) -> None:
+    with pytest.raises(CallLost):
+        calls.call("n2", operation)
+
+
+def test_a_question_is_no_step_and_no_job() -> None:
+    asking = [row for row in TABLE.values() if row.asks]
+
+    assert asking and not any(row.step or row.job for row in asking)
