@@ -23,7 +23,7 @@ from mcv.drivers.lvm import Lvm
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.rpc.peers import Peers
-from mcv.rpc.pki import load_or_create
+from mcv.rpc.pki import Keys, load_or_create
 from mcv.rpc.server import Server
 from mcv.rpc.tunnel import tunnel
 from mcv.system import systemd
@@ -49,6 +49,7 @@ class Daemon:
             conf.node,
             startup.opened(conf, self.identity.certificate_pem),
             self.calls.call,
+            Keys(self.identity),
             lambda name: members.is_alive(self.host, name),
         )
         self.calls.host = self.host = self._filled()

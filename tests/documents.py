@@ -5,6 +5,7 @@ from typing import Any
 from mcv.document import changes
 from mcv.document.generation import ChangeMade, Epoch, EpochNow
 from mcv.document.model import Cluster, Disk, Node, Vm
+from tests.fakes.keys import FakeKeys
 
 
 def member(name: str, **values: Any) -> Node:
@@ -70,7 +71,13 @@ _count = iter(range(10**9))
 
 def after(base: Cluster, change: str = "barrier", id: str = "", /, **params: Any) -> Cluster:
     """The next generation, by a change of the document."""
-    return changes.apply(base, change, params, made(id or f"t{next(_count)}.1"))
+    return by("n1", base, change, params, id)
+
+
+def by(node: str, base: Cluster, change: str, params: dict[str, Any], id: str = "") -> Cluster:
+    """The next generation, by a change that a member signs, whether it may make it or not."""
+    keys = FakeKeys(f"certificate of {node}")
+    return changes.apply(base, change, params, made(id or f"t{next(_count)}.1", node), keys.sign)
 
 
 def chain(base: Cluster, length: int) -> list[Cluster]:

@@ -1,5 +1,7 @@
 """What members ask each other about the document: unanimous agreement's doors, one a question."""
 
+from collections.abc import Sequence
+
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.errors import Refused
 from mcv.host import Host
@@ -21,16 +23,16 @@ def fetch(host: Host, since: str = "", proposal: bool = False) -> object:
     return plain(_agreement(host).member.fetch(since, proposal))
 
 
-def propose(host: Host, document: str, attempt: str) -> object:
-    return plain(_agreement(host).coordinator.propose(document, attempt))
+def propose(host: Host, document: str, attempt: str, sender: str) -> object:
+    return plain(_agreement(host).coordinator.propose(document, attempt, sender))
 
 
-def accept(host: Host, document: str, sender: str) -> object:
-    return plain(_agreement(host).member.accept(document, sender))
+def accept(host: Host, document: str, sender: str, between: Sequence[str] = ()) -> object:
+    return plain(_agreement(host).member.accept(document, sender, between))
 
 
-def commit(host: Host, hash: str) -> object:
-    return plain(_agreement(host).member.commit(hash))
+def commit(host: Host, hash: str, sender: str) -> object:
+    return plain(_agreement(host).member.commit(hash, sender))
 
 
 def install(host: Host, document: str, between: list[str]) -> object:

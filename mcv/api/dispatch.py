@@ -63,7 +63,7 @@ def _serve_operator(
         raise Refused(
             f"There is no node {where}.", f"Nodes: {', '.join(sorted(host.read().nodes))}."
         )
-    if host.read().nodes[where].status == "offline":
+    if host.read().nodes[where].status == "offline" and not spec.offline_too:
         raise Refused(f"{where} is offline.", f"Bring it back with: mcv node online {where}")
     return host.forward(where, operation, params, caller.name)
 

@@ -61,7 +61,8 @@ class Operation:
     the locks of the plan's subjects. `any_epoch`: answered also to a caller that is out of step.
     `sender`: the caller's name is a parameter. `pid`: the caller's process is.
     `asks`: it changes nothing, so a lost answer leaves nothing open.
-    `awaits_libvirt`: the job begins when libvirt answers on its node.
+    `awaits_libvirt`: the job begins when libvirt answers on its node. `offline_too`: forwarded
+    also to a node that is offline in the document.
     """
 
     function: Callable[..., Any]
@@ -78,6 +79,7 @@ class Operation:
     pid: bool = False
     awaits_libvirt: bool = False
     asks: bool = False
+    offline_too: bool = False
 
     def subjects(self, params: Parameters) -> list[Subject]:
         """What a call is about: VMs or members; nothing where it is about the cluster."""
@@ -146,6 +148,26 @@ def named(host: Host, params: Parameters) -> str:
 def named_or_here(host: Host, params: Parameters) -> str:
     """The node that the call names, or this node: a new VM has no owner yet."""
     return params.get("node") or host.name
+
+
+def owner_or_here(host: Host, params: Parameters) -> str:
+    """The owner of the VM; this node, where the owner is offline in the document."""
+    node = owner(host, params)
+    return node if node in host.read().online else host.name
+
+
+def itself(host: Host, params: Parameters) -> str:
+    """The member that the call is about: it alone says that it is online, or leaves."""
+    name = params.get("name", "")
+    return name if name in host.read().nodes else host.name
+
+
+def leaver(host: Host, params: Parameters) -> str:
+    """The living member that leaves; this node, where members are declared dead."""
+    names = params.get("names") or []
+    if params.get("confirm_dead") or len(names) != 1:
+        return host.name
+    return itself(host, {"name": names[0]})
 
 
 def coordinator(host: Host, params: Parameters) -> str:

@@ -8,15 +8,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from mcv.document import changes
 from mcv.document.diff import differences, last_change
-from mcv.document.generation import ChangeMade, Past
+from mcv.document.generation import Past
 from mcv.document.lineage import relation
 from mcv.document.model import Cluster, digest
 from mcv.errors import Refused
 from mcv.host import DryRun, Host
 from mcv.system.answers import plain
-from mcv.timestamps import timestamp
 
 
 class Synced(Struct, frozen=True, kw_only=True, rename={"source": "from"}):
@@ -103,9 +101,7 @@ def begin_epoch(host: Host, node: str, change: str, who: str, why: str) -> None:
     renewed = new_incarnations(base, list(members.values()))
     if base.schema >= 2 and renewed:
         params["incarnations"] = renewed
-    made = ChangeMade(id=change, who=who, when=timestamp(), why=why, node=host.name)
-    new = changes.apply(base, "cluster.sync", params, made)
-    host.consensus.resolve_divergence(base, new)
+    host.consensus.resolve_divergence(base, params, id=change, who=who, why=why)
 
 
 def new_incarnations(base: Cluster, documents: list[Cluster]) -> dict[str, int]:

@@ -80,8 +80,10 @@ class Consensus(Protocol):
         where the declaration may be committed or not.
         """
 
-    def resolve_divergence(self, base: Cluster, new: Cluster) -> Cluster:
-        """Commit a document that begins an epoch over base and names the other ends as past."""
+    def resolve_divergence(
+        self, base: Cluster, params: dict[str, Any], *, id: str, who: str, why: str
+    ) -> Cluster:
+        """Commit the change cluster.sync of base: it names the ends of the other documents."""
 
     def begin(self, document: Cluster) -> None:
         """Hold another cluster's document from now on: this node joins it, or is blank again.

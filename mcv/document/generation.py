@@ -1,5 +1,7 @@
 """What makes a generation of the document: its change, its epoch, and the epochs of its past."""
 
+from typing import Any
+
 import msgspec
 
 
@@ -30,13 +32,21 @@ class Epoch(Value, frozen=True, kw_only=True):
 
 
 class ChangeMade(Value, frozen=True, kw_only=True):
-    """The author of a generation, when and why; `id` is the operation's and the step's number."""
+    """The change that made a generation of its parent, who made it, when and why.
+
+    `id` is the operation's and the step's number, `node` the member that proposed it. From
+    schema 2 on `name` and `params` say which change it is, so that every member computes the
+    generation from the parent, and `signature` is of the node's key over all of it.
+    """
 
     id: str
     who: str
     when: str
     why: str
     node: str
+    name: str = ""
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
+    signature: str = ""
 
 
 class EpochNow(Value, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ OLDEST = 1
 # Of schema 2: the fields that each struct got. Reading needs nothing of it; writing leaves
 # them out of a document of schema 1.
 OF_EACH_VM = ("autostart", "start_order", "start_delay", "incarnation")
-OF_THE_CHANGE: tuple[str, ...] = ()
+OF_THE_CHANGE = ("name", "params", "signature")
 OF_THE_CLUSTER: tuple[str, ...] = ()
 
 

@@ -184,10 +184,13 @@ class Store:
             cluster = self.read()
             return [cluster, *self._history.ancestors(cluster)]
 
-    def since(self, hash_: str, limit: int = 50) -> list[Cluster]:
-        """The generations between a hash and the committed one, at most limit of them."""
+    def since(self, hash_: str, limit: int = 50, of: Cluster | None = None) -> list[Cluster]:
+        """The generations between a hash and a document, at most limit of them.
+
+        The document is the committed one unless it is given.
+        """
         with self._lock:
-            return self._history.since(hash_, self.read(), limit)
+            return self._history.since(hash_, of or self.read(), limit)
 
     def _keep_last_of_its_schema(self, new: Cluster) -> None:
         """Keep the committed document where the next has another schema: an older mcv reads it."""

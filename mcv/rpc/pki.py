@@ -1,11 +1,14 @@
 """A node's key and the certificate that it signs itself; neither ever leaves but the latter."""
 
+import base64
 import datetime
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -96,3 +99,35 @@ def self_signed(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
+
+
+class Keys:
+    """This node's key, to sign with, and the members' certificates, to check signatures by."""
+
+    def __init__(self, identity: Identity) -> None:
+        key = serialization.load_pem_private_key(identity.key.read_bytes(), password=None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        self._key = key
+
+    def sign(self, text: str) -> str:
+        """The signature of a text by this node's key."""
+        signature = self._key.sign(text.encode(), ec.ECDSA(hashes.SHA256()))
+        return base64.b64encode(signature).decode()
+
+    def is_signed(self, certificate: str, text: str, signature: str) -> bool:
+        """Whether the key of a certificate has signed a text."""
+        try:
+            key = _public_key(certificate)
+            key.verify(base64.b64decode(signature), text.encode(), ec.ECDSA(hashes.SHA256()))
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+@functools.lru_cache(maxsize=64)
+def _public_key(certificate: str) -> ec.EllipticCurvePublicKey:
+    """The key of a certificate; raise ValueError for what is none."""
+    key = x509.load_pem_x509_certificate(certificate.encode()).public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise ValueError("The certificate is of another kind of key.")
+    return key

@@ -7,6 +7,7 @@ import pytest
 from mcv.api import dispatch
 from mcv.api.operation import NODE, Right, here
 from mcv.api.table import TABLE
+from mcv.cluster import members
 from mcv.document.subject import Subject
 from mcv.errors import NotPermitted, OutOfStep, Refused
 from mcv.rpc.auth import Caller
@@ -143,7 +144,7 @@ def test_nothing_is_forwarded_to_a_node_that_is_not_there_or_offline(
     with pytest.raises(Refused, match=r"no node n9") as error:
         ask(cluster, ROOT, "vm.create", name="web2", memory="64MiB", node="n9")
     assert "n1, n2" in error.value.hint
-    ended(cluster, ask(cluster, ROOT, "node.offline", names=["n2"]))
+    cluster.run("n2", members.offline, names=["n2"])
 
     with pytest.raises(Refused, match="n2 is offline"):
         ask(cluster, ROOT, "vm.create", name="web2", memory="64MiB", node="n2")
@@ -210,9 +211,9 @@ def step_params(operation: str, name: str) -> dict[str, Any]:
 
 @pytest.fixture
 def untouched(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
-    """n1, on which no lock may be taken."""
-    for name in ("web1", "web2"):
-        cluster.run("n1", create.create, name=name, memory="64MiB", disks=["64MiB"])
+    """n1, the owner of web1, on which no lock may be taken; web2 is n2's."""
+    for name, owner in (("web1", "n1"), ("web2", "n2")):
+        cluster.run(owner, create.create, name=name, memory="64MiB", disks=["64MiB"])
 
     def touched(*_: Any, **__: Any) -> None:
         raise AssertionError("a lock was touched")

@@ -261,11 +261,11 @@ def test_a_proposal_left_beside_a_document_that_excludes_it_holds_nobody_up(
 
 
 def test_maintenance_lasts_until_its_end_is_asked_for(three: FakeCluster) -> None:
-    three.run("n1", members.offline, names=["n3"])
+    three.run("n3", members.offline, names=["n3"])
     members.come_back(three.hosts["n3"])
     assert three.read("n1").online == ["n1", "n2"]
 
-    three.run("n1", members.online, name="n3")
+    three.run("n3", members.online, name="n3")
 
     assert three.read("n3").online == ["n1", "n2", "n3"]
 
@@ -273,7 +273,7 @@ def test_maintenance_lasts_until_its_end_is_asked_for(three: FakeCluster) -> Non
 def test_a_node_that_is_offline_takes_no_part_and_hears_of_it_when_it_looks(
     three: FakeCluster,
 ) -> None:
-    three.run("n1", members.offline, names=["n3"])
+    three.run("n3", members.offline, names=["n3"])
     three.down.add("n3")
 
     permit(three, "n2", "alice")
@@ -285,7 +285,7 @@ def test_a_node_that_is_offline_takes_no_part_and_hears_of_it_when_it_looks(
 
 
 def test_the_last_one_online_does_not_leave(cluster: FakeCluster) -> None:
-    cluster.run("n1", members.offline, names=["n2"])
+    cluster.run("n2", members.offline, names=["n2"])
 
     with pytest.raises(Refused, match="last node online"):
         cluster.run("n1", members.offline, names=["n1"])

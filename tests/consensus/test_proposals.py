@@ -17,18 +17,20 @@ def test_an_offer_made_from_an_old_document_is_sent_back_to_look_again(
     permit(cluster, "n1", "alice")
 
     with pytest.raises(LookAgain):
-        agreement(cluster, "n1").coordinator.propose(encode(after(old)), "first")
+        agreement(cluster, "n1").coordinator.propose(encode(after(old)), "first", "n1")
     with pytest.raises(LookAgain):
-        agreement(cluster, "n2").coordinator.propose(encode(after(cluster.read())), "second")
+        agreement(cluster, "n2").coordinator.propose(encode(after(cluster.read())), "second", "n1")
 
 
 def test_a_double_of_an_offer_gets_the_answer_of_the_first(cluster: FakeCluster) -> None:
     coordinator = agreement(cluster, "n1").coordinator
     new = encode(after(cluster.read()))
 
-    assert coordinator.propose(new, "an attempt") == coordinator.propose(new, "an attempt")
+    assert coordinator.propose(new, "an attempt", "n1") == coordinator.propose(
+        new, "an attempt", "n1"
+    )
     with pytest.raises(LookAgain):
-        coordinator.propose(new, "another")
+        coordinator.propose(new, "another", "n1")
 
 
 def test_a_refused_offer_is_not_made_by_its_double_and_may_be_made_anew(
@@ -38,14 +40,14 @@ def test_a_refused_offer_is_not_made_by_its_double_and_may_be_made_anew(
     new = encode(after(cluster.read()))
     cluster.down.add("n2")
     with pytest.raises(PeerUnreachable):
-        coordinator.propose(new, "an attempt")
+        coordinator.propose(new, "an attempt", "n1")
     cluster.down.clear()
 
     with pytest.raises(PeerUnreachable, match="nothing was changed"):
-        coordinator.propose(new, "an attempt")
+        coordinator.propose(new, "an attempt", "n1")
     assert len(hashes(cluster)) == 1 and not proposals(cluster)
 
-    assert coordinator.propose(new, "another").generation == cluster.read("n2").generation
+    assert coordinator.propose(new, "another", "n1").generation == cluster.read("n2").generation
 
 
 def test_a_double_of_an_offer_under_way_does_not_say_that_nothing_was_changed(
@@ -59,11 +61,11 @@ def test_a_double_of_an_offer_under_way_does_not_say_that_nothing_was_changed(
     def double(caller: str, node: str, operation: str) -> None:
         if operation == "config.accept":
             with pytest.raises(OutcomeOpen) as caught:
-                coordinator.propose(new, "an attempt")
+                coordinator.propose(new, "an attempt", "n1")
             said.append(caught.value.message)
 
     cluster.spy = double
-    coordinator.propose(new, "an attempt")
+    coordinator.propose(new, "an attempt", "n1")
 
     assert said == ["This proposal was taken up and not carried to its end."]
 

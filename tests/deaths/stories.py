@@ -127,7 +127,10 @@ def add(cluster: FakeCluster, node: str) -> None:
 
 def offline(who: Callable[[str], str], confirm_dead: bool = False) -> Act:
     return lambda cluster, node: cluster.run(
-        node, members.offline, names=[who(node)], confirm_dead=confirm_dead
+        node if confirm_dead else who(node),
+        members.offline,
+        names=[who(node)],
+        confirm_dead=confirm_dead,
     )
 
 
@@ -212,7 +215,7 @@ CHANGES = {
     "maintenance": Story(offline(other), ends.reverse(ends.online(other))),
     "maintenance of itself": Story(offline(itself), ends.reverse(ends.online(itself))),
     "node online": Story(
-        lambda c, node: c.run(node, members.online, name=other(node)),
+        lambda c, node: c.run(other(node), members.online, name=other(node)),
         ends.online(other),
         offline(other),
     ),

@@ -190,7 +190,7 @@ def mute(cluster: FakeCluster) -> None:
 
 def offline(cluster: FakeCluster) -> None:
     split(cluster)
-    cluster.run("n1", members.offline, names=["n2"])
+    cluster.run("n2", members.offline, names=["n2"])
 
 
 @pytest.mark.parametrize(
@@ -274,10 +274,10 @@ def test_the_owner_of_one_whose_other_side_is_offline_goes_on_and_it_is_told_aga
 ) -> None:
     split(cluster)
     had = data(cluster)
-    cluster.run("n1", members.offline, names=["n2"])
+    cluster.run("n2", members.offline, names=["n2"])
 
     cluster.run("n1", power.start, name="web1")
 
-    cluster.run("n1", members.online, name="n2")
+    cluster.run("n2", members.online, name="n2")
     assert COMMAND in str(vms.list_(cluster.hosts["n1"])[0].attention)
     assert data(cluster) == had

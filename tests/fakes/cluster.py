@@ -44,6 +44,7 @@ from mcv.transaction.journal import Journal
 from mcv.vm import libvirt_hook
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
+from tests.fakes.keys import FakeKeys
 from tests.fakes.volumes import FakeBridges, FakeLvm
 
 Spy = Callable[[str, str, str], None]  # (caller, node, operation), may raise
@@ -94,7 +95,8 @@ class FakeCluster:
             files.write_atomically(conf.pki / "drbd-secret", "word\n")
         self.domains[name].hook = functools.partial(libvirt_hook.answer, conf)
         call = self._caller(name)
-        self.agreements[name] = UnanimousAgreement(name, store, call)
+        keys = FakeKeys(f"certificate of {name}")
+        self.agreements[name] = UnanimousAgreement(name, store, call, keys)
         consensus = self.agreements[name]
         self.domains[name].known = lambda: known_uuids(consensus.both())
         self.hosts[name] = Host(

@@ -22,8 +22,8 @@ def coordinator_writes_last(patch: pytest.MonkeyPatch) -> None:
 
     def carry(self: Coordinator, base: Cluster, hash_: str, new: Cluster) -> None:
         members, member = self._members(base, new), self._member
-        self._rounds.poll(members, hash_)
-        if member.questions.accept_all(members, new):
+        self._rounds.poll(members, hash_, new)
+        if member.questions.accept_all(members, new, []):
             raise OutcomeOpen("planted")
         with member.writing:
             if member.store.hash() != hash_ or member.store.proposal() is not None:
@@ -38,8 +38,10 @@ def committed_before_all_accepted(patch: pytest.MonkeyPatch) -> None:
     """The coordinator commits without having heard from everybody."""
     real = Questions.accept_all
 
-    def accept_all(self: Questions, members: Any, document: Cluster) -> list[str]:
-        real(self, members, document)
+    def accept_all(
+        self: Questions, members: Any, document: Cluster, between: list[Cluster]
+    ) -> list[str]:
+        real(self, members, document, between)
         return []
 
     patch.setattr(Questions, "accept_all", accept_all)

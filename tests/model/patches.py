@@ -21,6 +21,7 @@ from mcv.rpc.auth import Caller
 from mcv.system import fanout, files, observations, ssh
 from mcv.transaction import executor, jobs
 from mcv.vm import create, power
+from tests.fakes.keys import FakeKeys
 from tests.model import node as nodes
 from tests.model import threads
 from tests.model.scheduler import FakeTime
@@ -81,7 +82,7 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     patch.setattr(remote_facts, "suitable", world.facts)
     patch.setattr(ssh, "connect", lambda address, *_: _session(world, address))
     doors = {
-        "Hypervisor": lambda known: world.booting.domains.bound(known),
+        "Hypervisor": lambda known, node: world.booting.domains.bound(known),
         "Drbd": lambda: SimpleNamespace(statuses=dict, minors=list),
         "Lvm": lambda: SimpleNamespace(groups=dict),
         "Bridges": lambda: SimpleNamespace(list=list),
@@ -89,6 +90,7 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         "Peers": lambda identity, find: world.network.peers(world.booting)(identity, find),
         "boot_id": lambda: world.booting.boot,
         "Server": lambda *_, **__: SimpleNamespace(close_untrusted=nodes.nothing),
+        "Keys": lambda identity: FakeKeys(identity.certificate_pem),
         "load_or_create": lambda node, _: nodes.Identity(world.nodes[node].certificate),
     }
     for name, door in doors.items():

@@ -69,7 +69,7 @@ def make_detached(cluster: FakeCluster, node: str) -> None:
 
 def send_in_order(cluster: FakeCluster, node: str) -> None:
     """The other node goes into maintenance."""
-    cluster.run(node, members.offline, names=[other(node)])
+    cluster.run(other(node), members.offline, names=[other(node)])
 
 
 def removed(cluster: FakeCluster, node: str) -> str:

@@ -64,7 +64,7 @@ def test_a_start_and_a_move_ask_for_what_the_replicas_can_give(
 ) -> None:
     host, one = _made(cluster, seen)
     if away:
-        host.update("node.offline", "", name="n2")
+        cluster.hosts["n2"].update("node.offline", "", name="n2")
 
     for judge, said in ((pairs.why_not_start, start), (pairs.why_not_move, move)):
         problem = next(iter(judge(host, one, False)), None)

@@ -151,5 +151,5 @@ def come_back(cluster: FakeCluster) -> None:
     cluster.boot("n3")
     for name in cluster.hosts:
         cluster.look(name)
-    cluster.run("n1", members.online, name="n3")
+    cluster.run("n3", members.online, name="n3")
     cluster.look("n3")

@@ -6,6 +6,7 @@ from typing import Any
 from mcv.consensus.unanimous.contact import Contact
 from mcv.consensus.unanimous.coordinator import Coordinator
 from mcv.consensus.unanimous.declaration import Declaration
+from mcv.consensus.unanimous.judge import Judge, Keys
 from mcv.consensus.unanimous.member import Member
 from mcv.consensus.unanimous.proposer import Proposer
 from mcv.consensus.unanimous.rounds import Rounds
@@ -19,13 +20,18 @@ class UnanimousAgreement:
     """All sides of one node, put together: a `Consensus` with every online member in it."""
 
     def __init__(
-        self, me: str, store: Store, ask: Ask, is_alive: Callable[[str], bool] = lambda name: False
+        self,
+        me: str,
+        store: Store,
+        ask: Ask,
+        keys: Keys,
+        is_alive: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self.me = me
         self.store = store
         self.contact = Contact(me, store)
         self.questions = Questions(ask)
-        self.member = Member(self.contact, self.questions)
+        self.member = Member(self.contact, self.questions, Judge(keys))
         rounds = Rounds(self.member)
         self.declaration = Declaration(rounds, is_alive)
         self.coordinator = Coordinator(rounds, self.declaration)
@@ -87,8 +93,10 @@ class UnanimousAgreement:
             dead, id=id, who=who, why=why, alive=alive, survivors=survivors
         )
 
-    def resolve_divergence(self, base: Cluster, new: Cluster) -> Cluster:
-        return self.declaration.resolve_divergence(base, new)
+    def resolve_divergence(
+        self, base: Cluster, params: dict[str, Any], *, id: str, who: str, why: str
+    ) -> Cluster:
+        return self.declaration.resolve_divergence(base, params, id=id, who=who, why=why)
 
     def begin(self, document: Cluster) -> None:
         self.store.begin(document)

@@ -33,12 +33,13 @@ class Coordinator:
         self._noting = threading.Lock()
         self.poll: Callable[[], None] = lambda: None  # one round of polling the others
 
-    def propose(self, document: str, attempt: str) -> Proposed:
+    def propose(self, document: str, attempt: str, sender: str) -> Proposed:
         """Answer config.propose: have a document accepted by all online members, and commit it.
 
-        Precondition: this node is the coordinator, in contact, and the document's parent is
-        its committed document. `attempt` identifies the message: a duplicate gets the outcome
-        of the first, so that a proposal that was refused is not carried out by its duplicate.
+        Precondition: this node is the coordinator, in contact, and the document is its
+        committed document and one change, which the sender may make. `attempt` identifies the
+        message: a duplicate gets the outcome of the first, so that a proposal that was refused
+        is not carried out by its duplicate.
         Raises LookAgain, Busy, Refused or PeerUnreachable where nothing was changed, and
         OutcomeOpen from the coordinator's own write on.
         """
@@ -49,7 +50,7 @@ class Coordinator:
         try:
             under_way = OutcomeOpen("This proposal was taken up and not carried to its end.")
             if (outcome := self._note(attempt, under_way)) is None:
-                outcome = self._outcomes[attempt] = self._carried(new)
+                outcome = self._outcomes[attempt] = self._carried(new, sender)
             return _answer(outcome)
         finally:
             self._rounds.turn.release()
@@ -78,7 +79,7 @@ class Coordinator:
                     self._outcomes.pop(next(iter(self._outcomes)))
             return known
 
-    def _carried(self, new: Cluster) -> Outcome:
+    def _carried(self, new: Cluster, sender: str) -> Outcome:
         try:
             if not self._rounds.contact.is_whole:
                 self.poll()  # a join may have made this node the coordinator a moment ago
@@ -88,6 +89,7 @@ class Coordinator:
             if base.coordinator != self._me or new.parent != hash_:
                 raise LookAgain("The document has moved on.")
             _require_member(new.change.node, base, new)
+            self._rounds.judge.require(base, new, sender)
             self._carry(base, hash_, new)
         except McvError as error:
             return error
@@ -95,7 +97,7 @@ class Coordinator:
 
     def _carry(self, base: Cluster, hash_: str, new: Cluster) -> None:
         members = self._members(base, new)
-        self._rounds.poll(members, hash_)
+        self._rounds.poll(members, hash_, new)
         with self._member.writing:
             if self._store.hash() != hash_ or self._store.proposal() is not None:
                 raise LookAgain("The document has moved on.")

@@ -2,14 +2,16 @@
 
 import secrets
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mcv.consensus.unanimous.contact import names
+from mcv.consensus.unanimous.judge import linked
 from mcv.consensus.unanimous.newest import Held, newest
 from mcv.consensus.unanimous.rounds import Rounds
 from mcv.consensus.unanimous.wire import Fetched
-from mcv.document import changes
+from mcv.document.changes import RECORDED
 from mcv.document.generation import ChangeMade
+from mcv.document.lineage import contains
 from mcv.document.model import Cluster, digest
 from mcv.errors import Busy, LookAgain, McvError, NotMember, PeerUnreachable, Refused
 from mcv.timestamps import timestamp
@@ -97,12 +99,16 @@ class Declaration:
         elif survey.survivors[0] == self._me and survey.own[-1][1] == hash_:
             self._declare_over(survey, dead, new.change, list)
 
-    def resolve_divergence(self, base: Cluster, new: Cluster) -> Cluster:
-        """Have a document that begins an epoch over base accepted by all that it calls online.
+    def resolve_divergence(
+        self, base: Cluster, params: dict[str, Any], *, id: str, who: str, why: str
+    ) -> Cluster:
+        """Have an epoch that begins over base accepted by all that the document calls online.
 
-        Precondition: the document names the ends of all diverged documents as its past, so
+        Precondition: the parameters name the ends of all diverged documents as its past, so
         that it descends from each of them. Raises OutcomeOpen like every round of acceptance.
         """
+        made = ChangeMade(id=id, who=who, when=timestamp(), why=why, node=self._me)
+        new = self._rounds.judge.make(base, "cluster.sync", params, made)
         with self._rounds.turn:
             self._store.remember(base)
             self._store.propose(new)
@@ -117,7 +123,7 @@ class Declaration:
         if base is survey.own[0][0] and not set(dead) & set(base.online):
             return self._store.read()
         params = {"names": dead, "survivor": self._me, "epoch": secrets.token_hex(8)}
-        new = changes.apply(base, "node.dead", params, made)
+        new = self._rounds.judge.make(base, "node.dead", params, made)
         others = [name for name in survey.survivors if name != self._me]
         with self._member.writing:
             if self._store.held() != survey.own:
@@ -149,7 +155,8 @@ class Declaration:
         """
         document = self._store.read()
         others = sorted(set(document.nodes) - dead - {self._me})
-        for name, answer in self._questions.fetch_all(others).items():
+        answers = self._questions.fetch_all(others, since=self._store.hash())
+        for name, answer in answers.items():
             # The rejection by a node that is offline in the document means nothing: the node
             # may be blank.
             if isinstance(answer, NotMember) and name not in document.online:
@@ -181,8 +188,8 @@ class Declaration:
         """What other members hold. The newest committed document is taken, and installed on
         all of them."""
         while True:
-            hash_ = self._store.hash()
-            answers = self._questions.fetch_all(asked, proposal=True)
+            committed, hash_ = self._store.committed()
+            answers = self._questions.fetch_all(asked, since=hash_, proposal=True)
             fetched = {
                 name: answer for name, answer in answers.items() if isinstance(answer, Fetched)
             }
@@ -196,4 +203,23 @@ class Declaration:
         for name, answer in fetched.items():
             if answer.hash != hash_:
                 self._rounds.bring_up_to_date(name, answer.hash)
+        for answer in fetched.values():
+            self._keep_proposal(committed, hash_, answer)
         return {name: answer.held() for name, answer in fetched.items()}
+
+    def _keep_proposal(self, committed: Cluster, hash_: str, answer: Fetched) -> None:
+        """Keep what a member's proposal was made over.
+
+        Raises Refused for a proposal that newer changes than the committed document's do not
+        lead to. A proposal that is over is not looked at.
+        """
+        if answer.proposal is None or not contains(*answer.proposal, committed, hash_):
+            return
+        proposal, key = answer.proposal
+        chain = linked([*answer.under, proposal])
+        if key != hash_ and max(committed.schema, proposal.schema) >= RECORDED:
+            if chain[0].parent != hash_:
+                raise Refused(f"A proposal ({proposal.change.why}) does not say where it began.")
+            self._rounds.judge.require_chain(committed, chain)
+        for each in chain[:-1]:
+            self._store.remember(each)

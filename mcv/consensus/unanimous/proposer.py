@@ -8,7 +8,6 @@ from typing import Any
 from mcv.consensus.unanimous import timeouts
 from mcv.consensus.unanimous.coordinator import Coordinator
 from mcv.consensus.unanimous.member import Member
-from mcv.document import changes
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster, encode
 from mcv.errors import (
@@ -47,7 +46,7 @@ class Proposer:
             if id in base.changes:
                 return base
             made = ChangeMade(id=id, who=who, when=timestamp(), why=why, node=self._me)
-            new = changes.apply(base, name, params, made)
+            new = self._member.judge.make(base, name, params, made)
             if new is base:
                 return base
             try:
@@ -66,7 +65,7 @@ class Proposer:
             raise Refused("No node is online in the document.")
         attempt = secrets.token_hex(8)
         if coordinator == self._me:
-            self._coordinator.propose(encode(new), attempt)
+            self._coordinator.propose(encode(new), attempt, self._me)
             return
         # A poll finds a coordinator that hangs while nothing has been proposed yet: only a
         # proposal without an answer leaves the outcome open.

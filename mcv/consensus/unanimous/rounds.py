@@ -4,9 +4,20 @@ import threading
 
 from mcv.consensus.unanimous.contact import names
 from mcv.consensus.unanimous.member import Member
+from mcv.document.changes import RECORDED
 from mcv.document.lineage import relation
 from mcv.document.model import Cluster, digest
-from mcv.errors import CallLost, Diverged, LookAgain, McvError, OutcomeOpen, PeerUnreachable
+from mcv.errors import (
+    CallLost,
+    Diverged,
+    LookAgain,
+    McvError,
+    OutcomeOpen,
+    PeerUnreachable,
+    Refused,
+)
+
+OVER = 10  # generations under a proposal that are sent with it
 
 
 class Rounds:
@@ -18,20 +29,29 @@ class Rounds:
         self.store = member.store
         self.contact = member.contact
         self.questions = member.questions
+        self.judge = member.judge
         self.turn = threading.Lock()
 
-    def poll(self, members: list[str], hash_: str) -> None:
+    def poll(self, members: list[str], hash_: str, new: Cluster) -> None:
         """Make sure that members hold the document with this hash; bring it to those behind.
 
         Raises PeerUnreachable where a member does not answer, LookAgain where this node is
-        behind, or Diverged. No proposal has been written then.
+        behind, Refused where a member does not know the change of `new`, or Diverged. No
+        proposal has been written then.
         """
         answers = self.questions.poll_all(members)
         silent = [name for name in members if isinstance(answers[name], McvError)]
         if silent:
             raise self.contact.unreachable(silent)
         for name, answer in answers.items():
-            if isinstance(answer, McvError) or answer.hash == hash_:
+            if isinstance(answer, McvError):
+                continue
+            if new.change.name and new.change.name not in answer.changes:
+                raise Refused(
+                    f"The mcv of {name} does not know this change ({new.change.name}).",
+                    "Install this mcv on every node; the others tell which: mcv info",
+                )
+            if answer.hash == hash_:
                 continue
             try:
                 self.bring_up_to_date(name, answer.hash)
@@ -64,7 +84,7 @@ class Rounds:
         Precondition: this node has written the proposal. Raises OutcomeOpen where a member
         did not say that it has accepted: it may have, so nothing is withdrawn.
         """
-        missing = self.questions.accept_all(members, new)
+        missing = self.questions.accept_all(members, new, self._over(new))
         if missing:
             raise OutcomeOpen(
                 f"Whether the change is made is not known yet: {names(missing)} did not answer.",
@@ -79,3 +99,14 @@ class Rounds:
                 raise OutcomeOpen("Another document came before the change was committed.")
         self.member.on_commit()
         self.questions.commit_all(members, digest(new))
+
+    def _over(self, new: Cluster) -> list[Cluster]:
+        """The generations that a proposal was made over and that members may lack.
+
+        The members hold the committed document, unless the proposal ends a divergence.
+        """
+        ends_divergence = new.change.name == "cluster.sync"
+        is_child = new.parent == self.store.hash() and not ends_divergence
+        if new.schema < RECORDED or is_child:
+            return []
+        return self.store.since("" if ends_divergence else self.store.hash(), OVER, of=new)

@@ -32,14 +32,21 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     proposal: str | None
     in_contact: bool
     reads: int = 1  # the latest schema of the document that the member reads
+    changes: list[str] = []  # the changes that the member knows, from schema 2 on
+    shown: str = ""  # id of an epoch that the member was shown and has not taken
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to config.fetch: the documents themselves, as text."""
+    """The answer to config.fetch: the documents themselves, as text.
+
+    `between` are generations before the document, `under` those that the proposal was made
+    over, after the document.
+    """
 
     document: str
     proposal: str | None
     between: list[str]
+    under: list[str] = []
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +75,7 @@ class Fetched(msgspec.Struct, frozen=True):
     hash: str
     proposal: tuple[Cluster, str] | None
     between: list[Cluster]
+    under: list[Cluster]
 
     def held(self) -> list[tuple[Cluster, str]]:
         """The committed document, then the proposal if there is one."""
@@ -103,12 +111,13 @@ class Questions:
         return _decoded(node, self._ask(node, "config.fetch", timeout=timeouts.POLL, **params))
 
     def fetch_all(
-        self, nodes: Iterable[str], proposal: bool = False
+        self, nodes: Iterable[str], since: str = "", proposal: bool = False
     ) -> dict[str, Fetched | McvError]:
         """Fetch from members side by side, with the proposals where asked for."""
+        params: dict[str, Any] = {"since": since} if since else {}
+        params |= {"proposal": True} if proposal else {}
 
         def ask(node: str, operation: str, timeout: float) -> Fetched:
-            params = {"proposal": True} if proposal else {}
             return _decoded(node, self._ask(node, operation, timeout=timeout, **params))
 
         return ask_all(ask, nodes, "config.fetch", timeouts.POLL)
@@ -129,17 +138,24 @@ class Questions:
         """Hand a declaration over to the first survivor."""
         self._ask(node, "config.declare", timeout=timeouts.PROPOSE, **params)
 
-    def accept_all(self, nodes: Iterable[str], document: Cluster) -> list[str]:
-        """Have members accept a proposal; return the members that did not say that they have."""
+    def accept_all(
+        self, nodes: Iterable[str], document: Cluster, between: list[Cluster]
+    ) -> list[str]:
+        """Have members accept a proposal, and the generations that it was made over.
 
-        def ask(node: str, operation: str, timeout: float, **params: str) -> Accepted:
+        Returns the members that did not say that they have.
+        """
+
+        def ask(node: str, operation: str, timeout: float, **params: Any) -> Accepted:
             answer = self._ask(node, operation, timeout=timeout, **params)
             acceptance = checked(node, operation, answer, Accepted)
             if not acceptance.accepted:
                 raise CallLost(f"{node} did not accept the proposal.")
             return acceptance
 
-        params = {"document": encode(document)}
+        params: dict[str, Any] = {"document": encode(document)}
+        if between:
+            params["between"] = [encode(each) for each in between]
         answers = ask_all(ask, nodes, "config.accept", timeouts.ACCEPT, **params)
         return _without_answer("config.accept", answers)
 
@@ -167,6 +183,7 @@ def _decoded(node: str, answer: Any) -> Fetched:
             digest(document),
             (proposal, digest(proposal)) if proposal else None,
             [decode(text) for text in copy.between],
+            [decode(text) for text in copy.under],
         )
     except McvError as error:
         raise _lost(f"{node} answered config.fetch without a document: {error.message}") from error

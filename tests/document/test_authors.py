@@ -1,0 +1,109 @@
+"""Who may make which change: a row of the table for each, and a story for each rule."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from mcv.document import changes
+from mcv.document.authors import AUTHORS, require_author
+from mcv.document.model import Claim, Cluster
+from mcv.document.subject import Subject
+from mcv.errors import Refused
+from tests.documents import by, document, member, vm
+
+THREE = document("n1", "n2", "n3").with_vm(vm("web1", node="n2", nodes=("n1", "n2")))
+
+
+def claimed(base: Cluster, subject: Subject, node: str) -> Cluster:
+    claim = Claim(operation="job1", node=node, epoch=1, generation=1, why="x", since="x")
+    if subject.kind == "vm":
+        return base.with_vm(replace(base.vm(subject.name), claim=claim))
+    return base.with_node(replace(base.node(subject.name), claim=claim))
+
+
+def away(base: Cluster, *names: str) -> Cluster:
+    for name in names:
+        base = base.with_node(replace(base.node(name), status="offline"))
+    return base
+
+
+VM_CLAIMED = claimed(THREE, Subject.vm("web1"), "n3")
+NODE_CLAIMED = claimed(away(THREE, "n2"), Subject.node("n2"), "n3")
+VERIFIED = {"result": "out-of-sync", "when": "x", "who": "x", "operation": "job1"}
+BEGUN = {**VERIFIED, "result": "running"}
+CLEAN = {**VERIFIED, "result": "clean"}
+WEB1 = {"name": "web1"}
+WEB2 = {"vm": {"name": "web2", "uuid": "u", "memory": 1, "cpus": 1, "node": "n2", "nodes": ["n2"]}}
+CLAIM = {"name": "web1", "why": "x"}
+LOCK = {"name": "web1", "locked": True}
+ADDRESSES = {"ip_address": "10.0.0.9", "drbd_address": "10.0.0.9"}
+TAKE = {"subject": "vm:web1", "why": "x"}
+
+STORIES: list[tuple[str, Cluster, str, dict[str, Any], str]] = [
+    ("a superuser", THREE, "permission.add", {"user": "eve"}, "n1 n2 n3"),
+    ("a node that is offline changes nothing", away(THREE, "n3"), "barrier", {}, "n1 n2"),
+    ("a VM is claimed by its owner", THREE, "vm.claim", CLAIM, "n2"),
+    ("of an owner that is away by any", away(THREE, "n2"), "vm.claim", CLAIM, "n1 n3"),
+    ("the lock is the owner's", THREE, "vm.lock", LOCK, "n2"),
+    ("an override too", THREE, "vm.override", {"name": "web1", "what": "start"}, "n2"),
+    ("under a claim its node", VM_CLAIMED, "vm.override", {"name": "web1", "what": "x"}, "n3"),
+    ("owner", VM_CLAIMED, "vm.assign", {"name": "web1", "node": "n1"}, "n3"),
+    ("removal", VM_CLAIMED, "vm.remove", WEB1, "n3"),
+    ("definition", VM_CLAIMED, "vm.update", {"name": "web1", "memory": 1, "cpus": 1}, "n3"),
+    ("release", VM_CLAIMED, "vm.release", WEB1, "n3"),
+    ("release of what is away", away(VM_CLAIMED, "n3"), "vm.release", WEB1, "n1 n2"),
+    ("no takeover of the living", VM_CLAIMED, "claim.take_over", TAKE, ""),
+    ("a takeover", away(VM_CLAIMED, "n3"), "claim.take_over", TAKE, "n1 n2"),
+    ("a new VM by its owner to be", THREE, "vm.add", {**WEB2, "why": "x"}, "n2"),
+    ("a verification is begun by the owner", THREE, "vm.verified", {"verification": BEGUN}, "n2"),
+    ("a finding by each replica", THREE, "vm.verified", {"verification": VERIFIED}, "n1 n2"),
+    ("a node's addresses", THREE, "node.addresses", {"name": "n2", **ADDRESSES}, "n2"),
+    ("a node comes back itself", away(THREE, "n2"), "node.online", {"name": "n2"}, "n2"),
+    ("or with the join", NODE_CLAIMED, "node.online", {"name": "n2"}, "n3"),
+    ("a node leaves itself", THREE, "node.offline", {"name": "n2"}, "n2"),
+    ("a node is removed by the claim's", NODE_CLAIMED, "node.release", {"name": "n2"}, "n3"),
+    ("a network", THREE, "network.add", {"name": "lan", "bridge": "br0"}, "n1 n2 n3"),
+]
+
+
+@pytest.mark.parametrize(("story", "base", "name", "params", "may"), STORIES)
+def test_a_change_is_made_by_those_that_it_belongs_to(
+    story: str, base: Cluster, name: str, params: dict[str, Any], may: str
+) -> None:
+    given = {"name": "web1", "disk": 1, **params} if name == "vm.verified" else params
+    allowed = []
+    for node in base.nodes:
+        new = by(node, base, name, given, "job1.1")
+        try:
+            require_author(base, new)
+        except Refused:
+            continue
+        allowed.append(node)
+
+    assert " ".join(allowed) == may, story
+
+
+def test_every_change_has_a_row() -> None:
+    assert set(AUTHORS) == set(changes.CHANGES)
+
+
+def test_no_other_node_passes_a_change_off_as_one_of_an_operation_that_has_claimed() -> None:
+    for base in (VM_CLAIMED, claimed(THREE, Subject.node("n2"), "n3")):
+        require_author(base, by("n3", base, "barrier", {}, "job1.7"))
+        require_author(base, by("n1", base, "barrier", {}, "job2.7"))
+        with pytest.raises(Refused):
+            require_author(base, by("n1", base, "barrier", {}, "job1.7"))
+
+
+def test_a_node_that_is_no_member_changes_nothing() -> None:
+    with pytest.raises(Refused):
+        require_author(THREE, by("n9", THREE, "barrier", {}))
+    new = by("n1", THREE, "node.add", {"node": {**_plain("n9")}, "why": "x"})
+    with pytest.raises(Refused):
+        require_author(THREE, replace(new, change=replace(new.change, node="n9")))
+
+
+def _plain(name: str) -> dict[str, Any]:
+    node = member(name)
+    return {field: getattr(node, field) for field in node.__struct_fields__ if field != "claim"}
