@@ -9,6 +9,7 @@ from tests.lab.cluster import create, mcv, told
 
 READ = 3.0  # seconds from Enter to prompt
 CHANGE = 10.0
+DEATH = "--confirm-dead"
 
 
 @pytest.fixture
@@ -71,14 +72,19 @@ def test_reads_answer_changes_are_refused_and_own_vms_obey(
                 break
         assert seconds < READ, f"mcv {words} took {seconds} s"
         if words == "info":
-            assert "unreachable" in said and "--confirm-dead" in said
+            assert "unreachable" in said and "comes back" in said
+    # A host that a ping reaches is never said to be dead, another host after a while.
+    is_dead = how != "mcvd stands still"
+    if is_dead:
+        wait_until(lambda: DEATH in timed(owner, "info")[1], 60, "the advice to declare it dead")
     for words in ("permission add carol", "create web2 --memory 16MiB --disk 8MiB"):
         for _ in range(3):
             seconds, said = timed(owner, words, code=3)
             if seconds < CHANGE:
                 break
         assert seconds < CHANGE, f"mcv {words} took {seconds} s"
-        assert "node2" in said and "--confirm-dead" in said and "comes back" in said
+        assert "node2" in said and "comes back" in said
+        assert (DEATH in said) is is_dead
     for words in ("start web1", "reset web1", "stop web1", "start web1"):
         mcv(owner, words)
 
@@ -94,3 +100,36 @@ def test_a_living_node_cannot_be_declared_dead(owner: Node, pair: list[Node]) ->
 
     assert "node2 answers" in refused.stderr
     assert reality.document(owner) == before
+
+
+def test_a_libvirtd_that_hangs_holds_nobody_up_and_nothing_runs_twice(
+    owner: Node, pair: list[Node]
+) -> None:
+    owner.sigstop("libvirtd")
+    try:
+        for node in pair:
+            for words in ("list", "info", "info web1"):
+                for _ in range(5):
+                    seconds, said = timed(node, words)
+                    if seconds < READ:
+                        break
+                assert seconds < READ, f"mcv {words} took {seconds} s"
+                assert "libvirt does not answer" in said and DEATH not in said
+            info = told(node, "info")
+            seen = {one["name"]: (one["status"], one["problem"]) for one in info["nodes"]}
+            assert seen["node1"] == ("online", "libvirt does not answer")
+            [row] = told(node, "list")
+            assert row["state"] == "unknown"
+        started = mcv(owner, "start web1", code=4)
+        assert "libvirt" in started.stderr and "mcv job wait" in started.stderr
+        mcv(pair[1], "migrate --node node2 web1", code=3)
+        mcv(pair[1], "node offline node1 --confirm-dead --yes", code=3)
+        assert reality.domain(pair[1], "web1") == "absent"
+    finally:
+        owner.sigcont("libvirtd")
+
+    wait_until(lambda: reality.domain(owner, "web1") == "running", 60, "the start")
+    wait_until(lambda: in_contact(pair), 60, "nothing being wrong any more")
+    [row] = told(pair[1], "list")
+    assert (row["state"], row["attention"]) == ("running", None)
+    assert not told(pair[1], "locks list")["claims"]
