@@ -43,6 +43,7 @@ from mcv.vm import (
     image,
     live,
     migrate,
+    pausing,
     power,
     register,
 )
@@ -119,6 +120,8 @@ TABLE: dict[str, Operation] = {
     "vm.stop": power_vm(power.stop, named),
     "vm.shutdown": power_vm(power.shutdown, owner),
     "vm.reset": power_vm(power.reset, owner),
+    "vm.pause": power_vm(pausing.pause, owner),
+    "vm.resume": power_vm(pausing.resume, owner),
     "vm.migrate": change_vm(migrate.migrate, owner),
     "vm.migrate_live": change_vm(live.migrate, owner),
     "vm.fits": question(migrate.fits),

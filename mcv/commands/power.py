@@ -1,4 +1,4 @@
-"""Start, stop, shutdown and reset: several VMs at a time, a line each."""
+"""Start, stop, shutdown, reset, pause and resume: several VMs at a time, a line each."""
 
 import click
 
@@ -108,7 +108,43 @@ def reset(session: Session, names: tuple[str, ...]) -> None:
     """
 
     def work(name: str) -> Said:
-        session.run("vm.reset", name=name)
+        after = session.run("vm.reset", name=name)
+        if after.get("state") == "paused":
+            return Said(f"{name} was reset, and is paused as before: mcv resume {name}")
         return Said(f"{name} was reset.")
+
+    for_each(session, names, work)
+
+
+@click.command()
+@vms_argument
+@common()
+@click.pass_obj
+def pause(session: Session, names: tuple[str, ...]) -> None:
+    """Let VMs stand still, with their memory kept and their disks open.
+
+    They go on with: mcv resume.
+    """
+
+    def work(name: str) -> Said:
+        paused = session.run("vm.pause", name=name)
+        return Said(f"{name} is paused on {paused['node']}.")
+
+    for_each(session, names, work)
+
+
+@click.command()
+@vms_argument
+@common()
+@click.pass_obj
+def resume(session: Session, names: tuple[str, ...]) -> None:
+    """Let VMs that stand still go on: paused by somebody, or when a disk failed or was full.
+
+    A copy of a VM that runs elsewhere does not go on: it is ended by: mcv stop VM --on NODE.
+    """
+
+    def work(name: str) -> Said:
+        resumed = session.run("vm.resume", name=name)
+        return Said(f"{name} runs on {resumed['node']}.")
 
     for_each(session, names, work)

@@ -24,6 +24,8 @@ COMMANDS = {
     "stop": ("power", "stop"),
     "shutdown": ("power", "shutdown"),
     "reset": ("power", "reset"),
+    "pause": ("power", "pause"),
+    "resume": ("power", "resume"),
     "migrate": ("vm", "migrate"),
     "register": ("vm", "register"),
     "unregister": ("vm", "unregister"),

@@ -168,9 +168,15 @@ class Hypervisor:
 
     @change
     def resume(self, name: str) -> None:
-        """Let a domain that stands still go on; harmless when it runs."""
+        """Let a domain that stands still, or that its guest put to sleep, go on.
+
+        Harmless when it runs.
+        """
         with self._connection.domain(name, "resume") as domain:
-            if STATES.get(domain.state()[0]) == "paused":
+            number = domain.state()[0]
+            if number == libvirt_module().VIR_DOMAIN_PMSUSPENDED:
+                domain.pMWakeup(0)
+            elif STATES.get(number) == "paused":
                 domain.resume()
 
     # What is
@@ -208,8 +214,7 @@ class Hypervisor:
         with self._connection.domain(name, "look at", missing_ok=True) as domain:
             if domain is None:
                 return False
-            state, reason = domain.state()[:2]
-            return bool(state == libvirt_module().VIR_DOMAIN_SHUTOFF and reason in _broken_ends())
+            return state_of(domain) == "crashed"
 
     def vnc(self, name: str) -> str | None:
         """Where its screen is to be seen, as address:port; None when it is not active."""
@@ -237,16 +242,6 @@ class Hypervisor:
         """Bytes that a new domain could have: free, or only caching files."""
         with self._connection.translated("Could not read the host's memory"):
             return int(self._connection.retrying(libvirt_host.memory))
-
-
-def _broken_ends() -> tuple[int, ...]:
-    """libvirt's reasons of a domain that is off although nobody ended it."""
-    libvirt = libvirt_module()
-    return (
-        libvirt.VIR_DOMAIN_SHUTOFF_CRASHED,
-        libvirt.VIR_DOMAIN_SHUTOFF_FAILED,
-        libvirt.VIR_DOMAIN_SHUTOFF_DAEMON,
-    )
 
 
 def _unless_ended(domain: Any, end: Callable[[], Any]) -> None:

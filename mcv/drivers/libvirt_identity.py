@@ -28,10 +28,14 @@ class ForeignDomain(Value, frozen=True, kw_only=True):
 
 
 class DomainStates(Value, frozen=True, kw_only=True):
-    """The domains of a host: the VMs' own, and `foreign` domains in their way, by VM."""
+    """The domains of a host: the VMs' own, and `foreign` domains in their way, by VM.
+
+    `io_errors` are the VMs that libvirt paused when a disk failed.
+    """
 
     vms: dict[str, str]
     foreign: dict[str, ForeignDomain]
+    io_errors: tuple[str, ...] = ()
 
 
 def is_marked(libvirt: Any, domain: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from mcv.drivers import libvirt_identity
 from mcv.drivers.libvirt_connection import Connection, ignoring_missing, libvirt_module
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain, Marks
@@ -19,14 +21,24 @@ STATES = {
     7: "paused",  # suspended by its guest
 }
 
+# libvirt's reasons, by its numbers. They tell of the last end alone, until the next start.
+BROKEN_ENDS = (
+    3,  # crashed: QEMU was killed, or ended by itself
+    6,  # failed: QEMU did not start
+    8,  # daemon: libvirtd found no QEMU any more when it came back
+)
+IO_ERROR = 5  # of a pause: a disk failed
+
 
 def states(connection: Connection, marks: Marks) -> DomainStates:
     """The states of the VMs' domains, and of foreign domains in their way."""
     with connection.translated("Could not list the domains"):
         domains, plain = connection.retrying(_domains_and_plain_states)
+        reasons = connection.retrying(_reasons)
         known = dict(connection.known())
         vm_of = {uuid: name for name, uuid in known.items()}
         seen = DomainStates(vms={}, foreign={})
+        io_errors = []
         for domain in domains:
             name, uuid = str(domain.name()), str(domain.UUIDString())
             vm = name if name in known else vm_of.get(uuid)
@@ -34,11 +46,15 @@ def states(connection: Connection, marks: Marks) -> DomainStates:
                 continue
             with ignoring_missing():
                 state = plain.get(uuid) or state_of(domain)
+                if state == "stopped" and reasons.get(uuid) in BROKEN_ENDS:
+                    state = "crashed"
                 if uuid in vm_of and marks.bears(libvirt_module(), domain, uuid):
                     seen.vms[vm_of[uuid]] = state
+                    if state == "paused" and reasons.get(uuid) == IO_ERROR:
+                        io_errors.append(vm_of[uuid])
                 else:
                     seen.foreign[vm] = _foreign(domain, state)
-        return seen
+        return msgspec.structs.replace(seen, io_errors=tuple(io_errors))
 
 
 def in_the_way(connection: Connection, name: str) -> ForeignDomain | None:
@@ -60,8 +76,23 @@ def _foreign(domain: Any, state: str) -> ForeignDomain:
 
 def state_of(domain: Any) -> str:
     """The state of a domain, in mcv's words."""
-    state = STATES.get(domain.state()[0], "running")
-    return "running" if state == "stopped" and domain.isActive() else state
+    number, reason = domain.state()[:2]
+    state = STATES.get(number, "running")
+    if state == "stopped" and domain.isActive():
+        return "running"
+    return "crashed" if state == "stopped" and reason in BROKEN_ENDS else state
+
+
+def _reasons(connection: Any) -> dict[str, int]:
+    """Why each domain is in its state, by UUID; a single question for all of them."""
+    libvirt = libvirt_module()
+    try:
+        stats = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        return {}
+    return {str(domain.UUIDString()): int(told["state.reason"]) for domain, told in stats}
 
 
 def _domains_and_plain_states(connection: Any) -> tuple[list[Any], dict[str, str]]:

@@ -41,6 +41,30 @@ def unverified(vm: Vm, since: str) -> Finding:
     )
 
 
+def crashed(vm: Vm) -> Finding:
+    """The VM's QEMU ended, or never began, by no order; told until the next start."""
+    return Finding(
+        severity=Severity.WARNING,
+        message=f"{vm.name} crashed on {vm.node}: its QEMU was killed, or ended by itself.",
+        hint=f"see /var/log/libvirt/qemu/{vm.name}.log on {vm.node}; then: mcv start {vm.name}",
+    )
+
+
+def paused(vm: Vm, after_io_error: bool) -> Finding:
+    """The VM's guest stands still on its owner."""
+    if not after_io_error:
+        return Finding(
+            severity=Severity.NOTE,
+            message=f"{vm.name} is paused on {vm.node}.",
+            hint=f"mcv resume {vm.name}",
+        )
+    return Finding(
+        severity=Severity.ERROR,
+        message=f"{vm.name} is paused on {vm.node}, since a disk of it failed or is full.",
+        hint=f"see dmesg on {vm.node}; when the disk is well again: mcv resume {vm.name}",
+    )
+
+
 def elsewhere(vm: Vm, node: str, state: str) -> Finding:
     """A domain of the VM's name on a node that does not own the VM."""
     is_active = state in ACTIVE
@@ -84,6 +108,15 @@ def owner_offline(vm: Vm) -> Finding:
         severity=Severity.WARNING,
         message=f"{vm.name} belongs to {vm.node}, which is offline.",
         hint=f"bring {vm.node} back{takeover}",
+    )
+
+
+def owner_diverged(vm: Vm) -> Finding:
+    """The owner holds another document, so neither side takes the VM over or changes it."""
+    return Finding(
+        severity=Severity.ERROR,
+        message=f"{vm.name} belongs to {vm.node}, which holds another document.",
+        hint="mcv cluster sync --from NODE",
     )
 
 

@@ -46,10 +46,17 @@ def unlocked(vm: Vm) -> None:
 
 def stopped(name: str, is_active: bool, state: str) -> None:
     """Raises Refused while the VM's domain is active: a paused domain holds its disks too."""
+    if is_active and state == "paused":
+        raise Refused(f"{name} is paused.", resume_or_stop(name))
     if is_active:
         raise Refused(
             f"{name} is {state}.", f"First: mcv shutdown {name} --wait (or: mcv stop {name})"
         )
+
+
+def resume_or_stop(name: str) -> str:
+    """What helps where a paused guest is in the way: it hears no request to shut down."""
+    return f"Let it go on with: mcv resume {name} (or pull the plug: mcv stop {name})"
 
 
 def inactive(name: str, node: str, is_active: bool, state: str) -> None:

@@ -27,6 +27,11 @@ def attention(host: Host, seen: Reports) -> list[str]:
 
 
 def _itself(host: Host) -> Iterator[str]:
+    for name in sorted(host.consensus.diverged):
+        yield (
+            f"{name} holds another document than {host.name}: mcv cluster sync --from NODE, "
+            "after a look at both with mcv cluster check"
+        )
     if not host.settings.address:
         yield (
             f"{host.name} has no cluster address: its host name resolves to none but loopback; "
@@ -34,11 +39,6 @@ def _itself(host: Host) -> Iterator[str]:
         )
     if not host.consensus.in_contact:
         yield f"{host.name} is not in contact with the cluster: it starts no VM until it is"
-    for name in sorted(host.consensus.diverged):
-        yield (
-            f"{name} holds another document than {host.name}: see mcv cluster check, "
-            "end the divergence with mcv cluster sync --from NODE"
-        )
 
 
 def _silent(me: str, node: Node, error: McvError, advice: Callable[..., str]) -> Iterator[str]:

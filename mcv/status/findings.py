@@ -53,13 +53,25 @@ def attention(found: list[Finding]) -> str | None:
     return next((finding.sentence for finding in found if finding.needs_somebody), None)
 
 
+def _own(vm: Vm, owner: NodeReport, state: str | None) -> Iterator[Finding]:
+    """The VM's domain on its owner, while no operation is at work on it."""
+    if state is None:
+        yield domain.not_defined(vm)
+    elif state == "crashed":
+        yield domain.crashed(vm)
+    elif state == "paused":
+        yield domain.paused(vm, after_io_error=vm.name in owner.io_errors)
+
+
 def _owner(cluster: Cluster, vm: Vm, seen: Reports) -> Iterator[Finding]:
     owner = seen.get(vm.node)
+    if any(vm.node in report.diverged for report in told(seen).values()):
+        yield domain.owner_diverged(vm)
     if isinstance(owner, NodeReport):
         if owner.domains is None:
             yield domain.unknown(vm)
-        elif vm.name not in {*owner.domains, *owner.foreign} and vm.claim is None:
-            yield domain.not_defined(vm)
+        elif vm.name not in owner.foreign and vm.claim is None:
+            yield from _own(vm, owner, owner.domains.get(vm.name))
         if vm.name in owner.not_started:
             yield domain.not_started(vm, owner.not_started[vm.name])
         if vm.name in owner.unverified:

@@ -32,7 +32,8 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     resources with a failed verification that is noted on that node alone, `verifying` the VMs
     that its daemon verifies now, `not_started` the VMs that are to start with that node and
     cannot, with the reason, `unverified` its VMs that were not verified for two periods, with the
-    time of the last verification. `domains` are the VMs' own; `foreign` are domains that have
+    time of the last verification, `io_errors` the VMs paused since a disk failed, `diverged` the
+    nodes that hold another document. `domains` are the VMs' own; `foreign` are domains that have
     the name or the UUID of a VM and are not the VM's. Both are by VM.
     """
 
@@ -48,6 +49,8 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     foreign: dict[str, ForeignDomain] = {}
     problem: str = ""
     unverified: dict[str, str] = {}
+    io_errors: tuple[str, ...] = ()
+    diverged: tuple[str, ...] = ()
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -75,6 +78,8 @@ def report(host: Host) -> NodeReport:
         in_contact=host.consensus.in_contact,
         domains=domains.vms if domains else None,
         foreign=domains.foreign if domains else {},
+        diverged=tuple(sorted(host.consensus.diverged)),
+        io_errors=domains.io_errors if domains else (),
         resources=drbd_.resources if isinstance(drbd_, Part) else None,
         left=_left(host),
         trouble=[_trouble(host, tool, parts[tool]) for tool in lacking],

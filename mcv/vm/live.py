@@ -10,6 +10,7 @@ from mcv.drivers.libvirt_identity import FOREIGN
 from mcv.drivers.libvirt_migration import Movement
 from mcv.errors import Cancelled, HypervisorFailed, LibvirtSilent, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
+from mcv.rules import preconditions
 from mcv.system import stall
 from mcv.vm import migration_tunnel, power, run_notes
 from mcv.vm.answers import Moved
@@ -60,10 +61,11 @@ def _require_sendable(host: Host, name: str, to: str, ignore_verify: bool) -> Vm
     state = host.domains.state(name) if vm.node == host.name else "running"
     if state != "running":
         shown = "stopped" if state in ("absent", FOREIGN) else state
+        offline = f"mcv migrate --node {to} {name}"
         problems.append(
             Refused(
                 f"{name} is {shown}, and only a VM that runs moves online.",
-                f"mcv migrate --node {to} {name}",
+                preconditions.resume_or_stop(name) if state == "paused" else offline,
             )
         )
     try:

@@ -29,6 +29,8 @@ def migrate(
     Refused, with every problem; Failed when it was begun and undone.
     """
     waits = wait_for_shutdown and not dry_run and host.domains.is_active(name)
+    if waits and host.domains.state(name) == "paused":
+        raise Refused(f"{name} is paused.", preconditions.resume_or_stop(name))
     if waits:
         require_movable(host, name, to, ignore_verify, may_run=True)
         _wait_for_end(host, name, timeout)
@@ -86,12 +88,9 @@ def require_movable(
         try:
             power.require_stopped(host, name)
         except Refused as problem:
-            problems.append(
-                Refused(
-                    problem.message,
-                    f"{problem.hint}; or: mcv migrate --node {to} --wait-for-shutdown {name}",
-                )
-            )
+            waiting = f"; or: mcv migrate --node {to} --wait-for-shutdown {name}"
+            hears = host.domains.state(name) == "running"
+            problems.append(Refused(problem.message, problem.hint + waiting * hears))
     problems += storage.why_not_move(host, vm, ignore_verify)
     problems += domains_elsewhere.copies(host, name, but=[host.name, to])
     if to in vm.nodes:
@@ -103,7 +102,7 @@ def require_movable(
 def _target_problems(host: Host, vm: Vm, to: str, live: bool) -> list[Refused]:
     """What the node that it would move to lacks: asked there, so it must answer."""
     preconditions.online(host.read(), to)
-    bridges = [host.read().network(nic.network).bridge for nic in vm.nics]
+    bridges = power.bridges_of(host, vm)
     xml = host.domains.xml(vm.name) if live else ""
     try:
         said = host.call(to, "vm.fits", name=vm.name, memory=vm.memory, bridges=bridges, xml=xml)
@@ -120,9 +119,7 @@ def fits(
     With the XML that it runs with, also what it lacks to take it over while it runs.
     """
     found = _lacking(host, memory, xml) if xml else []
-    for bridge in sorted(set(bridges)):
-        if not host.bridges.exists(bridge):
-            found.append((f"{host.name} has no bridge {bridge}.", "Make it on the host."))
+    found += [(problem.message, problem.hint) for problem in power.no_bridges(host, bridges)]
     if host.domains.is_active(name):
         found.append(
             (f"A domain {name} is active on {host.name} already.", "See: mcv cluster check")

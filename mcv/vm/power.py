@@ -44,14 +44,31 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> VmState:
         preconditions.unclaimed(host.both(), host.job.id, name)
         preconditions.unlocked(vm)
         if host.domains.is_active(name):
-            raise Refused(f"{name} is {host.domains.state(name)} already.")
+            state = host.domains.state(name)
+            hint = f"mcv resume {name}" * (state == "paused")
+            raise Refused(f"{name} is {state} already.", hint)
         preconditions.no_foreign(host.name, host.domains.foreign(name))
         open_disks.require_ended(host, vm)
-        refuse_all(storage.why_not_start(host, vm, ignore_verify))
+        bridges = no_bridges(host, bridges_of(host, vm))
+        refuse_all([*bridges, *storage.why_not_start(host, vm, ignore_verify)])
         if ignore_verify:
             _record_override(host, vm, "start")
         boot(host, vm, ignore_verify)
     return VmState(name=name, node=host.name, state="running")
+
+
+def bridges_of(host: Host, vm: Vm) -> list[str]:
+    """The bridges that a VM is connected to, as the document says."""
+    return [host.read().network(nic.network).bridge for nic in vm.nics]
+
+
+def no_bridges(host: Host, bridges: list[str]) -> list[Refused]:
+    """The refusals for bridges that this host lacks."""
+    return [
+        Refused(f"{host.name} has no bridge {bridge}.", "Make it on the host.")
+        for bridge in sorted(set(bridges))
+        if not host.bridges.exists(bridge)
+    ]
 
 
 def override_steps(host: Host, vm: Vm, what: str, ignore_verify: bool) -> list[Item]:
@@ -181,6 +198,10 @@ def shutdown(host: Host, name: str, wait: bool = False, timeout: float | None = 
     vm = host.read().vm(name)
     preconditions.unlocked(vm)
     _require_active(host, name)
+    if host.domains.state(name) == "paused":
+        raise Refused(
+            f"{name} is paused, so its guest hears nothing.", preconditions.resume_or_stop(name)
+        )
     run_notes.write(host, name, asked=time.time())
     host.domains.shutdown(name)
     if not wait:
@@ -226,12 +247,14 @@ def has_ended(host: Host, name: str) -> bool:
 
 
 def reset(host: Host, name: str) -> VmState:
+    """Press the reset button; a paused guest stands still afterwards, too, as `state` says."""
     vm = host.read().vm(name)
     preconditions.unlocked(vm)
     with host.hold(Subject.vm(name), f"reset {name}"):
         _require_active(host, name, f"mcv start {name}")
         host.domains.reset(name)
-    return VmState(name=name, node=host.name, state="running")
+        state = host.domains.state(name)
+    return VmState(name=name, node=host.name, state=state)
 
 
 def reconcile(host: Host) -> None:
@@ -261,7 +284,8 @@ def power_on(host: Host, name: str) -> None:
     vm = preconditions.owned(host.both(), host.name, name)
     if not host.domains.is_active(name):
         preconditions.no_foreign(host.name, host.domains.foreign(name))
-        refuse_all(storage.why_not_start(host, vm, ignore_verify=True))
+        bridges = no_bridges(host, bridges_of(host, vm))
+        refuse_all([*bridges, *storage.why_not_start(host, vm, ignore_verify=True)])
         boot(host, vm, ignore_verify=True)
 
 

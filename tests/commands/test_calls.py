@@ -36,6 +36,8 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {"name": "web1", "wait": True, "timeout": 1.5},
     ),
     ("reset web1", "vm.reset", {"name": "web1"}),
+    ("pause web1", "vm.pause", {"name": "web1"}),
+    ("resume web1", "vm.resume", {"name": "web1"}),
     (
         "migrate --node n2 web1",
         "vm.migrate",
@@ -242,7 +244,8 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "vm.take_image": {"node": "n1", "token": "t", "size": 1024},
         }
     )
-    for operation in ("vm.start", "vm.stop", "vm.shutdown", "vm.reset", "vm.unregister"):
+    power = ("vm.start", "vm.stop", "vm.shutdown", "vm.reset", "vm.pause", "vm.resume")
+    for operation in (*power, "vm.unregister"):
         daemon.job(operation, {"node": "n1", "state": "stopped"})
     daemon.job("vm.delete", {"kept": ["mcv-web1-1"]})
     daemon.job("cluster.fix", {"ok": True, "findings": [], "fixed": []})

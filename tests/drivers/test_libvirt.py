@@ -1,5 +1,6 @@
 """Libvirt's own test driver, for real: domains that live in this process alone."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -334,3 +335,90 @@ def test_a_definition_tells_what_will_be_started_and_that_libvirt_does_not(
     found = hypervisor.definitions()["web1"]
     assert (found.persistent, found.autostart) == (True, False)
     assert substance(found.xml) == substance(DEFINITION)
+
+
+class Stub:
+    """A domain in a state of libvirt's own numbers, with its reason."""
+
+    def __init__(self, number: int, reason: int) -> None:
+        self.number = number
+        self.reason = reason
+        self.calls: list[str] = []
+
+    def state(self) -> list[int]:
+        return [self.number, self.reason]
+
+    def isActive(self) -> bool:
+        return bool(self.number != libvirt.VIR_DOMAIN_SHUTOFF)
+
+    def hasManagedSaveImage(self, flags: int) -> bool:
+        return False
+
+    def resume(self) -> None:
+        self.calls.append("resume")
+
+    def pMWakeup(self, flags: int) -> None:
+        self.calls.append("pMWakeup")
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN, "stopped"),
+        (libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED, "stopped"),
+        (libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED, "stopped"),
+        (libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, "crashed"),
+        (libvirt.VIR_DOMAIN_SHUTOFF_FAILED, "crashed"),
+        (libvirt.VIR_DOMAIN_SHUTOFF_DAEMON, "crashed"),
+    ],
+)
+def test_an_end_by_nobody_s_order_is_a_crash(
+    hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch, reason: int, expected: str
+) -> None:
+    uuid = "6d637600-0000-4000-8000-000000000001"
+    monkeypatch.setattr(libvirt_listing, "_reasons", lambda _: {uuid: reason})
+
+    assert hypervisor.states().vms["web1"] == expected
+    assert libvirt_listing.state_of(Stub(libvirt.VIR_DOMAIN_SHUTOFF, reason)) == expected
+
+
+def test_an_old_reason_says_nothing_of_a_domain_that_runs(hypervisor: Hypervisor) -> None:
+    hypervisor.start("web1")
+
+    stub = Stub(libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED)
+    assert libvirt_listing.state_of(stub) == "running"
+    assert hypervisor.states().vms["web1"] == "running"
+
+
+def test_a_pause_after_a_disk_failed_is_told_from_another(
+    hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hypervisor.start("web1")
+    hypervisor.pause("web1")
+    assert hypervisor.states().io_errors == ()
+
+    uuid = "6d637600-0000-4000-8000-000000000001"
+    reasons = {uuid: libvirt.VIR_DOMAIN_PAUSED_IOERROR}
+    monkeypatch.setattr(libvirt_listing, "_reasons", lambda _: reasons)
+
+    assert hypervisor.states().io_errors == ("web1",)
+
+
+@pytest.mark.parametrize(
+    ("number", "call"),
+    [
+        (libvirt.VIR_DOMAIN_PAUSED, ["resume"]),
+        (libvirt.VIR_DOMAIN_PMSUSPENDED, ["pMWakeup"]),
+        (libvirt.VIR_DOMAIN_RUNNING, []),
+    ],
+)
+def test_a_guest_that_sleeps_is_woken_and_a_paused_one_resumed(
+    hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch, number: int, call: list[str]
+) -> None:
+    stub = Stub(number, 0)
+    connection = hypervisor._connection
+    monkeypatch.setattr(connection, "domain", lambda *_, **__: contextlib.nullcontext(stub))
+
+    hypervisor.resume("web1")
+
+    assert stub.calls == call

@@ -34,6 +34,7 @@ class FakeDomains:
         self.phase: Callable[[str], None] = lambda phase: None  # of a migration, may raise
         self.ran: Callable[[str], None] = lambda name: None  # told when a domain begins to run
         self.hook: Callable[[str, str], int] = lambda operation, xml: 0  # 0 lets it begin
+        self.io_errors: set[str] = set()
         self.silence = ""  # that libvirt hangs: it answers nothing
         self._begun_with: dict[str, str] = {}  # the definitions of what is active
         self.migration = FakeMigration(self)
@@ -107,6 +108,11 @@ class FakeDomains:
         """Every guest here heeds the button at once."""
         self.active.pop(self._find("shut down", name), None)
 
+    def fail_disk(self, name: str) -> None:
+        """Pause a domain as QEMU does when a disk fails; resumed, it stands still again."""
+        self.pause(name)
+        self.io_errors.add(name)
+
     def pause(self, name: str) -> None:
         self.active[self._find("pause", name, must_run=True)] = "paused"
 
@@ -115,6 +121,8 @@ class FakeDomains:
 
     def resume(self, name: str) -> None:
         domain = self._find("resume", name, must_run=True)
+        if name in self.io_errors:
+            return
         self.active[domain] = "running"
         self.ran(domain)
 
@@ -147,7 +155,7 @@ class FakeDomains:
 
     def state_of(self, domain: str) -> str:
         """The state of any domain, by the name that libvirt has for it."""
-        return self.active.get(domain, "stopped")
+        return self.active.get(domain, "crashed" if domain in self.crashed else "stopped")
 
     def running(self, domain: str) -> set[str]:
         """The UUID of a domain that runs under this name, whoever made it; or nothing."""
@@ -168,7 +176,7 @@ class FakeDomains:
 
     def states(self) -> DomainStates:
         self._ask()
-        seen = DomainStates(vms={}, foreign={})
+        seen = DomainStates(vms={}, foreign={}, io_errors=tuple(self.io_errors))
         for name in sorted(self.known()):
             if (domain := self._own(name)) is not None:
                 seen.vms[name] = self.state_of(domain)

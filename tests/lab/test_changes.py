@@ -94,8 +94,11 @@ def test_a_divergence_is_seen_shown_and_settled_by_an_operator_s_word(
         30,
         "both seeing that they differ",
     )
-    for node in diverged:
-        mcv(node, "permission add erin", code=3)
+    for node, other in (diverged, diverged[::-1]):
+        # Nothing else helps, so nothing else is advised first.
+        assert "mcv cluster sync --from" in told(node, "info")["attention"][0]
+        for words in ("permission add erin", f"node online {other.name}"):
+            assert "mcv cluster sync --from" in mcv(node, words, code=3).stderr
     shown = mcv(one, "cluster check", code=5).stdout
     assert "dave" in shown and "mcv cluster sync --from" in shown
     assert "dave" in mcv(one, "cluster sync --from node1 --dry-run").stdout

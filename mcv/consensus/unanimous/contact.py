@@ -7,6 +7,9 @@ from mcv.document.schema import OLDEST, SCHEMA
 from mcv.document.store import Store
 from mcv.errors import Diverged, PeerUnreachable, Refused, ways_out
 
+# What ends a divergence: nothing else does, whatever the document calls offline.
+SYNC = "Keep one of them with: mcv cluster sync --from NODE. See both with: mcv cluster check"
+
 log = logging.getLogger(__name__)
 
 
@@ -76,7 +79,7 @@ class Contact:
             raise Diverged(
                 f"{names(sorted(self.diverged))} holds another document than {self.me}, "
                 "so nothing new is started.",
-                "See how with: mcv cluster check; resolve it with: mcv cluster sync --from NODE",
+                SYNC,
             )
         if self.me not in self.store.both()[-1].online:
             raise Refused(

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 import mcv
-from mcv.consensus.unanimous.contact import Contact
+from mcv.consensus.unanimous.contact import SYNC, Contact
 from mcv.consensus.unanimous.judge import Judge, linked
 from mcv.consensus.unanimous.newest import acceptors, writer
 from mcv.consensus.unanimous.wire import Accepted, Committed, Copy, Observation, Questions
@@ -201,7 +201,7 @@ class Member:
                 if child:
                     self.store.propose(child[0])
             elif how == "diverged":
-                raise Diverged(f"{self.me} holds another document.", "See: mcv cluster check")
+                raise Diverged(f"{self.me} holds another document.", SYNC)
         if how == "newer":
             self.shown = ""
             self.on_commit()

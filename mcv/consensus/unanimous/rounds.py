@@ -2,7 +2,7 @@
 
 import threading
 
-from mcv.consensus.unanimous.contact import names
+from mcv.consensus.unanimous.contact import SYNC, names
 from mcv.consensus.unanimous.member import Member
 from mcv.document.changes import RECORDED
 from mcv.document.lineage import relation
@@ -74,7 +74,7 @@ class Rounds:
             self.contact.note_divergence(name, fetched.hash)
             raise Diverged(
                 f"{name} holds another document than {self.me}.",
-                "See both with: mcv cluster check",
+                SYNC,
             )
         self.questions.install(name, committed, self.store.since(hash_))
 
