@@ -63,7 +63,7 @@ def apply(
 def statement(parent: str, made: ChangeMade) -> str:
     """What the author of a change signs: the parent's hash and the change."""
     text = _statement.encode(replace(made, signature="")).decode()
-    return f"mcv change\n{parent}\n{text}"
+    return f"change of the document\n{parent}\n{text}"
 
 
 def recomputed(base: Cluster, new: Cluster) -> Cluster:

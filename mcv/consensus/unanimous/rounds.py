@@ -48,7 +48,7 @@ class Rounds:
                 continue
             if new.change.name and new.change.name not in answer.changes:
                 raise Refused(
-                    f"The mcv of {name} does not know this change ({new.change.name}).",
+                    f"{name} does not know this change ({new.change.name}).",
                     "Install this mcv on every node; the others tell which: mcv info",
                 )
             if answer.hash == hash_:
