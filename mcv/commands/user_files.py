@@ -33,11 +33,8 @@ def opened(path: str, environment: Mapping[str, str] = os.environ) -> Iterator[i
 
 @contextlib.contextmanager
 def acting_as_typist(environment: Mapping[str, str]) -> Iterator[None]:
-    """Take on the rights of SUDO_UID for a moment; without it, or for root, nothing changes."""
-    text = environment.get("SUDO_UID", "0")
-    if not text.isdecimal():
-        raise Refused(f"SUDO_UID is no user: {text!r}.")
-    uid = int(text)
+    """Take on the rights of the typist for a moment; without sudo, or for root, none changes."""
+    uid = _typist(environment)
     if uid == 0 or os.geteuid() != 0:
         yield
         return
@@ -52,6 +49,20 @@ def acting_as_typist(environment: Mapping[str, str]) -> Iterator[None]:
         os.seteuid(0)
         os.setegid(old_gid)
         os.setgroups(old_groups)
+
+
+def _typist(environment: Mapping[str, str]) -> int:
+    """The uid that sudo names, by number or at least by name; root's where there was no sudo."""
+    name = environment.get("SUDO_USER", "root")
+    text = environment.get("SUDO_UID")
+    if text is not None:
+        if text.isascii() and text.isdecimal():
+            return int(text)
+        raise Refused(f"SUDO_UID is no user: {text!r}.")
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except (KeyError, ValueError) as error:
+        raise Refused(f"SUDO_USER is no user: {name!r}.") from error
 
 
 def _groups(uid: int, environment: Mapping[str, str]) -> tuple[int, list[int]]:

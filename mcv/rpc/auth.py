@@ -57,6 +57,10 @@ def operator(pid: int, context: dict[str, Any], proc: Path = Path("/proc")) -> C
 
 
 def _sudo(context: dict[str, Any]) -> tuple[str, int | None]:
+    """What sudo says: the user and the uid, each of which may name the other.
+
+    Neither is set for a root shell; set and empty is what sudo never says.
+    """
     name = context.get("sudo_user") or ""
     said = str(context.get("sudo_uid") or "")
     if not isinstance(name, str) or len(name) > MAX_NAME or _has_control(name):
@@ -64,6 +68,8 @@ def _sudo(context: dict[str, Any]) -> tuple[str, int | None]:
     if said and not (said.isascii() and said.isdecimal() and int(said) < UNSET):
         raise NotPermitted("SUDO_UID is not a number.")
     uid = int(said) if said else None
+    if context.get("sudo_uid") == "" or (context.get("sudo_user") == "" and not uid):
+        raise NotPermitted("SUDO_USER or SUDO_UID is set and empty.", "sudo sets both.")
     if not name:
         return (_name_of_uid(uid), uid) if uid else ("", uid)
     try:

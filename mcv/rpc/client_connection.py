@@ -10,6 +10,7 @@ from Pyro5.client import Proxy
 from Pyro5.errors import CommunicationError
 
 from mcv.errors import McvError
+from mcv.rpc.limits import LARGE_ANSWERS, MAX_ANSWER, MAX_MESSAGE
 from mcv.rpc.wire import OBJECT, Connection
 
 
@@ -28,7 +29,9 @@ class ClientConnection:
     Pyro's own switch for TLS is process-wide, and so its proxy is handed the connection.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, trusts: bool = False) -> None:
+        """`trusts`: the other side is this host's own daemon, whose answers may be large."""
+        self._trusts = trusts
         self._connection = Connection(sock, expects=protocol.MSG_RESULT)
         # The address is never used: a line that is lost is thrown away.
         self._proxy = Proxy(f"PYRO:{OBJECT}@./u:/nowhere")
@@ -51,6 +54,9 @@ class ClientConnection:
         self._proxy._pyroClaimOwnership()
         self._connection.allow(timeout)
         self._connection.sent = False
+        self._connection.max_answer = (
+            MAX_MESSAGE if self._trusts or operation in LARGE_ANSWERS else MAX_ANSWER
+        )
         try:
             answer = self._proxy.call(operation, params, context)
         except McvError:

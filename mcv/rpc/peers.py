@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
@@ -16,6 +16,7 @@ from mcv.rpc.pki import Identity
 from mcv.rpc.wire import reason, watch
 
 MOST_IDLE = 4
+MOST_BEGINNING = 6  # connections to a node that are not authenticated yet; it allows 8
 IDLE_SECONDS = 30
 
 
@@ -48,6 +49,7 @@ class Peers:
         self._connect_timeout = connect_timeout
         self._idle: dict[str, list[_Idle]] = {}
         self._lock = threading.Lock()
+        self._turns: dict[str, threading.Semaphore] = {}
 
     def call(
         self,
@@ -85,13 +87,26 @@ class Peers:
         Raises PeerUnreachable, NotThatNode, or McvError where it is refused.
         """
         end = time.monotonic() + self._connect_timeout
-        secured = self._dial(node, self._find(node), end, tunnel.ALPN)
-        try:
-            tunnel.ask(secured, asked)
-        except OSError as error:
-            secured.close()
-            raise McvError(f"{node} does not take the stream: {reason(error)}.") from error
+        with self._turn(node, end):
+            secured = self._dial(node, self._find(node), end, tunnel.ALPN)
+            try:
+                tunnel.ask(secured, asked)
+            except OSError as error:
+                secured.close()
+                raise McvError(f"{node} does not take the stream: {reason(error)}.") from error
         return secured
+
+    @contextlib.contextmanager
+    def _turn(self, node: str, end: float) -> Iterator[None]:
+        """Few connections to a node begin at once: it hangs up on a crowd of one address."""
+        with self._lock:
+            turns = self._turns.setdefault(node, threading.BoundedSemaphore(MOST_BEGINNING))
+        if not turns.acquire(timeout=max(0.001, end - time.monotonic())):
+            raise _unreachable(node, "timed out")
+        try:
+            yield
+        finally:
+            turns.release()
 
     def close(self) -> None:
         """Close the idle connections; a later call opens a new connection."""
@@ -142,8 +157,8 @@ class Peers:
 
     def _connect(self, node: str, address: Address) -> ClientConnection:
         end = time.monotonic() + self._connect_timeout
-        secured = self._dial(node, address, end)
-        with contextlib.ExitStack() as on_error:
+        with self._turn(node, end), contextlib.ExitStack() as on_error:
+            secured = self._dial(node, address, end)
             on_error.callback(secured.close)
             line = ClientConnection(secured)
             try:

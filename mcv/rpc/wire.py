@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import Pyro5
 from Pyro5 import errors, protocol, serializers, socketutil
 
-from mcv.rpc.values import MAX_MESSAGE, Json
+from mcv.rpc.limits import BEGINNING, MAX_CALL, MAX_MESSAGE, may_be_large
+from mcv.rpc.values import Json
 
 OBJECT = "mcv"
 CHUNK = 256 * 1024
@@ -58,7 +59,11 @@ class Connection(socketutil.SocketConnection):  # type: ignore[misc]
     one-way calls, which get a thread each; batches; annotations, one kind of
     which is handed to marshal. `expects` is the only type of message that may arrive. With
     `message_seconds` a message that has begun, either way, has that long from then on.
+    `max_answer` bounds the answer that is waited for; a call is large only where it begins
+    as one that brings a document.
     """
+
+    max_answer = MAX_MESSAGE
 
     def __init__(
         self, sock: socket.socket, expects: int, message_seconds: float | None = None
@@ -88,8 +93,18 @@ class Connection(socketutil.SocketConnection):  # type: ignore[misc]
         if message.flags & ~self._flags or message.annotations_size:
             raise errors.ProtocolError(f"flags {message.flags:#x} or annotations are not taken")
         self._begin()
-        payload = self._read(message.data_size)
-        self._parts.extend((header[:6], header[6:], payload))
+        self._parts.extend((header[:6], header[6:], self._payload(message.data_size)))
+
+    def _payload(self, size: int) -> bytes:
+        """Read a message behind its header; what is too large is refused before it is read."""
+        if self._expects == protocol.MSG_RESULT and size > self.max_answer:
+            raise errors.ProtocolError(f"an answer of {size} bytes is not taken")
+        if self._expects != protocol.MSG_INVOKE or size <= MAX_CALL:
+            return self._read(size)
+        beginning = self._read(BEGINNING)
+        if not may_be_large(beginning):
+            raise errors.ProtocolError(f"a call of {size} bytes brings no document")
+        return beginning + self._read(size - len(beginning))
 
     def recv(self, size: int) -> bytes:
         if not self._parts:

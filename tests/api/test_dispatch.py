@@ -97,6 +97,23 @@ def test_superusers_are_named_and_a_root_shell_is_no_subject_of_them(
     )
 
 
+@pytest.mark.parametrize(
+    ("operation", "params"),
+    [
+        ("cluster.facts", {}),
+        ("cluster.facts", {"reach": ["10.0.0.9:22"]}),
+        ("cluster.host_key", {"ip_address": "10.0.0.9"}),
+    ],
+)
+def test_what_tries_addresses_or_tells_all_of_a_host_is_for_superusers(
+    cluster: FakeCluster, operation: str, params: dict[str, Any]
+) -> None:
+    ended(cluster, ask(cluster, ALICE, "permission.add", user="bob"))
+
+    with pytest.raises(NotPermitted, match="alice is no superuser"):
+        ask(cluster, ALICE, operation, **params)
+
+
 @pytest.mark.parametrize("operation", [key for key, row in TABLE.items() if row.job])
 def test_whatever_changes_something_needs_the_right(operation: str) -> None:
     assert TABLE[operation].right is not Right.VIEW

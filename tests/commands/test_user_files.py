@@ -86,3 +86,12 @@ def test_a_file_is_closed_again(secret: Path) -> None:
 
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.read(fd, 1)
+
+
+@needs_root
+def test_a_name_without_a_uid_gives_its_rights_and_no_others(secret: Path) -> None:
+    with pytest.raises(Refused, match=r"cannot be read: Permission denied\."):
+        user_files.first_line(str(secret), {"SUDO_USER": "nobody"})
+    for strange in ({"SUDO_USER": ""}, {"SUDO_USER": "no body"}, {"SUDO_UID": ""}):
+        with pytest.raises(Refused, match="is no user"):
+            user_files.first_line(str(secret), strange)

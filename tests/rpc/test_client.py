@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mcv.errors import Busy, DaemonDown, McvError, OutcomeOpen
+from mcv.errors import Busy, DaemonDown, McvError, NotPermitted, OutcomeOpen
 from mcv.rpc.client import Client, Interrupted, Progress
 from mcv.rpc.server import Server
 from mcv.rpc.wire import Limits
@@ -301,3 +301,9 @@ def test_a_call_needs_neither_msgspec_nor_cryptography() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == ""
+
+
+def test_a_word_of_sudos_that_is_set_and_empty_is_told_and_refused(wire: Wire) -> None:
+    for environment in ({"SUDO_USER": ""}, {"SUDO_UID": ""}, {"SUDO_USER": "", "SUDO_UID": "0"}):
+        with pytest.raises(NotPermitted, match="set and empty"):
+            wire.client(environment=environment).call("say")

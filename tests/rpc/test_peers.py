@@ -1,8 +1,10 @@
 """Calls from daemon to daemon: the caller knows what may have been carried out."""
 
 import socket
+import ssl
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -228,3 +230,25 @@ def test_a_port_that_is_taken_is_refused_in_words(wire: Wire) -> None:
 
         with pytest.raises(Refused, match=f"cannot listen on 127.0.0.1 port {port}"):
             wire.server.start_peers("127.0.0.1", port, wire.identities["n1"], dict)
+
+
+def test_few_connections_to_a_node_begin_at_once(wire: Wire) -> None:
+    """A node hangs up on the ninth of one address that is not authenticated."""
+    peers, begun, most = wire.peers(), [0], [0]
+    dial = peers._dial
+
+    def slow(*arguments: Any, **named: Any) -> ssl.SSLSocket:
+        begun[0] += 1
+        most[0] = max(most[0], begun[0])
+        time.sleep(0.05)
+        begun[0] -= 1
+        return dial(*arguments, **named)
+
+    peers._dial = slow  # type: ignore[method-assign]
+    threads = [threading.Thread(target=ask, args=(peers,)) for _ in range(20)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+    assert 1 < most[0] <= 6

@@ -18,7 +18,7 @@ import pytest
 from Pyro5 import serializers
 
 from mcv.errors import DaemonDown, Refused
-from mcv.rpc import values
+from mcv.rpc import limits, values
 from mcv.rpc.server import Server
 from tests.rpc import raw
 from tests.rpc.conftest import SHORT, Wire
@@ -119,9 +119,10 @@ def test_a_request_of_more_than_64_mib_does_not_leave_the_caller(wire: Wire) -> 
 
 
 def test_a_large_request_passes(wire: Wire) -> None:
+    wire.operations["config.fetch"] = wire.operations["say"]
     text = "x" * (20 * 1024**2)
 
-    assert wire.call(text=text) == {"text": text}
+    assert wire.call("config.fetch", text=text) == {"text": text}
 
 
 @pytest.mark.parametrize("method", ["registered", "info", "ping", "get_next_stream_item", "daemon"])
@@ -261,3 +262,65 @@ def test_a_stopped_server_is_not_there(wire: Wire) -> None:
 
     with pytest.raises(DaemonDown, match="does not run"):
         wire.client().call("say")
+
+
+LISTS = "[" + "[]," * (2 * 1024**2) + "[]]"
+
+
+def call_of(operation: str, params: str) -> bytes:
+    text = f'{{"object": "mcv", "method": "call", "params": ["{operation}", {params}, {{}}], '
+    return (text + '"kwargs": {}}').encode()
+
+
+def test_a_large_call_is_read_only_where_it_brings_a_document(wire: Wire) -> None:
+    for beginning in (call_of("say", '{"text": "'), b"[" * 200, b'{"object": "mcv", "x": ' * 9):
+        with unix(wire) as sock:
+            sock.sendall(raw.message(beginning.ljust(200), size=5 * 1024**2))
+
+            assert raw.answer(sock) is None
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        call_of("config.accept", f'{{"document": {LISTS}}}'),
+        call_of("config.accept", LISTS),
+        call_of("config.accept", "{}").replace(b"{}], ", LISTS.encode() + b"], "),
+        call_of("config.accept", "{}").replace(
+            b'"kwargs"', b'"params": ["say", {"text": ' + LISTS.encode() + b'}, {}], "kwargs"'
+        ),
+    ],
+)
+def test_a_large_call_is_text_alone(wire: Wire, payload: bytes) -> None:
+    assert len(payload) > limits.MAX_CALL
+
+    answered = exchange(wire, raw.message(payload))
+
+    assert answered["class"] == "Refused" and "brings documents alone" in answered["message"]
+
+
+def test_a_document_may_be_large(wire: Wire) -> None:
+    payload = call_of("config.accept", '{"document": "%s", "between": ["a"]}' % ("x" * 5 * 1024**2))
+
+    answered = exchange(wire, raw.message(payload))
+
+    assert answered is None or "brings documents alone" not in str(answered)
+
+
+def test_an_answer_of_a_member_is_bounded_before_it_is_read(wire: Wire) -> None:
+    from mcv.rpc.client_connection import ClientConnection, ConnectionLost
+
+    for operation, size, is_refused in (
+        ("node.report", limits.MAX_ANSWER + 1, True),
+        ("config.fetch", limits.MAX_ANSWER + 1, False),
+        ("node.report", limits.MAX_ANSWER, False),
+    ):
+        mine, theirs = socket.socketpair()
+        with theirs:
+            line = ClientConnection(mine)
+            theirs.sendall(raw.message(b"", kind=5, size=size))
+            theirs.shutdown(socket.SHUT_WR)
+            with pytest.raises(ConnectionLost) as lost:
+                line.call(operation, {}, {}, 5)
+            assert ("is not taken" in lost.value.reason) == is_refused, lost.value.reason
+            line.close()
