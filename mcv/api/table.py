@@ -145,6 +145,7 @@ TABLE: dict[str, Operation] = {
     "vm.discard_target": step(live.discard_target),
     "vm.fill": step(create.fill, timeout=HOURS),
     "image.read": question(image.read, timeout=60),
+    "image.keep": question(image.keep),
     "image.drop": question(image.drop),
     # DRBD and volumes
     "drbd.enable": admin(enable.enable, to=coordinator),

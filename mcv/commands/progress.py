@@ -4,7 +4,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TextIO
 
 from mcv.commands import output
@@ -54,6 +55,12 @@ class Display:
             else:
                 self._line(progress)
 
+    def finish(self, parts: Iterable[Progress]) -> None:
+        """Show what a job that ended well reported last as done: its end outran the report."""
+        for part in parts:
+            if part.done < part.total:
+                self.show(replace(part, done=part.total, note=""))
+
     def write(self, text: str, err: bool = False) -> None:
         """Say something while bars are on the screen."""
         with self._lock:
@@ -92,7 +99,8 @@ class Display:
     def _line(self, progress: Progress) -> None:
         done = whole_percent(progress)
         now = self._clock()
-        if self._told.get(progress.what) != done and now - self._last >= BETWEEN_LINES:
+        is_time = done == 100 or now - self._last >= BETWEEN_LINES
+        if self._told.get(progress.what) != done and is_time:
             self._told[progress.what] = done
             self._last = now
             output.say(f"{progress.what}: {done}% ({amount(progress)})", err=True)

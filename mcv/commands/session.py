@@ -13,7 +13,7 @@ from mcv.errors import CallLost, McvError, NoAnswer, OutcomeOpen, Refused
 
 if TYPE_CHECKING:
     from mcv.commands.progress import Display
-    from mcv.rpc.client import Client
+    from mcv.rpc.client import Client, Progress
 
 
 def has_terminal() -> bool:
@@ -53,9 +53,9 @@ class Session:
         with _as_question():
             return self.client.call(operation, **params)
 
-    def take(self, fd: int) -> Any:
+    def take(self, fd: int, format: str | None) -> Any:
         """Hand an open image to the daemon; its answer waits until the image is read through."""
-        return self.run("vm.take_image", fd=fd)
+        return self.run("vm.take_image", fd=fd, format=format)
 
     def run(self, operation: str, /, **params: Any) -> Any:
         """Have the daemon do something, follow the job, and return its result.
@@ -74,12 +74,19 @@ class Session:
         A job that stands still is left with OutcomeOpen, unless it is to be waited for.
         """
         self.under_way[job] = node
+        parts: dict[str, Progress] = {}
+
+        def show(part: "Progress") -> None:
+            parts[part.what] = part
+            self.display.show(part)
+
         try:
-            result = self.client.follow(job, node, self.display.show, through_stalls)
+            result = self.client.follow(job, node, show, through_stalls)
         except McvError:
             self.under_way.pop(job, None)
             raise
         self.under_way.pop(job, None)
+        self.display.finish(parts.values())
         return result
 
     def show(self, value: Any, text: str | Callable[[], str]) -> None:

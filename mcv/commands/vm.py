@@ -34,6 +34,11 @@ from mcv.errors import McvError
 )
 @click.option("--pool", metavar="P", help="The pool that the disks are taken from.")
 @click.option("--image", metavar="FILE", help="Fill the first disk from a raw or qcow2 image.")
+@click.option(
+    "--image-format",
+    type=click.Choice(["raw", "qcow2"]),
+    help="What --image is: raw, for a disk that only looks like another format (LUKS).",
+)
 @click.option("--node", metavar="N", shell_complete=nodes, help="The owner; default: this node.")
 @click.option("--nodes", "replicas", metavar="A,B", help="The two nodes that hold its replicas.")
 @click.option(
@@ -55,6 +60,7 @@ def create(
     cpus: str,
     disks: tuple[str, ...],
     image: str | None,
+    image_format: str | None,
     replicas: str | None,
     networks: tuple[str, ...],
     autostart: str | None,
@@ -72,6 +78,8 @@ def create(
       mcv create db1 --memory 8GiB --disk 10GiB --disk 200GiB --image debian.qcow2
       mcv create db1 --memory 8GiB --disk 10GiB --node n2 --nodes n1,n2 --dry-run
     """
+    if image_format is not None and image is None:
+        raise click.UsageError("--image-format goes with --image.")
     wanted: dict[str, Any] = {
         **asked,
         "name": name,
@@ -87,7 +95,7 @@ def create(
     else:
         # The daemon opens the file by way of this process, so it stays open until then.
         with user_files.opened(image) as fd:
-            taken = session.take(fd)
+            taken = session.take(fd, image_format)
         created = session.run("vm.create", **wanted, image=taken)
     session.show(created, f"{name} is created on {created.get('node')}. Start it: mcv start {name}")
 

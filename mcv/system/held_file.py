@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class HeldFile:
-    """An open descriptor and the size of what it holds."""
+    """An open descriptor, the size of what it holds, and whether the later step has begun."""
 
     fd: int
     size: int
+    is_claimed: bool = False
 
     def read(self, offset: int, length: int) -> bytes:
         return os.pread(self.fd, length, offset)

@@ -8,7 +8,8 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from mcv.errors import CommandFailed
@@ -35,6 +36,9 @@ PACKAGES = {
     "vgs": "lvm2",
 }
 
+WATCH = 0.5  # s between two looks at whether a command is still wanted
+KILLED = 5.0  # s that a killed command has to end
+
 # Descriptors that every command of this thread inherits: a lock is held until the last
 # command that was started under it has ended, also when the daemon dies before it.
 inherited: contextvars.ContextVar[tuple[int, ...]] = contextvars.ContextVar("inherited", default=())
@@ -46,12 +50,18 @@ class Run(Protocol):
     def __call__(self, *command: str, stdin: str = "", timeout: float = 60) -> str: ...
 
 
-def run(*command: str, stdin: str = "", timeout: float = 60, pass_fds: tuple[int, ...] = ()) -> str:
+def run(
+    *command: str,
+    stdin: str = "",
+    timeout: float = 60,
+    pass_fds: tuple[int, ...] = (),
+    watch: Callable[[], None] | None = None,
+) -> str:
     """Run a command to its end and return what it printed.
 
     Raises CommandFailed, quoting the command and its last words, when it exits
     non-zero, is missing, or outlives the timeout (seconds); then it and all that it
-    started are killed.
+    started are killed. So they are when `watch`, called now and then meanwhile, raises.
     """
     line = shlex.join(command)
     log.debug("run: %s", line)
@@ -69,15 +79,39 @@ def run(*command: str, stdin: str = "", timeout: float = 60, pass_fds: tuple[int
     except OSError as error:
         raise _not_started(line, command[0], error) from error
     try:
-        out, err = process.communicate(stdin, timeout=timeout)
+        out, err = _outcome(process, stdin, timeout, watch)
     except subprocess.TimeoutExpired as error:
         _kill_group(process)
         raise CommandFailed(f"`{line}` ran past {timeout:.0f} s.") from error
+    except BaseException:
+        _kill_group(process)
+        raise
     if process.returncode != 0:
         raise CommandFailed(
             f"`{line}` exited with {process.returncode}: {last_words(err) or last_words(out)}"
         )
     return out
+
+
+def _outcome(
+    process: "subprocess.Popen[str]",
+    stdin: str,
+    timeout: float,
+    watch: Callable[[], None] | None,
+) -> tuple[str, str]:
+    """What a command printed, both ways. Raises TimeoutExpired, and what `watch` raises."""
+    if watch is None:
+        return process.communicate(stdin, timeout=timeout)
+    until = time.monotonic() + timeout
+    while True:
+        left = until - time.monotonic()
+        try:
+            return process.communicate(stdin or None, timeout=min(left, WATCH))
+        except subprocess.TimeoutExpired:
+            if left <= WATCH:
+                raise
+        stdin = ""  # it is on its way
+        watch()
 
 
 def _not_started(line: str, tool: str, error: OSError) -> CommandFailed:
@@ -99,7 +133,9 @@ def last_words(text: str) -> str:
 def _kill_group(process: "subprocess.Popen[str]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    # A process that waits for suspended I/O ends later, and holds nobody up.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=KILLED)
 
 
 @contextlib.contextmanager

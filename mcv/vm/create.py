@@ -67,16 +67,17 @@ def create(
         start_delay=start_delay,
     )
 
+    source, token = (image["node"], image["token"]) if image else (host.name, None)
+
     def prepare() -> Prepared[Created]:
         vm = _judged_and_placed(host, request)
-        source, token = (image["node"], image["token"]) if image else (host.name, None)
         return Prepared(
             create_plan(vm, source, token, f"create {name}"),
             Created(name=name, node=vm.node, nodes=vm.nodes, vm=vm),
-            around=_image_until_the_end(host, source, token),
         )
 
-    return host.operate(Subject.vm(name), f"create {name}", prepare, dry_run)
+    with _image_until_the_end(host, source, token):
+        return host.operate(Subject.vm(name), f"create {name}", prepare, dry_run)
 
 
 def _judged_and_placed(host: Host, request: VmRequest) -> Vm:
@@ -96,7 +97,13 @@ def _judged_and_placed(host: Host, request: VmRequest) -> Vm:
 
 @contextlib.contextmanager
 def _image_until_the_end(host: Host, source: str, token: str | None) -> Iterator[None]:
-    """Drop the image once the VM is made or undone; a resumed creation still needs it."""
+    """Have the image held, and drop it once the VM is made, undone or refused.
+
+    A creation that is resumed still needs it.
+    """
+    if token is not None:
+        with contextlib.suppress(McvError):  # the creation will tell what is wrong
+            host.call(source, "image.keep", token=token)
     try:
         yield
     except RepairNeeded:

@@ -12,6 +12,8 @@ import stat
 import tempfile
 import threading
 import zlib
+from dataclasses import replace
+from typing import Any
 
 from msgspec import Struct
 
@@ -23,6 +25,10 @@ from mcv.system.held_file import HeldFile
 
 CHUNK = 4 * 1024**2
 FORMATS = ("raw", "qcow2")
+UNCLAIMED = 120.0  # s that an image is held for a creation to ask for it
+CLAIMED = 24 * 3600.0  # s that it is held for that creation
+
+ONLY_LOOKS = "If it is the disk of a guest and only looks like that: --image-format raw"
 
 # What qemu-img calls raw, and no guest could boot from.
 COMPRESSED = {
@@ -48,41 +54,84 @@ class Chunk(Struct, frozen=True, kw_only=True):
     size: int
 
 
-def take(host: Host, pid: int, fd: int) -> TakenImage:
+def take(host: Host, pid: int, fd: int, format: str | None = None) -> TakenImage:
     """Take over an open file of the caller, judge it, and hold its raw bytes ready.
 
     A file that QEMU interprets is copied first: its owner could rewrite it between the
-    judgement and the conversion, and have another file of the host read. Raises Refused for
-    what is no regular file, is compressed, has a backing or a data file, or is neither raw
-    nor qcow2.
+    judgement and the conversion, and have another file of the host read. A file whose format
+    the operator calls raw is taken as it is, whatever it looks like. Raises Refused for what is
+    no regular file, is compressed, is encrypted, has a backing or a data file, or is neither raw
+    nor qcow2; Cancelled when it is not wanted any more: whoever asked for it waits for it.
     """
+    if format is not None and format not in FORMATS:
+        raise Refused(f"There is no image format {format}.", f"Formats: {', '.join(FORMATS)}.")
+    with host.job.may_be_cancelled():
+        own, size = _taken(host, pid, fd, format)
+    token = secrets.token_hex(8)
+    host.images[token] = HeldFile(own, size)
+    _drop_after(host, token, UNCLAIMED)
+    return TakenImage(node=host.name, token=token, size=size)
+
+
+def keep(host: Host, token: str) -> None:
+    """Hold an image for the creation that has asked for it: making its disks may last."""
+    image = host.images.get(token)
+    if image is not None:
+        host.images[token] = replace(image, is_claimed=True)
+        _drop_after(host, token, CLAIMED)
+
+
+def _drop_after(host: Host, token: str, seconds: float) -> None:
+    timer = threading.Timer(seconds, _drop_unless_kept, (host, token, seconds))
+    timer.daemon = True
+    timer.start()
+
+
+def _drop_unless_kept(host: Host, token: str, seconds: float) -> None:
+    image = host.images.get(token)
+    if image is not None and (seconds == CLAIMED or not image.is_claimed):
+        drop(host, token)
+
+
+def _taken(host: Host, pid: int, fd: int, format: str | None) -> tuple[int, int]:
+    """A descriptor of the raw bytes, and their size."""
     try:
         # A FIFO without a writer would hold the thread for ever.
         own = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise Refused(f"The image cannot be read: {error.strerror}.") from error
     try:
-        size, format_ = _judge(own)
-        if format_ != "raw":
+        size, is_raw = _judge(own, format)
+        if not is_raw:
             own, old = _copied(host, own), own
             os.close(old)
-            size, format_ = _judge(own)
-            own, old = _as_raw(host, own, format_), own
+            size, _ = _judge(own, "qcow2")
+            own, old = _as_raw(host, own), own
             os.close(old)
     except BaseException:
         os.close(own)
         raise
-    token = secrets.token_hex(8)
-    host.images[token] = HeldFile(own, size)
-    timer = threading.Timer(24 * 3600, drop, (host, token))
-    timer.daemon = True
-    timer.start()
-    return TakenImage(node=host.name, token=token, size=size)
+    return own, size
 
 
-def _judge(fd: int) -> tuple[int, str]:
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+def _judge(fd: int, told: str | None) -> tuple[int, bool]:
+    """How large the guest's bytes are, and whether the file holds just those."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
         raise Refused("The image is no regular file.")
+    if told == "raw":
+        return status.st_size, True
+    _refuse_compressed(fd)
+    said = _info(fd, told)
+    if said["format"] not in FORMATS:
+        hint = f"It can be raw or qcow2; see: qemu-img convert. {ONLY_LOOKS}"
+        raise Refused(f"The image is {said['format']}.", hint)
+    _refuse_partial(said)
+    is_raw = said["format"] == "raw"
+    return status.st_size if is_raw else int(said["virtual-size"]), is_raw
+
+
+def _refuse_compressed(fd: int) -> None:
     beginning = os.pread(fd, 6, 0)
     for magic, name in COMPRESSED.items():
         if beginning.startswith(magic):
@@ -90,15 +139,26 @@ def _judge(fd: int) -> tuple[int, str]:
                 f"The image is compressed ({name}); a guest could not read it.",
                 "Unpack it first, for instance: gunzip, unxz, unzstd, bunzip2",
             )
+
+
+def _info(fd: int, told: str | None) -> dict[str, Any]:
+    """What qemu-img says of a file, read as the format that was told."""
+    as_told = ["-f", told] if told else []
+    path = f"/proc/self/fd/{fd}"
     try:
-        said = json.loads(
-            process.run("qemu-img", "info", "--output=json", f"/proc/self/fd/{fd}", pass_fds=(fd,))
-        )
+        text = process.run("qemu-img", "info", "--output=json", *as_told, path, pass_fds=(fd,))
+        return dict(json.loads(text))
     except (McvError, ValueError) as error:
-        raise Refused(f"The image cannot be read: {error}") from error
-    format_ = said["format"]
-    if format_ not in FORMATS:
-        raise Refused(f"The image is {format_}.", "It can be raw or qcow2; see: qemu-img convert")
+        raise Refused(f"The image cannot be read: {error}", ONLY_LOOKS) from error
+
+
+def _refuse_partial(said: dict[str, Any]) -> None:
+    """Raises Refused for an image whose bytes are not all in the file, or not to be read."""
+    if said.get("encrypted"):
+        raise Refused(
+            "The image is encrypted; mcv has no key to read it.",
+            "Decrypt it first: qemu-img convert --object secret,… --image-opts … WHOLE",
+        )
     data = said.get("format-specific", {}).get("data", {})
     if said.get("backing-filename") or said.get("full-backing-filename"):
         raise Refused(
@@ -107,7 +167,6 @@ def _judge(fd: int) -> tuple[int, str]:
         )
     if data.get("data-file") or data.get("data-file-raw"):
         raise Refused("The image keeps its data in another file, which is not taken along.")
-    return int(said["virtual-size"]), format_
 
 
 def _nameless(host: Host) -> int:
@@ -128,13 +187,18 @@ def _copied(host: Host, fd: int) -> int:
             if data.count(0) < len(data):
                 os.pwrite(copy, data, offset)
             offset += len(data)
+            host.job.progress("read the image", offset, size, "B")
+            host.job.check_cancelled()
     except OSError as error:
         os.close(copy)
         raise McvError(f"The image cannot be copied: {error.strerror}.") from error
+    except BaseException:
+        os.close(copy)
+        raise
     return copy
 
 
-def _as_raw(host: Host, fd: int, format_: str) -> int:
+def _as_raw(host: Host, fd: int) -> int:
     """The guest's bytes as a sparse raw file without a name."""
     raw = _nameless(host)
     try:
@@ -142,13 +206,14 @@ def _as_raw(host: Host, fd: int, format_: str) -> int:
             "qemu-img",
             "convert",
             "-f",
-            format_,
+            "qcow2",
             "-O",
             "raw",
             f"/proc/self/fd/{fd}",
             f"/proc/self/fd/{raw}",
             pass_fds=(fd, raw),
             timeout=6 * 3600,
+            watch=host.job.check_cancelled,
         )
     except BaseException:
         os.close(raw)

@@ -45,6 +45,32 @@ def test_without_a_terminal_there_is_a_line_a_second_at_most(
     ]
 
 
+@pytest.mark.parametrize("stream", [io.StringIO, Screen])
+def test_the_last_that_is_shown_of_a_job_that_ended_well_is_the_whole(
+    capsys: pytest.CaptureFixture[str], stream: Any
+) -> None:
+    display = Display(stream=stream(), clock=lambda: 0.0)
+    display.show(verify(1))
+    display.show(verify(7))
+
+    display.finish([verify(7), STEP, verify(8, "web2")])
+
+    lines = [line.rpartition("\x1b[J")[2] for line in capsys.readouterr().err.splitlines()]
+    assert lines[-1].startswith("verify web1") and "100%" in lines[-1]
+    assert "8GiB of 8GiB" in lines[-1]
+
+
+def test_a_job_that_ends_before_its_last_report_is_shown_to_its_end(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    daemon.job("vm.start", {"node": "n1", "state": "running"})
+    daemon.progress = [verify(1), verify(6)]
+
+    assert "100% (8GiB of 8GiB)" in mcv("start web1").err
+    daemon.job("vm.start", Failed("no"))
+    assert "100%" not in mcv("start web1").err
+
+
 def test_on_a_terminal_each_job_has_a_bar() -> None:
     screen = Screen()
     display = Display(stream=screen, clock=clock(0, 1))

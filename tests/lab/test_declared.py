@@ -179,9 +179,37 @@ def test_a_word_that_was_false_pauses_the_copy_that_lost_and_destroys_nothing(
     mcv(two, "stop web1 --on node2")
     assert reality.domains(two) == set()
     assert reality.domain(one, "web1") == "running"
-    # Both were Primary when they met: the survivor connects when the other is no more.
+    side_by_side(reset, clean_after)
+
+
+@pytest.mark.soak
+def test_a_survivor_connects_when_the_old_owner_is_primary_no_more(
+    clean_after: list[Node],
+) -> None:
+    one, two = clean_after
+    create(two, "web1")
+    mcv(one, "drbd set on-peer-loss=wait")
+    mcv(two, "start web1")
+    wait_until(lambda: bool((v := reality.drbd(one, "mcv-web1-1")) and v.is_well), 30)
+    two.cut()
+    mcv(one, "node offline node2 --confirm-dead --yes", timeout=60)
+    mcv(one, "register web1 --node node1 --accept-stale --yes")
+    mcv(one, "start web1")
+
+    two.heal()
+
+    wait_until(lambda: reality.domain(two, "web1") == "paused", 30, "the copy being paused")
+    # Both are Primary, and the old owner has written nothing alone: no split brain.
+    wait_until(lambda: connection(one) == "StandAlone", 60, "the two finding each other Primary")
+    wait_until(lambda: all_online(clean_after), 60, "node2 being online again")
+    mcv(two, "stop web1 --on node2")
     wait_until(lambda: reality.is_in_step(one, "mcv-web1-1"), 60, "both replicas being in step")
     side_by_side(reset, clean_after)
+
+
+def connection(node: Node) -> str:
+    view = reality.drbd(node, "mcv-web1-1")
+    return view.connection if view else "absent"
 
 
 def test_a_member_that_was_removed_while_it_was_away_says_so_and_can_leave(

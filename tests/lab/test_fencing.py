@@ -177,9 +177,10 @@ def test_suspended_io_goes_on_when_the_peer_is_declared_dead(web1: list[Node]) -
     assert told(node1, "list")[0]["state"] == "running"
     assert any(line.startswith("I/O is suspended") for line in told(node1, "info")["attention"])
 
-    # The guest does nothing and ends; what writes beside it cannot.
+    # What writes beside the guest cannot end; neither can the guest, if it was reading.
     said = mcv(node1, "stop web1", code=4).stderr
-    assert "web1 is stopped, but node1 keeps its disk open: dd (" in said
+    assert "node1 keeps its disk open: " in said and "dd (" in said
+    assert reality.domain(node1, "web1") == "shut off"
     assert "dd (" in mcv(node1, "migrate --node node2 web1", code=3).stderr
     assert writing.poll() is None
 

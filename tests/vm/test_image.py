@@ -1,6 +1,7 @@
 """Images, judged and read by the real qemu-img: only what is whole and plain is taken."""
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import os
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from mcv.errors import McvError, NotFound, Refused
-from mcv.vm import image
+from mcv.errors import Cancelled, McvError, NotFound, Refused
+from mcv.transaction import jobs
+from mcv.vm import create, image
 from tests.fakes.cluster import FakeCluster
 
 MIB = 1024**2
@@ -30,10 +32,10 @@ def host(cluster: FakeCluster) -> Iterator[Any]:
         image.drop(host, token)
 
 
-def take(host: Any, path: Path) -> image.TakenImage:
+def take(host: Any, path: Path, format: str | None = None) -> image.TakenImage:
     fd = os.open(path, os.O_RDONLY)
     try:
-        return image.take(host, os.getpid(), fd)
+        return image.take(host, os.getpid(), fd, format)
     finally:
         os.close(fd)
 
@@ -115,6 +117,97 @@ def test_what_is_neither_raw_nor_qcow2_is_refused(host: Any, tmp_path: Path) -> 
     assert "qemu-img convert" in error.value.hint
 
 
+def test_an_encrypted_image_is_refused_in_words(host: Any, tmp_path: Path) -> None:
+    path = tmp_path / "disk.qcow2"
+    qemu_img("create", "-f", "qcow2", str(path), "1M")
+    with path.open("r+b") as file:
+        file.seek(32)  # the header's word for how it is encrypted: AES
+        file.write((1).to_bytes(4, "big"))
+
+    with pytest.raises(Refused, match="The image is encrypted"):
+        take(host, path)
+
+
+def test_a_disk_that_looks_like_another_format_is_taken_when_it_is_called_raw(
+    host: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(b"LUKS\xba\xbe\0\1" + os.urandom(692))
+
+    with pytest.raises(Refused) as refused:
+        take(host, path)
+    assert "--image-format raw" in refused.value.hint
+    taken = take(host, path, "raw")
+
+    assert taken.size == 700
+    assert whole(host, taken, tmp_path / "device") == path.read_bytes()
+
+
+def test_a_format_that_is_told_is_the_format_that_is_read(host: Any, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="cannot be read"):
+        take(host, raw(tmp_path / "disk.raw"), "qcow2")
+    with pytest.raises(Refused, match="no image format vmdk"):
+        take(host, tmp_path / "disk.raw", "vmdk")
+
+
+def test_an_image_that_is_not_wanted_any_more_is_given_up(
+    host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "disk.qcow2"
+    qemu_img("create", "-f", "qcow2", str(path), "1M")
+    job = host.jobs.begin("take image", "alice")
+    token = jobs.current.set(job)
+    seen: list[tuple[bool, bool]] = []
+    copied = image._copied
+
+    def interrupted(*arguments: Any) -> int:
+        seen.append((job.cancellable, job.waits))
+        job.cancelled.set()
+        return copied(*arguments)
+
+    monkeypatch.setattr(image, "_copied", interrupted)
+    try:
+        with pytest.raises(Cancelled):
+            take(host, path)
+    finally:
+        jobs.current.reset(token)
+
+    # Ctrl-C cancels what waits: no job goes on of which nobody uses the result.
+    assert seen == [(True, True)]
+    assert host.images == {} and not list(host.settings.state.glob("image-*"))
+
+
+def test_an_image_that_no_creation_asks_for_is_dropped_soon(host: Any, tmp_path: Path) -> None:
+    left, kept = (take(host, raw(tmp_path / name)).token for name in ("left", "kept"))
+    image.keep(host, kept)
+
+    for token in (left, kept):
+        image._drop_unless_kept(host, token, image.UNCLAIMED)
+    assert list(host.images) == [kept]
+
+    image._drop_unless_kept(host, kept, image.CLAIMED)
+    assert host.images == {}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_creation_that_is_refused_or_only_shown_drops_its_image(
+    cluster: FakeCluster, host: Any, tmp_path: Path, dry_run: bool
+) -> None:
+    taken = take(host, raw(tmp_path / "disk.raw"))
+    held: list[bool] = []
+    cluster.answered = lambda caller, node, operation: (
+        held.append(host.images[taken.token].is_claimed) if operation == "image.keep" else None
+    )
+    source = {"node": "n1", "token": taken.token, "size": taken.size}
+
+    with contextlib.nullcontext() if dry_run else pytest.raises(Refused):
+        memory = "64MiB" if dry_run else "much"
+        words = {"name": "web1", "memory": memory, "disks": ["1MiB"], "image": source}
+        cluster.run("n1", create.create, **words, dry_run=dry_run)
+
+    assert held == [True] and host.images == {}
+
+
 @pytest.mark.parametrize(("name", "module"), [("gzip", gzip), ("xz", lzma), ("bzip2", bz2)])
 def test_a_compressed_image_is_refused_and_not_written_as_it_is(
     host: Any, tmp_path: Path, name: str, module: Any
@@ -137,8 +230,8 @@ def test_what_is_judged_is_what_is_read(
     qemu_img("create", "-f", "qcow2", "-F", "raw", "-b", str(secret), str(evil))
     judge, judgements = image._judge, []
 
-    def judged(fd: int) -> tuple[int, str]:
-        judgements.append(judge(fd))
+    def judged(fd: int, told: str | None) -> tuple[int, bool]:
+        judgements.append(judge(fd, told))
         if len(judgements) == moment:
             path.write_bytes(evil.read_bytes())
         return judgements[-1]
