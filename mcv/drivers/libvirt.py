@@ -12,6 +12,7 @@ from mcv.drivers.libvirt_connection import (
     ignoring_missing,
     libvirt_module,
     read,
+    slow_read,
 )
 from mcv.drivers.libvirt_identity import (
     FOREIGN,
@@ -222,14 +223,14 @@ class Hypervisor:
             return None
         return vnc_of(self.xml(name))
 
-    @read
+    @slow_read
     def capabilities(self) -> Capabilities:
         with self._connection.translated("Could not read the host's capabilities"):
             return parse_capabilities(
                 self._connection.retrying(lambda host: host.getCapabilities())
             )
 
-    @read
+    @slow_read
     def why_not_host(self, xml: str) -> str:
         """Why a domain that runs elsewhere with this XML could not go on here; "" if it could."""
         with self._connection.translated("Could not compare the hosts"):

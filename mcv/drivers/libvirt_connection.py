@@ -183,6 +183,17 @@ def read(method: Callable[Concatenate[C, P], T]) -> Callable[Concatenate[C, P], 
     return bounded
 
 
+def slow_read(method: Callable[Concatenate[C, P], T]) -> Callable[Concatenate[C, P], T]:
+    """As `read`, for a question whose answer takes libvirt long."""
+
+    @functools.wraps(method)
+    def bounded(self: C, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        work = functools.partial(method, self, *args, **kwargs)
+        return self._connection.circuit.read(work, slow=True)
+
+    return bounded
+
+
 def change(method: Callable[Concatenate[C, P], T]) -> Callable[Concatenate[C, P], T]:
     """Have a method that changes something waited for to its end; it is harmless when repeated."""
 

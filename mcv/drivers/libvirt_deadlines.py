@@ -16,8 +16,9 @@ from mcv.system import stall
 
 T = TypeVar("T")
 
-READ = 1.2  # s that a report waits for libvirt; an operator's read has 3 s in all
-PATIENT = 5.0  # s of silence that a read of an operation outlasts
+READ = 1.4  # s that a report waits for libvirt; an operator's read has 3 s in all
+PATIENT = 10.0  # s of silence that every other read outlasts: a busy host is not a hung one
+SLOW = 60.0  # s for a question for which libvirt starts every emulator of the host
 LOOK = 4.0  # s between two looks whether libvirt still answers, while a change is under way
 CHANGE = 90.0  # s after which a change counts as open although libvirt answers otherwise
 
@@ -67,19 +68,20 @@ class Circuit:
         seconds = time.monotonic() - self._silent_since
         return f"libvirt has not answered on {self._node} for {seconds:.0f} s"
 
-    def read(self, work: Callable[[], T]) -> T:
+    def read(self, work: Callable[[], T], slow: bool = False) -> T:
         """Ask a question that changes nothing.
 
         Raises LibvirtSilent without an answer in time: a report's question while the circuit
-        is open at once, an operation's when libvirt has been silent for PATIENT s.
+        is open at once, every other when libvirt has been silent for PATIENT s. A slow
+        question's own answer may take longer.
         """
         began = time.monotonic()
-        is_of_report = stall.listener.get() is None
-        patience = READ if is_of_report else PATIENT
-        until_closed = 0.0 if is_of_report else self._silent_since + patience - began
-        if not self._closed.wait(max(0.0, min(until_closed, patience))):
+        is_of_report = stall.in_a_hurry.get()
+        until_closed = 0.0 if is_of_report else self._silent_since + PATIENT - began
+        if not self._closed.wait(max(0.0, min(until_closed, PATIENT))):
             raise self._error()
         call = _Call(work)
+        patience = READ if is_of_report else SLOW if slow else PATIENT
         if not call.over.wait(max(0.0, began + patience - time.monotonic())):
             self._open(began)
             raise self._error()
@@ -92,13 +94,14 @@ class Circuit:
         """
         call = _Call(work)
         began = time.monotonic()
-        why = ""
+        told = ""
         while not call.over.wait(LOOK):
             why = self._why_open(what, time.monotonic() - began)
             if why and stall.listener.get() is None:
                 raise OutcomeOpen(f"Whether it did {what} is not known: {why}.")
-            stall.tell(why)
-        if why:
+            if why or told:
+                stall.tell(told := why)
+        if told:
             stall.tell("")
         return call.result()
 
@@ -117,9 +120,10 @@ class Circuit:
     def _why_open(self, what: str, seconds: float) -> str:
         # The silence of libvirt itself is looked for with a report's patience.
         context = contextvars.copy_context()
-        context.run(stall.listener.set, None)
+        context.run(stall.in_a_hurry.set, True)
         if not context.run(self.answers):
-            return self.silence or f"libvirt does not answer on {self._node}"
+            is_long = time.monotonic() - self._silent_since >= PATIENT
+            return self.silence * is_long
         return f"libvirt on {self._node} has tried to {what} for {seconds:.0f} s" * (
             seconds > CHANGE
         )

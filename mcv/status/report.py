@@ -1,5 +1,6 @@
 """The report that each node gives of itself, and the reports of all nodes together."""
 
+import contextvars
 import threading
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from mcv.errors import LibvirtSilent, McvError
 from mcv.host import Host
 from mcv.rules.replica_state import ReplicaState
 from mcv.storage import drbd
+from mcv.system import stall
 from mcv.system.answers import ask_living_typed
 from mcv.system.fanout import ask_all
 
@@ -62,7 +64,7 @@ class Part(Struct, frozen=True, kw_only=True):
 
 LIBVIRT, DRBD = "libvirt", "DRBD"
 PROBLEMS = {LIBVIRT: "libvirt does not answer", DRBD: "DRBD cannot be read"}
-PART = 1.4  # s that a tool has to tell its part; a node that lives has fanout.ANSWER in all
+PART = 1.5  # s that a tool has to tell its part; a node that lives has fanout.ANSWER in all
 
 Reports = dict[str, NodeReport | McvError]  # by node; the error that stands for its silence
 
@@ -101,7 +103,9 @@ def _parts(host: Host) -> dict[str, Part | McvError]:
     def ask(tool: str, _: str, timeout: float) -> Part:
         return readers[tool]()
 
-    return ask_all(ask, readers, "", PART)
+    context = contextvars.copy_context()
+    context.run(stall.in_a_hurry.set, True)
+    return context.run(ask_all, ask, readers, "", PART)
 
 
 def _trouble(host: Host, tool: str, part: Part | McvError) -> str:

@@ -13,8 +13,11 @@ T = TypeVar("T")
 
 Tell = Callable[[str], None]  # tell(why it stands still), tell("") when it goes on
 
-# Set where somebody waits for the work; a loop and a report have none, and wait for no tool.
+# Set where somebody waits for the work; a loop and a question have none.
 listener: contextvars.ContextVar[Tell | None] = contextvars.ContextVar("listener", default=None)
+
+# Set by a report: an operator waits for the whole of it, and not for one tool.
+in_a_hurry: contextvars.ContextVar[bool] = contextvars.ContextVar("in_a_hurry", default=False)
 
 
 def tell(why: str) -> None:

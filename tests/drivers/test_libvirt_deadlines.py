@@ -46,6 +46,14 @@ def circuit(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Circuit:
 
 
 @pytest.fixture
+def hurried() -> Iterator[None]:
+    """The reads of a report."""
+    token = stall.in_a_hurry.set(True)
+    yield
+    stall.in_a_hurry.reset(token)
+
+
+@pytest.fixture
 def told() -> Iterator[list[str]]:
     """What an operation hears while it stands still."""
     said: list[str] = []
@@ -59,7 +67,7 @@ def blocked() -> int:
 
 
 def test_while_one_read_hangs_further_reads_fail_at_once_and_one_thread_probes(
-    daemon: Daemon, circuit: Circuit
+    daemon: Daemon, circuit: Circuit, hurried: None
 ) -> None:
     assert circuit.read(daemon.call) == 7
     daemon.goes_on.clear()
@@ -78,14 +86,12 @@ def test_while_one_read_hangs_further_reads_fail_at_once_and_one_thread_probes(
     assert circuit.read(daemon.call) == 7
 
 
-def test_a_read_of_an_operation_outlasts_a_short_silence(
-    daemon: Daemon, circuit: Circuit, told: list[str]
-) -> None:
+def test_a_read_of_an_operation_outlasts_a_short_silence(daemon: Daemon, circuit: Circuit) -> None:
     daemon.goes_on.clear()
-    token = stall.listener.set(None)
+    token = stall.in_a_hurry.set(True)
     with pytest.raises(LibvirtSilent):
         circuit.read(daemon.call)
-    stall.listener.reset(token)
+    stall.in_a_hurry.reset(token)
     threading.Timer(0.2, daemon.goes_on.set).start()
 
     assert circuit.read(daemon.call) == 7
@@ -108,7 +114,7 @@ def test_a_change_is_told_to_be_open_and_waited_for_to_its_end(
     daemon: Daemon, circuit: Circuit, told: list[str]
 ) -> None:
     daemon.goes_on.clear()
-    threading.Timer(0.5, daemon.goes_on.set).start()
+    threading.Timer(1.5, daemon.goes_on.set).start()
 
     assert circuit.change("start", daemon.call) == 7
 
@@ -120,6 +126,24 @@ def test_a_change_that_nobody_waits_for_is_left_open(daemon: Daemon, circuit: Ci
 
     with pytest.raises(OutcomeOpen, match="Whether it did pause is not known"):
         circuit.change("pause", daemon.call)
+
+
+def test_a_change_during_a_short_silence_is_not_told_to_be_open(
+    daemon: Daemon, circuit: Circuit, told: list[str]
+) -> None:
+    daemon.goes_on.clear()
+    threading.Timer(0.4, daemon.goes_on.set).start()
+
+    assert circuit.change("start", daemon.call) == 7
+
+    assert set(told) <= {""}
+
+
+def test_a_slow_question_has_time(circuit: Circuit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libvirt_deadlines, "PATIENT", 0.2)
+
+    assert circuit.read(lambda: time.sleep(0.5), slow=True) is None
+    assert circuit.silence == ""
 
 
 def test_a_change_that_takes_long_is_no_silence(
