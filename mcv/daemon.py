@@ -85,7 +85,10 @@ class Daemon:
         )
 
     def _committed(self) -> None:
-        """There is another document: removed members lose their connections."""
+        """There is another document: it is told, and removed members lose their connections."""
+        document = self.host.read()
+        made = document.change
+        log.info("generation %d: %s (%s, %s)", document.generation, made.why, made.who, made.node)
         self.server.close_untrusted()
         self.loops.wake()
 

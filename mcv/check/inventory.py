@@ -17,6 +17,7 @@ from mcv.drivers.domain_xml import Substance, is_ours, substance
 from mcv.drivers.libvirt_guests import GuestsSettings
 from mcv.errors import McvError
 from mcv.host import Host
+from mcv.recovery.journal_recovery import reason
 from mcv.rules.replica_state import ReplicaState
 from mcv.system import files
 from mcv.system.fanout import ask_all
@@ -157,7 +158,7 @@ def _unfinished(host: Host) -> list[Unfinished]:
             operation=entry.operation,
             title=entry.title,
             subject=" ".join(subject.name for subject in entry.subjects),
-            trouble=entry.trouble,
+            trouble=reason(host, entry),
         )
         for entry in host.journal.entries()
         if entry.node == host.name and not host.jobs.running(entry.operation)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -10,6 +10,33 @@ from mcv.errors import McvError
 
 # Of several errors the worst one gives the exit code: what is half done before all else.
 WORST_FIRST = (4, 1, 5, 3, 0)
+
+
+class PatientStream:
+    """A stream that raises no OSError: a stdout that takes nothing ends no work.
+
+    `error` is the first that there was.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        try:
+            return self.stream.write(text)
+        except OSError as error:
+            self.error = self.error or error
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except OSError as error:
+            self.error = self.error or error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def say(text: str, err: bool = False) -> None:

@@ -1,5 +1,6 @@
 """How far jobs are: bars on a terminal, now and then a line elsewhere."""
 
+import contextlib
 import shutil
 import sys
 import threading
@@ -107,17 +108,20 @@ class Display:
 
     def _erase(self) -> None:
         if self._drawn:
-            self._stream.write(f"\x1b[{self._drawn}F\x1b[J")
-            self._stream.flush()
+            self._put(f"\x1b[{self._drawn}F\x1b[J")
             self._drawn = 0
 
     def _draw(self) -> None:
         room = max(1, shutil.get_terminal_size().lines - 2)
         shown = list(self._live.values())[:room]
-        for progress in shown:
-            self._stream.write(drawn(progress, self._width()) + "\n")
         self._drawn = len(shown)
         if shown:
+            self._put("".join(drawn(progress, self._width()) + "\n" for progress in shown))
+
+    def _put(self, text: str) -> None:
+        """Write to the terminal; a terminal that is gone ends no work."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
             self._stream.flush()
 
     def _width(self) -> int:

@@ -1,17 +1,18 @@
 """The words of mcv: which module holds which command, and how a command line ends."""
 
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO, cast
 
 import click
 
 from mcv.commands import output
 from mcv.commands.options import flag
 from mcv.commands.session import Session
-from mcv.errors import McvError, OutcomeOpen
+from mcv.errors import McvError, OutcomeOpen, Refused, RepairNeeded
 
 # Each word's module below mcv.commands, and the command in it.
 COMMANDS = {
@@ -70,9 +71,11 @@ class Front(click.Group):
         words = list(sys.argv[1:] if args is None else args)
         session = obj or Session()
         extra["standalone_mode"] = False
+        stdout, stderr = sys.stdout, sys.stderr
+        patient = output.PatientStream(stdout)
+        sys.stdout, sys.stderr = cast(TextIO, patient), cast(TextIO, output.PatientStream(stderr))
         try:
             code = super().main(args=words, prog_name=prog_name or "mcv", obj=session, **extra)
-            sys.stdout.flush()
         except click.ClickException as error:
             code = _usage(session, error, words)
         except McvError as error:
@@ -81,9 +84,6 @@ class Front(click.Group):
             code = error.exit_code
         except (click.Abort, KeyboardInterrupt):
             code = _interrupted(session)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 1
         except Exception as error:
             unclear = OutcomeOpen(
                 f"mcv itself failed: {type(error).__name__}: {error}", "See: mcv job list"
@@ -93,7 +93,31 @@ class Front(click.Group):
             code = unclear.exit_code
         finally:
             session.close()
-        sys.exit(code if isinstance(code, int) else 0)
+        patient.flush()
+        code = _written(session, patient, code if isinstance(code, int) else 0)
+        sys.stdout, sys.stderr = stdout, stderr
+        sys.exit(code)
+
+
+def _written(session: Session, stdout: output.PatientStream, code: int) -> int:
+    """The exit code of a command, also where stdout did not take what it said.
+
+    A reader that went away wanted no more. Where the work was good and its answer is lost, the
+    code tells whether something was changed.
+    """
+    if stdout.error is None:
+        return code
+    # What is buffered would be tried, and would fail, once more at the end of the process.
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+    if isinstance(stdout.error, BrokenPipeError) or code != 0:
+        return code
+    message = f"stdout cannot be written: {stdout.error.strerror or stdout.error}."
+    lost: McvError = Refused(message, "Nothing was changed.")
+    if session.has_changed:
+        lost = RepairNeeded(message, "What was asked for is done. See: mcv job list")
+    session.complain(lost)
+    return lost.exit_code
 
 
 def _usage(session: Session, error: click.ClickException, words: list[str]) -> int:

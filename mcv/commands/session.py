@@ -31,6 +31,7 @@ class Session:
         self.verbose = False
         self.quiet = False
         self.debug = False
+        self.has_changed = False  # whether something was asked for that changes something
         self.under_way: dict[str, str] = {}
         self._client = client
 
@@ -64,6 +65,7 @@ class Session:
         where several are followed side by side, so that Ctrl-C can tell what goes on.
         """
         answer = self.client.call(operation, **params)
+        self.has_changed |= params.get("dry_run") is not True
         if not (isinstance(answer, dict) and "job" in answer and "node" in answer):
             return answer
         return self.follow(str(answer["job"]), str(answer["node"]))

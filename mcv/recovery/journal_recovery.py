@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from mcv.document.model import Cluster
-from mcv.errors import Busy, McvError, Refused
+from mcv.errors import Busy, McvError, NotFound, Refused
 from mcv.host import Host
 from mcv.recovery.rows import EntryCopy, Repaired, Unfinished
 from mcv.system.answers import decoded
@@ -192,10 +192,29 @@ def _release_lost(host: Host) -> None:
 
 def left(host: Host) -> list[Unfinished]:
     return [
-        Unfinished(operation=entry.operation, title=entry.title, trouble=entry.trouble)
+        Unfinished(operation=entry.operation, title=entry.title, trouble=reason(host, entry))
         for entry in host.journal.entries()
         if entry.node == host.name and not host.jobs.running(entry.operation)
     ]
+
+
+def reason(host: Host, entry: Entry) -> str:
+    """Why an operation of this node is not over: what kept the last try from its end."""
+    try:
+        host.consensus.require_contact()
+    except McvError as error:
+        return error.message
+    said = _last_error(host, entry.operation).removesuffix(f" (job {entry.operation})")
+    return said.removeprefix(f"{entry.title} ") or entry.trouble or "it was not tried again yet"
+
+
+def _last_error(host: Host, operation: str) -> str:
+    """What the last job of an operation ended in; "" where that is not known."""
+    try:
+        failure = host.jobs.get(operation).error
+    except NotFound:
+        failure = (host.jobs.remembered(operation) or {}).get("error")
+    return str(failure.get("message", "")) if failure else ""
 
 
 def resume_here(host: Host) -> Repaired:

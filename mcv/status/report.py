@@ -11,6 +11,7 @@ from mcv.drbd import notes, pairs, verification_age, verification_results
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
 from mcv.errors import LibvirtSilent, McvError
 from mcv.host import Host
+from mcv.recovery.journal_recovery import reason
 from mcv.rules.replica_state import ReplicaState
 from mcv.storage import drbd
 from mcv.system import stall
@@ -118,7 +119,7 @@ def _trouble(host: Host, tool: str, part: Part | McvError) -> str:
 
 def _left(host: Host) -> list[Unfinished]:
     return [
-        Unfinished(operation=entry.operation, title=entry.title, trouble=entry.trouble)
+        Unfinished(operation=entry.operation, title=entry.title, trouble=reason(host, entry))
         for entry in host.journal.entries()
         if entry.node == host.name and not host.jobs.running(entry.operation)
     ]

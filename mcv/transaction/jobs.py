@@ -199,11 +199,12 @@ class Jobs:
         listening = stall.listener.set(job.stall)
         try:
             result = work()
+            log.info("%s, asked for by %s: done (job %s)", job.title, job.who, job.id)
             job.end(result, None)
         except McvError as error:
             if isinstance(error, CallLost):
                 error = OutcomeOpen(error.message, "See: mcv job list, mcv info")
-            log.info("job %s (%s): %s", job.id, job.title, error)
+            log.info("%s, asked for by %s: %s (job %s)", job.title, job.who, error, job.id)
             job.end(None, error)
         except Exception as error:
             log.exception("job %s (%s)", job.id, job.title)

@@ -80,6 +80,56 @@ def test_the_first_line_is_the_password_whatever_ends_it(tmp_path: Path) -> None
     assert user_files.first_line(str(tmp_path / "pw"), {}) == "se cret"
 
 
+def test_a_byte_order_mark_is_no_part_of_a_password(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_bytes(b"\xef\xbb\xbfse cret\r\n")
+
+    assert user_files.first_line(str(tmp_path / "pw"), {}) == "se cret"
+
+
+@pytest.fixture
+def shells(tmp_path: Path) -> Path:
+    path = tmp_path / "shells"
+    path.write_text("# /etc/shells\n/bin/sh\n/bin/bash\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("command", "is_shell"),
+    [
+        ("/bin/bash", True),
+        ("/bin/sh -c mcv create web1", True),
+        ("/usr/bin/su -", True),
+        ("/usr/local/bin/mcv create web1 --image /bin/bash", False),
+        ("/usr/local/bin/wrapper /bin/bash", False),
+        ("# /etc/shells", False),
+        ("bash", False),
+        ("", False),
+    ],
+)
+def test_a_root_shell_is_told_by_what_sudo_started(
+    shells: Path, command: str, is_shell: bool
+) -> None:
+    assert user_files.is_root_shell({"SUDO_COMMAND": command}, shells) is is_shell
+    assert not user_files.is_root_shell({"SUDO_COMMAND": "/bin/bash"}, shells / "none")
+
+
+@needs_root
+def test_a_root_shell_reads_its_own_files_although_sudo_uid_stays_set(secret: Path) -> None:
+    in_a_shell = {**NOBODY, "SUDO_USER": "nobody", "SUDO_COMMAND": "/bin/sh"}
+
+    assert user_files.first_line(str(secret), in_a_shell) == "first"
+
+
+@needs_root
+def test_whose_rights_a_file_was_opened_with_is_told(secret: Path) -> None:
+    alone = {**NOBODY, "SUDO_USER": "nobody", "SUDO_COMMAND": "/usr/local/bin/mcv create"}
+
+    with pytest.raises(Refused) as refused:
+        user_files.first_line(str(secret), alone)
+
+    assert refused.value.hint == "It is opened with the rights of nobody, who typed it."
+
+
 def test_a_file_is_closed_again(secret: Path) -> None:
     with user_files.opened(str(secret), {}) as fd:
         assert os.read(fd, 5) == b"first"

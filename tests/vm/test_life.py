@@ -2,11 +2,20 @@
 
 import pytest
 
+from mcv.check import inventory
 from mcv.drbd import notes, resync, verification_results, verify
-from mcv.errors import Busy, DoneInPart, Failed, NotFound, Refused, RepairNeeded
+from mcv.errors import (
+    Busy,
+    DoneInPart,
+    Failed,
+    NotFound,
+    PeerUnreachable,
+    Refused,
+    RepairNeeded,
+)
 from mcv.network import verbs as network
 from mcv.recovery import journal_recovery
-from mcv.status import vms
+from mcv.status import report, vms
 from mcv.system.answers import plain
 from mcv.timestamps import timestamp
 from mcv.vm import change, create, delete, migrate, power, register
@@ -388,6 +397,45 @@ def test_a_vm_is_registered_again_where_it_belongs(cluster: FakeCluster) -> None
     assert set(cluster.domains["n1"].defined) == {"web1"}
     with pytest.raises(NotFound):
         cluster.run("n1", register.register, name="web9")
+
+
+def test_a_repair_that_leaves_something_says_what_is_in_the_way(cluster: FakeCluster) -> None:
+    make(cluster)
+    host = cluster.hosts["n1"]
+
+    def away(caller: str, node: str, operation: str) -> None:
+        if operation == "vm.undefine":
+            raise PeerUnreachable("n1 does not answer itself.")
+
+    cluster.spy = away
+    with pytest.raises(RepairNeeded):
+        cluster.run("n1", migrate.migrate, name="web1", to="n2")
+
+    told = [
+        *(left.trouble for left in journal_recovery.resume_here(host).left),
+        *(left.trouble for left in report.report(host).left),
+        *(left.trouble for left in inventory.inventory(host).unfinished),
+    ]
+
+    assert told == ["stopped half-way: n1 does not answer itself."] * 3
+    cluster.boot("n1")  # out of contact: nothing is tried, and that is told
+    told = [left.trouble for left in journal_recovery.left(cluster.hosts["n1"])]
+    assert "n1 has not heard from n2 since it started" in told[0]
+
+
+def test_the_daemons_log_tells_what_was_done_and_by_whom(
+    cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = cluster.hosts["n1"]
+    caplog.set_level("INFO")
+    make(cluster)
+    for _ in range(2):
+        job = host.jobs.begin("start web1", "alice")
+        host.jobs.run(job, lambda: plain(power.start(host, "web1")))
+        assert f"(job {job.id})" in caplog.text
+
+    assert "start web1, asked for by alice: done (job " in caplog.text
+    assert "start web1, asked for by alice: web1 is running already." in caplog.text
 
 
 def test_what_resists_being_undone_stays_in_the_journal_until_it_gives_in(
