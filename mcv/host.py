@@ -108,6 +108,7 @@ class Host:
     start_attempts: dict[str, StartAttempt] = field(default_factory=dict)  # by VM
     next_start: float = 0.0  # monotonic; before it the daemon starts no VM by itself
     lost_peers: Pauses = field(default_factory=Pauses)  # by resource and what is known of its peer
+    marked: dict[str, int] = field(default_factory=dict)  # incarnation that a VM here runs as
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
 
     @functools.cached_property

@@ -11,7 +11,7 @@ from mcv.drbd import enable, lost_peers, roles, verification_age, verification_r
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery import journal_recovery
-from mcv.vm import autostart, power, stray_copies
+from mcv.vm import autostart, power, saved_states, stray_copies
 
 log = logging.getLogger("mcvd")
 
@@ -30,7 +30,7 @@ class Loop:
 def look_after_cluster(host: Host) -> None:
     """Poll the members; come back, or follow what the document says of this node."""
     host.consensus.poll()
-    _pause_stray_copies(host)
+    _follow_document(host)
     if host.consensus.in_contact:
         upgrade.raise_schema(host)
         members.addresses(host)
@@ -41,11 +41,15 @@ def look_after_cluster(host: Host) -> None:
     host.observations.save()
 
 
-def _pause_stray_copies(host: Host) -> None:
-    """Once for each document, as soon as a member has confirmed it."""
+def _follow_document(host: Host) -> None:
+    """Pause copies that lost, and renew marks: once for each document.
+
+    As soon as a member has confirmed the document.
+    """
     hash_ = host.consensus.committed()[1]
     if host.stray_copies_paused_at != hash_ and host.consensus.heard:
         stray_copies.step_aside(host)
+        saved_states.renew_marks(host)
         host.stray_copies_paused_at = host.consensus.committed()[1]
 
 

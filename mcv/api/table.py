@@ -46,6 +46,7 @@ from mcv.vm import (
     pausing,
     power,
     register,
+    saved_states,
 )
 
 HOURS = 6 * 3600.0
@@ -137,6 +138,7 @@ TABLE: dict[str, Operation] = {
     "vm.unlock": change_vm(change.unlock, owner_or_here),
     "vm.define": step(power.define),
     "vm.undefine": step(power.undefine),
+    "vm.discard_saved": step(saved_states.discard),
     "vm.power_on": step(power.power_on, timeout=300),
     "vm.send": step(live.send, timeout=HOURS),
     "vm.resume_source": step(live.resume_source),

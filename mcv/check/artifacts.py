@@ -10,8 +10,10 @@ from mcv.document.identity import known_uuids
 from mcv.document.model import Disk, Vm
 from mcv.drivers.domain_xml import domain_xml, substance
 from mcv.drivers.libvirt_identity import ForeignDomain
+from mcv.drivers.libvirt_saved import SAVED
 from mcv.drivers.lvm import drbd_size, metadata_size
 from mcv.rules import domain as domain_rules
+from mcv.rules import saved
 from mcv.rules.finding import Severity
 
 Findings = Iterator[Finding]
@@ -30,6 +32,7 @@ def judge(scene: ClusterSnapshot) -> Findings:
                 yield from _domain_here(scene, vm, inventory)
             else:
                 yield from _domain_elsewhere(vm, inventory)
+            yield from _saved(vm, inventory)
             for disk in vm.disks:
                 if node in disk.volume_groups:
                     yield from _volume(vm, disk, inventory)
@@ -119,12 +122,26 @@ def differing(scene: ClusterSnapshot, vm: Vm, domain: Domain) -> list[str]:
     return [name for name in names if getattr(wanted, name) != getattr(domain.substance, name)]
 
 
+def _saved(vm: Vm, inventory: Inventory) -> Findings:
+    """Memory of the VM that is saved: a note, unless it can never go on."""
+    state = inventory.saved.get(vm.name)
+    if state is not None:
+        said = saved.finding(vm, inventory.node, state)
+        yield Finding(
+            severity=said.severity,
+            node=inventory.node,
+            subject=vm.name,
+            message=said.message,
+            hint=said.hint,
+        )
+
+
 def _domain_elsewhere(vm: Vm, inventory: Inventory) -> Findings:
     foreign = _foreign_domain(vm, inventory)
     if foreign is not None:
         yield foreign
     _, domain = own_domain(vm, inventory)
-    if domain is None:
+    if domain is None or domain.state == SAVED:
         return
     fix = Fix(node=inventory.node, deed="undefine", subject=vm.name)
     said = domain_rules.elsewhere(vm, inventory.node, domain.state)
@@ -222,15 +239,17 @@ def _left_domains(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
     for name, domain in (inventory.domains or {}).items():
         if not domain.ours or name in known or domain.substance.uuid in known.values():
             continue
-        fix = None if domain.is_active else Fix(node=inventory.node, deed="undefine", subject=name)
-        stop = f"On {inventory.node}: virsh shutdown {name}; then: {FIX}"
+        is_kept = domain.is_active or domain.state == SAVED
+        fix = None if is_kept else Fix(node=inventory.node, deed="undefine", subject=name)
+        verb = "shutdown" if domain.is_active else "managedsave-remove"
+        stop = f"On {inventory.node}: virsh {verb} {name}; then: {FIX}"
         yield Finding(
             severity=Severity.ERROR if domain.is_active else Severity.WARNING,
             node=inventory.node,
             subject=name,
             message=f"The domain {name} on {inventory.node} is mcv's, is {domain.state}, "
             "and is in no document.",
-            hint=stop if domain.is_active else FIX,
+            hint=stop if is_kept else FIX,
             fix=fix,
         )
 

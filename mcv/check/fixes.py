@@ -16,6 +16,7 @@ from mcv.drbd import roles
 from mcv.drivers.domain_xml import is_ours, substance
 from mcv.drivers.libvirt import Definition
 from mcv.drivers.libvirt_identity import FOREIGN, uuid_of
+from mcv.drivers.libvirt_saved import SAVED
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.rules import preconditions
@@ -124,7 +125,7 @@ def _undefine(host: Host, name: str) -> None:
         return
     if host.name in owners:
         raise Refused(f"{name} belongs to {host.name}.")
-    if host.domains.is_active(name):
+    if host.domains.is_active(name) or state == SAVED:
         raise Refused(f"{name} is {state} on {host.name}.")
     host.domains.undefine(name)
 
@@ -138,7 +139,7 @@ def _require_leftover(host: Host, name: str) -> None:
     found = _ours(host, name)
     if uuid_of(found.xml) in known_uuids(host.both()).values():
         raise Refused(f"The domain {name} on {host.name} is of a VM.")
-    if found.state in ACTIVE:
+    if found.state in (*ACTIVE, SAVED):
         raise Refused(f"{name} is {found.state} on {host.name}.")
 
 

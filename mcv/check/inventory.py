@@ -13,7 +13,7 @@ from mcv.document.generation import Epoch
 from mcv.document.model import Cluster
 from mcv.drbd import notes, pairs, roles
 from mcv.drivers import drbd_resource_file, libvirt_guests
-from mcv.drivers.domain_xml import Substance, is_ours, substance
+from mcv.drivers.domain_xml import SavedState, Substance, is_ours, substance
 from mcv.drivers.libvirt_guests import GuestsSettings
 from mcv.errors import McvError
 from mcv.host import Host
@@ -102,6 +102,7 @@ class Inventory(Told, frozen=True, kw_only=True):
     volumes: list[Lv] | None = None
     resources: dict[str, ReplicaState] | None = None
     domains: dict[str, Domain] | None = None
+    saved: dict[str, SavedState] = {}
     trouble: dict[str, str] = {}
     missing: dict[str, str] = {}
     mails: bool = True
@@ -187,6 +188,7 @@ class Part(Told, frozen=True, kw_only=True):
     volumes: list[Lv] | None = None
     resources: dict[str, ReplicaState] | None = None
     domains: dict[str, Domain] | None = None
+    saved: dict[str, SavedState] | None = None
 
 
 def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
@@ -220,7 +222,7 @@ def _domains(host: Host) -> Part:
         )
         for name, definition in host.domains.definitions().items()
     }
-    return Part(domains=domains)
+    return Part(domains=domains, saved=host.domains.saved.all())
 
 
 def _volumes(host: Host) -> Part:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from mcv.commands import output
-from mcv.commands.options import common, nodes, vm_argument
+from mcv.commands.options import common, discard_saved_option, nodes, only_given, vm_argument
 from mcv.commands.session import Session
 
 
@@ -81,9 +81,10 @@ def _verification(disk: dict[str, Any]) -> str:
     shell_complete=nodes,
     help="The node whose data stays.",
 )
+@discard_saved_option
 @common(dry_run=True)
 @click.pass_obj
-def resolve(session: Session, name: str, keep: str) -> None:
+def resolve(session: Session, name: str, keep: str, discard_saved: bool) -> None:
     """End a split brain: both replicas of a VM were written while they were apart.
 
     Says how much each side wrote since they parted, then discards what the other side
@@ -97,8 +98,10 @@ def resolve(session: Session, name: str, keep: str) -> None:
     said = session.call("drbd.prospects", name=name, keep=keep)
     for line in said["lines"]:
         session.note(line)
-    session.ask(f"Discard what {said['lose']} wrote to {name}?")
-    answer = session.run("drbd.resolve", name=name, keep=keep, dry_run=session.dry_run)
+    saved = ", and its memory that is saved" if discard_saved else ""
+    session.ask(f"Discard what {said['lose']} wrote to {name}{saved}?")
+    wanted = {"name": name, "keep": keep, **only_given(discard_saved=discard_saved)}
+    answer = session.run("drbd.resolve", **wanted, dry_run=session.dry_run)
     session.show(answer, f"The replicas of {name} are alike: the data of {keep} stayed.")
 
 

@@ -67,6 +67,18 @@ nodes = completing("cluster.info", "name")
 networks = completing("network.list", "name")
 jobs = completing("job.list", "id")
 
+discard_saved_option = click.option(
+    "--discard-saved",
+    is_flag=True,
+    help="Give up the memory of a guest that is saved; it does not go on where it was.",
+)
+
+
+def only_given(**flags: bool) -> dict[str, bool]:
+    """The flags that were given: a daemon of before they existed is not asked about the rest."""
+    return {name: True for name, is_given in flags.items() if is_given}
+
+
 vm_argument = click.argument("name", metavar="VM", shell_complete=vms)
 vms_argument = click.argument("names", metavar="VM...", nargs=-1, required=True, shell_complete=vms)
 

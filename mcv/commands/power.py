@@ -3,7 +3,7 @@
 import click
 
 from mcv.commands.many import Said, for_each
-from mcv.commands.options import common, nodes, seconds, vms_argument
+from mcv.commands.options import common, discard_saved_option, nodes, seconds, vms_argument
 from mcv.commands.session import Session
 
 
@@ -14,20 +14,34 @@ from mcv.commands.session import Session
     is_flag=True,
     help="Start it although a verification failed; this once, and it is recorded.",
 )
+@discard_saved_option
 @common()
 @click.pass_obj
-def start(session: Session, names: tuple[str, ...], ignore_verify: bool) -> None:
+def start(
+    session: Session, names: tuple[str, ...], ignore_verify: bool, discard_saved: bool
+) -> None:
     """Start VMs on the nodes that own them.
+
+    A VM that is saved goes on where it was, with the memory that it had.
 
     \b
     Examples:
       mcv start web1 web2
       mcv start web1 --ignore-verify
+      mcv start web1 --discard-saved
     """
 
     def work(name: str) -> Said:
-        started = session.run("vm.start", name=name, ignore_verify=ignore_verify)
-        return Said(f"{name} runs on {started['node']}.")
+        wanted = {"name": name, "ignore_verify": ignore_verify}
+        if discard_saved:
+            wanted["discard_saved"] = True
+            session.ask(
+                f"Start {name} without the memory that is saved?",
+                lambda: session.plan("vm.start", **wanted),
+            )
+        started = session.run("vm.start", **wanted)
+        restored = ", with the memory that was saved" if started.get("restored") else ""
+        return Said(f"{name} runs on {started['node']}{restored}.")
 
     for_each(session, names, work)
 
@@ -39,7 +53,7 @@ def start(session: Session, names: tuple[str, ...], ignore_verify: bool) -> None
     "node",
     metavar="NODE",
     shell_complete=nodes,
-    help="Stop the paused copy on a node that lost the VM, not the VM itself.",
+    help="Stop the paused or saved copy on a node that lost the VM, not the VM itself.",
 )
 @common()
 @click.pass_obj

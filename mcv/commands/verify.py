@@ -6,7 +6,15 @@ import click
 
 from mcv.commands import output
 from mcv.commands.many import side_by_side
-from mcv.commands.options import common, flag, nodes, vm_argument, vms
+from mcv.commands.options import (
+    common,
+    discard_saved_option,
+    flag,
+    nodes,
+    only_given,
+    vm_argument,
+    vms,
+)
 from mcv.commands.session import Session
 from mcv.errors import McvError, OutOfSync
 
@@ -117,9 +125,10 @@ def _together(errors: list[McvError]) -> McvError:
     shell_complete=nodes,
     help="The node whose replica counts; default: the owner.",
 )
+@discard_saved_option
 @common(dry_run=True)
 @click.pass_obj
-def resync(session: Session, name: str, source: str | None) -> None:
+def resync(session: Session, name: str, source: str | None, discard_saved: bool) -> None:
     """Make the other replica of a VM like the owner's.
 
     Waits until it is. Only the blocks that are known to differ are sent; what the other
@@ -131,11 +140,13 @@ def resync(session: Session, name: str, source: str | None) -> None:
       mcv resync web1
       mcv resync web1 --source n2
     """
+    wanted = {"name": name, "source": source, **only_given(discard_saved=discard_saved)}
+    saved = ", and give up its memory that is saved" if discard_saved else ""
     session.ask(
-        f"Overwrite the other replica of {name} with that of {source or 'its owner'}?",
-        lambda: session.plan("drbd.resync", name=name, source=source),
+        f"Overwrite the other replica of {name} with that of {source or 'its owner'}{saved}?",
+        lambda: session.plan("drbd.resync", **wanted),
     )
-    answer = session.run("drbd.resync", name=name, source=source, dry_run=session.dry_run)
+    answer = session.run("drbd.resync", **wanted, dry_run=session.dry_run)
     sent = output.size(answer.get("resynced"))
     session.show(
         answer,

@@ -8,9 +8,11 @@ from mcv.commands import user_files
 from mcv.commands.many import Said, for_each
 from mcv.commands.options import (
     common,
+    discard_saved_option,
     listed,
     networks,
     nodes,
+    only_given,
     seconds,
     start_options,
     start_settings,
@@ -105,6 +107,7 @@ def create(
 @click.option("--memory", metavar="SIZE", help="Memory: 512MiB, 8GiB, 10GB.")
 @click.option("--cpus", metavar="N", help="Number of CPUs.")
 @start_options
+@discard_saved_option
 @common(dry_run=True)
 @click.pass_obj
 def update(
@@ -115,6 +118,7 @@ def update(
     autostart: str | None,
     start_order: str | None,
     start_delay: str | None,
+    discard_saved: bool,
 ) -> None:
     """Change a VM; what is not named stays as it was.
 
@@ -125,14 +129,16 @@ def update(
       mcv update web1 --memory 4GiB --cpus 2
       mcv update web1 --autostart yes --start-order 10 --start-delay 30
     """
-    updated = session.run(
-        "vm.update",
-        name=name,
-        memory=memory,
-        cpus=whole_number(cpus, "--cpus"),
+    wanted: dict[str, Any] = {
+        "name": name,
+        "memory": memory,
+        "cpus": whole_number(cpus, "--cpus"),
         **start_settings(autostart, start_order, start_delay),
-        dry_run=session.dry_run,
-    )
+        **only_given(discard_saved=discard_saved),
+    }
+    if discard_saved:
+        ask_discard(session, name, "vm.update", wanted)
+    updated = session.run("vm.update", **wanted, dry_run=session.dry_run)
     later = " It counts from the next start on." if updated.get("active") else ""
     session.show(updated, f"{name} has {updated.get('said')} now.{later}")
 
@@ -156,6 +162,7 @@ def update(
     is_flag=True,
     help="Move it although a verification failed; this once, and it is recorded.",
 )
+@discard_saved_option
 @common(dry_run=True)
 @click.pass_obj
 def migrate(
@@ -169,6 +176,7 @@ def migrate(
     timeout: str | None,
     start_after_migration: bool,
     ignore_verify: bool,
+    discard_saved: bool,
 ) -> None:
     """Move a VM to the node that holds its other replica.
 
@@ -194,18 +202,20 @@ def migrate(
         "name": name,
         "to": to,
         "ignore_verify": ignore_verify,
-        "dry_run": session.dry_run,
+        **only_given(discard_saved=discard_saved),
     }
+    operation = "vm.migrate_live" if online else "vm.migrate"
     if online:
-        moved = session.run("vm.migrate_live", bandwidth=bandwidth, **wanted)
+        wanted["bandwidth"] = bandwidth
     else:
-        moved = session.run(
-            "vm.migrate",
-            wait_for_shutdown=wait_for_shutdown,
-            timeout=seconds(timeout),
-            start_after_migration=start_after_migration,
-            **wanted,
-        )
+        wanted |= {
+            "wait_for_shutdown": wait_for_shutdown,
+            "timeout": seconds(timeout),
+            "start_after_migration": start_after_migration,
+        }
+    if discard_saved:
+        ask_discard(session, name, operation, wanted)
+    moved = session.run(operation, **wanted, dry_run=session.dry_run)
     runs = " and runs there" if moved.get("started") else ""
     session.show(moved, f"{name} belongs to {moved.get('node')} now{runs}.")
 
@@ -213,9 +223,10 @@ def migrate(
 @click.command()
 @vms_argument
 @click.option("--keep-disks", is_flag=True, help="Leave the volumes where they are.")
+@discard_saved_option
 @common(dry_run=True)
 @click.pass_obj
-def delete(session: Session, names: tuple[str, ...], keep_disks: bool) -> None:
+def delete(session: Session, names: tuple[str, ...], keep_disks: bool, discard_saved: bool) -> None:
     """Delete VMs that are stopped, with their disks on every node.
 
     \b
@@ -224,21 +235,24 @@ def delete(session: Session, names: tuple[str, ...], keep_disks: bool) -> None:
       mcv delete web1 --keep-disks --yes
     """
 
+    wanted = {"keep_disks": keep_disks, **only_given(discard_saved=discard_saved)}
+
     def shown() -> list[str]:
         lines = []
         for name in names:
             try:
-                lines += session.plan("vm.delete", name=name, keep_disks=keep_disks)
+                lines += session.plan("vm.delete", name=name, **wanted)
             except McvError as error:
                 # The deletion itself will tell it; the others are shown nevertheless.
                 lines.append(f"  {name}: {error.message}")
         return lines
 
     disks = "keep the disks" if keep_disks else "with all that is on the disks"
+    disks += " and the memory that is saved" if discard_saved else ""
     session.ask(f"Delete {', '.join(names)}, {disks}?", shown)
 
     def work(name: str) -> Said:
-        answer = session.run("vm.delete", name=name, keep_disks=keep_disks, dry_run=session.dry_run)
+        answer = session.run("vm.delete", name=name, **wanted, dry_run=session.dry_run)
         if is_plan(answer):
             return Said("\n".join(answer["plan"]), answer)
         kept = f" Its volumes stay: {', '.join(answer['kept'])}." if answer["kept"] else ""
@@ -290,6 +304,13 @@ def register(session: Session, name: str, node: str | None, accept_stale: bool) 
         f"{name} belongs to {answer.get('node')} now; it was taken over from {old}."
         if old
         else f"{name} is defined on {answer.get('node')}.",
+    )
+
+
+def ask_discard(session: Session, name: str, operation: str, wanted: dict[str, Any]) -> None:
+    """Raise Refused unless the guest's saved memory may be given up; the plan is shown first."""
+    session.ask(
+        f"Give up the memory of {name} that is saved?", lambda: session.plan(operation, **wanted)
     )
 
 

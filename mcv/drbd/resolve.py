@@ -7,13 +7,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from mcv.document.model import Disk, Vm
+from mcv.document.model import Cluster, Disk, Vm
 from mcv.document.subject import Subject
-from mcv.drbd import pairs, resync
+from mcv.drbd import pairs, renewal, resync
 from mcv.drbd.roles import require_inactive
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.rules import preconditions, split_brain
+from mcv.rules import preconditions, saved, split_brain
 from mcv.rules.replica_state import ReplicaState
 from mcv.sizes import shown as size
 from mcv.system.answers import decoded
@@ -72,7 +72,9 @@ class Split:
         return f"{seen.data:016x}" if seen else ""
 
 
-def resolve(host: Host, name: str, keep: str, dry_run: bool = False) -> Resolved | DryRun:
+def resolve(
+    host: Host, name: str, keep: str, discard_saved: bool = False, dry_run: bool = False
+) -> Resolved | DryRun:
     """End a split brain: what the other side wrote alone is discarded for keep's data.
 
     Waits until both are alike again; the VM may run on the kept side meanwhile. Refused
@@ -81,10 +83,12 @@ def resolve(host: Host, name: str, keep: str, dry_run: bool = False) -> Resolved
 
     def prepare() -> Prepared[Resolved]:
         vm, found = require_resolvable(host, name, keep)
+        states = {host.name: host.domains.saved.of(name)}
+        refuse_all(saved.why_not_change(vm, states, discard_saved))
         bytes_ = wrote(found)
         lose = vm.other(keep)
         return Prepared(
-            resolve_plan(vm, keep, found),
+            resolve_plan(host.read(), vm, keep, found, discard_saved),
             Resolved(name=name, kept=keep, discarded=lose, wrote=bytes_),
             preview=partial(ResolvePreview, wrote=bytes_),
         )
@@ -96,15 +100,18 @@ def resolve(host: Host, name: str, keep: str, dry_run: bool = False) -> Resolved
     return answer
 
 
-def resolve_plan(vm: Vm, keep: str, found: list[Split]) -> list[Item]:
+def resolve_plan(
+    cluster: Cluster, vm: Vm, keep: str, found: list[Split], discard_saved: bool = False
+) -> list[Item]:
     """Disconnect the losing side, have the kept one look for it, reconnect without its data.
 
-    The last step commits the plan. Until then nothing is lost: the way back joins them as they
+    Discarding commits the plan. Until then nothing is lost: the way back joins them as they
     are, and DRBD disconnects them again. It names the data that was shown, and discards no other.
     """
     lose, disks = vm.other(keep), [one.disk.id for one in found]
     data = {str(one.disk.id): one.data(lose) for one in found}
     return [
+        *renewal.begin(cluster, vm),
         Step(
             on(lose, "drbd.disconnect", name=vm.name, disks=disks),
             undo=on(lose, "drbd.connect", name=vm.name, disks=disks),
@@ -115,6 +122,7 @@ def resolve_plan(vm: Vm, keep: str, found: list[Split]) -> list[Item]:
             undo=on(lose, "drbd.disconnect", name=vm.name, disks=disks),
             commits=True,
         ),
+        *renewal.end(cluster, vm, discard_saved),
     ]
 
 

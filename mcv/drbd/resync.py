@@ -7,13 +7,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mcv import sizes
-from mcv.document.model import Disk, Vm
+from mcv.document.model import Cluster, Disk, Vm
 from mcv.document.subject import Subject
-from mcv.drbd import pairs
+from mcv.drbd import pairs, renewal
 from mcv.drivers.drbd_status import Status
 from mcv.errors import CommandFailed, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.rules import preconditions
+from mcv.rules import preconditions, saved
 from mcv.transaction.plan import Item, Step, on
 
 POLL = 0.5
@@ -28,7 +28,14 @@ class Resynced(Struct, frozen=True, kw_only=True):
     resynced: int
 
 
-def resync_plan(vm: Vm, source: str, apart: list[int], detached: set[int]) -> list[Item]:
+def resync_plan(
+    cluster: Cluster,
+    vm: Vm,
+    source: str,
+    apart: list[int],
+    detached: set[int],
+    discard_saved: bool = False,
+) -> list[Item]:
     """Cut and join the connection on the source: the kernel then sends what differs.
 
     Disks that are apart, one side standing alone, are joined before. One that was detached
@@ -36,11 +43,13 @@ def resync_plan(vm: Vm, source: str, apart: list[int], detached: set[int]) -> li
     meanwhile. Nothing is to be taken back, and the first step that sends commits the plan.
     """
     return [
+        *renewal.begin(cluster, vm),
         *(
             Step(on(node, "drbd.connect", name=vm.name, disks=apart))
             for node in (vm.nodes if apart else ())
         ),
         *_send(vm, source, detached),
+        *renewal.end(cluster, vm, discard_saved),
     ]
 
 
@@ -58,7 +67,11 @@ def _send(vm: Vm, source: str, detached: set[int]) -> list[Item]:
 
 
 def resync(
-    host: Host, name: str, source: str | None = None, dry_run: bool = False
+    host: Host,
+    name: str,
+    source: str | None = None,
+    discard_saved: bool = False,
+    dry_run: bool = False,
 ) -> Resynced | DryRun:
     """Make the other replica like the source's (default: the owner's), and wait for it.
 
@@ -67,9 +80,9 @@ def resync(
     from_ = source or host.name
 
     def prepare() -> Prepared[Resynced]:
-        vm = require_resyncable(host, name, from_)
+        vm = require_resyncable(host, name, from_, discard_saved)
         answer = Resynced(name=name, source=from_, resynced=_out_of_sync(host, vm))
-        return Prepared(plan_now(host, vm, from_), answer)
+        return Prepared(plan_now(host, vm, from_, discard_saved), answer)
 
     answer = host.operate(Subject.vm(name), f"resync {name} from {from_}", prepare, dry_run)
     if isinstance(answer, DryRun):
@@ -78,18 +91,21 @@ def resync(
     return replace(answer, resynced=wait_in_step(host, vm, vm.disks, answer.resynced))
 
 
-def plan_now(host: Host, vm: Vm, source: str) -> list[Item]:
+def plan_now(host: Host, vm: Vm, source: str, discard_saved: bool = False) -> list[Item]:
     """The plan for how the replicas are now."""
-    return resync_plan(vm, source, _apart(host, vm), _detached(host, vm, source))
+    apart, detached = _apart(host, vm), _detached(host, vm, source)
+    return resync_plan(host.read(), vm, source, apart, detached, discard_saved)
 
 
-def require_resyncable(host: Host, name: str, source: str) -> Vm:
+def require_resyncable(host: Host, name: str, source: str, discard_saved: bool) -> Vm:
     host.consensus.require_contact()
     vm = preconditions.with_disks(host.both(), host.name, host.job.id, name)
     if source not in vm.nodes:
         raise Refused(f"{source} holds no replica of {name}.", f"--source {' or '.join(vm.nodes)}")
     preconditions.online(host.read(), vm.other(host.name))
-    refuse_all([one for disk in vm.disks for one in _why_not(host, vm, disk, source)])
+    states = {host.name: host.domains.saved.of(name)}
+    problems = saved.why_not_change(vm, states, discard_saved)
+    refuse_all([*problems, *(p for disk in vm.disks for p in _why_not(host, vm, disk, source))])
     return vm
 
 

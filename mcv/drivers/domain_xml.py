@@ -10,11 +10,12 @@ from mcv.document.generation import Value
 from mcv.document.model import Disk, Nic, Vm
 
 NAMESPACE = "urn:mcv:vm:1"
+PREFIX = "mcv"
 INCARNATION = "incarnation"
 MAC_PREFIX = "52:54:00"
 MIB = 1024**2
 
-ET.register_namespace("mcv", NAMESPACE)
+ET.register_namespace(PREFIX, NAMESPACE)
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,18 @@ def mark_of(xml: str) -> Mark | None:
     )
 
 
-def mark_xml(vm: Vm) -> str:
-    """The mark alone, as libvirt takes it for a domain that runs."""
-    mark = ET.Element(f"{{{NAMESPACE}}}vm", {INCARNATION: str(vm.incarnation)})
-    return ET.tostring(mark, encoding="unicode")
+def mark_xml(incarnation: int) -> str:
+    """The mark alone, as libvirt takes it for a domain that runs: it adds the namespace."""
+    return ET.tostring(ET.Element("vm", {INCARNATION: str(incarnation)}), encoding="unicode")
+
+
+class SavedState(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """The saved memory of a domain, and of which incarnation of its VM; None: not to be read.
+
+    It crosses between nodes.
+    """
+
+    incarnation: int | None
 
 
 class Substance(Value, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Any
 
 from mcv.document.generation import Value
 from mcv.drivers import libvirt_host, libvirt_identity, libvirt_listing
+from mcv.drivers.domain_xml import mark_of
 from mcv.drivers.libvirt_connection import (
     Connection,
     change,
@@ -23,6 +24,7 @@ from mcv.drivers.libvirt_identity import (
 )
 from mcv.drivers.libvirt_listing import STATES, state_of
 from mcv.drivers.libvirt_migration import LiveMigration
+from mcv.drivers.libvirt_saved import SavedStates, mark_active
 from mcv.drivers.libvirt_xml import Capabilities, parse_capabilities, vnc_of
 from mcv.errors import HypervisorFailed
 
@@ -52,6 +54,7 @@ class Hypervisor:
         self._connection = Connection(uri, known, node)
         self._marks = Marks()
         self.migration = LiveMigration(self._connection)
+        self.saved = SavedStates(self._connection)
 
     @property
     def silence(self) -> str:
@@ -72,6 +75,8 @@ class Hypervisor:
     def define(self, xml: str) -> None:
         """Define a VM's domain, or define it anew; libvirt never starts it by itself.
 
+        A domain that is active runs on as it is, and bears the new mark from now on.
+
         Raises HypervisorFailed where the name or the UUID is another domain's.
         """
         libvirt, uuid = libvirt_module(), libvirt_identity.uuid_of(xml)
@@ -85,6 +90,8 @@ class Hypervisor:
             domain = connection.defineXML(xml)
             if domain.autostart():
                 domain.setAutostart(False)
+            if domain.isActive():
+                mark_active(domain, mark_of(xml))
 
     @change
     def undefine(self, name: str) -> None:
@@ -184,7 +191,7 @@ class Hypervisor:
 
     @read
     def state(self, name: str) -> str:
-        """running, paused, stopped, crashed or absent; foreign: another domain has the name."""
+        """As a word: see STATES; absent; foreign, where another domain has the name; saved."""
         with self._connection.domain(name, "look at", missing_ok=True) as domain:
             if domain is not None:
                 return state_of(domain)

@@ -7,6 +7,7 @@ import msgspec
 from mcv.drivers import libvirt_identity
 from mcv.drivers.libvirt_connection import Connection, ignoring_missing, libvirt_module
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain, Marks
+from mcv.drivers.libvirt_saved import SAVED
 
 # What libvirt calls the states of a domain, in mcv's words, by libvirt's numbers. A domain
 # that is shutting down still runs, and a domain that its guest put to sleep holds its disk.
@@ -80,6 +81,8 @@ def state_of(domain: Any) -> str:
     state = STATES.get(number, "running")
     if state == "stopped" and domain.isActive():
         return "running"
+    if state == "stopped" and domain.hasManagedSaveImage(0):
+        return SAVED
     return "crashed" if state == "stopped" and reason in BROKEN_ENDS else state
 
 
@@ -98,7 +101,7 @@ def _reasons(connection: Any) -> dict[str, int]:
 def _domains_and_plain_states(connection: Any) -> tuple[list[Any], dict[str, str]]:
     """Every domain, and the states of those that just run or are off, by UUID.
 
-    Two questions for all of them: to ask for each by itself takes seconds where there are
+    A few questions for all of them: to ask for each by itself takes seconds where there are
     a thousand.
     """
     libvirt = libvirt_module()
@@ -106,5 +109,7 @@ def _domains_and_plain_states(connection: Any) -> tuple[list[Any], dict[str, str
     off = libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE | libvirt.VIR_CONNECT_LIST_DOMAINS_SHUTOFF
     on = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE | libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING
     plain = {str(domain.UUIDString()): "stopped" for domain in connection.listAllDomains(off)}
+    saved = off | libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
+    plain |= {str(domain.UUIDString()): SAVED for domain in connection.listAllDomains(saved)}
     plain |= {str(domain.UUIDString()): "running" for domain in connection.listAllDomains(on)}
     return domains, plain

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from mcv.document.model import Cluster, Vm
 from mcv.document.registry import busy
+from mcv.drivers.domain_xml import SavedState
 from mcv.drivers.libvirt_identity import ForeignDomain
 from mcv.errors import Refused
 from mcv.rules.domain import why_foreign
@@ -72,6 +73,12 @@ def no_foreign(node: str, domain: ForeignDomain | None) -> None:
     """Raises Refused where a domain that is not the VM's has its name or UUID on a node."""
     if domain is not None:
         raise why_foreign(node, domain)
+
+
+def without_memory(name: str, node: str, state: SavedState | None) -> None:
+    """Raises Refused where a VM's memory is saved on a node: it would be lost in silence."""
+    if state is not None:
+        raise Refused(f"{name} is saved on {node}.", f"Let it go on with: mcv start {name}")
 
 
 def with_disks(documents: Documents, me: str, operation: str, name: str) -> Vm:

@@ -7,31 +7,25 @@ incarnation, and the mark in a domain's XML carries it: memory of another incarn
 
 from collections.abc import Mapping
 
-from mcv.document.generation import Value
 from mcv.document.model import Vm
+from mcv.drivers.domain_xml import SavedState
 from mcv.errors import Refused
 from mcv.rules.finding import Finding, Severity
 
-SAVED = "saved"  # the state of a domain that is off and whose next start restores its memory
 DISCARD = "--discard-saved"
 
-
-class SavedState(Value, frozen=True, kw_only=True):
-    """The saved memory of a domain: of which incarnation of its VM; None: it cannot be read."""
-
-    incarnation: int | None
+States = Mapping[str, SavedState | None]  # by node; None where there is none
 
 
-def is_old(vm: Vm, state: SavedState) -> bool:
-    """Whether memory does not fit the VM's disks any more, or nobody can tell."""
-    return state.incarnation != vm.incarnation
+def is_old(vm: Vm, node: str, state: SavedState) -> bool:
+    """Whether memory on a node does not fit the VM's disks any more, or nobody can tell."""
+    return node != vm.node or state.incarnation != vm.incarnation
 
 
 def why_not_restore(vm: Vm, incarnation: int | None) -> Refused | None:
-    """What forbids to restore memory of an incarnation; None where it is the present one."""
-    if incarnation == vm.incarnation:
-        return None
-    return _old(vm, vm.node)
+    """What forbids to restore memory of an incarnation on the owner; None where nothing does."""
+    state = SavedState(incarnation=incarnation)
+    return _old(vm, vm.node, state) if is_old(vm, vm.node, state) else None
 
 
 def why_not_start(vm: Vm, state: SavedState | None, discard: bool) -> Refused | None:
@@ -41,12 +35,12 @@ def why_not_start(vm: Vm, state: SavedState | None, discard: bool) -> Refused | 
     return why_not_restore(vm, state.incarnation)
 
 
-def why_not_change(vm: Vm, states: Mapping[str, SavedState | None], discard: bool) -> list[Refused]:
+def why_not_change(vm: Vm, states: States, discard: bool) -> list[Refused]:
     """What forbids a change of a VM's disks, place or definition: a saved state on some node."""
     if discard:
         return []
     return [
-        _old(vm, node) if node != vm.node or is_old(vm, state) else _present(vm, node)
+        _old(vm, node, state) if is_old(vm, node, state) else _present(vm, node)
         for node, state in states.items()
         if state is not None
     ]
@@ -54,25 +48,39 @@ def why_not_change(vm: Vm, states: Mapping[str, SavedState | None], discard: boo
 
 def _present(vm: Vm, node: str) -> Refused:
     return Refused(
-        f"{vm.name} is saved on {node}: its memory would be lost.",
-        f"Start it: mcv start {vm.name}; or give its memory up: {DISCARD}",
+        f"{vm.name} is saved on {node}: the memory of its guest would be lost.",
+        f"Let it go on with: mcv start {vm.name}; or give that memory up with: {DISCARD}",
     )
 
 
-def _old(vm: Vm, node: str) -> Refused:
-    return Refused(
-        f"The saved state of {vm.name} on {node} is old: it does not fit the disks any more.",
-        f"It can only be given up: {DISCARD}",
+def _old(vm: Vm, node: str, state: SavedState) -> Refused:
+    why = (
+        "cannot be read"
+        if state.incarnation is None
+        else "is old: its memory does not fit the disks any more"
     )
+    return Refused(f"The saved state of {vm.name} on {node} {why}.", f"Give it up with: {DISCARD}")
 
 
 # What is wrong?
 
 
-def old_here(vm: Vm, node: str) -> Finding:
-    """The owner holds memory that is never restored."""
+def finding(vm: Vm, node: str, state: SavedState) -> Finding:
+    """What there is to say of a saved state on a node: a note where its memory can go on."""
+    if not is_old(vm, node, state):
+        return Finding(
+            severity=Severity.NOTE,
+            message=f"{vm.name} is saved on {node}, and goes on there with its memory.",
+            hint=f"mcv start {vm.name}",
+        )
+    give_up = f"mcv start {vm.name} {DISCARD}" if node == vm.node else stop_copy(vm, node)
     return Finding(
-        severity=Severity.ERROR,
-        message=_old(vm, node).message,
-        hint=f"mcv start {vm.name} {DISCARD}",
+        severity=Severity.ERROR if node == vm.node else Severity.WARNING,
+        message=_old(vm, node, state).message,
+        hint=give_up,
     )
+
+
+def stop_copy(vm: Vm, node: str) -> str:
+    """The command by which a copy that lost, and its memory, are given up."""
+    return f"mcv stop {vm.name} --on {node}"

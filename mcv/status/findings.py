@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from mcv.document.model import Cluster, Disk, Vm
+from mcv.drivers.libvirt_saved import SAVED
 from mcv.errors import McvError
-from mcv.rules import domain, replica
+from mcv.rules import domain, replica, saved
 from mcv.rules.finding import Finding, worst_first
 from mcv.rules.replica import Kind, ReplicaFinding
 from mcv.rules.replica_pair import Replica, ReplicaPair
@@ -37,6 +38,7 @@ def of_vm(cluster: Cluster, vm: Vm, seen: Reports) -> list[Finding]:
         *_owner(cluster, vm, seen),
         *_foreign(vm, seen),
         *_copies(vm, seen, active=True),
+        *_saved(vm, seen),
         *map(_shown, others),
         *_copies(vm, seen, active=False),
         *_unfinished(vm, seen),
@@ -89,13 +91,20 @@ def _foreign(vm: Vm, seen: Reports) -> Iterator[Finding]:
             yield domain.foreign(vm, node, report.foreign[vm.name])
 
 
+def _saved(vm: Vm, seen: Reports) -> Iterator[Finding]:
+    """Memory of the VM that is saved, on its owner or where the VM once was."""
+    for node, report in told(seen).items():
+        if vm.name in report.saved and vm.claim is None:
+            yield saved.finding(vm, node, report.saved[vm.name])
+
+
 def _copies(vm: Vm, seen: Reports, active: bool) -> Iterator[Finding]:
     """The VM's own domains on nodes that do not own it."""
     for node, report in told(seen).items():
         state = (report.domains or {}).get(vm.name)
         if node == vm.node or state is None or vm.claim is not None:
             continue
-        if (state in domain.ACTIVE) == active:
+        if state != SAVED and (state in domain.ACTIVE) == active:
             yield domain.elsewhere(vm, node, state)
 
 

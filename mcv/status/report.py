@@ -8,6 +8,7 @@ from msgspec import Struct
 
 import mcv
 from mcv.drbd import notes, pairs, verification_age, verification_results
+from mcv.drivers.domain_xml import SavedState
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
 from mcv.errors import LibvirtSilent, McvError
 from mcv.host import Host
@@ -36,8 +37,9 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     that its daemon verifies now, `not_started` the VMs that are to start with that node and
     cannot, with the reason, `unverified` its VMs that were not verified for two periods, with the
     time of the last verification, `io_errors` the VMs paused since a disk failed, `diverged` the
-    nodes that hold another document. `domains` are the VMs' own; `foreign` are domains that have
-    the name or the UUID of a VM and are not the VM's. Both are by VM.
+    nodes that hold another document. `domains` are the VMs' own, `saved` is the memory of VMs
+    that is saved there, be they active or not; `foreign` are domains that have the name or the
+    UUID of a VM and are not the VM's. All are by VM.
     """
 
     version: str
@@ -54,12 +56,14 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     unverified: dict[str, str] = {}
     io_errors: tuple[str, ...] = ()
     diverged: tuple[str, ...] = ()
+    saved: dict[str, SavedState] = {}
 
 
 class Part(Struct, frozen=True, kw_only=True):
     """What one tool of this host tells of a report; the rest is None."""
 
     domains: DomainStates | None = None
+    saved: dict[str, SavedState] = {}
     resources: dict[str, ReplicaState] | None = None
 
 
@@ -83,6 +87,7 @@ def report(host: Host) -> NodeReport:
         foreign=domains.foreign if domains else {},
         diverged=tuple(sorted(host.consensus.diverged)),
         io_errors=domains.io_errors if domains else (),
+        saved=libvirt.saved if isinstance(libvirt, Part) else {},
         resources=drbd_.resources if isinstance(drbd_, Part) else None,
         left=_left(host),
         trouble=[_trouble(host, tool, parts[tool]) for tool in lacking],
@@ -97,7 +102,7 @@ def report(host: Host) -> NodeReport:
 def _parts(host: Host) -> dict[str, Part | McvError]:
     """What the tools of this host tell, each for itself and all at once."""
     readers: dict[str, Callable[[], Part]] = {
-        LIBVIRT: lambda: Part(domains=host.domains.states()),
+        LIBVIRT: lambda: Part(domains=host.domains.states(), saved=host.domains.saved.all()),
         DRBD: lambda: Part(resources=drbd.states(host)),
     }
 

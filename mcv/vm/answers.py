@@ -6,11 +6,15 @@ from mcv.document.model import Vm
 
 
 class VmState(Struct, frozen=True, kw_only=True):
-    """The state that a VM is in now, in libvirt's words, and the node that it is on."""
+    """The state that a VM is in now, in libvirt's words, and the node that it is on.
+
+    `restored` is whether it goes on with memory that was saved.
+    """
 
     name: str
     node: str
     state: str
+    restored: bool = False
 
 
 class Created(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.rules import preconditions
+from mcv.rules import preconditions, saved
 from mcv.vm.answers import Locked, Updated
 from mcv.vm.plans import update_plan
 from mcv.vm.validation import LEAST_MEMORY, MOST_MEMORY, Problems, StartSettings
@@ -19,16 +19,18 @@ def update(
     autostart: str | None = None,
     start_order: int | None = None,
     start_delay: int | None = None,
+    discard_saved: bool = False,
     dry_run: bool = False,
 ) -> Updated | DryRun:
     """Change memory, CPUs, or how the VM starts with its node; what is not named stays.
 
-    Memory and CPUs count from the next start on.
+    Memory and CPUs count from the next start on; refused while the VM is saved: it would go
+    on as it was, unless its memory is given up.
     """
 
     def prepare() -> Prepared[Updated]:
         start = (autostart, start_order, start_delay)
-        return _prepare_update(host, name, memory, cpus, start)
+        return _prepare_update(host, name, memory, cpus, start, discard_saved)
 
     return host.operate(Subject.vm(name), f"update {name}", prepare, dry_run)
 
@@ -39,6 +41,7 @@ def _prepare_update(
     memory: str | None,
     cpus: int | None,
     start: tuple[str | None, int | None, int | None],
+    discard_saved: bool,
 ) -> Prepared[Updated]:
     host.consensus.require_contact()
     vm = preconditions.owned(host.both(), host.name, name)
@@ -51,8 +54,12 @@ def _prepare_update(
     if cpus is not None:
         problems.cpus(cpus)
     settings = problems.start_settings(host.read(), *start)
+    if memory is not None or cpus is not None:
+        states = {host.name: host.domains.saved.of(name)}
+        problems.found += saved.why_not_change(vm, states, discard_saved)
     refuse_all(problems.found)
-    return Prepared(update_plan(vm, size, cpus, settings), _answer(host, vm, size, cpus, settings))
+    plan = update_plan(vm, size, cpus, settings, discard_saved)
+    return Prepared(plan, _answer(host, vm, size, cpus, settings))
 
 
 def _answer(

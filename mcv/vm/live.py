@@ -28,6 +28,7 @@ def migrate(
     to: str,
     bandwidth: str | None = None,
     ignore_verify: bool = False,
+    discard_saved: bool = False,
     dry_run: bool = False,
 ) -> Moved | DryRun:
     """Move a VM that runs, without a stop longer than the last of its memory takes.
@@ -38,10 +39,10 @@ def migrate(
     rate = 0 if bandwidth is None else _rate(bandwidth)
 
     def prepare() -> Prepared[Moved]:
-        vm = _require_sendable(host, name, to, ignore_verify)
+        vm = _require_sendable(host, name, to, ignore_verify, discard_saved)
         plan = [
             *power.override_steps(host, vm, "migrate", ignore_verify),
-            *live_plan(vm, to, rate),
+            *live_plan(vm, to, rate, discard_saved),
         ]
         return Prepared(plan, Moved(name=name, node=to, started=True))
 
@@ -55,7 +56,9 @@ def _rate(bandwidth: str) -> int:
     return rate
 
 
-def _require_sendable(host: Host, name: str, to: str, ignore_verify: bool) -> Vm:
+def _require_sendable(
+    host: Host, name: str, to: str, ignore_verify: bool, discard_saved: bool
+) -> Vm:
     vm = host.read().vm(name)
     problems: list[Refused] = []
     state = host.domains.state(name) if vm.node == host.name else "running"
@@ -69,7 +72,15 @@ def _require_sendable(host: Host, name: str, to: str, ignore_verify: bool) -> Vm
             )
         )
     try:
-        vm = require_movable(host, name, to, ignore_verify, may_run=True, live=state == "running")
+        vm = require_movable(
+            host,
+            name,
+            to,
+            ignore_verify,
+            may_run=True,
+            live=state == "running",
+            discard_saved=discard_saved,
+        )
     except Refused as problem:
         problems.append(problem)
     refuse_all(problems)
@@ -200,6 +211,7 @@ def discard_target(host: Host, name: str) -> None:
     if host.domains.state(name) == "running":
         raise Refused(f"{name} runs on {host.name}.")
     host.domains.stop(name)
-    host.domains.undefine(name)
+    if host.domains.saved.of(name) is None:
+        host.domains.undefine(name)
     run_notes.remove(host, name)
     migration_tunnel.clear(name)

@@ -1,14 +1,16 @@
 """Moving a VM to the node that holds its other replica."""
 
+from typing import Any
+
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.rules import preconditions
+from mcv.rules import preconditions, saved
 from mcv.rules.domain import why_foreign
 from mcv.sizes import shown as shown_size
-from mcv.vm import domains_elsewhere, power
+from mcv.vm import bootable, domains_elsewhere, power
 from mcv.vm.answers import Moved
 from mcv.vm.plans import offline_plan
 
@@ -21,6 +23,7 @@ def migrate(
     timeout: float | None = None,
     start_after_migration: bool = False,
     ignore_verify: bool = False,
+    discard_saved: bool = False,
     dry_run: bool = False,
 ) -> Moved | DryRun:
     """Move a stopped VM; with wait_for_shutdown, a running VM as soon as it has ended.
@@ -32,15 +35,15 @@ def migrate(
     if waits and host.domains.state(name) == "paused":
         raise Refused(f"{name} is paused.", preconditions.resume_or_stop(name))
     if waits:
-        require_movable(host, name, to, ignore_verify, may_run=True)
+        require_movable(host, name, to, ignore_verify, may_run=True, discard_saved=discard_saved)
         _wait_for_end(host, name, timeout)
 
     def prepare() -> Prepared[Moved]:
         may_run = wait_for_shutdown and dry_run
-        vm = require_movable(host, name, to, ignore_verify, may_run)
+        vm = require_movable(host, name, to, ignore_verify, may_run, discard_saved=discard_saved)
         plan = [
             *power.override_steps(host, vm, "migrate", ignore_verify),
-            *offline_plan(vm, to, start_after_migration),
+            *offline_plan(vm, to, start_after_migration, discard_saved),
         ]
         return Prepared(plan, Moved(name=name, node=to, started=start_after_migration))
 
@@ -61,7 +64,13 @@ def _wait_for_end(host: Host, name: str, timeout: float | None) -> None:
 
 
 def require_movable(
-    host: Host, name: str, to: str, ignore_verify: bool, may_run: bool, live: bool = False
+    host: Host,
+    name: str,
+    to: str,
+    ignore_verify: bool,
+    may_run: bool,
+    live: bool = False,
+    discard_saved: bool = False,
 ) -> Vm:
     """The VM, if it can be moved now; else Refused with every reason at once."""
     host.consensus.require_contact()
@@ -93,33 +102,43 @@ def require_movable(
             problems.append(Refused(problem.message, problem.hint + waiting * hears))
     problems += storage.why_not_move(host, vm, ignore_verify)
     problems += domains_elsewhere.copies(host, name, but=[host.name, to])
+    states = {host.name: host.domains.saved.of(name)}
+    problems += saved.why_not_change(vm, states, discard_saved)
     if to in vm.nodes:
-        problems += _target_problems(host, vm, to, live)
+        problems += _target_problems(host, vm, to, live, discard_saved)
     refuse_all(problems)
     return vm
 
 
-def _target_problems(host: Host, vm: Vm, to: str, live: bool) -> list[Refused]:
+def _target_problems(host: Host, vm: Vm, to: str, live: bool, discard_saved: bool) -> list[Refused]:
     """What the node that it would move to lacks: asked there, so it must answer."""
     preconditions.online(host.read(), to)
-    bridges = power.bridges_of(host, vm)
+    bridges = bootable.bridges_of(host, vm)
     xml = host.domains.xml(vm.name) if live else ""
+    asked: dict[str, Any] = {"name": vm.name, "memory": vm.memory, "bridges": bridges, "xml": xml}
+    if discard_saved:
+        asked["discard_saved"] = True
     try:
-        said = host.call(to, "vm.fits", name=vm.name, memory=vm.memory, bridges=bridges, xml=xml)
+        said = host.call(to, "vm.fits", **asked)
     except McvError as error:
         return [Refused(f"{to} is needed: {error.message}", error.hint)]
     return [Refused(message, hint) for message, hint in said]
 
 
 def fits(
-    host: Host, name: str, memory: int, bridges: list[str], xml: str = ""
+    host: Host,
+    name: str,
+    memory: int,
+    bridges: list[str],
+    xml: str = "",
+    discard_saved: bool = False,
 ) -> list[tuple[str, str]]:
     """What this node lacks to run a VM: (message, hint) each; nothing where it fits.
 
     With the XML that it runs with, also what it lacks to take it over while it runs.
     """
     found = _lacking(host, memory, xml) if xml else []
-    found += [(problem.message, problem.hint) for problem in power.no_bridges(host, bridges)]
+    found += [(problem.message, problem.hint) for problem in bootable.no_bridges(host, bridges)]
     if host.domains.is_active(name):
         found.append(
             (f"A domain {name} is active on {host.name} already.", "See: mcv cluster check")
@@ -127,6 +146,9 @@ def fits(
     if (foreign := host.domains.foreign(name)) is not None:
         refusal = why_foreign(host.name, foreign)
         found.append((refusal.message, refusal.hint))
+    states = {host.name: host.domains.saved.of(name)}
+    for problem in saved.why_not_change(host.read().vm(name), states, discard_saved):
+        found.append((problem.message, problem.hint))
     if host.is_leaving:
         found.append((f"{host.name} is shutting down.", "See: mcv info"))
     if not host.consensus.in_contact:

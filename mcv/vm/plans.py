@@ -1,11 +1,14 @@
 """The plans of VMs: facts in, steps out. Pure functions, each with its commit point."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from mcv import storage
 from mcv.document.model import Vm
+from mcv.drbd.renewal import discarded
 from mcv.system.answers import plain
-from mcv.transaction.plan import Item, Step, change, on
+from mcv.transaction.plan import Call, Item, Step, change, on
 from mcv.vm.validation import UNNAMED, StartSettings
 
 
@@ -34,52 +37,59 @@ def create_plan(vm: Vm, image_node: str, image: str | None, why: str) -> list[It
     return plan
 
 
-def delete_plan(vm: Vm, keep_disks: bool) -> list[Item]:
+def delete_plan(
+    vm: Vm, keep_disks: bool, discard_saved: bool = False, copies: Sequence[str] = ()
+) -> list[Item]:
     """Undefine it, take its disks away, then its entry, the claim with it.
 
     Undefining commits the plan: from there a deletion runs to its end, since a disk that
-    is gone on one side cannot be brought back.
+    is gone on one side cannot be brought back. `copies` are nodes with a saved state that is old.
     """
-    plan: list[Item] = [Step(on(vm.node, "vm.undefine", name=vm.name), commits=True)]
+    plan: list[Item] = [Step(_undefine(vm.node, vm.name, discard_saved), commits=True)]
+    plan += [Step(_undefine(node, vm.name, discard_saved)) for node in copies]
     for disk in vm.disks:
         plan += storage.of(disk).deletion(vm, keep_disks)
     plan.append(Step(change("vm.remove", name=vm.name)))
     return plan
 
 
-def offline_plan(vm: Vm, to: str, start: bool) -> list[Item]:
+def offline_plan(vm: Vm, to: str, start: bool, discard_saved: bool = False) -> list[Item]:
     """Define it there, give the disks back here, write the new owner down, forget it here.
 
     The new owner in the document commits the plan. A start follows and may fail: the VM
-    has moved all the same.
+    has moved all the same. Saved memory is given up where an operator asked for it: over there
+    at once, since it is old, and here with the definition, when the VM has moved.
     """
     old = vm.node
     plan: list[Item] = [
+        *discarded(to, vm.name, discard_saved),
         Step(
             on(to, "vm.define", name=vm.name),
             undo=on(to, "vm.undefine", name=vm.name),
         ),
         *storage.offline_move(vm, to),
         Step(change("vm.assign", name=vm.name, node=to), commits=True),
-        Step(on(old, "vm.undefine", name=vm.name)),
+        Step(_undefine(old, vm.name, discard_saved)),
     ]
     if start:
         plan.append(Step(on(to, "vm.power_on", name=vm.name), may_fail=True))
     return plan
 
 
-def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
+def live_plan(vm: Vm, to: str, bandwidth: int = 0, discard_saved: bool = False) -> list[Item]:
     """Open both sides, send the memory, resume the target, record the new owner, close.
 
     The domain arrives paused, and the source has ended before the target is resumed, so
     the VM runs on at most one node at any instant. Resuming the target commits the plan:
     from then on the VM lives on the new node. The undo of each step runs on the step's
     own node, so that a late step finds its object gone. Both sides are closed last, since
-    with two primaries they cannot be.
+    with two primaries they cannot be. The VM is defined there again when its owner is
+    recorded: what runs there bears its new incarnation from then on.
     """
     old, name = vm.node, vm.name
     disks = storage.live_move(vm, to)
     return [
+        *discarded(to, name, discard_saved),
         *disks.before,
         Step(on(to, "vm.define", name=name), undo=on(to, "vm.discard_target", name=name)),
         Step(
@@ -93,13 +103,18 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0) -> list[Item]:
             seen=on(to, "vm.has_arrived", name=name),
         ),
         Step(change("vm.assign", name=name, node=to)),
+        Step(on(to, "vm.define", name=name)),
         *disks.after,
         Step(on(old, "vm.undefine", name=name)),
     ]
 
 
 def update_plan(
-    vm: Vm, memory: int | None, cpus: int | None, start: StartSettings = UNNAMED
+    vm: Vm,
+    memory: int | None,
+    cpus: int | None,
+    start: StartSettings = UNNAMED,
+    discard_saved: bool = False,
 ) -> list[Item]:
     """Write the new values to the document, the first of which commits the plan, then define it.
 
@@ -110,8 +125,15 @@ def update_plan(
         plan += [
             Step(change("vm.update", name=vm.name, memory=memory, cpus=cpus), commits=True),
             Step(on(vm.node, "vm.define", name=vm.name)),
+            *discarded(vm.node, vm.name, discard_saved),
         ]
     if start.are_named:
         values = msgspec.structs.asdict(start)
         plan.append(Step(change("vm.set_start", name=vm.name, **values), commits=not plan))
     return plan
+
+
+def _undefine(node: str, name: str, discard_saved: bool) -> Call:
+    """Without the flag the step is refused where memory is saved, and the plan goes back."""
+    flag = {"discard_saved": True} if discard_saved else {}
+    return on(node, "vm.undefine", name=name, **flag)

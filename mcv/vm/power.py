@@ -15,15 +15,13 @@ from mcv.errors import (
     McvError,
     OutcomeOpen,
     Refused,
-    refuse_all,
 )
-from mcv.host import Host
+from mcv.host import DryRun, Host
 from mcv.rules import preconditions
-from mcv.rules.beginning import Permit
 from mcv.storage import drbd
 from mcv.system import stall
 from mcv.transaction.plan import Item, Step, change
-from mcv.vm import open_disks, run_notes, start_permit
+from mcv.vm import bootable, open_disks, run_notes, start_permit
 from mcv.vm.answers import VmState
 
 log = logging.getLogger(__name__)
@@ -31,11 +29,17 @@ log = logging.getLogger(__name__)
 POLL = 0.5
 
 
-def start(host: Host, name: str, ignore_verify: bool = False) -> VmState:
-    """Start a VM on its owner: promote its disks, then boot it.
+def start(
+    host: Host,
+    name: str,
+    ignore_verify: bool = False,
+    discard_saved: bool = False,
+    dry_run: bool = False,
+) -> VmState | DryRun:
+    """Start a VM on its owner: promote its disks, then boot it, or restore its saved memory.
 
     Raises Refused, with everything that stands in the way, when the VM is claimed, locked,
-    running, or one of its disks may not be written here.
+    running, one of its disks may not be written here, or its saved memory is old.
     """
     host.consensus.require_contact()
     preconditions.staying(host.name, host.is_leaving)
@@ -49,26 +53,14 @@ def start(host: Host, name: str, ignore_verify: bool = False) -> VmState:
             raise Refused(f"{name} is {state} already.", hint)
         preconditions.no_foreign(host.name, host.domains.foreign(name))
         open_disks.require_ended(host, vm)
-        bridges = no_bridges(host, bridges_of(host, vm))
-        refuse_all([*bridges, *storage.why_not_start(host, vm, ignore_verify)])
+        memory = bootable.require(host, vm, ignore_verify, discard_saved)
+        if dry_run:
+            return DryRun(plan=bootable.in_words(host, vm, memory, discard_saved))
         if ignore_verify:
             _record_override(host, vm, "start")
-        boot(host, vm, ignore_verify)
-    return VmState(name=name, node=host.name, state="running")
-
-
-def bridges_of(host: Host, vm: Vm) -> list[str]:
-    """The bridges that a VM is connected to, as the document says."""
-    return [host.read().network(nic.network).bridge for nic in vm.nics]
-
-
-def no_bridges(host: Host, bridges: list[str]) -> list[Refused]:
-    """The refusals for bridges that this host lacks."""
-    return [
-        Refused(f"{host.name} has no bridge {bridge}.", "Make it on the host.")
-        for bridge in sorted(set(bridges))
-        if not host.bridges.exists(bridge)
-    ]
+        boot(host, vm, ignore_verify, discard_saved)
+    restored = memory is not None and not discard_saved
+    return VmState(name=name, node=host.name, state="running", restored=restored)
 
 
 def override_steps(host: Host, vm: Vm, what: str, ignore_verify: bool) -> list[Item]:
@@ -86,7 +78,7 @@ def _record_override(host: Host, vm: Vm, what: str) -> None:
         )
 
 
-def boot(host: Host, vm: Vm, ignore_verify: bool = False) -> None:
+def boot(host: Host, vm: Vm, ignore_verify: bool = False, discard_saved: bool = False) -> None:
     """Promote the disks and start the domain; what was promoted is demoted on failure."""
     host.domains.define(definition(host, vm))
     with run_notes.around_start(host, vm.name):
@@ -95,7 +87,9 @@ def boot(host: Host, vm: Vm, ignore_verify: bool = False) -> None:
                 storage.of(disk).open(host)
             # The definition may have waited long for libvirt.
             preconditions.owned(host.both(), host.name, vm.name)
-            permit = _permit(host, vm, ignore_verify)
+            if discard_saved:
+                host.domains.saved.discard(vm.name)
+            permit = bootable.permit(host, vm, ignore_verify)
             with start_permit.given(host.settings.notes, vm.uuid, permit):
                 host.domains.start(vm.name)
         except (LibvirtSilent, OutcomeOpen):
@@ -103,14 +97,6 @@ def boot(host: Host, vm: Vm, ignore_verify: bool = False) -> None:
         except McvError:
             demote(host, vm)
             raise
-
-
-def _permit(host: Host, vm: Vm, ignore_verify: bool) -> Permit:
-    """What libvirt's hook would refuse, and this start may: its claim's step, or an override."""
-    return Permit(
-        operation=vm.claim.operation if vm.claim else "",
-        ignores_verification=ignore_verify and storage.is_blocked(host, vm),
-    )
 
 
 def require_stopped(host: Host, name: str) -> None:
@@ -152,18 +138,20 @@ def demote(host: Host, vm: Vm) -> None:
 
 
 def stop(host: Host, name: str, node: str | None = None) -> VmState:
-    """Pull the plug of a VM on its owner; with node, of a copy that lost it there.
+    """Pull the plug of a VM on its owner; with node, give up a copy that lost it there.
 
-    A VM that is not active, and is to start again by itself, does not do so any more.
+    Such a copy runs, stands still, or is saved. A VM that is not active, and is to start again
+    by itself, does not do so any more.
     """
     vm = host.read().vm(name)
     if node is not None and vm.node == node:
         raise Refused(f"{name} belongs to {node}: it is no copy.", f"mcv stop {name}")
     with host.hold(Subject.vm(name), f"stop {name}"):
         is_active = host.domains.is_active(name)
+        is_saved_copy = node is not None and host.domains.saved.of(name) is not None
         if not is_active:
             open_disks.require_ended(host, vm)
-        if not is_active and run_notes.read(host, name) is None:
+        if not (is_active or is_saved_copy) and run_notes.read(host, name) is None:
             _require_active(host, name)
         preconditions.unlocked(vm)
         run_notes.remove(host, name)
@@ -284,8 +272,7 @@ def power_on(host: Host, name: str) -> None:
     vm = preconditions.owned(host.both(), host.name, name)
     if not host.domains.is_active(name):
         preconditions.no_foreign(host.name, host.domains.foreign(name))
-        bridges = no_bridges(host, bridges_of(host, vm))
-        refuse_all([*bridges, *storage.why_not_start(host, vm, ignore_verify=True)])
+        bootable.require(host, vm, ignore_verify=True)
         boot(host, vm, ignore_verify=True)
 
 
@@ -299,9 +286,14 @@ def define(host: Host, name: str) -> None:
     host.domains.define(definition(host, host.both()[-1].vm(name)))
 
 
-def undefine(host: Host, name: str) -> None:
-    """Undefine a VM; raise Refused for an active domain, which keeps its definition."""
+def undefine(host: Host, name: str, discard_saved: bool = False) -> None:
+    """Undefine a VM; raise Refused for an active domain, which keeps its definition.
+
+    So does a domain whose memory is saved, unless an operator gave that up.
+    """
     active = host.domains.is_active(name)
     preconditions.inactive(name, host.name, active, host.domains.state(name))
+    if not discard_saved:
+        preconditions.without_memory(name, host.name, host.domains.saved.of(name))
     host.domains.undefine(name)
     run_notes.remove(host, name)

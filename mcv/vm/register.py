@@ -97,6 +97,7 @@ def unregister(host: Host, name: str) -> Unregistered:
     with host.hold(Subject.vm(name), f"unregister {name}"):
         preconditions.unclaimed(host.both(), host.job.id, name)
         power.require_stopped(host, name)
+        preconditions.without_memory(name, host.name, host.domains.saved.of(name))
         host.domains.undefine(name)
         run_notes.remove(host, name)
         power.demote(host, vm)

@@ -2,6 +2,7 @@
 
 import logging
 
+from mcv.drivers.libvirt_saved import SAVED
 from mcv.errors import McvError
 from mcv.host import Host
 
@@ -13,7 +14,7 @@ def step_aside(host: Host) -> list[str]:
 
     A foreign domain that has the name of a VM is left alone. A claim of an operation in this
     node's journal decides first: its domain is left alone. Answers the names of what was
-    paused. The paused copy and its volumes stay, for a human.
+    paused. The paused copy and its volumes stay, for a human; so does a saved copy.
     """
     cluster = host.read()
     paused = []
@@ -31,7 +32,7 @@ def step_aside(host: Host) -> list[str]:
                 host.domains.pause(name)
                 paused.append(name)
                 log.error("%s belongs to %s: the copy here is paused", name, vm.node)
-            elif not host.domains.is_active(name):
+            elif state != SAVED and not host.domains.is_active(name):
                 host.domains.undefine(name)
         except McvError as error:
             log.error("stepping aside with %s: %s", name, error)

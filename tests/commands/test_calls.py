@@ -27,6 +27,49 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("list", "vm.list", {}),
     ("start web1", "vm.start", {"name": "web1", "ignore_verify": False}),
     ("start web1 --ignore-verify", "vm.start", {"name": "web1", "ignore_verify": True}),
+    (
+        "start web1 --discard-saved --yes",
+        "vm.start",
+        {"name": "web1", "ignore_verify": False, "discard_saved": True},
+    ),
+    (
+        "update web1 --cpus 2 --discard-saved --yes",
+        "vm.update",
+        {
+            "name": "web1",
+            "memory": None,
+            "cpus": 2,
+            "discard_saved": True,
+            "dry_run": False,
+        },
+    ),
+    (
+        "migrate --node n2 --online --discard-saved --yes web1",
+        "vm.migrate_live",
+        {
+            "name": "web1",
+            "to": "n2",
+            "bandwidth": None,
+            "ignore_verify": False,
+            "discard_saved": True,
+            "dry_run": False,
+        },
+    ),
+    (
+        "delete web1 --discard-saved --yes",
+        "vm.delete",
+        {"name": "web1", "keep_disks": False, "discard_saved": True, "dry_run": False},
+    ),
+    (
+        "resync web1 --discard-saved --yes",
+        "drbd.resync",
+        {"name": "web1", "source": None, "discard_saved": True, "dry_run": False},
+    ),
+    (
+        "drbd resolve web1 --keep n2 --discard-saved --yes",
+        "drbd.resolve",
+        {"name": "web1", "keep": "n2", "discard_saved": True, "dry_run": False},
+    ),
     ("stop web1", "vm.stop", {"name": "web1", "node": None}),
     ("stop web1 --on n2", "vm.stop", {"name": "web1", "node": "n2"}),
     ("shutdown web1", "vm.shutdown", {"name": "web1", "wait": False, "timeout": None}),
@@ -430,5 +473,6 @@ def test_every_command_is_asked_for_here() -> None:
 
 def test_the_line_to_add_names_operation_and_parameters() -> None:
     assert line_to_add("start web1", "vm.start", parameters("vm.start")) == (
-        '    ("start web1", "vm.start", {"name": ..., "ignore_verify": False}),'
+        '    ("start web1", "vm.start", {"name": ..., "ignore_verify": False, '
+        '"discard_saved": False, "dry_run": False}),'
     )

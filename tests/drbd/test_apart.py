@@ -58,9 +58,11 @@ def test_the_way_there_is_shown_before(web1: FakeCluster) -> None:
     shown = web1.run("n1", resync.resync, name="web1", dry_run=True)
 
     assert [line.split()[:2] for line in shown.plan] == [
+        ["document:", "vm.renew"],
         ["n1:", "drbd.connect"],
         ["n2:", "drbd.connect"],
         ["n1:", "drbd.resync_from_here"],
+        ["n1:", "vm.define"],
     ]
 
 

@@ -142,9 +142,11 @@ def test_what_would_be_lost_is_said_before(cluster: FakeCluster) -> None:
         "What n2 wrote is lost; the data of n1 stays.",
     ]
     assert plan.plan == [
+        "document: vm.renew name=web1",
         "n2: drbd.disconnect name=web1 disks=1",
         "n1: drbd.connect name=web1 disks=1",
         "n2: drbd.discard_and_reconnect name=web1 data=…",
+        "n1: vm.define name=web1",
     ]
     assert plan.wrote[0]["node"]["n2"] == {"bytes": 8192, "exact": False}
     assert cluster.picture() == before and data(cluster) == had

@@ -7,10 +7,11 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from uuid import UUID
 
-from mcv.drivers.domain_xml import is_ours
+from mcv.drivers.domain_xml import SavedState, is_ours, mark_of
 from mcv.drivers.libvirt import Definition
 from mcv.drivers.libvirt_identity import FOREIGN, DomainStates, ForeignDomain, KnownUuids, uuid_of
 from mcv.drivers.libvirt_migration import Movement
+from mcv.drivers.libvirt_saved import SAVED
 from mcv.drivers.libvirt_xml import Capabilities
 from mcv.errors import HypervisorFailed, LibvirtSilent
 
@@ -38,6 +39,7 @@ class FakeDomains:
         self.silence = ""  # that libvirt hangs: it answers nothing
         self._begun_with: dict[str, str] = {}  # the definitions of what is active
         self.migration = FakeMigration(self)
+        self.saved = FakeSavedStates(self)
 
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
@@ -53,6 +55,8 @@ class FakeDomains:
                 )
         self.defined[name] = xml
         self.autostart.discard(name)
+        if name in self.active:
+            self._begun_with[name] = remarked(self._begun_with[name], xml)
 
     def undefine(self, name: str) -> None:
         self._may("undefine", name)
@@ -67,6 +71,7 @@ class FakeDomains:
 
     def _forget(self, domain: str) -> None:
         self.defined.pop(domain, None)
+        self.saved.memories.pop(domain, None)
         self.autostart.discard(domain)
 
     def start(self, name: str) -> None:
@@ -78,8 +83,12 @@ class FakeDomains:
 
     def _begin(self, domain: str, hook: Callable[[str, str], int]) -> None:
         if domain not in self.active:
-            self._ask_hook("prepare", domain, self.defined[domain], hook)
-            self._begun_with[domain] = self.defined[domain]
+            memory = self.saved.memories.get(domain)
+            if memory is not None:
+                self._ask_hook("restore", domain, memory, hook)
+            self._ask_hook("prepare", domain, memory or self.defined[domain], hook)
+            self.saved.memories.pop(domain, None)
+            self._begun_with[domain] = memory or self.defined[domain]
             self.active[domain] = "running"
             self.crashed.discard(domain)
             self.ran(domain)
@@ -155,7 +164,8 @@ class FakeDomains:
 
     def state_of(self, domain: str) -> str:
         """The state of any domain, by the name that libvirt has for it."""
-        return self.active.get(domain, "crashed" if domain in self.crashed else "stopped")
+        off = "crashed" if domain in self.crashed else "stopped"
+        return self.active.get(domain, SAVED if domain in self.saved.memories else off)
 
     def running(self, domain: str) -> set[str]:
         """The UUID of a domain that runs under this name, whoever made it; or nothing."""
@@ -252,6 +262,42 @@ class FakeDomains:
             raise HypervisorFailed(f"Could not {verb} {name}: it is broken.")
 
 
+class FakeSavedStates:
+    """The memory of FakeDomains that is saved: the definition that each ran with, by domain."""
+
+    def __init__(self, domains: FakeDomains) -> None:
+        self._domains = domains
+        self.memories: dict[str, str] = {}
+        self.unreadable: set[str] = set()
+
+    def save(self, domain: str) -> None:
+        """As `virsh managedsave` does, or libvirt-guests as the host goes down."""
+        del self._domains.active[domain]
+        self.memories[domain] = self._domains._begun_with[domain]
+
+    def of(self, name: str) -> SavedState | None:
+        self._domains._ask()
+        domain = self._domains._own(name) or ""
+        return self._state(domain) if domain in self.memories else None
+
+    def all(self) -> dict[str, SavedState]:
+        self._domains._ask()
+        owned = {name: self._domains._own(name) or "" for name in self._domains.known()}
+        return {
+            name: self._state(domain) for name, domain in owned.items() if domain in self.memories
+        }
+
+    def discard(self, name: str) -> None:
+        self._domains._may("discard the saved state of", name)
+        self.memories.pop(self._domains._own(name) or "", None)
+
+    def _state(self, domain: str) -> SavedState:
+        mark = mark_of(self.memories[domain])
+        if mark is None or domain in self.unreadable:
+            return SavedState(incarnation=None)
+        return SavedState(incarnation=mark.incarnation)
+
+
 class FakeMigration:
     """Live migrations between FakeDomains: each phase is told, and may raise."""
 
@@ -283,6 +329,14 @@ class FakeMigration:
 
     def abort(self, name: str) -> None:
         self._domains._may("abort", name)
+
+
+def remarked(xml: str, by: str) -> str:
+    """A definition with the mark of another one."""
+    old, new = mark_of(xml), mark_of(by)
+    if old is None or new is None:
+        return xml
+    return xml.replace(f'incarnation="{old.incarnation}"', f'incarnation="{new.incarnation}"')
 
 
 def domain_name(xml: str) -> str:

@@ -274,8 +274,8 @@ def test_five_verbs_say_the_same_of_the_same_replicas(
 ) -> None:
     put(web1, row)
     host = web1.hosts["n1"]
-    monkeypatch.setattr(power, "boot", lambda host, vm, ignore_verify: None)
-    monkeypatch.setattr(migrate, "_target_problems", lambda host, vm, to, live: [])
+    monkeypatch.setattr(power, "boot", lambda host, vm, ignore_verify, discard_saved: None)
+    monkeypatch.setattr(migrate, "_target_problems", lambda host, vm, to, live, discard_saved: [])
 
     listed, info = vms.list_(host)[0], vms.info(host, "web1")
     found = runner.check(host).findings
