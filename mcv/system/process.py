@@ -32,6 +32,7 @@ PACKAGES = {
     "lvs": "lvm2",
     "modinfo": "kmod",
     "modprobe": "kmod",
+    "prlimit": "util-linux",
     "qemu-img": "qemu-utils",
     "vgs": "lvm2",
 }
@@ -56,8 +57,9 @@ def run(
     timeout: float = 60,
     pass_fds: tuple[int, ...] = (),
     watch: Callable[[], None] | None = None,
+    user: int | None = None,
 ) -> str:
-    """Run a command to its end and return what it printed.
+    """Run a command to its end and return what it printed; as another user where one is given.
 
     Raises CommandFailed, quoting the command and its last words, when it exits
     non-zero, is missing, or outlives the timeout (seconds); then it and all that it
@@ -75,6 +77,9 @@ def run(
             text=True,
             start_new_session=True,
             pass_fds=(*inherited.get(), *pass_fds),
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
         )
     except OSError as error:
         raise _not_started(line, command[0], error) from error

@@ -5,7 +5,6 @@ descriptor over from the caller's /proc entry and opens no path that an operator
 """
 
 import base64
-import json
 import os
 import secrets
 import stat
@@ -13,19 +12,20 @@ import tempfile
 import threading
 import zlib
 from dataclasses import replace
-from typing import Any
 
 from msgspec import Struct
 
-from mcv.errors import McvError, NotFound, NotUnderstood, Refused
+from mcv.drivers import qcow2, qemu_img
+from mcv.errors import CommandFailed, McvError, NotFound, NotUnderstood, Refused
 from mcv.host import Host
-from mcv.system import process
+from mcv.sizes import shown
 from mcv.system.answers import decoded
 from mcv.system.held_file import HeldFile
 
 CHUNK = 4 * 1024**2
 FORMATS = ("raw", "qcow2")
 UNCLAIMED = 120.0  # s that an image is held for a creation to ask for it
+KEPT_FREE = 64 * 1024**2  # bytes of the state directory that no image takes
 CLAIMED = 24 * 3600.0  # s that it is held for that creation
 
 ONLY_LOOKS = "If it is the disk of a guest and only looks like that: --image-format raw"
@@ -115,20 +115,27 @@ def _taken(host: Host, pid: int, fd: int, format: str | None) -> tuple[int, int]
 
 
 def _judge(fd: int, told: str | None) -> tuple[int, bool]:
-    """How large the guest's bytes are, and whether the file holds just those."""
+    """How large the guest's bytes are, and whether the file holds just those.
+
+    A file is judged by its first bytes, and QEMU does not read it.
+    """
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         raise Refused("The image is no regular file.")
     if told == "raw":
         return status.st_size, True
     _refuse_compressed(fd)
-    said = _info(fd, told)
-    if said["format"] not in FORMATS:
+    beginning = os.pread(fd, qcow2.BEGINNING, 0)
+    if told == "qcow2" or qcow2.is_qcow2(beginning):
+        return _whole_qcow2(fd).size, False
+    try:
+        format_ = qemu_img.probed_format(beginning, status.st_size)
+    except CommandFailed as error:
+        raise Refused(f"The image cannot be read: {error}", ONLY_LOOKS) from error
+    if format_ not in FORMATS:
         hint = f"It can be raw or qcow2; see: qemu-img convert. {ONLY_LOOKS}"
-        raise Refused(f"The image is {said['format']}.", hint)
-    _refuse_partial(said)
-    is_raw = said["format"] == "raw"
-    return status.st_size if is_raw else int(said["virtual-size"]), is_raw
+        raise Refused(f"The image is {format_}.", hint)
+    return status.st_size, True
 
 
 def _refuse_compressed(fd: int) -> None:
@@ -141,32 +148,37 @@ def _refuse_compressed(fd: int) -> None:
             )
 
 
-def _info(fd: int, told: str | None) -> dict[str, Any]:
-    """What qemu-img says of a file, read as the format that was told."""
-    as_told = ["-f", told] if told else []
-    path = f"/proc/self/fd/{fd}"
+def _whole_qcow2(fd: int) -> qcow2.Header:
+    """The header of an image whose bytes are all in the file and can be read; else Refused."""
     try:
-        text = process.run("qemu-img", "info", "--output=json", *as_told, path, pass_fds=(fd,))
-        return dict(json.loads(text))
-    except (McvError, ValueError) as error:
-        raise Refused(f"The image cannot be read: {error}", ONLY_LOOKS) from error
-
-
-def _refuse_partial(said: dict[str, Any]) -> None:
-    """Raises Refused for an image whose bytes are not all in the file, or not to be read."""
-    if said.get("encrypted"):
+        header = qcow2.header(fd)
+    except qcow2.NotQcow2 as error:
+        raise Refused(f"The image cannot be read: {error}.", ONLY_LOOKS) from error
+    if header.is_encrypted:
         raise Refused(
             "The image is encrypted; mcv has no key to read it.",
             "Decrypt it first: qemu-img convert --object secret,… --image-opts … WHOLE",
         )
-    data = said.get("format-specific", {}).get("data", {})
-    if said.get("backing-filename") or said.get("full-backing-filename"):
+    if header.has_backing_file:
         raise Refused(
             "The image has a backing file, which is not taken along.",
             "Flatten it first: qemu-img convert -O qcow2 IMAGE WHOLE",
         )
-    if data.get("data-file") or data.get("data-file-raw"):
+    if header.has_data_file:
         raise Refused("The image keeps its data in another file, which is not taken along.")
+    return header
+
+
+def _require_room(host: Host, size: int, what: str) -> None:
+    """Raises Refused where the state directory has no room, some for mcvd itself left over."""
+    room = os.statvfs(host.settings.state)
+    free = room.f_bavail * room.f_frsize - KEPT_FREE
+    if size > free:
+        raise Refused(
+            f"{what} takes {shown(size)} in {host.settings.state}, "
+            f"which has {shown(max(0, free))} to spare.",
+            "Make room there, or unpack the image elsewhere and name it as raw.",
+        )
 
 
 def _nameless(host: Host) -> int:
@@ -179,6 +191,7 @@ def _nameless(host: Host) -> int:
 
 def _copied(host: Host, fd: int) -> int:
     """The same bytes, holes left out, in a file that nobody else has open."""
+    _require_room(host, min(os.fstat(fd).st_size, os.fstat(fd).st_blocks * 512), "Its copy")
     copy = _nameless(host)
     try:
         size, offset = os.fstat(fd).st_size, 0
@@ -200,21 +213,15 @@ def _copied(host: Host, fd: int) -> int:
 
 def _as_raw(host: Host, fd: int) -> int:
     """The guest's bytes as a sparse raw file without a name."""
+    header = _whole_qcow2(fd)
+    try:
+        needed = qcow2.unpacked(fd, header, host.job.check_cancelled)
+    except qcow2.NotQcow2 as error:
+        raise Refused(f"The image cannot be read: {error}.") from error
+    _require_room(host, needed, "The unpacked image")
     raw = _nameless(host)
     try:
-        process.run(
-            "qemu-img",
-            "convert",
-            "-f",
-            "qcow2",
-            "-O",
-            "raw",
-            f"/proc/self/fd/{fd}",
-            f"/proc/self/fd/{raw}",
-            pass_fds=(fd, raw),
-            timeout=6 * 3600,
-            watch=host.job.check_cancelled,
-        )
+        qemu_img.convert(fd, raw, header.size, host.job.check_cancelled)
     except BaseException:
         os.close(raw)
         raise

@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
-from mcv.errors import Cancelled, McvError, NotFound, Refused
+from mcv.drivers import qcow2
+from mcv.drivers import qemu_img as qemu_img_driver
+from mcv.errors import Cancelled, CommandFailed, McvError, NotFound, Refused
+from mcv.system import process
 from mcv.transaction import jobs
 from mcv.vm import create, image
 from tests.fakes.cluster import FakeCluster
@@ -307,3 +310,121 @@ def test_a_disk_that_takes_no_more_is_an_error_in_words(host: Any, tmp_path: Pat
 
     with pytest.raises(McvError, match="Writing /dev/full failed: No space left"):
         image.copy(host, "n1", taken.token, "/dev/full")
+
+
+def qcow2_image(path: Path, size: str = "1M", *options: str) -> Path:
+    qemu_img("create", "-f", "qcow2", *options, str(path), size)
+    return path
+
+
+def altered(path: Path, at: int, value: bytes) -> Path:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(value)
+    return path
+
+
+def test_no_tool_reads_an_image_before_it_is_judged(
+    host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """qemu-img info opens the data file that an image names, whatever that is."""
+
+    def run(*words: str, **_: Any) -> str:
+        raise AssertionError(f"{words} was run")
+
+    split = tmp_path / "split.qcow2"
+    data = f"data_file={tmp_path}/data"
+    qemu_img("create", "-f", "qcow2", "-o", data, str(split), "1M")
+    monkeypatch.setattr(process, "run", run)
+    with pytest.raises(Refused, match="data in another file"):
+        take(host, split)
+    # The bit that says so is cleared, the name stays.
+    features = int.from_bytes(split.read_bytes()[72:80], "big") & ~4
+    with pytest.raises(Refused, match="data in another file"):
+        take(host, altered(split, 72, features.to_bytes(8, "big")))
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "why"),
+    [
+        (4, b"\0\0\0\x04", "version"),
+        (72, b"\0\0\0\0\0\0\x01\0", "version"),
+        (20, b"\0\0\0\x1f", "version"),
+        (8, b"\0\0\0\0\0\x01\0\0", "backing file"),
+        (32, b"\0\0\0\x01", "encrypted"),
+        (24, b"\x7f" * 8, "tables do not fit"),
+        (40, b"\x3f" * 8, "ends before its tables"),
+    ],
+)
+def test_an_image_that_cannot_be_judged_is_refused(
+    host: Any, tmp_path: Path, at: int, value: bytes, why: str
+) -> None:
+    path = altered(qcow2_image(tmp_path / "disk.qcow2"), at, value)
+
+    with pytest.raises(Refused, match=why):
+        take(host, path)
+
+    assert host.images == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another user")
+def test_the_conversion_opens_nothing_but_the_image(tmp_path: Path) -> None:
+    """Were the judgement wrong, the conversion still reads no other file."""
+    secret = raw(tmp_path / "secret")
+    secret.chmod(0o600)
+    backed, split = tmp_path / "backed.qcow2", tmp_path / "split.qcow2"
+    qemu_img("create", "-f", "qcow2", "-b", str(secret), "-F", "raw", str(backed))
+    data = f"data_file={secret},data_file_raw=on"
+    qemu_img("create", "-f", "qcow2", "-o", data, str(split), "1M")
+    secret = raw(tmp_path / "secret")  # the creation emptied it
+
+    for path, target in ((backed, tmp_path / "one"), (split, tmp_path / "two")):
+        with path.open("rb") as source, target.open("w+b") as written:
+            try:
+                qemu_img_driver.convert(source.fileno(), written.fileno(), MIB)
+            except CommandFailed as error:
+                assert "Permission denied" in error.message
+            assert secret.read_bytes()[:4096] not in target.read_bytes()
+
+
+def test_an_image_for_which_there_is_no_room_is_refused(
+    host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "disk.qcow2"
+    qemu_img("convert", "-O", "qcow2", str(raw(tmp_path / "raw")), str(path))
+    monkeypatch.setattr(image, "KEPT_FREE", 1 << 62)
+    with pytest.raises(Refused, match=r"Its copy takes .* to spare"):
+        take(host, path)
+
+    monkeypatch.setattr(image, "KEPT_FREE", 0)
+    monkeypatch.setattr(qcow2, "unpacked", lambda *_: 1 << 62)
+    with pytest.raises(Refused, match=r"The unpacked image takes .* to spare"):
+        take(host, path)
+
+    assert host.images == {} and not list(host.settings.state.glob("image-*"))
+
+
+@pytest.mark.parametrize(
+    ("written", "options", "most"),
+    [
+        (3 * MIB, (), 3 * MIB),
+        (3 * MIB, ("-c",), 3 * MIB),
+        (3 * MIB, ("-o", "extended_l2=on"), 3 * MIB),
+        (3 * MIB, ("-o", "compat=0.10"), 3 * MIB),
+        (65536, (), 2 * 65536),
+        (0, (), 0),
+    ],
+)
+def test_how_large_an_image_unpacks_is_known_before(
+    tmp_path: Path, written: int, options: tuple[str, ...], most: int
+) -> None:
+    source = tmp_path / "raw"
+    source.write_bytes(os.urandom(written))
+    os.truncate(source, 64 * MIB)
+    path = tmp_path / "disk.qcow2"
+    qemu_img("convert", "-O", "qcow2", *options, str(source), str(path))
+
+    with path.open("rb") as file:
+        needed = qcow2.unpacked(file.fileno(), qcow2.header(file.fileno()))
+
+    assert written <= needed <= most
