@@ -16,6 +16,7 @@ from tests.fakes.cluster import FakeCluster
 Do = Callable[[FakeCluster], object]
 RESOURCE = "mcv-web1-1"
 UUID = "6d637600-0000-4000-8000-000000000001"  # of no VM
+GUEST = "<domain><name>web1</name><uuid>{uuid}</uuid><memory>65536</memory></domain>"
 FILE = f"/etc/drbd.d/{RESOURCE}.res"
 NEVER = ("note", "n1", RESOURCE, "never verified")
 
@@ -130,6 +131,25 @@ def another_uuid(cluster: FakeCluster) -> None:
     xml = cluster.domains["n1"].defined["web1"]
     cluster.domains["n1"].undefine("web1")
     cluster.domains["n1"].define(xml.replace(cluster.read().vm("web1").uuid, UUID))
+
+
+def guest(node: str, same_uuid: bool = False) -> Do:
+    """A domain of somebody else's with the name of the VM, that runs and starts by itself."""
+
+    def do(cluster: FakeCluster) -> None:
+        domains = cluster.domains[node]
+        domains.defined.clear()
+        vm = cluster.read().vm("web1")
+        domains.defined["web1"] = GUEST.format(uuid=vm.uuid if same_uuid else UUID)
+        domains.power_on("web1")
+        domains.autostart.add("web1")
+
+    return do
+
+
+def renamed(cluster: FakeCluster) -> None:
+    domains = cluster.domains["n1"]
+    domains.defined["other"] = domains.defined.pop("web1").replace(">web1<", ">other<")
 
 
 def edit(cluster: FakeCluster) -> None:
@@ -251,6 +271,10 @@ STORIES: list[tuple[str, Do, str, str, str, str, str]] = [
         "when the host boots",
         "autostart",
     ),
+    ("guest in the way", guest("n2"), "warning", "n2", "web1", "not mcv's is running on n2", ""),
+    ("guest at home", guest("n1"), "error", "n1", "web1", "web1 cannot start there", ""),
+    ("guest with the UUID", guest("n2", same_uuid=True), "warning", "n2", "web1", "not mcv's", ""),
+    ("renamed", renamed, "error", "n1", "web1", "is called other", ""),
     ("domain of nobody", of_nobody, "warning", "n2", "ghost", "is stopped", "undefine"),
     ("running for nobody", of_nobody_running, "error", "n2", "ghost", "is running", ""),
     (

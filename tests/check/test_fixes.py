@@ -12,7 +12,7 @@ from mcv.system.answers import plain
 from mcv.transaction.journal import Entry, EntryClaim
 from mcv.transaction.plan import Step, on
 from mcv.vm import delete
-from tests.check.faults import FILE, RESOURCE, UUID, define_elsewhere, left_over, record
+from tests.check.faults import FILE, GUEST, RESOURCE, UUID, define_elsewhere, left_over, record
 from tests.fakes.cluster import FakeCluster
 
 
@@ -121,3 +121,21 @@ def test_the_disks_of_a_deleted_vm_that_were_to_be_kept_are_never_offered(
         ("note", f"vg0/{RESOURCE}", None),
         ("note", f"vg0/{RESOURCE}", None),
     ]
+
+
+def test_a_guest_of_somebody_elses_is_neither_undefined_nor_touched(vm: FakeCluster) -> None:
+    domains = vm.domains["n2"]
+    domains.defined["web1"] = GUEST.format(uuid=UUID)
+    domains.autostart.add("web1")
+
+    rows = [
+        mend.mend(vm.hosts["n2"], [{"deed": deed, "subject": "web1"}])[0]
+        for deed in ("undefine", "autostart", "define")
+    ]
+
+    assert [(row.done, row.message) for row in rows] == [
+        (False, "The domain web1 on n2 is not mcv's."),
+        (False, "The domain web1 on n2 is not mcv's."),
+        (False, "web1 belongs to n1."),
+    ]
+    assert (domains.defined, domains.autostart) == ({"web1": GUEST.format(uuid=UUID)}, {"web1"})

@@ -7,14 +7,19 @@ import pytest
 from msgspec.structs import replace
 
 from mcv.cluster import suitability
+from mcv.cluster.facts import NamedDomain
 from mcv.document.model import Network
 from mcv.drbd.enable import DrbdAbility
-from tests.documents import document
+from tests.documents import document, vm
 from tests.fakes.facts import ROOM, blank_facts
 
 BASE = document("n1")
-CLUSTER = replace(BASE, drbd=replace(BASE.drbd, enabled=True)).with_network(
-    Network(name="lan", bridge="br-lan")
+VM = vm("web1")
+OTHERS_UUID = "6d637600-0000-4000-8000-00000000000c"
+CLUSTER = (
+    replace(BASE, drbd=replace(BASE.drbd, enabled=True))
+    .with_network(Network(name="lan", bridge="br-lan"))
+    .with_vm(VM)
 )
 MINE = replace(blank_facts("n1", "10.0.0.1"), reached={"10.0.0.2:8420": True})
 THEIRS = replace(blank_facts("n2", "10.0.0.2"), reached={"10.0.0.1:8420": True})
@@ -31,6 +36,8 @@ def problems(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 def test_a_host_that_suits_has_nothing_against_it() -> None:
     assert problems({}, {}) == []
+    guests = [NamedDomain(name="mail", uuid=OTHERS_UUID)]
+    assert problems({}, {"domains": guests}) == []
 
 
 STORIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
@@ -55,6 +62,16 @@ STORIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"drbd": DrbdAbility(generation=9)}, "has DRBD 9, this node 8"),
     ({}, {"emulator": "/usr/bin/other"}, "has emulator /usr/bin/other"),
     ({}, {"domain_type": "qemu"}, "has domain type qemu, this node kvm"),
+    (
+        {},
+        {"domains": [NamedDomain(name="web1", uuid=OTHERS_UUID)]},
+        "n2 has a domain web1, and the cluster has a VM of that name.*virsh domrename web1 NEW",
+    ),
+    (
+        {},
+        {"domains": [NamedDomain(name="old", uuid=VM.uuid)]},
+        "n2 has a domain old, and the cluster has a VM of that UUID.*virsh undefine old",
+    ),
 ]
 
 

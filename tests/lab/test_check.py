@@ -245,3 +245,52 @@ def test_what_was_left_half_way_or_runs_elsewhere_is_named(pair: list[Node]) -> 
     wait_until(lambda: _is_well(node1), 30, "the deletion to end")
     assert reality.volumes(node2) == set()
     mcv(node1, "delete web2 --yes")
+
+
+# A guest of somebody else's: nothing of mcv's is in it.
+GUEST = """\
+<domain type='qemu'>
+  <name>app1</name>
+  <memory unit='MiB'>16</memory>
+  <os><type>hvm</type></os>
+</domain>
+"""
+
+
+def change_something(nodes: list[Node]) -> None:
+    """Two changes of the document, and time for every node to act on them."""
+    for verb in ("add", "remove"):
+        mcv(nodes[0], f"permission {verb} carol")
+    time.sleep(4)
+
+
+def test_a_guest_that_has_a_vms_name_is_named_and_never_touched(pair: list[Node]) -> None:
+    node1, node2 = pair
+    node2.put(GUEST, "/root/app1.xml")
+    node2.run("virsh -q define /root/app1.xml && virsh -q start app1")
+    before = reality.snapshots(pair)
+
+    refused = mcv(node1, "create app1 --memory 16MiB", code=3)
+
+    assert "A domain app1 that is not mcv's is running on node2." in refused.stderr
+    assert "virsh domrename app1 NEW" in refused.stderr
+    assert reality.snapshots(pair) == before
+
+    # The name is taken while node2 is away. It comes back, and both stay as they are.
+    mcv(node1, "node offline node2")
+    mcv(node1, "create app1 --memory 16MiB")
+    mcv(node1, "node online node2", timeout=60)
+    change_something(pair)
+    assert node2.run("virsh domstate app1").stdout.strip() == "running"
+    (row,) = told(node1, "list")
+    assert "A domain app1 that is not mcv's is running on node2" in row["attention"]
+    assert "not mcv's" in check(node1, 0)["warning", "node2", "app1"]["message"]
+    mcv(node1, "stop app1 --on node2", code=3)
+
+    node2.run("virsh -q destroy app1")
+    change_something(pair)
+    mcv(node1, "cluster check --fix --yes")
+    assert node2.run("virsh domstate app1").stdout.strip() == "shut off"
+    mcv(node1, "start app1")
+    mcv(node1, "stop app1 && mcv delete app1 --yes")
+    node2.run("virsh -q undefine app1")
