@@ -14,7 +14,7 @@ from mcv.api.calls import Calls
 from mcv.api.loops import Loops
 from mcv.cluster import leaving, members
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
-from mcv.document import startup
+from mcv.document import place, startup
 from mcv.document.identity import known_uuids
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.drbd import Drbd
@@ -142,9 +142,19 @@ def main() -> None:
     )
     logging.getLogger("paramiko").setLevel(logging.WARNING)
     try:
-        Daemon(settings.load()).run()
+        conf = place.located(settings.load())
     except McvError as error:
-        sys.exit(f"mcvd: {error.message} {error.hint}".rstrip())
+        # Nothing but a human mends this: systemd starts a daemon that ended so no more.
+        print(_said(error), file=sys.stderr)
+        sys.exit(error.exit_code)
+    try:
+        Daemon(conf).run()
+    except McvError as error:
+        sys.exit(_said(error))
+
+
+def _said(error: McvError) -> str:
+    return f"mcvd: {error.message} {error.hint}".rstrip()
 
 
 if __name__ == "__main__":

@@ -68,11 +68,12 @@ class Settings:
     drbd_directory: Path = Path("/etc/drbd.d")
     drbd_handler: Path = DRBD_HANDLER
     port: int = PEER_PORT
+    directory: str = ""  # name of the state directory; "" is the host's name
 
     @property
     def state(self) -> Path:
-        """Where this host keeps what must survive it: /var/lib/mcv/<hostname>."""
-        return self.var / self.hostname
+        """Where this host keeps what must survive it: /var/lib/mcv/<hostname at first start>."""
+        return self.var / (self.directory or self.hostname)
 
     @property
     def pki(self) -> Path:

@@ -80,6 +80,7 @@ class Inventory(Told, frozen=True, kw_only=True):
 
     node: str
     hostname: str
+    state: str = "/var/lib/mcv"
     version: str
     began: float
     ended: float
@@ -126,6 +127,7 @@ def inventory(host: Host) -> Inventory:
     return Inventory(
         node=host.name,
         hostname=host.settings.hostname,
+        state=str(host.settings.state),
         version=mcv.__version__,
         began=began,
         ended=time.time(),

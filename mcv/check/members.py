@@ -164,7 +164,7 @@ def _itself(scene: ClusterSnapshot, node: Node, inventory: Inventory) -> Finding
             node=node.name,
             subject="certificate",
             message=f"{node.name} uses another certificate than the document has.",
-            hint=f"Put /var/lib/mcv/{inventory.hostname}/pki back from a backup, or take it "
+            hint=f"Put {inventory.state}/pki back from a backup, or take it "
             f"out and join it anew: mcv cluster remove-node --node {node.name}",
         )
     ahead = clock_ahead(inventory, *scene.asked[node.name]) if node.name in scene.asked else 0.0

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def opened(settings: Settings, certificate: str) -> Store:
-    """This node's store, with a whole document that has this node's name.
+    """This node's store, with a whole document.
 
     Effect: a host without a document becomes a cluster of one; a faulty document is replaced
     by the newest good generation where there are other members. Errors: Refused.
@@ -20,7 +20,6 @@ def opened(settings: Settings, certificate: str) -> Store:
     if not store.exists():
         store.begin(alone(settings, certificate))
     _require_whole(settings, store)
-    _require_same_name(settings, store)
     return store
 
 
@@ -41,13 +40,3 @@ def _require_whole(settings: Settings, store: Store) -> None:
         return
     way_out = f"The newest good generation: cp {good[1]} {store.path}" if good else ""
     raise Refused(fault.message, fault.hint or way_out)
-
-
-def _require_same_name(settings: Settings, store: Store) -> None:
-    """Raise Refused where the host was renamed: the document knows a member by its name."""
-    nodes = store.read().nodes
-    if settings.node not in nodes and len(nodes) == 1:
-        raise Refused(
-            f"This host is {next(iter(nodes))} in its document, and {settings.node} now.",
-            f"Give it its name back (node in /etc/mcv/mcv.conf), or remove {settings.state}.",
-        )

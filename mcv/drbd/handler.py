@@ -89,11 +89,21 @@ def _note_alone(directory: Path, resource: str, why: str) -> None:
         print(f"mcv: fence-peer {resource}: the note is not written: {error}", file=sys.stderr)
 
 
-def fence_peer(resource: str) -> int:
-    """Answer the kernel's question whether to go on without the peer; writes down that it did."""
-    from mcv import settings as settings_module
+def _settings(state: Path | None) -> Settings:
+    """This node's settings; `state` is the directory that the resource file hands over.
 
-    settings = settings_module.load()
+    The host may have been renamed since. Nothing here needs its address, and a resolver may
+    hang.
+    """
+    from mcv import settings as settings_module
+    from mcv.document import place
+
+    settings = settings_module.load(resolve=lambda _: "")
+    return place.located(settings) if state is None else place.at(settings, state)
+
+
+def fence_peer(resource: str, settings: Settings) -> int:
+    """Answer the kernel's question whether to go on without the peer; writes down that it did."""
     with handler_lock.held(settings.handlers, resource):
         code, why = _judged(settings, resource)
         if code == UNREACHABLE:
@@ -128,27 +138,23 @@ def _judged(settings: Settings, resource: str) -> tuple[int, str]:
     return verdict(settings.node, resource, documents, outdate)
 
 
-def out_of_sync(resource: str) -> int:
+def out_of_sync(resource: str, settings: Settings) -> int:
     """Leave a note that a verification which ended has found something: names only."""
-    from mcv import settings as settings_module
-
-    settings = settings_module.load()
     notes.write(settings.notes, resource, notes.OUT_OF_SYNC, when=timestamp())
     return 0
 
 
-def unfence_peer(resource: str) -> int:
+def unfence_peer(resource: str, settings: Settings) -> int:
     """The peer is in step again: this node is not alone any more."""
-    from mcv import settings as settings_module
-
-    notes.remove(settings_module.load().notes, resource, notes.ALONE)
+    notes.remove(settings.notes, resource, notes.ALONE)
     return 0
 
 
 def main() -> None:
-    """Called as `mcv-drbd-handler fence-peer|unfence-peer|out-of-sync`; the resource is in
-    the environment."""
+    """Called as `mcv-drbd-handler fence-peer|unfence-peer|out-of-sync STATE-DIRECTORY`; the
+    resource is in the environment. Resource files of older versions name no directory."""
     kind = sys.argv[1] if len(sys.argv) > 1 else ""
+    state = Path(sys.argv[2]) if len(sys.argv) > 2 else None
     resource = os.environ.get("DRBD_RESOURCE", "")
     actions = {
         "fence-peer": fence_peer,
@@ -160,7 +166,7 @@ def main() -> None:
         print(f"usage: DRBD_RESOURCE=… mcv-drbd-handler {words}", file=sys.stderr)
         sys.exit(REFUSE)
     try:
-        sys.exit(actions[kind](resource))
+        sys.exit(actions[kind](resource, _settings(state)))
     except (McvError, OSError, StopIteration) as error:
         print(f"mcv: {kind} {resource}: {error}", file=sys.stderr)
         sys.exit(REFUSE)

@@ -7,6 +7,7 @@ from pathlib import Path
 from mcv.document.model import Cluster, Disk
 from mcv.document.subject import Subject
 from mcv.drivers import drbd_resource_file
+from mcv.drivers.drbd_resource_file import THIS_HOST
 from mcv.drivers.drbd_states import DiskState
 from mcv.drivers.drbd_status import Status
 from mcv.errors import McvError, NotPermitted
@@ -54,7 +55,7 @@ def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
     """What a resource's file has to say on this node; it holds the secret."""
     sides = [
         drbd_resource_file.Side(
-            hostname=node.hostname,
+            hostname=THIS_HOST if node.name == host.name else node.hostname,
             node=node.name,
             address=node.drbd_address,
             disk=disk.backing(node.name),
@@ -70,6 +71,7 @@ def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
         generation=host.drbd.module.generation(),
         secret=secret(host),
         handler=str(host.settings.drbd_handler),
+        state=str(host.settings.state),
     )
 
 

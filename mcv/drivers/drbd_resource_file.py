@@ -25,9 +25,15 @@ VERIFY_DIGEST = "crc32c"
 MARK = "# Written by mcv; what is changed here is lost.\n"
 
 
+# drbdadm takes this section for its own host's, whatever the host is called. With the host's
+# name in its place, a host that is renamed has no resource any more: the kernel's question
+# whether to go on without the peer never reaches the handler, and the guest's I/O stands still.
+THIS_HOST = "_this_host"
+
+
 @dataclass(frozen=True)
 class Side:
-    """One node's half of a resource; `hostname` is what `uname -n` says there."""
+    """One node's half of a resource; `hostname` is what `uname -n` says there, or THIS_HOST."""
 
     hostname: str
     node: str
@@ -45,8 +51,9 @@ def resource_text(
     generation: int,
     secret: str,
     handler: str,
+    state: str,
 ) -> str:
-    """The whole resource file, the same on both nodes.
+    """The whole resource file; the handler is handed the state directory of its node.
 
     The order of the sides is the order of the node ids that DRBD 9 writes into the
     metadata, so it must be the same in every file of the resource for its whole life.
@@ -57,7 +64,7 @@ def resource_text(
         *(["options {", "    auto-promote no;", "}"] if nine else []),
         *_net(secret, fencing=nine),
         *_disk(settings, fencing=not nine),
-        *_handlers(handler),
+        *_handlers(handler, state),
         f"device /dev/drbd{minor} minor {minor};",
         "meta-disk internal;",
     ]
@@ -107,12 +114,12 @@ def _disk(settings: DrbdSettings, fencing: bool) -> list[str]:
     ]
 
 
-def _handlers(handler: str) -> list[str]:
+def _handlers(handler: str, state: str) -> list[str]:
     return [
         "handlers {",
-        f'    fence-peer "{handler} fence-peer";',
-        f'    unfence-peer "{handler} unfence-peer";',
-        f'    out-of-sync "{handler} out-of-sync";',
+        f'    fence-peer "{handler} fence-peer {state}";',
+        f'    unfence-peer "{handler} unfence-peer {state}";',
+        f'    out-of-sync "{handler} out-of-sync {state}";',
         "}",
     ]
 
@@ -124,7 +131,7 @@ def _address(address: str, port: int) -> str:
 
 def _on(side: Side, port: int, node_id: int | None) -> list[str]:
     return [
-        f"on {side.hostname} {{  # {side.node}",
+        f"{'' if side.hostname == THIS_HOST else 'on '}{side.hostname} {{  # {side.node}",
         *([f"    node-id {node_id};"] if node_id is not None else []),
         f"    address {_address(side.address, port)};",
         f"    disk {side.disk};",

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from mcv import settings as settings_module
+from mcv.document import place
 from mcv.document.model import Cluster
 from mcv.drbd import notes
 from mcv.drbd.handler import read_documents
@@ -84,9 +85,9 @@ def main() -> None:
     xml = sys.stdin.buffer.read().decode(errors="replace")
     try:
         # Nothing here needs this host's address, and a resolver may hang.
-        conf = settings_module.load(resolve=lambda _: "")
+        conf = place.located(settings_module.load(resolve=lambda _: ""))
     except (McvError, OSError) as error:
-        sys.exit(LET if mark_of(xml) is None else _refuse(f"mcv.conf cannot be read: {error}"))
+        sys.exit(LET if mark_of(xml) is None else _refuse(str(error)))
     sys.exit(answer(conf, operation, xml))
 
 

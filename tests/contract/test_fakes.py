@@ -100,6 +100,7 @@ class FakeDrbdStand:
             generation=8,
             secret="contract",
             handler="/bin/false",
+            state="/var/lib/mcv/n1",
         )
         (directory / f"{RESOURCE}.res").write_text(text)
 

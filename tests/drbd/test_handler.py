@@ -87,14 +87,14 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         var=tmp_path,
         run=tmp_path / "run",
     )
-    monkeypatch.setattr(settings, "load", lambda: found)
+    monkeypatch.setattr(settings, "load", lambda **_: found)
     monkeypatch.setenv("DRBD_RESOURCE", RESOURCE)
     found.state.mkdir()
     return found.state
 
 
-def handle(kind: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("sys.argv", ["mcv-drbd-handler", kind])
+def handle(kind: str, monkeypatch: pytest.MonkeyPatch, *state: Path) -> Any:
+    monkeypatch.setattr("sys.argv", ["mcv-drbd-handler", kind, *map(str, state)])
     with pytest.raises(SystemExit) as ended:
         handler.main()
     return ended.value.code
@@ -134,6 +134,40 @@ def test_a_peer_that_is_offline_is_answered_for_without_the_wire(
 
     assert handle("fence-peer", monkeypatch) == 7
     assert not (state / "notes").exists()
+
+
+@pytest.fixture
+def of_renamed(state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state directory of n1, whose host is called web since."""
+    from mcv import settings
+
+    found = settings.Settings(
+        hostname="web", node="web", address="", drbd_address="", var=state.parent
+    )
+    monkeypatch.setattr(settings, "load", lambda **_: found)
+    return state
+
+
+def test_a_renamed_host_decides_by_the_documents_that_the_resource_file_names(
+    of_renamed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cluster, code in ((AWAY, 7), (THEIRS, 1)):
+        (of_renamed / "config.json").write_text(encode(cluster))
+        assert handle("fence-peer", monkeypatch, of_renamed) == code
+
+    assert handle("out-of-sync", monkeypatch, of_renamed) == 0
+    assert [path.name for path in (of_renamed / "notes").iterdir()] == [
+        f"{RESOURCE}.out-of-sync.json"
+    ]
+
+
+def test_a_renamed_host_refuses_where_an_old_resource_file_names_no_documents(
+    of_renamed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (of_renamed / "config.json").write_text(encode(AWAY))
+
+    assert handle("fence-peer", monkeypatch) == 1
+    assert "holds the document of n1" in capsys.readouterr().err
 
 
 def test_going_on_alone_is_noted_durably_before_the_kernel_is_told(

@@ -105,5 +105,6 @@ def test_another_path_of_the_handler_is_written_and_taken_up_after_a_restart(
     roles.bring_up(host)
     enable.adjust(host)
 
-    assert '"/usr/lib/mcv/handler fence-peer"' in text(cluster, "n1")
+    state = host.settings.state
+    assert f'"/usr/lib/mcv/handler fence-peer {state}"' in text(cluster, "n1")
     assert adjusted == ["n1"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcv.document.model import DrbdSettings
-from mcv.drivers.drbd_resource_file import Side, resource_text
+from mcv.drivers.drbd_resource_file import THIS_HOST, Side, resource_text
 
 SIDES = [
     Side(hostname="n1", node="n1", address="10.0.0.1", disk="/dev/vg0/mcv-web1-1"),
@@ -17,16 +17,22 @@ SIDES = [
 GENERATIONS = {8: "8.4.11", 9: "9.2.0"}
 
 
-def text(generation: int, settings: DrbdSettings | None = None, secret: str = "s" * 63) -> str:
+def text(
+    generation: int,
+    settings: DrbdSettings | None = None,
+    secret: str = "s" * 63,
+    sides: list[Side] | None = None,
+) -> str:
     return resource_text(
         settings or DrbdSettings(),
         "mcv-web1-1",
         minor=100,
         port=7900,
-        sides=SIDES,
+        sides=sides or SIDES,
         generation=generation,
         secret=secret,
         handler="/usr/local/sbin/handler",
+        state="/var/lib/mcv/n1",
     )
 
 
@@ -109,9 +115,9 @@ def test_the_handlers_are_three_and_none_of_them_stops_the_host(
     handlers = dumped.partition("handlers {")[2].partition("}")[0].split("\n")
     said = sorted(" ".join(line.split()) for line in handlers if line.strip())
     assert [line.replace('"', "").rstrip(";") for line in said] == [
-        "fence-peer /usr/local/sbin/handler fence-peer",
-        "out-of-sync /usr/local/sbin/handler out-of-sync",
-        "unfence-peer /usr/local/sbin/handler unfence-peer",
+        "fence-peer /usr/local/sbin/handler fence-peer /var/lib/mcv/n1",
+        "out-of-sync /usr/local/sbin/handler out-of-sync /var/lib/mcv/n1",
+        "unfence-peer /usr/local/sbin/handler unfence-peer /var/lib/mcv/n1",
     ]
 
 
@@ -141,3 +147,23 @@ def test_an_ipv6_address_is_named_as_one(
     up = drbdadm(tmp_path, text(generation), generation, "up", "all")
 
     assert "ipv6:[fd00::1]:7900 ipv6:[fd00::2]:7900" in up.replace("\\", "")
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_host_finds_its_own_side_whatever_it_is_called(
+    tmp_path: Path, generation: int, side: int
+) -> None:
+    sides = list(SIDES)
+    sides[side] = replace(sides[side], hostname=THIS_HOST)
+    renamed = text(generation, sides=sides)
+    named = text(generation)
+
+    for command in ("up", "adjust", "create-md", "fence-peer", "primary", "disconnect"):
+        planned = drbdadm(tmp_path, renamed, generation, command, "all", node="renamed")
+        assert planned == drbdadm(
+            tmp_path, named, generation, command, "all", node=SIDES[side].hostname
+        )
+    assert "handler fence-peer" in drbdadm(
+        tmp_path, renamed, generation, "fence-peer", "minor-100", node="renamed"
+    ).replace("\\", "")

@@ -246,6 +246,7 @@ class DrbdStand:
             generation=8,
             secret="contract",
             handler=HANDLER,
+            state="/var/lib/mcv/n1",
         )
         # Two that connect look at their sockets for so long first: here nobody is busy.
         text = text.replace("ping-timeout 30", "ping-timeout 5")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import Node, reality, wait_until
-from tests.lab.cluster import mcv, told
+from tests.lab.cluster import create, mcv, told
 from tests.lab.test_declared import all_online
 
 
@@ -100,3 +100,34 @@ def test_a_changed_address_is_taken_up(pair: list[Node]) -> None:
     wait_until(lambda: reality.document(pair[0])["nodes"]["node2"]["ip_address"] == two.address, 30)
     wait_until(lambda: all_online(pair), 30)
     two.run("ip address del 10.99.0.12/24 dev vec0")
+
+
+def test_a_renamed_host_begins_nothing_anew_and_its_drbd_finds_its_documents(
+    pair: list[Node],
+) -> None:
+    one, two = pair
+    state = "/var/lib/mcv/node2"
+    create(two, "web1")
+    two.run("cp /etc/mcv/mcv.conf /root/mcv.conf; hostname other")
+    try:
+        two.run("systemctl restart mcvd", check=False)
+        ended = two.run("systemctl show mcvd -P ActiveState -P ExecMainStatus -P NRestarts").stdout
+        assert ended.split() == ["failed", "3", "0"]
+        said = two.run("journalctl --unit mcvd --lines 5").stdout
+        assert f"the node other now, and {state} holds the document of node2" in said
+        assert two.run("ls /var/lib/mcv").stdout.split() == ["node2"]
+
+        # As the kernel asks: drbdadm finds the resource, the handler this node's directory.
+        note = f"{state}/notes/mcv-web1-1.out-of-sync.json"
+        two.run(f"drbdadm out-of-sync minor-100 && rm {note}")
+
+        two.run(f"printf 'node = node2\\naddress = {two.address}\\n' >> /etc/mcv/mcv.conf")
+        two.run("systemctl start mcvd")
+        wait_until(lambda: all_online(pair), 30)
+        mcv(two, "start web1")
+        mcv(two, "stop web1")
+        mcv(one, "migrate --node node1 web1")
+    finally:
+        two.run("hostname node2; cp /root/mcv.conf /etc/mcv/mcv.conf; systemctl restart mcvd")
+    wait_until(lambda: all_online(pair), 30)
+    mcv(one, "delete web1 --yes")
