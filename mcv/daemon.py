@@ -9,7 +9,7 @@ import sys
 import threading
 
 import mcv
-from mcv import settings
+from mcv import printable, settings
 from mcv.api.calls import Calls
 from mcv.api.loops import Loops
 from mcv.cluster import leaving, members
@@ -28,6 +28,7 @@ from mcv.rpc.server import Server
 from mcv.rpc.tunnel import tunnel
 from mcv.system import systemd
 from mcv.system.locks import Locks
+from mcv.system.logs import LineFormatter
 from mcv.system.observations import Observations, boot_id
 from mcv.transaction.jobs import Jobs
 from mcv.transaction.journal import Journal
@@ -136,10 +137,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("mcvd: only root may run it.")
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.debug else logging.INFO,
-        format="%(levelname)s %(name)s: %(message)s",
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s"))
+    level = logging.DEBUG if arguments.debug else logging.INFO
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("paramiko").setLevel(logging.WARNING)
     try:
         conf = place.located(settings.load())
@@ -154,7 +155,7 @@ def main() -> None:
 
 
 def _said(error: McvError) -> str:
-    return f"mcvd: {error.message} {error.hint}".rstrip()
+    return printable.line(f"mcvd: {error.message} {error.hint}".rstrip())
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
+from mcv import printable
 from mcv.api.operation import Operation, Right
 from mcv.api.table import TABLE
 from mcv.document.subject import Subject
 from mcv.errors import NotPermitted, OutcomeOpen, OutOfStep, Refused
 from mcv.host import Host
-from mcv.rpc.auth import Caller
+from mcv.rpc.auth import MAX_NAME, Caller
 from mcv.system import stall
 from mcv.system.answers import plain
 from mcv.transaction.journal import EntryClaim, Escort
@@ -46,8 +47,13 @@ def serve(
         params["sender"] = caller.name
     if "operator" in spec.who:
         # Forwarded, once: the node that was asked has judged the operator's right.
-        return run(host, operation, spec, params, str(context.get("who", caller.name)))
+        return run(host, operation, spec, params, _author(context.get("who", caller.name)))
     return perform(host, operation, params, context, caller.name)
+
+
+def _author(who: object) -> str:
+    """The operator's name as the node says that forwards the call."""
+    return printable.line(str(who))[:MAX_NAME]
 
 
 def _serve_operator(

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from mcv.commands import output
 from mcv.commands.options import common
 from mcv.commands.session import Session
 
@@ -58,11 +59,12 @@ def text(found: dict[str, Any]) -> str:
     """The findings for human eyes: what was mended, then by severity, each with its hint."""
     parts = []
     if found.get("fixed"):
-        parts.append("\n".join(["mended:", *(_mended(fix) for fix in found["fixed"])]))
+        parts.append(output.listed(["mended:", *map(_mended, found["fixed"])]))
     for severity in SEVERITIES:
-        lines = [_line(finding) for finding in found["findings"] if finding["severity"] == severity]
+        of_it = [finding for finding in found["findings"] if finding["severity"] == severity]
+        lines = [line for finding in of_it for line in _lines(finding)]
         if lines:
-            parts.append("\n".join([f"{severity}s:", *lines]))
+            parts.append(output.listed([f"{severity}s:", *lines]))
     if all(finding["severity"] == "note" for finding in found["findings"]):
         parts.append("All is well.")
     return "\n\n".join(parts)
@@ -72,6 +74,6 @@ def _mended(fix: dict[str, Any]) -> str:
     return f"  {fix['text']}: {'done' if fix['done'] else 'left as it is: ' + fix['message']}"
 
 
-def _line(finding: dict[str, Any]) -> str:
-    hint = f"\n      {finding['hint']}" if finding["hint"] else ""
-    return f"  {finding['node']}: {finding['message']}{hint}"
+def _lines(finding: dict[str, Any]) -> list[str]:
+    hint = [f"      {finding['hint']}"] if finding["hint"] else []
+    return [f"  {finding['node']}: {finding['message']}", *hint]

@@ -75,10 +75,10 @@ def _agreed_host_key(session: Session, ip_address: str) -> str | None:
     shown = f"The {key['type']} host key of {ip_address} is {fingerprint}."
     if session.yes:
         if not session.json:
-            session.note(shown)
+            session.tell([shown])
     elif sessions.has_terminal():
-        session.note(shown)
-        session.note("Compare it there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
+        compare = "Compare it there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+        session.tell([shown, compare])
         session.answer(f"Is that {ip_address}?")
     else:
         raise Refused(

@@ -96,8 +96,7 @@ def resolve(session: Session, name: str, keep: str, discard_saved: bool) -> None
       mcv drbd resolve web1 --keep n2
     """
     said = session.call("drbd.prospects", name=name, keep=keep)
-    for line in said["lines"]:
-        session.note(line)
+    session.tell(said["lines"])
     saved = ", and its memory that is saved" if discard_saved else ""
     session.ask(f"Discard what {said['lose']} wrote to {name}{saved}?")
     wanted = {"name": name, "keep": keep, **only_given(discard_saved=discard_saved)}

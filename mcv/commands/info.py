@@ -98,7 +98,7 @@ def verified_text(verify: dict[str, Any] | None) -> str | None:
 
 
 def attention_text(lines: list[str]) -> list[str]:
-    return ["\n".join(["attention:", *(f"  {line}" for line in lines)])] if lines else []
+    return [output.listed(["attention:", *(f"  {line}" for line in lines)])] if lines else []
 
 
 def vm_text(vm: dict[str, Any]) -> str:
@@ -134,8 +134,8 @@ def vm_text(vm: dict[str, Any]) -> str:
 
 def finding_text(finding: dict[str, Any]) -> str:
     """A finding on a line, and below it what to do next."""
-    hint = f"\n      Next: {finding['hint']}" if finding["hint"] else ""
-    return f"  {finding['severity']}: {finding['message']}{hint}"
+    hint = [f"      Next: {finding['hint']}"] if finding["hint"] else []
+    return output.listed([f"  {finding['severity']}: {finding['message']}", *hint])
 
 
 def autostart_text(vm: dict[str, Any]) -> str | None:

@@ -46,7 +46,7 @@ def _text(job: dict[str, Any]) -> str:
     lines = [output.fields({key: job[key] or None for key in keys})]
     for part in job["progress"]:
         share = output.percent(100 * part["done"] / part["total"]) if part["total"] else ""
-        lines.append(f"  {part['what']} {share}".rstrip())
+        lines.append(output.listed([f"  {part['what']} {share}".rstrip()]))
     if job["error"]:
         lines.append(output.error_text(_error(job["error"])))
     if job["cancellable"]:

@@ -6,6 +6,7 @@ from typing import Any, TextIO
 
 import click
 
+from mcv import printable
 from mcv.errors import McvError
 
 # Of several errors the worst one gives the exit code: what is half done before all else.
@@ -40,7 +41,8 @@ class PatientStream:
 
 
 def say(text: str, err: bool = False) -> None:
-    click.echo(text, err=err)
+    """Print a text of one or more lines; nothing in it acts on a terminal."""
+    click.echo(printable.lines(text), err=err)
 
 
 def as_json(value: Any) -> str:
@@ -57,7 +59,7 @@ def table(rows: Iterable[Sequence[Any]], headings: Sequence[str]) -> str:
     import tabulate
 
     return tabulate.tabulate(
-        [["" if cell is None else str(cell) for cell in row] for row in rows],
+        [["" if cell is None else printable.line(str(cell)) for cell in row] for row in rows],
         headings,
         tablefmt="plain",
         disable_numparse=True,
@@ -68,7 +70,7 @@ def fields(pairs: Mapping[str, Any]) -> str:
     """Keys and values, one a line, the values below each other; what is None is left out."""
     known = {key: value for key, value in pairs.items() if value is not None}
     width = max((len(key) for key in known), default=0) + 3
-    return "\n".join(f"{key + ':':<{width}}{value}".rstrip() for key, value in known.items())
+    return listed(f"{key + ':':<{width}}{value}".rstrip() for key, value in known.items())
 
 
 def size(value: float | None) -> str:
@@ -102,13 +104,18 @@ def error_text(error: McvError) -> str:
     lines = [f"Error: {error.message}"]
     lines += [f"  {' '.join(filter(None, problem))}" for problem in error.problems]
     lines += [error.hint] if error.hint else []
-    return "\n".join(lines)
+    return listed(lines)
+
+
+def listed(lines: Iterable[str]) -> str:
+    """Lines below each other, each a line whatever is in it."""
+    return "\n".join(map(printable.line, lines))
 
 
 def error_line(error: McvError) -> str:
     """The same in one line, for a list with a line for each VM."""
     problems = [" ".join(filter(None, problem)) for problem in error.problems]
-    return " ".join(filter(None, [error.message, *problems, error.hint]))
+    return printable.line(" ".join(filter(None, [error.message, *problems, error.hint])))
 
 
 def error_json(error: McvError) -> dict[str, Any]:

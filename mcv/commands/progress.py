@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TextIO
 
+from mcv import printable
 from mcv.commands import output
 from mcv.rpc.client import Progress
 
@@ -46,6 +47,8 @@ class Display:
 
     def show(self, progress: Progress) -> None:
         """Take in one report: a bar where it has a total, else a step."""
+        what, note = printable.line(progress.what), printable.line(progress.note)
+        progress = replace(progress, what=what, note=note, unit=printable.line(progress.unit))
         with self._lock:
             if not progress.total:
                 self._step(progress.what)

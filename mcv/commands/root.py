@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -132,7 +133,9 @@ def _usage(session: Session, error: click.ClickException, words: list[str]) -> i
         }
         session.note(output.as_line(said))
     else:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        session.note(shown.getvalue().rstrip())
     return error.exit_code
 
 

@@ -99,7 +99,7 @@ class Session:
         if self.json:
             self.say(output.as_json(value))
         elif is_plan(value):
-            self.say("\n".join(value["plan"]) or "There is nothing to do.")
+            self.say(output.listed(value["plan"]) or "There is nothing to do.")
         else:
             self.say(text if isinstance(text, str) else text())
 
@@ -109,6 +109,11 @@ class Session:
     def note(self, text: str) -> None:
         """Tell something beside the result."""
         self._write(text, err=True)
+
+    def tell(self, lines: Iterable[str]) -> None:
+        """Tell something beside the result in lines that others wrote."""
+        for line in lines:
+            self.note(output.listed([line]))
 
     def complain(self, error: McvError) -> None:
         text = output.as_line(output.error_json(error)) if self.json else output.error_text(error)
@@ -131,15 +136,14 @@ class Session:
                 f"{question} Without a terminal the answer is no; nothing was changed.",
                 "Say yes with: --yes",
             )
-        for line in shown():
-            self.note(line)
+        self.tell(shown())
         self.answer(question)
 
     def answer(self, question: str) -> None:
         """Put a question to whoever sits there; raise Refused unless the answer is yes."""
         self.close()
         try:
-            agreed = click.confirm(question, err=True)
+            agreed = click.confirm(output.listed([question]), err=True)
         except click.Abort:
             self.note("")
             agreed = False

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from mcv import printable
 from mcv.document.model import Cluster, decode
 from mcv.drbd import handler_lock, notes
 from mcv.drivers.drbd_states import DiskState, Role
@@ -86,7 +87,7 @@ def _note_alone(directory: Path, resource: str, why: str) -> None:
     try:
         notes.write(directory, resource, notes.ALONE, since=timestamp(), why=why)
     except OSError as error:
-        print(f"mcv: fence-peer {resource}: the note is not written: {error}", file=sys.stderr)
+        _say(f"fence-peer {resource}: the note is not written: {error}")
 
 
 def _settings(state: Path | None) -> Settings:
@@ -108,7 +109,7 @@ def fence_peer(resource: str, settings: Settings) -> int:
         code, why = _judged(settings, resource)
         if code == UNREACHABLE:
             _note_alone(settings.notes, resource, why)
-    print(f"mcv: fence-peer {resource}: {code}, {why}", file=sys.stderr)
+    _say(f"fence-peer {resource}: {code}, {why}")
     return code
 
 
@@ -150,6 +151,11 @@ def unfence_peer(resource: str, settings: Settings) -> int:
     return 0
 
 
+def _say(text: str) -> None:
+    """A line for the kernel's log, whatever a peer or a tool is quoted with."""
+    print(f"mcv: {printable.line(text)}", file=sys.stderr)
+
+
 def main() -> None:
     """Called as `mcv-drbd-handler fence-peer|unfence-peer|out-of-sync STATE-DIRECTORY`; the
     resource is in the environment. Resource files of older versions name no directory."""
@@ -168,7 +174,7 @@ def main() -> None:
     try:
         sys.exit(actions[kind](resource, _settings(state)))
     except (McvError, OSError, StopIteration) as error:
-        print(f"mcv: {kind} {resource}: {error}", file=sys.stderr)
+        _say(f"{kind} {resource}: {error}")
         sys.exit(REFUSE)
 
 

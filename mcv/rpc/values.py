@@ -6,7 +6,7 @@ from typing import Any
 
 from Pyro5 import serializers
 
-from mcv import errors
+from mcv import errors, printable
 from mcv.errors import McvError, Refused
 from mcv.rpc.limits import MAX_ANSWER, MAX_MESSAGE
 
@@ -26,10 +26,17 @@ def error_to_plain(error: McvError) -> dict[str, Any]:
 
 
 def error_from_plain(value: dict[str, Any]) -> McvError:
-    """Rebuild an error; a class that this version does not know becomes a plain McvError."""
+    """Rebuild an error; a class that this version does not know becomes a plain McvError.
+
+    Its words are another node's, or quote a tool's: each is one line.
+    """
     kind = errors.family().get(str(value.get("class")), McvError)
-    problems = [(str(said), str(hint)) for said, hint in value.get("problems") or []]
-    return kind(str(value.get("message", "")), str(value.get("hint", "")), problems)
+    problems = [(_line(said), _line(hint)) for said, hint in value.get("problems") or []]
+    return kind(_line(value.get("message", "")), _line(value.get("hint", "")), problems)
+
+
+def _line(value: object) -> str:
+    return printable.line(str(value))
 
 
 def internal_error(what: str) -> McvError:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mcv import printable
 from mcv.errors import Busy, CallLost, Cancelled, McvError, NotFound, OutcomeOpen
 from mcv.system import files, stall
 
@@ -25,8 +26,8 @@ class Job:
 
     def __init__(self, id: str, title: str, who: str, node: str) -> None:
         self.id = id
-        self.title = title
-        self.who = who
+        self.title = printable.line(title)
+        self.who = printable.line(who)
         self.node = node
         self.began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.at = time.time()
@@ -51,9 +52,10 @@ class Job:
         """Say how far it is; the CLI draws it as a bar, or as a line where total is 0."""
         with self._news:
             self._seen += 1
+            what = printable.line(what)
             bar = {"what": what, "done": done, "total": total, "unit": unit}
             if note:
-                bar["note"] = note
+                bar["note"] = printable.line(note)
             self._bars[what] = (self._seen, bar)
             self._news.notify_all()
 

@@ -8,6 +8,7 @@ is printed to stdout: for RESTORE and MIGRATE that would be another definition.
 import sys
 from pathlib import Path
 
+from mcv import printable
 from mcv import settings as settings_module
 from mcv.document import place
 from mcv.document.model import Cluster
@@ -75,7 +76,7 @@ def _note_arrival(conf: Settings, documents: list[Cluster], uuid: str) -> None:
 
 
 def _refuse(why: str) -> int:
-    print(f"mcv: {why}", file=sys.stderr)
+    print(f"mcv: {printable.line(why)}", file=sys.stderr)
     return REFUSE
 
 

@@ -311,3 +311,34 @@ def test_a_job_has_a_title_in_words_and_no_secret(
     operation: str, params: dict[str, Any], words: str
 ) -> None:
     assert dispatch.title(operation, params) == words
+
+
+EVIL = "bob\x1b[2J\nmallory"
+SHOWN = "bob\\x1b[2J\\nmallory"
+
+
+def test_a_name_that_a_peer_forwards_is_one_line_and_not_endless(cluster: FakeCluster) -> None:
+    epoch = cluster.read().epoch
+    for who, noted in ((EVIL, SHOWN), ("x" * 9999, "x" * 256)):
+        context = {"epoch": [epoch.number, epoch.id], "who": who}
+        answer = dispatch.serve(cluster.hosts["n1"], PEER, "vm.delete", {"name": "web9"}, context)
+        assert ended(cluster, answer)["who"] == noted
+
+
+def test_a_job_is_told_of_in_lines(cluster: FakeCluster) -> None:
+    job = cluster.hosts["n1"].jobs.begin(f"delete {EVIL}", EVIL)
+    job.progress(EVIL, 1, 2, "B", EVIL)
+
+    told = job.plain()
+
+    assert (told["title"], told["who"]) == (f"delete {SHOWN}", SHOWN)
+    assert (told["progress"][0]["what"], told["progress"][0]["note"]) == (SHOWN, SHOWN)
+    job.end(None, None)
+
+
+def test_the_document_records_author_and_reason_in_lines(cluster: FakeCluster) -> None:
+    cluster.hosts["n1"].consensus.propose(
+        "permission.add", {"user": "bob"}, id="job1.c1", who=EVIL, why=EVIL
+    )
+
+    assert (cluster.read().change.who, cluster.read().change.why) == (SHOWN, SHOWN)

@@ -19,6 +19,7 @@ from mcv.errors import (
     PeerUnreachable,
     Refused,
 )
+from mcv.printable import line
 from mcv.timestamps import timestamp
 
 
@@ -45,7 +46,7 @@ class Proposer:
             base = self._store.read()
             if id in base.changes:
                 return base
-            made = ChangeMade(id=id, who=who, when=timestamp(), why=why, node=self._me)
+            made = ChangeMade(id=id, who=line(who), when=timestamp(), why=line(why), node=self._me)
             new = self._member.judge.make(base, name, params, made)
             if new is base:
                 return base
