@@ -52,4 +52,5 @@ def history(session: Session) -> None:
 def diff(session: Session, a: str, b: str) -> None:
     """Show what differs between two generations."""
     answer = session.call("config.diff", a=whole_number(a, "A"), b=whole_number(b, "B"))
-    session.show(answer, output.listed(answer["lines"]) or f"Generations {a} and {b} are alike.")
+    alike = f"Generations {a} and {b} are alike."
+    session.show(answer, lambda: output.listed(answer["lines"]) or alike)

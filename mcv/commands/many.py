@@ -43,7 +43,7 @@ def for_each(
             del details["message"]
             return {**row, **details}, error.exit_code
         if not session.json:
-            session.say(said.text)
+            session.say(output.listed([said.text]))
         return {"vm": name, "ok": True, "message": said.text, **said.more}, 0
 
     done = side_by_side(attempt, wanted, at_once)

@@ -2,6 +2,7 @@
 
 import click
 
+from mcv.commands import output
 from mcv.commands.options import common
 from mcv.commands.session import Session
 
@@ -41,4 +42,5 @@ def remove(session: Session, user: str) -> None:
 def list_(session: Session) -> None:
     """List the superusers."""
     answer = session.call("permission.list")
-    session.show(answer, "\n".join(answer["superusers"]) or "There is no superuser but root.")
+    users = answer["superusers"]
+    session.show(answer, lambda: output.listed(users) or "There is no superuser but root.")

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from mcv.commands import output
 from mcv.commands.options import common
 from mcv.commands.session import Session
 from mcv.errors import RepairNeeded
@@ -20,9 +21,9 @@ def repair(session: Session) -> None:
     answer = session.run("repair")
     settled = [f"Settled: {_title(entry)}" for entry in answer["settled"]]
     nothing = [] if answer["left"] else ["There is nothing to repair."]
-    text = "\n".join(settled or nothing)
+    text = output.listed(settled or nothing)
     if session.json or text:
-        session.show(answer, text)
+        session.show(answer, lambda: text)
     if answer["left"]:
         problems = [(f"{entry['title']}: {entry['trouble']}", "") for entry in answer["left"]]
         raise RepairNeeded(

@@ -94,14 +94,15 @@ class Session:
     def show(self, value: Any, text: str | Callable[[], str]) -> None:
         """Print a result: the value under --json, else the text; a dry run shows its plan.
 
-        A text that takes work, such as a table, is a function: --json does not pay for it.
+        A text is a sentence, on one line. A text of several lines, or one that takes work, such
+        as a table, is a function: --json does not pay for it.
         """
         if self.json:
             self.say(output.as_json(value))
         elif is_plan(value):
             self.say(output.listed(value["plan"]) or "There is nothing to do.")
         else:
-            self.say(text if isinstance(text, str) else text())
+            self.say(output.listed([text]) if isinstance(text, str) else text())
 
     def say(self, text: str) -> None:
         self._write(text, err=False)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mcv.commands import output
 from mcv.commands.progress import Display
 from mcv.errors import Refused
 from mcv.rpc.client import Progress
@@ -65,6 +66,14 @@ def test_what_others_wrote_acts_on_no_terminal(
     assert is_harmless(said)
 
 
+def test_a_sentence_is_one_line(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.job("vm.migrate", {"node": EVIL})
+
+    heard = mcv("migrate web1 --node n2")
+
+    assert heard.out == f"web1 belongs to {SHOWN} now.\n"
+
+
 def test_a_question_and_what_is_shown_before_it_act_on_none(
     mcv: Speak, daemon: FakeDaemon, terminal: None
 ) -> None:
@@ -93,3 +102,11 @@ def test_an_error_that_arrives_has_words_of_one_line() -> None:
 
     assert isinstance(error, Refused)
     assert (error.message, error.hint, error.problems) == (SHOWN, SHOWN, [(SHOWN, SHOWN)])
+
+
+def test_a_text_of_several_lines_keeps_its_own_and_nothing_in_it_acts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.say("first\n\tsecond \x1b[2J")
+
+    assert capsys.readouterr().out == "first\n\tsecond \\x1b[2J\n"
