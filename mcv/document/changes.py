@@ -16,6 +16,7 @@ from mcv.document.model import REMEMBERED_CHANGES, Cluster, decode, digest, enco
 from mcv.document.registry import CHANGES
 from mcv.document.schema import SCHEMA
 from mcv.errors import McvError, Refused
+from mcv.printable import line
 
 __all__ = ["CHANGES", "apply", "cluster_changes", "vm_changes"]  # they register what they define
 
@@ -69,11 +70,17 @@ def statement(parent: str, made: ChangeMade) -> str:
 def recomputed(base: Cluster, new: Cluster) -> Cluster:
     """What the recorded change of `new` makes of base.
 
-    Raises Refused where base does not allow the change, and for a record that is no change.
+    Author and reason of a change are one line each, so a document with others is not what its
+    change makes. Raises Refused where base does not allow the change, and for a record that is
+    no change.
     """
     record = new.change
     bare = ChangeMade(
-        id=record.id, who=record.who, when=record.when, why=record.why, node=record.node
+        id=record.id,
+        who=line(record.who),
+        when=line(record.when),
+        why=line(record.why),
+        node=record.node,
     )
     try:
         return apply(base, record.name, record.params, bare, lambda text: record.signature)

@@ -4,6 +4,9 @@ from typing import Any
 
 import msgspec
 
+from mcv.printable import line
+from mcv.timestamps import timestamp
+
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A value that does not change; unknown keys are an error when it is read."""
@@ -47,6 +50,12 @@ class ChangeMade(Value, frozen=True, kw_only=True):
     name: str = ""
     params: dict[str, Any] = msgspec.field(default_factory=dict)
     signature: str = ""
+
+
+def made_now(node: str, *, id: str, who: str, why: str) -> ChangeMade:
+    """The author of a change that this node makes now; name and reason are one line each."""
+    when = timestamp()
+    return ChangeMade(id=id, who=line(who), when=when, why=line(why), node=node)
 
 
 class EpochNow(Value, frozen=True, kw_only=True):

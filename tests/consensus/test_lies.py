@@ -71,6 +71,13 @@ def goes_back_to_schema_1(base: Cluster) -> Cluster:
     return replace(slips_a_second_change_in(base), schema=1)
 
 
+def forges_a_line(base: Cluster) -> Cluster:
+    """Everything is right but the author's name, which is two lines in a log."""
+    made = ChangeMade(id="evil.1", who="bob\nroot", when="2026-01-01T00:00:00Z", why="x", node="n1")
+    sign = FakeKeys("certificate of n1").sign
+    return changes.apply(base, "permission.add", {"user": "bob"}, made, sign)
+
+
 LIES = [
     claims_a_foreign_vm,
     signs_for_another,
@@ -79,6 +86,7 @@ LIES = [
     names_no_change,
     calls_no_change_rightly,
     goes_back_to_schema_1,
+    forges_a_line,
 ]
 
 

@@ -10,11 +10,10 @@ from mcv.consensus.unanimous.newest import Held, newest
 from mcv.consensus.unanimous.rounds import Rounds
 from mcv.consensus.unanimous.wire import Fetched
 from mcv.document.changes import RECORDED
-from mcv.document.generation import ChangeMade
+from mcv.document.generation import ChangeMade, made_now
 from mcv.document.lineage import contains
 from mcv.document.model import Cluster, digest
 from mcv.errors import Busy, LookAgain, McvError, NotMember, PeerUnreachable, Refused
-from mcv.timestamps import timestamp
 
 
 class Survey(NamedTuple):
@@ -66,7 +65,7 @@ class Declaration:
             survey = self._survey(set(dead), set(survivors))
             first = survey.survivors[0]
             if first == self._me:
-                made = ChangeMade(id=id, who=who, when=timestamp(), why=why, node=self._me)
+                made = made_now(self._me, id=id, who=who, why=why)
                 return self._declare_over(survey, dead, made, alive)
         self._questions.declare(
             first, names=dead, change=id, who=who, why=why, survivors=survey.survivors
@@ -107,7 +106,7 @@ class Declaration:
         Precondition: the parameters name the ends of all diverged documents as its past, so
         that it descends from each of them. Raises OutcomeOpen like every round of acceptance.
         """
-        made = ChangeMade(id=id, who=who, when=timestamp(), why=why, node=self._me)
+        made = made_now(self._me, id=id, who=who, why=why)
         new = self._rounds.judge.make(base, "cluster.sync", params, made)
         with self._rounds.turn:
             self._store.remember(base)

@@ -8,7 +8,7 @@ from typing import Any
 from mcv.consensus.unanimous import timeouts
 from mcv.consensus.unanimous.coordinator import Coordinator
 from mcv.consensus.unanimous.member import Member
-from mcv.document.generation import ChangeMade
+from mcv.document.generation import made_now
 from mcv.document.model import Cluster, encode
 from mcv.errors import (
     Busy,
@@ -19,8 +19,6 @@ from mcv.errors import (
     PeerUnreachable,
     Refused,
 )
-from mcv.printable import line
-from mcv.timestamps import timestamp
 
 
 class Proposer:
@@ -46,7 +44,7 @@ class Proposer:
             base = self._store.read()
             if id in base.changes:
                 return base
-            made = ChangeMade(id=id, who=line(who), when=timestamp(), why=line(why), node=self._me)
+            made = made_now(self._me, id=id, who=who, why=why)
             new = self._member.judge.make(base, name, params, made)
             if new is base:
                 return base
