@@ -139,6 +139,11 @@ def test_a_guest_that_counts_and_writes_moves_while_it_runs(web1: list[Node]) ->
     numbers = [int(word) for word in told.split()]
     assert numbers == list(range(numbers[0], numbers[0] + guests.WRITTEN)), "a write was lost"
 
+    # What arrived bears the mark of where it belongs now: its saved memory is not old.
+    two.run("virsh managedsave web1", timeout=120)
+    assert "with the memory that was saved" in mcv(two, "start web1").stdout
+    runs_on(web1, two)
+
     assert "web1 is on node2 already" in mcv(two, MIGRATE, code=3).stderr
     assert "node3" in mcv(two, "migrate --online --node node3 web1", code=3).stderr
     mcv(two, "stop web1")

@@ -79,6 +79,37 @@ def test_memory_and_cpus_count_from_the_next_start_on(pair: list[Node]) -> None:
     delete(node1, "web1")
 
 
+def test_saved_memory_goes_on_where_it_fits_and_is_never_lost_in_silence(pair: list[Node]) -> None:
+    node1, node2 = pair
+    saved = "/var/lib/libvirt/qemu/save/web1.save"
+    create(node1, "web1")
+    mcv(node1, "start web1")
+    node1.run("virsh managedsave web1")
+
+    assert told(node2, "list")[0]["state"] == "saved"
+    for words in ("migrate --node node2 web1", "update web1 --cpus 2", "delete web1 --yes"):
+        assert "--discard-saved" in mcv(node1, words, code=3).stderr
+    assert "with the memory that was saved" in mcv(node2, "start web1").stdout
+    assert reality.domain(node1, "web1") == "running"
+
+    node1.run(f"virsh managedsave web1 && cp --archive {saved} /root/old.save")
+    mcv(node1, "migrate --node node2 --discard-saved --yes web1")
+    assert (reality.domains(node1), reality.domains(node2)) == (set(), {"web1"})
+    mcv(node1, "migrate --node node1 web1")
+    # As if the memory had lain there all the time.
+    node1.run(f"cp --archive /root/old.save {saved} && systemctl restart libvirtd")
+
+    assert "web1 on node1 is old" in node1.run("virsh start web1", check=False).stderr
+    assert "web1 on node1 is old" in mcv(node1, "start web1", code=3).stderr
+    assert "web1 on node1 is old" in mcv(node2, "cluster check", code=5).stdout
+    assert node1.run(f"test -e {saved}").code == 0
+    mcv(node1, "start web1 --discard-saved --yes")
+    assert reality.domain(node1, "web1") == "running"
+    assert node1.run(f"test -e {saved}", check=False).code == 1
+    mcv(node1, "stop web1")
+    delete(node1, "web1")
+
+
 def test_a_vm_needs_no_disk(pair: list[Node]) -> None:
     node1, node2 = pair
 
