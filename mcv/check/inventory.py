@@ -12,9 +12,10 @@ import mcv
 from mcv.document.generation import Epoch
 from mcv.document.model import Cluster
 from mcv.drbd import notes, pairs, roles
-from mcv.drivers import drbd_resource_file, libvirt_guests
+from mcv.drivers import drbd_resource_file, libvirt_guests, libvirt_hook
 from mcv.drivers.domain_xml import SavedState, Substance, is_ours, substance
 from mcv.drivers.libvirt_guests import GuestsSettings
+from mcv.drivers.libvirt_hook import HookState
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery.journal_recovery import reason
@@ -108,6 +109,7 @@ class Inventory(Told, frozen=True, kw_only=True):
     missing: dict[str, str] = {}
     mails: bool = True
     guests: GuestsSettings | None = None
+    hook: HookState = HookState.ASKED
 
 
 def inventory(host: Host) -> Inventory:
@@ -145,6 +147,7 @@ def inventory(host: Host) -> Inventory:
         guests=libvirt_guests.settings(ROOT)
         if any(UNITS.glob("*.wants/libvirt-guests.service"))
         else None,
+        hook=libvirt_hook.state(ROOT),
         bridges=host.bridges.list(),
         unfinished=unfinished,
         running=_running(host),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import mcv
-from mcv.check import artifacts, replicas
+from mcv.check import artifacts, hook, replicas
 from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
 from mcv.document.generation import ChangeMade, EpochNow
@@ -40,6 +40,7 @@ def _members(scene: ClusterSnapshot) -> Findings:
         yield from _document(scene, inventory)
         yield from _contact(scene, inventory)
         yield from _itself(scene, node, inventory)
+        yield from hook.judge(inventory)
         yield from _networks(scene, inventory)
         yield from _unfinished(scene, inventory)
 

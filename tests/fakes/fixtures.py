@@ -7,6 +7,7 @@ import pytest
 
 from mcv.check import inventory
 from mcv.consensus.unanimous import timeouts
+from mcv.drivers import libvirt_hook
 from mcv.network import verbs as network
 from mcv.vm import create
 from tests.fakes.cluster import FakeCluster
@@ -30,6 +31,9 @@ def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where systemd of every node looks, instead of this host's own; each node mails."""
     monkeypatch.setattr(inventory, "UNITS", tmp_path / "units")
     monkeypatch.setattr(inventory, "ROOT", tmp_path / "root")
+    hook = tmp_path / "root" / libvirt_hook.HOOK
+    hook.parent.mkdir(parents=True)
+    hook.touch(0o755)
     monkeypatch.setattr(inventory, "SENDMAIL", Path(sys.executable))
     return tmp_path / "units"
 
