@@ -57,7 +57,7 @@ def _follow_document(host: Host) -> None:
 LOOPS = (
     Loop("cluster", 3.0, look_after_cluster),
     Loop("domains", 2.0, power.reconcile),
-    Loop("autostart", 2.0, autostart.look_after),
+    Loop("autostart", 4.0, autostart.look_after),
     Loop("replicas", 3.0, lost_peers.look_after),
     Loop("verifications", 3600.0, verification_age.look_back),
     Loop("journal", 3.0, journal_recovery.resume_all),

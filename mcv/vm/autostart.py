@@ -38,8 +38,9 @@ def keep_notes(host: Host) -> None:
 
     A claimed VM is left alone: its plan carries the note.
     """
-    states = host.domains.states().vms
-    for name in sorted({*run_notes.noted(host), *_owned(host)}):
+    names = sorted({*run_notes.noted(host), *_owned(host)})
+    states = host.domains.states().vms if names else {}
+    for name in names:
         if _deed(host, name, states.get(name) in ACTIVE) is Deed.KEEP:
             continue
         try:
