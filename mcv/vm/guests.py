@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mcv import settings
 from mcv.drivers.domain_xml import is_ours
@@ -19,6 +19,8 @@ from mcv.drivers.libvirt_identity import DomainStates, uuid_of
 from mcv.errors import McvError
 from mcv.rules.domain import ACTIVE
 from mcv.system import systemd
+
+T = TypeVar("T")
 
 log = logging.getLogger("mcv-guests")
 
@@ -36,9 +38,9 @@ class Domains(Protocol):
     def stop(self, name: str) -> None: ...
 
 
-def marked(domains: Domains) -> dict[str, str]:
+def marked(domains: Domains, until: float) -> dict[str, str]:
     """The UUIDs of the domains that bear mcv's mark, by name: no document is needed for that."""
-    definitions = domains.definitions().items()
+    definitions = _patiently(domains.definitions, until).items()
     return {name: uuid_of(domain.xml) for name, domain in definitions if is_ours(domain.xml)}
 
 
@@ -48,14 +50,15 @@ def end_all(domains: Domains, timeout: float) -> list[str]:
     A paused guest cannot hear it: where nothing else is left to wait for, its plug is pulled at
     once. Returns the guests whose plug was pulled.
     """
-    began = asked = time.monotonic()
-    left = _active(domains)
+    asked = time.monotonic()
+    until = asked + timeout
+    left = _active(domains, until)
     if left:
         log.info("shutting down %s; %g s are left", ", ".join(left), timeout)
     _for_each(domains.shutdown, left)
-    while left := _active(domains):
+    while left := _active(domains, until):
         now = time.monotonic()
-        if now - began > timeout or all(state == "paused" for state in left.values()):
+        if now > until or all(state == "paused" for state in left.values()):
             break
         if now - asked > AGAIN:
             asked = now
@@ -67,9 +70,21 @@ def end_all(domains: Domains, timeout: float) -> list[str]:
     return sorted(left)
 
 
-def _active(domains: Domains) -> dict[str, str]:
+def _patiently(ask: Callable[[], T], until: float) -> T:
+    """Ask libvirt, and again where it does not answer: a host that goes down has much to do."""
+    while True:
+        try:
+            return ask()
+        except McvError as error:
+            if time.monotonic() > until:
+                raise
+            log.warning("%s", error)
+            time.sleep(LOOK)
+
+
+def _active(domains: Domains, until: float) -> dict[str, str]:
     """The guests that are active, and their states."""
-    states = sorted(domains.states().vms.items())
+    states = sorted(_patiently(domains.states, until).vms.items())
     return {name: state for name, state in states if state in ACTIVE}
 
 
@@ -111,13 +126,13 @@ def main() -> None:
         log.warning("%s", error)
         timeout = settings.SHUTDOWN_TIMEOUT
     # A libvirtd that hangs holds no shutdown up for ever.
-    limit = threading.Timer(timeout + 2 * PULL, os._exit, (1,))
+    limit = threading.Timer(2 * timeout + 2 * PULL, os._exit, (1,))
     limit.daemon = True
     limit.start()
     try:
         known: dict[str, str] = {}
         domains = Hypervisor(lambda: known)
-        known |= marked(domains)
+        known |= marked(domains, time.monotonic() + timeout)
         end_all(domains, timeout)
     except McvError as error:
         sys.exit(f"mcv-guests: {error}")

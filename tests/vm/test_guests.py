@@ -6,7 +6,9 @@ import pytest
 
 from mcv.document.model import Vm
 from mcv.drivers.domain_xml import domain_xml
-from mcv.errors import CommandFailed, HypervisorFailed
+from mcv.drivers.libvirt import Definition
+from mcv.drivers.libvirt_identity import DomainStates
+from mcv.errors import CommandFailed, HypervisorFailed, LibvirtSilent
 from mcv.system import systemd
 from mcv.vm import guests
 from tests.fakes.domains import FakeDomains
@@ -48,7 +50,7 @@ def domains(monkeypatch: pytest.MonkeyPatch) -> Deaf:
         deaf.uuids[name] = vm.uuid
         deaf.active[name] = "running"
     deaf.uuids.clear()
-    deaf.uuids |= guests.marked(deaf)
+    deaf.uuids |= guests.marked(deaf, 0)
     return deaf
 
 
@@ -93,6 +95,23 @@ def test_a_guest_that_libvirt_cannot_ask_does_not_keep_the_others(
     assert "Could not shut down web1" in caplog.text
 
 
+def test_a_libvirt_that_is_slow_is_asked_again(
+    domains: Deaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = domains.states
+    slow = [LibvirtSilent("libvirt does not answer."), LibvirtSilent("libvirt does not answer.")]
+
+    def states() -> DomainStates:
+        if slow:
+            raise slow.pop()
+        return answers()
+
+    monkeypatch.setattr(domains, "states", states)
+
+    assert guests.end_all(domains, 180) == []
+    assert set(domains.active) == {"foreign"}
+
+
 def test_nothing_is_done_while_the_host_stays(
     domains: Deaf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,10 +138,15 @@ def test_a_systemd_that_does_not_answer_while_it_stops_the_unit_stops_the_host(
 
 
 def test_without_libvirt_the_program_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(known: object) -> FakeDomains:
-        raise HypervisorFailed("Could not list the domains: no connection.")
+    class Gone(FakeDomains):
+        def definitions(self) -> dict[str, Definition]:
+            raise HypervisorFailed("Could not list the domains: no connection.")
+
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda s: clock.__setitem__(0, clock[0] + s))
 
     monkeypatch.setattr(systemd, "host_is_stopping", lambda: True)
-    monkeypatch.setattr(guests, "Hypervisor", gone)
+    monkeypatch.setattr(guests, "Hypervisor", lambda known: Gone())
     with pytest.raises(SystemExit, match="no connection"):
         guests.main()
