@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from mcv.commands.info import verified_text
 from mcv.drbd import verification_age, verify
@@ -65,16 +66,24 @@ def test_a_verification_ends_the_finding_at_once(
     assert told["web2"] is None and told["web1"] is not None
 
 
-def test_a_vm_that_was_deleted_and_made_again_is_a_new_one(
-    made: FakeCluster, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_vm_is_as_old_as_its_oldest_generation_and_a_namesake_is_another_vm(
+    made: FakeCluster, monkeypatch: pytest.MonkeyPatch, is_same: bool
 ) -> None:
-    generations = made.hosts["n1"].consensus.generations()
-    uuids = {generation.vms["web2"].uuid for generation in generations if "web2" in generation.vms}
-    assert len(uuids) == 1
-    since = made.hosts["n1"].never_verified_since
-    assert list(since) == ["web2"]
-    first = [one for one in generations if "web2" in one.vms][-1]
-    assert since["web2"] == first.change.when
+    host = made.hosts["n1"]
+    generations = host.consensus.generations()
+    vm, change = generations[0].vms["web2"], generations[0].change
+    old = replace(
+        generations[0],
+        vms={"web2": vm if is_same else replace(vm, uuid="another")},
+        change=replace(change, when="2020-01-01T00:00:00Z"),
+    )
+    monkeypatch.setattr(host.consensus, "generations", lambda: [*generations, old])
+
+    verification_age.look_back(host)
+
+    assert list(host.never_verified_since) == ["web2"]
+    assert (host.never_verified_since["web2"] == "2020-01-01T00:00:00Z") is is_same
 
 
 def test_info_tells_the_results_and_their_age(made: FakeCluster) -> None:

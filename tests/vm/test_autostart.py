@@ -222,6 +222,20 @@ def test_a_start_that_fails_leaves_the_note_of_a_crash(cluster: FakeCluster) -> 
     assert noted(cluster)["n1"] == ["web1"]
 
 
+def test_a_start_that_fails_does_not_forget_that_the_guest_was_asked_to_end(
+    cluster: FakeCluster,
+) -> None:
+    run(cluster)
+    cluster.run("n1", power.shutdown, name="web1")
+    cluster.domains["n1"].broken.add("start")
+
+    with pytest.raises(McvError):
+        cluster.run("n1", power.start, name="web1")
+
+    note = run_notes.read(cluster.hosts["n1"], "web1")
+    assert note is not None and note.asked > 0
+
+
 # Whether and when
 
 
