@@ -26,9 +26,8 @@ from mcv.rpc.peers import Peers
 from mcv.rpc.pki import Keys, load_or_create
 from mcv.rpc.server import Server
 from mcv.rpc.tunnel import tunnel
-from mcv.system import systemd
+from mcv.system import logs, systemd
 from mcv.system.locks import Locks
-from mcv.system.logs import LineFormatter
 from mcv.system.observations import Observations, boot_id
 from mcv.transaction.jobs import Jobs
 from mcv.transaction.journal import Journal
@@ -137,10 +136,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("mcvd: only root may run it.")
-    handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s"))
-    level = logging.DEBUG if arguments.debug else logging.INFO
-    logging.basicConfig(level=level, handlers=[handler])
+    logs.begin(logging.DEBUG if arguments.debug else logging.INFO)
     logging.getLogger("paramiko").setLevel(logging.WARNING)
     try:
         conf = place.located(settings.load())

@@ -18,3 +18,10 @@ def _of_one_line(record: logging.LogRecord) -> logging.LogRecord:
     copy = logging.makeLogRecord(record.__dict__)
     copy.msg, copy.args = printable.line(record.getMessage()), None
     return copy
+
+
+def begin(level: int = logging.INFO) -> None:
+    """Have this program's log go to stderr, a record a line; systemd adds the time."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])

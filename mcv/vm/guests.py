@@ -18,7 +18,7 @@ from mcv.drivers.libvirt import Definition, Hypervisor
 from mcv.drivers.libvirt_identity import DomainStates, uuid_of
 from mcv.errors import McvError
 from mcv.rules.domain import ACTIVE
-from mcv.system import systemd
+from mcv.system import logs, systemd
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ def _host_is_stopping() -> bool:
 
 def main() -> None:
     """The program mcv-guests: without effect unless the whole host goes down."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.begin()
     if not _host_is_stopping():
         log.info("this host does not go down: its guests run on")
         return
