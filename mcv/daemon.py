@@ -116,7 +116,10 @@ class Daemon:
         if self._host_is_going_down():
             has_left = leaving.leave_in_order(self.host)
             log.info("this host goes down%s", ", offline in the document" if has_left else "")
-        self.host.observations.save(at_once=True)
+        try:
+            self.host.observations.save(at_once=True)
+        except McvError as error:
+            log.warning("what was seen of the others is not kept: %s", error)
         log.info("mcvd stops")
         self.server.stop()
 

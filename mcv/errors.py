@@ -1,5 +1,8 @@
 """Every way to say no: families told apart by what they left behind, and so are exit codes."""
 
+import contextlib
+import errno
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -176,6 +179,12 @@ class CommandFailed(McvError):
     kind = "command-failed"
 
 
+class SystemFailed(McvError):
+    """The system of a host refused a file, a device or a socket."""
+
+    kind = "system-failed"
+
+
 class HypervisorFailed(McvError):
     """Libvirt said no."""
 
@@ -192,6 +201,26 @@ class CallLost(McvError):
     """A call to another daemon got no answer; whether it was carried out is not known."""
 
     kind = "call-lost"
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def of_system(error: OSError, path: object = None) -> SystemFailed:
+    """An error of the system as an error of mcv's, in words: the one place where that is done."""
+    where = error.filename or path
+    about = f"{where}: " if where else ""
+    what = f"{about}{error.strerror or error}".rstrip(".")
+    return SystemFailed(f"{what}.", "Make room: df -h" if error.errno in NO_ROOM else "")
+
+
+@contextlib.contextmanager
+def in_words(path: object = None) -> Iterator[None]:
+    """Raise SystemFailed for an error of the system in this block, which may be about a path."""
+    try:
+        yield
+    except OSError as error:
+        raise of_system(error, path) from error
 
 
 def ways_out(*nodes: str) -> str:

@@ -94,7 +94,7 @@ class Loops:
             began = time.monotonic()
             try:
                 loop.function(self._host)
-            except McvError as error:
+            except (McvError, OSError) as error:
                 log.warning("loop %s: %s", loop.name, error)
             except Exception:
                 log.exception("loop %s", loop.name)

@@ -20,7 +20,7 @@ from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery.journal_recovery import reason
 from mcv.rules.replica_state import ReplicaState
-from mcv.system import files
+from mcv.system import files, room
 from mcv.system.fanout import ask_all
 
 PATIENCE = 4.0  # seconds that libvirt, LVM and DRBD have, side by side
@@ -106,6 +106,7 @@ class Inventory(Told, frozen=True, kw_only=True):
     domains: dict[str, Domain] | None = None
     saved: dict[str, SavedState] = {}
     trouble: dict[str, str] = {}
+    full: str = ""
     missing: dict[str, str] = {}
     mails: bool = True
     guests: GuestsSettings | None = None
@@ -153,6 +154,7 @@ def inventory(host: Host) -> Inventory:
         running=_running(host),
         blocked=notes.blocked(host.settings.notes),
         trouble=trouble,
+        full=room.problem(host.settings.state),
         missing=host.drbd.module.missing() if host.read().drbd.enabled else {},
         **told,
     )

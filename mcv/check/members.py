@@ -197,6 +197,14 @@ def _itself(scene: ClusterSnapshot, node: Node, inventory: Inventory) -> Finding
             message=f"{node.name} does not have the tool {tool}.",
             hint=f"On {node.name}: apt install {package}",
         )
+    if inventory.full:
+        yield Finding(
+            severity=Severity.ERROR,
+            node=node.name,
+            subject=node.name,
+            message=f"{inventory.full} on {node.name}, so nothing can be changed.",
+            hint=f"Make room on {node.name}: df -h",
+        )
     for tool, said in sorted(inventory.trouble.items()):
         yield Finding(
             severity=Severity.ERROR,

@@ -14,7 +14,7 @@ from typing import Any
 import Pyro5.server
 from Pyro5.server import expose
 
-from mcv.errors import McvError, NotMember, NotPermitted, NotThatNode, Refused
+from mcv.errors import McvError, NotMember, NotPermitted, NotThatNode, Refused, of_system
 from mcv.rpc import auth, names, tls, tunnel
 from mcv.rpc.auth import Caller
 from mcv.rpc.listener import AuthenticatedPeer, Listener, let_alert_arrive
@@ -55,6 +55,9 @@ class Mcv:
                 # A third node refused this node; passed on, it would read as this node's refusal.
                 raise Refused(error.message, error.hint, error.problems) from error
             raise
+        except OSError as error:
+            log.warning("%s, asked for by %s: %s", operation, caller.name, error)
+            raise of_system(error) from error
         except Exception as error:
             log.exception("%s, asked for by %s, ended in an error", operation, caller.name)
             raise internal_error(operation) from error

@@ -41,6 +41,15 @@ def unverified(vm: Vm, since: str) -> Finding:
     )
 
 
+def no_room(vm: Vm, problem: str) -> Finding:
+    """The owner can write nothing down, and no change is made without it."""
+    return Finding(
+        severity=Severity.WARNING,
+        message=f"{problem} on {vm.node}: {vm.name} can be started and stopped, and nothing else.",
+        hint=f"make room on {vm.node}: df -h",
+    )
+
+
 def crashed(vm: Vm) -> Finding:
     """The VM's QEMU ended, or never began, by no order; told until the next start."""
     return Finding(

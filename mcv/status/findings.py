@@ -74,6 +74,8 @@ def _owner(cluster: Cluster, vm: Vm, seen: Reports) -> Iterator[Finding]:
             yield domain.unknown(vm)
         elif vm.name not in owner.foreign and vm.claim is None:
             yield from _own(vm, owner, owner.domains.get(vm.name))
+        if owner.full:
+            yield domain.no_room(vm, owner.full)
         if vm.name in owner.not_started:
             yield domain.not_started(vm, owner.not_started[vm.name])
         if vm.name in owner.unverified:

@@ -15,7 +15,7 @@ from mcv.host import Host
 from mcv.recovery.journal_recovery import reason
 from mcv.rules.replica_state import ReplicaState
 from mcv.storage import drbd
-from mcv.system import stall
+from mcv.system import room, stall
 from mcv.system.answers import ask_living_typed
 from mcv.system.fanout import ask_all
 
@@ -37,9 +37,10 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     that its daemon verifies now, `not_started` the VMs that are to start with that node and
     cannot, with the reason, `unverified` its VMs that were not verified for two periods, with the
     time of the last verification, `io_errors` the VMs paused since a disk failed, `diverged` the
-    nodes that hold another document. `domains` are the VMs' own, `saved` is the memory of VMs
-    that is saved there, be they active or not; `foreign` are domains that have the name or the
-    UUID of a VM and are not the VM's. All are by VM.
+    nodes that hold another document, `full` that the node can write nothing down. `domains` are
+    the VMs' own, `saved` is the memory of VMs that is saved there, be they active or not;
+    `foreign` are domains that have the name or the UUID of a VM and are not the VM's. All are by
+    VM.
     """
 
     version: str
@@ -53,6 +54,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     not_started: dict[str, str] = {}
     foreign: dict[str, ForeignDomain] = {}
     problem: str = ""
+    full: str = ""
     unverified: dict[str, str] = {}
     io_errors: tuple[str, ...] = ()
     diverged: tuple[str, ...] = ()
@@ -79,6 +81,7 @@ def report(host: Host) -> NodeReport:
     parts = _parts(host)
     libvirt, drbd_ = parts[LIBVIRT], parts[DRBD]
     domains = libvirt.domains if isinstance(libvirt, Part) else None
+    full = room.problem(host.settings.state)
     lacking = [tool for tool, part in parts.items() if isinstance(part, McvError)]
     return NodeReport(
         version=mcv.__version__,
@@ -90,11 +93,19 @@ def report(host: Host) -> NodeReport:
         saved=libvirt.saved if isinstance(libvirt, Part) else {},
         resources=drbd_.resources if isinstance(drbd_, Part) else None,
         left=_left(host),
-        trouble=[_trouble(host, tool, parts[tool]) for tool in lacking],
+        trouble=[
+            *(_trouble(host, tool, parts[tool]) for tool in lacking),
+            *(
+                [f"{full} on {host.name}: {room.hint(host.name, host.settings.state)}"]
+                if full
+                else []
+            ),
+        ],
         blocked=notes.blocked(host.settings.notes),
         verifying=sorted(verification_results.under_way(host)),
         not_started={name: attempt.why for name, attempt in host.start_attempts.items()},
-        problem=PROBLEMS[lacking[0]] if lacking else "",
+        problem=PROBLEMS[lacking[0]] if lacking else full,
+        full=full,
         unverified=verification_age.overdue(host),
     )
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mcv.errors import CallLost, McvError, PeerUnreachable, SlowAnswer, wait_for
+from mcv.errors import CallLost, McvError, PeerUnreachable, SlowAnswer, of_system, wait_for
 
 ANSWER = 1.8  # seconds that a node which lives has to answer a read
 
@@ -30,6 +30,8 @@ def ask_all(
             answers[node] = ask(node, operation, timeout=timeout, **params)
         except McvError as error:
             answers[node] = error
+        except OSError as error:
+            answers[node] = of_system(error)
 
     threads = []
     for node in nodes:

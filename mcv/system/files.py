@@ -1,9 +1,10 @@
 """Files that are whole or not there: draft, fsync, rename, fsync of the directory."""
 
+import contextlib
 import os
 from pathlib import Path
 
-from mcv.errors import McvError
+from mcv.errors import McvError, in_words
 
 
 def child(directory: Path, name: str) -> Path:
@@ -18,11 +19,12 @@ def child(directory: Path, name: str) -> Path:
 
 def sync_directory(directory: Path) -> None:
     """Make renames and removals in a directory durable."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    with in_words(directory):
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def make_durable(directory: Path) -> None:
@@ -36,9 +38,26 @@ def make_durable(directory: Path) -> None:
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file durably: after a crash it holds the old text or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.draft")
+    """Replace a file durably: after a crash it holds the old text or the new, never a part.
+
+    Raises SystemFailed where it cannot be written, for want of room for instance: it is then as
+    it was.
+    """
+    with in_words(path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = path.with_name(f".{path.name}.draft")
+        try:
+            _write_draft(draft, text, mode)
+            os.rename(draft, path)
+        except BaseException:
+            # A disk without room gets back what the draft has taken.
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise
+        sync_directory(path.parent)
+
+
+def _write_draft(draft: Path, text: str, mode: int) -> None:
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         os.fchmod(fd, mode)
@@ -47,13 +66,12 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-    os.rename(draft, path)
-    sync_directory(path.parent)
 
 
 def rename(source: Path, target: Path) -> None:
     """Rename durably within one directory or between two of the same file system."""
-    os.rename(source, target)
+    with in_words(target):
+        os.rename(source, target)
     sync_directory(target.parent)
     if source.parent != target.parent:
         sync_directory(source.parent)
@@ -61,10 +79,11 @@ def rename(source: Path, target: Path) -> None:
 
 def remove(path: Path) -> None:
     """Take a file away durably; harmless when it is not there."""
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return
+    with in_words(path):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return
     sync_directory(path.parent)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import Timeout, UnixFileLock
 
-from mcv.errors import Busy
+from mcv.errors import Busy, in_words, of_system
 from mcv.system import files, process
 
 
@@ -39,7 +39,8 @@ class Locks:
 
         Raises Busy, quoting the note, when it is not to be had within timeout seconds.
         """
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with in_words(self._directory):
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = files.child(self._directory, f"{name}.lock")
         lock = _Handed(path, timeout=timeout, thread_local=False, is_singleton=False)
         try:
@@ -51,12 +52,16 @@ class Locks:
                 f"since {note.get('since', 'an unknown time')}.",
                 "See: mcv locks list",
             ) from None
+        except OSError as error:
+            raise of_system(error) from error
         note_path = path.with_suffix(".note")
         fd = lock._context.lock_file_fd
         token = process.inherited.set((*process.inherited.get(), *([fd] if fd is not None else [])))
         try:
             since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            note_path.write_text(json.dumps({"why": why, "since": since, "pid": os.getpid()}))
+            # The note is for humans; the lock holds without it.
+            with contextlib.suppress(OSError):
+                note_path.write_text(json.dumps({"why": why, "since": since, "pid": os.getpid()}))
             yield
         finally:
             process.inherited.reset(token)

@@ -23,6 +23,8 @@ from mcv.errors import (
     PeerUnreachable,
     Refused,
     RepairNeeded,
+    SystemFailed,
+    of_system,
 )
 from mcv.transaction.journal import Entry, Journal, encode
 from mcv.transaction.plan import (
@@ -79,11 +81,15 @@ class Transaction:
 
         Precondition: the document holds the entry's claims, or the first step brings them.
         Effect: every step is done and the claims are released.
-        Errors: Refused when a peer could not keep the plan (no step was begun); Failed when
+        Errors: Refused when a node could not keep the plan (no step was begun); Failed when
         a step failed and all was undone; RepairNeeded when the journal keeps a rest;
         OutcomeOpen when a change was neither committed nor refused.
         """
-        self._journal.write(entry)
+        try:
+            self._journal.write(entry)
+        except SystemFailed as error:
+            message = f"{self._me} can write nothing down, so nothing was changed: {error.message}"
+            raise Refused(message, error.hint) from error
         try:
             for node in sorted(nodes_of(entry.plan) - {self._me}):
                 self._call(node, "journal.keep", entry=encode(entry))
@@ -209,6 +215,9 @@ class Transaction:
             self._perform(entry, action)
         except McvError as error:
             errors.append(error)
+        except OSError as error:
+            log.warning("step %s: %s", action, error)
+            errors.append(of_system(error))
         except Exception as error:
             log.exception("step %s", action)
             errors.append(McvError(f"{action}: internal error ({error})"))
@@ -248,11 +257,22 @@ class Transaction:
         for key, value in values.items():
             setattr(entry, key, value)
         entry.serial += 1
-        self._journal.write(entry)
+        try:
+            self._journal.write(entry)
+        except SystemFailed as error:
+            # No step is begun without a note of it. The entry stays as it was noted last.
+            message = f"{entry.title} stopped half-way: {error.message}"
+            raise self._kept(entry, error, message) from error
 
     def _kept(self, entry: Entry, error: McvError, message: str) -> RepairNeeded:
-        """Keep the entry in the journal; the error that says so."""
-        self._journal.write(entry)
+        """Keep the entry in the journal; the error that says so.
+
+        Without room the last note of the entry is kept: what it says is repeated, not skipped.
+        """
+        try:
+            self._journal.write(entry)
+        except SystemFailed as problem:
+            log.error("%s: %s", entry.title, problem)
         log.warning("%s", message)
         return RepairNeeded(f"{message} (job {entry.operation})", error.hint or _help(entry))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mcv import printable
-from mcv.errors import Busy, CallLost, Cancelled, McvError, NotFound, OutcomeOpen
+from mcv.errors import Busy, CallLost, Cancelled, McvError, NotFound, OutcomeOpen, of_system
 from mcv.system import files, stall
 
 log = logging.getLogger(__name__)
@@ -210,10 +210,12 @@ class Jobs:
             job.end(None, error)
         except Exception as error:
             log.exception("job %s (%s)", job.id, job.title)
-            what = str(error) if isinstance(error, OSError) else "an internal error"
+            what = "an internal error."
+            if isinstance(error, OSError):
+                what = of_system(error).message
             # How far it came is not known: the journal has the rest, if there is one.
             hint = "See: journalctl -u mcvd, mcv info, mcv repair"
-            job.end(None, OutcomeOpen(f"{job.title}: {what}.", hint))
+            job.end(None, OutcomeOpen(f"{job.title}: {what}", hint))
         finally:
             stall.listener.reset(listening)
             current.reset(token)
@@ -280,6 +282,13 @@ class Jobs:
                 yield json.loads(path.read_text(encoding="utf-8"))
 
     def _save(self, record: dict[str, Any]) -> None:
+        """Write a record down. Without room the job goes on: its record is in memory alone."""
+        try:
+            self._save_durably(record)
+        except McvError as error:
+            log.warning("the record of job %s: %s", record["id"], error)
+
+    def _save_durably(self, record: dict[str, Any]) -> None:
         path = files.child(self._directory, f"{record['id']}.json")
         files.write_atomically(path, json.dumps({"schema": SCHEMA, **record}))
 

@@ -132,7 +132,7 @@ def _mark_boot(host: Host) -> None:
         note = run_notes.read(host, name)
         if note is None or note.asked:
             run_notes.write_due(host, name)
-    with contextlib.suppress(OSError):  # no room: it is tried again in the next round
+    with contextlib.suppress(OSError, McvError):  # no room: it is tried again in the next round
         files.write_atomically(path, host.observations.boot)
 
 

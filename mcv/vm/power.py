@@ -6,7 +6,8 @@ import time
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
-from mcv.drivers.domain_xml import domain_xml
+from mcv.drivers.domain_xml import domain_xml, substance
+from mcv.drivers.libvirt_identity import FOREIGN
 from mcv.errors import (
     Busy,
     DoneInPart,
@@ -80,7 +81,7 @@ def _record_override(host: Host, vm: Vm, what: str) -> None:
 
 def boot(host: Host, vm: Vm, ignore_verify: bool = False, discard_saved: bool = False) -> None:
     """Promote the disks and start the domain; what was promoted is demoted on failure."""
-    host.domains.define(definition(host, vm))
+    _define_for_start(host, vm)
     with run_notes.around_start(host, vm.name):
         try:
             for disk in vm.disks:
@@ -97,6 +98,18 @@ def boot(host: Host, vm: Vm, ignore_verify: bool = False, discard_saved: bool = 
         except McvError:
             demote(host, vm)
             raise
+
+
+def _define_for_start(host: Host, vm: Vm) -> None:
+    """Define the domain anew. Where that fails, for want of room, an equal definition will do."""
+    xml = definition(host, vm)
+    try:
+        host.domains.define(xml)
+    except HypervisorFailed as error:
+        is_there = host.domains.state(vm.name) not in ("absent", FOREIGN)
+        if not is_there or substance(host.domains.xml(vm.name)) != substance(xml):
+            raise
+        log.warning("%s starts as it is defined: %s", vm.name, error)
 
 
 def require_stopped(host: Host, name: str) -> None:

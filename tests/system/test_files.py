@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mcv.errors import McvError
+from mcv.errors import McvError, SystemFailed
 from mcv.system import files
 
 
@@ -32,10 +32,11 @@ def test_a_write_that_fails_leaves_the_old_text(
         raise OSError("no space left")
 
     monkeypatch.setattr(os, call, fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(SystemFailed, match="file: no space left"):
         files.write_atomically(path, "new")
 
     assert path.read_text() == "old"
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
 def test_readers_never_see_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

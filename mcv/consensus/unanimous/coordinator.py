@@ -101,7 +101,7 @@ class Coordinator:
         with self._member.writing:
             if self._store.hash() != hash_ or self._store.proposal() is not None:
                 raise LookAgain("The document has moved on.")
-            self._store.propose(new)
+            self._rounds.write_proposal(new)
         self._rounds.collect(members, new)
 
     def _members(self, base: Cluster, new: Cluster) -> list[str]:

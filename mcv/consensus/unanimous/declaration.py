@@ -110,7 +110,7 @@ class Declaration:
         new = self._rounds.judge.make(base, "cluster.sync", params, made)
         with self._rounds.turn:
             self._store.remember(base)
-            self._store.propose(new)
+            self._rounds.write_proposal(new)
             self._rounds.collect(sorted(set(new.online) - {self._me}), new)
             self._contact.diverged.clear()
             return self._store.read()
@@ -129,7 +129,7 @@ class Declaration:
                 raise LookAgain("The document has moved on.", "Try again.")
             before = self._store.proposal()
             self._store.remember(base)
-            self._store.propose(new)
+            self._rounds.write_proposal(new)
         self._proposed.add(digest(new))
         if back := alive():
             self._withdraw(new, before[0] if before is not None else None)

@@ -14,6 +14,7 @@ from mcv.document.lineage import contains, descends, relation
 from mcv.document.model import Cluster, decode, digest, encode
 from mcv.document.schema import SCHEMA
 from mcv.errors import Diverged, LookAgain, McvError, Refused
+from mcv.system import room
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,12 @@ class Member:
             reads=SCHEMA,
             changes=sorted(CHANGES),
             shown=self.shown,
+            problem=self.room(),
         )
+
+    def room(self) -> str:
+        """Why this node could write nothing down, in a few words; "" where it could."""
+        return room.problem(self.store.path.parent)
 
     def fetch(self, since: str = "", proposal: bool = False) -> Copy:
         """Answer config.fetch: the documents, the generations after the hash `since`, and

@@ -15,9 +15,19 @@ from mcv.errors import (
     OutcomeOpen,
     PeerUnreachable,
     Refused,
+    SystemFailed,
 )
 
 OVER = 10  # generations under a proposal that are sent with it
+
+
+def require_room(node: str, problem: str) -> None:
+    """Raise Refused where a member, this node included, could not write a proposal down."""
+    if problem:
+        raise Refused(
+            f"{node} can write nothing down ({problem}), so nothing was changed.",
+            f"Make room on {node}: df -h; a VM of its own can be started and stopped all the same",
+        )
 
 
 class Rounds:
@@ -36,9 +46,10 @@ class Rounds:
         """Make sure that members hold the document with this hash; bring it to those behind.
 
         Raises PeerUnreachable where a member does not answer, LookAgain where this node is
-        behind, Refused where a member does not know the change of `new`, or Diverged. No
-        proposal has been written then.
+        behind, Refused where a member does not know the change of `new` or could write nothing
+        down, or Diverged. No proposal has been written then.
         """
+        require_room(self.me, self.member.room())
         answers = self.questions.poll_all(members)
         silent = [name for name in members if isinstance(answers[name], McvError)]
         if silent:
@@ -46,6 +57,7 @@ class Rounds:
         for name, answer in answers.items():
             if isinstance(answer, McvError):
                 continue
+            require_room(name, answer.problem)
             if new.change.name and new.change.name not in answer.changes:
                 raise Refused(
                     f"{name} does not know this change ({new.change.name}).",
@@ -57,6 +69,26 @@ class Rounds:
                 self.bring_up_to_date(name, answer.hash)
             except (PeerUnreachable, CallLost) as error:
                 raise self.contact.unreachable([name]) from error
+
+    def write_proposal(self, new: Cluster) -> None:
+        """Write a proposal here, before another node has it; Refused where it cannot be written."""
+        try:
+            self.store.propose(new)
+        except SystemFailed as error:
+            raise Refused(
+                f"{self.me} cannot write the change down, so nothing was changed: {error.message}",
+                error.hint,
+            ) from error
+
+    def _commit(self) -> None:
+        try:
+            self.store.commit()
+        except SystemFailed as error:
+            raise OutcomeOpen(
+                f"All have accepted the change, and {self.me} cannot write that down: "
+                f"{error.message}",
+                f"It is committed by itself when there is room on {self.me}: df -h",
+            ) from error
 
     def bring_up_to_date(self, name: str, hash_: str) -> None:
         """Install this node's document on a member that holds the one with this hash.
@@ -94,7 +126,7 @@ class Rounds:
         with self.member.writing:
             proposal = self.store.proposal()
             if proposal is not None and proposal[1] == digest(new):
-                self.store.commit()
+                self._commit()
             elif new.change.id not in self.store.read().changes:
                 raise OutcomeOpen("Another document came before the change was committed.")
         self.member.on_commit()

@@ -33,6 +33,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     in_contact: bool
     reads: int = 1  # the latest schema of the document that the member reads
     changes: list[str] = []  # the changes that the member knows, from schema 2 on
+    problem: str = ""  # why the member could write nothing down, for want of room
     shown: str = ""  # id of an epoch that the member was shown and has not taken
 
 
