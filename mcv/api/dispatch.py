@@ -89,7 +89,7 @@ def run(host: Host, operation: str, spec: Operation, params: dict[str, Any], who
             _await_libvirt(host)
         return plain(work())
 
-    job = host.jobs.start(title(operation, arguments), who, carried_out)
+    job = host.jobs.start(title(operation, arguments), who, carried_out, spec.brief)
     return {"job": job.id, "node": host.name}
 
 

@@ -60,6 +60,7 @@ class Operation:
     function's. `step`: served to the node that the plan's claims name, for what they claim, under
     the locks of the plan's subjects. `any_epoch`: answered also to a caller that is out of step.
     `sender`: the caller's name is a parameter. `pid`: the caller's process is.
+    `brief`: where the job failed and was undone, nothing of it is listed.
     `asks`: it changes nothing, so a lost answer leaves nothing open.
     `awaits_libvirt`: the job begins when libvirt answers on its node. `offline_too`: forwarded
     also to a node that is offline in the document.
@@ -79,6 +80,7 @@ class Operation:
     pid: bool = False
     awaits_libvirt: bool = False
     asks: bool = False
+    brief: bool = False
     offline_too: bool = False
 
     def subjects(self, params: Parameters) -> list[Subject]:
@@ -113,7 +115,14 @@ def _callers(to: Where = here, **_: Any) -> frozenset[str]:
 def power(function: Callable[..., Any], to: Where) -> Operation:
     """A VM switched on or off, as a job."""
     return Operation(
-        function, OPERATOR_OR_PEER, Right.POWER, VM, job=True, to=to, awaits_libvirt=True
+        function,
+        OPERATOR_OR_PEER,
+        Right.POWER,
+        VM,
+        job=True,
+        to=to,
+        awaits_libvirt=True,
+        brief=True,
     )
 
 

@@ -75,14 +75,12 @@ class OnNode(Struct, frozen=True, kw_only=True):
     node: str
 
 
-def host_key(host: Host, ip_address: str) -> HostKey:
+def host_key(host: Host, ip_address: str, node: str) -> HostKey:
     """The SSH host key at an address, for a human to compare.
 
-    Raises Refused for an address that cannot be a new member's.
+    Raises Refused for an address, or a name, that cannot be a new member's.
     """
-    problem = suitability.address_problem(host.read(), ip_address)
-    if problem:
-        raise problem
+    _refuse_early(host, node, ip_address)
     ip_address = canonical(ip_address)
     key = ssh.host_key(ip_address)
     return HostKey(fingerprint=key.fingerprint, type=key.type, known=key.known)
@@ -121,11 +119,7 @@ def add_node(
     when it was begun and everything was taken back on both.
     """
     host.consensus.require_contact()
-    cluster = host.read()
-    early = [problem_with_name(node, "node"), suitability.address_problem(cluster, ip_address)]
-    if node in cluster.nodes:
-        early.append(Refused(f"{node} is a member already.", "See: mcv info"))
-    refuse_all([problem for problem in early if problem is not None])
+    _refuse_early(host, node, ip_address)
     ip_address = canonical(ip_address)
     host.job.progress(f"looking at {node} over SSH")
     with ssh.connect(ip_address, password, host_key) as remote:
@@ -147,6 +141,15 @@ def add_node(
             )
 
         return host.operate(Subject.node(node), f"add node {node}", prepare, dry_run)
+
+
+def _refuse_early(host: Host, node: str, ip_address: str) -> None:
+    """Raises Refused for what this node knows to be no new member, without a look at it."""
+    cluster = host.read()
+    early = [problem_with_name(node, "node"), suitability.address_problem(cluster, ip_address)]
+    if node in cluster.nodes:
+        early.append(Refused(f"{node} is a member already.", "See: mcv info"))
+    refuse_all([problem for problem in early if problem is not None])
 
 
 @contextlib.contextmanager

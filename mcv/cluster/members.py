@@ -76,12 +76,16 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
         problems.append(
             Refused(
                 f"{node} owns {', '.join(owned)}.",
-                f"Move or delete it first: mcv migrate --node NODE {owned[0]}",
+                f"Move it first: mcv migrate {owned[0]}",
             )
         )
     if held:
         problems.append(
-            Refused(f"{node} holds a replica of {', '.join(held)}.", f"mcv delete {held[0]}")
+            Refused(
+                f"{node} holds a replica of {', '.join(held)}.",
+                f"It stays as long as it does: a replica cannot move to another node yet. "
+                f"See: mcv info {held[0]}",
+            )
         )
     if member.status == "offline" and not force:
         problems.append(
@@ -106,11 +110,16 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
     return remove_plan(node, host.name, online, online)
 
 
-def offline(host: Host, names: list[str], confirm_dead: bool = False) -> Offline:
+def offline(
+    host: Host, names: list[str], confirm_dead: bool = False, dry_run: bool = False
+) -> Offline | DryRun:
     """Take nodes offline: for maintenance, one that lives; or, on an operator's word, the dead."""
     cluster = host.read()
     for name in names:
         cluster.node(name)
+    if confirm_dead and dry_run:
+        _refuse_alive(host, names)
+        return DryRun(plan=[])
     if confirm_dead:
         change = host.job.next_change()
         declare(host, names, change, host.job.who, f"{' '.join(names)} is dead")
@@ -123,6 +132,8 @@ def offline(host: Host, names: list[str], confirm_dead: bool = False) -> Offline
         raise Refused(
             f"{name} owns {', '.join(busy)}.", f"First: mcv migrate --node NODE {busy[0]}"
         )
+    if dry_run:
+        return DryRun(plan=[])
     host.update("node.offline", f"node offline {name}", name=name, maintenance=True)
     return Offline(offline=names)
 
@@ -136,19 +147,29 @@ def declare(
     survivors: list[str] | None = None,
 ) -> None:
     """Call members dead, unless one of them answers in any way."""
+    _refuse_alive(host, names)
+    host.consensus.declare(
+        names,
+        id=change,
+        who=who,
+        why=why,
+        alive=lambda: _alive(host, names),
+        survivors=survivors or [],
+    )
 
-    def alive() -> list[str]:
-        return [name for name in names if is_alive(host, name)]
 
-    back = alive()
+def _alive(host: Host, names: list[str]) -> list[str]:
+    return [name for name in names if is_alive(host, name)]
+
+
+def _refuse_alive(host: Host, names: list[str]) -> None:
+    """Raises Refused while the host of one of these members answers in any way."""
+    back = _alive(host, names)
     if back:
         raise Refused(
             f"{' and '.join(back)} answers, so it is not dead.",
             "Power it off first, or: mcv node offline NODE, for maintenance.",
         )
-    host.consensus.declare(
-        names, id=change, who=who, why=why, alive=alive, survivors=survivors or []
-    )
 
 
 def online(host: Host, name: str) -> Online:

@@ -55,7 +55,7 @@ def add_node(
     wanted = {
         "node": node,
         "ip_address": ip_address,
-        "host_key": host_key or _agreed_host_key(session, ip_address),
+        "host_key": host_key or _agreed_host_key(session, node, ip_address),
         "dry_run": session.dry_run,
     }
     try:
@@ -66,9 +66,9 @@ def add_node(
     session.show(added, f"{node} ({added.get('ip_address')}) is a member now.")
 
 
-def _agreed_host_key(session: Session, ip_address: str) -> str | None:
+def _agreed_host_key(session: Session, node: str, ip_address: str) -> str | None:
     """The host's key, once a human has said that it is right; None if it is known."""
-    key = session.call("cluster.host_key", ip_address=ip_address)
+    key = session.call("cluster.host_key", ip_address=ip_address, node=node)
     if key["known"]:
         return None
     fingerprint = str(key["fingerprint"])

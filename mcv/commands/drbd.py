@@ -98,8 +98,11 @@ def resolve(session: Session, name: str, keep: str, discard_saved: bool) -> None
     said = session.call("drbd.prospects", name=name, keep=keep)
     session.tell(said["lines"])
     saved = ", and its memory that is saved" if discard_saved else ""
-    session.ask(f"Discard what {said['lose']} wrote to {name}{saved}?")
     wanted = {"name": name, "keep": keep, **only_given(discard_saved=discard_saved)}
+    session.ask(
+        f"Discard what {said['lose']} wrote to {name}{saved}?",
+        lambda: session.plan("drbd.resolve", **wanted),
+    )
     answer = session.run("drbd.resolve", **wanted, dry_run=session.dry_run)
     session.show(answer, f"The replicas of {name} are alike: the data of {keep} stayed.")
 

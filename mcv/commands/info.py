@@ -176,6 +176,9 @@ def verification_text(verify: dict[str, Any]) -> str:
         words.append(f"{output.size(verify['out_of_sync'])} out of sync")
     if verify["blocked"]:
         words.append("start and migration are blocked")
+    if override := verify.get("override"):
+        ago = output.age(override["when"])
+        words.append(f"overridden by {override['who']} {ago} ago ({override['what']})")
     return ", ".join(words)
 
 

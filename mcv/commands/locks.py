@@ -48,7 +48,7 @@ def clear(session: Session, name: str) -> None:
     """
     session.ask(
         f"Give up what holds {name}? What it left undone stays undone.",
-        lambda: _holders(session, name),
+        lambda: [*session.plan("locks.clear", name=name), *_holders(session, name)],
     )
     answer = session.run("locks.clear", name=name)
     session.show(answer, f"Nothing holds {name} any more.")

@@ -40,10 +40,17 @@ def offline(session: Session, names: tuple[str, ...], confirm_dead: bool) -> Non
     if confirm_dead:
         session.ask(
             f"Declare {said} dead?",
-            lambda: [*session.call("node.last_seen", names=list(names)), DEAD],
+            lambda: [
+                *session.plan("node.offline", names=list(names), confirm_dead=True),
+                *session.call("node.last_seen", names=list(names)),
+                DEAD,
+            ],
         )
     else:
-        session.ask(f"Take {said} offline for maintenance?")
+        session.ask(
+            f"Take {said} offline for maintenance?",
+            lambda: session.plan("node.offline", names=list(names)),
+        )
     answer = session.run("node.offline", names=list(names), confirm_dead=confirm_dead)
     back = f"Back with: mcv node online {names[0]}"
     session.show(answer, f"{said} {'is' if len(names) == 1 else 'are'} offline. {back}")

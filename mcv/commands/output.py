@@ -1,6 +1,9 @@
 """How mcv speaks: sentences, tables, JSON and errors, each in one way."""
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -11,6 +14,10 @@ from mcv.errors import McvError
 
 # Of several errors the worst one gives the exit code: what is half done before all else.
 WORST_FIRST = (4, 1, 5, 3, 0)
+
+
+GAP = 2  # blanks between two columns
+LEAST = 16  # columns that a wrapped cell has at least
 
 
 class PatientStream:
@@ -58,12 +65,39 @@ def table(rows: Iterable[Sequence[Any]], headings: Sequence[str]) -> str:
     """Rows under lower-case headings; what is None is left empty."""
     import tabulate
 
-    return tabulate.tabulate(
-        [["" if cell is None else printable.line(str(cell)) for cell in row] for row in rows],
-        headings,
-        tablefmt="plain",
-        disable_numparse=True,
-    )
+    cells = [["" if cell is None else printable.line(str(cell)) for cell in row] for row in rows]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    shown = cells if width is None else fitted(cells, headings, width)
+    text = tabulate.tabulate(shown, headings, tablefmt="plain", disable_numparse=True)
+    if width is None or max(map(len, text.splitlines())) <= width:
+        return text
+    return "\n\n".join(_below_each_other(headings, row) for row in cells)
+
+
+def _below_each_other(headings: Sequence[str], row: Sequence[str]) -> str:
+    """A row of a table that is too wide for the terminal, a line for each cell that is filled."""
+    return fields({heading: cell or None for heading, cell in zip(headings, row, strict=True)})
+
+
+def fitted(rows: list[list[str]], headings: Sequence[str], width: int) -> list[list[str]]:
+    """The cells, those of the widest columns wrapped so that the table fits, if that can be."""
+    padded = [heading + " " * GAP for heading in headings]  # as tabulate has them
+    columns = list(zip(padded, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    words = [max(map(len, " ".join(column).split()), default=0) for column in columns]
+    room = width - GAP * (len(widths) - 1)
+    while sum(widths) > room:
+        to_spare = [width - max(LEAST, word) for width, word in zip(widths, words, strict=True)]
+        if max(to_spare) <= 0:
+            break
+        widths[to_spare.index(max(to_spare))] -= 1
+    return [[_wrapped(cell, widths[n]) for n, cell in enumerate(row)] for row in rows]
+
+
+def _wrapped(text: str, width: int) -> str:
+    """A cell in lines that are no wider; a word, a name or a command's option, stays whole."""
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)
 
 
 def fields(pairs: Mapping[str, Any]) -> str:

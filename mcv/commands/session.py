@@ -128,16 +128,18 @@ class Session:
     def ask(self, question: str, shown: Callable[[], Iterable[str]] = tuple) -> None:
         """Raise Refused unless the answer is yes; without a terminal it is no.
 
-        What `shown` returns is put before a human first: it says what would be lost.
+        What `shown` returns is put before a human first: it says what would be lost. It raises
+        what forbids the command in any case: nobody is asked about what is refused anyway.
         """
         if self.yes or self.dry_run:
             return
+        lines = list(shown())
         if not has_terminal():
             raise Refused(
                 f"{question} Without a terminal the answer is no; nothing was changed.",
                 "Say yes with: --yes",
             )
-        self.tell(shown())
+        self.tell(lines)
         self.answer(question)
 
     def answer(self, question: str) -> None:

@@ -1,5 +1,6 @@
-"""VMs: create, change, move, delete, recover."""
+"""VMs: create, change, move, delete."""
 
+import contextlib
 from typing import Any
 
 import click
@@ -31,10 +32,10 @@ from mcv.errors import McvError
 @click.option("--disk", "disks", metavar="SIZE", multiple=True, help="A disk; may be repeated.")
 @click.option(
     "--storage",
-    metavar="file|lvm|drbd",
-    help="Where disks live; default: drbd where it is enabled and there are two nodes.",
+    metavar="drbd",
+    help="Where disks live: replicated, on both nodes.",
 )
-@click.option("--pool", metavar="P", help="The pool that the disks are taken from.")
+@click.option("--pool", hidden=True)
 @click.option("--image", metavar="FILE", help="Fill the first disk from a raw or qcow2 image.")
 @click.option(
     "--image-format",
@@ -51,7 +52,7 @@ from mcv.errors import McvError
     shell_complete=networks,
     help="A network interface there; may be repeated.",
 )
-@click.option("--iso", metavar="NAME", help="A CD in its drive.")
+@click.option("--iso", hidden=True)
 @start_options
 @common(dry_run=True)
 @click.pass_obj
@@ -146,7 +147,11 @@ def update(
 @click.command()
 @vm_argument
 @click.option(
-    "--node", "to", metavar="N", required=True, shell_complete=nodes, help="The node to move to."
+    "--node",
+    "to",
+    metavar="N",
+    shell_complete=nodes,
+    help="The node to move to; default: the only other one that it can run on.",
 )
 @click.option("--online", is_flag=True, help="Move it while it runs.")
 @click.option("--bandwidth", metavar="RATE", help="With --online: at most so much per second.")
@@ -169,7 +174,7 @@ def migrate(
     session: Session,
     /,
     name: str,
-    to: str,
+    to: str | None,
     online: bool,
     bandwidth: str | None,
     wait_for_shutdown: bool,
@@ -186,7 +191,7 @@ def migrate(
 
     \b
     Examples:
-      mcv migrate --node n2 web1
+      mcv migrate web1
       mcv migrate --node n2 --wait-for-shutdown --start-after-migration web1
       mcv migrate --node n2 --online --bandwidth 100MiB web1
     """
@@ -220,6 +225,10 @@ def migrate(
     session.show(moved, f"{name} belongs to {moved.get('node')} now{runs}.")
 
 
+class AllRefused(Exception):
+    """A command on several VMs is refused for each of them: there is nothing to ask about."""
+
+
 @click.command()
 @vms_argument
 @click.option("--keep-disks", is_flag=True, help="Leave the volumes where they are.")
@@ -239,17 +248,23 @@ def delete(session: Session, names: tuple[str, ...], keep_disks: bool, discard_s
 
     def shown() -> list[str]:
         lines = []
+        errors = []
         for name in names:
             try:
                 lines += session.plan("vm.delete", name=name, **wanted)
             except McvError as error:
                 # The deletion itself will tell it; the others are shown nevertheless.
+                errors.append(error)
                 lines.append(f"  {name}: {error.message}")
+        if len(errors) == len(names):
+            raise AllRefused
         return lines
 
     disks = "keep the disks" if keep_disks else "with all that is on the disks"
     disks += " and the memory that is saved" if discard_saved else ""
-    session.ask(f"Delete {', '.join(names)}, {disks}?", shown)
+    # What is refused for every VM is told by the deletion itself, a line for each.
+    with contextlib.suppress(AllRefused):
+        session.ask(f"Delete {', '.join(names)}, {disks}?", shown)
 
     def work(name: str) -> Said:
         answer = session.run("vm.delete", name=name, **wanted, dry_run=session.dry_run)
@@ -261,73 +276,8 @@ def delete(session: Session, names: tuple[str, ...], keep_disks: bool, discard_s
     for_each(session, names, work)
 
 
-@click.command()
-@vm_argument
-@click.option(
-    "--node",
-    metavar="N",
-    shell_complete=nodes,
-    help="Take it over there, from an owner that is offline in the document.",
-)
-@click.option(
-    "--accept-stale", is_flag=True, help="Take an outdated replica: later writes are lost."
-)
-@common(dry_run=True)
-@click.pass_obj
-def register(session: Session, name: str, node: str | None, accept_stale: bool) -> None:
-    """Define a VM where it belongs, or take it over.
-
-    It is taken over from a node that is offline in the document, and from no other.
-
-    \b
-    Examples:
-      mcv register web1
-      mcv register web1 --node n2
-    """
-    if node is not None and not (session.yes or session.dry_run):
-        owner = owner_of(session, name)
-        if owner not in (None, node):
-            session.ask(
-                f"{name} belongs to {owner}. Take it over on {node}?",
-                lambda: [*session.call("vm.prospects", name=name, node=node)],
-            )
-    answer = session.run(
-        "vm.register",
-        name=name,
-        node=node,
-        accept_stale=accept_stale,
-        dry_run=session.dry_run,
-    )
-    old = answer.get("taken_over_from")
-    session.show(
-        answer,
-        f"{name} belongs to {answer.get('node')} now; it was taken over from {old}."
-        if old
-        else f"{name} is defined on {answer.get('node')}.",
-    )
-
-
 def ask_discard(session: Session, name: str, operation: str, wanted: dict[str, Any]) -> None:
     """Raise Refused unless the guest's saved memory may be given up; the plan is shown first."""
     session.ask(
         f"Give up the memory of {name} that is saved?", lambda: session.plan(operation, **wanted)
-    )
-
-
-def owner_of(session: Session, name: str) -> str | None:
-    """The node that owns a VM; None where there is no such VM, which the daemon will say."""
-    owners = {vm["name"]: str(vm["node"]) for vm in session.call("vm.list")}
-    return owners.get(name)
-
-
-@click.command()
-@vm_argument
-@common()
-@click.pass_obj
-def unregister(session: Session, name: str) -> None:
-    """Take a VM's definition away; the VM and its disks stay."""
-    answer = session.run("vm.unregister", name=name)
-    session.show(
-        answer,
-        f"{name} is not defined on {answer['node']} any more. Undo it: mcv register {name}",
     )

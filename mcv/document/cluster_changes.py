@@ -32,7 +32,8 @@ def network_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     users = sorted(vm.name for vm in base.vms.values() if any(n.network == name for n in vm.nics))
     if users:
         raise Refused(
-            f"Network {name} is used by {', '.join(users)}.", f"First: mcv delete {' '.join(users)}"
+            f"Network {name} is used by {', '.join(users)}.",
+            f"It can go when no VM has it. See: mcv info {users[0]}",
         )
     return base.without_network(name)
 

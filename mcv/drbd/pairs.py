@@ -11,7 +11,7 @@ from mcv.drivers.drbd_status import Status
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.rules import replica, split_brain, takeover
-from mcv.rules.replica_pair import Replica, ReplicaPair
+from mcv.rules.replica_pair import Replica, ReplicaPair, disk_of
 from mcv.rules.replica_state import ReplicaState
 from mcv.system.answers import ask_typed
 from mcv.system.fanout import ANSWER, ask_all
@@ -151,6 +151,7 @@ def evidence(host: Host, vm: Vm, disk: Disk) -> takeover.Evidence:
     status = host.drbd.status(disk.resource)
     return takeover.Evidence(
         node=host.name,
+        replica_of=disk_of(vm, disk),
         disk=status.disk if status else None,
         owner_heard=host.observations.last_heard(vm.node),
         in_step=host.observations.last_in_step(disk.resource),

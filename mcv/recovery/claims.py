@@ -5,7 +5,7 @@ from typing import Any
 from mcv.document.model import Claim
 from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused
-from mcv.host import Host
+from mcv.host import DryRun, Host
 from mcv.recovery import journal_recovery
 from mcv.recovery.rows import ClaimRow, Cleared, EntryCopy, LockRow, Locks, Repaired, of_others
 from mcv.system.answers import ask_typed, plain
@@ -40,7 +40,7 @@ def list_locks(host: Host) -> Locks:
     return Locks(claims=claims, locks=locks, problems=problems)
 
 
-def clear_lock(host: Host, name: str) -> Cleared:
+def clear_lock(host: Host, name: str, dry_run: bool = False) -> Cleared | DryRun:
     """End the claim that an operation left on a VM, or on a member being added or removed.
 
     Effect: an operation of a node that is offline in the document is taken over, and resumed
@@ -56,6 +56,10 @@ def clear_lock(host: Host, name: str) -> Cleared:
         raise Refused(f"{name} is not claimed.", "See: mcv locks list")
     if host.jobs.running(claim.operation):
         raise Refused(f"{claim.why} is at work.", f"mcv job wait {claim.operation}")
+    if claim.node != host.name:
+        require_takeable(host, claim)
+    if dry_run:
+        return DryRun(plan=[])
     if claim.node != host.name:
         take_over(host, subject, claim)
         return Cleared(name=name)
@@ -80,14 +84,7 @@ def take_over(host: Host, subject: Subject, claim: Claim) -> None:
     forward if it was committed, else back, without the steps of offline nodes. Errors:
     Refused where the claim's node is online, or where a living node's journal is unknown.
     """
-    host.consensus.require_contact()
-    cluster = host.read()
-    member = cluster.nodes.get(claim.node)
-    if member is not None and member.status == "online":
-        raise Refused(
-            f"{claim.why} is carried out by {claim.node}, which is online.",
-            f"There: mcv repair; or: mcv job wait {claim.operation}",
-        )
+    require_takeable(host, claim)
     entry = _plan(host, claim.operation)
     if entry is None:
         _release(host, subject, f"{claim.operation}.cleared")
@@ -101,6 +98,17 @@ def take_over(host: Host, subject: Subject, claim: Claim) -> None:
     entry.node = host.name
     host.journal.write(entry)
     journal_recovery.resume(host, entry)
+
+
+def require_takeable(host: Host, claim: Claim) -> None:
+    """Raises Refused while the claim's node is online, or this node out of contact."""
+    host.consensus.require_contact()
+    member = host.read().nodes.get(claim.node)
+    if member is not None and member.status == "online":
+        raise Refused(
+            f"{claim.why} is carried out by {claim.node}, which is online.",
+            f"There: mcv repair; or: mcv job wait {claim.operation}",
+        )
 
 
 def _take_claim(host: Host, number: EntryClaim, operation: str, why: str) -> None:

@@ -61,7 +61,7 @@ def why_not_start(pair: ReplicaPair, me: str, ignore_verify: bool = False) -> Re
     if state.up_to_date or is_last:
         return None
     return Refused(
-        f"The replica of {vm.name} on {me} is {state.disk}.",
+        f"The replica of {pair.name} on {me} is {state.disk}.",
         f"It has to be resynced from {peer}: mcv resync {vm.name} --source {peer}"
         + (f"; or move it: mcv migrate --node {peer} {vm.name}" * state.is_detached),
     )
@@ -82,13 +82,13 @@ def why_not_move(pair: ReplicaPair, me: str, ignore_verify: bool = False) -> Ref
     is_syncing = state.replication.is_syncing
     if not (state.replication.keeps_in_step or is_syncing):
         return Refused(
-            f"The replicas of {vm.name} are not connected "
+            f"The replicas of {pair.name} are not connected "
             f"({pair.disk.resource}: {state.connection}).",
             "See: mcv drbd list",
         )
     if is_syncing or not state.peer_disk.is_up_to_date:
         return Refused(
-            f"The other replica of {vm.name} is {state.peer_disk}, not UpToDate.",
+            f"The other replica of {pair.name} is {state.peer_disk}, not UpToDate.",
             "Wait for the resync, see: mcv drbd list",
         )
     return None
@@ -112,7 +112,7 @@ def _why_apart(pair: ReplicaPair, me: str, state: ReplicaState) -> Refused | Non
         return split_brain.refusal(vm, split)
     if not state.is_standalone:
         return None
-    alone = f"The replica of {vm.name} on {me} stands alone: it was disconnected"
+    alone = f"The replica of {pair.name} on {me} stands alone: it was disconnected"
     unknown = [node for node, side in pair.replicas.items() if side.state is None]
     if unknown:
         return Refused(
@@ -163,7 +163,7 @@ def _verification(pair: ReplicaPair) -> Findings:
     if pair.is_noted or (mark.blocked and mark.result == "out-of-sync"):
         amount = f", {mark.out_of_sync} bytes differ" if mark.out_of_sync else ""
         message = (
-            f"The last verification of {name} failed{amount}; start and migration are blocked."
+            f"The last verification of {pair.name} failed{amount}; start and migration are blocked."
         )
         yield _found(pair, Severity.ERROR, kind, message, f"mcv resync {name}, then: {verify}")
     elif mark.blocked:
@@ -189,7 +189,7 @@ def _side(pair: ReplicaPair, node: str, side: Replica) -> Findings:
     is_last = state.disk.is_promotable and not pair.is_online(other)
     is_fine = state.up_to_date or state.disk.is_transient or is_last
     if not is_fine and not state.replication.is_syncing:
-        message = f"{vm.name}'s replica on {node} is {state.disk}."
+        message = f"{pair.name}'s replica on {node} is {state.disk}."
         hint = _disk_hint(vm, node, state)
         yield _found(pair, Severity.ERROR, Kind.DISK, message, hint, node)
 
@@ -199,7 +199,7 @@ def _suspended(pair: ReplicaPair) -> Findings:
     for node, state in pair.states.items():
         if state.is_suspended:
             why, hint = _why_suspended(pair, node, state)
-            message = f"I/O is suspended: {pair.vm.name} on {node} {why}."
+            message = f"I/O is suspended: {pair.name} on {node} {why}."
             yield _found(pair, Severity.ERROR, Kind.SUSPENDED, message, hint, node)
 
 
@@ -234,7 +234,7 @@ def _apart(pair: ReplicaPair) -> Findings:
         yield _found(pair, Severity.ERROR, Kind.SPLIT_BRAIN, message, split_brain.command(vm))
     for node, state in states.items():
         if state.is_standalone and node not in split:
-            message = f"{vm.name}'s replica on {node} is StandAlone."
+            message = f"{pair.name}'s replica on {node} is StandAlone."
             hint = f"mcv resync {vm.name} --source NODE, with the node whose data is right"
             yield _found(pair, Severity.ERROR, Kind.STANDALONE, message, hint, node)
     looking = [state for state in states.values() if not state.connected]
@@ -247,7 +247,7 @@ def _apart(pair: ReplicaPair) -> Findings:
     elif states and len(states) == len(pair.replicas) and vm.claim is None:
         connection = looking[0].connection
         message = (
-            f"The replicas of {vm.name} on {' and '.join(sorted(states))} do not find each other "
+            f"The replicas of {pair.name} on {' and '.join(sorted(states))} do not find each other "
             f"({connection})."
         )
         hint = f"are the DRBD addresses right, and is port {pair.disk.port} open? mcv info"
@@ -256,7 +256,7 @@ def _apart(pair: ReplicaPair) -> Findings:
 
 def _away(pair: ReplicaPair, side: Replica) -> ReplicaFinding:
     """No other replica is in contact with one whose node is offline or does not say."""
-    name, node = pair.vm.name, side.node
+    name, node = pair.name, side.node
     if not side.is_online:
         message = f"{name}'s replica on {node} is away: {node} is offline."
         return _found(pair, Severity.NOTE, Kind.AWAY, message, f"bring {node} back: mcv info", node)

@@ -23,6 +23,11 @@ class Replica(Value, frozen=True, kw_only=True):
     noted: bool = False
 
 
+def disk_of(vm: Vm, disk: Disk) -> str:
+    """A disk in words: by the VM alone where the VM has no other."""
+    return vm.name if len(vm.disks) < 2 else f"disk {disk.id} of {vm.name}"
+
+
 class ReplicaPair(Value, frozen=True, kw_only=True):
     """The replicas of one disk of a VM, by node, with what the document says of them.
 
@@ -34,6 +39,11 @@ class ReplicaPair(Value, frozen=True, kw_only=True):
     replicas: dict[str, Replica]
     is_enabled: bool = True
     is_verified: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the replicas are of, in words: the VM, or one of its disks."""
+        return disk_of(self.vm, self.disk)
 
     @property
     def states(self) -> dict[str, ReplicaState]:

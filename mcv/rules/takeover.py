@@ -22,6 +22,7 @@ class Evidence:
     """What a node knows of its replica, and of the owner that is gone; times are its own."""
 
     node: str
+    replica_of: str  # the VM, or one of its disks, in words
     disk: DiskState | None  # None where the resource is not up
     owner_heard: float | None
     in_step: float | None
@@ -42,11 +43,11 @@ def why_not_promote(vm: Vm, seen: Evidence) -> Problem | None:
         f"--node {seen.node} --accept-stale"
     )
     if seen.disk is not None and seen.disk.is_outdated:
-        stale = f"The replica of {vm.name} on {seen.node} is Outdated, last in step "
+        stale = f"The replica of {seen.replica_of} on {seen.node} is Outdated, last in step "
         return _stale(f"{stale}{ago(seen.in_step)}.", hint)
     if seen.disk is None or not seen.disk.is_promotable:
         refusal = Refused(
-            f"The replica of {vm.name} on {seen.node} is {seen.disk or 'not up'}.",
+            f"The replica of {seen.replica_of} on {seen.node} is {seen.disk or 'not up'}.",
             f"It cannot be taken; bring {vm.node} back.",
         )
         return Problem(refusal, False)
@@ -62,12 +63,14 @@ def why_not_promote(vm: Vm, seen: Evidence) -> Problem | None:
 def _out_of_step(vm: Vm, seen: Evidence, hint: str) -> Problem | None:
     if seen.in_step is None or seen.owner_heard is None:
         return _stale(
-            f"{seen.node} has never seen the replicas of {vm.name} in step with {vm.node}.", hint
+            f"{seen.node} has never seen the replicas of {seen.replica_of} in step with {vm.node}.",
+            hint,
         )
     if seen.in_step < seen.owner_heard - APART:
         return _stale(
-            f"The replica of {vm.name} on {seen.node} was last in step {ago(seen.in_step)}, but "
-            f"{vm.node} was heard after that, {ago(seen.owner_heard)}, and may have written on.",
+            f"The replica of {seen.replica_of} on {seen.node} was last in step "
+            f"{ago(seen.in_step)}, but {vm.node} was heard after that, "
+            f"{ago(seen.owner_heard)}, and may have written on.",
             hint,
         )
     return None

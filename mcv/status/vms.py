@@ -3,7 +3,7 @@
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from mcv.document.model import Claim, Cluster, Disk, Vm
+from mcv.document.model import Claim, Cluster, Disk, Override, Vm
 from mcv.drivers.drbd_states import DiskState, Role
 from mcv.host import Host
 from mcv.rules.finding import Finding
@@ -65,7 +65,10 @@ class NetworkView(Struct, frozen=True, kw_only=True):
 
 
 class VerificationView(Struct, frozen=True, kw_only=True):
-    """The worst of a VM's disks: what the last verification said, and whether it blocks."""
+    """The worst of a VM's disks: what the last verification said, and whether it blocks.
+
+    `override` is the last start or move past a failed verification, until a clean one.
+    """
 
     result: str
     under_way: bool
@@ -73,6 +76,7 @@ class VerificationView(Struct, frozen=True, kw_only=True):
     who: str
     out_of_sync: int
     blocked: bool
+    override: Override | None
 
 
 class VmInfo(VmSummary, frozen=True, kw_only=True):
@@ -171,6 +175,7 @@ def verification(vm: Vm, seen: Reports) -> VerificationView:
         who=worst.who if worst else "",
         out_of_sync=sum(disk.verification.out_of_sync for disk in vm.disks),
         blocked=vm.blocked or noted,
+        override=vm.override if vm.blocked or noted else None,
     )
 
 

@@ -40,6 +40,8 @@ class Job:
         self.open: dict[str, Any] = {}  # the change of unknown outcome, the generation then
         self.cancellable = False
         self.waits = False
+        self.is_brief = False  # a power button: when it failed, nothing is left of it
+        self.is_over = False  # it ended and left nothing: it is not listed
         self.stalled = ""
         self.cancelled = threading.Event()
         self._bars: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -119,6 +121,15 @@ class Job:
                 "error": self.error,
             }
 
+    def left_nothing(self, error: McvError) -> bool:
+        """Whether an end in this error is nothing that anybody has to find again.
+
+        Refused, nothing was changed; a power button that failed was undone. Whoever follows the
+        job is told. A cancelled job was looked for by somebody.
+        """
+        is_refusal = error.exit_code == 3 and not isinstance(error, Cancelled)
+        return is_refusal or (self.is_brief and error.exit_code == 1)
+
     def plain(self) -> dict[str, Any]:
         return {
             "id": self.id,
@@ -187,9 +198,10 @@ class Jobs:
         self._write(job)
         return job
 
-    def start(self, title: str, who: str, work: Callable[[], Any]) -> Job:
+    def start(self, title: str, who: str, work: Callable[[], Any], brief: bool = False) -> Job:
         """Carry out work in a thread of its own, as a job that can be followed."""
         job = self.begin(title, who)
+        job.is_brief = brief
         thread = threading.Thread(target=self.run, args=(job, work), name=f"job-{job.id}")
         thread.daemon = True
         thread.start()
@@ -207,6 +219,7 @@ class Jobs:
             if isinstance(error, CallLost):
                 error = OutcomeOpen(error.message, "See: mcv job list, mcv info")
             log.info("%s, asked for by %s: %s (job %s)", job.title, job.who, error, job.id)
+            job.is_over = job.left_nothing(error)
             job.end(None, error)
         except Exception as error:
             log.exception("job %s (%s)", job.id, job.title)
@@ -231,7 +244,10 @@ class Jobs:
         """Jobs under way and lately ended, the oldest first."""
         records = {record["id"]: record for record in self._remembered()}
         with self._lock:
-            records.update({job.id: job.plain() for job in self._jobs.values()})
+            for job in self._jobs.values():
+                records[job.id] = job.plain()
+                if job.is_over:
+                    del records[job.id]
         return sorted(records.values(), key=moment)
 
     def running(self, id: str) -> bool:
@@ -293,7 +309,10 @@ class Jobs:
         files.write_atomically(path, json.dumps({"schema": SCHEMA, **record}))
 
     def _write(self, job: Job) -> None:
-        self._save({**job.plain(), "result": job.result})
+        if job.is_over:
+            files.remove(files.child(self._directory, f"{job.id}.json"))
+        else:
+            self._save({**job.plain(), "result": job.result})
         if job.state == "running":
             return
         with self._lock:

@@ -14,7 +14,7 @@ from mcv.rules import preconditions
 from mcv.system import stall
 from mcv.vm import migration_tunnel, power, run_notes
 from mcv.vm.answers import Moved
-from mcv.vm.migrate import require_movable
+from mcv.vm.migrate import only_place, require_movable
 from mcv.vm.plans import live_plan
 
 POLL = 0.25
@@ -25,7 +25,7 @@ LEAST = 1024**2  # bytes a second, as fine as libvirt keeps it
 def migrate(
     host: Host,
     name: str,
-    to: str,
+    to: str | None = None,
     bandwidth: str | None = None,
     ignore_verify: bool = False,
     discard_saved: bool = False,
@@ -36,6 +36,7 @@ def migrate(
     Raises Refused, with all that stands in the way; Failed when it was begun and undone: then
     it runs on where it was, or has ended there.
     """
+    to = to or only_place(host, name)
     rate = 0 if bandwidth is None else _rate(bandwidth)
 
     def prepare() -> Prepared[Moved]:

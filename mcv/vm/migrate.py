@@ -18,7 +18,7 @@ from mcv.vm.plans import offline_plan
 def migrate(
     host: Host,
     name: str,
-    to: str,
+    to: str | None = None,
     wait_for_shutdown: bool = False,
     timeout: float | None = None,
     start_after_migration: bool = False,
@@ -26,11 +26,13 @@ def migrate(
     discard_saved: bool = False,
     dry_run: bool = False,
 ) -> Moved | DryRun:
-    """Move a stopped VM; with wait_for_shutdown, a running VM as soon as it has ended.
+    """Move a stopped VM, by default to its only other node; with wait_for_shutdown, a running one
+    as soon as it has ended.
 
     Nothing is claimed and nothing has been changed while the guest is waited for. Raises
     Refused, with every problem; Failed when it was begun and undone.
     """
+    to = to or only_place(host, name)
     waits = wait_for_shutdown and not dry_run and host.domains.is_active(name)
     if waits and host.domains.state(name) == "paused":
         raise Refused(f"{name} is paused.", preconditions.resume_or_stop(name))
@@ -48,6 +50,17 @@ def migrate(
         return Prepared(plan, Moved(name=name, node=to, started=start_after_migration))
 
     return host.operate(Subject.vm(name), f"migrate {name} to {to}", prepare, dry_run)
+
+
+def only_place(host: Host, name: str) -> str:
+    """The only other node that a VM can run on; Refused where there is none, or several."""
+    vm = host.read().vm(name)
+    others = [node for node in vm.nodes if node != vm.node]
+    if not others:
+        raise Refused(f"{name} has no other place: its disks are on {vm.node} alone.")
+    if len(others) > 1:
+        raise Refused(f"{name} can move to {' or '.join(others)}.", "Say where: --node NODE")
+    return others[0]
 
 
 def _wait_for_end(host: Host, name: str, timeout: float | None) -> None:

@@ -175,7 +175,7 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     (
         "cluster add-node --node n2 --ip-address 192.0.2.2",
         "cluster.host_key",
-        {"ip_address": "192.0.2.2"},
+        {"ip_address": "192.0.2.2", "node": "n2"},
     ),
     (
         "cluster add-node --node n2 --ip-address 192.0.2.2 --host-key SHA256:x --dry-run",

@@ -149,7 +149,7 @@ def test_root_passes_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
         "verify",
         "verify --all web1",
         "verify --owned web1",
-        "migrate web1",
+        "migrate",
         "migrate --node n2 --timeout 3 web1",
         "shutdown --timeout 3 web1",
         "drbd set resync-rate",

@@ -49,7 +49,7 @@ def test_without_a_terminal_the_answer_is_no(mcv: Speak, daemon: FakeDaemon, wor
 
     assert heard.code == 3
     assert "--yes" in heard.err
-    assert not CHANGING & {operation for operation, _ in daemon.calls}
+    assert changes(daemon) == []
 
 
 @pytest.mark.parametrize("words", ASKED)
@@ -72,12 +72,33 @@ def test_no_and_no_answer_change_nothing(
 
     assert heard.code == 3
     assert "nothing was changed" in heard.err
-    changes = [
-        params
+    assert changes(daemon) == []
+
+
+def changes(daemon: FakeDaemon) -> list[str]:
+    """The operations that were asked to do something, and not only for their plan."""
+    return [
+        operation
         for operation, params in daemon.calls
         if operation in CHANGING and not params.get("dry_run")
     ]
-    assert changes == []
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("words", ASKED)
+def test_nobody_is_asked_about_what_is_refused_anyway(
+    mcv: Speak, daemon: FakeDaemon, words: str
+) -> None:
+    no = Refused("It cannot be.", "mcv info")
+    for operation in CHANGING | {"cluster.host_key"}:
+        daemon.answers[operation] = no
+
+    heard = mcv(words, typed="y\n")
+
+    assert heard.code == 3 and "It cannot be." in heard.err
+    assert "[y/N]" not in heard.err and "The answer" not in heard.err
+    # A command on several VMs tells it for each of them by itself.
+    assert changes(daemon) == (["vm.delete"] if "delete" in words else [])
 
 
 @pytest.mark.parametrize("flags", ["", "--yes", "--yes --json", "--dry-run"])
@@ -87,8 +108,9 @@ def test_what_each_side_wrote_is_told_whatever_the_answer_is(
     heard = mcv(f"drbd resolve web1 --keep n2 {flags}")
 
     assert WROTE in heard.err and WROTE not in heard.out
-    asked = [operation for operation, _ in daemon.calls]
-    assert asked[0] == "drbd.prospects" and ("drbd.resolve" in asked) == bool(flags)
+    assert daemon.calls[0][0] == "drbd.prospects"
+    assert bool(daemon.asked("drbd.resolve")[0]["dry_run"]) == (flags in ("", "--dry-run"))
+    assert changes(daemon) == (["drbd.resolve"] if "--yes" in flags else [])
 
 
 @pytest.mark.usefixtures("terminal")

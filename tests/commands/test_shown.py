@@ -1,10 +1,12 @@
 """What a human reads: tables, one VM, errors of a repair, plans."""
 
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from mcv.commands import output
 from mcv.commands.info import locked_text, verification_text
 from mcv.commands.output import age, fields
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
@@ -92,6 +94,44 @@ def test_an_empty_list_is_a_sentence_or_an_empty_json_list(
 
     assert mcv(words).out.startswith("There is no ")
     assert mcv(f"{words} --json").json == []
+
+
+SENTENCE = "I/O is suspended: web1 on node1 waits until the state of node2 is known: bring it back"
+
+
+@pytest.mark.parametrize(("width", "is_table"), [(80, True), (76, True), (60, False)])
+def test_a_table_on_a_terminal_fits_it(
+    monkeypatch: pytest.MonkeyPatch, width: int, is_table: bool
+) -> None:
+    monkeypatch.setattr("sys.stdout", Terminal())
+    monkeypatch.setenv("COLUMNS", str(width))
+    headings = ("name", "state", "node", "storage", "flags", "attention")
+    rows = [
+        ("web1", "running", "node1", "drbd", "", SENTENCE),
+        ("a-vm-with-a-long-name", "stopped", "node2", "drbd", "locked", None),
+    ]
+
+    text = output.table(rows, headings)
+
+    assert (text.splitlines()[0].split()[:2] == ["name", "state"]) == is_table
+    assert " ".join(SENTENCE.split()[:3]) in text
+    if is_table:
+        assert max(map(len, text.splitlines())) <= width
+        words = " ".join(line[text.index("attention") :].strip() for line in text.splitlines())
+        assert words.split() == ["attention", *SENTENCE.split()]
+    else:
+        assert f"attention:  {SENTENCE}" in text and "flags:    locked" in text
+
+
+def test_a_table_that_goes_to_a_file_is_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+
+    assert SENTENCE in output.table([("web1", SENTENCE)], ("name", "attention"))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_one_vm_is_shown_whole(mcv: Speak, daemon: FakeDaemon) -> None:

@@ -2,13 +2,21 @@
 
 import json
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcv.errors import Busy, CallLost, Cancelled, McvError, NotFound, Refused
+from mcv.errors import (
+    Busy,
+    CallLost,
+    Cancelled,
+    CommandFailed,
+    DoneInPart,
+    McvError,
+    NotFound,
+    Refused,
+)
 from mcv.recovery import jobs as recovered_jobs
 from mcv.system.answers import plain
 from mcv.transaction import jobs as jobs_module
@@ -23,12 +31,17 @@ def jobs(tmp_path: Path) -> Jobs:
 
 def finished(jobs: Jobs, work: Any) -> Job:
     job = jobs.start("start web1", "alice", work)
+    ended(job)
+    return job
+
+
+def ended(job: Job) -> None:
+    """Wait for the end: the follower is woken first, the record written then."""
     while job.follow(10**9, 0.05)["state"] == "running":
         pass
-    # The follower is woken first, the record written then.
-    while (jobs.remembered(job.id) or {"state": "running"})["state"] == "running":
-        time.sleep(0.005)
-    return job
+    for thread in threading.enumerate():
+        if thread.name == f"job-{job.id}":
+            thread.join()
 
 
 def test_a_job_ends_with_its_result_or_its_error(jobs: Jobs, tmp_path: Path) -> None:
@@ -65,6 +78,31 @@ def test_an_internal_error_is_told_without_its_insides_and_a_lost_call_as_open(
     assert "internal error" in broken["message"] and "journalctl" in broken["hint"]
     assert broken["class"] == "OutcomeOpen"
     assert lost is not None and lost["class"] == "OutcomeOpen"
+
+
+@pytest.mark.parametrize(
+    ("error", "brief", "listed"),
+    [
+        (Refused("web1 runs already."), False, False),
+        (Cancelled("It was cancelled."), False, True),
+        (CommandFailed("drbdadm said no."), True, False),
+        (CommandFailed("drbdadm said no."), False, True),
+        (DoneInPart("web1 is stopped, but."), True, True),
+        (CallLost("n2 broke off."), True, True),
+    ],
+)
+def test_what_left_nothing_is_told_to_its_follower_and_listed_nowhere(
+    jobs: Jobs, error: McvError, brief: bool, listed: bool
+) -> None:
+    def fail() -> None:
+        raise error
+
+    job = jobs.start("start web1", "alice", fail, brief)
+    ended(job)
+
+    assert jobs.get(job.id).follow(0, 0)["error"]["message"] == error.message
+    assert bool(jobs.listed()) == listed
+    assert (jobs.remembered(job.id) is not None) == listed
 
 
 def test_a_full_disk_is_told_as_what_it_is(jobs: Jobs) -> None:
