@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from mcv.drivers.drbd_status import have_split
+from mcv.rules import saved
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -73,6 +74,27 @@ def moved_live(cluster: FakeCluster, node: str) -> str:
         return f"{active}, primary on {primary}"
     opened = [name for name, door in cluster.drbd.items() if door.two_primaries]
     return f"{opened} allow two primaries" if opened else said
+
+
+def with_memory(end: End) -> End:
+    """web1's saved memory is there where nothing has happened, and else can never go on."""
+
+    def told(cluster: FakeCluster, node: str) -> str:
+        said = end(cluster, node)
+        cluster_now = cluster.read(node)
+        restorable = [
+            name
+            for name, door in cluster.domains.items()
+            if (memory := door.saved.of("web1")) is not None
+            and not saved.is_old(cluster_now.vm("web1"), name, memory)
+        ]
+        if said == "nothing" and restorable != [node]:
+            return f"nothing has happened, and memory that fits is on {restorable}"
+        if said == "whole" and any(door.saved.memories for door in cluster.domains.values()):
+            return "its memory was given up, and is still there"
+        return said
+
+    return told
 
 
 def grown(cluster: FakeCluster, node: str) -> str:

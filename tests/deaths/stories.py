@@ -60,6 +60,12 @@ def run(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, power.start, name="web1")
 
 
+def save(cluster: FakeCluster, node: str) -> None:
+    run(cluster, node)
+    cluster.domains[node].saved.save("web1")
+    power.reconcile(cluster.hosts[node])
+
+
 def blank(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, members.remove_node, node=other(node))
 
@@ -188,6 +194,23 @@ PLANS = {
     ),
     "update": Story(
         lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make
+    ),
+    "migrate what is saved": Story(
+        lambda c, node: c.run(
+            node, migrate.migrate, name="web1", to=other(node), discard_saved=True
+        ),
+        ends.with_memory(ends.moved_from(itself)),
+        save,
+    ),
+    "update what is saved": Story(
+        lambda c, node: c.run(node, change.update, name="web1", cpus=3, discard_saved=True),
+        ends.with_memory(ends.grown),
+        save,
+    ),
+    "delete what is saved": Story(
+        lambda c, node: c.run(node, delete.delete, name="web1", discard_saved=True),
+        ends.with_memory(ends.reverse(ends.exists)),
+        save,
     ),
     "resync": Story(lambda c, node: c.run(node, resync.resync, name="web1"), ends.same, make),
     "resolve": Story(resolve_for(itself), ends.kept(itself), split),
