@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from mcv.drivers.domain_xml import substance
+from mcv.drivers.domain_xml import SavedState, substance
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
 from mcv.errors import HypervisorFailed
@@ -44,6 +44,9 @@ class Stand(Protocol):
 
     def kill(self, name: str) -> None:
         """End the process of a domain that runs, as the kernel does when memory is short."""
+
+    def save(self, name: str) -> None:
+        """Have libvirt save the memory of a domain that runs, and end it."""
 
     def spoil(self, name: str) -> None:
         """Make the next start of a domain fail."""
@@ -370,3 +373,39 @@ def a_vms_domain_of_another_name_is_the_vms(stand: Stand) -> None:
     assert (domains.state(NAME), domains.states().vms) == ("stopped", {NAME: "stopped"})
     domains.undefine(NAME)
     assert stand.raw_state("renamed") == "absent"
+
+
+def _saved(stand: Stand, incarnation: int = 0) -> Hypervisor:
+    domains = _running(stand)
+    marked = stand.definition().replace('incarnation="0"', f'incarnation="{incarnation}"')
+    domains.define(marked)
+    stand.save(NAME)
+    return domains
+
+
+def what_is_saved_goes_on_at_the_next_start(stand: Stand) -> None:
+    domains = _saved(stand)
+
+    assert (domains.state(NAME), domains.states().vms[NAME]) == ("saved", "saved")
+    assert domains.is_active(NAME) is False
+    assert domains.definitions()[NAME].state == "saved"
+    domains.start(NAME)
+    assert domains.state(NAME) == "running"
+    assert domains.saved.of(NAME) is None and domains.saved.all() == {}
+
+
+def saved_memory_tells_which_mark_its_domain_had_at_last(stand: Stand) -> None:
+    saved = _saved(stand, incarnation=3).saved
+
+    assert saved.of(NAME) == saved.all()[NAME] == SavedState(incarnation=3)
+    assert saved.of(OTHER) is None
+
+
+def saved_memory_can_be_given_up(stand: Stand) -> None:
+    domains = _saved(stand)
+
+    domains.saved.discard(NAME)
+    domains.saved.discard(NAME)
+
+    assert domains.state(NAME) == "stopped" and domains.saved.of(NAME) is None
+    domains.saved.discard(OTHER)

@@ -46,6 +46,9 @@ class FakeDomainsStand:
     def kill(self, name: str) -> None:
         self._fake.crash(name)
 
+    def save(self, name: str) -> None:
+        self._fake.saved.save(name)
+
     def spoil(self, name: str) -> None:
         self._fake.broken.add("start")
 

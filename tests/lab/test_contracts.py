@@ -96,13 +96,18 @@ class LibvirtStand:
     def kill(self, name: str) -> None:
         self._node.run(f"kill -KILL $(cat /run/libvirt/qemu/{name}.pid)")
 
+    def save(self, name: str) -> None:
+        self._node.run(f"virsh -q managedsave {name}")
+
     def spoil(self, name: str) -> None:
         self._node.run(f"mv {GUEST} {GUEST}.away")
 
     def clean(self) -> None:
         self._node.run(f"[ ! -e {GUEST}.away ] || mv {GUEST}.away {GUEST}")
         for name in (domains.NAME, domains.OTHER, "renamed"):
-            self._node.run(f"virsh destroy {name}; virsh undefine {name}", check=False)
+            self._node.run(
+                f"virsh destroy {name}; virsh undefine --managed-save {name}", check=False
+            )
 
 
 @pytest.fixture(scope="module")
