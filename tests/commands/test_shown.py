@@ -114,7 +114,7 @@ def test_a_table_on_a_terminal_fits_it(
     text = output.table(rows, headings)
 
     assert (text.splitlines()[0].split()[:2] == ["name", "state"]) == is_table
-    assert " ".join(SENTENCE.split()[:3]) in text
+    assert "suspended:" in text
     if is_table:
         assert max(map(len, text.splitlines())) <= width
         words = " ".join(line[text.index("attention") :].strip() for line in text.splitlines())
