@@ -81,9 +81,10 @@ class Transaction:
 
         Precondition: the document holds the entry's claims, or the first step brings them.
         Effect: every step is done and the claims are released.
-        Errors: Refused when a node could not keep the plan (no step was begun); Failed when
-        a step failed and all was undone; RepairNeeded when the journal keeps a rest;
-        OutcomeOpen when a change was neither committed nor refused.
+        Errors: Refused when a node could not keep the plan (no step was begun), or when the
+        first step is a change that was refused; Failed when a step failed and all was undone;
+        RepairNeeded when the journal keeps a rest; OutcomeOpen when a change was neither
+        committed nor refused.
         """
         try:
             self._journal.write(entry)
@@ -128,6 +129,11 @@ class Transaction:
             )
             if is_committed or is_unknown:
                 raise self._kept(entry, error, f"{entry.title} stopped half-way: {error.message}")
+            if _was_not_made(item, error, was_begun=index == begun_before):
+                self._note(entry, position=index - 1, direction="back", trouble=error.message)
+                if index == 0:
+                    self._end(entry)
+                    raise error
             self._back(entry, report, error)
         self._end(entry)
         if entry.trouble:
@@ -148,8 +154,8 @@ class Transaction:
         Errors: in every case, Failed when all was undone, RepairNeeded when a step resists.
         """
         if entry.direction == "forward":
-            entry.trouble = cause.message if cause else ""
-            self._note(entry, direction="back")
+            trouble = cause.message if cause else ""
+            self._note(entry, direction="back", trouble=trouble)
         for index in range(entry.position, -1, -1):
             self._note(entry, position=index)
             error = self._run_item(entry, entry.plan[index], lambda step: step.undo, report)
@@ -309,6 +315,17 @@ def _may_have_committed(item: Item, error: McvError, was_begun: bool) -> bool:
         step.seen is not None for step in steps_of(item)
     )
     return answer_was_lost or was_proposed_before or witness_is_silent
+
+
+def _was_not_made(item: Item, error: McvError, was_begun: bool) -> bool:
+    """Whether an item is known to have had no effect: a change that was refused.
+
+    Such an item is not undone: its way back could meet the entry of another operation, or the
+    member whose silence refused the change. An item that an earlier run of the daemon began
+    may have been proposed then.
+    """
+    is_change = all(isinstance(step.do, Change) for step in steps_of(item))
+    return is_change and isinstance(error, Refused) and not was_begun
 
 
 def _change_id(entry: Entry, step: str) -> str:

@@ -233,6 +233,45 @@ def test_a_plan_that_a_peer_cannot_keep_is_not_begun(bench: Bench) -> None:
     assert bench.journal.entries() == []
 
 
+def adding(name: str, undo: str) -> Step:
+    return Step(change(name), undo=change(undo))
+
+
+def test_a_first_change_that_is_refused_is_a_refusal_and_nothing_is_undone(bench: Bench) -> None:
+    refusal = PeerUnreachable("n2 is silent, so nothing was changed.", "wait", [("one", "two")])
+    bench.fails["vm.add"] = refusal
+
+    with pytest.raises(PeerUnreachable) as error:
+        bench.carry_out([adding("vm.add", "vm.remove"), *PLAN])
+
+    assert error.value is refusal
+    assert bench.done == ["vm.add job1.0", "vm.release job1.urelease"]
+    assert bench.journal.entries() == []
+
+
+def test_a_later_change_that_is_refused_is_not_undone_and_what_was_before_it_is(
+    bench: Bench,
+) -> None:
+    bench.fails["vm.define"] = Refused("web1 is locked.")
+
+    with pytest.raises(Failed, match="move web1 failed and was undone: web1 is locked"):
+        bench.carry_out([step("a"), adding("vm.define", "vm.undefine"), step("b")])
+
+    assert bench.done == ["a", "vm.define job1.1", "una", "vm.release job1.urelease"]
+
+
+def test_a_change_that_may_have_been_proposed_before_a_restart_is_undone(bench: Bench) -> None:
+    entry = bench.entry([adding("vm.add", "vm.remove"), *PLAN])
+    entry.position = 0
+    bench.journal.write(entry)
+    bench.fails["vm.add"] = Refused("There is a VM web1 already.")
+
+    with pytest.raises(Failed, match="already"):
+        bench.resume()
+
+    assert bench.done == ["vm.add job1.0", "vm.remove job1.u0", "vm.release job1.urelease"]
+
+
 def test_a_claim_that_cannot_be_released_now_is_said_to_be_the_rest(bench: Bench) -> None:
     bench.fails["vm.release"] = PeerUnreachable("n2 is silent.")
 

@@ -59,6 +59,39 @@ def test_a_creation_that_fails_leaves_nothing(cluster: FakeCluster, node: str, v
         assert after[name][0]["vms"] == {}
 
 
+def test_of_two_that_create_one_name_the_second_is_refused_and_leaves_no_trace(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is made after the second has looked, and before it has changed anything."""
+    made: list[str] = []
+
+    def spy(me: str, node: str, operation: str) -> None:
+        if me == "n2" and operation == "journal.keep" and not made:
+            made.append(operation)
+            cluster.run("n1", create.create, name="web1", memory="64MiB")
+
+    monkeypatch.setattr(cluster, "spy", spy)
+
+    with pytest.raises(Refused, match="a VM web1 already") as refused:
+        cluster.run("n2", create.create, name="web1", memory="32MiB", disks=["64MiB"])
+
+    assert made and not isinstance(refused.value, RepairNeeded)
+    assert cluster.read().vm("web1").memory == 64 * 1024**2
+    assert cluster.read().vm("web1").claim is None
+    assert cluster.lvm["n1"].made == {}
+    assert [cluster.hosts[name].journal.entries() for name in ("n1", "n2")] == [[], []]
+
+
+def test_a_creation_that_a_silent_member_stops_is_a_refusal(cluster: FakeCluster) -> None:
+    before = cluster.picture()
+    cluster.down.add("n2")
+
+    with pytest.raises(Refused, match="n2 does not answer, so nothing was changed"):
+        cluster.run("n1", create.create, name="web1", memory="64MiB")
+
+    assert cluster.picture() == before
+
+
 def test_a_creation_says_everything_that_is_wrong_at_once(cluster: FakeCluster) -> None:
     before = cluster.picture()
 
