@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import mcv
-from mcv.check import artifacts, hook, replicas
+from mcv.check import artifacts, hook, host_lvm, replicas
 from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
 from mcv.document.generation import ChangeMade, EpochNow
@@ -21,7 +21,13 @@ Findings = Iterator[Finding]
 def judge(scene: ClusterSnapshot) -> list[Finding]:
     """Everything that is not as it should be, the worst first."""
     return in_order(
-        [*_members(scene), *_claims(scene), *artifacts.judge(scene), *replicas.judge(scene)]
+        [
+            *_members(scene),
+            *_claims(scene),
+            *artifacts.judge(scene),
+            *replicas.judge(scene),
+            *host_lvm.judge(scene),
+        ]
     )
 
 
@@ -275,6 +281,24 @@ def _drbd_of(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
             "mcvd brings resources up by itself.",
             hint=f"On {inventory.node}: systemctl disable drbd.service",
         )
+    if inventory.drbd_complaint and not _is_of_mcvs_file(inventory):
+        yield Finding(
+            severity=Severity.ERROR,
+            node=inventory.node,
+            subject="/etc/drbd.d",
+            message=f"drbdadm cannot read its configuration on {inventory.node}: "
+            f"{inventory.drbd_complaint}",
+            hint="Mend the file that it names, or move it away. mcv's calls do not read it; the "
+            "administrator's and other services' do.",
+        )
+
+
+def _is_of_mcvs_file(inventory: Inventory) -> bool:
+    """Whether drbdadm complains of a file of mcv's, which has a finding of its own."""
+    return any(
+        file.ours and f"/{name}.res" in inventory.drbd_complaint
+        for name, file in inventory.files.items()
+    )
 
 
 def _networks(scene: ClusterSnapshot, inventory: Inventory) -> Findings:

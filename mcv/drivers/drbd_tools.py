@@ -16,12 +16,27 @@ from mcv.errors import CommandFailed
 from mcv.system import files
 from mcv.system.process import Run, lines, run
 
-# What drbdadm says of files that it cannot read; it reads all of them for every command.
-COMPLAINTS = ("Parse error", "not defined in your config", "conflicting use")
-UNREADABLE = (
-    "A file in /etc/drbd.d was edited or is missing. One of mcv's is written anew by: "
-    "mcv cluster check --fix; another one is yours to mend."
+# What drbdadm says of a resource file that it cannot read.
+COMPLAINTS = (
+    "Parse error",
+    "not defined in your config",
+    "no resources defined",
+    "Failed to open include file",
 )
+UNREADABLE = (
+    "The resource file in /etc/drbd.d was edited or is missing. It is written anew by: "
+    "mcv cluster check --fix"
+)
+
+# drbdadm reads all that its configuration includes before it does anything, and a file that it
+# cannot read stops it. So each resource has a configuration of its own. The kernel's calls
+# (drbdadm fence-peer minor-100) use the configuration that the minor was brought up with. The
+# names of udev's links are those of Debian's global_common.conf.
+CONFIGURATION = """\
+# Written by mcv: drbdadm reads this resource's file and no other.
+global {{ usage-count no; udev-always-use-vnr; }}
+include "{file}";
+"""
 
 Done = Callable[[Status | None], bool]
 
@@ -92,13 +107,39 @@ class Tools:
         return self.clean("drbdadm", *arguments, timeout=timeout)
 
     def clean(self, *command: str, timeout: float) -> str:
-        """Run a command; where it fails, leave the secret out of what drbdadm repeats."""
+        """Run a command; where it fails, leave the secret out of what drbdadm repeats.
+
+        A command of drbdadm ends with the resource, whose file alone it reads.
+        """
+        tool, *arguments = command
+        if tool == "drbdadm":
+            arguments = ["--config-file", self._configuration(arguments[-1]), *arguments]
         try:
-            return self.run(*command, timeout=timeout)
+            return self.run(tool, *arguments, timeout=timeout)
         except CommandFailed as error:
             message = without_secret(error.message)
             hint = UNREADABLE if any(one in message for one in COMPLAINTS) else error.hint
             raise CommandFailed(message, hint) from None
+
+    def _configuration(self, resource: str) -> str:
+        """The path of the configuration that includes one resource's file, written if need be.
+
+        It lies in /run: a boot begins without it, and a full disk does not keep it from being.
+        """
+        path = files.child(self.root / "run/mcv/drbd", f"{resource}.conf")
+        file = files.child(self.root / "etc/drbd.d", f"{resource}.res")
+        text = CONFIGURATION.format(file=file)
+        if files.read_or_none(path) != text:
+            files.write_atomically(path, text)
+        return str(path)
+
+    def complaint(self) -> str:
+        """What drbdadm says where it cannot read the host's configuration; else ""."""
+        try:
+            self.run("drbdadm", "sh-resources")
+        except CommandFailed as error:
+            return without_secret(error.message)
+        return ""
 
 
 def without_secret(text: str) -> str:

@@ -18,6 +18,24 @@ LOOK = "drbdsetup events2 --now --statistics web1"
 FAILED = CommandFailed("`drbdadm` exited with 17: State change failed: (-2) Need access.")
 
 
+class Adm(Recorder):
+    """A recorder of commands; of drbdadm's, that each reads the file of its resource alone."""
+
+    def __call__(self, *command: str, stdin: str = "", timeout: float = 60) -> str:
+        tool, *words = command
+        if words[:1] == ["--config-file"]:
+            assert tool == "drbdadm" and words[1].endswith(f"/run/mcv/drbd/{words[-1]}.conf")
+            includes = Path(words[1]).read_text().splitlines()[1:]
+            where = words[1].removesuffix(f"/run/mcv/drbd/{words[-1]}.conf")
+            assert includes == [
+                "global { usage-count no; udev-always-use-vnr; }",
+                f'include "{where}/etc/drbd.d/{words[-1]}.res";',
+            ]
+            return super().__call__(tool, *words[2:], stdin=stdin, timeout=timeout)
+        assert tool != "drbdadm" or words in (["--version"], ["sh-resources"])
+        return super().__call__(*command, stdin=stdin, timeout=timeout)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A root directory in whose /sys the module of DRBD 8.4 is loaded."""
@@ -30,7 +48,7 @@ def drbd(root: Path, *looks: str, **answers: Answer) -> tuple[Drbd, Recorder]:
     """A driver whose looks at the resource see one text after the other."""
     told: dict[str, Answer] = {"drbdsetup events2": list(looks) or drbd_output.UNKNOWN}
     told.update({f"drbdadm {verb.replace('_', '-')}": answer for verb, answer in answers.items()})
-    run = Recorder(told)
+    run = Adm(told)
     return Drbd(run, root=root, sleep=lambda seconds: None), run
 
 
@@ -245,6 +263,7 @@ def test_what_is_not_stale_is_left_and_what_is_inconsistent_is_refused(root: Pat
     [
         "drbd.d/web1.res:41: Parse error: 'resource' expected, but got 'foo'",
         "'web1' not defined in your config (for this host).",
+        "drbd.conf:3: Failed to open include file '/etc/drbd.d/web1.res'.",
     ],
 )
 def test_a_file_that_drbdadm_cannot_read_is_told_with_what_writes_it_anew(
@@ -256,6 +275,14 @@ def test_a_file_that_drbdadm_cannot_read_is_told_with_what_writes_it_anew(
         driver.adjust("web1")
 
     assert "mcv cluster check --fix" in failed.value.hint
+
+
+@pytest.mark.parametrize("said", ["", "/etc/drbd.d/x.res:3: Parse error: 'on' expected"])
+def test_what_the_hosts_own_configuration_lacks_is_told(root: Path, said: str) -> None:
+    run = Recorder({"drbdadm sh-resources": CommandFailed(said) if said else "web1\n"})
+
+    assert Drbd(run, root=root).complaint() == said
+    assert run.commands == ["drbdadm sh-resources"]
 
 
 def test_the_secret_that_drbdadm_repeats_is_left_out(root: Path) -> None:
@@ -371,7 +398,7 @@ def test_the_module_is_loaded_once(root: Path, tmp_path: Path) -> None:
 
 def test_generations_and_options_are_read_from_the_tools(root: Path) -> None:
     gi = "388FC162592D5154:0:0:0:1:1:0:0:0:0:0\n"
-    run = Recorder({"drbdadm get-gi web1": gi, "drbdsetup show": drbd_output.SHOWN})
+    run = Adm({"drbdadm get-gi web1": gi, "drbdsetup show": drbd_output.SHOWN})
     driver = Drbd(run, root=root)
 
     assert driver.metadata.generations("web1").current == 0x388FC162592D5154

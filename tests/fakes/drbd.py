@@ -51,6 +51,7 @@ class FakeDrbd:
         self.broken: set[str] = set()
         self.lacks: dict[str, str] = {}
         self.loaded = False
+        self.unreadable = ""  # what drbdadm says of a foreign file
         self.release = 8
         self.kept: dict[str, str] = {}  # how the data is, by the metadata of what is down
         self.standalone: set[str] = set()
@@ -65,6 +66,9 @@ class FakeDrbd:
         self.metadata = FakeMetadata(self)
         self.verification = FakeVerification(self)
         world.doors[me] = self
+
+    def complaint(self) -> str:
+        return self.unreadable
 
     def minors(self) -> list[int]:
         return sorted(one.minor for one in self.statuses().values() if one.minor is not None)

@@ -10,6 +10,9 @@ from tests.lab.lab import side_by_side
 
 SECTOR = 512
 
+# A resource file of somebody else's that drbdadm cannot read, and its place.
+FOREIGN, FOREIGN_FILE = "resource theirs {\n    on nowhere", "/etc/drbd.d/theirs.res"
+
 # Everything that a refused command must leave as it was: (what, how it is read).
 KEPT = {
     "document": "cat /var/lib/mcv/$(hostname)/config.json",
@@ -81,8 +84,8 @@ def is_in_step(node: Node, resource: str) -> bool:
 
 
 def device(node: Node, resource: str) -> str:
-    """The block device of a resource, by its file."""
-    return node.run(f"drbdadm sh-dev {resource}").stdout.strip()
+    """The block device of a resource, by the link that udev makes."""
+    return node.run(f"readlink -e /dev/drbd/by-res/{resource}/0").stdout.strip()
 
 
 def domain(node: Node, name: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab import Node, reality, wait_until
 from tests.lab.cluster import bring_back, create, mcv, told
+from tests.lab.reality import FOREIGN, FOREIGN_FILE
 
 RESOURCE = "mcv-web1-1"
 LV = f"/dev/vg0/{RESOURCE}"
@@ -32,7 +33,7 @@ def web1(pair: list[Node]) -> Iterator[list[Node]]:
     create(node1, "web1")
     mcv(node1, "start web1")
     yield pair
-    bring_back(pair, "iptables-legacy -F; systemctl start mcvd")
+    bring_back(pair, f"rm -f {FOREIGN_FILE}; iptables-legacy -F; systemctl start mcvd")
     wait_until(lambda: is_well(node1), 60, "both replicas to be in step")
     mcv(node1, "stop web1")
     mcv(node1, "delete web1 --yes")
@@ -91,10 +92,12 @@ def test_the_owner_goes_on_alone_and_writes_it_down(web1: list[Node], daemon: st
     node1, node2 = web1
     if daemon == "stopped":
         stop_daemon(node1)
+    node1.put(FOREIGN, FOREIGN_FILE)  # the kernel's call of drbdadm reads mcv's file alone
 
     node2.cut()
 
     assert written(node1, 45)
+    node1.run(f"rm {FOREIGN_FILE}")
     kept = note(node1)
     assert kept and "node2 cannot be reached" in kept["why"] and kept["since"]
     assert reality.domain(node1, "web1") == "running"

@@ -8,6 +8,7 @@ import pytest
 from tests.lab import Lab, Node, guests, reality, wait_until
 from tests.lab.cluster import bring_back, create, mcv
 from tests.lab.consistency import is_settled
+from tests.lab.reality import FOREIGN, FOREIGN_FILE
 from tests.lab.test_kills import KILL, ended
 
 RESOURCE = "mcv-web1-1"
@@ -61,7 +62,8 @@ def web1(pair: list[Node]) -> Iterator[list[Node]]:
         node.run("rm -f /root/enough")
     wait_until(lambda: newest(pair[0]) > 50, 90, "the guest to write")
     yield pair
-    bring_back(pair, "touch /root/enough; systemctl reset-failed mcvd; systemctl start mcvd")
+    for_all = f"rm -f {FOREIGN_FILE}; touch /root/enough; systemctl reset-failed mcvd"
+    bring_back(pair, f"{for_all}; systemctl start mcvd")
     wait_until(lambda: is_settled(pair), 60, "everything to be settled")
     wait_until(lambda: is_well(pair[0]), 60, "both replicas to be in step")
     pair[0].run("mcv stop web1", check=False)
@@ -121,6 +123,8 @@ def runs_on(nodes: list[Node], node: Node) -> None:
 def test_a_guest_that_counts_and_writes_moves_while_it_runs(web1: list[Node]) -> None:
     one, two = web1
     following = follower(two)
+    for node in web1:
+        node.put(FOREIGN, FOREIGN_FILE)
 
     cancelled = moving(one, SLOW)
     jobs = one.run("mcv job list | grep running").stdout
