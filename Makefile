@@ -18,6 +18,7 @@ UNITS := /etc/systemd/system
 UNIT_FILES := mcvd.service mcv-guests.service mcv-verify.timer mcv-verify.service mcv-verify-failed.service
 ENABLED := $(addprefix multi-user.target.wants/, mcvd.service mcv-guests.service) timers.target.wants/mcv-verify.timer
 LIBVIRT_HOOK := /etc/libvirt/hooks/qemu.d/mcv
+UDEV_RULES := /etc/udev/rules.d/57-mcv.rules
 NODES ?= 2
 NODE ?= 1
 SECONDS ?= 600
@@ -149,6 +150,7 @@ install: $(if $(DESTDIR),packages-build,packages-node)  ## Install mcv on this h
 	# Kept where it is the same: libvirtd sees a first hook only after a restart, which the check
 	# tells by the file's time.
 	cmp -s etc/libvirt-hook $(DESTDIR)$(LIBVIRT_HOOK) || install -D -m 755 etc/libvirt-hook $(DESTDIR)$(LIBVIRT_HOOK)
+	install -D -m 644 etc/udev/57-mcv.rules $(DESTDIR)$(UDEV_RULES)
 	install -d $(addprefix $(DESTDIR)$(UNITS)/, $(dir $(ENABLED)))
 	install -m 644 $(addprefix etc/, $(UNIT_FILES)) $(DESTDIR)$(UNITS)
 	for link in $(ENABLED); do
@@ -180,7 +182,8 @@ uninstall:  ## Take mcv off this host (root); /var/lib/mcv and an edited mcv.con
 	fi
 	$(RELOAD)
 
-INSTALLED := $(addprefix $(UNITS)/, $(ENABLED) $(UNIT_FILES)) /etc/cron.d/mcv $(COMPLETION) \
+INSTALLED := $(addprefix $(UNITS)/, $(ENABLED) $(UNIT_FILES)) $(UDEV_RULES) \
+	/etc/cron.d/mcv $(COMPLETION) \
 	$(LIBVIRT_HOOK) /usr/local/bin/mcv /usr/local/bin/mcvd $(HOME_OF_MCV)
 
 # What to do when pip fails; its own words stand above.
@@ -192,7 +195,7 @@ define NO_PYPI
 	"  a compiler?      apt-get install gcc libc6-dev libvirt-dev pkg-config python3-dev" >&2; exit 1; }
 endef
 
-RELOAD = if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+RELOAD = if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; udevadm control --reload || true; fi
 
 # A recipe is one shell: umask and traps hold to its end.
 .ONESHELL:

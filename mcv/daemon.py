@@ -74,7 +74,7 @@ class Daemon:
             locks=Locks(self.conf.locks),
             domains=Hypervisor(lambda: known_uuids(self.consensus.both()), node=self.conf.node),
             drbd=Drbd(),
-            volumes=Lvm(),
+            volumes=Lvm(self.conf.notes),
             bridges=Bridges(),
             call=self.calls.call,
             forward=self.calls.forward,

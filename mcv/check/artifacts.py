@@ -196,6 +196,10 @@ def _volume(vm: Vm, disk: Disk, inventory: Inventory) -> Findings:
         )
 
     whose = f"disk {disk.id} of {vm.name}"
+    if group in inventory.group_problems:
+        why, helps = inventory.group_problems[group]
+        yield wrong(f"The volume group {group} on {inventory.node} holds {whose}. {why}", helps)
+        return
     if group not in inventory.extents:
         yield wrong(
             f"There is no volume group {group} on {inventory.node}, which holds {whose}.",

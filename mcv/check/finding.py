@@ -20,6 +20,7 @@ FIX_TITLES = {
     "up": "bring {} up",
     "down": "take {} out of the kernel",
     "remove-file": "remove {}",
+    "hide-guests": "hide guests' disks from LVM, in {}",
     "remove-volume": "delete the logical volume {} with all that is on it",
 }
 

@@ -59,6 +59,9 @@ def _mended(host: Host, deed: str, subject: str) -> Mended:
 def _do(host: Host, deed: str, subject: str) -> None:
     if deed not in FIXERS:
         raise Refused(f"There is nothing called {deed} to do.", "mcv cluster check")
+    if deed in OF_THE_HOST:
+        FIXERS[deed](host, subject)
+        return
     name = vm_behind(subject)
     with host.hold(Subject.vm(name), f"cluster check --fix ({deed})", timeout=LOCK):
         _require_unnamed(host, name, subject)
@@ -235,6 +238,13 @@ def _require_unused(host: Host, device: str) -> None:
             raise Refused(f"{path.name} speaks of {device}.")
 
 
+# What belongs to the host
+
+
+def _hide_guests(host: Host, _file: str) -> None:
+    host.volumes.filter.add()
+
+
 # In this order: a volume is let go of by its resource first.
 FIXERS: dict[str, Deed] = {
     "undefine": _undefine,
@@ -245,5 +255,7 @@ FIXERS: dict[str, Deed] = {
     "down": _down,
     "remove-file": _remove_file,
     "remove-volume": _remove_volume,
+    "hide-guests": _hide_guests,
 }
+OF_THE_HOST = {"hide-guests"}  # done without a VM's lock
 ORDER = list(FIXERS)

@@ -16,6 +16,7 @@ from mcv.drivers import drbd_resource_file, libvirt_guests, libvirt_hook
 from mcv.drivers.domain_xml import SavedState, Substance, is_ours, substance
 from mcv.drivers.libvirt_guests import GuestsSettings
 from mcv.drivers.libvirt_hook import HookState
+from mcv.drivers.lvm_filter import Sight
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery.journal_recovery import reason
@@ -75,8 +76,9 @@ class Inventory(Told, frozen=True, kw_only=True):
 
     `running` are the operations that it is at work on, `blocked` the resources with a
     failed verification that is written down on this node alone, `missing` the tools that are
-    not there, with the package that has them, `mails` is whether there is a mail program, and
-    `guests` what libvirt-guests does, if it is enabled.
+    not there, with the package that has them, `group_problems` the volume groups that mcv does
+    not touch: why, and the hint. `mails` is whether there is a mail program, and `guests` what
+    libvirt-guests does, if it is enabled.
     """
 
     node: str
@@ -101,8 +103,11 @@ class Inventory(Told, frozen=True, kw_only=True):
     blocked: list[str]
     files: dict[str, ResourceFile] = {}
     extents: dict[str, int] | None = None
+    group_problems: dict[str, tuple[str, str]] = {}
     volumes: list[Lv] | None = None
+    lvm_sight: Sight | None = None
     resources: dict[str, ReplicaState] | None = None
+    drbd_complaint: str = ""
     domains: dict[str, Domain] | None = None
     saved: dict[str, SavedState] = {}
     trouble: dict[str, str] = {}
@@ -192,8 +197,11 @@ class Part(Told, frozen=True, kw_only=True):
 
     files: dict[str, ResourceFile] | None = None
     extents: dict[str, int] | None = None
+    group_problems: dict[str, tuple[str, str]] | None = None
     volumes: list[Lv] | None = None
+    lvm_sight: Sight | None = None
     resources: dict[str, ReplicaState] | None = None
+    drbd_complaint: str | None = None
     domains: dict[str, Domain] | None = None
     saved: dict[str, SavedState] | None = None
 
@@ -237,13 +245,23 @@ def _volumes(host: Host) -> Part:
         Lv(group=volume.group, name=volume.name, size=volume.size, ours=volume.ours)
         for volume in host.volumes.volumes()
     ]
-    extents = {name: group.extent_size for name, group in host.volumes.groups().items()}
-    return Part(extents=extents, volumes=volumes)
+    groups = host.volumes.groups().values()
+    return Part(
+        extents={group.name: group.extent_size for group in groups if not group.problem},
+        group_problems={
+            group.name: (group.problem, group.hint) for group in groups if group.problem
+        },
+        volumes=volumes,
+        lvm_sight=host.volumes.filter.sight(),
+    )
 
 
 def _resources(host: Host) -> Part:
     """The kernel's resources; those that are StandAlone with which data they hold."""
-    return Part(resources=pairs.for_report(host, host.drbd.statuses()))
+    return Part(
+        resources=pairs.for_report(host, host.drbd.statuses()),
+        drbd_complaint=host.drbd.complaint(),
+    )
 
 
 def _files(host: Host) -> Part:

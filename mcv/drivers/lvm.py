@@ -2,8 +2,12 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from mcv.drivers.lvm_filter import LvmFilter
+from mcv.drivers.volume_groups import UNITS, Group, VolumeGroups
+from mcv.errors import CommandFailed
 from mcv.system.process import Run, run
 
 TAG = "mcv"
@@ -14,17 +18,6 @@ ZEROING_TIMEOUT = 48 * 3600.0
 
 # DRBD's metadata by its own formula, and a little more for the versions to come.
 SLACK = 64 * 1024
-
-REPORT = ("--reportformat", "json", "--units", "b", "--nosuffix")
-
-
-@dataclass(frozen=True)
-class Group:
-    """A volume group; all in bytes."""
-
-    size: int
-    free: int
-    extent_size: int
 
 
 @dataclass(frozen=True)
@@ -39,24 +32,47 @@ class Volume:
 
 
 class Lvm:
-    """Talks to the LVM tools of this host; sizes are bytes in whole extents."""
+    """Talks to the LVM tools of this host; sizes are bytes in whole extents.
 
-    def __init__(self, run: Run = run) -> None:
+    Each command is shown the devices of one group of the host's, and no guest's.
+    """
+
+    def __init__(self, notes: Path, run: Run = run) -> None:
         self._run = run
+        self._groups = VolumeGroups(notes, run)
+        self.filter = LvmFilter(run=run)
 
     def groups(self) -> dict[str, Group]:
-        """Every volume group, by name."""
-        columns = "vg_name,vg_size,vg_free,vg_extent_size"
-        return parse_groups(self._run("vgs", *REPORT, "--options", columns))
+        """Every volume group of the host, by name."""
+        return self._groups.all()
 
     def volumes(self, group: str | None = None) -> list[Volume]:
-        """Every logical volume, of one group or of all."""
-        columns = "vg_name,lv_name,lv_size,pool_lv,lv_tags"
-        found = parse_volumes(self._run("lvs", *REPORT, "--options", columns))
-        return [volume for volume in found if group in (None, volume.group)]
+        """Every logical volume, of one group or of all that mcv may touch."""
+        groups = self._groups.all().values()
+        asked = [one for one in groups if group in (None, one.name) and not one.problem]
+        return self._volumes(asked)
 
     def volume(self, group: str, name: str) -> Volume | None:
-        return next((one for one in self.volumes(group) if one.name == name), None)
+        return self._volume(self._groups.find(group), name)
+
+    def _volumes(self, groups: list[Group]) -> list[Volume]:
+        names = {group.name for group in groups}
+        only = [word for group in groups for word in group.only]
+        if not only:
+            return []
+        columns = "vg_name,lv_name,lv_size,pool_lv,lv_tags"
+        found = parse_volumes(self._run("lvs", *only, *UNITS, "--options", columns))
+        return [volume for volume in found if volume.group in names]
+
+    def _volume(self, group: Group | None, name: str) -> Volume | None:
+        volumes = self._volumes([group]) if group else []
+        return next((volume for volume in volumes if volume.name == name), None)
+
+    def _existing(self, group: str) -> Group:
+        found = self._groups.find(group)
+        if found is None:
+            raise CommandFailed(f"There is no volume group {group} on this host.", "See: vgs")
+        return found
 
     def create(self, group: str, name: str, size: int) -> None:
         """Make a volume; harmless if mcv has made just this one already.
@@ -64,11 +80,13 @@ class Lvm:
         What was on its extents before stays there, but for signatures at its beginning:
         see `zero`.
         """
-        known = self.volume(group, name)
+        found = self._existing(group)
+        known = self._volume(found, name)
         if known is not None and known.ours and known.size == size:
             return
         self._run(
             "lvcreate",
+            *found.only,
             *("--yes", "--wipesignatures", "y"),
             *("--addtag", TAG),
             *("--name", name),
@@ -78,34 +96,25 @@ class Lvm:
 
     def remove(self, group: str, name: str) -> None:
         """Delete a volume with all that is on it; harmless if there is none."""
-        if self.volume(group, name) is not None:
-            self._run("lvremove", "--force", f"{group}/{name}")
+        found = self._groups.find(group)
+        if found is not None and self._volume(found, name) is not None:
+            self._run("lvremove", *found.only, "--force", f"{group}/{name}")
 
     def untag(self, group: str, name: str) -> None:
         """Take mcv's tag off a volume that is kept; harmless if it has none, or is gone."""
-        known = self.volume(group, name)
-        if known is not None and known.ours:
-            self._run("lvchange", "--deltag", TAG, f"{group}/{name}")
+        found = self._groups.find(group)
+        known = self._volume(found, name)
+        if found is not None and known is not None and known.ours:
+            self._run("lvchange", *found.only, "--deltag", TAG, f"{group}/{name}")
 
     def activate(self, group: str, name: str) -> None:
         """Make the volume's device appear; harmless when it is there."""
-        self._run("lvchange", "--activate", "y", f"{group}/{name}")
+        only = self._existing(group).only
+        self._run("lvchange", *only, "--activate", "y", f"{group}/{name}")
 
     def zero(self, path: str) -> None:
         """Fill a device with zeros."""
         self._run("blkdiscard", "--zeroout", path, timeout=ZEROING_TIMEOUT)
-
-
-def parse_groups(text: str) -> dict[str, Group]:
-    """Read the JSON report of vgs."""
-    return {
-        row["vg_name"]: Group(
-            size=int(row["vg_size"]),
-            free=int(row["vg_free"]),
-            extent_size=int(row["vg_extent_size"]),
-        )
-        for row in _rows(text, "vg")
-    }
 
 
 def parse_volumes(text: str) -> list[Volume]:

@@ -33,8 +33,8 @@ PACKAGES = {
     "modinfo": "kmod",
     "modprobe": "kmod",
     "prlimit": "util-linux",
+    "pvs": "lvm2",
     "qemu-img": "qemu-utils",
-    "vgs": "lvm2",
 }
 
 WATCH = 0.5  # s between two looks at whether a command is still wanted

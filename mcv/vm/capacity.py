@@ -4,6 +4,7 @@ import os
 
 from msgspec import Struct
 
+from mcv.drivers.volume_groups import Group
 from mcv.host import Host
 from mcv.storage import drbd
 
@@ -29,7 +30,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
 def capacity(host: Host) -> Capacity:
     """What this node can give to a new VM. Raises CommandFailed where LVM does not answer."""
     groups = host.volumes.groups()
-    group, problem, hint = _volume_group(host, sorted(groups))
+    group, problem, hint = _volume_group(host, groups)
     return Capacity(
         volume_group=group,
         problem=problem,
@@ -44,21 +45,23 @@ def capacity(host: Host) -> Capacity:
     )
 
 
-def _volume_group(host: Host, groups: list[str]) -> tuple[str, str, str]:
+def _volume_group(host: Host, groups: dict[str, Group]) -> tuple[str, str, str]:
     wanted = host.settings.volume_group
-    if wanted:
-        if wanted in groups:
-            return wanted, "", ""
-        return "", f"there is no volume group {wanted}.", "mcv.conf names it: volume_group"
-    if len(groups) == 1:
-        return groups[0], "", ""
-    if not groups:
+    names = [wanted] if wanted else sorted(groups)
+    if not names:
         return "", "there is no volume group.", "Make one with: vgcreate vg0 /dev/DISK"
-    return (
-        "",
-        f"there are several volume groups ({', '.join(groups)}).",
-        "Name one in /etc/mcv/mcv.conf: volume_group = NAME",
-    )
+    if len(names) > 1:
+        return (
+            "",
+            f"there are several volume groups ({', '.join(names)}).",
+            "Name one in /etc/mcv/mcv.conf: volume_group = NAME",
+        )
+    group = groups.get(names[0])
+    if group is None:
+        return "", f"there is no volume group {wanted}.", "mcv.conf names it: volume_group"
+    if group.problem:
+        return "", group.problem, group.hint
+    return group.name, "", ""
 
 
 def _ports() -> list[int]:

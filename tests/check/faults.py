@@ -9,12 +9,15 @@ from msgspec.structs import replace
 from mcv.check import runner
 from mcv.document.model import Claim, Cluster, Verification
 from mcv.drivers.drbd_status import Generations
+from mcv.drivers.lvm_filter import LINE, Sight
 from mcv.system.answers import plain
 from mcv.transaction.journal import Entry, EntryClaim
 from tests.fakes.cluster import FakeCluster
 
 Do = Callable[[FakeCluster], object]
 RESOURCE = "mcv-web1-1"
+FOREIGN = "/etc/drbd.d/theirs.res:3: Parse error: 'on' expected, but got 'no'"
+LVM = "/etc/lvm/lvm.conf"
 UUID = "6d637600-0000-4000-8000-000000000001"  # of no VM
 GUEST = "<domain><name>web1</name><uuid>{uuid}</uuid><memory>65536</memory></domain>"
 FILE = f"/etc/drbd.d/{RESOURCE}.res"
@@ -190,6 +193,51 @@ STORIES: list[tuple[str, Do, str, str, str, str, str]] = [
         "n2",
         f"vg0/{RESOURCE}",
         "too small",
+        "",
+    ),
+    (
+        "volume group made anew",
+        lambda c: setattr(c.lvm["n2"], "problem", ("The volume group vg0 is another one.", "rm")),
+        "error",
+        "n2",
+        f"vg0/{RESOURCE}",
+        "The volume group vg0 on n2 holds disk 1 of web1. The volume group vg0 is another one.",
+        "",
+    ),
+    (
+        "LVM sees guests",
+        lambda c: setattr(c.lvm["n2"].filter, "told", Sight(file=LVM, disks=True)),
+        "warning",
+        "n2",
+        LVM,
+        f"{LVM} lacks in devices {{ }}: {LINE}",
+        "hide-guests",
+    ),
+    (
+        "LVM sees guests, with a filter",
+        lambda c: setattr(c.lvm["n2"].filter, "told", Sight(file=LVM, disks=True, line=LVM)),
+        "warning",
+        "n2",
+        LVM,
+        "keeps the disk Primary",
+        "",
+    ),
+    (
+        "LVM looks into volumes",
+        lambda c: setattr(c.lvm["n2"].filter, "told", Sight(file=LVM, volumes=True)),
+        "warning",
+        "n2",
+        "scan_lvs",
+        "looks into logical volumes",
+        "",
+    ),
+    (
+        "a foreign resource file that drbdadm cannot read",
+        lambda c: setattr(c.drbd["n2"], "unreadable", FOREIGN),
+        "error",
+        "n2",
+        "/etc/drbd.d",
+        f"drbdadm cannot read its configuration on n2: {FOREIGN}",
         "",
     ),
     (

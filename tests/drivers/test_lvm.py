@@ -1,8 +1,12 @@
 """LVM's commands, its reports, and how large a volume must be."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from mcv.drivers.lvm import Group, Lvm, Volume, drbd_size, metadata_size, rounded
+from mcv.drivers.lvm import Lvm, Volume, drbd_size, metadata_size, rounded
+from mcv.drivers.volume_groups import Group
 from mcv.errors import CommandFailed
 from tests.recorder import Recorder
 
@@ -10,15 +14,17 @@ MIB = 1024**2
 GIB = 1024**3
 EXTENT = 4 * MIB
 
+Driver = Callable[..., tuple[Lvm, "Lines"]]
+
 GROUPS = """\
   {
       "report": [
           {
-              "vg": [
-                  {"vg_name":"data", "vg_size":"1073741824", "vg_free":"0", \
-"vg_extent_size":"33554432"},
-                  {"vg_name":"vg0", "vg_size":"4290772992", "vg_free":"4185915392", \
-"vg_extent_size":"4194304"}
+              "pv": [
+                  {"pv_name":"/dev/sdc", "vg_name":"data", "vg_uuid":"dA", \
+"vg_size":"1073741824", "vg_free":"0", "vg_extent_size":"33554432"},
+                  {"pv_name":"/dev/sdb", "vg_name":"vg0", "vg_uuid":"v0", \
+"vg_size":"4290772992", "vg_free":"4185915392", "vg_extent_size":"4194304"}
               ]
           }
       ]
@@ -42,30 +48,46 @@ VOLUMES = """\
       ]
   }
 """
-LOOK = (
-    "lvs --reportformat json --units b --nosuffix --options vg_name,lv_name,lv_size,pool_lv,lv_tags"
+COLUMNS = (
+    "--reportformat json --units b --nosuffix --options vg_name,lv_name,lv_size,pool_lv,lv_tags"
 )
+LOOK = f"lvs --devices /dev/sdb {COLUMNS}"
 
 
-def lvm(**answers: CommandFailed) -> tuple[Lvm, Recorder]:
-    run = Recorder({"vgs": GROUPS, "lvs": VOLUMES, **answers})
-    return Lvm(run), run
+class Lines(Recorder):
+    """A recorder whose scans for volume groups are told apart from the commands."""
+
+    @property
+    def commands_after_scans(self) -> list[str]:
+        return [line for line in self.commands if not line.startswith(("lvmconfig", "pvs"))]
 
 
-def test_groups_are_read_in_bytes() -> None:
-    driver, run = lvm()
+@pytest.fixture
+def lvm(tmp_path: Path) -> Callable[..., tuple[Lvm, Lines]]:
+    def make(**answers: CommandFailed) -> tuple[Lvm, Lines]:
+        run = Lines({"pvs": GROUPS, "lvs": VOLUMES, **answers})
+        return Lvm(tmp_path, run), run
+
+    return make
+
+
+def test_groups_are_read_in_bytes(lvm: Driver) -> None:
+    driver, _ = lvm()
 
     groups = driver.groups()
 
-    assert groups["vg0"] == Group(size=4290772992, free=4185915392, extent_size=4194304)
+    assert groups["vg0"] == Group(
+        name="vg0",
+        uuid="v0",
+        size=4290772992,
+        free=4185915392,
+        extent_size=4194304,
+        devices=("/dev/sdb",),
+    )
     assert list(groups) == ["data", "vg0"]
-    assert run.commands == [
-        "vgs --reportformat json --units b --nosuffix "
-        "--options vg_name,vg_size,vg_free,vg_extent_size"
-    ]
 
 
-def test_volumes_say_whether_they_are_thin_and_ours() -> None:
+def test_volumes_say_whether_they_are_thin_and_ours(lvm: Driver) -> None:
     driver, run = lvm()
 
     volumes = driver.volumes("data")
@@ -75,33 +97,38 @@ def test_volumes_say_whether_they_are_thin_and_ours() -> None:
         Volume(group="data", name="thin1", size=100 * MIB, thin=True, ours=True),
     ]
     assert len(driver.volumes()) == 4
-    assert run.commands == [LOOK, LOOK]
+    both = "--devices /dev/sdc --devices /dev/sdb"
+    assert run.commands_after_scans == [
+        f"lvs --devices /dev/sdc {COLUMNS}",
+        f"lvs {both} {COLUMNS}",
+    ]
 
 
-def test_a_host_without_volumes_has_none() -> None:
-    empty = Recorder({"vgs": '{"report":[{"vg":[]}]}', "lvs": '{"report":[{"lv":[]}]}'})
+def test_a_host_without_volumes_has_none(tmp_path: Path) -> None:
+    empty = Recorder({"pvs": '{"report":[{"pv":[]}]}', "lvs": '{"report":[{"lv":[]}]}'})
 
-    assert Lvm(empty).groups() == {}
-    assert Lvm(empty).volumes() == []
+    assert Lvm(tmp_path, empty).groups() == {}
+    assert Lvm(tmp_path, empty).volumes() == []
 
 
-def test_a_volume_is_made_without_a_question_and_bears_our_mark() -> None:
+def test_a_volume_is_made_without_a_question_and_bears_our_mark(lvm: Driver) -> None:
     driver, run = lvm()
 
     driver.create("vg0", "db1", 8 * MIB)
 
-    assert run.commands == [
+    assert run.commands_after_scans == [
         LOOK,
-        "lvcreate --yes --wipesignatures y --addtag mcv --name db1 --size 8388608b vg0",
+        "lvcreate --devices /dev/sdb --yes --wipesignatures y --addtag mcv "
+        "--name db1 --size 8388608b vg0",
     ]
 
 
-def test_making_a_volume_twice_is_harmless() -> None:
+def test_making_a_volume_twice_is_harmless(lvm: Driver) -> None:
     driver, run = lvm()
 
     driver.create("vg0", "web1", 100 * MIB)
 
-    assert run.commands == [LOOK]
+    assert run.commands_after_scans == [LOOK]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +139,7 @@ def test_making_a_volume_twice_is_harmless() -> None:
     ],
 )
 def test_a_volume_that_stands_in_the_way_is_not_taken_for_the_new_one(
-    story: str, name: str, size: int
+    lvm: Driver, story: str, name: str, size: int
 ) -> None:
     driver, _ = lvm(lvcreate=CommandFailed("exited with 5: already exists"))
 
@@ -120,45 +147,49 @@ def test_a_volume_that_stands_in_the_way_is_not_taken_for_the_new_one(
         driver.create("vg0", name, size)
 
 
-def test_a_volume_is_removed_once() -> None:
+def test_a_volume_is_removed_once(lvm: Driver) -> None:
     driver, run = lvm()
 
     driver.remove("vg0", "web1")
     driver.remove("vg0", "gone")
     driver.remove("gone", "web1")
 
-    assert run.commands == [LOOK, "lvremove --force vg0/web1", LOOK, LOOK]
+    assert run.commands_after_scans == [
+        LOOK,
+        "lvremove --devices /dev/sdb --force vg0/web1",
+        LOOK,
+    ]
 
 
-def test_a_volume_that_is_held_is_not_removed() -> None:
+def test_a_volume_that_is_held_is_not_removed(lvm: Driver) -> None:
     driver, _ = lvm(lvremove=CommandFailed("contains a filesystem in use"))
 
     with pytest.raises(CommandFailed, match="in use"):
         driver.remove("vg0", "web1")
 
 
-def test_a_device_is_zeroed_however_long_it_takes() -> None:
+def test_a_device_is_zeroed_however_long_it_takes(lvm: Driver) -> None:
     driver, run = lvm()
 
     driver.zero("/dev/vg0/web1")
 
-    assert run.commands == ["blkdiscard --zeroout /dev/vg0/web1"]
+    assert run.commands_after_scans == ["blkdiscard --zeroout /dev/vg0/web1"]
     assert run.timeouts[0] > 24 * 3600
 
 
-def test_a_device_that_cannot_be_zeroed_is_an_error() -> None:
+def test_a_device_that_cannot_be_zeroed_is_an_error(lvm: Driver) -> None:
     driver, _ = lvm(blkdiscard=CommandFailed("Input/output error"))
 
     with pytest.raises(CommandFailed, match="Input/output"):
         driver.zero("/dev/vg0/web1")
 
 
-def test_a_volume_is_activated() -> None:
+def test_a_volume_is_activated(lvm: Driver) -> None:
     driver, run = lvm()
 
     driver.activate("vg0", "web1")
 
-    assert run.commands == ["lvchange --activate y vg0/web1"]
+    assert run.commands_after_scans == ["lvchange --devices /dev/sdb --activate y vg0/web1"]
 
 
 def test_sizes_are_rounded_up_to_extents() -> None:
@@ -184,11 +215,16 @@ def test_the_vm_gets_what_was_asked_for(size: int, extent: int) -> None:
     assert volume - size <= metadata_size(volume) + 2 * extent + 64 * 1024
 
 
-def test_a_volume_that_is_kept_loses_the_tag_once() -> None:
+def test_a_volume_that_is_kept_loses_the_tag_once(lvm: Driver) -> None:
     driver, run = lvm()
 
     driver.untag("vg0", "web1")
     driver.untag("vg0", "home")
     driver.untag("vg0", "gone")
 
-    assert run.commands == [LOOK, "lvchange --deltag mcv vg0/web1", LOOK, LOOK]
+    assert run.commands_after_scans == [
+        LOOK,
+        "lvchange --devices /dev/sdb --deltag mcv vg0/web1",
+        LOOK,
+        LOOK,
+    ]

@@ -1,10 +1,26 @@
 """What stands in for LVM and for the host's bridges: as tests/contract says of them."""
 
-from mcv.drivers.lvm import Group, Volume, rounded
+from mcv.drivers.lvm import Volume, rounded
+from mcv.drivers.lvm_filter import Sight
+from mcv.drivers.volume_groups import Group
 from mcv.errors import CommandFailed
 
 GIB = 1024**3
 EXTENT = 4 * 1024**2
+UUID = "251V8Q-x1pZ-oDST-GW4F-sedz-37i4-dtTDVo"
+
+
+class FakeLvmFilter:
+    """LVM's configuration: hides guests' disks unless a test says that it does not."""
+
+    def __init__(self) -> None:
+        self.told = Sight(file="/etc/lvm/lvm.conf")
+
+    def sight(self) -> Sight:
+        return self.told
+
+    def add(self) -> None:
+        self.told = Sight(file="/etc/lvm/lvm.conf", line="/etc/lvm/lvm.conf:3")
 
 
 class FakeLvm:
@@ -15,10 +31,13 @@ class FakeLvm:
         self.made: dict[str, int] = {}
         self.foreign: set[str] = set()
         self.broken: set[str] = set()
+        self.filter = FakeLvmFilter()
+        self.problem = ("", "")  # why mcv does not touch the group, and the hint
 
     def groups(self) -> dict[str, Group]:
         free = self.size - sum(self.made.values())
-        return {"vg0": Group(self.size, free, EXTENT)}
+        group = Group("vg0", UUID, self.size, free, EXTENT, ("/dev/sdb",), *self.problem)
+        return {"vg0": group}
 
     def volumes(self, group: str | None = None) -> list[Volume]:
         return [

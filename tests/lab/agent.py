@@ -28,7 +28,7 @@ KNOWN = {
 DOORS: dict[str, Callable[[], Any]] = {
     "domains": lambda: Hypervisor(lambda: KNOWN),
     "drbd": Drbd,
-    "volumes": Lvm,
+    "volumes": lambda: Lvm(settings.load().notes),
     "bridges": Bridges,
     # The node's identity and document, and nothing that runs or listens.
     "wire": lambda: Daemon(settings.load()).calls,

@@ -16,6 +16,7 @@ MODES = {
     "/usr/local/bin/mcvd": "777 root",
     "/etc/mcv/mcv.conf": "644 root",
     "/etc/cron.d/mcv": "644 root",
+    "/etc/udev/rules.d/57-mcv.rules": "644 root",
     "/etc/systemd/system/mcvd.service": "644 root",
     "/etc/systemd/system/mcv-guests.service": "644 root",
     "/etc/systemd/system/mcv-verify.timer": "644 root",
