@@ -72,7 +72,7 @@ def stop(session: Session, names: tuple[str, ...], node: str | None) -> None:
         stopped = session.run("vm.stop", name=name, node=node)
         if node is not None:
             return Said(f"The copy of {name} on {stopped['node']} is stopped.")
-        return Said(f"{name} is stopped.")
+        return Said(" ".join(filter(None, (f"{name} is stopped.", stopped.get("meanwhile")))))
 
     for_each(session, names, work)
 

@@ -118,7 +118,7 @@ class VolumeGroups:
                 groups[0],
                 problem=f"{path}, which tells the volume group {name} from a guest's, cannot be "
                 f"read: {error}.",
-                hint=f"mcv writes it anew when it is gone: mv {path} {path}.unreadable",
+                hint=f"It is written anew when it is gone: mv {path} {path}.unreadable",
             )
         return chosen(groups, noted, path)
 

@@ -17,6 +17,12 @@ class VmState(Struct, frozen=True, kw_only=True):
     restored: bool = False
 
 
+class Stopped(VmState, frozen=True, kw_only=True):
+    """A VM that was stopped; `meanwhile` tells of the operation that was under way, or is ""."""
+
+    meanwhile: str = ""
+
+
 class Created(Struct, frozen=True, kw_only=True):
     """A VM that was created: its owner, where it may run, and its entry in the document."""
 

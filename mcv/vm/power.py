@@ -23,7 +23,7 @@ from mcv.storage import drbd
 from mcv.system import stall
 from mcv.transaction.plan import Item, Step, change
 from mcv.vm import bootable, open_disks, run_notes, start_permit
-from mcv.vm.answers import VmState
+from mcv.vm.answers import Stopped, VmState
 
 log = logging.getLogger(__name__)
 
@@ -150,15 +150,19 @@ def demote(host: Host, vm: Vm) -> None:
             log.warning("closing disk %d of %s: %s", disk.id, vm.name, error)
 
 
-def stop(host: Host, name: str, node: str | None = None) -> VmState:
+def stop(host: Host, name: str, node: str | None = None) -> Stopped:
     """Pull the plug of a VM on its owner; with node, give up a copy that lost it there.
 
     Such a copy runs, stands still, or is saved. A VM that is not active, and is to start again
-    by itself, does not do so any more.
+    by itself, does not do so any more. An operation that has claimed the VM does not hold the
+    stop up, and is told of.
     """
     vm = host.read().vm(name)
     if node is not None and vm.node == node:
         raise Refused(f"{name} belongs to {node}: it is no copy.", f"mcv stop {name}")
+    meanwhile = _under_way(host, name)
+    if meanwhile:
+        host.job.progress(meanwhile)
     with host.hold(Subject.vm(name), f"stop {name}"):
         is_active = host.domains.is_active(name)
         is_saved_copy = node is not None and host.domains.saved.of(name) is not None
@@ -172,7 +176,19 @@ def stop(host: Host, name: str, node: str | None = None) -> VmState:
         if node is not None:
             host.domains.undefine(name)
         close(host, vm)
-    return VmState(name=name, node=host.name, state="stopped")
+    return Stopped(name=name, node=host.name, state="stopped", meanwhile=meanwhile)
+
+
+def _under_way(host: Host, name: str) -> str:
+    """The operation that another has claimed the VM for, and what becomes of it, in words."""
+    claims = [cluster.vms[name].claim for cluster in host.both() if name in cluster.vms]
+    claim = next((claim for claim in claims if claim is not None), None)
+    if claim is None or claim.operation == host.job.id:
+        return ""
+    return (
+        f"{claim.why} is under way (job {claim.operation} on {claim.node}): without the guest it "
+        f"is undone, or ends as far as it can. How it ends: mcv job wait {claim.operation}"
+    )
 
 
 def _require_active(host: Host, name: str, hint: str = "") -> None:

@@ -17,6 +17,7 @@ from mcv.errors import (
 from mcv.recovery import claims, journal_recovery
 from mcv.transaction.plan import commit_point, steps_of
 from mcv.vm import create, live, migration_tunnel, plans, power
+from mcv.vm.answers import Stopped
 from tests.documents import vm
 from tests.fakes.cluster import FakeCluster
 
@@ -148,6 +149,25 @@ def test_a_domain_that_ended_on_the_way_has_one_owner_and_runs_nowhere(
     assert running.read().vm("web1").node == "n1" and is_closed(running)
     power.reconcile(running.hosts["n1"])
     assert roles(running) == ("Secondary", "Secondary")
+
+
+def test_a_stop_on_the_way_tells_of_the_migration_which_is_undone(running: FakeCluster) -> None:
+    told: list[Stopped] = []
+
+    def stop(caller: str, node: str, asked: str) -> None:
+        if asked == "vm.send" and not told:
+            told.append(running.run("n1", power.stop, name="web1"))
+
+    running.spy = stop
+
+    with pytest.raises(Failed, match="did not arrive"):
+        move(running)
+
+    assert told[0].state == "stopped"
+    assert told[0].meanwhile.startswith("migrate web1 to n2, live is under way (job ")
+    assert "mcv job wait" in told[0].meanwhile
+    assert states(running) == ("stopped", "absent")
+    assert running.read().vm("web1").node == "n1" and is_closed(running)
 
 
 @pytest.mark.parametrize(
