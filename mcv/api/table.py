@@ -28,7 +28,7 @@ from mcv.api.operation import change as change_vm
 from mcv.api.operation import power as power_vm
 from mcv.check import fixes, inventory, runner
 from mcv.cluster import divergence, facts, join, leaving, members, permissions
-from mcv.drbd import enable, pairs, resolve, resync, roles, verify
+from mcv.drbd import enable, pairs, resolve, resync, roles, secret, verify
 from mcv.network import verbs as network
 from mcv.recovery import claims, jobs, journal_recovery
 from mcv.status import cluster as status_cluster
@@ -152,7 +152,10 @@ TABLE: dict[str, Operation] = {
     # DRBD and volumes
     "drbd.enable": admin(enable.enable, to=coordinator),
     "drbd.able": question(enable.able, timeout=30),
-    "drbd.take_secret": Operation(enable.take_secret, PEER_ONLY),
+    "drbd.take_secret": Operation(secret.take, PEER_ONLY),
+    "drbd.give_secret": Operation(secret.give, PEER_ONLY, sender=True),
+    "drbd.renew_secret": step(secret.renew, subject=NODE),
+    "drbd.reconnect": Operation(secret.reconnect, PEER_ONLY, sender=True),
     "drbd.list": read(resources.list_),
     "drbd.set": admin(enable.set_),
     "drbd.verify": change_vm(verify.verify, owner),

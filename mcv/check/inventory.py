@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 import mcv
 from mcv.document.generation import Epoch
 from mcv.document.model import Cluster
-from mcv.drbd import notes, pairs, roles
+from mcv.drbd import notes, pairs, roles, secret
 from mcv.drivers import drbd_resource_file, libvirt_guests, libvirt_hook
 from mcv.drivers.domain_xml import SavedState, Substance, is_ours, substance
 from mcv.drivers.libvirt_guests import GuestsSettings
@@ -21,7 +21,7 @@ from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery.journal_recovery import reason
 from mcv.rules.replica_state import ReplicaState
-from mcv.system import files, room
+from mcv.system import files, room, users
 from mcv.system.fanout import ask_all
 
 PATIENCE = 4.0  # seconds that libvirt, LVM and DRBD have, side by side
@@ -77,8 +77,9 @@ class Inventory(Told, frozen=True, kw_only=True):
     `running` are the operations that it is at work on, `blocked` the resources with a
     failed verification that is written down on this node alone, `missing` the tools that are
     not there, with the package that has them, `group_problems` the volume groups that mcv does
-    not touch: why, and the hint. `mails` is whether there is a mail program, and `guests` what
-    libvirt-guests does, if it is enabled.
+    not touch: why, and the hint. `secret_seen_by` are the users who see drbdsetup's arguments,
+    `mails` is whether there is a mail program, and `guests` what libvirt-guests does, if it is
+    enabled.
     """
 
     node: str
@@ -108,6 +109,7 @@ class Inventory(Told, frozen=True, kw_only=True):
     lvm_sight: Sight | None = None
     resources: dict[str, ReplicaState] | None = None
     drbd_complaint: str = ""
+    secret_seen_by: list[str] = []
     domains: dict[str, Domain] | None = None
     saved: dict[str, SavedState] = {}
     trouble: dict[str, str] = {}
@@ -147,7 +149,8 @@ def inventory(host: Host) -> Inventory:
         proposal=proposal[0].change.why if proposal else None,
         in_contact=host.consensus.in_contact,
         certificate=host.certificate,
-        secret=bool(files.read_or_none(host.settings.pki / "drbd-secret")),
+        secret=secret.exists(host, cluster.drbd.secret_id),
+        secret_seen_by=users.who_see_arguments(),
         drbd_at_boot=any(UNITS.glob("*.wants/drbd.service")),
         mails=os.access(SENDMAIL, os.X_OK),
         guests=libvirt_guests.settings(ROOT)
@@ -260,7 +263,7 @@ def _resources(host: Host) -> Part:
     """The kernel's resources; those that are StandAlone with which data they hold."""
     return Part(
         resources=pairs.for_report(host, host.drbd.statuses()),
-        drbd_complaint=host.drbd.complaint(),
+        drbd_complaint=host.drbd.module.complaint(),
     )
 
 
@@ -282,7 +285,7 @@ def _files(host: Host) -> Part:
 
 
 def _right_texts(host: Host, cluster: Cluster) -> dict[str, str]:
-    if not files.read_or_none(host.settings.pki / "drbd-secret"):
+    if not secret.exists(host, cluster.drbd.secret_id):
         return {}
     return {
         disk.resource: roles.file_text(host, cluster, disk)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import mcv
-from mcv.check import artifacts, hook, host_lvm, replicas
+from mcv.check import artifacts, hook, host_drbd, host_lvm, replicas
 from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
 from mcv.document.generation import ChangeMade, EpochNow
@@ -193,7 +193,7 @@ def _itself(scene: ClusterSnapshot, node: Node, inventory: Inventory) -> Finding
             hint="Install the same version on both.",
         )
     if scene.cluster.drbd.enabled:
-        yield from _drbd_of(scene, inventory)
+        yield from host_drbd.judge(scene.cluster, inventory)
     yield from _host(inventory)
     for tool, package in sorted(inventory.missing.items()):
         yield Finding(
@@ -261,44 +261,6 @@ def clock_ahead(inventory: Inventory, asked: float, answered: float) -> float:
     """
     least, most = inventory.ended - answered, inventory.began - asked
     return least if least > 0 else min(most, 0.0)
-
-
-def _drbd_of(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
-    if not inventory.secret:
-        yield Finding(
-            severity=Severity.ERROR,
-            node=inventory.node,
-            subject="DRBD secret",
-            message=f"{inventory.node} does not have the cluster's DRBD secret.",
-            hint="Copy pki/drbd-secret, below /var/lib/mcv/HOSTNAME, from another node, mode 0600.",
-        )
-    if inventory.drbd_at_boot:
-        yield Finding(
-            severity=Severity.WARNING,
-            node=inventory.node,
-            subject="drbd.service",
-            message=f"drbd.service is enabled on {inventory.node}; "
-            "mcvd brings resources up by itself.",
-            hint=f"On {inventory.node}: systemctl disable drbd.service",
-        )
-    if inventory.drbd_complaint and not _is_of_mcvs_file(inventory):
-        yield Finding(
-            severity=Severity.ERROR,
-            node=inventory.node,
-            subject="/etc/drbd.d",
-            message=f"drbdadm cannot read its configuration on {inventory.node}: "
-            f"{inventory.drbd_complaint}",
-            hint="Mend the file that it names, or move it away. mcv's calls do not read it; the "
-            "administrator's and other services' do.",
-        )
-
-
-def _is_of_mcvs_file(inventory: Inventory) -> bool:
-    """Whether drbdadm complains of a file of mcv's, which has a finding of its own."""
-    return any(
-        file.ours and f"/{name}.res" in inventory.drbd_complaint
-        for name, file in inventory.files.items()
-    )
 
 
 def _networks(scene: ClusterSnapshot, inventory: Inventory) -> Findings:

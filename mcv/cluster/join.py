@@ -12,7 +12,7 @@ from mcv.cluster import remote_facts, suitability
 from mcv.document.model import Node, decode, encode
 from mcv.document.names import problem_with_name
 from mcv.document.subject import Subject
-from mcv.drbd import enable
+from mcv.drbd import secret
 from mcv.errors import (
     CommandFailed,
     McvError,
@@ -254,7 +254,7 @@ def blank(host: Host) -> OnNode:
     """Make this node a cluster of one again; its history stays, the secret goes."""
     if len(host.read().nodes) > 1 or host.name not in host.read().nodes:
         host.begin_alone()
-    files.remove(host.settings.pki / "drbd-secret")
+    secret.forget(host)
     files.remove(stage_path(host))
     return OnNode(node=host.name)
 
@@ -286,4 +286,4 @@ def dismiss(host: Host, node: str, must: bool = False) -> None:
 
 
 def hand_secret(host: Host, node: str) -> None:
-    enable.hand_secret(host, node)
+    secret.hand(host, node)

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from secrets import token_hex
 
 from msgspec import Struct
 
@@ -37,14 +38,20 @@ PATHS = 12.0  # seconds for all paths to a silent member
 ANSWER = 1.5  # seconds in which a host that lives answers to a connection
 
 
-def remove_plan(node: str, me: str, online: bool, reachable: bool) -> list[Item]:
-    """Take the node offline, make it blank (the commit point), remove it with its claim."""
+def remove_plan(node: str, me: str, online: bool, secret: str) -> list[Item]:
+    """Take the node offline, make it blank (the commit point), remove it with its claim.
+
+    Before that the DRBD secret is replaced, where a secret's id is given: the node keeps what
+    it knows. A node that is offline already is not told; the first change commits then.
+    """
     plan: list[Item] = []
     if online:
         plan.append(Step(change("node.offline", name=node), undo=change("node.online", name=node)))
-    if reachable:
         plan.append(Step(on(me, "member.dismiss", node=node, must=True), commits=True))
-    plan.append(Step(change("node.remove", name=node), commits=not reachable))
+    if secret:
+        plan.append(Step(on(me, "drbd.renew_secret", node=node, id=secret)))
+        plan.append(Step(change("drbd.secret", id=secret), commits=not online))
+    plan.append(Step(change("node.remove", name=node), commits=not online and not secret))
     return plan
 
 
@@ -106,8 +113,10 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
                 )
             )
     refuse_all(problems)
-    online = member.status == "online"
-    return remove_plan(node, host.name, online, online)
+    # A cluster with a member of an earlier version has no place for the secret's id.
+    renews = cluster.drbd.enabled and cluster.schema >= 2
+    secret = token_hex(8) if renews else ""
+    return remove_plan(node, host.name, member.status == "online", secret)
 
 
 def offline(

@@ -105,6 +105,7 @@ AUTHORS: dict[str, Rule] = {
     "document.schema": _any_member,
     "drbd.enable": _any_member,
     "drbd.set": _any_member,
+    "drbd.secret": _any_member,
     "network.add": _any_member,
     "network.remove": _any_member,
     "node.add": _any_member,

@@ -201,3 +201,9 @@ def permission_remove(base: Cluster, made: ChangeMade, /, user: str) -> Cluster:
     return replace(
         base, permissions=Permissions(superusers=tuple(other for other in users if other != user))
     )
+
+
+@change("drbd.secret")
+def drbd_secret(base: Cluster, made: ChangeMade, /, id: str) -> Cluster:
+    """Let the secret of that id, which every online member has by then, be the cluster's."""
+    return replace(base, drbd=replace(base.drbd, secret_id=id))

@@ -19,6 +19,7 @@ OLDEST = 1
 # Of schema 2: the fields that each struct got. Reading needs nothing of it; writing leaves
 # them out of a document of schema 1.
 OF_EACH_VM = ("autostart", "start_order", "start_delay", "incarnation")
+OF_DRBD = ("secret_id",)
 OF_THE_CHANGE = ("name", "params", "signature")
 OF_THE_CLUSTER: tuple[str, ...] = ()
 
@@ -28,6 +29,7 @@ def older(raw: Raw, schema: int) -> Raw:
     if schema < 2:
         raw = _without(raw, OF_THE_CLUSTER)
         raw["vms"] = {name: _vm_of_schema_1(vm) for name, vm in raw["vms"].items()}
+        raw["drbd"] = _without(raw["drbd"], OF_DRBD)
         raw["change"] = _without(raw["change"], OF_THE_CHANGE)
     return raw
 

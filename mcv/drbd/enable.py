@@ -1,7 +1,6 @@
 """DRBD for the cluster: the module and tools of every node, the secret, the settings."""
 
 import logging
-import secrets
 from typing import Any
 
 from msgspec import Struct
@@ -9,10 +8,9 @@ from msgspec import Struct
 from mcv import sizes
 from mcv.document.model import Cluster, Disk
 from mcv.document.subject import Subject
-from mcv.drbd import roles
+from mcv.drbd import roles, secret
 from mcv.errors import Busy, McvError, Refused, refuse_all
 from mcv.host import Host
-from mcv.system import files
 from mcv.system.answers import ask_typed
 
 log = logging.getLogger(__name__)
@@ -66,9 +64,9 @@ def enable(host: Host) -> Enabled:
         }
         if len(generations) > 1:
             raise Refused("The nodes have different generations of DRBD.", "Make them equal.")
-        word = secrets.token_urlsafe(24)
+        word = secret.new()
         for node in cluster.online:
-            host.call(node, "drbd.take_secret", secret=word)
+            host.call(node, "drbd.take_secret", secret=word, id="")
         host.update("drbd.enable", "drbd enable")
     return Enabled(enabled=True, nodes=cluster.online)
 
@@ -84,19 +82,6 @@ def able(host: Host) -> DrbdAbility:
             hint="Install drbd-utils, and a kernel with the drbd module.",
         )
     return DrbdAbility(kernel=kernel, utils=utils, generation=host.drbd.module.generation())
-
-
-def take_secret(host: Host, secret: str) -> None:
-    """Keep the cluster's DRBD secret; refused once DRBD is enabled here."""
-    if host.read().drbd.enabled and files.read_or_none(host.settings.pki / "drbd-secret"):
-        raise Refused(f"{host.name} has a DRBD secret that is in use.")
-    files.write_atomically(host.settings.pki / "drbd-secret", secret + "\n")
-
-
-def hand_secret(host: Host, node: str) -> None:
-    """Give a joining node the secret, where DRBD is enabled."""
-    if host.read().drbd.enabled:
-        host.call(node, "drbd.take_secret", secret=roles.secret(host))
 
 
 def set_(host: Host, values: dict[str, str]) -> SettingsNow:
@@ -136,7 +121,7 @@ def adjust(host: Host) -> None:
     Each under its VM's lock; one that is busy, or that fails, has its turn in a later round.
     """
     cluster, hash_ = host.consensus.committed()
-    if not cluster.drbd.enabled or host.adjusted == hash_:
+    if not cluster.drbd.enabled or host.adjusted == hash_ or not secret.fetch(host):
         return
     is_done = True
     for vm, disk in cluster.disks():
@@ -152,6 +137,7 @@ def adjust(host: Host) -> None:
             log.warning("adjusting %s: %s", disk.resource, error)
             is_done = False
     if is_done:
+        secret.remove_former(host)
         host.adjusted = hash_
 
 
@@ -163,7 +149,8 @@ def _is_behind(host: Host, cluster: Cluster, disk: Disk) -> bool:
 def _adjust(host: Host, name: str, disk: int) -> None:
     """Bring one resource to its settings; a StandAlone or detached one stays as it is.
 
-    Such a resource takes the settings up when it is connected or attached again.
+    Such a resource takes the settings up when it is connected or attached again. A resource
+    whose secret was renewed is connected again: two secrets may be what parted it.
     """
     if any(name not in one.vms or one.vms[name].claim for one in host.both()):
         return
@@ -172,8 +159,13 @@ def _adjust(host: Host, name: str, disk: int) -> None:
     status = host.drbd.status(wanted.resource)
     if status is None:
         return
+    is_renewed = roles.is_renewed(host, cluster, wanted)
     host.unadjusted.add(wanted.resource)
     roles.write_file(host, cluster, wanted)
-    if not status.is_standalone and not status.is_detached:
+    if status.is_detached and is_renewed:
+        host.drbd.connect(wanted.resource)
+    elif not status.is_detached and (is_renewed or not status.is_standalone):
         host.drbd.adjust(wanted.resource)
     host.unadjusted.discard(wanted.resource)
+    if is_renewed:
+        secret.meet_again(host, wanted)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mcv.document.model import Cluster, Disk
 from mcv.document.subject import Subject
+from mcv.drbd import secret
 from mcv.drivers import drbd_resource_file
 from mcv.drivers.drbd_resource_file import THIS_HOST
 from mcv.drivers.drbd_states import DiskState
@@ -69,21 +70,19 @@ def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
         port=disk.port,
         sides=sides,
         generation=host.drbd.module.generation(),
-        secret=secret(host),
+        secret=secret.of(host, cluster),
         handler=str(host.settings.drbd_handler),
         state=str(host.settings.state),
     )
 
 
+def is_renewed(host: Host, cluster: Cluster, disk: Disk) -> bool:
+    """Whether a resource's file was written with another secret than the document's."""
+    return secret.is_renewed(files.read_or_none(_path(host, disk)), secret.of(host, cluster))
+
+
 def _path(host: Host, disk: Disk) -> Path:
     return files.child(host.settings.drbd_directory, f"{disk.resource}.res")
-
-
-def secret(host: Host) -> str:
-    text = files.read_or_none(host.settings.pki / "drbd-secret")
-    if not text:
-        raise McvError(f"{host.name} does not have the DRBD secret.", "mcv drbd enable")
-    return text.strip()
 
 
 def remove(host: Host, name: str, disk: int) -> None:
@@ -224,6 +223,19 @@ def bring_up(host: Host) -> None:
             log.error("bringing up the disks of %s: %s", name, error)
 
 
+def _renewed_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
+    """Write a resource's file where it says something else; whether it did.
+
+    Without the document's secret, which was renewed while this node was away, the file stays
+    as it is until the secret is fetched.
+    """
+    if _path(host, disk).exists() and not secret.exists(host, cluster.drbd.secret_id):
+        return False
+    is_new = not has_file(host, cluster, disk)
+    write_file(host, cluster, disk)
+    return is_new
+
+
 def _bring_up(host: Host, name: str) -> None:
     """Bring the disks of one VM up, as the document has them now.
 
@@ -238,8 +250,7 @@ def _bring_up(host: Host, name: str) -> None:
         if vm and vm.claim is not None and not _path(host, disk).exists():
             continue
         try:
-            is_new = not has_file(host, cluster, disk)
-            write_file(host, cluster, disk)
+            is_new = _renewed_file(host, cluster, disk)
             if host.drbd.status(disk.resource) is None:
                 host.volumes.activate(disk.volume_groups[host.name], disk.volume)
                 host.drbd.up(disk.resource)

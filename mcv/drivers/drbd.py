@@ -65,13 +65,6 @@ class Drbd:
             return []
         return open_devices.holders(self._tools.root, f"dev/drbd{now.minor}")
 
-    def complaint(self) -> str:
-        """What drbdadm says where it cannot read the host's own configuration; else "".
-
-        mcv's calls read the files of their resources alone. The administrator's read all.
-        """
-        return self._tools.complaint()
-
     def options(self, resource: str) -> dict[str, str]:
         """The options in force, defaults included; the secret is not among them."""
         return drbd_status.parse_options(

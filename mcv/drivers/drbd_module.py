@@ -2,7 +2,7 @@
 
 import re
 
-from mcv.drivers.drbd_tools import Tools
+from mcv.drivers.drbd_tools import Tools, without_secret
 from mcv.errors import CommandFailed
 from mcv.system import files, process
 
@@ -40,6 +40,17 @@ class Module:
     def missing(self) -> dict[str, str]:
         """The tools for disks that this host does not have, each with its Debian package."""
         return process.missing()
+
+    def complaint(self) -> str:
+        """What drbdadm says where it cannot read the host's own configuration; else "".
+
+        mcv's calls read the files of their resources alone. The administrator's read all.
+        """
+        try:
+            self._tools.run("drbdadm", "sh-resources")
+        except CommandFailed as error:
+            return without_secret(error.message)
+        return ""
 
     def loadable_version(self) -> str:
         """The version of the module that would be loaded; "" if there is none."""

@@ -133,14 +133,6 @@ class Tools:
             files.write_atomically(path, text)
         return str(path)
 
-    def complaint(self) -> str:
-        """What drbdadm says where it cannot read the host's configuration; else ""."""
-        try:
-            self.run("drbdadm", "sh-resources")
-        except CommandFailed as error:
-            return without_secret(error.message)
-        return ""
-
 
 def without_secret(text: str) -> str:
     """What drbdadm said, less the command line that it quotes, which may hold the secret."""

@@ -39,6 +39,18 @@ def unclaimed(documents: Documents, operation: str, name: str) -> None:
             raise busy(name, claim)
 
 
+def under_way(documents: Documents, operation: str, name: str) -> str:
+    """In words, the operation that another has claimed the VM for, and what a stop makes of it."""
+    claims = [cluster.vms[name].claim for cluster in documents if name in cluster.vms]
+    claim = next((claim for claim in claims if claim is not None), None)
+    if claim is None or claim.operation == operation:
+        return ""
+    return (
+        f"{claim.why} is under way (job {claim.operation} on {claim.node}): without the guest it "
+        f"is undone, or ends as far as it can. How it ends: mcv job wait {claim.operation}"
+    )
+
+
 def unlocked(vm: Vm) -> None:
     """Raises Refused while an administrator has locked the VM."""
     if vm.locked:

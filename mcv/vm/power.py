@@ -160,7 +160,7 @@ def stop(host: Host, name: str, node: str | None = None) -> Stopped:
     vm = host.read().vm(name)
     if node is not None and vm.node == node:
         raise Refused(f"{name} belongs to {node}: it is no copy.", f"mcv stop {name}")
-    meanwhile = _under_way(host, name)
+    meanwhile = preconditions.under_way(host.both(), host.job.id, name)
     if meanwhile:
         host.job.progress(meanwhile)
     with host.hold(Subject.vm(name), f"stop {name}"):
@@ -177,18 +177,6 @@ def stop(host: Host, name: str, node: str | None = None) -> Stopped:
             host.domains.undefine(name)
         close(host, vm)
     return Stopped(name=name, node=host.name, state="stopped", meanwhile=meanwhile)
-
-
-def _under_way(host: Host, name: str) -> str:
-    """The operation that another has claimed the VM for, and what becomes of it, in words."""
-    claims = [cluster.vms[name].claim for cluster in host.both() if name in cluster.vms]
-    claim = next((claim for claim in claims if claim is not None), None)
-    if claim is None or claim.operation == host.job.id:
-        return ""
-    return (
-        f"{claim.why} is under way (job {claim.operation} on {claim.node}): without the guest it "
-        f"is undone, or ends as far as it can. How it ends: mcv job wait {claim.operation}"
-    )
 
 
 def _require_active(host: Host, name: str, hint: str = "") -> None:

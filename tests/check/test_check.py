@@ -12,6 +12,7 @@ from mcv.check import inventory, runner
 from mcv.document.model import Claim
 from mcv.drivers import libvirt_guests
 from mcv.errors import PeerUnreachable
+from mcv.system import users
 from mcv.system.answers import plain
 from mcv.vm import power
 from tests.check.faults import RESOURCE, STORIES, Do, claimed, look, one, record, split
@@ -170,3 +171,14 @@ def test_a_running_vm_is_well(vm: FakeCluster) -> None:
     vm.run("n1", power.start, name="web1")
 
     assert look(vm) == look(vm, "n2") == []
+
+
+def test_users_who_see_the_secret_in_arguments_are_a_note(
+    vm: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "who_see_arguments", lambda: ["alice", "bob"])
+
+    found = look(vm)
+
+    assert [(one[0], one[2]) for one in found] == [("note", "DRBD secret")] * 2
+    assert "Users of n1 (alice, bob) can see the DRBD secret" in found[0][3]

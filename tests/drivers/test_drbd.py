@@ -281,7 +281,7 @@ def test_a_file_that_drbdadm_cannot_read_is_told_with_what_writes_it_anew(
 def test_what_the_hosts_own_configuration_lacks_is_told(root: Path, said: str) -> None:
     run = Recorder({"drbdadm sh-resources": CommandFailed(said) if said else "web1\n"})
 
-    assert Drbd(run, root=root).complaint() == said
+    assert Drbd(run, root=root).module.complaint() == said
     assert run.commands == ["drbdadm sh-resources"]
 
 

@@ -51,6 +51,7 @@ class FakeDrbd:
         self.broken: set[str] = set()
         self.lacks: dict[str, str] = {}
         self.loaded = False
+        self.words: dict[str, str] = {}  # the secret that the kernel has of each resource
         self.unreadable = ""  # what drbdadm says of a foreign file
         self.release = 8
         self.kept: dict[str, str] = {}  # how the data is, by the metadata of what is down
@@ -66,9 +67,6 @@ class FakeDrbd:
         self.metadata = FakeMetadata(self)
         self.verification = FakeVerification(self)
         world.doors[me] = self
-
-    def complaint(self) -> str:
-        return self.unreadable
 
     def minors(self) -> list[int]:
         return sorted(one.minor for one in self.statuses().values() if one.minor is not None)
@@ -263,6 +261,12 @@ class FakeDrbd:
         disks = {side.disk for side in sides}
         if "Diskless" in disks:
             return
+        words = [door.words[resource] for door in (self, peer) if resource in door.words]
+        if len(set(words)) > 1:
+            # Neither believes the other, and neither tries again by itself.
+            self.standalone.add(resource)
+            peer.standalone.add(resource)
+            return
         giving_up = [one for one in (self, peer) if resource in one.discarding]
         if have_split(mine, theirs) and len(giving_up) == 1:
             kept = mine if giving_up == [peer] else theirs
@@ -330,6 +334,9 @@ class FakeDrbd:
         found = re.search(r" minor (\d+);", text)
         if found is None:
             raise CommandFailed(f"'{resource}' not defined in your config (for this host).")
+        if verb in ("up", "adjust", "connect", "connect_discarding"):
+            word = re.search(r'shared-secret "(.*)";', text)
+            self.words[resource] = word.group(1) if word else ""
         return int(found.group(1))
 
     def _may(self, verb: str, resource: str) -> None:

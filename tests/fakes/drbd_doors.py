@@ -31,6 +31,9 @@ class FakeModule:
     def missing(self) -> dict[str, str]:
         return self._drbd.lacks
 
+    def complaint(self) -> str:
+        return self._drbd.unreadable
+
     def generation(self) -> int:
         return self._drbd.release
 

@@ -9,6 +9,7 @@ from mcv.check import inventory
 from mcv.consensus.unanimous import timeouts
 from mcv.drivers import libvirt_hook
 from mcv.network import verbs as network
+from mcv.system import users
 from mcv.vm import create
 from tests.fakes.cluster import FakeCluster
 
@@ -28,13 +29,14 @@ def three(tmp_path: Path) -> FakeCluster:
 
 @pytest.fixture
 def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where systemd of every node looks, instead of this host's own; each node mails."""
+    """Where systemd of every node looks, not of this host; nodes mail, and have no users."""
     monkeypatch.setattr(inventory, "UNITS", tmp_path / "units")
     monkeypatch.setattr(inventory, "ROOT", tmp_path / "root")
     hook = tmp_path / "root" / libvirt_hook.HOOK
     hook.parent.mkdir(parents=True)
     hook.touch(0o755)
     monkeypatch.setattr(inventory, "SENDMAIL", Path(sys.executable))
+    monkeypatch.setattr(users, "who_see_arguments", list)
     return tmp_path / "units"
 
 

@@ -34,6 +34,17 @@ def well(node: Node, resource: str) -> bool:
     return view is not None and view.is_well
 
 
+def secret_of(node: Node) -> str:
+    """The secret that the kernel has for web1's disk."""
+    shown = node.run("drbdsetup show mcv-web1-1 | grep shared-secret", check=False).stdout
+    return shown.strip().removeprefix("shared-secret").strip(' \t";\n')
+
+
+def times_parted(node: Node) -> str:
+    """How often web1's disk has lost its peer, by the kernel's log."""
+    return node.run("dmesg | grep -c 'mcv-web1-1.*conn( Connected ->'", check=False).stdout
+
+
 @pytest.fixture
 def four(lab: Lab, machines: list[Node]) -> list[Node]:
     nodes = lab.up(4)
@@ -81,9 +92,29 @@ def test_four_nodes_have_vms_with_disks_on_any_two_and_lose_one_after_the_other(
     assert "web2" in mcv(one, "cluster remove-node --node node4 --yes", code=3).stderr
     mcv(one, "stop web2")
     mcv(one, "delete web2 --yes")
+    secret = secret_of(one)
+    assert secret == secret_of(three) and secret
+    three.run("systemctl stop mcvd")  # leaves in good order: node3 is offline in the document
+    wait_until(lambda: reality.document(one)["nodes"]["node3"]["status"] == "offline", 30, "node3")
     mcv(one, "cluster remove-node --node node4 --yes")
     assert list(reality.document(four_)["nodes"]) == ["node4"]
+    wait_until(lambda: secret_of(one) != secret, 30, "node1 to have a new secret")
+    three.run("systemctl start mcvd")
     wait_until(lambda: all_online(four[:3]), 30, "three being left")
+    wait_until(lambda: secret_of(three) == secret_of(one), 30, "node3 to have the new secret")
+    wait_until(lambda: well(one, "mcv-web1-1"), 30, "the replicas to be in step")
+    for node in (one, two, three):
+        kept = node.run(f"cat /var/lib/mcv/{node.name}/pki/drbd-secret*").stdout.split()
+        assert kept == [secret_of(one)]
+    assert four_.run("ls /var/lib/mcv/node4/pki").stdout.count("drbd-secret") == 0
+
+    # The new secret is what they meet with from now on; a connection that lasts is not cut.
+    lost = times_parted(one)
+    mcv(one, "cluster remove-node --node node2 --yes")
+    wait_until(lambda: secret_of(one) == secret_of(three) not in kept, 30, "another secret")
+    assert times_parted(one) == lost
+    three.run("drbdadm disconnect mcv-web1-1; drbdadm connect mcv-web1-1")
+    wait_until(lambda: well(one, "mcv-web1-1"), 30, "the replicas to meet again")
     lab.node(4).kill()
 
 
