@@ -102,7 +102,7 @@ def test_what_only_the_second_look_finds_releases_the_claims(pair: FakeCluster) 
 
 
 def test_a_second_claim_that_is_refused_releases_the_first(pair: FakeCluster) -> None:
-    pair.hosts["n2"].update("vm.claim", "", name="web2", why="something else")
+    pair.hosts["n1"].update("vm.claim", "", name="web2", why="something else")
 
     with pytest.raises(Refused, match="web2 is busy: something else"):
         operated(pair, lambda host: Prepared(on_both(), {}))
