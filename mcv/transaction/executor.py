@@ -26,6 +26,7 @@ from mcv.errors import (
     SystemFailed,
     of_system,
 )
+from mcv.transaction.effects import may_have_committed, was_not_made
 from mcv.transaction.journal import Entry, Journal, encode
 from mcv.transaction.plan import (
     Action,
@@ -125,11 +126,11 @@ class Transaction:
             is_committed = index > commit
             was_begun = index == begun_before
             is_unknown = (was_begun and _is_proposed_still(item, error)) or (
-                index == commit and _may_have_committed(item, error, was_begun)
+                index == commit and may_have_committed(item, error, was_begun)
             )
             if is_committed or is_unknown:
                 raise self._kept(entry, error, f"{entry.title} stopped half-way: {error.message}")
-            if _was_not_made(item, error, was_begun=index == begun_before):
+            if was_not_made(item, error, was_begun=index == begun_before):
                 self._note(entry, position=index - 1, direction="back", trouble=error.message)
                 if index == 0:
                     self._end(entry)
@@ -301,31 +302,6 @@ def _is_proposed_still(item: Item, error: McvError) -> bool:
     """
     has_change = any(isinstance(step.do, Change) for step in steps_of(item))
     return has_change and isinstance(error, PeerUnreachable | CallLost)
-
-
-def _may_have_committed(item: Item, error: McvError, was_begun: bool) -> bool:
-    """Whether a committing item that failed may have taken effect all the same.
-
-    `was_begun`: an earlier run of the daemon began this item. While the effect is not known
-    the plan goes neither forward nor back.
-    """
-    answer_was_lost = isinstance(error, CallLost)
-    was_proposed_before = was_begun and any(isinstance(step.do, Change) for step in steps_of(item))
-    witness_is_silent = isinstance(error, PeerUnreachable) and any(
-        step.seen is not None for step in steps_of(item)
-    )
-    return answer_was_lost or was_proposed_before or witness_is_silent
-
-
-def _was_not_made(item: Item, error: McvError, was_begun: bool) -> bool:
-    """Whether an item is known to have had no effect: a change that was refused.
-
-    Such an item is not undone: its way back could meet the entry of another operation, or the
-    member whose silence refused the change. An item that an earlier run of the daemon began
-    may have been proposed then.
-    """
-    is_change = all(isinstance(step.do, Change) for step in steps_of(item))
-    return is_change and isinstance(error, Refused) and not was_begun
 
 
 def _change_id(entry: Entry, step: str) -> str:
