@@ -116,8 +116,8 @@ def test_a_libvirtd_that_hangs_holds_nobody_up_and_nothing_runs_twice(
                 assert seconds < READ, f"mcv {words} took {seconds} s"
                 assert "libvirt does not answer" in said and DEATH not in said
             info = told(node, "info")
-            seen = {one["name"]: (one["status"], one["problem"]) for one in info["nodes"]}
-            assert seen["node1"] == ("online", "libvirt does not answer")
+            problems = {one["name"]: (one["status"], one["problem"]) for one in info["nodes"]}
+            assert problems["node1"] == ("online", "libvirt does not answer")
             [row] = told(node, "list")
             assert row["state"] == "unknown"
         started = mcv(owner, "start web1", code=4)
@@ -130,6 +130,64 @@ def test_a_libvirtd_that_hangs_holds_nobody_up_and_nothing_runs_twice(
 
     wait_until(lambda: reality.domain(owner, "web1") == "running", 60, "the start")
     wait_until(lambda: in_contact(pair), 60, "nothing being wrong any more")
-    [row] = told(pair[1], "list")
-    assert (row["state"], row["attention"]) == ("running", None)
+    assert seen(pair[1]) == ("running", None)
     assert not told(pair[1], "locks list")["claims"]
+
+
+def seen(node: Node) -> tuple[str, str | None]:
+    """The state and the attention of web1, the only VM."""
+    [row] = told(node, "list")
+    return row["state"], row["attention"]
+
+
+def test_a_guest_stands_still_and_goes_on_and_one_that_is_killed_has_crashed(
+    owner: Node, pair: list[Node]
+) -> None:
+    mcv(owner, "start web1")
+    owner.run("virsh suspend web1")
+    assert "mcv resume web1" in mcv(owner, "shutdown web1", code=3).stderr
+    assert "mcv resume web1" in mcv(owner, "migrate --node node2 web1", code=3).stderr
+    assert "paused" in mcv(owner, "reset web1").stdout
+    mcv(pair[1], "resume web1")
+    assert reality.domain(owner, "web1") == "running"
+    mcv(owner, "pause web1")
+    assert seen(pair[1]) == ("paused", None)
+
+    owner.run("pkill -9 -f guest=web1")
+
+    wait_until(lambda: seen(pair[1])[0] == "crashed", 30, "the crash being told")
+    assert "mcv start web1" in str(seen(owner)[1])
+    mcv(owner, "start web1")
+    assert seen(owner) == ("running", None)
+
+
+def test_without_room_power_works_and_all_else_is_refused_in_words(
+    owner: Node, pair: list[Node]
+) -> None:
+    before = reality.document(owner)
+    # All that is free at once, without writing it; then the last blocks.
+    free = "$(df --output=avail --block-size=1M /var/lib/mcv | tail -1)M"
+    owner.run(f"fallocate --length {free} /var/lib/mcv/fill", check=False)
+    owner.run("cat /dev/zero > /var/lib/mcv/rest", check=False)
+    try:
+        for words in ("start web1", "reset web1", "stop web1"):
+            mcv(owner, words)
+        for node in pair:
+            for words in ("permission add carol", "migrate --node node2 web1", "lock web1"):
+                refused = mcv(node, words, code=3).stderr
+                assert "full" in refused and "node1" in refused and "internal" not in refused
+            assert "/var/lib/mcv is full" in mcv(node, "info").stdout
+            assert "full" in mcv(node, "cluster check", code=5).stdout
+            assert "full" in str(seen(node)[1])
+        assert not [one for one in told(owner, "job list") if one["state"] == "running"]
+        owner.run("systemctl restart mcvd")
+        mcv(owner, "info")
+        since = "journalctl --unit mcvd --since -60s --no-pager"
+        assert "Traceback" not in owner.run(since).stdout
+    finally:
+        owner.run("rm -f /var/lib/mcv/fill /var/lib/mcv/rest")
+
+    wait_until(lambda: in_contact(pair), 60, "nothing being wrong any more")
+    assert reality.document(owner) == before
+    mcv(owner, "lock web1")
+    mcv(owner, "unlock web1")
