@@ -21,7 +21,7 @@ from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.rules import preconditions
 from mcv.rules.domain import ACTIVE
-from mcv.system import files
+from mcv.system import files, stall
 from mcv.transaction.journal import encode
 from mcv.vm import power
 
@@ -50,7 +50,8 @@ def mend(host: Host, deeds: list[dict[str, str]]) -> list[Mended]:
 
 def _mended(host: Host, deed: str, subject: str) -> Mended:
     try:
-        _do(host, deed, subject)
+        # A libvirt that hangs keeps the lock, and not the check.
+        stall.until_stalled(lambda: _do(host, deed, subject), f"{deed} {subject}")
     except McvError as error:
         return Mended(deed=deed, subject=subject, done=False, message=error.message)
     return Mended(deed=deed, subject=subject, done=True)

@@ -15,7 +15,7 @@ from mcv.document.subject import Subject
 from mcv.errors import Busy, McvError
 from mcv.host import Host, StartAttempt
 from mcv.rules.domain import ACTIVE
-from mcv.system import files
+from mcv.system import files, stall
 from mcv.vm import power, run_notes
 
 log = logging.getLogger(__name__)
@@ -177,7 +177,8 @@ def _forget_attempts(host: Host, waiting: list[Vm]) -> None:
 def _started(host: Host, vm: Vm) -> bool:
     """Start a VM; False where it is not possible now, and the reason is kept."""
     try:
-        power.start(host, vm.name)
+        # A start that libvirt hangs in goes on, under the VM's lock, and holds up no other.
+        stall.until_stalled(lambda: power.start(host, vm.name), f"start {vm.name}")
     except McvError as error:
         before = host.start_attempts.get(vm.name)
         host.start_attempts[vm.name] = StartAttempt(at=time.monotonic(), why=_why(error))
