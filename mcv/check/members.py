@@ -195,30 +195,22 @@ def _itself(scene: ClusterSnapshot, node: Node, inventory: Inventory) -> Finding
     if scene.cluster.drbd.enabled:
         yield from host_drbd.judge(scene.cluster, inventory)
     yield from _host(inventory)
+    name, there = node.name, f"On {node.name}"
+
+    def error(subject: str, message: str, hint: str) -> Finding:
+        return Finding(
+            severity=Severity.ERROR, node=name, subject=subject, message=message, hint=hint
+        )
+
     for tool, package in sorted(inventory.missing.items()):
-        yield Finding(
-            severity=Severity.ERROR,
-            node=node.name,
-            subject=tool,
-            message=f"{node.name} does not have the tool {tool}.",
-            hint=f"On {node.name}: apt install {package}",
+        yield error(
+            tool, f"{name} does not have the tool {tool}.", f"{there}: apt install {package}"
         )
     if inventory.full:
-        yield Finding(
-            severity=Severity.ERROR,
-            node=node.name,
-            subject=node.name,
-            message=f"{inventory.full} on {node.name}, so nothing can be changed.",
-            hint=f"Make room on {node.name}: df -h",
-        )
+        yield error(name, f"{inventory.full} on {name}, so nothing can be changed.", "See: df -h")
+    where = f"{there}: systemctl status libvirtd mcvd, and: journalctl -u mcvd"
     for tool, said in sorted(inventory.trouble.items()):
-        yield Finding(
-            severity=Severity.ERROR,
-            node=node.name,
-            subject=tool,
-            message=f"{tool} cannot be read on {node.name}: {said}",
-            hint=f"On {node.name}: systemctl status libvirtd mcvd, and: journalctl -u mcvd",
-        )
+        yield error(tool, f"{tool} cannot be read on {name}: {said}", where)
 
 
 def _host(inventory: Inventory) -> Findings:

@@ -272,10 +272,7 @@ class Transaction:
             raise self._kept(entry, error, message) from error
 
     def _kept(self, entry: Entry, error: McvError, message: str) -> RepairNeeded:
-        """Keep the entry in the journal; the error that says so.
-
-        Without room the last note of the entry is kept: what it says is repeated, not skipped.
-        """
+        """Keep the entry, or without room its last note, in the journal; the error that says so."""
         try:
             self._journal.write(entry)
         except SystemFailed as problem:
