@@ -12,6 +12,7 @@ import mcv
 from mcv import printable, settings
 from mcv.api.calls import Calls
 from mcv.api.loops import Loops
+from mcv.api.table import TABLE
 from mcv.cluster import leaving, members
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document import place, startup
@@ -52,6 +53,7 @@ class Daemon:
             Keys(self.identity),
             lambda name: members.is_alive(self.host, name),
         )
+        self.consensus.contact.key_damage = self.identity.damage()
         self.calls.host = self.host = self._filled()
         self.server = Server(
             self.calls.handle,
@@ -80,6 +82,7 @@ class Daemon:
             forward=self.calls.forward,
             tunnel=functools.partial(tunnel, reach=self.calls.peers.stream),
             certificate=self.identity.certificate_pem,
+            knows=TABLE.__contains__,
             observations=observations,
             advice=observations.advice,
         )
@@ -101,10 +104,14 @@ class Daemon:
             pass
         self._stop()
 
+    def close_interrupted(self) -> None:
+        """Close the records of the jobs that the end of the last daemon cut off."""
+        entries = {entry.operation for entry in self.host.journal.entries()}
+        self.host.jobs.close_interrupted(entries | self.host.journal.unreadable().keys())
+
     def _start(self) -> None:
-        unfinished = {entry.operation for entry in self.host.journal.entries()}
-        self.host.jobs.close_interrupted(unfinished)
-        if self.conf.address:
+        self.close_interrupted()
+        if self.conf.address and not self.consensus.contact.key_damage:
             trusted = self.calls.trusted
             self.server.start_peers(self.conf.address, self.conf.port, self.identity, trusted)
         self.server.start_operator()

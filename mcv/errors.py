@@ -191,6 +191,13 @@ class HypervisorFailed(McvError):
     kind = "hypervisor-failed"
 
 
+class Unreadable(McvError):
+    """A file of mcv's on this host is torn, is foreign, or is no file at all."""
+
+    exit_code = 3
+    kind = "unreadable"
+
+
 class SlowAnswer(McvError):
     """A member's mcvd answers, and did not tell in time what it was asked."""
 

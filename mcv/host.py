@@ -92,6 +92,7 @@ class Host:
     tunnel: Callable[..., AbstractContextManager[None]]  # tunnel(path, node, asked): a stream
     certificate: str
     observations: Observations
+    knows: Callable[[str], bool] = lambda operation: True  # whether a step's operation exists
     is_going_down: Callable[[], bool] = systemd.host_is_stopping  # this whole host; may raise
     advice: Callable[..., str] = ways_out  # advice(*nodes): what to do about silent members
 

@@ -172,9 +172,13 @@ def load(path: Path = CONF, resolve: Callable[[str], str] | None = None) -> Sett
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        text = path.read_text(encoding="utf-8") if path.is_file() else None
+    except (OSError, UnicodeError) as error:
+        raise Refused(f"{path} cannot be read: {error}.") from error
+    if text is None and not path.exists():
         return {}
+    if text is None:
+        raise Refused(f"{path} cannot be read: it is no file.")
     if not any(line.lstrip().startswith("[") for line in text.splitlines()):
         text = "[mcv]\n" + text
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",))

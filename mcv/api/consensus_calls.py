@@ -9,7 +9,9 @@ from mcv.system.answers import plain
 
 
 def _agreement(host: Host) -> UnanimousAgreement:
-    """This node's part; raise Refused where its members agree in another way."""
+    """This node's part; raise what is damaged, or Refused where members agree in another way."""
+    if host.consensus.damage:
+        raise host.consensus.damage
     if not isinstance(host.consensus, UnanimousAgreement):
         raise Refused(f"{host.name} takes no part in unanimous agreement.")
     return host.consensus

@@ -41,6 +41,8 @@ def serve(
     params = dict(params)
     if caller.kind == "operator":
         return _serve_operator(host, caller, operation, spec, params)
+    if spec.step and host.consensus.damage:
+        raise host.consensus.damage
     if not spec.any_epoch:
         require_in_step(host, caller, context)
     if spec.sender:

@@ -65,6 +65,12 @@ LOOPS = (
 )
 
 
+def one_round(host: Host, loop: Loop) -> None:
+    """Call a loop's function, except on a node that takes part in nothing."""
+    if not host.consensus.damage:
+        loop.function(host)
+
+
 class Loops:
     """The loops of one daemon, from `run` until `stopping` is set."""
 
@@ -80,7 +86,8 @@ class Loops:
     def run(self) -> None:
         """Bring DRBD's resources up, then run every loop; returns when the daemon stops."""
         try:
-            roles.bring_up(self._host)
+            if not self._host.consensus.damage:
+                roles.bring_up(self._host)
         except McvError as error:
             log.error("bringing DRBD up: %s", error)
         first, *others = LOOPS
@@ -93,7 +100,7 @@ class Loops:
         while not self.stopping.is_set():
             began = time.monotonic()
             try:
-                loop.function(self._host)
+                one_round(self._host, loop)
             except (McvError, OSError) as error:
                 log.warning("loop %s: %s", loop.name, error)
             except Exception:

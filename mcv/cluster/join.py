@@ -195,10 +195,9 @@ def stage_path(host: Host) -> Path:
 
 def staged(host: Host) -> StagedJoin | None:
     """The join that was begun here and has not arrived, unless its time is over."""
-    text = files.read_or_none(stage_path(host))
-    if text is None:
+    stage = files.read_or_set_aside(stage_path(host), StagedJoin)
+    if stage is None:
         return None
-    stage = msgspec.json.decode(text, type=StagedJoin)
     if not 0 <= time.time() - stage.since <= STAGED_FOR:
         files.remove(stage_path(host))
         return None

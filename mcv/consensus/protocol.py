@@ -41,6 +41,14 @@ class Consensus(Protocol):
         """The latest schema of the document that every online member is known to read."""
 
     @property
+    def damage(self) -> McvError | None:
+        """What of this node's own state cannot be read; None where all of it can.
+
+        With damage the node serves reads, from the history where the document itself is
+        concerned, and takes part in nothing: it accepts, starts and changes nothing.
+        """
+
+    @property
     def in_contact(self) -> bool:
         """Whether this node may start something new by the document that it holds."""
 

@@ -1,6 +1,7 @@
 """The generations that a node keeps, one file each, under their number and their hash."""
 
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import msgspec
 
 from mcv.document.lineage import relation
 from mcv.document.model import Cluster, decode, digest, encode
-from mcv.errors import Refused
+from mcv.errors import McvError
 from mcv.system import files
 
 DROPPED = "-dropped.json"
@@ -36,7 +37,7 @@ class History:
 
     def holds(self, generation: int, hash_: str) -> bool:
         """Whether the generation with this hash is kept."""
-        return self._entry(generation, hash_).exists()
+        return os.path.lexists(self._entry(generation, hash_))
 
     def write(self, cluster: Cluster) -> None:
         """Keep a document; without effect where it is kept already."""
@@ -60,20 +61,31 @@ class History:
     def ancestors(self, cluster: Cluster) -> list[Cluster]:
         """The ancestors of a document as far as they are kept without a gap, the newest first."""
         ancestors: list[Cluster] = []
-        while (path := self._entry(cluster.generation - 1, cluster.parent)).exists():
-            cluster = decode(path.read_bytes())
-            ancestors.append(cluster)
+        while parent := self._parent(cluster):
+            ancestors.append(parent)
+            cluster = parent
         return ancestors
+
+    def _parent(self, cluster: Cluster) -> Cluster | None:
+        """The parent, where it is kept; a file that cannot be read is put aside."""
+        path = self._entry(cluster.generation - 1, cluster.parent)
+        try:
+            text = files.read_or_none(path)
+            return None if text is None else decode(text)
+        except McvError as error:
+            files.set_aside(path, f"{path.name}: {error.message}")
+            self._kept = None
+            return None
 
     def since(self, hash_: str, cluster: Cluster, limit: int) -> list[Cluster]:
         """The generations after a hash and before a document, the newest `limit` of them."""
         ancestors: list[Cluster] = []
         while cluster.parent != hash_ and len(ancestors) < limit:
-            path = self._entry(cluster.generation - 1, cluster.parent)
-            if not path.exists():
+            parent = self._parent(cluster)
+            if parent is None:
                 break
-            cluster = decode(path.read_bytes())
-            ancestors.append(cluster)
+            ancestors.append(parent)
+            cluster = parent
         return ancestors[::-1]
 
     def newest_good(self) -> tuple[Cluster, Path] | None:
@@ -93,8 +105,8 @@ class History:
         """The document in a file; None for a marked one, and where the hash is another."""
         if path.name.endswith((DROPPED, FORMER)):
             return None
-        with contextlib.suppress(Refused, OSError):
-            cluster = decode(path.read_bytes())
+        with contextlib.suppress(McvError):
+            cluster = decode(files.read_or_none(path) or "")
             if path == self._entry(cluster.generation, digest(cluster)):
                 return cluster
         return None
@@ -112,7 +124,8 @@ class History:
             self._kept.remove(committed)
             self._kept.append(committed)
         while len(self._kept) > max(self._keep, 1):
-            self._kept.pop(0).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a directory, say: it costs no generation
+                self._kept.pop(0).unlink()
 
     def _entry(self, generation: int, hash_: str) -> Path:
         return self._directory / f"{generation:08d}-{hash_[:16]}.json"

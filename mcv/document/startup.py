@@ -4,7 +4,7 @@ import logging
 
 from mcv.document.initial import alone
 from mcv.document.store import Store
-from mcv.errors import Refused
+from mcv.errors import McvError, Refused
 from mcv.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -13,18 +13,32 @@ log = logging.getLogger(__name__)
 def opened(settings: Settings, certificate: str) -> Store:
     """This node's store, with a whole document.
 
-    Effect: a host without a document becomes a cluster of one; a faulty document is replaced
-    by the newest good generation where there are other members. Errors: Refused.
+    Effect: a host without a document becomes a cluster of one; a document that was edited by
+    hand is replaced by the newest good generation where there are other members. A document
+    or a proposal that cannot be read is left as it is: the store serves its history. Errors:
+    Refused, or Unreadable where there is no history to serve.
     """
     store = Store(settings.state, settings.history)
     if not store.exists():
         store.begin(alone(settings, certificate))
+    if damage := store.inspect():
+        _require_history(store, damage)
+        log.error("%s This node takes part in nothing until that is mended.", damage)
+        return store
     _require_whole(settings, store)
     return store
 
 
+def _require_history(store: Store, damage: McvError) -> None:
+    """Raise the damage where no generation is left in the history that could be served."""
+    try:
+        store.read()
+    except McvError:
+        raise damage from None
+
+
 def _require_whole(settings: Settings, store: Store) -> None:
-    """Raise Refused for a torn or edited document that no other member can complete.
+    """Raise Refused for an edited document that no other member can complete.
 
     With other members the newest good generation is taken: they hold the later ones, and
     nothing is started until all of them have answered. A lone node has nobody to ask, so

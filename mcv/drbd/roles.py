@@ -1,5 +1,6 @@
 """Resources on this node: made, brought up, given and taken; steps of plans, and the boot."""
 
+import contextlib
 import logging
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from mcv.drivers import drbd_resource_file
 from mcv.drivers.drbd_resource_file import THIS_HOST
 from mcv.drivers.drbd_states import DiskState
 from mcv.drivers.drbd_status import Status
-from mcv.errors import McvError, NotPermitted
+from mcv.errors import McvError, NotPermitted, Unreadable
 from mcv.host import Host
 from mcv.rules import preconditions
 from mcv.system import files
@@ -43,13 +44,24 @@ def create(host: Host, name: str, disk: int) -> None:
 
 def write_file(host: Host, cluster: Cluster, disk: Disk) -> None:
     """Write a resource's file as the document says."""
-    if not has_file(host, cluster, disk):
-        files.write_atomically(_path(host, disk), file_text(host, cluster, disk))
+    text, where = file_text(host, cluster, disk), _path(host, disk)
+    try:
+        present = files.read_or_none(where)
+        is_another_s = present is not None and not present.startswith(drbd_resource_file.MARK)
+        why = f"{where} was not written by mcv."
+    except Unreadable as error:
+        present, is_another_s, why = None, True, error.message
+    if is_another_s:
+        files.set_aside(where, why)
+    if present != text:
+        files.write_atomically(where, text)
 
 
 def has_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
     """Whether a resource's file says what the document does."""
-    return files.read_or_none(_path(host, disk)) == file_text(host, cluster, disk)
+    with contextlib.suppress(Unreadable):
+        return files.read_or_none(_path(host, disk)) == file_text(host, cluster, disk)
+    return False
 
 
 def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:

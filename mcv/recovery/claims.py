@@ -4,7 +4,7 @@ from typing import Any
 
 from mcv.document.model import Claim
 from mcv.document.subject import Subject
-from mcv.errors import McvError, Refused
+from mcv.errors import McvError, Refused, Unreadable
 from mcv.host import DryRun, Host
 from mcv.recovery import journal_recovery
 from mcv.recovery.rows import ClaimRow, Cleared, EntryCopy, LockRow, Locks, Repaired, of_others
@@ -66,9 +66,19 @@ def clear_lock(host: Host, name: str, dry_run: bool = False) -> Cleared | DryRun
     journal_recovery.resume_all(host, patience=False)
     left = host.read().claim_of(subject)
     if left is not None and left.operation == claim.operation:
-        host.journal.remove(claim.operation)
+        _give_up_entry(host, claim.operation)
         _release(host, subject, f"{claim.operation}.given-up")
     return Cleared(name=name)
+
+
+def _give_up_entry(host: Host, operation: str) -> None:
+    """Remove an entry; one that cannot be read is kept under another name."""
+    try:
+        host.journal.read(operation)
+    except Unreadable as error:
+        host.journal.set_aside(operation, error.message)
+    else:
+        host.journal.remove(operation)
 
 
 def _release(host: Host, subject: Subject, id_: str) -> None:
@@ -153,9 +163,12 @@ def _directed(host: Host, entry: Entry, changes: tuple[str, ...]) -> Entry:
 
 def _plan(host: Host, operation: str) -> Entry | None:
     """The plan of an operation, from this node's journal or another living node's."""
-    entry = host.journal.read(operation)
-    if entry is not None:
-        return entry
+    unreadable: Unreadable | None = None
+    try:
+        if entry := host.journal.read(operation):
+            return entry
+    except Unreadable as error:
+        unreadable = error
     others = [name for name in host.read().online if name != host.name]
     copies = ask_typed(host.call, others, "journal.copy", ASK, EntryCopy, operation=operation)
     for answer in copies.values():
@@ -163,6 +176,8 @@ def _plan(host: Host, operation: str) -> Entry | None:
             raise Refused(f"Whether a plan is left cannot be known: {answer.message}", answer.hint)
         if answer.entry:
             return decode(answer.entry)
+    if unreadable:
+        raise Refused(f"The plan cannot be read: {unreadable.message}", unreadable.hint)
     return None
 
 

@@ -24,7 +24,7 @@ def follow(host: Host, job: str, node: str, seen: int = 0) -> dict[str, Any]:
             raise NotFound(f"There is no job {job} on {host.name}.", "See: mcv job list") from None
         record = remembered
     record = as_known_now(host, record)
-    is_running = record["state"] == "running" or host.journal.read(job) is not None
+    is_running = record["state"] == "running" or host.journal.holds(job)
     if is_running:
         time.sleep(1.0)
     state = "running" if is_running else "done" if record["state"] == "done" else "failed"

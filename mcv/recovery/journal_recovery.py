@@ -4,14 +4,15 @@ import logging
 import time
 from typing import Any
 
-from mcv.document.model import Cluster
-from mcv.errors import Busy, McvError, NotFound, Refused
+from mcv.document.changes import CHANGES
+from mcv.document.model import Claim, Cluster
+from mcv.errors import Busy, McvError, NotFound, Refused, Unreadable
 from mcv.host import Host
 from mcv.recovery.rows import EntryCopy, Repaired, Unfinished
 from mcv.system.answers import decoded
 from mcv.transaction.journal import Entry
 from mcv.transaction.journal import decode as decode_entry
-from mcv.transaction.plan import brings_claim, change, commit_point, nodes_of, steps_of
+from mcv.transaction.plan import Change, brings_claim, change, commit_point, nodes_of, steps_of
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,10 @@ def keep_entry(host: Host, entry: str, sender: str) -> None:
     if len(entry) > MAX_ENTRY:
         raise Refused(f"A journal entry of {len(entry)} bytes is not kept.")
     copy = decode_entry(entry)
-    present = host.journal.read(copy.operation)
+    try:
+        present = host.journal.read(copy.operation)
+    except Unreadable as error:
+        raise Refused(f"{host.name} keeps another entry of {copy.operation}: {error}") from error
     if host.name in (copy.node, present.node if present else ""):
         raise Refused(f"Operation {copy.operation} is {host.name}'s own: its journal has it.")
     if copy.node != sender or (present is not None and present.node != sender):
@@ -75,11 +79,33 @@ def resume_all(host: Host, patience: bool = True) -> list[str]:
             continue
         if entry.node != host.name or (patience and _was_tried(host, entry.operation)):
             continue
+        if unknown_step(host, entry):
+            continue
         host.resumed_at[entry.operation] = time.monotonic()
         if resume(host, entry):
             ended.append(entry.title)
+    _set_aside_over(host)
     _release_lost(host)
     return ended
+
+
+def unknown_step(host: Host, entry: Entry) -> str:
+    """A step of an entry that this version does not know; "" where it knows all of them.
+
+    Such an entry is neither carried on nor undone: its subjects stay claimed and untouched.
+    """
+    for item in entry.plan:
+        for step in steps_of(item):
+            for action in (step.do, step.undo, step.seen):
+                if isinstance(action, Change):
+                    known, name = action.name in CHANGES, action.name
+                elif action is not None:
+                    known, name = host.knows(action.operation), action.operation
+                else:
+                    continue
+                if not known:
+                    return name
+    return ""
 
 
 def _was_tried(host: Host, operation: str) -> bool:
@@ -144,7 +170,7 @@ def resume(host: Host, entry: Entry) -> bool:
     newest = host.journal.read(entry.operation) or entry
     reduced = _without(newest, offline(host.read()))
     host.jobs.run(job, lambda: _resumed(host, reduced))
-    return host.journal.read(entry.operation) is None
+    return not host.journal.holds(entry.operation)
 
 
 def _resumed(host: Host, entry: Entry) -> dict[str, Any]:
@@ -180,7 +206,7 @@ def _release_lost(host: Host) -> None:
         claim = cluster.claim_of(subject)
         if claim is None or claim.node != host.name or host.jobs.running(claim.operation):
             continue
-        if host.journal.read(claim.operation) is not None:
+        if host.journal.holds(claim.operation):
             continue
         release = change(subject.release_change, name=subject.name)
         id_ = f"{claim.operation}.lost-{subject.lock}"
@@ -191,11 +217,52 @@ def _release_lost(host: Host) -> None:
 
 
 def left(host: Host) -> list[Unfinished]:
-    return [
-        Unfinished(operation=entry.operation, title=entry.title, trouble=reason(host, entry))
+    """What of this node's journal no job carries out, entries that cannot be read included."""
+    entries = [
+        Unfinished(operation=entry.operation, title=entry.title, trouble=_trouble(host, entry))
         for entry in host.journal.entries()
         if entry.node == host.name and not host.jobs.running(entry.operation)
     ]
+    claims = {claim.operation: claim for claim in _claims_of(host)}
+    return entries + [
+        Unfinished(
+            operation=operation,
+            title=claims[operation].why if operation in claims else f"operation {operation}",
+            trouble=error.message,
+        )
+        for operation, error in host.journal.unreadable().items()
+    ]
+
+
+def _trouble(host: Host, entry: Entry) -> str:
+    if unknown := unknown_step(host, entry):
+        return f"this version does not know its step {unknown}"
+    return reason(host, entry)
+
+
+def _claims_of(host: Host) -> list[Claim]:
+    """Every claim that the document or the proposal holds."""
+    return [
+        claim
+        for cluster in host.both()
+        for subject in cluster.subjects()
+        if (claim := cluster.claim_of(subject))
+    ]
+
+
+def _set_aside_over(host: Host) -> None:
+    """Put entries aside that cannot be read and whose operation has no claim any more.
+
+    A claim that was proposed without an answer is looked for behind a later change. While an
+    operation is claimed its entry stays, and with it the claim: the subject is untouched.
+    """
+    lost = host.journal.unreadable()
+    if not lost or {claim.operation for claim in _claims_of(host)} >= lost.keys():
+        return
+    host.update("barrier", "after journal entries that cannot be read")
+    claimed = {claim.operation for claim in _claims_of(host)}
+    for operation in lost.keys() - claimed:
+        host.journal.set_aside(operation, lost[operation].message)
 
 
 def reason(host: Host, entry: Entry) -> str:

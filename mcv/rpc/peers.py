@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from mcv.errors import CallLost, McvError, NotMember, NotThatNode, PeerUnreachable, ways_out
 from mcv.rpc import names, tls, tunnel
@@ -18,6 +18,9 @@ from mcv.rpc.wire import reason, watch
 MOST_IDLE = 4
 MOST_BEGINNING = 6  # connections to a node that are not authenticated yet; it allows 8
 IDLE_SECONDS = 30
+CALL_AGAIN = (0.05, 0.2)  # pauses, in seconds, after which a node is called again
+
+T = TypeVar("T")
 
 
 class Address(NamedTuple):
@@ -87,8 +90,9 @@ class Peers:
         Raises PeerUnreachable, NotThatNode, or McvError where it is refused.
         """
         end = time.monotonic() + self._connect_timeout
+        address = self._find(node)
         with self._turn(node, end):
-            secured = self._dial(node, self._find(node), end, tunnel.ALPN)
+            secured = _again(node, end, lambda: self._dial(node, address, end, tunnel.ALPN))
             try:
                 tunnel.ask(secured, asked)
             except OSError as error:
@@ -156,9 +160,18 @@ class Peers:
             dropped.line.close()
 
     def _connect(self, node: str, address: Address) -> ClientConnection:
+        """A connection that has been greeted.
+
+        A listener that is crowded by strangers hangs up on the oldest caller that it does not
+        know yet, which may be this node: nothing was asked, so it calls again at once.
+        """
         end = time.monotonic() + self._connect_timeout
-        with self._turn(node, end), contextlib.ExitStack() as on_error:
-            secured = self._dial(node, address, end)
+        with self._turn(node, end):
+            return _again(node, end, lambda: self._connect_once(node, address, end))
+
+    def _connect_once(self, node: str, address: Address, end: float) -> ClientConnection:
+        secured = self._dial(node, address, end)
+        with contextlib.ExitStack() as on_error:
             on_error.callback(secured.close)
             line = ClientConnection(secured)
             try:
@@ -166,7 +179,7 @@ class Peers:
             except ConnectionLost as lost:
                 if tls.refuses_us(lost):
                     raise NotMember(f"{node} does not accept this node's certificate.") from lost
-                raise _unreachable(node, lost.reason) from lost
+                raise _HungUp(lost.reason) from lost
             on_error.pop_all()
         return line
 
@@ -199,6 +212,9 @@ class Peers:
         except ssl.SSLCertVerificationError as error:
             secured.close()
             raise _another(node) from error
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            secured.close()
+            raise _HungUp(reason(error)) from error
         except OSError as error:
             secured.close()
             raise _unreachable(node, reason(error)) from error
@@ -206,6 +222,26 @@ class Peers:
             secured.close()
             raise
         return secured
+
+
+class _HungUp(Exception):
+    """The other side closed the connection before it had greeted this node."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _again(node: str, end: float, attempt: Callable[[], T]) -> T:
+    """What an attempt gives that is made again where the other side hung up early."""
+    pauses = list(CALL_AGAIN)
+    while True:
+        try:
+            return attempt()
+        except _HungUp as error:
+            if not pauses or time.monotonic() + pauses[0] > end:
+                raise _unreachable(node, error.reason) from error
+            time.sleep(pauses.pop(0))
 
 
 def _is_fresh(line: ClientConnection) -> bool:

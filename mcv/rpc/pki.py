@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mcv.errors import NotFound, Refused
+from mcv.errors import McvError, NotFound, Refused, Unreadable
 from mcv.system import files
+
+KEY_HINT = (
+    "Bring the directory back from a backup, then: systemctl restart mcvd. Without one, on "
+    "another node: mcv node offline NODE --confirm-dead, mcv cluster remove-node; then join anew."
+)
 
 # Dates decide nothing: no clock of a cluster needs to be right for its nodes to talk.
 BEGIN = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -38,7 +43,33 @@ class Identity:
 
     @property
     def certificate_pem(self) -> str:
-        return self.certificate.read_text(encoding="ascii")
+        """The certificate's text, "" where it cannot be read: `damage` tells why."""
+        try:
+            return files.read_or_none(self.certificate) or ""
+        except Unreadable:
+            return ""
+
+    def damage(self) -> McvError | None:
+        """Why key and certificate cannot be used; None where they can.
+
+        Neither is ever made anew: the other members know this node by them.
+        """
+        try:
+            key, certificate = files.read_or_none(self.key), files.read_or_none(self.certificate)
+            return _mismatch(self.key, key or "", certificate or "")
+        except Unreadable as error:
+            return Unreadable(error.message, KEY_HINT)
+
+
+def _mismatch(path: Path, key: str, certificate: str) -> McvError | None:
+    try:
+        private = serialization.load_pem_private_key(key.encode(), None)
+        public = x509.load_pem_x509_certificate(certificate.encode()).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        return Unreadable(f"{path} or its certificate cannot be read: {error}.", KEY_HINT)
+    if private.public_key() != public:
+        return Unreadable(f"{path} is not the key of the certificate beside it.", KEY_HINT)
+    return None
 
 
 def create(node: str, directory: Path) -> Identity:
@@ -67,7 +98,7 @@ def create(node: str, directory: Path) -> Identity:
 
 def load_or_create(node: str, directory: Path) -> Identity:
     """This node's identity, made at its first start."""
-    if files.read_or_none(directory / "key.pem"):
+    if os.path.lexists(directory / "key.pem"):
         return load(node, directory)
     return create(node, directory)
 
@@ -75,7 +106,7 @@ def load_or_create(node: str, directory: Path) -> Identity:
 def load(node: str, directory: Path) -> Identity:
     """The identity that was made here; raise NotFound where there is none."""
     identity = Identity(node, directory)
-    if not (identity.key.exists() and identity.certificate.exists()):
+    if not (os.path.lexists(identity.key) and os.path.lexists(identity.certificate)):
         raise NotFound(f"{directory} holds no key of this node.")
     return identity
 
@@ -105,9 +136,15 @@ class Keys:
     """This node's key, to sign with, and the members' certificates, to check signatures by."""
 
     def __init__(self, identity: Identity) -> None:
-        key = serialization.load_pem_private_key(identity.key.read_bytes(), password=None)
+        self._identity = identity
+
+    @functools.cached_property
+    def _key(self) -> ec.EllipticCurvePrivateKey:
+        if damage := self._identity.damage():
+            raise damage
+        key = serialization.load_pem_private_key(self._identity.key.read_bytes(), password=None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
-        self._key = key
+        return key
 
     def sign(self, text: str) -> str:
         """The signature of a text by this node's key."""

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from mcv.document.model import Node
 from mcv.errors import McvError, NotMember, NotThatNode, NotUnderstood, SlowAnswer
 from mcv.host import Host
+from mcv.recovery.rows import Unfinished
 from mcv.rules import replica
 from mcv.rules.replica import Kind
 from mcv.status import findings
-from mcv.status.report import NodeReport, Reports, Unfinished
+from mcv.status.report import NodeReport, Reports
 
 
 def attention(host: Host, seen: Reports) -> list[str]:
@@ -27,6 +28,9 @@ def attention(host: Host, seen: Reports) -> list[str]:
 
 
 def _itself(host: Host) -> Iterator[str]:
+    if damage := host.consensus.damage:
+        yield f"{host.name} takes part in nothing: {damage.message} {damage.hint}".rstrip()
+        return
     for name in sorted(host.consensus.diverged):
         yield (
             f"{name} holds another document than {host.name}: mcv cluster sync --from NODE, "

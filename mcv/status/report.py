@@ -12,20 +12,13 @@ from mcv.drivers.domain_xml import SavedState
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
 from mcv.errors import LibvirtSilent, McvError
 from mcv.host import Host
-from mcv.recovery.journal_recovery import reason
+from mcv.recovery import journal_recovery
+from mcv.recovery.rows import Unfinished
 from mcv.rules.replica_state import ReplicaState
 from mcv.storage import drbd
 from mcv.system import room, stall
 from mcv.system.answers import ask_living_typed
 from mcv.system.fanout import ask_all
-
-
-class Unfinished(Struct, frozen=True, kw_only=True):
-    """A journal entry of a node that no running job carries out."""
-
-    operation: str
-    title: str
-    trouble: str
 
 
 class NodeReport(Struct, frozen=True, kw_only=True):
@@ -92,7 +85,7 @@ def report(host: Host) -> NodeReport:
         io_errors=domains.io_errors if domains else (),
         saved=libvirt.saved if isinstance(libvirt, Part) else {},
         resources=drbd_.resources if isinstance(drbd_, Part) else None,
-        left=_left(host),
+        left=journal_recovery.left(host),
         trouble=[
             *(_trouble(host, tool, parts[tool]) for tool in lacking),
             *(
@@ -131,14 +124,6 @@ def _trouble(host: Host, tool: str, part: Part | McvError) -> str:
         return part.sentence
     why = part.message if isinstance(part, McvError) else ""
     return f"{PROBLEMS[tool]} on {host.name}: {why}"
-
-
-def _left(host: Host) -> list[Unfinished]:
-    return [
-        Unfinished(operation=entry.operation, title=entry.title, trouble=reason(host, entry))
-        for entry in host.journal.entries()
-        if entry.node == host.name and not host.jobs.running(entry.operation)
-    ]
 
 
 def reports(host: Host) -> Reports:

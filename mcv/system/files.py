@@ -1,10 +1,21 @@
 """Files that are whole or not there: draft, fsync, rename, fsync of the directory."""
 
 import contextlib
+import logging
 import os
+import stat
 from pathlib import Path
+from typing import TypeVar
 
-from mcv.errors import McvError, in_words
+import msgspec
+
+from mcv.errors import McvError, Unreadable, in_words
+
+log = logging.getLogger(__name__)
+
+LARGEST = 64 * 1024**2  # bytes of a file that is read at all
+
+T = TypeVar("T")
 
 
 def child(directory: Path, name: str) -> Path:
@@ -40,12 +51,15 @@ def make_durable(directory: Path) -> None:
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace a file durably: after a crash it holds the old text or the new, never a part.
 
-    Raises SystemFailed where it cannot be written, for want of room for instance: it is then as
-    it was.
+    What lies there and is no file, a link for instance, is put aside. Raises SystemFailed
+    where the file cannot be written, for want of room for instance: it is then as it was.
     """
     with in_words(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = path.with_name(f".{path.name}.draft")
+        for place in (draft, path):
+            if _is_there(place) and not stat.S_ISREG(place.lstat().st_mode):
+                set_aside(place, f"{place} is no file.")
         try:
             _write_draft(draft, text, mode)
             os.rename(draft, path)
@@ -58,7 +72,7 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
 
 
 def _write_draft(draft: Path, text: str, mode: int) -> None:
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
     try:
         os.fchmod(fd, mode)
         with os.fdopen(fd, "w", encoding="utf-8", closefd=False) as file:
@@ -84,12 +98,82 @@ def remove(path: Path) -> None:
             path.unlink()
         except FileNotFoundError:
             return
+        except (IsADirectoryError, PermissionError):
+            set_aside(path, f"{path} cannot be removed: it is no file.")
+            return
     sync_directory(path.parent)
 
 
 def read_or_none(path: Path) -> str | None:
-    """A file's text, or None where there is none."""
+    """A file's text, or None where there is none.
+
+    Raises Unreadable for what is no file of root's with text: a link, a pipe, a directory, a
+    file of another user, other bytes than UTF-8. None of them is waited for.
+    """
     try:
-        return path.read_text(encoding="utf-8")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise Unreadable(f"{path} cannot be read: {_why_closed(path, error)}.") from error
+    try:
+        if problem := _problem(os.fstat(fd)):
+            raise Unreadable(f"{path} cannot be read: {problem}.")
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return file.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"{path} cannot be read: byte {error.start} is no UTF-8.") from error
+    except OSError as error:
+        raise Unreadable(f"{path} cannot be read: {error.strerror}.") from error
+    finally:
+        os.close(fd)
+
+
+def _why_closed(path: Path, error: OSError) -> str:
+    return "it is a link" if path.is_symlink() else str(error.strerror)
+
+
+def _problem(status: os.stat_result) -> str:
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no file"
+    if status.st_uid not in (0, os.geteuid()):
+        return f"it belongs to the user {status.st_uid}"
+    return f"it has {status.st_size} bytes" if status.st_size > LARGEST else ""
+
+
+def read_as(path: Path, shape: type[T]) -> T | None:
+    """A file's JSON as a value of this shape, or None where there is no file.
+
+    Raises Unreadable where the file, or what it holds, is of another form.
+    """
+    text = read_or_none(path)
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=shape)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Unreadable(f"{path} cannot be read: {error}.") from error
+
+
+def read_or_set_aside(path: Path, shape: type[T]) -> T | None:
+    """As `read_as`, for a file that mcv can do without: an unreadable one is put aside."""
+    try:
+        return read_as(path, shape)
+    except Unreadable as error:
+        set_aside(path, error.message)
+        return None
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Rename what lies at a path to NAME.unreadable-N, and log it; nothing is deleted."""
+    number = 1
+    while _is_there(aside := path.with_name(f"{path.name}.unreadable-{number}")):
+        number += 1
+    rename(path, aside)
+    log.error("%s It is kept as %s.", why, aside.name)
+    return aside
+
+
+def _is_there(path: Path) -> bool:
+    """Whether anything lies at a path, be it a link that leads nowhere."""
+    return os.path.lexists(path)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from filelock import Timeout, UnixFileLock
 
-from mcv.errors import Busy, in_words, of_system
+from mcv.errors import Busy, McvError, in_words, of_system
 from mcv.system import files, process
 
 
@@ -42,6 +43,8 @@ class Locks:
         with in_words(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = files.child(self._directory, f"{name}.lock")
+        if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+            files.set_aside(path, f"{path} is no file.")
         lock = _Handed(path, timeout=timeout, thread_local=False, is_singleton=False)
         try:
             lock.acquire()
@@ -60,21 +63,22 @@ class Locks:
         try:
             since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             # The note is for humans; the lock holds without it.
-            with contextlib.suppress(OSError):
-                note_path.write_text(json.dumps({"why": why, "since": since, "pid": os.getpid()}))
+            with contextlib.suppress(McvError):
+                note = {"why": why, "since": since, "pid": os.getpid()}
+                files.write_atomically(note_path, json.dumps(note))
             yield
         finally:
             process.inherited.reset(token)
-            with contextlib.suppress(FileNotFoundError):
-                note_path.unlink()
+            with contextlib.suppress(McvError):
+                files.remove(note_path)
             lock.release()
 
     def notes(self) -> dict[str, dict[str, Any]]:
         """What each lock that is held says about itself."""
         found = {}
         for path in sorted(self._directory.glob("*.note")):
-            text = files.read_or_none(path)
-            if text:
-                with contextlib.suppress(ValueError):
-                    found[path.stem] = json.loads(text)
+            with contextlib.suppress(McvError, ValueError, RecursionError):
+                note = json.loads(files.read_or_none(path) or "{}")
+                if isinstance(note, dict) and note:
+                    found[path.stem] = note
         return found

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mcv.errors import wait_for, ways_out
 from mcv.system import files
 
@@ -26,6 +28,15 @@ def boot_id(path: Path = BOOT_ID) -> str:
     return (files.read_or_none(path) or "").strip()
 
 
+class Kept(msgspec.Struct, kw_only=True):
+    """The file: times by node and by resource, and the boot in which each node was heard."""
+
+    boot: str
+    heard: dict[str, float] = {}
+    heard_in: dict[str, str] = {}
+    in_step: dict[str, float] = {}
+
+
 class Observations:
     """When each member was last heard and each replica was last seen in step."""
 
@@ -34,13 +45,12 @@ class Observations:
         self._now = now
         self._lock = threading.Lock()
         self._saved = 0.0
-        text = files.read_or_none(path)
-        kept = json.loads(text) if text else {}
+        kept = files.read_or_set_aside(path, Kept) or Kept(boot=boot)
         self.boot = boot
-        self.last_boot = str(kept.get("boot", boot))
-        self._heard: dict[str, float] = dict(kept.get("heard", {}))
-        self._in_step: dict[str, float] = dict(kept.get("in_step", {}))
-        self._heard_in: dict[str, str] = dict(kept.get("heard_in", {}))
+        self.last_boot = kept.boot
+        self._heard = kept.heard
+        self._in_step = kept.in_step
+        self._heard_in = kept.heard_in
         self._silent: dict[str, float] = {}  # since when no path answers, by the monotonic clock
 
     def hear(self, node: str) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 from mcv import printable
 from mcv.errors import Busy, CallLost, Cancelled, McvError, NotFound, OutcomeOpen, of_system
 from mcv.system import files, stall
+from mcv.transaction import job_records as records
 
 log = logging.getLogger(__name__)
 
 REMEMBERED = 100
-SCHEMA = 1  # of a job's record; a record without a number has this one
 
 
 class Job:
@@ -165,20 +165,6 @@ def retold(error: McvError) -> dict[str, Any]:
     }
 
 
-def _require_known(record: dict[str, Any]) -> None:
-    schema = record.get("schema", 1)
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise McvError(
-            f"Job {record.get('id')} ({record.get('title')}) was recorded in schema {schema}; "
-            f"this version reads schemas up to {SCHEMA}.",
-            "Install the version that recorded it to read it.",
-        )
-
-
-def _without_schema(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key != "schema"}
-
-
 class Jobs:
     """The jobs of a node: those under way in memory, the last that ended on disk too."""
 
@@ -242,13 +228,13 @@ class Jobs:
 
     def listed(self) -> list[dict[str, Any]]:
         """Jobs under way and lately ended, the oldest first."""
-        records = {record["id"]: record for record in self._remembered()}
+        listed = {record["id"]: record for record in self._remembered()}
         with self._lock:
             for job in self._jobs.values():
-                records[job.id] = job.plain()
+                listed[job.id] = job.plain()
                 if job.is_over:
-                    del records[job.id]
-        return sorted(records.values(), key=moment)
+                    del listed[job.id]
+        return sorted(listed.values(), key=moment)
 
     def running(self, id: str) -> bool:
         with self._lock:
@@ -276,26 +262,32 @@ class Jobs:
         """The record of a job; McvError where a later version wrote it."""
         for record in self._records():
             if record["id"] == id:
-                _require_known(record)
-                return _without_schema(record)
+                records.require_known(record)
+                return records.without_schema(record)
         return None
 
     def _remembered(self) -> list[dict[str, Any]]:
         """The records that this version understands; a later version's are left alone."""
-        records = []
+        known = []
         for record in self._records():
             try:
-                _require_known(record)
+                records.require_known(record)
             except McvError as error:
                 log.warning("%s", error.message)
             else:
-                records.append(_without_schema(record))
-        return records
+                known.append(records.without_schema(record))
+        return known
 
     def _records(self) -> Iterator[dict[str, Any]]:
-        for path in self._directory.glob("*.json"):
-            with contextlib.suppress(ValueError, OSError):
-                yield json.loads(path.read_text(encoding="utf-8"))
+        """Every record, also a later version's; what is none is put aside."""
+        for path in sorted(self._directory.glob("*.json")):
+            record = files.read_or_set_aside(path, dict[str, Any])
+            if record is None:
+                continue
+            if problem := records.problem_with(record, path.stem):
+                files.set_aside(path, f"{path} cannot be read: {problem}.")
+                continue
+            yield record
 
     def _save(self, record: dict[str, Any]) -> None:
         """Write a record down. Without room the job goes on: its record is in memory alone."""
@@ -306,7 +298,7 @@ class Jobs:
 
     def _save_durably(self, record: dict[str, Any]) -> None:
         path = files.child(self._directory, f"{record['id']}.json")
-        files.write_atomically(path, json.dumps({"schema": SCHEMA, **record}))
+        files.write_atomically(path, json.dumps({"schema": records.SCHEMA, **record}))
 
     def _write(self, job: Job) -> None:
         if job.is_over:
@@ -322,6 +314,7 @@ class Jobs:
             )
             for other in ended[:-REMEMBERED]:
                 del self._jobs[other.id]
-        paths = sorted(self._directory.glob("*.json"), key=lambda path: path.stat().st_mtime)
-        for path in paths[: -2 * REMEMBERED]:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what another thread puts aside meanwhile
+            paths = sorted(self._directory.glob("*.json"), key=lambda path: path.lstat().st_mtime)
+            for path in paths[: -2 * REMEMBERED]:
+                path.unlink()

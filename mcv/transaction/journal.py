@@ -1,5 +1,6 @@
 """The journal: operations under way on disk, with their plans and their progress."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import msgspec
 
 from mcv.document.names import PlainName
 from mcv.document.subject import Subject
-from mcv.errors import McvError
+from mcv.errors import McvError, Unreadable
 from mcv.system import files
 from mcv.transaction.former_names import renamed
 from mcv.transaction.plan import Change, Item, change
@@ -82,19 +83,42 @@ class Journal:
         files.write_atomically(self._path(entry.operation), text)
 
     def read(self, operation: str) -> Entry | None:
-        text = files.read_or_none(self._path(operation))
-        return decode(text) if text else None
+        """An operation's entry, None where there is none; Unreadable where it is torn."""
+        path = self._path(operation)
+        text = files.read_or_none(path)
+        return None if text is None else _entry(path, text)
+
+    def holds(self, operation: str) -> bool:
+        """Whether there is an entry of the operation, readable or not."""
+        return os.path.lexists(self._path(operation))
+
+    def set_aside(self, operation: str, why: str) -> None:
+        """Keep an entry that cannot be read under another name: its operation is over."""
+        files.set_aside(self._path(operation), why)
 
     def remove(self, operation: str) -> None:
         files.remove(self._path(operation))
 
     def entries(self) -> list[Entry]:
-        """Every entry, the oldest first; McvError if any of them cannot be read."""
-        entries = [
-            decode(path.read_text(encoding="utf-8"))
-            for path in sorted(self._directory.glob("*.json"))
-        ]
+        """Every entry that can be read, the oldest first."""
+        entries = [entry for entry in self._all().values() if isinstance(entry, Entry)]
         return sorted(entries, key=lambda entry: (entry.begun, entry.operation))
+
+    def unreadable(self) -> dict[str, McvError]:
+        """The operations whose entry cannot be read, and why: their subjects stay claimed."""
+        return {name: entry for name, entry in self._all().items() if isinstance(entry, McvError)}
+
+    def _all(self) -> dict[str, Entry | McvError]:
+        found: dict[str, Entry | McvError] = {}
+        for path in sorted(self._directory.glob("*.json")):
+            try:
+                entry = self.read(path.stem)
+            except McvError as error:
+                found[path.stem] = error
+                continue
+            if entry is not None:
+                found[path.stem] = entry
+        return found
 
     def _path(self, operation: str) -> Path:
         return files.child(self._directory, f"{operation}.json")
@@ -116,5 +140,16 @@ def decode(text: str) -> Entry:
         for claim in entry.claims:
             Subject.parse(claim.subject)
         return entry
-    except msgspec.DecodeError as error:
+    except (msgspec.MsgspecError, RecursionError, TypeError, AttributeError) as error:
+        # An entry of an earlier version is upgraded as plain values, before it has a shape.
         raise McvError(f"A journal entry cannot be read: {error}.") from error
+
+
+def _entry(path: Path, text: str) -> Entry:
+    try:
+        entry = decode(text)
+    except McvError as error:
+        raise Unreadable(f"{path.name} cannot be read: {error.message}", error.hint) from error
+    if entry.operation != path.stem:
+        raise Unreadable(f"{path.name} cannot be read: it is of operation {entry.operation}.")
+    return entry

@@ -13,19 +13,11 @@ def path(node: Node) -> str:
     return f"/var/lib/mcv/{node.name}/config.json"
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param("truncate -s 200 {0}", id="torn", marks=pytest.mark.soak),
-        pytest.param("sed -i s/continue/wait/ {0}", id="edited"),
-        pytest.param("echo > {0}", id="empty", marks=pytest.mark.soak),
-    ],
-)
-def test_a_faulty_document_is_fetched_from_the_others(pair: list[Node], damage: str) -> None:
+def test_an_edited_document_is_fetched_from_the_others(pair: list[Node]) -> None:
     two = pair[1]
     good = reality.document(two)
     two.run("systemctl stop mcvd")
-    two.run(damage.format(path(two)))
+    two.run(f"sed -i s/continue/wait/ {path(two)}")
 
     two.run("systemctl start mcvd")
 
@@ -33,6 +25,30 @@ def test_a_faulty_document_is_fetched_from_the_others(pair: list[Node], damage: 
     assert reality.document(two) == good == reality.document(pair[0])
     assert two.run(f"ls {path(two)}.faulty-*").code == 0
     two.run(f"rm {path(two)}.faulty-*")
+
+
+def nothing_but_reads(node: Node) -> str:
+    """What a node says of itself that takes part in nothing; a change is refused in words."""
+    (line,) = [line for line in told(node, "info")["attention"] if "takes part in nothing" in line]
+    assert told(node, "list") is not None and told(node, "config history")
+    assert path(node) in mcv(node, "permission add carol", code=3).stderr
+    return str(line)
+
+
+def test_a_torn_document_serves_reads_and_its_way_out_works(pair: list[Node]) -> None:
+    one, two = pair
+    two.run(f"systemctl stop mcvd; truncate -s 200 {path(two)}")
+    torn = two.run(f"cat {path(two)}").stdout
+
+    two.run("systemctl start mcvd")
+
+    line = nothing_but_reads(two)
+    assert "node2" in mcv(one, "permission add carol", code=3).stderr
+    assert two.run(f"cat {path(two)}").stdout == torn
+    two.run(line[line.index("cp /") :])
+    wait_until(lambda: all_online(pair), 30)
+    mcv(one, "permission add carol")
+    mcv(two, "permission remove carol")
 
 
 @pytest.fixture
@@ -48,24 +64,24 @@ def alone(strangers: list[Node]) -> Iterator[Node]:
     ("damage", "said"),
     [
         ("sed -i '5s/.*/  oops/' {0}", "line 5"),
-        ('sed -i \'s/"schema": 1/"schema": 99/\' {0}', "newer mcv"),
+        ('sed -i -E \'s/"schema": [0-9]+/"schema": 99/\' {0}', "newer mcv"),
+        ("echo > {0}", "no JSON"),
     ],
-    ids=["torn", "newer"],
+    ids=["torn", "newer", "empty"],
 )
-def test_alone_a_faulty_document_is_refused_with_its_place_and_a_way_out(
+def test_alone_a_document_that_cannot_be_read_is_left_as_it_is(
     alone: Node, damage: str, said: str
 ) -> None:
     alone.run("systemctl stop mcvd")
     alone.run(damage.format(path(alone)))
     faulty = alone.run(f"cat {path(alone)}").stdout
 
-    told_ = alone.run("timeout 20 /usr/local/bin/mcvd", check=False)
+    alone.run("systemctl start mcvd")
 
-    assert told_.code == 1
-    assert said in told_.stderr and path(alone) in told_.stderr
+    line = nothing_but_reads(alone)
+    assert said in line and path(alone) in line
     assert alone.run(f"cat {path(alone)}").stdout == faulty
-    if said != "newer mcv":
-        assert "history/" in told_.stderr
+    assert "newer" in said or "history/" in line
 
 
 def test_history_tells_who_when_why_and_what(pair: list[Node]) -> None:

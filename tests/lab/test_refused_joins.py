@@ -168,7 +168,13 @@ def test_nodes_with_ipv6_addresses_join_and_replicate(apart: list[Node]) -> None
     node1, node2 = apart
     add = ADD.replace("10.99.0.2", "fd00:99::2")
     node2.run(f"ip address add fd00:99::2/64 dev vec0 nodad; {SET_ADDRESS} fd00:99::2' {CONF}")
-    refused(apart, ADD, "node2 calls fd00:99::2 its cluster address")
+    refused(
+        apart,
+        ADD,
+        "node2 calls fd00:99::2 its cluster address",
+        "This node does not reach mcvd of node2 at 10.99.0.2",
+        "The DRBD address of node2 is of IPv6",
+    )
     refused(apart, add, "fd00:99::2 is of IPv6, the address of node1 is not")
     node1.run(f"ip address add fd00:99::1/64 dev vec0 nodad; {SET_ADDRESS} fd00:99::1' {CONF}")
 

@@ -1,5 +1,6 @@
 """Calls from daemon to daemon: the caller knows what may have been carried out."""
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -55,6 +56,38 @@ def test_a_daemon_that_hangs_after_the_handshake_is_unreachable_in_time(wire: Wi
 
         with pytest.raises(PeerUnreachable, match="timed out"):
             ask(peers_at(hung, wire, connect_timeout=0.5))
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_listener_that_hangs_up_before_it_knows_the_caller_is_called_again(
+    wire: Wire, times: int
+) -> None:
+    with listener() as crowded:
+        left = [times]
+
+        def serve() -> None:
+            while left[0]:
+                crowded.accept()[0].close()
+                left[0] -= 1
+            with contextlib.suppress(OSError):
+                caller = crowded.accept()[0]
+                served = socket.create_connection(("127.0.0.1", wire.port))
+                threading.Thread(target=pumped, args=(caller, served), daemon=True).start()
+                pumped(served, caller)
+
+        threading.Thread(target=serve, daemon=True).start()
+        if times < 3:
+            assert ask(peers_at(crowded, wire, connect_timeout=5), a=1) == {"a": 1}
+        else:
+            with pytest.raises(PeerUnreachable, match="n1 does not answer"):
+                ask(peers_at(crowded, wire, connect_timeout=5))
+
+
+def pumped(source: socket.socket, target: socket.socket) -> None:
+    """Carry bytes from one socket to the other until either ends."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
 
 
 def test_garbage_instead_of_tls_is_unreachable(wire: Wire) -> None:

@@ -61,6 +61,10 @@ class UnanimousAgreement:
         return self.contact.schema
 
     @property
+    def damage(self) -> McvError | None:
+        return self.contact.damage
+
+    @property
     def in_contact(self) -> bool:
         return self.contact.is_whole
 
@@ -110,6 +114,8 @@ class UnanimousAgreement:
 
         A member without an answer, or with one that cannot be read, costs that member's part.
         """
+        if self.damage:
+            return
         document = self.store.read()
         others = sorted(set(document.nodes) - {self.me})
         heard, answered = set(), set()

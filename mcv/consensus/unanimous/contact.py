@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from mcv.document.schema import OLDEST, SCHEMA
 from mcv.document.store import Store
-from mcv.errors import Diverged, PeerUnreachable, Refused, ways_out
+from mcv.errors import Diverged, McvError, PeerUnreachable, Refused, ways_out
 
 # What ends a divergence: nothing else does, whatever the document calls offline.
 SYNC = "Keep one of them with: mcv cluster sync --from NODE. See both with: mcv cluster check"
@@ -23,6 +23,7 @@ class Contact:
         self.rejected_by: set[str] = set()  # online members that reject this node's certificate
         self.heard: set[str] = set()
         self.reads: dict[str, int] = {}  # nodes, and the latest schema that each reads
+        self.key_damage: McvError | None = None  # why this node's own key cannot be read
         self._all_heard = False
         self.advice: Callable[..., str] = ways_out  # advice(*nodes): about members without answer
 
@@ -47,13 +48,18 @@ class Contact:
         }
 
     @property
+    def damage(self) -> McvError | None:
+        """What of this node's own state cannot be read, so that it takes part in nothing."""
+        return self.key_damage or self.store.damage
+
+    @property
     def is_whole(self) -> bool:
         """Whether every node that the newest document calls online has answered since the start.
 
         False while documents diverge, while an online member rejects this node's certificate,
         and while the committed document or the proposal calls this node offline.
         """
-        if self.diverged or self.rejected_by:
+        if self.damage or self.diverged or self.rejected_by:
             return False
         both = self.store.both()
         if any(self.me not in document.online for document in both):
@@ -70,6 +76,8 @@ class Contact:
 
     def require(self) -> None:
         """Raise Refused, or Diverged, with what helps, unless this node is in contact."""
+        if self.damage:
+            raise self.damage
         if self.rejected_by:
             raise Refused(
                 f"{names(sorted(self.rejected_by))} says that {self.me} is no member any more.",

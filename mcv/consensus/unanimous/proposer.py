@@ -39,6 +39,8 @@ class Proposer:
         where the newest document does not allow the change or a member does not answer:
         nothing was changed. Raises OutcomeOpen while the outcome is not known.
         """
+        if self._contact.damage:
+            raise self._contact.damage
         until = time.monotonic() + timeouts.RETRY
         while True:
             base = self._store.read()

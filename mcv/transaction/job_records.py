@@ -1,0 +1,52 @@
+"""The record of a job on disk: which of them this version understands."""
+
+from typing import Any
+
+import msgspec
+
+from mcv.errors import McvError
+
+SCHEMA = 1  # of a job's record; a record without a number has this one
+
+Record = dict[str, Any]
+
+
+def require_known(record: Record) -> None:
+    schema = record.get("schema", 1)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise McvError(
+            f"Job {record.get('id')} ({record.get('title')}) was recorded in schema {schema}; "
+            f"this version reads schemas up to {SCHEMA}.",
+            "Install the version that recorded it to read it.",
+        )
+
+
+def problem_with(record: Record, id: str) -> str:
+    """What makes a record none of this node's; a later version's is judged by its id alone."""
+    if record.get("id") != id:
+        return f"it is no record of job {id}"
+    if record.get("schema", 1) != SCHEMA:
+        return ""
+    try:
+        msgspec.convert(record, Required)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return ""
+
+
+def without_schema(record: Record) -> Record:
+    return {key: value for key, value in record.items() if key != "schema"}
+
+
+class Required(msgspec.Struct):
+    """What every record of a job has, as far as this node decides by it."""
+
+    id: str
+    title: str
+    state: str
+    ended: str
+    who: str
+    began: str
+    at: float = 0.0
+    error: Record | None = None
+    open: Record = {}
