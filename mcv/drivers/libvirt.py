@@ -22,7 +22,7 @@ from mcv.drivers.libvirt_identity import (
     KnownUuids,
     Marks,
 )
-from mcv.drivers.libvirt_listing import STATES, state_of
+from mcv.drivers.libvirt_listing import STATES, has_failed_to_start, state_of
 from mcv.drivers.libvirt_migration import LiveMigration
 from mcv.drivers.libvirt_saved import SavedStates, mark_active
 from mcv.drivers.libvirt_xml import Capabilities, parse_capabilities, vnc_of
@@ -222,7 +222,7 @@ class Hypervisor:
         with self._connection.domain(name, "look at", missing_ok=True) as domain:
             if domain is None:
                 return False
-            return state_of(domain) == "crashed"
+            return state_of(domain) == "crashed" or has_failed_to_start(domain)
 
     def vnc(self, name: str) -> str | None:
         """Where its screen is to be seen, as address:port; None when it is not active."""

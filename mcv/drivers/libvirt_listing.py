@@ -22,12 +22,13 @@ STATES = {
     7: "paused",  # suspended by its guest
 }
 
-# libvirt's reasons, by its numbers. They tell of the last end alone, until the next start.
+# libvirt's reasons, by its numbers. They tell of the last end alone, until the next start. A start
+# that failed, or that the hook refused, ended no guest: the domain is stopped.
 BROKEN_ENDS = (
     3,  # crashed: QEMU was killed, or ended by itself
-    6,  # failed: QEMU did not start
     8,  # daemon: libvirtd found no QEMU any more when it came back
 )
+FAILED_START = 6
 IO_ERROR = 5  # of a pause: a disk failed
 
 
@@ -84,6 +85,12 @@ def state_of(domain: Any) -> str:
     if state == "stopped" and domain.hasManagedSaveImage(0):
         return SAVED
     return "crashed" if state == "stopped" and reason in BROKEN_ENDS else state
+
+
+def has_failed_to_start(domain: Any) -> bool:
+    """Whether the last start of a domain that is off came to nothing."""
+    number, reason = domain.state()[:2]
+    return STATES.get(number) == "stopped" and reason == FAILED_START
 
 
 def _reasons(connection: Any) -> dict[str, int]:

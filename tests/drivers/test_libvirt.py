@@ -368,7 +368,7 @@ class Stub:
         (libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED, "stopped"),
         (libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED, "stopped"),
         (libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, "crashed"),
-        (libvirt.VIR_DOMAIN_SHUTOFF_FAILED, "crashed"),
+        (libvirt.VIR_DOMAIN_SHUTOFF_FAILED, "stopped"),  # as the contract says
         (libvirt.VIR_DOMAIN_SHUTOFF_DAEMON, "crashed"),
     ],
 )
