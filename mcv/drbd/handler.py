@@ -86,7 +86,7 @@ def _note_alone(directory: Path, resource: str, why: str) -> None:
     """
     try:
         notes.write(directory, resource, notes.ALONE, since=timestamp(), why=why)
-    except OSError as error:
+    except (McvError, OSError) as error:
         _say(f"fence-peer {resource}: the note is not written: {error}")
 
 

@@ -1,7 +1,6 @@
 """Work that waits for a tool of this host which does not answer: it tells so, and goes on."""
 
 import contextvars
-import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,22 +40,26 @@ def until_stalled(work: Callable[[], T], what: str) -> T:
     Raises OutcomeOpen as soon as the work tells that it stands still. It goes on then, with
     the locks that it holds, until the tool answers.
     """
-    ends: queue.SimpleQueue[_End[T]] = queue.SimpleQueue()
+    ends: list[_End[T]] = []  # the first of them counts
+    is_known = threading.Event()
 
     def tell(why: str) -> None:
         if why:
-            ends.put(_End(error=OutcomeOpen(f"{what} is not over: {why}")))
+            ends.append(_End(error=OutcomeOpen(f"{what} is not over: {why}")))
+            is_known.set()
 
     def run() -> None:
         listener.set(tell)
         try:
-            ends.put(_End(work()))
+            ends.append(_End(work()))
         except BaseException as error:
-            ends.put(_End(error=error))
+            ends.append(_End(error=error))
+        is_known.set()
 
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(run,), name=what, daemon=True).start()
-    end = ends.get()
+    is_known.wait()
+    end = ends[0]
     if end.error is not None:
         raise end.error
     return end.answer  # type: ignore[return-value]

@@ -64,18 +64,15 @@ class Job:
     def stall(self, why: str) -> None:
         """Note why the job stands still, or "": it goes on. Its follower waits no longer."""
         with self._news:
-            if why == self.stalled:
-                return
-            self.stalled = why
-            self._seen += 1
-            self._news.notify_all()
+            if why != self.stalled:
+                self.stalled, self._seen = why, self._seen + 1
+                self._news.notify_all()
 
     @property
     def _standing_still(self) -> list[dict[str, Any]]:
-        """Why the job stands still, in the shape of a progress without an amount."""
-        if not self.stalled or self.state != "running":
-            return []
-        return [{"what": self.stalled, "done": 0, "total": 0, "unit": ""}]
+        """Why the job stands still, as a progress without an amount."""
+        stands_still = self.stalled and self.state == "running"
+        return [{"what": self.stalled, "done": 0, "total": 0, "unit": ""}] if stands_still else []
 
     def next_change(self) -> str:
         """The id of this operation's next change of the document."""
@@ -209,9 +206,7 @@ class Jobs:
             job.end(None, error)
         except Exception as error:
             log.exception("job %s (%s)", job.id, job.title)
-            what = "an internal error."
-            if isinstance(error, OSError):
-                what = of_system(error).message
+            what = of_system(error).message if isinstance(error, OSError) else "an internal error."
             # How far it came is not known: the journal has the rest, if there is one.
             hint = "See: journalctl -u mcvd, mcv info, mcv repair"
             job.end(None, OutcomeOpen(f"{job.title}: {what}", hint))
@@ -291,14 +286,11 @@ class Jobs:
 
     def _save(self, record: dict[str, Any]) -> None:
         """Write a record down. Without room the job goes on: its record is in memory alone."""
+        path = files.child(self._directory, f"{record['id']}.json")
         try:
-            self._save_durably(record)
+            files.write_atomically(path, json.dumps({"schema": records.SCHEMA, **record}))
         except McvError as error:
             log.warning("the record of job %s: %s", record["id"], error)
-
-    def _save_durably(self, record: dict[str, Any]) -> None:
-        path = files.child(self._directory, f"{record['id']}.json")
-        files.write_atomically(path, json.dumps({"schema": records.SCHEMA, **record}))
 
     def _write(self, job: Job) -> None:
         if job.is_over:
