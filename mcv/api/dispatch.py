@@ -71,9 +71,9 @@ def _serve_operator(
         raise Refused(
             f"There is no node {where}.", f"Nodes: {', '.join(sorted(host.read().nodes))}."
         )
+    if where in host.consensus.diverged:
+        host.consensus.require_contact()  # raises Diverged: no other command helps
     if host.read().nodes[where].status == "offline" and not spec.offline_too:
-        if where in host.consensus.diverged:
-            host.consensus.require_contact()  # raises Diverged: no other command helps
         raise Refused(f"{where} is offline.", f"Bring it back with: mcv node online {where}")
     return host.forward(where, operation, params, caller.name)
 

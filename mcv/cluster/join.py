@@ -235,7 +235,11 @@ def is_blank(host: Host) -> bool:
 
 
 def adopt(host: Host, document: str, operation: str) -> OnNode:
-    """Take the first document of the cluster that this node joins."""
+    """Take the first document of the cluster that this node joins.
+
+    Errors: Refused unless this node is blank, the join was begun here, and the document has
+    the keys of this node and of the members that were named over ssh.
+    """
     new = decode(document)
     stage = staged(host)
     if stage is None or stage.operation != operation:
@@ -244,6 +248,9 @@ def adopt(host: Host, document: str, operation: str) -> OnNode:
         raise Refused(f"No such join was begun on {host.name}.")
     if not is_blank(host):
         raise Refused(f"{host.name} is not blank.")
+    keys = {host.name: host.certificate, **{one.name: one.certificate for one in stage.members}}
+    if any(name not in new.nodes or new.nodes[name].certificate != keys[name] for name in keys):
+        raise Refused("The document has other members than the join that was begun here.")
     host.consensus.begin(new)
     files.remove(stage_path(host))
     return OnNode(node=host.name)

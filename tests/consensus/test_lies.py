@@ -184,6 +184,29 @@ def shows(liar: str, document: Cluster, *between: Cluster) -> Callable[[str, str
     return bend
 
 
+@pytest.mark.parametrize("dead", [["n1"], ["n2"]])
+def test_an_epoch_is_no_change_that_a_member_proposes(owned: FakeCluster, dead: list[str]) -> None:
+    before = picture(owned)
+    params = {"names": dead, "survivor": "n3", "epoch": "e2"}
+    new = encode(by("n3", owned.read(), "node.dead", params))
+
+    with pytest.raises(Refused, match="declaration"):
+        owned.hosts["n3"].call("n1", "config.propose", document=new, attempt="a")
+
+    assert picture(owned) == before
+
+
+def test_a_member_accepts_no_declaration_of_its_own_death(owned: FakeCluster) -> None:
+    before = picture(owned)
+    params = {"names": ["n3"], "survivor": "n1", "epoch": "e2"}
+    new = encode(by("n1", owned.read(), "node.dead", params))
+
+    with pytest.raises(LookAgain):
+        owned.hosts["n1"].call("n3", "config.accept", document=new)
+
+    assert picture(owned) == before
+
+
 # Over a gap, and into another epoch
 
 

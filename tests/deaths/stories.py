@@ -123,7 +123,11 @@ def add(cluster: FakeCluster, node: str) -> None:
         stage = {"operation": host.job.id, "members": []}
         join.stage_join(cluster.hosts[new], document=json.dumps(stage))
         entry = Node(
-            name=new, hostname=new, ip_address="10.0.0.9", drbd_address="10.0.0.9", certificate="c"
+            name=new,
+            hostname=new,
+            ip_address="10.0.0.9",
+            drbd_address="10.0.0.9",
+            certificate=cluster.hosts[new].certificate,
         )
         plan = join.add_plan(entry, host.name, f"add node {new}")
         host.operate(Subject.node(new), f"add node {new}", lambda: Prepared(plan, {}))

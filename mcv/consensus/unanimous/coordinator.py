@@ -89,6 +89,8 @@ class Coordinator:
             if base.coordinator != self._me or new.parent != hash_:
                 raise LookAgain("The document has moved on.")
             _require_member(new.change.node, base, new)
+            if new.epoch != base.epoch:
+                raise Refused("An epoch begins with a declaration, or with: mcv cluster sync")
             self._rounds.judge.require(base, new, sender)
             self._carry(base, hash_, new)
         except McvError as error:

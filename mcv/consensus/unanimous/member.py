@@ -85,6 +85,8 @@ class Member:
                 return Accepted(accepted=True)
             begins_epoch = new.epoch.number > committed.epoch.number
             follows = descends(new, committed, hash_) if begins_epoch else new.parent == hash_
+            # A declaration is the survivors' to accept; the members that it names are not asked.
+            takes_part = self.me in new.online or not begins_epoch
             is_from_writer = sender == writer(new, committed)
             # The held proposal may only be replaced by a declaration that contains it,
             # or whose sender's acceptance it needed. The sender now proposes another
@@ -96,7 +98,7 @@ class Member:
                     or sender in acceptors(proposal[0], committed)
                 )
             )
-            if not (follows and is_from_writer and may_be_written):
+            if not (follows and takes_part and is_from_writer and may_be_written):
                 raise self._look_again()
             self._require_valid(committed, hash_, chain)
             for each in chain[:-1]:
