@@ -14,13 +14,14 @@ from mcv import daemon, host
 from mcv.api import dispatch, loops
 from mcv.cluster import join, leaving, members, remote_facts
 from mcv.consensus.unanimous import coordinator, declaration, member, proposer, rounds
-from mcv.document import initial, store
+from mcv.document import generation, initial, store
 from mcv.errors import PeerUnreachable
 from mcv.recovery import journal_recovery
 from mcv.rpc.auth import Caller
-from mcv.system import fanout, files, observations, ssh
+from mcv.status import report
+from mcv.system import fanout, files, observations, ssh, stall
 from mcv.transaction import executor, jobs
-from mcv.vm import create, power
+from mcv.vm import autostart, create, power
 from tests.fakes.keys import FakeKeys
 from tests.model import node as nodes
 from tests.model import threads
@@ -59,14 +60,16 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         loops,
         journal_recovery,
         power,
+        autostart,
         join,
         observations,
         leaving,
+        report,
     ):
         for name, stand_in in (("time", clock), ("threading", threading)):
             if hasattr(module, name):
                 patch.setattr(module, name, stand_in)
-    for module in (proposer, declaration, initial):
+    for module in (generation, initial):
         patch.setattr(module, "timestamp", lambda: f"{scheduler.now:.3f}")
     for module in (proposer, declaration, initial, host, jobs):
         patch.setattr(module, "secrets", Secrets(world))
@@ -77,6 +80,8 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     patch.setattr(files, "os", world.disk)
     patch.setattr(files, "remove", world.disk.remove(files.remove))
     patch.setattr(dispatch, "_bind", nodes.nothing)  # slow, and tests/commands bind every call
+    # In a thread of its own, for a libvirt that hangs; here none does.
+    patch.setattr(stall, "until_stalled", lambda work, what: work())
     patch.setattr(jobs.Jobs, "_write", nodes.nothing)  # for humans; nothing is decided by it
     patch.setattr(members, "answers_at_all", world.answers_at_all)
     patch.setattr(remote_facts, "suitable", world.facts)
