@@ -60,7 +60,8 @@ def start(
 def stop(session: Session, names: tuple[str, ...], node: str | None) -> None:
     """Pull the plug of VMs.
 
-    What a guest has not written is lost; it is asked nicely by: mcv shutdown.
+    What a guest has not written is lost; it is asked nicely by: mcv shutdown. A VM that is to
+    start again since its host came up, and cannot yet, is left stopped.
 
     \b
     Examples:

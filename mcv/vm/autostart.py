@@ -9,10 +9,11 @@ import contextlib
 import logging
 import time
 from enum import Enum, auto
+from pathlib import Path
 
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
-from mcv.errors import Busy, McvError
+from mcv.errors import Busy, McvError, Unreadable
 from mcv.host import Host, StartAttempt
 from mcv.rules.domain import ACTIVE
 from mcv.system import files, stall
@@ -124,7 +125,7 @@ def _settle(host: Host, name: str) -> None:
 def _mark_boot(host: Host) -> None:
     """Once for each boot, note the VMs that start with their node whether they ran or not."""
     path = host.settings.notes / "boot"
-    marked = files.read_or_none(path)
+    marked = _marked_boot(path)
     if marked == host.observations.boot:
         return
     starting = [name for name, vm in _owned(host).items() if vm.autostart == "yes"]
@@ -134,6 +135,15 @@ def _mark_boot(host: Host) -> None:
             run_notes.write_due(host, name)
     with contextlib.suppress(OSError, McvError):  # no room: it is tried again in the next round
         files.write_atomically(path, host.observations.boot)
+
+
+def _marked_boot(path: Path) -> str | None:
+    """The boot that was marked last; None where there is no mark that can be read."""
+    try:
+        return files.read_or_none(path)
+    except Unreadable as error:
+        files.set_aside(path, error.message)
+        return None
 
 
 def due(host: Host) -> list[Vm]:

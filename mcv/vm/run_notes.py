@@ -43,13 +43,8 @@ def _directory(host: Host) -> Path:
 
 
 def read(host: Host, name: str) -> RunNote | None:
-    """The note of a VM; None where there is none, or none that can be read."""
-    try:
-        text = files.read_or_none(path(host, name))
-        return None if text is None else msgspec.json.decode(text, type=RunNote)
-    except (msgspec.MsgspecError, UnicodeError, OSError) as error:
-        log.warning("the note that %s runs cannot be read: %s", name, error)
-        return None
+    """The note of a VM; None where there is none. One that cannot be read is put aside."""
+    return files.read_or_set_aside(path(host, name), RunNote)
 
 
 def noted(host: Host) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from mcv.cluster import members
 from mcv.drbd import verify
-from mcv.errors import CommandFailed, Failed, McvError, Refused
+from mcv.errors import CommandFailed, Failed, McvError, Refused, SystemFailed
 from mcv.host import Host
 from mcv.recovery import journal_recovery
 from mcv.status import vms
@@ -184,15 +184,19 @@ def test_a_disk_without_room_stops_no_start(
 ) -> None:
     make(cluster)
 
+    write = files.write_atomically
+
     def full(path: Path, text: str, mode: int = 0o600) -> None:
-        raise OSError(28, "No space left on device")
+        if "running" in path.parts:
+            raise SystemFailed("No space left on device.")
+        write(path, text, mode)
 
     monkeypatch.setattr(files, "write_atomically", full)
     power.start(cluster.hosts["n1"], "web1")
     turn(cluster, "n1")
 
     assert running(cluster)["n1"] == ["web1"]
-    assert "cannot be written: [Errno 28]" in caplog.text
+    assert "cannot be written: No space left" in caplog.text
 
 
 def test_a_note_that_cannot_be_read_starts_nothing(cluster: FakeCluster) -> None:
@@ -234,6 +238,19 @@ def test_a_start_that_fails_does_not_forget_that_the_guest_was_asked_to_end(
 
     note = run_notes.read(cluster.hosts["n1"], "web1")
     assert note is not None and note.asked > 0
+
+
+def test_a_mark_of_the_boot_that_cannot_be_read_is_put_aside(cluster: FakeCluster) -> None:
+    run(cluster)
+    make(cluster, "always", autostart="yes")
+    turn(cluster)
+    mark = cluster.hosts["n1"].settings.notes / "boot"
+    mark.write_bytes(b"\xff\xfe")
+
+    reboot(cluster)
+
+    assert running(cluster)["n1"] == ["web1"]
+    assert mark.read_text() == "boot 2" and mark.with_name("boot.unreadable-1").exists()
 
 
 # Whether and when
