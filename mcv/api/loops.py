@@ -11,7 +11,7 @@ from mcv.drbd import enable, lost_peers, roles, verification_age, verification_r
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery import journal_recovery
-from mcv.vm import autostart, power, saved_states, stray_copies
+from mcv.vm import arrivals, autostart, power, saved_states, stray_copies
 
 log = logging.getLogger("mcvd")
 
@@ -62,6 +62,7 @@ LOOPS = (
     Loop("verifications", 3600.0, verification_age.look_back),
     Loop("journal", 3.0, journal_recovery.resume_all),
     Loop("paths", 3.0, members.watch_paths),
+    Loop("arrivals", 30.0, arrivals.forget_over),
 )
 
 

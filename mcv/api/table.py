@@ -35,6 +35,7 @@ from mcv.status import cluster as status_cluster
 from mcv.status import history, report, resources, vms
 from mcv.storage import volumes
 from mcv.vm import (
+    arrivals,
     capacity,
     change,
     create,
@@ -137,6 +138,7 @@ TABLE: dict[str, Operation] = {
     "vm.lock": change_vm(change.lock, owner_or_here),
     "vm.unlock": change_vm(change.unlock, owner_or_here),
     "vm.define": step(power.define),
+    "vm.expect": step(arrivals.expect),
     "vm.undefine": step(power.undefine),
     "vm.discard_saved": step(saved_states.discard),
     "vm.power_on": step(power.power_on, timeout=300),

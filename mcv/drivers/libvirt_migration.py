@@ -46,6 +46,12 @@ class LiveMigration:
             domain.migrateToURI3(to, params, flags)
 
     @read
+    def expected(self, name: str) -> str:
+        """The XML of the domain as it may arrive here: its definition, completed by libvirt."""
+        with self._connection.domain(name, "read") as domain:
+            return str(domain.XMLDesc(libvirt_module().VIR_DOMAIN_XML_INACTIVE))
+
+    @read
     def movement(self, name: str) -> Movement | None:
         """How far the migration of a domain is, coming or going; None where there is none."""
         libvirt = libvirt_module()

@@ -1,20 +1,28 @@
 """Bytes carried both ways between a plain socket and an encrypted one, until either ends."""
 
+import contextlib
 import select
 import socket
 import ssl
+import time
+
+from mcv.system.stream_guard import Guard, NotLetThrough, everything
 
 ROOM = 1 << 20  # bytes read ahead of what the other side takes
 CHUNK = 256 * 1024
 POLL = 1000  # milliseconds
+FAREWELL = 5.0  # seconds for the last answer to go out
 
 
 class _Way:
     """One direction: the bytes read from its source and not yet written to its target."""
 
-    def __init__(self, source: socket.socket, target: socket.socket) -> None:
+    def __init__(
+        self, source: socket.socket, target: socket.socket, guard: Guard = everything
+    ) -> None:
         self.source = source
         self.target = target
+        self._guard = guard
         self.waiting = bytearray()
         self.ended = False
 
@@ -32,7 +40,7 @@ class _Way:
             except OSError:
                 got = b""
             self.ended = not got
-            self.waiting += got
+            self.waiting += self._guard(got)
         return (self.ended, len(self.waiting)) != before
 
     def write(self) -> bool:
@@ -51,14 +59,36 @@ class _Way:
         return True
 
 
-def pump(plain: socket.socket, secured: ssl.SSLSocket) -> None:
+def pump(plain: socket.socket, secured: ssl.SSLSocket, guard: Guard = everything) -> None:
     """Carry bytes both ways until one side ends; what had arrived by then is handed on.
 
-    One thread carries both directions: an SSL object is not safe for two threads.
+    What comes from the encrypted side passes the guard first. One thread carries both
+    directions: an SSL object is not safe for two threads. Errors: NotLetThrough.
     """
     plain.setblocking(False)
     secured.setblocking(False)
-    ways = (_Way(plain, secured), _Way(secured, plain))
+    back, forth = _Way(plain, secured), _Way(secured, plain, guard)
+    try:
+        _carry((back, forth), secured)
+    except NotLetThrough as stopped:
+        back.waiting += stopped.answer
+        _say_farewell(back)
+        raise
+
+
+def _say_farewell(way: _Way) -> None:
+    """Write what is left for a target, which may take a moment or be gone."""
+    until = time.monotonic() + FAREWELL
+    while way.waiting and time.monotonic() < until:
+        if not way.write():
+            poll = select.poll()
+            poll.register(way.target, select.POLLOUT)
+            poll.poll(POLL)
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(way.target, socket.SHUT_WR)
+
+
+def _carry(ways: tuple[_Way, _Way], secured: ssl.SSLSocket) -> None:
     while True:
         # All four are tried each time, none only where another did nothing.
         moved = [step() for way in ways for step in (way.read, way.write)]

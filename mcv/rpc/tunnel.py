@@ -13,9 +13,11 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from mcv.errors import McvError
+from mcv.errors import McvError, Refused
 from mcv.rpc.pump import pump
+from mcv.system.stream_guard import Guard, NotLetThrough, everything
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,16 @@ SECONDS = 10.0
 
 Asked = dict[str, str]
 Reach = Callable[[str, Asked], ssl.SSLSocket]  # (node, purpose): a stream that was accepted
-Target = Callable[[str, Asked], Path]  # (member, purpose): the socket, or raises McvError
+
+
+class Granted(NamedTuple):
+    """Where a member's stream leads to, and what of it passes."""
+
+    path: Path
+    guard: Guard = everything
+
+
+Target = Callable[[str, Asked], Granted]  # (member, purpose); raises McvError
 
 
 @contextlib.contextmanager
@@ -93,12 +104,15 @@ def serve(secured: ssl.SSLSocket, member: str, target: Target) -> None:
     asked = json.loads(_line(secured))
     if not isinstance(asked, dict) or not all(isinstance(value, str) for value in asked.values()):
         raise ValueError("a stream says what it is for in words")
-    path = target(member, asked)
+    granted = target(member, asked)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as plain:
         plain.settimeout(SECONDS)
-        plain.connect(str(path))
+        plain.connect(str(granted.path))
         secured.sendall(b"ok\n")
-        pump(plain, secured)
+        try:
+            pump(plain, secured, granted.guard)
+        except NotLetThrough as stopped:
+            raise Refused(f"a stream of {member} was ended: {stopped}.") from stopped
 
 
 def _line(secured: ssl.SSLSocket) -> bytes:

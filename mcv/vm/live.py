@@ -12,7 +12,7 @@ from mcv.errors import Cancelled, HypervisorFailed, LibvirtSilent, McvError, Ref
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
 from mcv.system import stall
-from mcv.vm import migration_tunnel, power, run_notes
+from mcv.vm import arrivals, migration_tunnel, power, run_notes
 from mcv.vm.answers import Moved
 from mcv.vm.migrate import only_place, require_movable
 from mcv.vm.plans import live_plan
@@ -199,7 +199,7 @@ def resume_target(host: Host, name: str) -> None:
         raise Refused(f"{name} did not arrive on {host.name}.", f"mcv start {name}")
     run_notes.write(host, name)
     host.domains.resume(name)
-    migration_tunnel.clear(name)
+    _forget_arrival(host, name)
 
 
 def has_arrived(host: Host, name: str) -> bool:
@@ -215,4 +215,9 @@ def discard_target(host: Host, name: str) -> None:
     if host.domains.saved.of(name) is None:
         host.domains.undefine(name)
     run_notes.remove(host, name)
+    _forget_arrival(host, name)
+
+
+def _forget_arrival(host: Host, name: str) -> None:
+    arrivals.forget(host, name)
     migration_tunnel.clear(name)

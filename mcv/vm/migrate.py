@@ -5,6 +5,7 @@ from typing import Any
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
+from mcv.drivers.libvirt_xml import parse_needs
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, saved
@@ -180,7 +181,17 @@ def _lacking(host: Host, memory: int, xml: str) -> list[tuple[str, str]]:
                 "Stop or move another VM there.",
             )
         )
-    problem = host.domains.why_not_host(xml)
+    problem = _foreign_emulator(host, xml) or host.domains.why_not_host(xml)
     if problem:
         found.append((f"{host.name} cannot take it as it runs: {problem}", "Move it stopped."))
     return found
+
+
+def _foreign_emulator(host: Host, xml: str) -> str:
+    """Why a domain's emulator is none of this node's; "" where it is.
+
+    libvirt runs an emulator to learn what it can, so no other node may name one.
+    """
+    emulator = parse_needs(xml).emulator
+    known = {host.settings.emulator, *host.domains.capabilities().emulators.values()}
+    return "" if emulator in known else f"it runs no VM with {emulator[:80]!a}."

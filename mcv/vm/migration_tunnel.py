@@ -8,10 +8,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mcv.document.subject import Subject
+from mcv.drivers.libvirt_rpc import Arrival, ArrivalFilter
 from mcv.errors import Refused
 from mcv.host import Host
+from mcv.rpc.tunnel import Granted
 from mcv.system import files
+from mcv.vm import arrivals
 
 # Where libvirt answers: its daemon for QEMU alone, or the daemon for every driver.
 LIBVIRT = (Path("/run/libvirt/virtqemud-sock"), Path("/run/libvirt/libvirt-sock"))
@@ -33,21 +35,26 @@ def opened(host: Host, name: str, to: str) -> Iterator[tuple[str, str]]:
         host.tunnel(ours, to, {"vm": name, "for": "libvirt"}),
         host.tunnel(memory, to, {"vm": name, "for": "memory"}),
     ):
-        yield f"qemu+unix:///system?socket={ours}", f"unix://{memory}"
+        yield f"qemu+unix:///system?socket={ours}", _uri(memory)
 
 
-def target(host: Host, member: str, asked: dict[str, str]) -> Path:
-    """Return the socket for a member's stream; raise Refused unless it holds the VM's claim."""
+def target(host: Host, member: str, asked: dict[str, str]) -> Granted:
+    """Where a member's stream leads: to the expected domain's memory, or to libvirt for it.
+
+    To libvirt nothing passes but that domain's migration. Errors: Refused where this node does
+    not expect the domain from the member.
+    """
     name = asked.get("vm", "")
-    claims = [cluster.claim_of(Subject.vm(name)) for cluster in host.both() if name in cluster.vms]
-    if not any(claim is not None and claim.node == member for claim in claims):
-        raise Refused(f"{member} has no claim on {name}.")
+    note = arrivals.require_expected(host, name, member)
+    memory = _memory(name)
     if asked.get("for") == "memory":
-        return _memory(name)
+        return Granted(memory)
     if asked.get("for") == "libvirt":
         _make_room()
-        return next((path for path in LIBVIRT if path.exists()), LIBVIRT[-1])
-    raise Refused(f"There is no way to {asked.get('for')}.")
+        path = next((path for path in LIBVIRT if path.exists()), LIBVIRT[-1])
+        arrival = Arrival(name=name, uuid=note.uuid, xml=note.xml, memory=_uri(memory))
+        return Granted(path, ArrivalFilter(arrival))
+    raise Refused("A stream leads to libvirt or to a domain's memory.")
 
 
 def clear(name: str) -> None:
@@ -58,6 +65,10 @@ def clear(name: str) -> None:
 
 def _memory(name: str) -> Path:
     return MEMORY / SOCKET.format(name)
+
+
+def _uri(memory: Path) -> str:
+    return f"unix://{memory}"
 
 
 def _make_room() -> None:

@@ -91,7 +91,7 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0, discard_saved: bool = False) 
     return [
         *discarded(to, name, discard_saved),
         *disks.before,
-        Step(on(to, "vm.define", name=name), undo=on(to, "vm.discard_target", name=name)),
+        Step(on(to, "vm.expect", name=name), undo=on(to, "vm.discard_target", name=name)),
         Step(
             on(old, "vm.send", name=name, to=to, bandwidth=bandwidth),
             undo=on(old, "vm.resume_source", name=name),

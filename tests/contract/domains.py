@@ -182,6 +182,17 @@ def a_running_domain_can_be_defined_anew_and_runs_on(stand: Stand) -> None:
     assert substance(domains.definitions()[NAME].xml).memory == 32
 
 
+def what_may_arrive_is_the_definition_and_not_what_runs(stand: Stand) -> None:
+    domains = _running(stand)
+    with pytest.raises(HypervisorFailed, match=rf"Could not read {OTHER}: "):
+        domains.migration.expected(OTHER)
+
+    domains.define(stand.definition(memory_mib=32))
+
+    assert substance(domains.migration.expected(NAME)).memory == 32
+    assert substance(domains.xml(NAME)).memory == 16
+
+
 def forgetting_a_running_domain_leaves_it_running_until_it_ends(stand: Stand) -> None:
     domains = _running(stand)
 

@@ -324,6 +324,10 @@ class FakeMigration:
         here.active.pop(domain, None)
         here.phase("ended")
 
+    def expected(self, name: str) -> str:
+        self._domains._find("read", name)
+        return self._domains.defined[name]
+
     def movement(self, name: str) -> Movement | None:
         return None
 

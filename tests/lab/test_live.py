@@ -1,5 +1,6 @@
 """Live migration of a guest that counts and writes: it never stops for good, never runs twice."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 
@@ -213,3 +214,83 @@ def test_a_source_that_dies_for_good_leaves_a_vm_that_can_be_taken_over(web1: li
     wait_until(lambda: is_settled(web1), 120, "everything to be settled")
     wait_until(lambda: is_well(two), 90, "both replicas to be in step")
     runs_on(web1, two)
+
+
+# Changes the parameters of node1's libvirt as /root/lie.json says: a member that lies.
+LIE = """
+    cd /opt/mcv/lib/python3*/site-packages/mcv/drivers && cp -n libvirt_migration.py /root/honest.py
+    sed -i 's|^        with self._connection.own_connection(name, "migrate")|\\
+        import json; params.update(json.load(open("/root/lie.json")))\\n&|' libvirt_migration.py
+    systemctl restart mcvd
+"""
+HONEST = """
+    cp /root/honest.py /opt/mcv/lib/python3*/site-packages/mcv/drivers/libvirt_migration.py
+    systemctl restart mcvd
+"""
+# With the key of the node that it runs on: a stream to another member's libvirt, and what a
+# client gets there.
+STREAM = """
+import functools, json, sys
+from pathlib import Path
+import libvirt
+from mcv import settings
+from mcv.document.model import decode
+from mcv.errors import McvError
+from mcv.rpc import pki
+from mcv.rpc.peers import Address, Peers
+from mcv.rpc.tunnel import tunnel
+conf = settings.load()
+member = decode((conf.state / "config.json").read_bytes()).nodes[sys.argv[1]]
+address = Address(member.ip_address, conf.port, member.certificate)
+peers = Peers(pki.load(conf.node, conf.pki), lambda _: address)
+path = Path("/root/lie.sock")
+asked = {"vm": "web1", "for": "libvirt"}
+def attempt(name, do):
+    with tunnel(path, sys.argv[1], asked, peers.stream):
+        try:
+            connection = libvirt.open(f"qemu+unix:///system?socket={path}")
+            print(name, "PASSED", do(connection))
+        except libvirt.libvirtError as error:
+            print(name, "refused:", error)
+xml = "<domain type='qemu'><name>evil</name><memory>1024</memory><os><type>hvm</type></os></domain>"
+attempt("list", lambda one: one.listAllDomains(0))
+attempt("define", lambda one: one.defineXML(xml))
+attempt("create", lambda one: one.createXML(xml, 0))
+attempt("read", lambda one: one.lookupByName("web1"))
+attempt("pool", lambda one: one.storagePoolCreateXML("<pool type='dir'/>", 0))
+"""
+PYTHON = "/opt/mcv/bin/python3"
+
+
+def test_a_member_that_lies_gets_nothing_of_libvirt_but_the_migration(web1: list[Node]) -> None:
+    one, two = web1
+    for node in web1:
+        node.put(STREAM.encode(), "/root/stream.py")
+    said = two.run(f"{PYTHON} /root/stream.py node1").stdout
+    assert said.count("refused") == 5 and "PASSED" not in said, said
+
+    running = moving(one, SLOW)
+    said = one.run(f"{PYTHON} /root/stream.py node2").stdout
+    jobs = one.run("mcv job list | grep running").stdout
+    mcv(one, f"job cancel {jobs.split()[0]}")
+    ended(running)
+    assert said.count("does not let it through") == 5 and "PASSED" not in said, said
+    log = two.run("journalctl -u mcvd -o cat | grep 'a stream of node1 was ended'").stdout
+    assert log.count("is no part of a migration") >= 5, log
+
+    xml = one.run("virsh dumpxml --migratable web1").stdout
+    one.put(b"{}", "/root/lie.json")
+    one.run(LIE)
+    for lie in (
+        {"destination_xml": xml.replace("/dev/drbd100", "/dev/ubda")},
+        {"destination_xml": xml.replace("/dev/urandom", "/dev/ubda")},
+        {"destination_name": "web9", "destination_xml": xml},
+        {"migrate_uri": "unix:///run/libvirt/mcv/other"},
+    ):
+        one.put(json.dumps(lie).encode(), "/root/lie.json")
+        refused = mcv(one, MIGRATE, code=1).stderr
+        assert "does not let it through" in refused, refused
+    one.run(HONEST)
+    wait_until(lambda: is_settled(web1), 60, "everything to be settled")
+    runs_on(web1, one)
+    assert reality.domains(two) <= {"web1"}

@@ -11,6 +11,7 @@ import pytest
 
 from mcv.errors import Refused
 from mcv.rpc import tunnel
+from mcv.system.stream_guard import NotLetThrough
 from tests.rpc.conftest import Wire
 
 
@@ -21,10 +22,19 @@ def wire(tmp_path: Path) -> Iterator[Wire]:
     made.close()
 
 
-def allowed(directory: Path, who: str, asked: dict[str, str]) -> Path:
+def allowed(directory: Path, who: str, asked: dict[str, str]) -> tunnel.Granted:
+    path = directory / "there.sock"
+    if (who, asked.get("for")) == ("n2", "lower case"):
+        return tunnel.Granted(path, lower_case_alone)
     if (who, asked.get("for")) != ("n2", "libvirt"):
         raise Refused("Not that.")
-    return directory / "there.sock"
+    return tunnel.Granted(path)
+
+
+def lower_case_alone(data: bytes) -> bytes:
+    if data != data.lower():
+        raise NotLetThrough("capitals", b"no capitals")
+    return data
 
 
 @contextlib.contextmanager
@@ -129,3 +139,25 @@ def test_who_is_no_member_any_more_is_hung_up_on(wire: Wire, tmp_path: Path) -> 
         del wire.members["n2"]
         wire.server.close_untrusted()
         assert read(mine) == b""
+
+
+def test_a_guard_stops_what_may_not_pass_and_says_why_to_the_sender(
+    wire: Wire, tmp_path: Path
+) -> None:
+    here, asked = tmp_path / "here.sock", {"for": "lower case"}
+    with (
+        listening(tmp_path / "there.sock") as listener,
+        tunnel.tunnel(here, "n1", asked, wire.peers().stream),
+        connected(here) as mine,
+    ):
+        theirs, _ = listener.accept()
+        with theirs:
+            mine.sendall(b"abc")
+            assert theirs.recv(3) == b"abc"
+            theirs.sendall(b"ABC")
+            assert mine.recv(3) == b"ABC"
+
+            mine.sendall(b"abcDEF")
+
+            assert read(mine) == b"no capitals"
+            assert read(theirs) == b""

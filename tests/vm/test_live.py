@@ -10,13 +10,15 @@ from mcv.errors import (
     CallLost,
     Failed,
     HypervisorFailed,
+    McvError,
     PeerUnreachable,
     Refused,
     RepairNeeded,
 )
 from mcv.recovery import claims, journal_recovery
+from mcv.system.stream_guard import NotLetThrough
 from mcv.transaction.plan import commit_point, steps_of
-from mcv.vm import create, live, migration_tunnel, plans, power
+from mcv.vm import arrivals, create, live, migrate, migration_tunnel, plans, power
 from mcv.vm.answers import Stopped
 from tests.documents import vm
 from tests.fakes.cluster import FakeCluster
@@ -301,17 +303,87 @@ def test_a_paused_domain_that_a_cut_off_migration_left_goes_on(running: FakeClus
 def test_a_stranger_to_the_claim_is_led_nowhere(running: FakeCluster) -> None:
     host = running.hosts["n2"]
     running.hosts["n1"].update("vm.claim", "", name="web1", why="migrate")
+    with pytest.raises(Refused, match="n2 expects no web1 of n1"):
+        migration_tunnel.target(host, "n1", {"vm": "web1", "for": "libvirt"})
+    arrivals.expect(host, "web1")
 
     assert (
-        migration_tunnel.target(host, "n1", {"vm": "web1", "for": "memory"}).name
+        migration_tunnel.target(host, "n1", {"vm": "web1", "for": "memory"}).path.name
         == "mcv.tunnelmigrate.dest.web1"
     )
-    assert "libvirt" in str(migration_tunnel.target(host, "n1", {"vm": "web1", "for": "libvirt"}))
+    granted = migration_tunnel.target(host, "n1", {"vm": "web1", "for": "libvirt"})
+    assert "libvirt" in str(granted.path)
+    with pytest.raises(NotLetThrough):
+        granted.guard(b"\0" * 28)
     for who, asked in (
         ("n2", {"vm": "web1", "for": "libvirt"}),
         ("n1", {"vm": "web2", "for": "libvirt"}),
         ("n1", {"vm": "web1", "for": "the shell"}),
         ("n1", {}),
     ):
-        with pytest.raises(Refused):
+        with pytest.raises(McvError):
             migration_tunnel.target(host, who, asked)
+
+
+def test_an_arrival_is_expected_for_one_operation_and_as_long_as_that_lasts(
+    running: FakeCluster,
+) -> None:
+    source, host = running.hosts["n1"], running.hosts["n2"]
+    asked = {"vm": "web1", "for": "libvirt"}
+
+    def make(change: str, operation: str, **params: str) -> None:
+        source.consensus.propose(change, {"name": "web1", **params}, id=operation, who="a", why="")
+
+    make("vm.claim", "job1.1", why="migrate")
+    arrivals.expect(host, "web1")
+    with pytest.raises(Refused, match="No other node can send web1 to n1"):
+        arrivals.expect(source, "web1")
+    arrivals.forget_over(host)
+    assert migration_tunnel.target(host, "n1", asked)
+
+    make("vm.release", "job1.2")
+    make("vm.claim", "job2.1", why="another")
+
+    with pytest.raises(Refused, match="no claim on web1 for which it is expected"):
+        migration_tunnel.target(host, "n1", asked)
+    arrivals.forget_over(host)
+    assert not list(host.settings.notes.glob("*"))
+
+
+def test_a_migration_leaves_no_arrival_expected(running: FakeCluster) -> None:
+    running.domains["n1"].phase = fail_at("moving")
+    with pytest.raises(Failed):
+        move(running)
+    assert arrivals.read(running.hosts["n2"], "web1") is None
+    running.domains["n1"].phase = lambda phase: None
+
+    move(running)
+
+    assert arrivals.read(running.hosts["n2"], "web1") is None
+
+
+def test_a_torn_note_expects_nothing(running: FakeCluster) -> None:
+    host = running.hosts["n2"]
+    running.hosts["n1"].update("vm.claim", "", name="web1", why="migrate")
+    arrivals.expect(host, "web1")
+    path = host.settings.notes / "web1.arrival.json"
+    path.write_text(path.read_text()[:40])
+
+    with pytest.raises(Refused, match="expects no web1"):
+        migration_tunnel.target(host, "n1", {"vm": "web1", "for": "libvirt"})
+    arrivals.forget_over(host)
+
+    assert not path.exists()
+
+
+def test_no_other_node_names_an_emulator_to_run(running: FakeCluster) -> None:
+    """libvirt runs the emulator of a domain to learn what it can."""
+    here = running.domains["n2"]
+    asked: list[str] = []
+    here.why_not_host = lambda xml: asked.append(xml) or ""  # type: ignore[func-returns-value, method-assign]
+    xml = running.domains["n1"].xml("web1")
+    evil = xml.replace("/usr/bin/qemu-system-x86_64", "/var/tmp/evil")
+
+    [(said, _)] = migrate.fits(running.hosts["n2"], "web1", 1, [], xml=evil)
+    assert "/var/tmp/evil" in said and asked == []
+    assert migrate.fits(running.hosts["n2"], "web1", 1, [], xml=xml) == [] and asked == [xml]
