@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from mcv.cluster import members
 from mcv.document.subject import Subject
-from mcv.drbd import enable, handler_lock, lost_peers
+from mcv.drbd import enable, handler_lock, lost_peers, notes
 from mcv.drbd.lost_peers import Step, next_step
 from mcv.drivers.drbd_states import ConnectionState
 from mcv.drivers.drbd_status import Generations, Status
@@ -200,13 +200,24 @@ def test_a_peer_that_answers_again_is_connected_where_nothing_looks_for_it(
     assert seen(web1).connected
 
 
+class Killed(BaseException):
+    """The daemon's end, wherever it stands."""
+
+
 def test_a_daemon_that_is_killed_while_the_handler_is_asked_connects_afterwards(
     web1: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    declare(web1)
-    host, drbd = web1.hosts["n1"], web1.drbd["n1"]
-    lost_peers.mark(host, RESOURCE)
-    drbd.ask_handler_again(RESOURCE)
+    web1.down.clear()
+    web1.run("n1", enable.set_, values={"on-peer-loss": "continue"})
+    web1.down.add("n2")
+
+    def kill(resource: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(web1.drbd["n1"], "connect", kill)
+        with pytest.raises(Killed):
+            lost_peers.look_after(web1.hosts["n1"])
     assert seen(web1).is_standalone and not is_suspended(web1)
 
     web1.boot("n1")
@@ -216,6 +227,7 @@ def test_a_daemon_that_is_killed_while_the_handler_is_asked_connects_afterwards(
 
 
 def test_what_is_suspended_comes_first_in_list_and_info(web1: FakeCluster) -> None:
+    notes.write(web1.hosts["n1"].settings.notes, RESOURCE, notes.OUT_OF_SYNC, when="now")
     shown = vms.list_(web1.hosts["n1"])[0]
 
     assert shown.state == "running"
