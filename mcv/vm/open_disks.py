@@ -45,6 +45,9 @@ def _words(host: Host, vm: Vm, holding: list[Holder]) -> tuple[str, str]:
     by = ", ".join(map(str, holding))
     if any(holder.is_emulator for holder in holding):
         message = f"{vm.name} has not ended: {host.name} keeps its disk open: {by}."
-        return message, f"It ends when its I/O does. See: mcv info {vm.name}"
+        if vm.node == host.name:
+            return message, f"It ends when its I/O does. See: mcv info {vm.name}"
+        # The owner alone has suspended I/O resumed; here it stays so.
+        return message, f"Suspended I/O of a copy ends with its host alone: reboot {host.name}"
     message = f"{vm.name} is stopped, but {host.name} keeps its disk open: {by}."
     return message, f"End that on {host.name}; mcvd closes the disk then."

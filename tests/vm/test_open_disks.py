@@ -1,10 +1,11 @@
 """A VM has ended when nothing has its disks open, whatever libvirt says."""
 
 import pytest
+from msgspec.structs import replace
 
 from mcv.drivers.open_devices import Holder
 from mcv.errors import DoneInPart, HypervisorFailed, Refused
-from mcv.vm import delete, migrate, power, register
+from mcv.vm import delete, migrate, open_disks, power, register
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -53,6 +54,16 @@ def test_a_qemu_that_libvirt_has_forgotten_has_not_ended(running: FakeCluster) -
             running.run("n1", verb, name="web1")
 
     assert not running.domains["n1"].is_active("web1")
+
+
+def test_a_copy_whose_io_is_suspended_ends_with_its_host_alone(running: FakeCluster) -> None:
+    hold(running, QEMU)
+    vm = running.read().vm("web1")
+
+    theirs = open_disks.done_but_open(running.hosts["n1"], replace(vm, node="n2"), [QEMU])
+
+    assert "reboot n1" in theirs.hint
+    assert "mcv info web1" in open_disks.done_but_open(running.hosts["n1"], vm, [QEMU]).hint
 
 
 def test_a_qemu_that_outlives_its_signal_is_named(
