@@ -83,6 +83,13 @@ def is_in_step(node: Node, resource: str) -> bool:
     return view is not None and view.is_well
 
 
+def has_read(node: Node) -> bool:
+    """Whether the guest on a node's only resource has read from its disk, and reads no more."""
+    counter = "grep -o 'dr:[0-9]*' /proc/drbd"
+    before, after = node.run(f"{counter}; sleep 3; {counter}").stdout.split()
+    return before == after != "dr:0"
+
+
 def device(node: Node, resource: str) -> str:
     """The block device of a resource, by the link that udev makes."""
     return node.run(f"readlink -e /dev/drbd/by-res/{resource}/0").stdout.strip()

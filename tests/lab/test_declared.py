@@ -191,7 +191,7 @@ def test_a_survivor_connects_when_the_old_owner_is_primary_no_more(
     mcv(one, "drbd set on-peer-loss=wait")
     mcv(two, "start web1")
     # A guest that was reading when its I/O was suspended would not end.
-    wait_until(lambda: has_booted(two), 120, "the guest having read what it boots from")
+    wait_until(lambda: reality.has_read(two), 120, "the guest having read what it boots from")
     two.cut()
     mcv(one, "node offline node2 --confirm-dead --yes", timeout=60)
     mcv(one, "register web1 --node node1 --accept-stale --yes")
@@ -206,13 +206,6 @@ def test_a_survivor_connects_when_the_old_owner_is_primary_no_more(
     mcv(two, "stop web1 --on node2")
     wait_until(lambda: reality.is_in_step(one, "mcv-web1-1"), 60, "both replicas being in step")
     side_by_side(reset, clean_after)
-
-
-def has_booted(node: Node) -> bool:
-    """Whether the guest has read from its disk, and reads no more."""
-    counters = "grep -o 'dr:[0-9]*' /proc/drbd"
-    before, after = node.run(f"{counters}; sleep 5; {counters}").stdout.split()
-    return before == after != "dr:0"
 
 
 def connection(node: Node) -> str:
