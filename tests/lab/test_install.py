@@ -126,7 +126,8 @@ def test_the_timer_begins_the_weekly_verification_and_a_failure_is_handed_on(
         node1.run("systemctl show -P OnFailure mcv-verify").stdout == "mcv-verify-failed.service\n"
     )
     node1.run("systemctl stop mcvd")
-    node1.put("#!/bin/sh\ncat > /root/mailed\n", "/usr/local/sbin/fake-sendmail")
+    whole = "cat > /root/mail && mv /root/mail /root/mailed"  # a mail is there when it is whole
+    node1.put(f"#!/bin/sh\n{whole}\n", "/usr/local/sbin/fake-sendmail")
     node1.run("chmod 755 /usr/local/sbin/fake-sendmail")
     node1.run("ln -s /usr/local/sbin/fake-sendmail /usr/sbin/sendmail")
     try:
