@@ -37,7 +37,7 @@ class Step(StrEnum):
 
 
 def look_after(host: Host) -> None:
-    """One round of the daemon's loop: each resource of which this node owns the VM."""
+    """One round of the daemon's loop: each resource of this node that has lost its peer."""
     statuses = host.drbd.statuses() if host.read().drbd.enabled else {}
     in_need = {
         name for name, seen in statuses.items() if seen.waits_for_fencing or seen.is_standalone
@@ -45,7 +45,7 @@ def look_after(host: Host) -> None:
     host.lost_peers.keep(lambda key: key.partition(" ")[0] in in_need)
     _drop_marks(host, statuses)
     for vm, disk in () if host.is_leaving else host.read().disks():
-        if vm.node == host.name and disk.resource in in_need:
+        if host.name in vm.nodes and disk.resource in in_need:
             try:
                 _look_after(host, vm.name, disk.id)
             except Busy:
@@ -60,6 +60,7 @@ class Loss(NamedTuple):
     documents: list[Cluster]
     resource: str
     peer: str
+    is_ours: bool  # whether this node owns the VM
 
     @property
     def is_declared(self) -> bool:
@@ -87,22 +88,27 @@ def _look_after(host: Host, name: str, disk_id: int) -> None:
         if loss is None or handler_lock.is_held(host.settings.handlers, loss.resource):
             return
         status = host.drbd.status(loss.resource)
-        if status is not None and status.waits_for_fencing:
+        if not loss.is_ours:
+            _help_old_owner(host, loss, status)
+        elif status is not None and status.waits_for_fencing:
             _help_suspended(host, loss, status)
         elif status is not None and status.is_standalone:
             _help_standalone(host, loss, status)
 
 
 def _loss(host: Host, name: str, disk_id: int) -> Loss | None:
-    """The resource; None unless every document calls this node the owner, and the VM unclaimed."""
+    """The resource; None unless every document names one owner, and the VM is unclaimed."""
     documents = host.both()
     for cluster in documents:
         vm = cluster.vms.get(name)
-        is_ours = vm is not None and vm.node == host.name and vm.claim is None
-        if vm is None or not is_ours or all(disk.id != disk_id for disk in vm.disks):
+        is_free = vm is not None and vm.claim is None
+        if vm is None or not is_free or all(disk.id != disk_id for disk in vm.disks):
             return None
     vm = documents[-1].vm(name)
-    return Loss(documents, vm.disk(disk_id).resource, vm.other(host.name))
+    if any(cluster.vm(name).node != vm.node for cluster in documents):
+        return None
+    is_ours = vm.node == host.name
+    return Loss(documents, vm.disk(disk_id).resource, vm.other(host.name), is_ours)
 
 
 def _is_offline(cluster: Cluster, node: str) -> bool:
@@ -201,11 +207,29 @@ def _help_standalone(host: Host, loss: Loss, status: Status) -> None:
     host.drbd.connect(resource)
 
 
+def _help_old_owner(host: Host, loss: Loss, status: Status | None) -> None:
+    """Connect the replica of an old owner that was Primary beside the new owner's, and is no more.
+
+    The side that finds first that both are Primary is left StandAlone, be it this one.
+    """
+    if status is None or not status.is_standalone:
+        return
+    if status.is_primary:
+        mark(host, loss.resource)
+        return
+    host.lost_peers.begin(loss.key)
+    there = _peer_state(host, loss) if _mark_path(host, loss.resource).exists() else None
+    if there is not None and _may_meet(host, loss, there):
+        log.info("%s: connected again", loss.resource)
+        host.drbd.connect(loss.resource)
+
+
 def _may_meet(host: Host, loss: Loss, there: ReplicaState) -> bool:
-    """Whether two replicas that meet lose nothing of what this node holds."""
+    """Whether two replicas that meet lose nothing of what the owner holds, or this node wrote."""
     here = pairs.sides(host, [loss.resource])[loss.resource]
     states = {host.name: here, loss.peer: there}
-    return not split_brain.of(states) and split_brain.newer(states) in (None, host.name)
+    owner = host.name if loss.is_ours else loss.peer
+    return not split_brain.of(states) and split_brain.newer(states) in (None, owner)
 
 
 def _peer_state(host: Host, loss: Loss) -> ReplicaState | None:

@@ -280,6 +280,33 @@ def test_two_primaries_are_remembered_after_the_old_owner_is_online_again(
     assert look(survivor, monkeypatch) == ["connect"]
 
 
+def test_an_old_owner_that_was_primary_beside_the_new_connects_when_it_is_no_more(
+    survivor: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comes_back(survivor)
+    survivor.drbd["n1"].standalone.clear()
+    drbd, host = survivor.drbd["n2"], survivor.hosts["n2"]
+    drbd.standalone.add(RESOURCE)
+    host.observations.hear("n1")
+    lost_peers.look_after(host)
+    assert seen(survivor, "n2").is_standalone  # disconnected by hand, for all that is known
+    survivor.world.replicas[RESOURCE]["n2"].role = "Primary"
+    host.lost_peers = Pauses()
+    lost_peers.look_after(host)
+    assert seen(survivor, "n2").is_standalone
+    survivor.world.replicas[RESOURCE]["n2"].role = "Secondary"
+    drbd.generations[RESOURCE] = Generations(current=200, bitmap=40)
+    survivor.drbd["n1"].generations[RESOURCE] = Generations(current=100, bitmap=40)
+    lost_peers.look_after(host)
+    assert seen(survivor, "n2").is_standalone  # a split brain
+    drbd.generations[RESOURCE] = Generations(current=40, bitmap=0)
+    host.lost_peers = Pauses()
+
+    lost_peers.look_after(host)
+
+    assert seen(survivor, "n2").connected and seen(survivor).connected
+
+
 def test_what_was_disconnected_by_hand_stays_so(
     survivor: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
