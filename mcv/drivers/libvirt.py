@@ -20,7 +20,6 @@ from mcv.drivers.libvirt_identity import (
     DomainStates,
     ForeignDomain,
     KnownUuids,
-    Marks,
 )
 from mcv.drivers.libvirt_listing import STATES, has_failed_to_start, state_of
 from mcv.drivers.libvirt_migration import LiveMigration
@@ -52,7 +51,6 @@ class Hypervisor:
 
     def __init__(self, known: KnownUuids, uri: str = URI, node: str = "this host") -> None:
         self._connection = Connection(uri, known, node)
-        self._marks = Marks()
         self.migration = LiveMigration(self._connection)
         self.saved = SavedStates(self._connection)
 
@@ -205,7 +203,7 @@ class Hypervisor:
     @read
     def states(self) -> DomainStates:
         """The states of the VMs' domains here, and of foreign domains in their way."""
-        return libvirt_listing.states(self._connection, self._marks)
+        return libvirt_listing.states(self._connection, self._connection.marks)
 
     @read
     def is_active(self, name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from mcv.drivers import libvirt_identity
 from mcv.drivers.libvirt_deadlines import LOOK, Circuit
-from mcv.drivers.libvirt_identity import KnownUuids
+from mcv.drivers.libvirt_identity import KnownUuids, Marks
 from mcv.errors import HypervisorFailed, McvError
 from mcv.system import stall
 
@@ -29,6 +29,7 @@ class Connection:
     def __init__(self, uri: str, known: KnownUuids, node: str = "this host") -> None:
         self._uri = uri
         self.known = known
+        self.marks = Marks()
         self._guard = threading.Lock()
         self._connected: Any = None
         self._node = node
@@ -120,7 +121,11 @@ class Connection:
             yield domain
 
     def _own(self, connection: Any, name: str) -> Any:
-        return libvirt_identity.own(libvirt_module(), connection, self.known().get(name))
+        uuid = self.known().get(name)
+        domain = libvirt_identity.own(libvirt_module(), connection, uuid)
+        if domain is None and uuid:
+            self.marks.forget(uuid)
+        return domain
 
     def _missing(self, connection: Any, verb: str, name: str) -> HypervisorFailed:
         libvirt, uuid = libvirt_module(), self.known().get(name)

@@ -67,6 +67,10 @@ class Marks:
             self._seen.add(uuid)
         return uuid in self._seen
 
+    def forget(self, uuid: str) -> None:
+        """Ask again at the next listing: the domain was looked at, and is not marked any more."""
+        self._seen.discard(uuid)
+
 
 def by_uuid(libvirt: Any, connection: Any, uuid: str | None) -> Any:
     """The domain of a UUID, or None."""

@@ -97,6 +97,7 @@ def test_a_domain_that_lost_its_mark_is_changed_no_more(hypervisor: Hypervisor) 
     with pytest.raises(HypervisorFailed, match="is not mcv's"):
         hypervisor.define(DEFINITION)
     assert hypervisor.state("web1") == "foreign"
+    assert hypervisor.states().vms == {}
 
     domain.undefine()
 

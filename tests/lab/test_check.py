@@ -293,7 +293,7 @@ def test_a_guest_that_has_a_vms_name_is_named_and_never_touched(pair: list[Node]
     assert reality.snapshots(pair) == before
 
     # The name is taken while node2 is away. It comes back, and both stay as they are.
-    mcv(node1, "node offline node2")
+    mcv(node1, "node offline node2 --yes")
     mcv(node1, "create app1 --memory 16MiB")
     mcv(node1, "node online node2", timeout=60)
     change_something(pair)
