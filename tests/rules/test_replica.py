@@ -7,9 +7,8 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from mcv.document.model import Verification, Vm
-from mcv.drbd import notes, pairs
+from mcv.drbd import notes, pairs, verification_results
 from mcv.drivers.drbd_status import Status
-from mcv.errors import McvError
 from mcv.vm import create
 from tests.fakes.cluster import FakeCluster
 
@@ -115,8 +114,10 @@ def test_a_note_that_cannot_be_read_still_blocks(cluster: FakeCluster) -> None:
     path.write_text("{half")
 
     assert len(pairs.why_not_start(host, one, False)) == 1
-    with pytest.raises(McvError, match="cannot be read"):
-        notes.read(host.settings.notes, "mcv-web1-1", "out-of-sync")
+    assert notes.read(host.settings.notes, "mcv-web1-1", "out-of-sync") == {}
+    verification_results.conclude(host)
+    (_, found) = host.read().by_resource("mcv-web1-1")
+    assert found.verification.blocked and notes.blocked(host.settings.notes) == []
 
 
 def test_a_resource_that_is_not_up_says_how_it_comes_up(cluster: FakeCluster) -> None:
