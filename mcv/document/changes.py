@@ -4,6 +4,7 @@ A change that LookAgain answered is built anew from the newest document, so each
 whether its change still makes sense there, and raises Refused where it does not.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +17,16 @@ from mcv.document.model import REMEMBERED_CHANGES, Cluster, decode, digest, enco
 from mcv.document.registry import CHANGES
 from mcv.document.schema import SCHEMA
 from mcv.errors import McvError, Refused
-from mcv.printable import line
 
 __all__ = ["CHANGES", "apply", "cluster_changes", "vm_changes"]  # they register what they define
 
 RECORDED = 2  # the schema from which on each generation records its change
 
 Sign = Callable[[str], str]  # a statement's signature by this node's key
+
+# What acts on a terminal or begins a line. What is printable is not asked here: that differs
+# between versions of Python, and a change that one member refuses stays open.
+_ACTS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 _statement = msgspec.json.Encoder(order="deterministic")
 
@@ -70,17 +74,14 @@ def statement(parent: str, made: ChangeMade) -> str:
 def recomputed(base: Cluster, new: Cluster) -> Cluster:
     """What the recorded change of `new` makes of base.
 
-    Author and reason of a change are one line each, so a document with others is not what its
-    change makes. Raises Refused where base does not allow the change, and for a record that is
-    no change.
+    Raises Refused where base does not allow the change, and for a record that is no change:
+    author, time and reason are one line each.
     """
     record = new.change
+    if any(map(_ACTS.search, (record.who, record.when, record.why))):
+        raise Refused(f"Author or reason of a change of {record.node} is no line.")
     bare = ChangeMade(
-        id=record.id,
-        who=line(record.who),
-        when=line(record.when),
-        why=line(record.why),
-        node=record.node,
+        id=record.id, who=record.who, when=record.when, why=record.why, node=record.node
     )
     try:
         return apply(base, record.name, record.params, bare, lambda text: record.signature)
