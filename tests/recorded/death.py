@@ -1,6 +1,5 @@
 """A recorded death: what lay on the disks of all nodes, and in the doors, at that instant."""
 
-import json
 import time
 from pathlib import Path
 
@@ -87,8 +86,9 @@ def wake(death: Death, directory: Path) -> FakeCluster:
     for name, text in death.files.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_staged(text) if path.name == "staged.json" else text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     cluster = FakeCluster(directory, death.names, begins=False)
+    _give_keys(cluster)
     doors.restore(cluster, death.doors)
     for name in sorted(set(death.names) - cluster.down):
         host = cluster.hosts[name]
@@ -97,17 +97,16 @@ def wake(death: Death, directory: Path) -> FakeCluster:
     return cluster
 
 
-def _staged(text: str) -> str:
-    """A staged join with the members' own certificates.
+def _give_keys(cluster: FakeCluster) -> None:
+    """A node that joins has the certificate that the others' document has for it.
 
-    The story of schema 1 named "c" for each of them, where a cluster names the certificate
-    that its document has; the node that joins compares both now.
+    The story of schema 1 gave it "c"; the node that joins compares both now.
     """
-    staged = json.loads(text)
-    for member in staged["members"]:
-        if member["certificate"] == "c":
-            member["certificate"] = f"certificate of {member['name']}"
-    return json.dumps(staged)
+    for name, host in cluster.hosts.items():
+        for other in cluster.hosts.values():
+            entry = other.read().nodes.get(name)
+            if entry is not None and entry.certificate == "c":
+                host.certificate = "c"
 
 
 def quicken(patch: pytest.MonkeyPatch) -> None:
