@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Node, reality
-from tests.lab.cluster import mcv
+from tests.lab import Node, reality, wait_until
+from tests.lab.cluster import mcv, told
 
 LIAR = (Path(__file__).parent / "liar.py").read_text(encoding="utf-8")
 STRAYS = "ls -d /opt/evil* /tmp/pwn* /tmp/evil* /run/mcv/locks/*pwn* 2> /dev/null"
@@ -35,3 +35,28 @@ def test_nothing_that_a_member_lies_about_is_taken(pair: list[Node], liar: int) 
     mcv(node, "permission add carol")
     mcv(victim, "permission remove carol")
     mcv(pair[0], "delete web1 --yes")
+
+
+HOLD = (
+    "import socket, time\n"
+    "held = [socket.create_connection(('{}', 8420)) for _ in range(70)]\n"
+    "open('/root/held', 'w').close()\n"
+    "time.sleep(600)\n"
+)
+
+
+def test_silent_connections_close_no_member_out(pair: list[Node]) -> None:
+    one, two = pair
+    one.put(HOLD.format(one.address), "/root/hold.py")
+    one.run("rm -f /root/held; setsid python3 /root/hold.py > /dev/null 2>&1 & echo $! > /root/pid")
+    wait_until(lambda: one.run("test -e /root/held", check=False).code == 0, 30, "70 connections")
+
+    try:
+        statuses = {node["name"]: node["status"] for node in told(two, "info")["nodes"]}
+        assert statuses == {"node1": "online", "node2": "online"}
+        mcv(two, "permission add carol")
+        mcv(two, "permission remove carol")
+        logged = one.run("journalctl -u mcvd --since -1min | grep -c 'refused connections'").stdout
+        assert 1 <= int(logged) <= 3
+    finally:
+        one.run("pkill -f /root/hold.py", check=False)

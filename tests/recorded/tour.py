@@ -238,7 +238,7 @@ def _propose(tour: Tour) -> None:
     """n2 cannot be told of the commit, so that its proposal stays."""
 
     def lose(caller: str, node: str, operation: str) -> None:
-        if operation == "config.settle":
+        if operation == "config.commit":
             raise McvError("no luck")
 
     tour.cluster.spy = lose
@@ -250,12 +250,16 @@ def _end_divergence(tour: Tour) -> None:
     """The epoch that a sync begins, which names another end as its past."""
     ends = [tour.host.read(), *tour.store.generations()[1:2]]
     past = Past(epoch=ends[1].epoch.id, generation=ends[1].generation, hash=digest(ends[1]))
-    tour.host.update(
-        "cluster.sync",
-        "cluster sync --from n1",
-        pasts=[plain(past)],
-        number=ends[0].epoch.number + 1,
-        epoch="0123456789abcdef",
+    tour.host.consensus.resolve_divergence(
+        ends[0],
+        {
+            "pasts": [plain(past)],
+            "number": ends[0].epoch.number + 1,
+            "epoch": "0123456789abcdef",
+        },
+        id="0badcafe.c1",
+        who="alice",
+        why="cluster sync --from n1",
     )
 
 
