@@ -75,7 +75,8 @@ def _silent(scene: ClusterSnapshot, node: Node) -> Findings:
             node=node.name,
             subject="certificate",
             message=f"{error.message} The document has another certificate.",
-            hint=f"If it was installed anew: mcv node offline {node.name} --confirm-dead, "
+            hint="Is its address used twice? If the host was installed anew: "
+            f"mcv node offline {node.name} --confirm-dead, "
             f"mcv cluster remove-node --node {node.name} --force, mcv cluster add-node",
         )
     elif node.status == "offline":

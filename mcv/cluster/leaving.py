@@ -102,7 +102,9 @@ def leave(host: Host, dry_run: bool = False) -> Left | DryRun:
         )
     ours = sorted(_active(host))
     if ours:
-        raise Refused(f"{', '.join(ours)} still runs here.", f"mcv stop {ours[0]} --on {host.name}")
+        vm = host.read().vms.get(ours[0])
+        where = "" if vm is not None and vm.node == host.name else f" --on {host.name}"
+        raise Refused(f"{', '.join(ours)} still runs here.", f"mcv stop {ours[0]}{where}")
     if dry_run:
         return DryRun(plan=held)
     for name in host.domains.states().vms:

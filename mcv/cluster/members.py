@@ -90,7 +90,8 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
         problems.append(
             Refused(
                 f"{node} holds a replica of {', '.join(held)}.",
-                f"It stays as long as it does: a replica cannot move to another node yet. "
+                f"{node} stays a member while it holds one: a replica cannot move to another "
+                "node yet. "
                 f"See: mcv info {held[0]}",
             )
         )
@@ -122,7 +123,7 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
 def offline(
     host: Host, names: list[str], confirm_dead: bool = False, dry_run: bool = False
 ) -> Offline | DryRun:
-    """Take nodes offline: for maintenance, one that lives; or, on an operator's word, the dead."""
+    """Take nodes offline: for maintenance, a living node; or, on an operator's word, the dead."""
     cluster = host.read()
     for name in names:
         cluster.node(name)

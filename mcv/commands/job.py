@@ -81,7 +81,8 @@ def wait(session: Session, id: str) -> None:
 def cancel(session: Session, id: str) -> None:
     """End a job that waits, compares replicas, or sends a VM's memory.
 
-    One that waits has changed nothing yet; a verification ends as interrupted, which says
+    A migration that waits for its guest has changed nothing yet; a shutdown that waits has
+    asked its guest, which may still end. A verification ends as interrupted, which says
     nothing about the replicas; a VM stays where it is. For every other job this is refused.
     """
     answer = session.run("job.cancel", job=id)

@@ -11,7 +11,7 @@ from mcv.commands.session import Session
 
 @click.group()
 def locks() -> None:
-    """See who holds what, and let go what a dead node left."""
+    """See who holds what, and release what a dead node left."""
 
 
 @locks.command("list")
@@ -29,9 +29,9 @@ def _tables(found: dict[str, Any]) -> list[str]:
         keys = ("subject", "operation", "node", "why", "since")
         rows = [[holder[key] for key in keys] for holder in found["claims"]]
         parts.append(output.table(rows, ("claim", *keys[1:])))
-    if found["locks"]:
+    if found["held"]:
         keys = ("name", "node", "why", "since", "pid")
-        rows = [[holder[key] for key in keys] for holder in found["locks"]]
+        rows = [[holder[key] for key in keys] for holder in found["held"]]
         parts.append(output.table(rows, ("lock", *keys[1:])))
     return parts + list(found.get("problems", ()))
 
@@ -41,13 +41,15 @@ def _tables(found: dict[str, Any]) -> list[str]:
 @common()
 @click.pass_obj
 def clear(session: Session, name: str) -> None:
-    """Let go what an operation left on a VM, or on a node that was added or removed.
+    """Release what an operation left on a VM, or on a node that was added or removed.
 
-    The operation cannot be finished then. Try this first: mcv repair, which finishes or
-    undoes what is left.
+    The operation of an offline node is finished or undone where a living node holds its plan.
+    Where none does, or it cannot go on, the claim alone ends, and what is half done stays so.
+    Try this first: mcv repair.
     """
     session.ask(
-        f"Give up what holds {name}? What it left undone stays undone.",
+        f"End what holds {name}? It is finished or undone where its plan can be read, "
+        "else left as it is.",
         lambda: [*session.plan("locks.clear", name=name), *_holders(session, name)],
     )
     answer = session.run("locks.clear", name=name)
@@ -62,9 +64,9 @@ def _holders(session: Session, name: str) -> list[str]:
             for holder in found["claims"]
             if holder["subject"] in (name, f"vm:{name}", f"node:{name}")
         ],
-        "locks": [
+        "held": [
             holder
-            for holder in found["locks"]
+            for holder in found["held"]
             if holder["name"] in (name, f"vm-{name}", f"node-{name}")
         ],
     }

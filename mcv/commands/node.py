@@ -52,7 +52,12 @@ def offline(session: Session, names: tuple[str, ...], confirm_dead: bool) -> Non
             lambda: session.plan("node.offline", names=list(names)),
         )
     answer = session.run("node.offline", names=list(names), confirm_dead=confirm_dead)
-    back = f"Back with: mcv node online {names[0]}"
+    back = (
+        "Next: mcv register VM --node NODE, for each of its VMs. A dead node that is repaired "
+        "comes back by itself."
+        if confirm_dead
+        else f"Back with: mcv node online {names[0]}"
+    )
     session.show(answer, f"{said} {'is' if len(names) == 1 else 'are'} offline. {back}")
 
 

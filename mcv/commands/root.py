@@ -204,7 +204,7 @@ def front() -> None:
     is stuck: the attention lines of mcv info, mcv job list, mcv repair.
 
     Only root may use it. Permissions (mcv permission) hold back those whose sudoers line
-    allows mcv alone; a root shell is no subject of permissions.
+    allows mcv alone; a root shell that sudo did not open is no subject of them.
 
     \b
     Exit codes:

@@ -27,7 +27,7 @@ def _itself(base: Cluster, author: str, params: Params) -> bool:
 
 
 def _itself_or_claimant(base: Cluster, author: str, params: Params) -> bool:
-    """The member that the change is about; while an operation claims it, that one's node."""
+    """The member that the change is about; the claim's node while the member is claimed."""
     claim = _claim(base, Subject.node, params)
     return author == (claim.node if claim else params.get("name"))
 

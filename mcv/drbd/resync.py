@@ -124,7 +124,7 @@ def _why_not(host: Host, vm: Vm, disk: Disk, source: str) -> Iterator[Refused]:
     elif not is_here and not other.is_detached and host.domains.is_active(vm.name):
         yield Refused(
             f"{vm.name} runs on {host.name}, so {source} cannot be the source.",
-            f"First: mcv stop {vm.name}",
+            f"First: mcv shutdown {vm.name} --wait",
         )
     elif not status.connected:
         problem = pairs.why_not_join(host, vm, disk, source)

@@ -36,8 +36,12 @@ def list_locks(host: Host) -> Locks:
         if thing.claim is not None
     ]
     others, problems = of_others(host, "locks.own", LockRow)
-    locks = [*own_locks(host), *plain(others)]
-    return Locks(claims=claims, locks=locks, problems=problems)
+    held = [*own_locks(host), *plain(others)]
+    locks = [
+        f"{row['name']} on {row['node']}: {row.get('why', '?')} since {row.get('since', '?')}"
+        for row in held
+    ]
+    return Locks(claims=claims, locks=locks, held=held, problems=problems)
 
 
 def clear_lock(host: Host, name: str, dry_run: bool = False) -> Cleared | DryRun:
@@ -72,7 +76,7 @@ def clear_lock(host: Host, name: str, dry_run: bool = False) -> Cleared | DryRun
 
 
 def _give_up_entry(host: Host, operation: str) -> None:
-    """Remove an entry; one that cannot be read is kept under another name."""
+    """Remove an entry; an unreadable entry is kept under another name."""
     try:
         host.journal.read(operation)
     except Unreadable as error:

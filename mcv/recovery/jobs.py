@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from mcv.errors import Failed, NotFound, Refused
+from mcv.errors import NotFound, Refused
 from mcv.host import Host
 from mcv.recovery.rows import JobRow, Stopped, of_others
 from mcv.system.answers import decoded, plain
@@ -56,7 +56,7 @@ def as_known_now(host: Host, record: dict[str, Any]) -> dict[str, Any]:
         return {**record, "state": "done", "error": None}
     if committed.generation > open_["generation"]:
         title = record["title"]
-        not_made = Failed(f"{title} was not made: another change came first.", "Try again.")
+        not_made = Refused(f"{title} was not made: another change came first.", "Try again.")
         return {**record, "error": retold(not_made)}
     return record
 

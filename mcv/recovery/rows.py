@@ -70,10 +70,14 @@ class LockRow(Struct, frozen=True, kw_only=True):
 
 
 class Locks(Struct, frozen=True, kw_only=True):
-    """Who holds what: claims in the document, lock files of the nodes, nodes that do not say."""
+    """Who holds what: claims in the document, lock files of the nodes, nodes that do not say.
+
+    `locks` has a sentence for each lock file, `held` the same in its parts.
+    """
 
     claims: list[ClaimRow]
-    locks: list[dict[str, Any]]
+    locks: list[str]
+    held: list[dict[str, Any]]
     problems: list[str]
 
 

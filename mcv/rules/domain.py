@@ -36,7 +36,7 @@ def unverified(vm: Vm, since: str) -> Finding:
     """No verification of the VM has ended for two periods."""
     return Finding(
         severity=Severity.WARNING,
-        message=f"{vm.name} was not verified since {since}.",
+        message=f"{vm.name} has not been verified since {since}.",
         hint=f"mcv verify {vm.name}; on {vm.node}: systemctl status mcv-verify.timer",
     )
 
@@ -45,7 +45,8 @@ def no_room(vm: Vm, problem: str) -> Finding:
     """The owner can write nothing down, and no change is made without it."""
     return Finding(
         severity=Severity.WARNING,
-        message=f"{problem} on {vm.node}: {vm.name} can be started and stopped, and nothing else.",
+        message=f"{problem} on {vm.node}: {vm.name} can be started, stopped, "
+        "paused and resumed, and nothing can be changed.",
         hint=f"make room on {vm.node}: df -h",
     )
 

@@ -53,7 +53,8 @@ def _silent(me: str, node: Node, error: McvError, advice: Callable[..., str]) ->
             yield f"{name} says that {me} is no member any more: mcv cluster leave"
     elif isinstance(error, NotThatNode):
         yield (
-            f"what answers at the address of {name} has another key: was it installed anew? "
+            f"what answers at the address of {name} has another key: is the address used "
+            "twice, or was the host installed anew? If it was: "
             f"mcv node offline {name} --confirm-dead, then "
             f"mcv cluster remove-node --node {name} --force, then add it again"
         )

@@ -69,7 +69,7 @@ def _wait_for_end(host: Host, name: str, timeout: float | None) -> None:
 
     Raises Refused when it has not ended within timeout seconds.
     """
-    how = f"mcv shutdown {name}, in the guest itself, or: mcv stop {name}"
+    how = f"mcv shutdown {name}, or shut it down from inside, or pull the plug: mcv stop {name}"
     if not power.wait_for_end(host, name, timeout, f"; nobody has asked it to. Next: {how}"):
         raise Refused(
             f"{name} has not shut down within {timeout:g} s, and nobody asked it to.",

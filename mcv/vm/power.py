@@ -10,6 +10,7 @@ from mcv.drivers.domain_xml import domain_xml, substance
 from mcv.drivers.libvirt_identity import FOREIGN
 from mcv.errors import (
     Busy,
+    Cancelled,
     DoneInPart,
     HypervisorFailed,
     LibvirtSilent,
@@ -211,7 +212,14 @@ def shutdown(host: Host, name: str, wait: bool = False, timeout: float | None = 
     host.domains.shutdown(name)
     if not wait:
         return VmState(name=name, node=host.name, state=host.domains.state(name))
-    if not wait_for_end(host, name, timeout):
+    try:
+        has_ended = wait_for_end(host, name, timeout)
+    except Cancelled:
+        raise DoneInPart(
+            f"{name} was asked to shut down and is waited for no longer; it may still end.",
+            f"See: mcv info {name}",
+        ) from None
+    if not has_ended:
         raise DoneInPart(
             f"{name} was asked to shut down and has not within {timeout:g} s; it may still end.",
             f"Ask it again: mcv shutdown {name}; or pull the plug: mcv stop {name}",

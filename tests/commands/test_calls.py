@@ -283,7 +283,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "drbd.prospects": {"lose": "n1", "lines": []},
             "job.list": [],
             "job.show": {**job, **times, "cancellable": False},
-            "locks.list": {"claims": [], "locks": []},
+            "locks.list": {"claims": [], "locks": [], "held": []},
             "vm.take_image": {"node": "n1", "token": "t", "size": 1024},
         }
     )

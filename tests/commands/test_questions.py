@@ -36,7 +36,7 @@ ASKED = [
 def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.answers["cluster.host_key"] = KEY
     daemon.answers["vm.list"] = [a_vm()]
-    daemon.answers["locks.list"] = {"claims": [], "locks": []}
+    daemon.answers["locks.list"] = {"claims": [], "locks": [], "held": []}
     daemon.answers["drbd.prospects"] = {"lose": "n1", "lines": [WROTE]}
     daemon.job("cluster.add_node", ADDED)
     daemon.job("vm.delete", {"name": "web1", "kept": []})

@@ -258,7 +258,8 @@ def test_locks_and_claims_are_listed(mcv: Speak, daemon: FakeDaemon) -> None:
     times = {"node": "n1", "why": "start web1", "since": "2024-01-01T00:00:00Z"}
     daemon.answers["locks.list"] = {
         "claims": [{**times, "subject": "web1", "operation": "abc"}],
-        "locks": [{**times, "name": "vm-web1", "pid": 42}],
+        "locks": ["vm-web1 on n1: start web1 since 2024-01-01T00:00:00Z"],
+        "held": [{**times, "name": "vm-web1", "pid": 42}],
     }
 
     out = mcv("locks list").out
