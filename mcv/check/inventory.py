@@ -214,6 +214,7 @@ def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
     readers: dict[str, Callable[[Host], Part]] = {"libvirt": _domains, "LVM": _volumes}
     if host.read().drbd.enabled:
         readers["DRBD"] = _resources
+        readers["LVM's configuration"] = _lvm_sight
     readers["resource files"] = _files
 
     def ask(tool: str, _: str, timeout: float) -> Part:
@@ -244,19 +245,21 @@ def _domains(host: Host) -> Part:
 
 
 def _volumes(host: Host) -> Part:
-    volumes = [
-        Lv(group=volume.group, name=volume.name, size=volume.size, ours=volume.ours)
-        for volume in host.volumes.volumes()
-    ]
-    groups = host.volumes.groups().values()
+    groups, volumes = host.volumes.all()
     return Part(
-        extents={group.name: group.extent_size for group in groups if not group.problem},
+        extents={group.name: group.extent_size for group in groups.values() if not group.problem},
         group_problems={
-            group.name: (group.problem, group.hint) for group in groups if group.problem
+            group.name: (group.problem, group.hint) for group in groups.values() if group.problem
         },
-        volumes=volumes,
-        lvm_sight=host.volumes.filter.sight(),
+        volumes=[
+            Lv(group=volume.group, name=volume.name, size=volume.size, ours=volume.ours)
+            for volume in volumes
+        ],
     )
+
+
+def _lvm_sight(host: Host) -> Part:
+    return Part(lvm_sight=host.volumes.filter.sight())
 
 
 def _resources(host: Host) -> Part:

@@ -46,11 +46,15 @@ class Lvm:
         """Every volume group of the host, by name."""
         return self._groups.all()
 
+    def all(self) -> tuple[dict[str, Group], list[Volume]]:
+        """Every group of the host, and the volumes of those that mcv may touch; one scan."""
+        groups = self._groups.all()
+        return groups, self._volumes([group for group in groups.values() if not group.problem])
+
     def volumes(self, group: str | None = None) -> list[Volume]:
         """Every logical volume, of one group or of all that mcv may touch."""
-        groups = self._groups.all().values()
-        asked = [one for one in groups if group in (None, one.name) and not one.problem]
-        return self._volumes(asked)
+        _, volumes = self.all()
+        return [volume for volume in volumes if group in (None, volume.group)]
 
     def volume(self, group: str, name: str) -> Volume | None:
         return self._volume(self._groups.find(group), name)

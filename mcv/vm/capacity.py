@@ -29,7 +29,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
 
 def capacity(host: Host) -> Capacity:
     """What this node can give to a new VM. Raises CommandFailed where LVM does not answer."""
-    groups = host.volumes.groups()
+    groups, volumes = host.volumes.all()
     group, problem, hint = _volume_group(host, groups)
     return Capacity(
         volume_group=group,
@@ -37,7 +37,7 @@ def capacity(host: Host) -> Capacity:
         hint=hint,
         free=groups[group].free if group else 0,
         extent=groups[group].extent_size if group else 1,
-        volumes=[volume.name for volume in host.volumes.volumes(group)] if group else [],
+        volumes=[volume.name for volume in volumes if volume.group == group],
         minors=drbd.minors(host),
         ports=_ports(),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

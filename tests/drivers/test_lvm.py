@@ -99,7 +99,7 @@ def test_volumes_say_whether_they_are_thin_and_ours(lvm: Driver) -> None:
     assert len(driver.volumes()) == 4
     both = "--devices /dev/sdc --devices /dev/sdb"
     assert run.commands_after_scans == [
-        f"lvs --devices /dev/sdc {COLUMNS}",
+        f"lvs {both} {COLUMNS}",
         f"lvs {both} {COLUMNS}",
     ]
 

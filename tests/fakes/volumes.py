@@ -39,6 +39,9 @@ class FakeLvm:
         group = Group("vg0", UUID, self.size, free, EXTENT, ("/dev/sdb",), *self.problem)
         return {"vg0": group}
 
+    def all(self) -> tuple[dict[str, Group], list[Volume]]:
+        return self.groups(), self.volumes()
+
     def volumes(self, group: str | None = None) -> list[Volume]:
         return [
             Volume("vg0", name, size, False, name not in self.foreign)

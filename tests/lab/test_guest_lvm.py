@@ -4,6 +4,8 @@ The node's LVM is Debian's, without a filter. The host stands in for the guest t
 volume group on its disk; a group of the host's own name is made from a group's backup.
 """
 
+from typing import Any
+
 from tests.lab import Node, reality
 from tests.lab.cluster import create, mcv, told
 from tests.lab.lab import wait_until
@@ -43,6 +45,12 @@ def volumes(node: Node) -> set[str]:
 def role(node: Node, vm: str) -> str:
     view = reality.drbd(node, resource(vm))
     return view.role if view else "absent"
+
+
+def seen_guests(node: Node) -> list[dict[str, Any]]:
+    """What a check finds about LVM's configuration."""
+    findings = told(node, "cluster check")["findings"]
+    return [row for row in findings if row["subject"] == CONF]
 
 
 def test_a_guests_volume_groups_stop_nothing(pair: list[Node]) -> None:
@@ -110,14 +118,13 @@ def test_the_line_that_hides_guests_is_named_and_added_once(pair: list[Node]) ->
         node.run(STOCK)
     node2.run(f"sed -i 's/^devices {{/&\\n\\tglobal_filter = [ \"a|.*|\" ]/' {CONF}")
 
-    rows = {row["node"]: row for row in told(node1, "cluster check")["findings"]}
+    rows = {row["node"]: row for row in seen_guests(node1)}
 
     assert 'global_filter = [ "r|^/dev/drbd|" ]' in rows["node1"]["message"]
     assert f"In {CONF}:" in rows["node2"]["hint"] and rows["node2"]["fix"] is None
     theirs = node2.run(f"cat {CONF}").stdout
     mcv(node1, "cluster check --fix --yes")
-    left = told(node1, "cluster check")["findings"]
-    assert [row["node"] for row in left] == ["node2"]
+    assert [row["node"] for row in seen_guests(node1)] == ["node2"]
     assert node2.run(f"cat {CONF}").stdout == theirs
     assert "r|^/dev/drbd|" in node1.run("lvmconfig devices/global_filter").stdout
     # With a filter of the host's own, of one pattern, mcv finds the host's group all the same.
