@@ -22,6 +22,7 @@ from mcv.transaction.journal import EntryClaim, Escort
 log = logging.getLogger(__name__)
 
 CANCEL = 0.5  # s between two looks whether a job that waits for libvirt was cancelled
+HOLD = 60.0  # s that a step waits for the lock of a step before it
 SERVED = 1000  # claims whose last served step is remembered
 
 
@@ -147,7 +148,8 @@ def _serve_step(
     with contextlib.ExitStack() as locks:
         for subject in sorted(Subject.parse(claim.subject) for claim in escort.claims):
             why = f"{operation} ({escort.operation})"
-            locks.enter_context(host.hold(subject, why, timeout=spec.timeout))
+            timeout = min(spec.timeout, HOLD)
+            locks.enter_context(host.hold(subject, why, timeout=timeout))
         require_claim(host, escort, caller)
         return spec.function(host, **params)
 

@@ -48,9 +48,11 @@ def _follow_document(host: Host) -> None:
     """
     hash_ = host.consensus.committed()[1]
     if host.stray_copies_paused_at != hash_ and host.consensus.heard:
-        stray_copies.step_aside(host)
+        is_settled = stray_copies.is_settled(host)
         saved_states.renew_marks(host)
-        host.stray_copies_paused_at = host.consensus.committed()[1]
+        # What could not be paused is tried again: a copy that lost must not run on.
+        if is_settled:
+            host.stray_copies_paused_at = hash_
 
 
 # The first loop is woken by every commit.
@@ -91,6 +93,8 @@ class Loops:
                 roles.bring_up(self._host)
         except McvError as error:
             log.error("bringing DRBD up: %s", error)
+        except Exception:
+            log.exception("bringing DRBD up")  # the loops begin all the same
         first, *others = LOOPS
         for loop in others:
             arguments = (loop, threading.Event())

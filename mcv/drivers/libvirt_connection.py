@@ -38,7 +38,8 @@ class Connection:
     def _probe(self) -> None:
         probing = self._open()
         try:
-            probing.getLibVersion()
+            # A list, as the reads are: priority workers answer for a version while all others hang.
+            probing.listAllDomains(0)
         finally:
             probing.close()
 

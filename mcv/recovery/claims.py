@@ -106,6 +106,15 @@ def take_over(host: Host, subject: Subject, claim: Claim) -> None:
     why = f"{claim.why}, taken over from {claim.node}"
     for number in entry.claims:
         _take_claim(host, number, claim.operation, why)
+    _carry_on(host, entry)
+
+
+def _carry_on(host: Host, entry: Entry) -> None:
+    """Resume another node's operation whose claims this node has taken.
+
+    Where the daemon ends before the entry is this node's, or a witness does not answer, the
+    claims and the copy of the entry stay: mcv repair carries on from here.
+    """
     newest = host.read()
     entry.skip = journal_recovery.offline(newest)
     entry = _directed(host, entry, newest.changes)
@@ -190,6 +199,19 @@ def copy_entry(host: Host, operation: str) -> EntryCopy:
     return EntryCopy(entry=encode(entry) if entry else None)
 
 
+def _finish_takeover(host: Host, claim: Claim) -> bool:
+    """Carry on a takeover that was cut off when its claims were taken; whether it was one."""
+    entry = None if host.jobs.running(claim.operation) else host.journal.read(claim.operation)
+    if entry is None or entry.node == host.name:
+        return False
+    for number in entry.claims:
+        held = host.read().claim_of(Subject.parse(number.subject))
+        if held is not None and held.operation == claim.operation:
+            number.number = (held.epoch, held.generation)
+    _carry_on(host, entry)
+    return True
+
+
 def take_over_all(host: Host) -> list[str]:
     """For `mcv repair`: resume the operations of nodes that are offline in the document."""
     cluster = host.read()
@@ -197,7 +219,11 @@ def take_over_all(host: Host) -> list[str]:
     for subject in cluster.subjects():
         # As it is now: an operation on two subjects is taken over with its first.
         claim = host.read().claim_of(subject)
-        if claim is None or claim.node == host.name:
+        if claim is None:
+            continue
+        if claim.node == host.name:
+            if _finish_takeover(host, claim):
+                taken.append(claim.why)
             continue
         member = cluster.nodes.get(claim.node)
         if member is None or member.status == "offline":

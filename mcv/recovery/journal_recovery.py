@@ -156,7 +156,8 @@ def _claimed(host: Host, entry: Entry) -> bool:
         for subject in entry.subjects
         if (claim := cluster.claim_of(subject)) and claim.operation == entry.operation
     ]
-    return any(claim.node == entry.node for claim in claims)
+    # A claim of this node on another's entry is a takeover that was cut off: see claims.repair.
+    return any(claim.node in (entry.node, host.name) for claim in claims)
 
 
 def resume(host: Host, entry: Entry) -> bool:
@@ -221,7 +222,7 @@ def left(host: Host) -> list[Unfinished]:
     entries = [
         Unfinished(operation=entry.operation, title=entry.title, trouble=_trouble(host, entry))
         for entry in host.journal.entries()
-        if entry.node == host.name and not host.jobs.running(entry.operation)
+        if is_own(host, entry) and not host.jobs.running(entry.operation)
     ]
     claims = {claim.operation: claim for claim in _claims_of(host)}
     return entries + [
@@ -238,6 +239,12 @@ def _trouble(host: Host, entry: Entry) -> str:
     if unknown := unknown_step(host, entry):
         return f"this version does not know its step {unknown}"
     return reason(host, entry)
+
+
+def is_own(host: Host, entry: Entry) -> bool:
+    """Whether an operation is this node's to carry out, taken over or not."""
+    claims = [claim for claim in _claims_of(host) if claim.operation == entry.operation]
+    return entry.node == host.name or any(claim.node == host.name for claim in claims)
 
 
 def _claims_of(host: Host) -> list[Claim]:

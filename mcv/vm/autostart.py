@@ -18,6 +18,7 @@ from mcv.host import Host, StartAttempt
 from mcv.rules.domain import ACTIVE
 from mcv.system import files, stall
 from mcv.vm import power, run_notes
+from mcv.vm.run_notes import AT_NEXT_BOOT
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ def keep_notes(host: Host) -> None:
                 _settle(host, name)
         except Busy as error:
             log.debug("%s: %s", name, error)
+        except McvError as error:
+            log.warning("the note of %s: %s", name, error)
 
 
 def _owned(host: Host) -> dict[str, Vm]:
@@ -123,7 +126,9 @@ def _settle(host: Host, name: str) -> None:
 
 
 def _mark_boot(host: Host) -> None:
-    """Once for each boot, note the VMs that start with their node whether they ran or not."""
+    """Once for each boot, in contact, note the VMs that start with their node anyhow."""
+    if not host.consensus.in_contact:
+        return
     path = host.settings.notes / "boot"
     marked = _marked_boot(path)
     if marked == host.observations.boot:
@@ -148,15 +153,15 @@ def _marked_boot(path: Path) -> str | None:
 
 def due(host: Host) -> list[Vm]:
     """The VMs that are to be started since the host came up, in the order of their start."""
-    waiting = [
-        vm for vm in _owned(host).values() if vm.autostart != "no" and _is_due(host, vm.name)
-    ]
+    waiting = [vm for vm in _owned(host).values() if _is_due(host, vm)]
     return sorted(waiting, key=lambda vm: (vm.start_order, vm.name))
 
 
-def _is_due(host: Host, name: str) -> bool:
-    note = run_notes.read(host, name)
-    return note is not None and note.boot != host.observations.boot and not note.asked
+def _is_due(host: Host, vm: Vm) -> bool:
+    note = run_notes.read(host, vm.name)
+    if note is None or note.asked or note.boot == host.observations.boot:
+        return False
+    return vm.autostart == "yes" or (vm.autostart == "last" and note.boot != AT_NEXT_BOOT)
 
 
 def start_due(host: Host) -> None:
@@ -188,12 +193,20 @@ def _started(host: Host, vm: Vm) -> bool:
     """Start a VM; False where it is not possible now, and the reason is kept."""
     try:
         # A start that libvirt hangs in goes on, under the VM's lock, and holds up no other.
-        stall.until_stalled(lambda: power.start(host, vm.name), f"start {vm.name}")
+        stall.until_stalled(
+            lambda: power.start_if(host, vm.name, lambda: _is_due(host, vm)), f"start {vm.name}"
+        )
     except McvError as error:
         before = host.start_attempts.get(vm.name)
         host.start_attempts[vm.name] = StartAttempt(at=time.monotonic(), why=_why(error))
         if before is None or before.why != _why(error):
             log.warning("%s ran when %s went down and cannot start: %s", vm.name, host.name, error)
+        return False
+    except Exception:
+        # The VMs behind it have their turn, whatever is wrong with this start.
+        log.exception("starting %s", vm.name)
+        why = "an internal error; see journalctl -u mcvd"
+        host.start_attempts[vm.name] = StartAttempt(at=time.monotonic(), why=why)
         return False
     host.start_attempts.pop(vm.name, None)
     log.info("%s runs again, as it did when %s went down", vm.name, host.name)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 from mcv import storage
 from mcv.document.model import Vm
@@ -43,12 +44,26 @@ def start(
     Raises Refused, with everything that stands in the way, when the VM is claimed, locked,
     running, one of its disks may not be written here, or its saved memory is old.
     """
+    return start_if(host, name, lambda: True, ignore_verify, discard_saved, dry_run)
+
+
+def start_if(
+    host: Host,
+    name: str,
+    is_wanted: Callable[[], bool],
+    ignore_verify: bool = False,
+    discard_saved: bool = False,
+    dry_run: bool = False,
+) -> VmState | DryRun:
+    """As `start`, where the start is wanted still: that is asked under the VM's lock."""
     host.consensus.require_contact()
     preconditions.staying(host.name, host.is_leaving)
     with host.hold(Subject.vm(name), f"start {name}"):
         vm = preconditions.owned(host.both(), host.name, name)
         preconditions.unclaimed(host.both(), host.job.id, name)
         preconditions.unlocked(vm)
+        if not is_wanted():
+            raise Refused(f"{name} is not to start by itself any more.")
         if host.domains.is_active(name):
             state = host.domains.state(name)
             hint = f"mcv resume {name}" * (state == "paused")
@@ -286,6 +301,8 @@ def reconcile(host: Host) -> None:
                     demote(host, vm)
         except (Busy, HypervisorFailed, LibvirtSilent) as error:
             log.debug("%s: %s", vm.name, error)
+        except McvError as error:
+            log.warning("the disks of %s: %s", vm.name, error)
 
 
 # Steps of plans: the dispatcher holds the lock and has checked the claim.

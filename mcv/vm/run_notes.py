@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from mcv.document.generation import Value
+from mcv.document.names import NAME
 from mcv.errors import LibvirtSilent, McvError, OutcomeOpen
 from mcv.host import Host
 from mcv.system import files
@@ -49,7 +50,8 @@ def read(host: Host, name: str) -> RunNote | None:
 
 def noted(host: Host) -> list[str]:
     """The VMs that have a note, by name."""
-    return sorted(path.name.removesuffix(END) for path in _directory(host).glob(f"*{END}"))
+    names = [path.name.removesuffix(END) for path in _directory(host).glob(f"*{END}")]
+    return sorted(name for name in names if NAME.fullmatch(name))
 
 
 def write(host: Host, name: str, asked: float = 0.0) -> None:
@@ -100,7 +102,13 @@ def around_start(host: Host, name: str) -> Iterator[None]:
 
 
 def remove(host: Host, name: str) -> None:
-    """Take a VM's note away durably: it does not start by itself. Harmless where there is none."""
+    """Take a VM's note away durably: it does not start by itself. Harmless where there is none.
+
+    A disk that takes no write holds no stop up: the error is logged, and the loop tries again.
+    """
     note = path(host, name)
-    if note.exists():
-        files.remove(note)
+    try:
+        if note.exists():
+            files.remove(note)
+    except (OSError, McvError) as error:
+        log.error("the note that %s runs cannot be removed: %s", name, error)

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from mcv.document.generation import Value
+from mcv.errors import Unreadable
 from mcv.rules.beginning import Permit
 from mcv.system import files
 from mcv.system.observations import boot_id
@@ -51,10 +52,11 @@ def given(notes: Path, uuid: str, permit: Permit) -> Iterator[None]:
 
 def valid(notes: Path, uuid: str) -> Permit:
     """The permit for a domain; the empty one unless a start is under way that it is for."""
-    text = files.read_or_none(_path(notes, uuid))
     try:
-        note = msgspec.json.decode(text or "", type=Note)
-    except msgspec.MsgspecError:
+        note = files.read_as(_path(notes, uuid), Note)
+    except Unreadable:
+        note = None
+    if note is None:
         return Permit()
     return note.permit if process_of(note.process.pid) == note.process else Permit()
 

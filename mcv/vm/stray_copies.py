@@ -9,6 +9,16 @@ from mcv.host import Host
 log = logging.getLogger(__name__)
 
 
+def is_settled(host: Host) -> bool:
+    """Step aside; whether nothing is left that runs here and belongs elsewhere."""
+    step_aside(host)
+    cluster = host.read()
+    return not any(
+        state == "running" and name in cluster.vms and cluster.vms[name].node != host.name
+        for name, state in host.domains.states().vms.items()
+    )
+
+
 def step_aside(host: Host) -> list[str]:
     """Pause what runs here and belongs elsewhere; forget definitions of what is elsewhere.
 

@@ -66,7 +66,7 @@ def test_once_another_change_came_instead_it_was_not_made(cluster: FakeCluster) 
 
     listed = recovered_jobs.own_jobs(cluster.hosts["n2"])[-1]
 
-    assert listed["error"]["class"] == "Failed" and "was not made" in listed["error"]["message"]
+    assert listed["error"]["class"] == "Refused" and "was not made" in listed["error"]["message"]
 
 
 def test_a_claim_that_is_made_after_all_is_not_taken_for_the_work(cluster: FakeCluster) -> None:

@@ -131,7 +131,12 @@ class Declaration:
             self._store.remember(base)
             self._rounds.write_proposal(new)
         self._proposed.add(digest(new))
-        if back := alive():
+        try:
+            back = alive()
+        except BaseException:
+            self._withdraw(new, before[0] if before is not None else None)
+            raise
+        if back:
             self._withdraw(new, before[0] if before is not None else None)
             raise Refused(f"{names(back)} answers now, so it is not dead.")
         self._contact.heard.update(others)
@@ -142,9 +147,10 @@ class Declaration:
         """Withdraw a proposal that no other node has; the proposal before it is held again."""
         with self._member.writing:
             if (now := self._store.proposal()) is not None and now[1] == digest(new):
-                self._store.drop_proposal()
                 if before is not None:
-                    self._store.propose(before)
+                    self._store.propose(before)  # in one rename: neither is ever missing
+                else:
+                    self._store.drop_proposal()
 
     def _learn_from_the_rest(self, dead: set[str]) -> None:
         """Take the documents of members that may have gone on without this node.
