@@ -92,7 +92,9 @@ TABLE: dict[str, Operation] = {
     "job.list": read(jobs.list_jobs),
     "job.own": question(jobs.own_jobs),
     "job.show": read(jobs.show_job),
-    "job.follow": Operation(jobs.follow, OPERATOR_OR_PEER, to=named, any_epoch=True),
+    "job.follow": Operation(
+        jobs.follow, OPERATOR_OR_PEER, to=named, any_epoch=True, offline_too=True
+    ),
     "job.cancel": Operation(jobs.cancel_job, OPERATOR_ONLY, Right.CHANGE),
     "job.stop": Operation(jobs.stop_job, PEER_ONLY, timeout=5, any_epoch=True),
     "journal.keep": question(journal_recovery.keep_entry, timeout=10, sender=True),

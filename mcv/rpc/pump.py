@@ -77,7 +77,10 @@ def pump(plain: socket.socket, secured: ssl.SSLSocket, guard: Guard = everything
 
 
 def _say_farewell(way: _Way) -> None:
-    """Write what is left for a target, which may take a moment or be gone."""
+    """Write what is left for a target, and wait until it hangs up or FAREWELL is over.
+
+    A libvirt that finds an answer and the end of the stream at once tells of the end alone.
+    """
     until = time.monotonic() + FAREWELL
     while way.waiting and time.monotonic() < until:
         if not way.write():
@@ -85,6 +88,10 @@ def _say_farewell(way: _Way) -> None:
             poll.register(way.target, select.POLLOUT)
             poll.poll(POLL)
     with contextlib.suppress(OSError):
+        while (left := until - time.monotonic()) > 0:
+            way.target.settimeout(left)
+            if not way.target.recv(CHUNK):
+                break
         socket.socket.shutdown(way.target, socket.SHUT_WR)
 
 

@@ -61,6 +61,12 @@ def split(nodes: list[Node]) -> None:
     other.heal()
     wait_until(lambda: alone(owner) or alone(other), 60, "the split brain to be seen")
     wait_until(lambda: _online(nodes), 60, "both daemons to be in contact")
+    # The other side may still be at its handlers when the first has disconnected.
+    wait_until(lambda: all(map(_is_seen, nodes)), 30, "both nodes to tell of it")
+
+
+def _is_seen(node: Node) -> bool:
+    return "split brain" in str(told(node, "list")[0]["attention"])
 
 
 def _online(nodes: list[Node]) -> bool:
