@@ -59,9 +59,13 @@ class ArrivalFilter:
         }
 
     def __call__(self, data: bytes) -> bytes:
-        """The whole messages that may pass; the rest waits. Errors: NotLetThrough."""
+        """The whole messages that may pass; the rest waits. Errors: NotLetThrough.
+
+        A call that may not pass is answered and left out, so that its sender goes on to the
+        end of its own and tells of the reason.
+        """
         self._waiting += data
-        passed = bytearray()
+        passed, answers, reason = bytearray(), b"", ""
         while len(self._waiting) >= HEADER.size:
             length = struct.unpack_from(">I", self._waiting)[0]
             if not HEADER.size <= length <= MOST:
@@ -69,9 +73,16 @@ class ArrivalFilter:
             if len(self._waiting) < length:
                 break
             message = bytes(self._waiting[:length])
-            self._require_expected(message)
-            passed += message
             del self._waiting[:length]
+            try:
+                self._require_expected(message)
+                passed += message
+            except NotLetThrough as stopped:
+                if not stopped.answer:
+                    raise
+                answers, reason = answers + stopped.answer, reason or str(stopped)
+        if answers:
+            raise NotLetThrough(reason, answers, bytes(passed))
         return bytes(passed)
 
     def _require_expected(self, message: bytes) -> None:

@@ -1,17 +1,15 @@
 """Bytes carried both ways between a plain socket and an encrypted one, until either ends."""
 
-import contextlib
 import select
 import socket
 import ssl
-import time
 
 from mcv.system.stream_guard import Guard, NotLetThrough, everything
 
 ROOM = 1 << 20  # bytes read ahead of what the other side takes
 CHUNK = 256 * 1024
 POLL = 1000  # milliseconds
-FAREWELL = 5.0  # seconds for the last answer to go out
+MOST_REFUSALS = 16  # answers of a guard to one sender
 
 
 class _Way:
@@ -23,6 +21,8 @@ class _Way:
         self.source = source
         self.target = target
         self._guard = guard
+        self.answers = bytearray()  # of the guard, for the source
+        self.refused: list[str] = []
         self.waiting = bytearray()
         self.ended = False
 
@@ -40,8 +40,19 @@ class _Way:
             except OSError:
                 got = b""
             self.ended = not got
-            self.waiting += self._guard(got)
+            self.waiting += self._passed(got)
         return (self.ended, len(self.waiting)) != before
+
+    def _passed(self, data: bytes) -> bytes:
+        """What the guard lets pass. Errors: NotLetThrough, where the stream cannot go on."""
+        try:
+            return self._guard(data)
+        except NotLetThrough as stopped:
+            self.refused.append(str(stopped))
+            if not stopped.answer or len(self.refused) > MOST_REFUSALS:
+                raise
+            self.answers += stopped.answer
+            return stopped.passed
 
     def write(self) -> bool:
         """Hand on what the target takes; whether it took anything."""
@@ -63,42 +74,25 @@ def pump(plain: socket.socket, secured: ssl.SSLSocket, guard: Guard = everything
     """Carry bytes both ways until one side ends; what had arrived by then is handed on.
 
     What comes from the encrypted side passes the guard first. One thread carries both
-    directions: an SSL object is not safe for two threads. Errors: NotLetThrough.
+    directions: an SSL object is not safe for two threads. Errors: NotLetThrough, at the end,
+    for what the guard stopped first.
     """
     plain.setblocking(False)
     secured.setblocking(False)
     back, forth = _Way(plain, secured), _Way(secured, plain, guard)
-    try:
-        _carry((back, forth), secured)
-    except NotLetThrough as stopped:
-        back.waiting += stopped.answer
-        _say_farewell(back)
-        raise
-
-
-def _say_farewell(way: _Way) -> None:
-    """Write what is left for a target, and wait until it hangs up or FAREWELL is over.
-
-    A libvirt that finds an answer and the end of the stream at once tells of the end alone.
-    """
-    until = time.monotonic() + FAREWELL
-    while way.waiting and time.monotonic() < until:
-        if not way.write():
-            poll = select.poll()
-            poll.register(way.target, select.POLLOUT)
-            poll.poll(POLL)
-    with contextlib.suppress(OSError):
-        while (left := until - time.monotonic()) > 0:
-            way.target.settimeout(left)
-            if not way.target.recv(CHUNK):
-                break
-        socket.socket.shutdown(way.target, socket.SHUT_WR)
+    _carry((back, forth), secured)
+    if forth.refused:
+        raise NotLetThrough(forth.refused[0])
 
 
 def _carry(ways: tuple[_Way, _Way], secured: ssl.SSLSocket) -> None:
     while True:
         # All four are tried each time, none only where another did nothing.
         moved = [step() for way in ways for step in (way.read, way.write)]
+        back, forth = ways
+        # libvirt writes its short answers whole, so the guard's stands between two of them.
+        back.waiting += forth.answers
+        forth.answers.clear()
         if any(way.ended and not way.waiting for way in ways):
             return
         if not any(moved):

@@ -112,7 +112,7 @@ def serve(secured: ssl.SSLSocket, member: str, target: Target) -> None:
         try:
             pump(plain, secured, granted.guard)
         except NotLetThrough as stopped:
-            raise Refused(f"a stream of {member} was ended: {stopped}.") from stopped
+            raise Refused(f"a stream of {member} was stopped: {stopped}.") from stopped
 
 
 def _line(secured: ssl.SSLSocket) -> bytes:

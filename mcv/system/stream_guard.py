@@ -6,11 +6,16 @@ Guard = Callable[[bytes], bytes]  # what may pass of what came, now; raises NotL
 
 
 class NotLetThrough(Exception):
-    """Bytes that a guard stops: the stream ends, after `answer` has gone back to the sender."""
+    """Bytes that a guard stops.
 
-    def __init__(self, reason: str, answer: bytes = b"") -> None:
+    With an `answer`, which goes back to the sender, the rest of the stream goes on, and
+    `passed` may pass; without one the stream ends.
+    """
+
+    def __init__(self, reason: str, answer: bytes = b"", passed: bytes = b"") -> None:
         super().__init__(reason)
         self.answer = answer
+        self.passed = passed
 
 
 def everything(data: bytes) -> bytes:

@@ -32,6 +32,8 @@ def allowed(directory: Path, who: str, asked: dict[str, str]) -> tunnel.Granted:
 
 
 def lower_case_alone(data: bytes) -> bytes:
+    if data == b"!":
+        raise NotLetThrough("no letter at all")
     if data != data.lower():
         raise NotLetThrough("capitals", b"no capitals")
     return data
@@ -159,5 +161,26 @@ def test_a_guard_stops_what_may_not_pass_and_says_why_to_the_sender(
 
             mine.sendall(b"abcDEF")
 
-            assert read(mine) == b"no capitals"
-            assert read(theirs) == b""
+            assert mine.recv(11) == b"no capitals"
+            mine.sendall(b"ghi")
+            assert theirs.recv(10) == b"ghi"
+
+            mine.sendall(b"!")
+
+            assert read(mine) == b"" and read(theirs) == b""
+
+
+def test_a_guard_answers_one_sender_so_often_and_no_more(wire: Wire, tmp_path: Path) -> None:
+    here, asked = tmp_path / "here.sock", {"for": "lower case"}
+    with (
+        listening(tmp_path / "there.sock"),
+        tunnel.tunnel(here, "n1", asked, wire.peers().stream),
+        connected(here) as mine,
+    ):
+        for _ in range(16):
+            mine.sendall(b"A")
+            assert mine.recv(11) == b"no capitals"
+
+        mine.sendall(b"A")
+
+        assert read(mine) == b""
