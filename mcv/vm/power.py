@@ -10,7 +10,6 @@ from mcv.document.subject import Subject
 from mcv.drivers.domain_xml import domain_xml, substance
 from mcv.drivers.libvirt_identity import FOREIGN
 from mcv.errors import (
-    Busy,
     Cancelled,
     DoneInPart,
     HypervisorFailed,
@@ -21,7 +20,6 @@ from mcv.errors import (
 )
 from mcv.host import DryRun, Host
 from mcv.rules import preconditions
-from mcv.storage import drbd
 from mcv.system import stall
 from mcv.transaction.plan import Item, Step, change
 from mcv.vm import bootable, open_disks, run_notes, start_permit
@@ -283,26 +281,6 @@ def reset(host: Host, name: str) -> VmState:
         host.domains.reset(name)
         state = host.domains.state(name)
     return VmState(name=name, node=host.name, state=state)
-
-
-def reconcile(host: Host) -> None:
-    """Give back the disks of domains that ended by themselves; one round of the daemon's loop."""
-    for vm in drbd.open_disks(host):
-        if vm.claim is not None:
-            continue
-        try:
-            with host.hold(Subject.vm(vm.name), f"look after {vm.name}", timeout=0):
-                claimed = any(
-                    vm.name in known.vms and known.vms[vm.name].claim for known in host.both()
-                )
-                is_over = not claimed and not host.domains.is_active(vm.name)
-                # A device that is held open would be tried for seconds, under the VM's lock.
-                if is_over and not open_disks.holders(host, vm):
-                    demote(host, vm)
-        except (Busy, HypervisorFailed, LibvirtSilent) as error:
-            log.debug("%s: %s", vm.name, error)
-        except McvError as error:
-            log.warning("the disks of %s: %s", vm.name, error)
 
 
 # Steps of plans: the dispatcher holds the lock and has checked the claim.

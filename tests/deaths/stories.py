@@ -10,7 +10,7 @@ from mcv.document.subject import Subject
 from mcv.drbd import resolve, resync, verify
 from mcv.host import Host, Prepared
 from mcv.network import verbs as network
-from mcv.vm import change, create, delete, live, migrate, power, register
+from mcv.vm import change, create, delete, disk_closing, live, migrate, power, register
 from tests.deaths import ends
 from tests.deaths.ends import RESOURCE, End, other
 from tests.fakes.cluster import FakeCluster
@@ -63,7 +63,7 @@ def run(cluster: FakeCluster, node: str) -> None:
 def save(cluster: FakeCluster, node: str) -> None:
     run(cluster, node)
     cluster.domains[node].saved.save("web1")
-    power.reconcile(cluster.hosts[node])
+    disk_closing.reconcile(cluster.hosts[node])
 
 
 def blank(cluster: FakeCluster, node: str) -> None:

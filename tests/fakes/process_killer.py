@@ -15,7 +15,7 @@ from mcv.drbd import roles, verification_results
 from mcv.errors import CallLost, HypervisorFailed, McvError, PeerUnreachable
 from mcv.recovery import journal_recovery
 from mcv.system import files
-from mcv.vm import autostart, power, stray_copies
+from mcv.vm import autostart, disk_closing, stray_copies
 from tests.fakes.cluster import FakeCluster
 
 
@@ -174,5 +174,5 @@ def _turn(cluster: FakeCluster, name: str) -> None:
     else:
         members.come_back(host)
     journal_recovery.resume_all(host, patience=False)
-    power.reconcile(host)
+    disk_closing.reconcile(host)
     autostart.look_after(host)

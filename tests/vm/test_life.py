@@ -18,7 +18,7 @@ from mcv.recovery import journal_recovery
 from mcv.status import report, vms
 from mcv.system.answers import plain
 from mcv.timestamps import timestamp
-from mcv.vm import change, create, delete, migrate, power, register
+from mcv.vm import change, create, delete, disk_closing, migrate, power, register
 from tests.fakes.cluster import FakeCluster
 
 
@@ -144,7 +144,7 @@ def test_a_guest_that_ends_by_itself_gives_its_disk_back(cluster: FakeCluster) -
     cluster.run("n1", power.start, name="web1")
     cluster.domains["n1"].active.clear()
 
-    power.reconcile(cluster.hosts["n1"])
+    disk_closing.reconcile(cluster.hosts["n1"])
 
     assert cluster.drbd["n1"].statuses()["mcv-web1-1"].role == "Secondary"
 

@@ -18,7 +18,7 @@ from mcv.errors import (
 from mcv.recovery import claims, journal_recovery
 from mcv.system.stream_guard import NotLetThrough
 from mcv.transaction.plan import commit_point, steps_of
-from mcv.vm import arrivals, create, live, migrate, migration_tunnel, plans, power
+from mcv.vm import arrivals, create, disk_closing, live, migrate, migration_tunnel, plans, power
 from mcv.vm.answers import Stopped
 from tests.documents import vm
 from tests.fakes.cluster import FakeCluster
@@ -149,7 +149,7 @@ def test_a_domain_that_ended_on_the_way_has_one_owner_and_runs_nowhere(
 
     assert states(running) == ("stopped", "absent")
     assert running.read().vm("web1").node == "n1" and is_closed(running)
-    power.reconcile(running.hosts["n1"])
+    disk_closing.reconcile(running.hosts["n1"])
     assert roles(running) == ("Secondary", "Secondary")
 
 

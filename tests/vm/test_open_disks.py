@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from mcv.drivers.open_devices import Holder
 from mcv.errors import DoneInPart, HypervisorFailed, Refused
-from mcv.vm import delete, migrate, open_disks, power, register
+from mcv.vm import delete, disk_closing, migrate, open_disks, power, register
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -33,7 +33,7 @@ def test_a_stop_names_what_keeps_the_disk_open(running: FakeCluster) -> None:
     assert ended.value.message == "web1 is stopped, but n1 keeps its disk open: sleep (4941)."
     assert not running.domains["n1"].is_active("web1")
     running.drbd["n1"].held.clear()
-    power.reconcile(running.hosts["n1"])
+    disk_closing.reconcile(running.hosts["n1"])
     assert not running.drbd["n1"].status(RESOURCE).is_primary  # type: ignore[union-attr]
 
 
@@ -103,6 +103,6 @@ def test_a_held_device_is_not_tried_under_the_lock_again_and_again(
     tries: list[str] = []
     monkeypatch.setattr(running.drbd["n1"], "demote", tries.append)
 
-    power.reconcile(running.hosts["n1"])
+    disk_closing.reconcile(running.hosts["n1"])
 
     assert tries == []

@@ -10,7 +10,17 @@ from mcv.drbd import resolve, resync
 from mcv.drivers.domain_xml import mark_of
 from mcv.errors import HypervisorFailed, Refused
 from mcv.status import vms
-from mcv.vm import change, delete, live, migrate, power, register, saved_states, stray_copies
+from mcv.vm import (
+    change,
+    delete,
+    disk_closing,
+    live,
+    migrate,
+    power,
+    register,
+    saved_states,
+    stray_copies,
+)
 from tests.fakes.cluster import FakeCluster
 
 
@@ -21,7 +31,7 @@ def runs(vm: FakeCluster, node: str = "n1") -> None:
 def save(vm: FakeCluster, node: str = "n1") -> None:
     vm.domains[node].saved.save("web1")
     for each in vm.hosts:
-        power.reconcile(vm.hosts[each])
+        disk_closing.reconcile(vm.hosts[each])
 
 
 @pytest.fixture
