@@ -49,7 +49,7 @@ def test_what_was_not_verified_for_two_periods_needs_somebody(
 
     assert told["none"] is None
     for name in ("web1", "web2"):
-        assert f"{name} was not verified since" in str(told[name])
+        assert f"{name} has not been verified since" in str(told[name])
         assert f"mcv verify {name}" in str(told[name])
 
 

@@ -89,7 +89,7 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     doors = {
         "Hypervisor": lambda known, node: world.booting.domains.bound(known),
         "Drbd": lambda: SimpleNamespace(statuses=dict, minors=list),
-        "Lvm": lambda notes: SimpleNamespace(groups=dict),
+        "Lvm": lambda notes: SimpleNamespace(all=lambda: ({}, []), groups=dict),
         "Bridges": lambda: SimpleNamespace(list=list),
         "Locks": lambda _: threads.Locks(scheduler),
         "Peers": lambda identity, find: world.network.peers(world.booting)(identity, find),
