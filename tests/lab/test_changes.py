@@ -55,13 +55,13 @@ def test_a_change_whose_outcome_is_open_says_so_and_is_settled_by_itself(
     one, two = pair
     # node2 answers, and cannot write: whether it has the proposal is not known to node1.
     blocker = f"{STATE}/.proposal.json.draft"
-    two.run(f"mkdir {blocker}")
+    two.run(f"mkdir {blocker} && mount -t tmpfs none {blocker}")  # it cannot be put aside
     try:
         refused = mcv(one, "permission add carol", code=4)
         assert reality.document(one)["permissions"]["superusers"] == []
         again = mcv(two, "permission add dave", code=3)
     finally:
-        two.run(f"rmdir {blocker}")
+        two.run(f"umount {blocker} && rmdir {blocker}")
 
     assert "node2" in refused.stderr and "still open" in again.stderr
     command = refused.stderr.rpartition("then: mcv ")[2].strip()
