@@ -130,7 +130,9 @@ def test_what_a_host_lacks_is_named(pair: list[Node]) -> None:
     pki = "/var/lib/mcv/node2/pki"
     package = "/opt/mcv/lib/python3*/site-packages/mcv/__init__.py"
     node2.run("ip link set br-lan down && ip link set br-lan name br-off")
-    node2.run(f"mv {pki}/drbd-secret /root/secret; mv /usr/sbin/drbdmeta /root")
+    # A removal of a node in an earlier test has made another secret, in a file of its id.
+    node2.run(f"mkdir /root/secret && mv {pki}/drbd-secret* /root/secret/")
+    node2.run("mv /usr/sbin/drbdmeta /root")
     node2.put(reality.FOREIGN, reality.FOREIGN_FILE)
     node2.run("mkdir -p /etc/systemd/system/multi-user.target.wants")
     node2.run("ln -s /dev/null /etc/systemd/system/multi-user.target.wants/drbd.service")
@@ -163,7 +165,8 @@ def test_what_a_host_lacks_is_named(pair: list[Node]) -> None:
     node2.run(f"cp -a {pki} /root/pki && rm {pki}/*.pem && systemctl restart mcvd")
     found = check(node1, 5)
     assert ("error", "node2", "certificate") in found
-    node2.run(f"rm -rf {pki} && mv /root/pki {pki} && mv /root/secret {pki}/drbd-secret")
+    node2.run(f"rm -rf {pki} && mv /root/pki {pki} && mv /root/secret/* {pki}/")
+    node2.run("rmdir /root/secret")
     node2.run("systemctl restart mcvd")
     wait_until(lambda: _is_well(node1), 30, "node2")
 
