@@ -118,8 +118,14 @@ class Tools:
             return self.run(tool, *arguments, timeout=timeout)
         except CommandFailed as error:
             message = without_secret(error.message)
+            if tool == "drbdadm" and not self._file(command[-1]).exists():
+                # Of the include of a file that is not there drbdadm tells the include alone.
+                message = f"'{command[-1]}' not defined in your config (for this host): {message}"
             hint = UNREADABLE if any(one in message for one in COMPLAINTS) else error.hint
             raise CommandFailed(message, hint) from None
+
+    def _file(self, resource: str) -> Path:
+        return files.child(self.root / "etc/drbd.d", f"{resource}.res")
 
     def _configuration(self, resource: str) -> str:
         """The path of the configuration that includes one resource's file, written if need be.
@@ -127,8 +133,7 @@ class Tools:
         It lies in /run: a boot begins without it, and a full disk does not keep it from being.
         """
         path = files.child(self.root / "run/mcv/drbd", f"{resource}.conf")
-        file = files.child(self.root / "etc/drbd.d", f"{resource}.res")
-        text = CONFIGURATION.format(file=file)
+        text = CONFIGURATION.format(file=self._file(resource))
         if files.read_or_none(path) != text:
             files.write_atomically(path, text)
         return str(path)
