@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mcv import printable
+from mcv import settings as settings_module
+from mcv.document import place
 from mcv.document.model import Cluster, decode
 from mcv.drbd import handler_lock, notes
 from mcv.drivers.drbd_states import DiskState, Role
@@ -31,7 +33,7 @@ def verdict(me: str, resource: str, documents: list[Cluster], outdate: Outdate) 
     """What to tell the kernel when a peer of a resource is away, and why.
 
     The committed document and the proposal must both say that this node owns the VM. A peer
-    that both call offline is as good as fenced. Another one is asked over the cluster
+    that both call offline is as good as fenced. Any other peer is asked over the cluster
     address to outdate its replica; where it cannot be reached, the operator's policy says
     whether this node goes on alone, which leaves a note.
     """
@@ -44,7 +46,7 @@ def verdict(me: str, resource: str, documents: list[Cluster], outdate: Outdate) 
             return REFUSE, f"{vm.name} belongs to {vm.node}"
         peer = next(node for node in disk.volume_groups if node != me)
         peers.add(peer)
-        offline.append(peer not in cluster.nodes or cluster.nodes[peer].status == "offline")
+        offline.append(peer not in cluster.online)
         policy = cluster.drbd.on_peer_loss
     if len(peers) != 1:
         return REFUSE, "the documents do not agree on the peer"
@@ -96,9 +98,6 @@ def _settings(state: Path | None) -> Settings:
     The host may have been renamed since. Nothing here needs its address, and a resolver may
     hang.
     """
-    from mcv import settings as settings_module
-    from mcv.document import place
-
     settings = settings_module.load(resolve=lambda _: "")
     return place.located(settings) if state is None else place.at(settings, state)
 

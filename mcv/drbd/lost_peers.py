@@ -65,7 +65,7 @@ class Loss(NamedTuple):
     @property
     def is_declared(self) -> bool:
         """Whether every document calls the peer offline."""
-        return all(_is_offline(cluster, self.peer) for cluster in self.documents)
+        return all(self.peer not in cluster.online for cluster in self.documents)
 
     @property
     def waits(self) -> bool:
@@ -109,10 +109,6 @@ def _loss(host: Host, name: str, disk_id: int) -> Loss | None:
         return None
     is_ours = vm.node == host.name
     return Loss(documents, vm.disk(disk_id).resource, vm.other(host.name), is_ours)
-
-
-def _is_offline(cluster: Cluster, node: str) -> bool:
-    return node not in cluster.nodes or cluster.nodes[node].status == "offline"
 
 
 # Suspended I/O

@@ -108,7 +108,7 @@ def pair(host: Host, vm: Vm, disk: Disk) -> ReplicaPair:
     replicas = {
         node: Replica(
             node=node,
-            is_online=node in cluster.nodes and cluster.nodes[node].status == "online",
+            is_online=node in cluster.online,
             silent="" if states.get(node) or node == host.name else f"{node} was not asked",
             advice="" if node == host.name else host.advice(node),
             state=states.get(node),
@@ -117,28 +117,6 @@ def pair(host: Host, vm: Vm, disk: Disk) -> ReplicaPair:
         for node in sorted({host.name, *disk.volume_groups})
     }
     return ReplicaPair(vm=vm, disk=disk, replicas=replicas, is_enabled=cluster.drbd.enabled)
-
-
-def why_not_start(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
-    """What forbids a start of the VM here, of each of its disks."""
-    found = (
-        replica.why_not_start(pair(host, vm, disk), host.name, ignore_verify) for disk in vm.disks
-    )
-    return [problem for problem in found if problem is not None]
-
-
-def why_not_move(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
-    """What forbids a migration of the VM from here, of each of its disks."""
-    found = (
-        replica.why_not_move(pair(host, vm, disk), host.name, ignore_verify) for disk in vm.disks
-    )
-    return [problem for problem in found if problem is not None]
-
-
-def is_blocked(host: Host, vm: Vm) -> bool:
-    """Whether a failed verification blocks a VM, be it by a note on this node alone."""
-    noted = notes.blocked(host.settings.notes)
-    return vm.blocked or any(disk.resource in noted for disk in vm.disks)
 
 
 def why_not_join(host: Host, vm: Vm, disk: Disk, source: str) -> Refused | None:

@@ -42,19 +42,24 @@ def create(host: Host, name: str, disk: int) -> None:
         host.drbd.up(wanted.resource)
 
 
-def write_file(host: Host, cluster: Cluster, disk: Disk) -> None:
-    """Write a resource's file as the document says."""
+def write_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
+    """Write a resource's file as the document says; whether it said something else.
+
+    A file that cannot be read, or that mcv did not write, is put aside.
+    """
     text, where = file_text(host, cluster, disk), _path(host, disk)
     try:
-        present = files.read_or_none(where)
-        is_another_s = present is not None and not present.startswith(drbd_resource_file.MARK)
-        why = f"{where} was not written by mcv."
+        present, why = files.read_or_none(where), ""
     except Unreadable as error:
-        present, is_another_s, why = None, True, error.message
-    if is_another_s:
+        present, why = None, error.message
+    if present is not None and not present.startswith(drbd_resource_file.MARK):
+        why = f"{where} was not written by mcv."
+    if why:
         files.set_aside(where, why)
-    if present != text:
-        files.write_atomically(where, text)
+    if present == text:
+        return False
+    files.write_atomically(where, text)
+    return True
 
 
 def has_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
@@ -90,7 +95,8 @@ def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
 
 def is_renewed(host: Host, cluster: Cluster, disk: Disk) -> bool:
     """Whether a resource's file was written with another secret than the document's."""
-    return secret.is_renewed(files.read_or_none(_path(host, disk)), secret.of(host, cluster))
+    word, text = secret.of(host, cluster), files.read_or_none(_path(host, disk))
+    return text is not None and f'shared-secret "{word}";' not in text
 
 
 def _path(host: Host, disk: Disk) -> Path:
@@ -243,9 +249,7 @@ def _renewed_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
     """
     if _path(host, disk).exists() and not secret.exists(host, cluster.drbd.secret_id):
         return False
-    is_new = not has_file(host, cluster, disk)
-    write_file(host, cluster, disk)
-    return is_new
+    return write_file(host, cluster, disk)
 
 
 def _bring_up(host: Host, name: str) -> None:

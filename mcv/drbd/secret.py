@@ -49,15 +49,25 @@ def _files(host: Host) -> list[Path]:
 
 
 def exists(host: Host, id: str) -> bool:
-    return bool(files.read_or_none(_path(host, id)))
+    """Whether this node has a secret."""
+    return bool(_read(host, id))
+
+
+def _read(host: Host, id: str) -> str:
+    """A secret by its id; "" where this node does not have it."""
+    return (files.read_or_none(_path(host, id)) or "").strip()
+
+
+def _keep(host: Host, id: str, word: str) -> None:
+    files.write_atomically(_path(host, id), word + "\n")
 
 
 def of(host: Host, cluster: Cluster) -> str:
     """The secret of a document. Raises McvError where this node does not have it."""
-    text = files.read_or_none(_path(host, cluster.drbd.secret_id))
-    if not text:
+    word = _read(host, cluster.drbd.secret_id)
+    if not word:
         raise McvError(f"{host.name} does not have the DRBD secret.", "mcv cluster check")
-    return text.strip()
+    return word
 
 
 def forget(host: Host) -> None:
@@ -71,10 +81,10 @@ def forget(host: Host) -> None:
 
 def take(host: Host, secret: str, id: str = "") -> None:
     """Keep a secret that another member hands over; refused for a secret that is in use."""
-    in_use = host.read().drbd.enabled and host.read().drbd.secret_id == id
-    if in_use and exists(host, id) and of(host, host.read()) != secret:
+    drbd = host.read().drbd
+    if drbd.enabled and drbd.secret_id == id and _read(host, id) not in ("", secret):
         raise Refused(f"{host.name} has a DRBD secret that is in use.")
-    files.write_atomically(_path(host, id), secret + "\n")
+    _keep(host, id, secret)
 
 
 def hand(host: Host, node: str) -> None:
@@ -94,24 +104,25 @@ def give(host: Host, id: str, sender: str) -> Copy:
     member = host.read().nodes.get(sender)
     if member is None or member.claim is not None:
         raise NotPermitted(f"{sender} is not given the DRBD secret: it is no settled member.")
-    text = files.read_or_none(_path(host, id))
-    if not text:
+    word = _read(host, id)
+    if not word:
         raise Refused(f"{host.name} does not have that DRBD secret.")
-    return Copy(secret=text.strip())
+    return Copy(secret=word)
 
 
 # A step of a removal, on the node that carries it out
 
 
 def renew(host: Host, node: str, id: str) -> None:
-    """Make a secret and hand it to every online member but the one that is removed.
+    """Make a secret and hand it to every online member except `node`, which is being removed.
 
-    Harmless when it is made. Nothing uses it until the document has its id. Errors: those of
-    a member that does not answer.
+    Harmless where the secret exists already. Nothing uses it until the document has its id.
+    Errors: those of a member that does not answer.
     """
-    if not exists(host, id):
-        files.write_atomically(_path(host, id), new() + "\n")
-    word = (files.read_or_none(_path(host, id)) or "").strip()
+    word = _read(host, id)
+    if not word:
+        word = new()
+        _keep(host, id, word)
     for member in host.read().online:
         if member not in (host.name, node):
             host.call(member, "drbd.take_secret", secret=word, id=id)
@@ -121,9 +132,9 @@ def renew(host: Host, node: str, id: str) -> None:
 
 
 def fetch(host: Host) -> bool:
-    """Fetch the document's secret where this node holds an earlier one; whether it is here.
+    """Fetch the document's secret where this node has an earlier secret; whether it is here now.
 
-    A node that holds none at all has lost it, which the check tells.
+    A node without any secret has lost it, which the check reports: nothing is fetched then.
     """
     cluster = host.read()
     id = cluster.drbd.secret_id
@@ -138,13 +149,13 @@ def fetch(host: Host) -> bool:
         except McvError as error:
             log.info("the DRBD secret is not here yet: %s", error)
             continue
-        files.write_atomically(_path(host, id), word + "\n")
+        _keep(host, id, word)
         return True
     return False
 
 
 def remove_former(host: Host) -> None:
-    """Remove the files of former secrets, and of those of removals that were undone.
+    """Remove the files of former secrets, and of secrets made for removals that were undone.
 
     While a member is claimed a file may be of a removal under way: its secret is handed out
     before the document has its id.
@@ -182,20 +193,11 @@ def reconnect(host: Host, resource: str, sender: str) -> None:
     """
     for cluster in reversed(host.both()):
         vm, disk = cluster.by_resource(resource)
-        _require_peer(disk, sender)
+        if sender not in disk.places:
+            raise NotPermitted(f"{sender} holds no replica of {disk.resource}.")
         if vm.claim is not None:
             raise Refused(f"{vm.name} is busy: {vm.claim.why}.")
     with host.hold(Subject.vm(vm.name), f"connect {resource}", timeout=0):
         status = host.drbd.status(resource)
         if status is not None and status.is_standalone:
             host.drbd.connect(resource)
-
-
-def _require_peer(disk: Disk, sender: str) -> None:
-    if sender not in disk.places:
-        raise NotPermitted(f"{sender} holds no replica of {disk.resource}.")
-
-
-def is_renewed(text: str | None, word: str) -> bool:
-    """Whether a resource file was written with another secret."""
-    return text is not None and f'shared-secret "{word}";' not in text

@@ -125,7 +125,7 @@ def _pick_up_notes(host: Host) -> None:
         except Refused:
             notes.remove(host.settings.notes, resource, notes.OUT_OF_SYNC)
             continue
-        # One that is under way ends by itself, or is closed by the VM's owner.
+        # A verification that is under way ends by itself, or is closed by the VM's owner.
         running = disk.verification.result == "running"
         if vm.name in under_way(host) or (running and vm.node != host.name):
             continue

@@ -27,8 +27,8 @@ UnderWay = SharedWork[list[dict[str, Any]]]
 def verify(host: Host, name: str) -> list[dict[str, Any]]:
     """Verify every disk of a VM and wait; the result is in the document when this returns.
 
-    One that is under way is joined. Raises Refused where the replicas are not connected and
-    UpToDate. The answer holds a row for each disk; `result` is clean, out-of-sync or
+    A verification that is under way is joined. Raises Refused where the replicas are not
+    connected and UpToDate. The answer holds a row for each disk; `result` is clean, out-of-sync or
     interrupted, and an interrupted one lifts no mark.
     """
     with _guard:

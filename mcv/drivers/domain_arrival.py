@@ -54,11 +54,6 @@ def require_expected(arriving: str, expected: str) -> None:
     _match(_parse(arriving), _parse(expected), "")
 
 
-def uuid_of(xml: str) -> str:
-    """The UUID of a definition that this host's libvirt wrote."""
-    return ET.fromstring(xml).findtext("uuid", "")
-
-
 def require_plain_cookie(text: str, name: str, uuid: str) -> None:
     """Precondition of a migration's cookie: it is about this domain and says what it may.
 

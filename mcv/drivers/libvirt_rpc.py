@@ -52,7 +52,7 @@ class ArrivalFilter:
             CLOSE: _nothing,
             SUPPORTS: _number,
             AUTHENTICATION: _nothing,
-            PREPARE: self._prepare,
+            PREPARE: self._migration,
             FINISH: self._finish,
             WATCH_CLOSING: _nothing,
             IGNORE_CLOSING: _nothing,
@@ -105,9 +105,6 @@ class ArrivalFilter:
     def _open(self, body: "_Body") -> None:
         if body.number() != 1 or body.opaque() != URI or body.number() != 0:
             raise Unexpected(f"only {URI.decode()} is opened")
-
-    def _prepare(self, body: "_Body") -> None:
-        self._migration(body)
 
     def _finish(self, body: "_Body") -> None:
         self._migration(body)

@@ -86,13 +86,11 @@ class LvmFilter:
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
         files.write_atomically(path, with_line(before), mode)
         try:
-            is_hidden = not self.sight().disks
+            if self.sight().disks:
+                raise Refused(f"LVM sees guests' disks all the same with {LINE} in {path}.")
         except Exception:
             files.write_atomically(path, before, mode)
             raise
-        if not is_hidden:
-            files.write_atomically(path, before, mode)
-            raise Refused(f"LVM sees guests' disks all the same with {LINE} in {path}.")
 
 
 def with_line(text: str) -> str:

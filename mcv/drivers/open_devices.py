@@ -21,7 +21,7 @@ class Holder(Value, frozen=True, kw_only=True):
 
     @property
     def is_emulator(self) -> bool:
-        """Whether it is a QEMU, which may be one that libvirt has forgotten."""
+        """Whether the process is a QEMU; libvirt may have forgotten its domain."""
         return bool(self.pid) and self.name.startswith(EMULATORS)
 
     def __str__(self) -> str:

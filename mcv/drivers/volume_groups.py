@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from mcv.errors import CommandFailed
+from mcv.errors import CommandFailed, McvError, Unreadable
 from mcv.system import files
 from mcv.system.process import Run
 
@@ -110,17 +110,14 @@ class VolumeGroups:
     def _known(self, name: str, groups: list[Group]) -> Group:
         path = self._path(name)
         try:
-            noted = msgspec.json.decode(path.read_bytes(), type=NotedGroup).uuid
-        except FileNotFoundError:
-            noted = ""
-        except (msgspec.DecodeError, OSError) as error:
+            note = files.read_as(path, NotedGroup)
+        except Unreadable as error:
             return replace(
                 groups[0],
-                problem=f"{path}, which tells the volume group {name} from a guest's, cannot be "
-                f"read: {error}.",
+                problem=f"{error.message} It tells the volume group {name} from a guest's.",
                 hint=f"It is written anew when it is gone: mv {path} {path}.unreadable",
             )
-        return chosen(groups, noted, path)
+        return chosen(groups, note.uuid if note else "", path)
 
     def _note(self, group: Group) -> None:
         """Write the group's UUID down, where that is not done. Without room it is done later."""
@@ -129,7 +126,7 @@ class VolumeGroups:
             return
         try:
             files.write_atomically(path, msgspec.json.encode(NotedGroup(group.uuid)).decode())
-        except OSError as error:
+        except McvError as error:
             log.warning("the volume group %s is not noted: %s", group.name, error)
 
 

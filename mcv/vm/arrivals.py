@@ -1,4 +1,4 @@
-"""Arrivals of live migrations: a node accepts the one that it has noted, and no other."""
+"""Arrivals of live migrations: a node accepts what it has noted, and nothing else."""
 
 import logging
 from pathlib import Path
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from mcv.document.names import Name
 from mcv.document.subject import Subject
-from mcv.drivers.domain_arrival import uuid_of
+from mcv.drivers.libvirt_identity import uuid_of
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.system import files

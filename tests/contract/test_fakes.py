@@ -145,6 +145,8 @@ class FakeWireStand:
 
     def __init__(self, cluster: FakeCluster) -> None:
         self._cluster = cluster
+        host = cluster.hosts["n1"]
+        host.advice = host.observations.advice  # as the daemon has it
 
     def call(self, node: str, operation: str, /, **params: Any) -> Any:
         return self._cluster.hosts["n1"].call(node, operation, **params)

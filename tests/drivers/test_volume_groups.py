@@ -1,6 +1,5 @@
 """Which volume group is the host's: scans, notes, and groups that have the same name."""
 
-import errno
 import json
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from mcv.drivers.lvm import Lvm
 from mcv.drivers.volume_groups import Group, VolumeGroups, parse_groups
-from mcv.errors import CommandFailed
+from mcv.errors import CommandFailed, SystemFailed
 from mcv.system import files
 from tests.recorder import Answer, Recorder
 
@@ -164,7 +163,7 @@ def test_without_room_for_the_note_the_group_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise SystemFailed("No space left on device.")
 
     monkeypatch.setattr(files, "write_atomically", full)
     known, _ = groups(tmp_path, report(("/dev/sdb", "vg0", UUID)))

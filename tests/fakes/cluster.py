@@ -28,7 +28,6 @@ from mcv.errors import (
     NotThatNode,
     PeerUnreachable,
     Refused,
-    wait_for,
 )
 from mcv.host import Host
 from mcv.rpc import names
@@ -203,7 +202,7 @@ class FakeCluster:
             if node not in self.hosts:
                 raise NotFound(f"There is no node {node}.", "See: mcv info")
             if node in self.down or me in self.down:
-                raise PeerUnreachable(f"{node} does not answer.", wait_for(node))
+                raise PeerUnreachable(f"{node} does not answer.", self.hosts[me].advice(node))
             if not _accepts(self.hosts[node], me):
                 raise NotMember(f"{node} does not accept this node's certificate.")
             epoch = self.hosts[me].read().epoch

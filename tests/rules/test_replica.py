@@ -6,8 +6,9 @@ import pytest
 from msgspec import convert
 from msgspec.structs import replace
 
+from mcv import storage
 from mcv.document.model import Verification, Vm
-from mcv.drbd import notes, pairs, verification_results
+from mcv.drbd import notes, verification_results
 from mcv.drivers.drbd_status import Status
 from mcv.vm import create
 from tests.fakes.cluster import FakeCluster
@@ -65,7 +66,7 @@ def test_a_start_and_a_move_ask_for_what_the_replicas_can_give(
     if away:
         cluster.hosts["n2"].update("node.offline", "", name="n2")
 
-    for judge, said in ((pairs.why_not_start, start), (pairs.why_not_move, move)):
+    for judge, said in ((storage.why_not_start, start), (storage.why_not_move, move)):
         problem = next(iter(judge(host, one, False)), None)
         assert (said in problem.message) if problem and said else (problem is None and not said)
 
@@ -84,12 +85,12 @@ def test_a_failed_verification_blocks_until_a_clean_one_or_once_by_order(
     host, one = _made(cluster, {})
     marked = replace(one, disks=(replace(one.disks[0], verification=mark),))
 
-    (problem,) = pairs.why_not_start(host, marked, False)
+    (problem,) = storage.why_not_start(host, marked, False)
 
     assert "last verification of web1 failed" in problem.message
     for word in ("mcv resync web1", "mcv verify web1", "--ignore-verify"):
         assert word in problem.hint
-    assert pairs.why_not_start(host, marked, True) == []
+    assert storage.why_not_start(host, marked, True) == []
 
 
 def test_a_failed_verification_that_could_not_be_recorded_blocks_by_its_note(
@@ -100,11 +101,11 @@ def test_a_failed_verification_that_could_not_be_recorded_blocks_by_its_note(
 
     notes.write(where, "mcv-web1-1", "out-of-sync", out_of_sync=4096)
 
-    assert len(pairs.why_not_start(host, one, False)) == 1
-    assert len(pairs.why_not_move(host, one, False)) == 1
+    assert len(storage.why_not_start(host, one, False)) == 1
+    assert len(storage.why_not_move(host, one, False)) == 1
     assert notes.read(where, "mcv-web1-1", "out-of-sync") == {"out_of_sync": 4096}
     notes.remove(where, "mcv-web1-1", "out-of-sync")
-    assert pairs.why_not_start(host, one, False) == []
+    assert storage.why_not_start(host, one, False) == []
 
 
 def test_a_note_that_cannot_be_read_still_blocks(cluster: FakeCluster) -> None:
@@ -113,7 +114,7 @@ def test_a_note_that_cannot_be_read_still_blocks(cluster: FakeCluster) -> None:
     path.parent.mkdir(parents=True)
     path.write_text("{half")
 
-    assert len(pairs.why_not_start(host, one, False)) == 1
+    assert len(storage.why_not_start(host, one, False)) == 1
     assert notes.read(host.settings.notes, "mcv-web1-1", "out-of-sync") == {}
     verification_results.conclude(host)
     (_, found) = host.read().by_resource("mcv-web1-1")
@@ -124,6 +125,6 @@ def test_a_resource_that_is_not_up_says_how_it_comes_up(cluster: FakeCluster) ->
     host, one = _made(cluster, {})
     host.drbd.status = lambda resource: None
 
-    (problem,) = pairs.why_not_start(host, one, False)
+    (problem,) = storage.why_not_start(host, one, False)
 
     assert "mcv register web1" in problem.hint
