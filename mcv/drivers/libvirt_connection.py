@@ -38,8 +38,7 @@ class Connection:
     def _probe(self) -> None:
         probing = self._open()
         try:
-            # A list, as the reads are: priority workers answer for a version while all others hang.
-            probing.listAllDomains(0)
+            probing.getLibVersion()
         finally:
             probing.close()
 
