@@ -183,8 +183,10 @@ def test_suspended_io_goes_on_when_the_peer_is_declared_dead(web1: list[Node]) -
     assert any(line.startswith("I/O is suspended") for line in told(node1, "info")["attention"])
 
     # What writes beside the guest cannot end, nor can a QEMU that has to flush at its end.
+    # In the latter case libvirt still waits for the QEMU when the command gives up.
     said = mcv(node1, "stop web1", code=4).stderr
-    assert "node1 keeps its disk open: " in said and "dd (" in said
+    is_open = "node1 keeps its disk open: " in said and "dd (" in said
+    assert is_open or ("is not over" in said and "libvirt has not answered" in said), said
     mcv(node1, "migrate --node node2 web1", code=3)
     assert writing.poll() is None
 

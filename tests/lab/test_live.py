@@ -281,6 +281,8 @@ def test_a_member_that_lies_gets_nothing_of_libvirt_but_the_migration(web1: list
     xml = one.run("virsh dumpxml --migratable web1").stdout
     one.put(b"{}", "/root/lie.json")
     one.run(LIE)
+    plan = f"mcv {MIGRATE} --dry-run"  # its daemon has begun anew
+    wait_until(lambda: one.run(plan, check=False).code == 0, 30, "node1 to be in contact")
     for lie in (
         {"destination_xml": xml.replace("/dev/drbd100", "/dev/ubda")},
         {"destination_name": "web9", "destination_xml": xml},
