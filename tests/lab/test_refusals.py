@@ -110,7 +110,11 @@ IN_A_CLUSTER = [
     ("cluster remove-node --node node9 --yes", "no node node9"),
     ("cluster remove-node --node node2 --yes", "node2 holds a replica of web1"),
     ("cluster remove-node --node node1 --yes", "node1 owns web1"),
-    ("cluster add-node --node node2 --ip-address 10.99.0.2", "is the address of node2"),
+    (
+        "cluster add-node --node node2 --ip-address 10.99.0.2",
+        "is the address of node2",
+        "node2 is a member already",
+    ),
     ("node offline node9 --yes", "no node node9"),
     ("node offline node2 --confirm-dead --yes", "node2 answers, so it is not dead"),
     ("node online node2", "node2 is online already"),
