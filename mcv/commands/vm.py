@@ -246,27 +246,31 @@ def delete(session: Session, names: tuple[str, ...], keep_disks: bool, discard_s
 
     wanted = {"keep_disks": keep_disks, **only_given(discard_saved=discard_saved)}
 
+    refused: dict[str, McvError] = {}
+
     def shown() -> list[str]:
         lines = []
-        errors = []
-        for name in names:
+        for name in dict.fromkeys(names):
             try:
                 lines += session.plan("vm.delete", name=name, **wanted)
             except McvError as error:
-                # The deletion itself will tell it; the others are shown nevertheless.
-                errors.append(error)
+                # The others are shown nevertheless.
+                refused[name] = error
                 lines.append(f"  {name}: {error.message}")
-        if len(errors) == len(names):
+        if refused.keys() == set(names):
             raise AllRefused
         return lines
 
     disks = "keep the disks" if keep_disks else "with all that is on the disks"
     disks += " and the memory that is saved" if discard_saved else ""
-    # What is refused for every VM is told by the deletion itself, a line for each.
+    # What is refused for every VM is told, a line for each. What was refused a moment ago may be
+    # possible now, and nobody was asked: a VM that was refused is not deleted.
     with contextlib.suppress(AllRefused):
         session.ask(f"Delete {', '.join(names)}, {disks}?", shown)
 
     def work(name: str) -> Said:
+        if name in refused:
+            raise refused[name]
         answer = session.run("vm.delete", name=name, **wanted, dry_run=session.dry_run)
         if is_plan(answer):
             return Said("\n".join(answer["plan"]), answer)

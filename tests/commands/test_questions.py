@@ -1,8 +1,10 @@
 """Questions: no is what silence means, and nothing has been changed by it."""
 
+from typing import Any
+
 import pytest
 
-from mcv.errors import NeedsPassword, Refused
+from mcv.errors import NeedsPassword, PeerUnreachable, Refused
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
 
 KEY = {"fingerprint": "SHA256:abc", "type": "ssh-ed25519", "known": False}
@@ -97,8 +99,32 @@ def test_nobody_is_asked_about_what_is_refused_anyway(
 
     assert heard.code == 3 and "It cannot be." in heard.err
     assert "[y/N]" not in heard.err and "The answer" not in heard.err
-    # A command on several VMs tells it for each of them by itself.
-    assert changes(daemon) == (["vm.delete"] if "delete" in words else [])
+    assert changes(daemon) == []
+
+
+@pytest.mark.parametrize(("typed", "deleted"), [("", []), ("y\n", ["web2"])])
+def test_a_vm_whose_plan_was_refused_is_not_deleted_a_moment_later(
+    mcv: Speak,
+    daemon: FakeDaemon,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    deleted: list[str],
+) -> None:
+    """The plan of web1 found a node silent; the deletion would have found it there again."""
+
+    def answer(params: dict[str, Any]) -> Any:
+        if params["dry_run"] and params["name"] == "web1":
+            return PeerUnreachable("n2 does not answer.")
+        return {"dry_run": True, "plan": []} if params["dry_run"] else {"kept": []}
+
+    daemon.job("vm.delete", answer)
+    monkeypatch.setattr("mcv.commands.session.has_terminal", lambda: bool(typed))
+
+    heard = mcv(f"delete web1 {' '.join(deleted)}", typed=typed)
+
+    assert heard.code == 3 and "n2 does not answer." in heard.err
+    done = [call["name"] for call in daemon.asked("vm.delete") if not call["dry_run"]]
+    assert done == deleted
 
 
 @pytest.mark.parametrize("flags", ["", "--yes", "--yes --json", "--dry-run"])
