@@ -18,6 +18,7 @@ from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document import place, startup
 from mcv.document.identity import known_uuids
 from mcv.drivers.bridge import Bridges
+from mcv.drivers.directories import Directories
 from mcv.drivers.drbd import Drbd
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.lvm import Lvm
@@ -77,6 +78,7 @@ class Daemon:
             domains=Hypervisor(lambda: known_uuids(self.consensus.both()), node=self.conf.node),
             drbd=Drbd(),
             volumes=Lvm(self.conf.notes),
+            directories=Directories(),
             bridges=Bridges(),
             call=self.calls.call,
             forward=self.calls.forward,

@@ -33,6 +33,7 @@ from mcv.transaction.plan import Change, Item, brings_claim, readable
 
 if TYPE_CHECKING:
     from mcv.drivers.bridge import Bridges
+    from mcv.drivers.directories import Directories
     from mcv.drivers.drbd import Drbd
     from mcv.drivers.libvirt import Hypervisor
     from mcv.drivers.lvm import Lvm
@@ -86,6 +87,7 @@ class Host:
     domains: "Hypervisor"
     drbd: "Drbd"
     volumes: "Lvm"
+    directories: "Directories"
     bridges: "Bridges"
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
     forward: Callable[..., Any]  # forward(node, operation, params, who): an operator's call

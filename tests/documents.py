@@ -3,8 +3,9 @@
 from typing import Any
 
 from mcv.document import changes
+from mcv.document.disks import DrbdDisk
 from mcv.document.generation import ChangeMade, Epoch, EpochNow
-from mcv.document.model import Cluster, Disk, Node, Vm
+from mcv.document.model import Cluster, Node, Vm
 from tests.fakes.keys import FakeKeys
 
 
@@ -36,13 +37,13 @@ def document(*names: str) -> Cluster:
     )
 
 
-def disk(name: str = "web1", number: int = 1, **values: Any) -> Disk:
-    return Disk(
+def disk(name: str = "web1", number: int = 1, **values: Any) -> DrbdDisk:
+    return DrbdDisk(
         **{
             "id": number,
             "size": 64 * 1024**2,
             "volume": f"mcv-{name}-{number}",
-            "volume_groups": {"n1": "vg0", "n2": "vg0"},
+            "places": {"n1": "vg0", "n2": "vg0"},
             "resource": f"mcv-{name}-{number}",
             "minor": 99 + number,
             "port": 7899 + number,

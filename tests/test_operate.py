@@ -207,5 +207,5 @@ def test_a_subject_is_text_and_back() -> None:
         assert Subject.parse(str(subject)) == subject
     assert (str(WEB1), WEB1.lock) == ("vm:web1", "vm-web1")
     for text in ("web1", "disk:web1", ""):
-        with pytest.raises(McvError, match="neither a VM nor a node"):
+        with pytest.raises(McvError, match="names nothing that an operation claims"):
             Subject.parse(text)

@@ -154,7 +154,7 @@ def filed(history: Path, now: Cluster) -> Iterator[str]:
 def test_the_documents_are_of_varied_content() -> None:
     found = [decode_document(text) for _, text in recorded_documents()]
     vms = [vm for cluster in found for vm in cluster.vms.values()]
-    marks = [disk.verification for vm in vms for disk in vm.disks]
+    marks = [disk.verification for vm in vms for disk in vm.replicated]
     members = [member for cluster in found for member in cluster.nodes.values()]
 
     assert {len(cluster.nodes) for cluster in found} >= {1, 2, 3}
@@ -293,7 +293,7 @@ def wake(path: Path, directory: Path) -> FakeCluster:
 
 
 def mark(cluster: FakeCluster, name: str) -> tuple[str, int, str, bool]:
-    found = cluster.read().vm(name).disk(1).verification
+    found = cluster.read().vm(name).replica(1).verification
     return found.result, found.out_of_sync, found.who, found.blocked
 
 
@@ -387,8 +387,8 @@ def test_resources_of_then_are_brought_up_and_their_files_taken_over(
         host = cluster.hosts[name]
         document = host.read()
         enable.adjust(host)
-        for vm, disk in document.disks():
-            if name not in disk.volume_groups or vm.claim:
+        for vm, disk in document.replicated():
+            if name not in disk.places or vm.claim:
                 continue
             status = host.drbd.status(disk.resource)
             assert roles.has_file(host, document, disk)
@@ -410,7 +410,7 @@ def test_a_domain_says_what_the_document_beside_it_does(path: Path) -> None:
 
 
 def as_said(cluster: Cluster, vm: Vm) -> tuple[Any, ...]:
-    disks = tuple((disk.target, disk.device) for disk in vm.disks)
+    disks = tuple((disk.target, disk.device) for disk in vm.replicated)
     nics = tuple((nic.mac, cluster.networks[nic.network].bridge) for nic in vm.nics)
     return vm.uuid, vm.memory // MIB, vm.cpus, disks, nics
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from mcv import storage
 from mcv.check.finding import FIX, ClusterSnapshot, Finding, Fix
 from mcv.check.inventory import Domain, Inventory, is_mcvs
+from mcv.document.disks import DrbdDisk
 from mcv.document.identity import known_uuids
-from mcv.document.model import Disk, Vm
+from mcv.document.model import Vm
 from mcv.drivers.domain_xml import domain_xml, substance
 from mcv.drivers.libvirt_identity import ForeignDomain
 from mcv.drivers.libvirt_saved import SAVED
@@ -33,8 +34,8 @@ def judge(scene: ClusterSnapshot) -> Findings:
             else:
                 yield from _domain_elsewhere(vm, inventory)
             yield from _saved(vm, inventory)
-            for disk in vm.disks:
-                if node in disk.volume_groups:
+            for disk in vm.replicated:
+                if node in disk.places:
                     yield from _volume(vm, disk, inventory)
     for inventory in scene.seen.values():
         yield from _autostart(inventory)
@@ -116,7 +117,13 @@ def differing(scene: ClusterSnapshot, vm: Vm, domain: Domain) -> list[str]:
         for nic in vm.nics
     }
     wanted = substance(
-        domain_xml(vm, sources=storage.sources(vm), bridges=bridges, domain_type="", emulator="")
+        domain_xml(
+            vm,
+            sources=storage.sources(scene.cluster, vm, vm.node),
+            bridges=bridges,
+            domain_type="",
+            emulator="",
+        )
     )
     names = ("memory", "cpus", "disks", "nics")
     return [name for name in names if getattr(wanted, name) != getattr(domain.substance, name)]
@@ -180,8 +187,8 @@ def _foreign_domain(vm: Vm, inventory: Inventory) -> Finding | None:
     return None
 
 
-def _volume(vm: Vm, disk: Disk, inventory: Inventory) -> Findings:
-    group = disk.volume_groups[inventory.node]
+def _volume(vm: Vm, disk: DrbdDisk, inventory: Inventory) -> Findings:
+    group = disk.places[inventory.node]
     if inventory.volumes is None or inventory.extents is None:
         return
     subject = f"{group}/{disk.volume}"
@@ -260,7 +267,7 @@ def _left_domains(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
 
 def _left_volumes(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
     known = {
-        (disk.volume_groups.get(inventory.node), disk.volume)
+        (disk.places.get(inventory.node), disk.volume)
         for cluster in scene.known
         for _, disk in cluster.disks()
     }
@@ -284,8 +291,8 @@ def _left_resources(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
     known = {
         disk.resource
         for cluster in scene.known
-        for _, disk in cluster.disks()
-        if inventory.node in disk.volume_groups
+        for _, disk in cluster.replicated()
+        if inventory.node in disk.places
     }
     for name, file in inventory.files.items():
         if name not in known:

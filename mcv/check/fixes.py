@@ -9,8 +9,9 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from mcv.check import artifacts, inventory
+from mcv.document.disks import DrbdDisk
 from mcv.document.identity import known_uuids
-from mcv.document.model import Cluster, Disk, Vm
+from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.drbd import roles
 from mcv.drivers.domain_xml import is_ours, substance
@@ -23,7 +24,7 @@ from mcv.rules import preconditions
 from mcv.rules.domain import ACTIVE
 from mcv.system import files, stall
 from mcv.transaction.journal import encode
-from mcv.vm import power
+from mcv.vm import definition
 
 LOCK = 10.0  # seconds that somebody else's command on the VM is waited for
 
@@ -98,10 +99,10 @@ def _vm(host: Host, name: str) -> Vm:
     return vm
 
 
-def _disk(host: Host, resource: str) -> tuple[Cluster, Disk]:
+def _disk(host: Host, resource: str) -> tuple[Cluster, DrbdDisk]:
     for cluster in reversed(host.both()):
         _, disk = cluster.by_resource(resource)
-    if host.name not in disk.volume_groups:
+    if host.name not in disk.places:
         raise Refused(f"{host.name} holds no replica of {resource}.")
     return cluster, disk
 
@@ -116,7 +117,7 @@ def _define(host: Host, name: str) -> None:
     preconditions.no_foreign(host.name, host.domains.foreign(name))
     if host.domains.state(name) != "absent":
         raise Refused(f"{name} is defined on {host.name} by now.")
-    host.domains.define(power.definition(host, vm))
+    host.domains.define(definition.of(host, vm))
 
 
 def _undefine(host: Host, name: str) -> None:
@@ -169,7 +170,7 @@ def _file(host: Host, resource: str) -> None:
 
 def _up(host: Host, resource: str) -> None:
     cluster, disk = _disk(host, resource)
-    group = disk.volume_groups[host.name]
+    group = disk.places[host.name]
     if host.volumes.volume(group, disk.volume) is None:
         raise Refused(f"There is no logical volume {group}/{disk.volume} on {host.name}.")
     roles.write_file(host, cluster, disk)
@@ -184,8 +185,8 @@ def _up(host: Host, resource: str) -> None:
 
 def _require_left_over(host: Host, resource: str) -> None:
     for cluster in host.both():
-        for vm, disk in cluster.disks():
-            if disk.resource == resource and host.name in disk.volume_groups:
+        for vm, disk in cluster.replicated():
+            if disk.resource == resource and host.name in disk.places:
                 raise Refused(f"{resource} belongs to {vm.name}.")
 
 
@@ -218,7 +219,7 @@ def _remove_volume(host: Host, subject: str) -> None:
     group, _, name = subject.partition("/")
     for cluster in host.both():
         for vm, disk in cluster.disks():
-            if (disk.volume_groups.get(host.name), disk.volume) == (group, name):
+            if (disk.places.get(host.name), disk.volume) == (group, name):
                 raise Refused(f"{subject} belongs to {vm.name}.")
     volume = host.volumes.volume(group, name)
     if volume is None:
@@ -231,8 +232,8 @@ def _remove_volume(host: Host, subject: str) -> None:
 
 def _require_unused(host: Host, device: str) -> None:
     """Refused while a domain or a resource file speaks of a device."""
-    for name, definition in host.domains.definitions().items():
-        if any(source == device for _, source in substance(definition.xml).disks):
+    for name, domain in host.domains.definitions().items():
+        if any(source == device for _, source in substance(domain.xml).disks):
             raise Refused(f"{device} is a disk of the domain {name}.")
     for path in host.settings.drbd_directory.glob("*.res"):
         if f" {device};" in (files.read_or_none(path) or ""):

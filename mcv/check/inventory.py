@@ -292,8 +292,8 @@ def _right_texts(host: Host, cluster: Cluster) -> dict[str, str]:
         return {}
     return {
         disk.resource: roles.file_text(host, cluster, disk)
-        for _, disk in cluster.disks()
-        if host.name in disk.volume_groups
+        for _, disk in cluster.replicated()
+        if host.name in disk.places
     }
 
 

@@ -6,9 +6,10 @@ import mcv
 from mcv.check import artifacts, hook, host_drbd, host_lvm, replicas
 from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
+from mcv.document.claim import Claim
 from mcv.document.generation import ChangeMade, EpochNow
 from mcv.document.lineage import relation
-from mcv.document.model import Claim, Cluster, Node
+from mcv.document.model import Cluster, Node
 from mcv.drivers.libvirt_guests import GuestsSettings
 from mcv.errors import NotMember, NotThatNode, NotUnderstood
 from mcv.rules.finding import Severity

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from mcv.check.artifacts import file_of
 from mcv.check.finding import FIX, ClusterSnapshot, Finding, Fix
 from mcv.check.inventory import Inventory
-from mcv.document.model import Disk, Vm
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Vm
 from mcv.rules import replica
 from mcv.rules.finding import Severity
 from mcv.rules.replica import Kind, ReplicaFinding
@@ -18,7 +19,7 @@ def judge(scene: ClusterSnapshot) -> Findings:
     for vm in scene.cluster.vms.values():
         if scene.at_work(vm):
             continue
-        for disk in vm.disks:
+        for disk in vm.replicated:
             if scene.cluster.drbd.enabled:
                 yield from _files(scene, disk)
             for finding in replica.findings(pair(scene, vm, disk)):
@@ -27,17 +28,17 @@ def judge(scene: ClusterSnapshot) -> Findings:
                     yield _placed(scene, vm, disk, finding)
 
 
-def pair(scene: ClusterSnapshot, vm: Vm, disk: Disk) -> ReplicaPair:
+def pair(scene: ClusterSnapshot, vm: Vm, disk: DrbdDisk) -> ReplicaPair:
     """Both replicas of a disk, as the inventories tell them."""
     return ReplicaPair(
         vm=vm,
         disk=disk,
-        replicas={node: _replica(scene, disk, node) for node in sorted(disk.volume_groups)},
+        replicas={node: _replica(scene, disk, node) for node in sorted(disk.places)},
         is_enabled=scene.cluster.drbd.enabled,
     )
 
 
-def _replica(scene: ClusterSnapshot, disk: Disk, node: str) -> Replica:
+def _replica(scene: ClusterSnapshot, disk: DrbdDisk, node: str) -> Replica:
     inventory, is_online = scene.seen.get(node), scene.is_online(node)
     if inventory is None:
         error = scene.silent.get(node)
@@ -52,11 +53,11 @@ def _replica(scene: ClusterSnapshot, disk: Disk, node: str) -> Replica:
     return Replica(node=node, is_online=is_online, state=state, noted=noted)
 
 
-def _placed(scene: ClusterSnapshot, vm: Vm, disk: Disk, finding: ReplicaFinding) -> Finding:
+def _placed(scene: ClusterSnapshot, vm: Vm, disk: DrbdDisk, finding: ReplicaFinding) -> Finding:
     """A finding of the judge, with the resource that it is about and what can be mended."""
     hint, fix = finding.hint, None
     if finding.kind is Kind.NOT_UP:
-        place = (disk.volume_groups[finding.node], disk.volume)
+        place = (disk.places[finding.node], disk.volume)
         volumes = scene.seen[finding.node].volumes or []
         if any((lv.group, lv.name) == place for lv in volumes):
             fix = Fix(node=finding.node, deed="up", subject=disk.resource)
@@ -72,13 +73,13 @@ def _placed(scene: ClusterSnapshot, vm: Vm, disk: Disk, finding: ReplicaFinding)
     )
 
 
-def _files(scene: ClusterSnapshot, disk: Disk) -> Findings:
-    for node in sorted(disk.volume_groups):
+def _files(scene: ClusterSnapshot, disk: DrbdDisk) -> Findings:
+    for node in sorted(disk.places):
         if node in scene.seen:
             yield from _file(disk, scene.seen[node])
 
 
-def _file(disk: Disk, inventory: Inventory) -> Findings:
+def _file(disk: DrbdDisk, inventory: Inventory) -> Findings:
     if not inventory.secret or "resource files" in inventory.trouble:
         return
     file = inventory.files.get(disk.resource)

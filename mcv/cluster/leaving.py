@@ -7,6 +7,8 @@ from msgspec import Struct
 
 from mcv import storage
 from mcv.cluster import join
+from mcv.document.disks import Disk, DrbdDisk
+from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import McvError, NotPermitted, Refused
 from mcv.host import DryRun, Host
@@ -82,8 +84,12 @@ def holdings(host: Host) -> list[str]:
     found = [f"domain {name}: {definition.state}" for name, definition in definitions]
     for vm, disk in cluster.disks():
         if host.name in disk.places:
-            found.append(f"a replica of {vm.name}: {disk.backing(host.name)}")
+            found.append(f"{_held(vm, disk)}: {storage.volume_path(cluster, disk, host.name)}")
     return found
+
+
+def _held(vm: Vm, disk: Disk) -> str:
+    return f"a replica of {vm.name}" if isinstance(disk, DrbdDisk) else f"a disk of {vm.name}"
 
 
 def leave(host: Host, dry_run: bool = False) -> Left | DryRun:
@@ -112,7 +118,9 @@ def leave(host: Host, dry_run: bool = False) -> Left | DryRun:
     for _, disk in host.read().disks():
         if host.name in disk.places:
             storage.of(disk).forget(host)
-    kept = [disk.backing(host.name) for _, disk in host.read().disks() if host.name in disk.places]
+    cluster = host.read()
+    paths = (storage.volume_path(cluster, disk, host.name) for _, disk in cluster.disks())
+    kept = [path for path in paths if path]
     join.blank(host)
     return Left(node=host.name, kept=kept)
 

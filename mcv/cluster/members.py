@@ -77,7 +77,7 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
     held = sorted(
         vm.name
         for vm in cluster.vms.values()
-        if vm.node != node and any(node in disk.volume_groups for disk in vm.disks)
+        if vm.node != node and any(node in disk.places for disk in vm.disks)
     )
     if owned:
         problems.append(
@@ -206,7 +206,7 @@ def is_alive(host: Host, name: str) -> bool:
     except NotMember:
         return True
     except McvError:
-        ports = [disk.port for _, disk in host.read().disks() if name in disk.volume_groups]
+        ports = [disk.port for _, disk in host.read().replicated() if name in disk.places]
         return answers_at_all(node.ip_address) or answers_at_all(node.drbd_address, ports[:3])
 
 

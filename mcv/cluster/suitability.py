@@ -6,6 +6,7 @@ from mcv.cluster.facts import NodeFacts
 from mcv.document.model import Cluster
 from mcv.drbd.enable import DrbdAbility
 from mcv.errors import Refused
+from mcv.storage.rooms import IMPLICIT
 from mcv.system.addresses import family
 
 CLOCKS = 2.0  # seconds that two clocks may differ
@@ -183,8 +184,9 @@ def _machine(
         for network in cluster.networks.values():
             if network.bridge not in room.bridges:
                 found.append((f"{node} has no bridge {network.bridge} ({network.name}).", ""))
-        if cluster.drbd.enabled and room.problem:
-            found.append((f"{node}: {room.problem}", room.hint))
+        group = room.rooms.get(IMPLICIT)
+        if cluster.drbd.enabled and group is not None and group.problem:
+            found.append((f"{node}: {group.problem}", group.hint))
     if cluster.drbd.enabled:
         found += _drbd(node, mine.drbd or NO_DRBD, theirs.drbd or NO_DRBD)
     for name, there, here in (

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from mcv.document.claim import Claim
 from mcv.document.generation import ChangeMade
-from mcv.document.model import Claim, Cluster
+from mcv.document.model import Cluster
 from mcv.document.registry import operation_of
 from mcv.document.subject import Subject
 from mcv.errors import Refused
@@ -60,6 +61,10 @@ def _releaser_of_vm(base: Cluster, author: str, params: Params) -> bool:
 
 def _releaser_of_node(base: Cluster, author: str, params: Params) -> bool:
     return _may_release(base, author, _claim(base, Subject.node, params))
+
+
+def _releaser_of_pool(base: Cluster, author: str, params: Params) -> bool:
+    return _may_release(base, author, _claim(base, Subject.pool, params))
 
 
 def _may_release(base: Cluster, author: str, claim: Claim | None) -> bool:
@@ -118,6 +123,12 @@ AUTHORS: dict[str, Rule] = {
     "node.remove": _claimant_of_node,
     "permission.add": _any_member,
     "permission.remove": _any_member,
+    "pool.add": _any_member,
+    "pool.claim": _any_member,
+    "pool.extend": _any_member,
+    "pool.reduce": _any_member,
+    "pool.release": _releaser_of_pool,
+    "pool.remove": _any_member,
     "vm.add": _owner_to_be,
     "vm.assign": _claimant_of_vm,
     "vm.claim": _owner,

@@ -11,14 +11,20 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from mcv.document import cluster_changes, vm_changes
+from mcv.document import cluster_changes, pool_changes, vm_changes
 from mcv.document.generation import ChangeMade
 from mcv.document.model import REMEMBERED_CHANGES, Cluster, decode, digest, encode
 from mcv.document.registry import CHANGES
 from mcv.document.schema import SCHEMA
 from mcv.errors import McvError, Refused
 
-__all__ = ["CHANGES", "apply", "cluster_changes", "vm_changes"]  # they register what they define
+__all__ = [
+    "CHANGES",
+    "apply",
+    "cluster_changes",
+    "pool_changes",
+    "vm_changes",
+]  # they register what they define
 
 RECORDED = 2  # the schema from which on each generation records its change
 

@@ -1,40 +1,29 @@
 """Plain values: the replicated document and what it is made of."""
 
 import hashlib
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, field
 from msgspec.structs import replace
 
 from mcv.document import schema
+from mcv.document.claim import Claim
+from mcv.document.disks import Bytes, Disk, DrbdDisk
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Value
 from mcv.document.names import Address, Name, PlainName
+from mcv.document.pools import DEFAULT, DEFAULT_LOCATION, Image, Pool
 from mcv.document.schema import SCHEMA
-from mcv.document.subject import Subject
+from mcv.document.subject import Kind, Subject
 from mcv.errors import NotFound, Refused
 
 REMEMBERED_CHANGES = 256
 
-Bytes = Annotated[int, Meta(ge=0)]
+# What can be claimed, and where the document holds it.
+FIELD_OF: dict[Kind, str] = {"vm": "vms", "node": "nodes", "pool": "pools", "image": "images"}
+
 Status = Literal["online", "offline"]
 Autostart = Literal["yes", "no", "last"]
-Result = Literal["clean", "out-of-sync", "interrupted", "never", "running"]
-
-
-class Claim(Value, frozen=True, kw_only=True):
-    """The operation that may act on a VM, a network or a member now, and who carries it out.
-
-    The number is the (epoch, generation) of the change that set it: a later claim of the
-    same name has a larger one, so that a call of an earlier one is told from it.
-    """
-
-    operation: PlainName
-    node: str
-    epoch: int
-    generation: int
-    why: str
-    since: str
 
 
 class Node(Value, frozen=True, kw_only=True):
@@ -58,73 +47,6 @@ class Network(Value, frozen=True, kw_only=True):
     claim: Claim | None = None
 
 
-class Verification(Value, frozen=True, kw_only=True):
-    """The last verification of a disk: its result counts until the next one."""
-
-    result: Result = "never"
-    when: str = ""
-    who: str = ""
-    out_of_sync: Bytes = 0
-    seconds: float = 0.0
-    blocked: bool = False
-    operation: str = ""
-
-
-class AnyDisk(Value, frozen=True, kw_only=True, tag_field="storage"):
-    """What every kind of disk has; the tag `storage` names the kind."""
-
-    id: int
-    size: Bytes
-
-    @property
-    def storage(self) -> str:
-        return str(self.__struct_config__.tag)
-
-    @property
-    def target(self) -> str:
-        return f"vd{chr(ord('a') + self.id - 1)}"
-
-
-class DrbdDisk(AnyDisk, frozen=True, kw_only=True, tag="drbd"):
-    """A replicated disk: a replica, on a logical volume, on each of its nodes."""
-
-    volume: PlainName
-    volume_groups: dict[Name, PlainName]
-    resource: PlainName
-    minor: int
-    port: int
-    verification: Verification = Verification()
-
-    @property
-    def places(self) -> dict[Name, str]:
-        """Where the bytes are: the volume group on each node that has a copy."""
-        return self.volume_groups
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the disk must not be used before its VM's owner has had it verified."""
-        return self.verification.blocked
-
-    @property
-    def device(self) -> str:
-        """Where the guest's bytes are: the DRBD device."""
-        return f"/dev/drbd{self.minor}"
-
-    def backing(self, node: str) -> str:
-        """The logical volume below the DRBD device on one node."""
-        return f"/dev/{self.volume_groups[node]}/{self.volume}"
-
-    def clash(self, other: "Disk") -> str:
-        """What both disks would have that a host has once; "" where they get along."""
-        if self.minor == other.minor or self.port == other.port:
-            return f"Minor {self.minor} or port {self.port}"
-        return ""
-
-
-# A union over the tag: each kind of storage has its own member, and a module in storage/.
-Disk: TypeAlias = DrbdDisk
-
-
 class Nic(Value, frozen=True, kw_only=True):
     network: Name
     mac: str
@@ -144,6 +66,7 @@ class Vm(Value, frozen=True, kw_only=True):
     `autostart`: whether it starts with its node, `last` as it was when the node went down.
     VMs start in the order of `start_order`, `start_delay` seconds after each. A change of owner,
     and of a disk behind the guest's back, raises `incarnation`: a state saved before is void.
+    `last_disk` is the highest id that a disk of the VM has had, where that disk is gone.
     """
 
     name: Name
@@ -161,21 +84,44 @@ class Vm(Value, frozen=True, kw_only=True):
     start_order: int = 0
     start_delay: Annotated[int, Meta(ge=0)] = 0
     incarnation: int = 0
+    last_disk: int = 0
 
     @property
     def storage(self) -> str:
-        return self.disks[0].storage if self.disks else "none"
+        """The kind of all disks, "mixed" for several kinds, "none" without disks."""
+        kinds = {disk.storage for disk in self.disks}
+        return kinds.pop() if len(kinds) == 1 else "mixed" if kinds else "none"
+
+    @property
+    def replicated(self) -> tuple[DrbdDisk, ...]:
+        return tuple(disk for disk in self.disks if isinstance(disk, DrbdDisk))
+
+    @property
+    def next_disk(self) -> int:
+        """The id for another disk: none that a disk of this VM ever had."""
+        return max(self.last_disk, *(disk.id for disk in self.disks), 0) + 1
 
     @property
     def blocked(self) -> bool:
         return any(disk.blocked for disk in self.disks)
 
     def other(self, node: str) -> str:
-        """The node that holds the other replica; the same one where there is none."""
-        return next((other for other in self.nodes if other != node), node)
+        """The node that holds the other replica, or may run the VM; the same where none does."""
+        holders = (other for disk in self.replicated for other in sorted(disk.places))
+        return next((other for other in (*holders, *self.nodes) if other != node), node)
 
     def disk(self, number: int) -> Disk:
-        return next(disk for disk in self.disks if disk.id == number)
+        found = next((disk for disk in self.disks if disk.id == number), None)
+        if found is None:
+            raise NotFound(f"{self.name} has no disk {number}.", f"See: mcv disk list {self.name}")
+        return found
+
+    def replica(self, number: int) -> DrbdDisk:
+        """A replicated disk; NotFound for a disk of another kind."""
+        found = self.disk(number)
+        if not isinstance(found, DrbdDisk):
+            raise NotFound(f"Disk {number} of {self.name} is not replicated.")
+        return found
 
     def renewed(self) -> "Vm":
         """The VM in its next incarnation: memory that was saved before does not fit it."""
@@ -221,6 +167,8 @@ class Cluster(Value, frozen=True, kw_only=True):
     networks: dict[Name, Network] = field(default_factory=dict)
     drbd: DrbdSettings = DrbdSettings()
     vms: dict[Name, Vm] = field(default_factory=dict)
+    pools: dict[Name, Pool] = field(default_factory=dict)
+    images: dict[Name, Image] = field(default_factory=dict)
 
     @property
     def online(self) -> list[str]:
@@ -252,15 +200,24 @@ class Cluster(Value, frozen=True, kw_only=True):
 
     def claim_of(self, subject: Subject) -> Claim | None:
         """The claim on a subject; None where it is unclaimed, or not in the document."""
-        if subject.kind == "vm":
-            vm = self.vms.get(subject.name)
-            return vm.claim if vm else None
-        node = self.nodes.get(subject.name)
-        return node.claim if node else None
+        entry = self._of_kind(subject.kind).get(subject.name)
+        return entry.claim if entry else None
+
+    def with_claim(self, subject: Subject, claim: Claim | None) -> "Cluster":
+        """The document with another claim on a subject; NotFound where it has no such subject."""
+        entries = self._of_kind(subject.kind)
+        if subject.name not in entries:
+            raise NotFound(f"There is no {subject.kind} {subject.name}.")
+        changed = {**entries, subject.name: replace(entries[subject.name], claim=claim)}
+        return replace(self, **{FIELD_OF[subject.kind]: changed})
 
     def subjects(self) -> list[Subject]:
         """Everything that an operation can claim."""
-        return [*map(Subject.vm, self.vms), *map(Subject.node, self.nodes)]
+        return [Subject(kind, name) for kind in FIELD_OF for name in self._of_kind(kind)]
+
+    def _of_kind(self, kind: Kind) -> dict[str, Any]:
+        entries: dict[str, Any] = getattr(self, FIELD_OF[kind])
+        return entries
 
     def with_vm(self, vm: Vm) -> "Cluster":
         return replace(self, vms={**self.vms, vm.name: vm})
@@ -281,11 +238,32 @@ class Cluster(Value, frozen=True, kw_only=True):
         kept = {key: network for key, network in self.networks.items() if key != name}
         return replace(self, networks=kept)
 
+    @property
+    def all_pools(self) -> dict[str, Pool]:
+        """Every pool by name, the one that every node has among them."""
+        default = Pool(type="dir", nodes=dict.fromkeys(sorted(self.nodes), DEFAULT_LOCATION))
+        return {DEFAULT: default, **self.pools}
+
+    def pool(self, name: str) -> Pool:
+        pools = self.all_pools
+        if name not in pools:
+            raise NotFound(f"There is no pool {name}.", f"Pools: {', '.join(sorted(pools))}.")
+        return pools[name]
+
+    def image(self, name: str) -> Image:
+        if name not in self.images:
+            raise NotFound(f"There is no image {name}.", "See: mcv image list")
+        return self.images[name]
+
     def disks(self) -> list[tuple[Vm, Disk]]:
         return [(vm, disk) for vm in self.vms.values() for disk in vm.disks]
 
-    def by_resource(self, resource: str) -> tuple[Vm, Disk]:
-        for vm, disk in self.disks():
+    def replicated(self) -> list[tuple[Vm, DrbdDisk]]:
+        """Every replicated disk, with its VM."""
+        return [(vm, disk) for vm in self.vms.values() for disk in vm.replicated]
+
+    def by_resource(self, resource: str) -> tuple[Vm, DrbdDisk]:
+        for vm, disk in self.replicated():
             if disk.resource == resource:
                 return vm, disk
         raise NotFound(f"No VM has the resource {resource}.")

@@ -18,6 +18,16 @@ Name = Annotated[str, Meta(pattern=rf"^{NAME.pattern}\Z")]
 PlainName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+][A-Za-z0-9_+.:@-]*\Z", max_length=255)]
 Address = Annotated[str, Meta(pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:_%-]*\Z", max_length=255)]
 
+# Where a pool's volumes lie on a node: a directory by its whole path, a volume group, or the
+# thin pool VG/POOL. No part of it is `.` or `..`.
+Location = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!(?:.*/)?\.{1,2}(?:/|\Z))/?[A-Za-z0-9_+.:@-]+(?:/[A-Za-z0-9_+.:@-]+)*\Z",
+        max_length=1024,
+    ),
+]
+
 
 def problem_with_name(name: str, what: str) -> Refused | None:
     """A refusal that quotes the name, or None for a valid name; `what` is the kind of thing."""

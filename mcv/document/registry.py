@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from mcv.document.claim import Claim
 from mcv.document.generation import ChangeMade
-from mcv.document.model import Claim, Cluster, Vm
+from mcv.document.model import Cluster, Vm
 from mcv.errors import Busy
 
 Function = Callable[..., Cluster]

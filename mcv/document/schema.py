@@ -13,7 +13,7 @@ from mcv.errors import Refused
 
 Raw = dict[str, Any]
 
-SCHEMA = 2
+SCHEMA = 3
 OLDEST = 1
 
 # Of schema 2: the fields that each struct got. Reading needs nothing of it; writing leaves
@@ -21,17 +21,30 @@ OLDEST = 1
 OF_EACH_VM = ("autostart", "start_order", "start_delay", "incarnation")
 OF_DRBD = ("secret_id",)
 OF_THE_CHANGE = ("name", "params", "signature")
-OF_THE_CLUSTER: tuple[str, ...] = ()
+
+# Of schema 3.
+OF_THE_CLUSTER_3 = ("pools", "images")
+OF_EACH_VM_3 = ("last_disk",)
+OF_EACH_DISK_3 = (
+    *("pool", "format", "role", "bus", "cache", "discard", "iops", "bandwidth", "leaving"),
+)
 
 
 def older(raw: Raw, schema: int) -> Raw:
     """A document of the newest schema, as plain values, without what came after `schema`."""
+    if schema < 3:
+        raw = _without(raw, OF_THE_CLUSTER_3)
+        raw["vms"] = {name: _vm_of_schema_2(vm) for name, vm in raw["vms"].items()}
     if schema < 2:
-        raw = _without(raw, OF_THE_CLUSTER)
         raw["vms"] = {name: _vm_of_schema_1(vm) for name, vm in raw["vms"].items()}
         raw["drbd"] = _without(raw["drbd"], OF_DRBD)
         raw["change"] = _without(raw["change"], OF_THE_CHANGE)
     return raw
+
+
+def _vm_of_schema_2(vm: Raw) -> Raw:
+    disks = [_without(disk, OF_EACH_DISK_3) for disk in vm["disks"]]
+    return {**_without(vm, OF_EACH_VM_3), "disks": disks}
 
 
 def _vm_of_schema_1(vm: Raw) -> Raw:

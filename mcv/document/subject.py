@@ -1,17 +1,18 @@
-"""Subject: the VM or the member that an operation claims."""
+"""Subject: what an operation claims, a VM or a member for instance."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from mcv.document.names import NAME
 from mcv.errors import McvError
 
-Kind = Literal["vm", "node"]
+Kind = Literal["vm", "node", "pool", "image"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Subject(msgspec.Struct, frozen=True, order=True):
-    """A VM or a member by name. On disk and on the wire it is text: "vm:web1", "node:node2".
+    """A thing by kind and name. On disk and on the wire it is text: "vm:web1", "node:node2".
 
     Subjects are ordered; an operation on two of them locks and claims them in this order.
     """
@@ -28,15 +29,21 @@ class Subject(msgspec.Struct, frozen=True, order=True):
         return cls("node", name)
 
     @classmethod
+    def pool(cls, name: str) -> "Subject":
+        return cls("pool", name)
+
+    @classmethod
+    def image(cls, name: str) -> "Subject":
+        return cls("image", name)
+
+    @classmethod
     def parse(cls, text: str) -> "Subject":
         """The subject that a text names; McvError where the text names none."""
         kind, _, name = text.partition(":")
-        if NAME.fullmatch(name):
-            if kind == "vm":
-                return cls("vm", name)
-            if kind == "node":
-                return cls("node", name)
-        raise McvError(f"{text!r} names neither a VM nor a node.")
+        for known in KINDS:
+            if kind == known and NAME.fullmatch(name):
+                return cls(known, name)
+        raise McvError(f"{text!r} names nothing that an operation claims.")
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}"

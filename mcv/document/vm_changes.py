@@ -5,8 +5,11 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from mcv.document.disks import Verification
 from mcv.document.generation import ChangeMade
-from mcv.document.model import Autostart, Cluster, Override, Verification, Vm
+from mcv.document.model import Autostart, Cluster, Override, Vm
+from mcv.document.pool_changes import with_pool_on
+from mcv.document.pools import Pool
 from mcv.document.registry import busy, change, new_claim, operation_of, require_claim
 from mcv.document.subject import Subject
 from mcv.errors import Busy, Refused
@@ -31,8 +34,18 @@ def vm_release(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
 
 
 @change("vm.add")
-def vm_add(base: Cluster, made: ChangeMade, /, vm: dict[str, Any], why: str) -> Cluster:
-    """A new VM's entry comes with its claim; what it needs for itself must still be free."""
+def vm_add(
+    base: Cluster,
+    made: ChangeMade,
+    /,
+    vm: dict[str, Any],
+    why: str,
+    pools: dict[str, Any] | None = None,
+) -> Cluster:
+    """A new VM's entry comes with its claim; what it needs for itself must still be free.
+
+    `pools` are those of its disks that the document lacks, or lacks nodes of.
+    """
     new = msgspec.convert(vm, Vm)
     if new.name in base.vms:
         raise Refused(f"There is a VM {new.name} already.", "See: mcv list")
@@ -44,6 +57,11 @@ def vm_add(base: Cluster, made: ChangeMade, /, vm: dict[str, Any], why: str) -> 
     for disk in new.disks:
         if clash := next(filter(None, map(disk.clash, taken)), ""):
             raise Busy(f"{clash} has been taken meanwhile.")
+    for pool, entry in (pools or {}).items():
+        base = with_pool_on(base, pool, msgspec.convert(entry, Pool))
+    for disk in new.disks:
+        if disk.pool:
+            base.pool(disk.pool)
     return base.with_vm(replace(new, claim=new_claim(base, made, why)))
 
 
@@ -130,7 +148,7 @@ def vm_verified(
     is lifted by a clean one alone.
     """
     vm = base.vm(name)
-    old = vm.disk(disk)
+    old = vm.replica(disk)
     new = msgspec.convert(verification, Verification)
     last = (old.verification.result, old.verification.operation)
     if new.result in ("clean", "interrupted") and last != ("running", new.operation):
@@ -155,6 +173,4 @@ def claim_take_over(base: Cluster, made: ChangeMade, /, subject: str, why: str) 
     if old is None or old.operation != operation_of(made):
         raise Refused(f"{name} is not claimed by that operation any more.", "See: mcv locks list")
     claim = new_claim(base, made, why)
-    if claimed.kind == "vm":
-        return base.with_vm(replace(base.vm(name), claim=claim))
-    return base.with_node(replace(base.node(name), claim=claim))
+    return base.with_claim(claimed, claim)

@@ -6,7 +6,8 @@ from typing import Any
 from msgspec import Struct
 
 from mcv import sizes
-from mcv.document.model import Cluster, Disk
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.drbd import roles, secret
 from mcv.errors import Busy, McvError, Refused, refuse_all
@@ -124,8 +125,8 @@ def adjust(host: Host) -> None:
     if not cluster.drbd.enabled or host.adjusted == hash_ or not secret.fetch(host):
         return
     is_done = True
-    for vm, disk in cluster.disks():
-        mine = host.name in disk.volume_groups
+    for vm, disk in cluster.replicated():
+        mine = host.name in disk.places
         if not mine or vm.claim is not None or not _is_behind(host, cluster, disk):
             continue
         try:
@@ -141,7 +142,7 @@ def adjust(host: Host) -> None:
         host.adjusted = hash_
 
 
-def _is_behind(host: Host, cluster: Cluster, disk: Disk) -> bool:
+def _is_behind(host: Host, cluster: Cluster, disk: DrbdDisk) -> bool:
     """Whether the file of a resource, or the kernel since the file was written, says less."""
     return disk.resource in host.unadjusted or not roles.has_file(host, cluster, disk)
 
@@ -155,7 +156,7 @@ def _adjust(host: Host, name: str, disk: int) -> None:
     if any(name not in one.vms or one.vms[name].claim for one in host.both()):
         return
     cluster = host.read()
-    wanted = cluster.vm(name).disk(disk)
+    wanted = cluster.vm(name).replica(disk)
     status = host.drbd.status(wanted.resource)
     if status is None:
         return

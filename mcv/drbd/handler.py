@@ -44,7 +44,7 @@ def verdict(me: str, resource: str, documents: list[Cluster], outdate: Outdate) 
         vm, disk = cluster.by_resource(resource)
         if vm.node != me:
             return REFUSE, f"{vm.name} belongs to {vm.node}"
-        peer = next(node for node in disk.volume_groups if node != me)
+        peer = next(node for node in disk.places if node != me)
         peers.add(peer)
         offline.append(peer not in cluster.online)
         policy = cluster.drbd.on_peer_loss

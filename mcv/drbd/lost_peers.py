@@ -44,7 +44,7 @@ def look_after(host: Host) -> None:
     }
     host.lost_peers.keep(lambda key: key.partition(" ")[0] in in_need)
     _drop_marks(host, statuses)
-    for vm, disk in () if host.is_leaving else host.read().disks():
+    for vm, disk in () if host.is_leaving else host.read().replicated():
         if host.name in vm.nodes and disk.resource in in_need:
             try:
                 _look_after(host, vm.name, disk.id)
@@ -102,13 +102,14 @@ def _loss(host: Host, name: str, disk_id: int) -> Loss | None:
     for cluster in documents:
         vm = cluster.vms.get(name)
         is_free = vm is not None and vm.claim is None
-        if vm is None or not is_free or all(disk.id != disk_id for disk in vm.disks):
+        if vm is None or not is_free or all(disk.id != disk_id for disk in vm.replicated):
             return None
     vm = documents[-1].vm(name)
     if any(cluster.vm(name).node != vm.node for cluster in documents):
         return None
     is_ours = vm.node == host.name
-    return Loss(documents, vm.disk(disk_id).resource, vm.other(host.name), is_ours)
+    disk = vm.replica(disk_id)
+    return Loss(documents, disk.resource, disk.other(host.name), is_ours)
 
 
 # Suspended I/O

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from msgspec.structs import asdict
 
-from mcv.document.model import Disk, Vm
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Vm
 from mcv.drbd import notes
 from mcv.drivers.drbd_status import Status
 from mcv.errors import McvError, Refused
@@ -78,23 +79,23 @@ def ask(host: Host, nodes: list[str], resources: list[str], timeout: float) -> d
     return {node: states for node, states in answers.items() if not isinstance(states, McvError)}
 
 
-def look(host: Host, disk: Disk) -> dict[str, ReplicaState | None]:
+def look(host: Host, disk: DrbdDisk) -> dict[str, ReplicaState | None]:
     """One disk as each of its nodes sees it now, with its generations; None for a silent one.
 
     A decision hangs on it: a node that gives a sign of life has time to look.
     """
-    others = [node for node in disk.volume_groups if node != host.name]
+    others = [node for node in disk.places if node != host.name]
     signs = ask_all(host.call, others, "config.poll", ANSWER)
     living = [node for node, sign in signs.items() if not isinstance(sign, McvError)]
     seen = ask(host, living, [disk.resource], PATIENCE)
     seen[host.name] = sides(host, [disk.resource])
-    return {node: seen.get(node, {}).get(disk.resource) for node in sorted(disk.volume_groups)}
+    return {node: seen.get(node, {}).get(disk.resource) for node in sorted(disk.places)}
 
 
 # For a decision on this node
 
 
-def pair(host: Host, vm: Vm, disk: Disk) -> ReplicaPair:
+def pair(host: Host, vm: Vm, disk: DrbdDisk) -> ReplicaPair:
     """The pair as a start or a migration here needs it.
 
     The peer is asked only where the decision hangs on what it holds.
@@ -102,7 +103,7 @@ def pair(host: Host, vm: Vm, disk: Disk) -> ReplicaPair:
     cluster = host.read()
     status = host.drbd.status(disk.resource)
     states = {host.name: None if status is None else _state(host, status, False)}
-    peer = vm.other(host.name)
+    peer = disk.other(host.name)
     if replica.needs_both_sides(states[host.name], cluster.node(peer).status == "online"):
         states = look(host, disk)
     replicas = {
@@ -114,17 +115,17 @@ def pair(host: Host, vm: Vm, disk: Disk) -> ReplicaPair:
             state=states.get(node),
             noted=node == host.name and disk.resource in notes.blocked(host.settings.notes),
         )
-        for node in sorted({host.name, *disk.volume_groups})
+        for node in sorted({host.name, *disk.places})
     }
     return ReplicaPair(vm=vm, disk=disk, replicas=replicas, is_enabled=cluster.drbd.enabled)
 
 
-def why_not_join(host: Host, vm: Vm, disk: Disk, source: str) -> Refused | None:
+def why_not_join(host: Host, vm: Vm, disk: DrbdDisk, source: str) -> Refused | None:
     """What forbids to connect two replicas that are apart so that source's data counts."""
     return split_brain.why_not_join(vm, look(host, disk), source)
 
 
-def evidence(host: Host, vm: Vm, disk: Disk) -> takeover.Evidence:
+def evidence(host: Host, vm: Vm, disk: DrbdDisk) -> takeover.Evidence:
     """What a takeover of the VM by this node rests on, for one disk."""
     status = host.drbd.status(disk.resource)
     return takeover.Evidence(

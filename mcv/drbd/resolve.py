@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from mcv.document.model import Cluster, Disk, Vm
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.drbd import pairs, renewal, resync
 from mcv.drbd.roles import require_inactive
@@ -54,7 +55,7 @@ class Running(Struct, frozen=True):
 class Split:
     """One disk whose sides were both written, and how each sees it."""
 
-    disk: Disk
+    disk: DrbdDisk
     sides: dict[str, ReplicaState]
 
     def wrote(self, node: str) -> int:
@@ -169,7 +170,7 @@ def require_resolvable(host: Host, name: str, keep: str) -> tuple[Vm, list[Split
         preconditions.online(host.read(), node)
     found: list[Split] = []
     well: list[Refused] = []
-    for disk in vm.disks:
+    for disk in vm.replicated:
         both = pairs.look(host, disk)
         if split_brain.of(both):
             found.append(Split(disk, {node: side for node, side in both.items() if side}))
@@ -182,7 +183,7 @@ def require_resolvable(host: Host, name: str, keep: str) -> tuple[Vm, list[Split
     return vm, found
 
 
-def _no_split(vm: Vm, disk: Disk, both: dict[str, ReplicaState | None]) -> Refused:
+def _no_split(vm: Vm, disk: DrbdDisk, both: dict[str, ReplicaState | None]) -> Refused:
     """What there is instead of a split brain, and what helps then."""
     silent = [node for node, side in both.items() if side is None]
     if silent:
@@ -274,7 +275,7 @@ def discard_and_reconnect(host: Host, name: str, data: dict[str, str]) -> None:
 
 def _resources(host: Host, name: str, disks: list[int]) -> list[str]:
     vm = host.both()[-1].vm(name)
-    return [vm.disk(disk).resource for disk in disks]
+    return [vm.replica(disk).resource for disk in disks]
 
 
 def _wait_met(host: Host, name: str, resource: str) -> None:
@@ -299,7 +300,7 @@ def _wait(host: Host, name: str, disks: list[int]) -> None:
     """Wait until both sides are in step. Raises McvError where that does not come by itself."""
     vm = host.read().vm(name)
     try:
-        resync.wait_in_step(host, vm, [vm.disk(disk) for disk in disks])
+        resync.wait_in_step(host, vm, [vm.replica(disk) for disk in disks])
     except McvError as error:
         resolved = f"The split brain of {name} is resolved, but not all data is copied yet: "
         raise McvError(resolved + error.message, error.hint) from error

@@ -7,7 +7,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mcv import sizes
-from mcv.document.model import Cluster, Disk, Vm
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.drbd import pairs, renewal
 from mcv.drivers.drbd_status import Status
@@ -62,7 +63,7 @@ def _send(vm: Vm, source: str, detached: set[int]) -> list[Item]:
             else on(source, "drbd.resync_from_here", name=vm.name, disk=disk.id),
             commits=index == 0,
         )
-        for index, disk in enumerate(vm.disks)
+        for index, disk in enumerate(vm.replicated)
     ]
 
 
@@ -88,7 +89,7 @@ def resync(
     if isinstance(answer, DryRun):
         return answer
     vm = host.read().vm(name)
-    return replace(answer, resynced=wait_in_step(host, vm, vm.disks, answer.resynced))
+    return replace(answer, resynced=wait_in_step(host, vm, vm.replicated, answer.resynced))
 
 
 def plan_now(host: Host, vm: Vm, source: str, discard_saved: bool = False) -> list[Item]:
@@ -105,11 +106,13 @@ def require_resyncable(host: Host, name: str, source: str, discard_saved: bool) 
     preconditions.online(host.read(), vm.other(host.name))
     states = {host.name: host.domains.saved.of(name)}
     problems = saved.why_not_change(vm, states, discard_saved)
-    refuse_all([*problems, *(p for disk in vm.disks for p in _why_not(host, vm, disk, source))])
+    refuse_all(
+        [*problems, *(p for disk in vm.replicated for p in _why_not(host, vm, disk, source))]
+    )
     return vm
 
 
-def _why_not(host: Host, vm: Vm, disk: Disk, source: str) -> Iterator[Refused]:
+def _why_not(host: Host, vm: Vm, disk: DrbdDisk, source: str) -> Iterator[Refused]:
     status = host.drbd.status(disk.resource)
     if status is None:
         yield Refused(f"{disk.resource} is not up on {host.name}.", f"mcv register {vm.name}")
@@ -135,7 +138,7 @@ def _why_not(host: Host, vm: Vm, disk: Disk, source: str) -> Iterator[Refused]:
 def _detached(host: Host, vm: Vm, source: str) -> set[int]:
     """The disks whose replica has no volume on the side that is to be made like the source."""
     found: set[int] = set()
-    for disk in vm.disks:
+    for disk in vm.replicated:
         status = host.drbd.status(disk.resource)
         if status is not None:
             other = status.peer_disk if source == host.name else status.disk
@@ -144,16 +147,16 @@ def _detached(host: Host, vm: Vm, source: str) -> set[int]:
 
 
 def _apart(host: Host, vm: Vm) -> list[int]:
-    found = ((disk.id, host.drbd.status(disk.resource)) for disk in vm.disks)
+    found = ((disk.id, host.drbd.status(disk.resource)) for disk in vm.replicated)
     return [disk for disk, status in found if status is not None and not status.connected]
 
 
 def _out_of_sync(host: Host, vm: Vm) -> int:
-    found = (host.drbd.status(disk.resource) for disk in vm.disks)
+    found = (host.drbd.status(disk.resource) for disk in vm.replicated)
     return sum(one.out_of_sync for one in found if one is not None)
 
 
-def wait_in_step(host: Host, vm: Vm, disks: Sequence[Disk], total: int = 0) -> int:
+def wait_in_step(host: Host, vm: Vm, disks: Sequence[DrbdDisk], total: int = 0) -> int:
     """Wait until the disks are in step; answer how many bytes were out of sync at most.
 
     Raises McvError where that does not come by itself: a connection stays away, or a disk
@@ -204,7 +207,7 @@ def resync_from_here(host: Host, name: str, disk: int) -> None:
     With both sides secondary DRBD keeps the difference in its bitmap and sends nothing, so
     a stopped VM's source is primary for the moment in which the new connection is made.
     """
-    wanted = host.both()[-1].vm(name).disk(disk)
+    wanted = host.both()[-1].vm(name).replica(disk)
     status = host.drbd.status(wanted.resource)
     if status is None:
         raise McvError(f"{wanted.resource} is not up on {host.name}.")
@@ -227,7 +230,7 @@ def attach(host: Host, name: str, disk: int) -> None:
     A volume without metadata is a new one: it gets some, and the whole of it comes. The
     peer must be there, so that nothing but its data is taken for good.
     """
-    wanted = host.both()[-1].vm(name).disk(disk)
+    wanted = host.both()[-1].vm(name).replica(disk)
     status = host.drbd.status(wanted.resource)
     if status is None:
         raise McvError(f"{wanted.resource} is not up on {host.name}.")

@@ -5,7 +5,8 @@ import logging
 import time
 from pathlib import Path
 
-from mcv.document.model import Cluster, Disk
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.drbd import secret
 from mcv.drivers import drbd_resource_file
@@ -22,9 +23,9 @@ log = logging.getLogger(__name__)
 BIRTH = 60.0  # seconds that two new replicas have to find each other
 
 
-def find(host: Host, name: str, disk: int) -> tuple[Cluster, Disk]:
+def find(host: Host, name: str, disk: int) -> tuple[Cluster, DrbdDisk]:
     cluster = host.both()[-1]
-    return cluster, cluster.vm(name).disk(disk)
+    return cluster, cluster.vm(name).replica(disk)
 
 
 def create(host: Host, name: str, disk: int) -> None:
@@ -42,7 +43,7 @@ def create(host: Host, name: str, disk: int) -> None:
         host.drbd.up(wanted.resource)
 
 
-def write_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
+def write_file(host: Host, cluster: Cluster, disk: DrbdDisk) -> bool:
     """Write a resource's file as the document says; whether it said something else.
 
     A file that cannot be read, or that mcv did not write, is put aside.
@@ -62,14 +63,14 @@ def write_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
     return True
 
 
-def has_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
+def has_file(host: Host, cluster: Cluster, disk: DrbdDisk) -> bool:
     """Whether a resource's file says what the document does."""
     with contextlib.suppress(Unreadable):
         return files.read_or_none(_path(host, disk)) == file_text(host, cluster, disk)
     return False
 
 
-def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
+def file_text(host: Host, cluster: Cluster, disk: DrbdDisk) -> str:
     """What a resource's file has to say on this node; it holds the secret."""
     sides = [
         drbd_resource_file.Side(
@@ -78,7 +79,7 @@ def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
             address=node.drbd_address,
             disk=disk.backing(node.name),
         )
-        for node in (cluster.nodes[name] for name in sorted(disk.volume_groups))
+        for node in (cluster.nodes[name] for name in sorted(disk.places))
     ]
     return drbd_resource_file.resource_text(
         cluster.drbd,
@@ -93,13 +94,13 @@ def file_text(host: Host, cluster: Cluster, disk: Disk) -> str:
     )
 
 
-def is_renewed(host: Host, cluster: Cluster, disk: Disk) -> bool:
+def is_renewed(host: Host, cluster: Cluster, disk: DrbdDisk) -> bool:
     """Whether a resource's file was written with another secret than the document's."""
     word, text = secret.of(host, cluster), files.read_or_none(_path(host, disk))
     return text is not None and f'shared-secret "{word}";' not in text
 
 
-def _path(host: Host, disk: Disk) -> Path:
+def _path(host: Host, disk: DrbdDisk) -> Path:
     return files.child(host.settings.drbd_directory, f"{disk.resource}.res")
 
 
@@ -157,7 +158,7 @@ def require_inactive(host: Host, name: str) -> None:
 
 def two_primaries(host: Host, name: str) -> None:
     """Let both sides be primary, for the length of a live migration."""
-    for disk in host.both()[-1].vm(name).disks:
+    for disk in host.both()[-1].vm(name).replicated:
         host.drbd.allow_two_primaries(disk.resource)
 
 
@@ -166,7 +167,7 @@ def one_primary(host: Host, name: str) -> None:
 
     Raises McvError where two primaries are still allowed afterwards.
     """
-    for disk in host.both()[-1].vm(name).disks:
+    for disk in host.both()[-1].vm(name).replicated:
         host.drbd.adjust(disk.resource)
         if host.drbd.allows_two_primaries(disk.resource):
             raise McvError(f"{disk.resource} still allows two primaries on {host.name}.")
@@ -174,7 +175,7 @@ def one_primary(host: Host, name: str) -> None:
 
 def promote(host: Host, name: str) -> None:
     """Promote all of a VM's disks here; harmless when they are primary."""
-    for disk in host.both()[-1].vm(name).disks:
+    for disk in host.both()[-1].vm(name).replicated:
         host.drbd.promote(disk.resource)
 
 
@@ -185,7 +186,7 @@ def step_down(host: Host, name: str) -> None:
     taken down and up. Nothing waits for it, since no domain is active here.
     """
     require_inactive(host, name)
-    for disk in host.both()[-1].vm(name).disks:
+    for disk in host.both()[-1].vm(name).replicated:
         status = host.drbd.status(disk.resource)
         if status is not None and status.is_primary and status.is_suspended:
             host.drbd.down(disk.resource)
@@ -199,7 +200,7 @@ def accept_stale(host: Host, name: str) -> None:
     What its owner wrote meanwhile is not discarded here: if it wrote, and this side is written
     now, that is a split brain when it is back.
     """
-    for disk in host.both()[-1].vm(name).disks:
+    for disk in host.both()[-1].vm(name).replicated:
         status = host.drbd.status(disk.resource)
         if status is None or status.disk.is_outdated:
             host.drbd.clear_outdated(disk.resource, disk.minor, disk.backing(host.name))
@@ -241,7 +242,7 @@ def bring_up(host: Host) -> None:
             log.error("bringing up the disks of %s: %s", name, error)
 
 
-def _renewed_file(host: Host, cluster: Cluster, disk: Disk) -> bool:
+def _renewed_file(host: Host, cluster: Cluster, disk: DrbdDisk) -> bool:
     """Write a resource's file where it says something else; whether it did.
 
     Without the document's secret, which was renewed while this node was away, the file stays
@@ -260,15 +261,15 @@ def _bring_up(host: Host, name: str) -> None:
     """
     cluster = host.read()
     vm = cluster.vms.get(name)
-    for disk in vm.disks if vm else ():
-        if host.name not in disk.volume_groups:
+    for disk in vm.replicated if vm else ():
+        if host.name not in disk.places:
             continue
         if vm and vm.claim is not None and not _path(host, disk).exists():
             continue
         try:
             is_new = _renewed_file(host, cluster, disk)
             if host.drbd.status(disk.resource) is None:
-                host.volumes.activate(disk.volume_groups[host.name], disk.volume)
+                host.volumes.activate(disk.places[host.name], disk.volume)
                 host.drbd.up(disk.resource)
             elif is_new:
                 host.unadjusted.add(disk.resource)

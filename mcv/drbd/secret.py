@@ -12,7 +12,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from mcv.document.model import Cluster, Disk
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.errors import McvError, NotPermitted, Refused
 from mcv.host import Host
@@ -169,7 +170,7 @@ def remove_former(host: Host) -> None:
             files.remove(path)
 
 
-def meet_again(host: Host, disk: Disk) -> None:
+def meet_again(host: Host, disk: DrbdDisk) -> None:
     """Have the peer of a replica whose secret was renewed look for it again.
 
     A connection that lasts asks for no secret. An attempt with two different secrets leaves

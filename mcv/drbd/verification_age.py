@@ -2,7 +2,8 @@
 
 import time
 
-from mcv.document.model import Verification, Vm
+from mcv.document.disks import Verification
+from mcv.document.model import Vm
 from mcv.host import Host
 from mcv.timestamps import seconds
 
@@ -45,7 +46,7 @@ def _own(host: Host) -> list[Vm]:
 
 
 def _verifications(vm: Vm) -> list[Verification]:
-    return [disk.verification for disk in vm.disks if disk.storage == "drbd"]
+    return [disk.verification for disk in vm.replicated if disk.storage == "drbd"]
 
 
 def _is_never(vm: Vm) -> bool:

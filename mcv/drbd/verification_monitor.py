@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mcv.document.model import Disk, Vm
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Vm
 from mcv.drivers.drbd_status import Event
 from mcv.errors import McvError
 from mcv.host import Host
@@ -25,7 +26,7 @@ class End:
     found: int
 
 
-def watch(host: Host, vm: Vm, disk: Disk) -> End:
+def watch(host: Host, vm: Vm, disk: DrbdDisk) -> End:
     """Run one verification of a disk and wait for its end; a cancelled job ends it early.
 
     The stream of events is opened before the verification, so that one that is over at
@@ -49,7 +50,7 @@ def watch(host: Host, vm: Vm, disk: Disk) -> End:
     return End(finished, max(end.found, *found))
 
 
-def found_by_now(host: Host, disk: Disk) -> int:
+def found_by_now(host: Host, disk: DrbdDisk) -> int:
     """The bytes that verifications found, while nothing was written without the other side."""
     status = host.drbd.status(disk.resource)
     tells = status is not None and status.connected and status.both_up_to_date
@@ -86,14 +87,14 @@ def _cuts_off(event: Event) -> bool:
     )
 
 
-def _take_rate(host: Host, disk: Disk) -> None:
+def _take_rate(host: Host, disk: DrbdDisk) -> None:
     """DRBD has one rate for both, by its file that of resyncs."""
     rates = host.read().drbd
     if rates.verify_rate != rates.resync_rate:
         host.drbd.verification.set_rate(disk.resource, rates.verify_rate)
 
 
-def give_rate_back(host: Host, disk: Disk) -> None:
+def give_rate_back(host: Host, disk: DrbdDisk) -> None:
     """Let resyncs run at their own rate again; where that fails, the next adjust does it."""
     rates = host.read().drbd
     if rates.verify_rate == rates.resync_rate:
@@ -105,7 +106,7 @@ def give_rate_back(host: Host, disk: Disk) -> None:
 
 
 @contextlib.contextmanager
-def _told(host: Host, job: Job, vm: Vm, disk: Disk) -> Iterator[list[int]]:
+def _told(host: Host, job: Job, vm: Vm, disk: DrbdDisk) -> Iterator[list[int]]:
     """While this lasts the job is told how far the kernel is, and the kernel of a cancel.
 
     Yields what the kernel has found meanwhile, in bytes, one look after the other: of a
@@ -123,7 +124,7 @@ def _told(host: Host, job: Job, vm: Vm, disk: Disk) -> Iterator[list[int]]:
 
 
 def _tell(
-    host: Host, job: Job, vm: Vm, disk: Disk, over: threading.Event, found: list[int]
+    host: Host, job: Job, vm: Vm, disk: DrbdDisk, over: threading.Event, found: list[int]
 ) -> None:
     while not over.wait(POLL):
         try:
@@ -139,5 +140,5 @@ def _tell(
             job.progress(_title(vm, disk), disk.size * status.done / 100, disk.size, "B")
 
 
-def _title(vm: Vm, disk: Disk) -> str:
-    return f"verify {vm.name}" + (f" disk {disk.id}" if len(vm.disks) > 1 else "")
+def _title(vm: Vm, disk: DrbdDisk) -> str:
+    return f"verify {vm.name}" + (f" disk {disk.id}" if len(vm.replicated) > 1 else "")

@@ -3,7 +3,8 @@
 import logging
 import time
 
-from mcv.document.model import Disk, Verification, Vm
+from mcv.document.disks import DrbdDisk, Verification
+from mcv.document.model import Vm
 from mcv.drbd import notes, verification_monitor
 from mcv.drivers.drbd_states import ReplicationState
 from mcv.errors import McvError, Refused
@@ -22,7 +23,7 @@ def under_way(host: Host) -> set[str]:
     return set(host.verifying)
 
 
-def record(host: Host, vm: Vm, disk: Disk, result: Verification) -> None:
+def record(host: Host, vm: Vm, disk: DrbdDisk, result: Verification) -> None:
     """Write a verification's beginning or its end into the document."""
     host.update_beside(
         "vm.verified",
@@ -33,7 +34,7 @@ def record(host: Host, vm: Vm, disk: Disk, result: Verification) -> None:
     )
 
 
-def record_end(host: Host, vm: Vm, disk: Disk, result: Verification) -> None:
+def record_end(host: Host, vm: Vm, disk: DrbdDisk, result: Verification) -> None:
     """Write an end down. What is not clean is told even where that fails.
 
     A finding blocks by a note until the document says it; one that was interrupted reads so
@@ -78,7 +79,7 @@ def close(host: Host, vm: Vm) -> None:
     up to here counts, as far as that can be told from what was written while the replicas
     were apart.
     """
-    for disk in vm.disks:
+    for disk in vm.replicated:
         old = disk.verification
         if old.result != "running" or _is_another_s(host, disk):
             continue
@@ -94,13 +95,13 @@ def close(host: Host, vm: Vm) -> None:
         record_end(host, vm, disk, result)
 
 
-def _is_another_s(host: Host, disk: Disk) -> bool:
+def _is_another_s(host: Host, disk: DrbdDisk) -> bool:
     """Whether the other node verifies: the VM has moved here since, and it tells the end."""
     status = host.drbd.status(disk.resource)
     return status is not None and status.replication is ReplicationState.VERIFY_T
 
 
-def _stop(host: Host, disk: Disk) -> None:
+def _stop(host: Host, disk: DrbdDisk) -> None:
     """End what the kernel still does for a verification that nobody waits for."""
     until = time.monotonic() + STOP
     while (status := host.drbd.status(disk.resource)) is not None and status.is_verifying:
@@ -137,7 +138,7 @@ def _pick_up_notes(host: Host) -> None:
         notes.remove(host.settings.notes, resource, notes.OUT_OF_SYNC)
 
 
-def _write_down(host: Host, vm: Vm, disk: Disk) -> None:
+def _write_down(host: Host, vm: Vm, disk: DrbdDisk) -> None:
     note = notes.read(host.settings.notes, disk.resource, notes.OUT_OF_SYNC) or {}
     old = disk.verification
     if old.result != "running" and is_settled(old, str(note.get("when", ""))):

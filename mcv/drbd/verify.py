@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from mcv.document.model import Disk, Result, Verification, Vm
+from mcv.document.disks import DrbdDisk, Result, Verification
+from mcv.document.model import Vm
 from mcv.drbd import verification_results
 from mcv.drbd.verification_monitor import End, watch
 from mcv.errors import McvError, Refused, refuse_all
@@ -82,11 +83,11 @@ def require_verifiable(host: Host, name: str) -> Vm:
     host.consensus.require_contact()
     vm = preconditions.with_disks(host.both(), host.name, host.job.id, name)
     verification_results.close(host, vm)
-    refuse_all([problem for disk in vm.disks for problem in _why_not(host, vm, disk)])
+    refuse_all([problem for disk in vm.replicated for problem in _why_not(host, vm, disk)])
     return vm
 
 
-def _why_not(host: Host, vm: Vm, disk: Disk) -> Iterator[Refused]:
+def _why_not(host: Host, vm: Vm, disk: DrbdDisk) -> Iterator[Refused]:
     status = host.drbd.status(disk.resource)
     if status is None or not status.connected:
         yield Refused(f"The replicas of {vm.name} are not connected.", "See: mcv drbd list")
@@ -105,7 +106,7 @@ def _why_not(host: Host, vm: Vm, disk: Disk) -> Iterator[Refused]:
 def _verify_all(host: Host, vm: Vm) -> list[dict[str, Any]]:
     """Verify one disk after the other; after a cancel those that are left are not begun."""
     rows = []
-    for disk in vm.disks:
+    for disk in vm.replicated:
         result: Verification | None = None
         if not host.job.cancelled.is_set():
             result = _verified(host, vm, disk)
@@ -121,7 +122,7 @@ def _verify_all(host: Host, vm: Vm) -> list[dict[str, Any]]:
     return rows
 
 
-def _verified(host: Host, vm: Vm, disk: Disk) -> Verification:
+def _verified(host: Host, vm: Vm, disk: DrbdDisk) -> Verification:
     """Verify one disk, its beginning and its end written down."""
     job = host.job
     running = Verification(result="running", when=timestamp(), who=job.who, operation=job.id)
@@ -135,7 +136,7 @@ def _verified(host: Host, vm: Vm, disk: Disk) -> Verification:
     return _write_end(host, vm, disk, end, began)
 
 
-def _write_end(host: Host, vm: Vm, disk: Disk, end: End, began: float) -> Verification:
+def _write_end(host: Host, vm: Vm, disk: DrbdDisk, end: End, began: float) -> Verification:
     result: Result = "out-of-sync" if end.found else "clean" if end.finished else "interrupted"
     written = Verification(
         result=result,

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from mcv.document.disks import Disk
 from mcv.document.generation import Value
-from mcv.document.model import Disk, Nic, Vm
+from mcv.document.model import Nic, Vm
 
 NAMESPACE = "urn:mcv:vm:1"
 PREFIX = "mcv"
@@ -164,10 +165,14 @@ def _disk(devices: ET.Element, disk: Disk, source: Source, order: int) -> None:
     element = ET.SubElement(devices, "disk", type=source.type, device="disk")
     # No page cache of the host in between: after a live migration the other host must
     # not read what it remembers.
-    ET.SubElement(element, "driver", name="qemu", type="raw", cache="none", io="native")
+    driver = ET.SubElement(element, "driver", name="qemu", type=disk.format, cache=disk.cache)
+    if disk.cache in ("none", "directsync"):
+        driver.set("io", "native")
+    if disk.discard:
+        driver.set("discard", "unmap")
     attribute = "dev" if source.type == "block" else "file"
     ET.SubElement(element, "source", {attribute: source.path})
-    ET.SubElement(element, "target", dev=disk.target, bus="virtio")
+    ET.SubElement(element, "target", dev=disk.target, bus=disk.bus)
     ET.SubElement(element, "boot", order=str(order))
 
 

@@ -22,13 +22,20 @@ SLACK = 64 * 1024
 
 @dataclass(frozen=True)
 class Volume:
-    """A logical volume; `ours` is whether mcv made it."""
+    """A logical volume; `ours` is whether mcv made it.
+
+    `pool` is the thin pool that a thin volume is of; of a thin pool itself `used_percent` and
+    `metadata_percent` say how full it is.
+    """
 
     group: str
     name: str
     size: int
     thin: bool
     ours: bool
+    pool: str = ""
+    used_percent: float = 0.0
+    metadata_percent: float = 0.0
 
 
 class Lvm:
@@ -64,7 +71,7 @@ class Lvm:
         only = [word for group in groups for word in group.only]
         if not only:
             return []
-        columns = "vg_name,lv_name,lv_size,pool_lv,lv_tags"
+        columns = "vg_name,lv_name,lv_size,pool_lv,lv_tags,data_percent,metadata_percent"
         found = parse_volumes(self._run("lvs", *only, *UNITS, "--options", columns))
         return [volume for volume in found if volume.group in names]
 
@@ -95,6 +102,22 @@ class Lvm:
             *("--addtag", TAG),
             *("--name", name),
             *("--size", f"{size}b"),
+            group,
+        )
+
+    def create_thin(self, group: str, pool: str, name: str, size: int) -> None:
+        """Make a thin volume, which reads as zeros; harmless if mcv has made just this one."""
+        found = self._existing(group)
+        known = self._volume(found, name)
+        if known is not None and known.ours and known.pool == pool and known.size >= size:
+            return
+        self._run(
+            "lvcreate",
+            *found.only,
+            *("--yes", "--addtag", TAG),
+            *("--name", name),
+            *("--virtualsize", f"{rounded(size, found.extent_size)}b"),
+            *("--thinpool", pool),
             group,
         )
 
@@ -130,6 +153,9 @@ def parse_volumes(text: str) -> list[Volume]:
             size=int(row["lv_size"]),
             thin=bool(row["pool_lv"]),
             ours=TAG in row["lv_tags"].split(","),
+            pool=row["pool_lv"],
+            used_percent=float(row.get("data_percent") or 0),
+            metadata_percent=float(row.get("metadata_percent") or 0),
         )
         for row in _rows(text, "lv")
     ]

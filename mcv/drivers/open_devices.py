@@ -5,6 +5,7 @@ what it had begun to write.
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,17 +30,20 @@ class Holder(Value, frozen=True, kw_only=True):
 
 
 def holders(root: Path, device: str) -> list[Holder]:
-    """What has the device (`dev/drbd100`) open; nothing where there is no such device."""
+    """What has the device (`dev/drbd100`) or the file open; nothing where there is none."""
     try:
-        number = (root / device).stat().st_rdev
+        status = (root / device).stat()
     except OSError:
         return []
-    return [*_processes(root, number), *_mounts(root, number), *_devices(root, number)]
+    if stat.S_ISREG(status.st_mode):
+        return list(_processes(root, status))
+    number = status.st_rdev
+    return [*_processes(root, status), *_mounts(root, number), *_devices(root, number)]
 
 
-def _processes(root: Path, number: int) -> Iterator[Holder]:
+def _processes(root: Path, opened: os.stat_result) -> Iterator[Holder]:
     for process in (root / "proc").glob("[0-9]*"):
-        if any(_is(link, number) for link in _descriptors(process)):
+        if any(_is(link, opened) for link in _descriptors(process)):
             yield Holder(name=_read(process / "comm").strip() or "a process", pid=int(process.name))
 
 
@@ -59,12 +63,17 @@ def _listed(directory: Path) -> list[Path]:
         return []
 
 
-def _is(link: Path, number: int) -> bool:
+def _is(link: Path, opened: os.stat_result) -> bool:
     try:
         # Most descriptors are no paths: a readlink costs less than a look at what is open.
-        return os.readlink(link).startswith("/") and link.stat().st_rdev == number
+        if not os.readlink(link).startswith("/"):
+            return False
+        status = link.stat()
     except OSError:
         return False
+    if stat.S_ISREG(opened.st_mode):
+        return os.path.samestat(status, opened)
+    return status.st_rdev == opened.st_rdev
 
 
 def _mounts(root: Path, number: int) -> Iterator[Holder]:

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable
 
+from mcv.document.disks import Format
 from mcv.errors import CommandFailed
 from mcv.system import process
 
@@ -43,6 +44,29 @@ def convert(source: int, target: int, size: int, watch: Callable[[], None] = lam
     }
     words = ("convert", "-O", "raw", f"json:{json.dumps(image)}", _path(target))
     _run(words, (source, target), HOURS, watch, f"--fsize={size + 1024**2}")
+
+
+def convert_into(
+    source: int, target: str, format: Format, watch: Callable[[], None] = lambda: None
+) -> None:
+    """Write raw bytes into an empty disk that is there, larger or as large, durably.
+
+    Precondition: the disk reads as zeros and nobody has it open. Errors: CommandFailed, and
+    what `watch` raises.
+    """
+    process.run(
+        *("qemu-img", "convert", "-n", "--target-is-zero", "-t", "none", "-f", "raw"),
+        *("-O", format, _path(source), target),
+        pass_fds=(source,),
+        timeout=HOURS,
+        watch=watch,
+    )
+    # The cache mode tells QEMU to go past the page cache, not the disk's own cache.
+    fd = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _run(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcv.document.model import Claim
+from mcv.document.claim import Claim
 from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused, Unreadable
 from mcv.host import DryRun, Host

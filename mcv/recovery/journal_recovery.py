@@ -5,7 +5,8 @@ import time
 from typing import Any
 
 from mcv.document.changes import CHANGES
-from mcv.document.model import Claim, Cluster
+from mcv.document.claim import Claim
+from mcv.document.model import Cluster
 from mcv.errors import Busy, McvError, NotFound, Refused, Unreadable
 from mcv.host import Host
 from mcv.recovery.rows import EntryCopy, Repaired, Unfinished

@@ -6,8 +6,9 @@ mcv's own start has been judged before, in more depth, by mcv.rules.precondition
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
+from mcv.document.claim import Claim
 from mcv.document.generation import Value
-from mcv.document.model import Claim, Cluster, Vm
+from mcv.document.model import Cluster, Vm
 from mcv.errors import Refused
 from mcv.rules import saved
 from mcv.rules.replica import verify_problem
@@ -107,7 +108,7 @@ def _problem(cluster: Cluster, vm: Vm, me: str, beginning: Beginning) -> Refused
         )
     if beginning.operation is Operation.RESTORE:
         return saved.why_not_restore(vm, beginning.incarnation)
-    is_blocked = vm.blocked or any(disk.resource in beginning.noted for disk in vm.disks)
+    is_blocked = vm.blocked or any(disk.resource in beginning.noted for disk in vm.replicated)
     if is_blocked and not beginning.permit.ignores_verification:
         return verify_problem(vm)
     return None

@@ -185,7 +185,7 @@ def _side(pair: ReplicaPair, node: str, side: Replica) -> Findings:
             hint = "mcv cluster check --fix"
             yield _found(pair, Severity.ERROR, Kind.NOT_UP, message, hint, node)
         return
-    other = vm.other(node)
+    other = pair.disk.other(node)
     is_last = state.disk.is_promotable and not pair.is_online(other)
     is_fine = state.up_to_date or state.disk.is_transient or is_last
     if not is_fine and not state.replication.is_syncing:
@@ -204,7 +204,7 @@ def _suspended(pair: ReplicaPair) -> Findings:
 
 
 def _why_suspended(pair: ReplicaPair, node: str, state: ReplicaState) -> tuple[str, str]:
-    other = pair.vm.other(node)
+    other = pair.disk.other(node)
     if not state.waits_for_fencing:
         how = f"drbdadm resume-io {pair.disk.resource}" * ("user" in state.suspended)
         return f"was stopped by {state.suspended}", how or f"bring {other} back: mcv info"

@@ -1,7 +1,8 @@
 """ReplicaPair: both replicas of one disk, as far as they are known: what the judge decides on."""
 
+from mcv.document.disks import DrbdDisk
 from mcv.document.generation import Value
-from mcv.document.model import Disk, Vm
+from mcv.document.model import Vm
 from mcv.rules import split_brain
 from mcv.rules.replica_state import ReplicaState
 
@@ -23,7 +24,7 @@ class Replica(Value, frozen=True, kw_only=True):
     noted: bool = False
 
 
-def disk_of(vm: Vm, disk: Disk) -> str:
+def disk_of(vm: Vm, disk: DrbdDisk) -> str:
     """A disk in words: by the VM alone where the VM has no other."""
     return vm.name if len(vm.disks) < 2 else f"disk {disk.id} of {vm.name}"
 
@@ -35,7 +36,7 @@ class ReplicaPair(Value, frozen=True, kw_only=True):
     """
 
     vm: Vm
-    disk: Disk
+    disk: DrbdDisk
     replicas: dict[str, Replica]
     is_enabled: bool = True
     is_verified: bool = False

@@ -8,7 +8,8 @@ away since, are known.
 
 from dataclasses import dataclass
 
-from mcv.document.model import Disk, Vm
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Vm
 from mcv.drivers.drbd_states import DiskState
 from mcv.errors import Refused
 from mcv.sizes import shown
@@ -80,18 +81,18 @@ def _stale(message: str, hint: str) -> Problem:
     return Problem(Refused(message, hint), True)
 
 
-def prospects(
-    vm: Vm, evidence: list[tuple[Disk, Evidence]], owner_heard: float | None
-) -> list[str]:
+def prospects_of(vm: Vm, disk: DrbdDisk, seen: Evidence) -> list[str]:
+    """What a takeover rests on for one replicated disk, in words and times."""
+    problem = why_not_promote(vm, seen)
+    return [
+        f"Disk {disk.id} ({shown(disk.size)}) here is {seen.disk or 'not up'}, "
+        f"last in step {ago(seen.in_step)}.",
+        *([problem.refusal.message] if problem is not None else []),
+    ]
+
+
+def prospects(vm: Vm, of_disks: list[str], owner_heard: float | None) -> list[str]:
     """What a takeover rests on, in words and times."""
-    lines = [f"{vm.node}, which owns {vm.name}, was last heard {ago(owner_heard)}."]
-    for disk, seen in evidence:
-        lines.append(
-            f"Disk {disk.id} ({shown(disk.size)}) here is {seen.disk or 'not up'}, "
-            f"last in step {ago(seen.in_step)}."
-        )
-        problem = why_not_promote(vm, seen)
-        if problem is not None:
-            lines.append(problem.refusal.message)
+    lines = [f"{vm.node}, which owns {vm.name}, was last heard {ago(owner_heard)}.", *of_disks]
     lines.append(f"What {vm.node} wrote after that is lost.")
     return lines

@@ -72,7 +72,7 @@ def _urgent(host: Host, seen: Reports) -> list[str]:
     cluster = host.read()
     lines = [
         finding.sentence
-        for vm, disk in cluster.disks()
+        for vm, disk in cluster.replicated()
         for finding in replica.findings(findings.pair(cluster, vm, disk, seen))
         if finding.kind in (Kind.SPLIT_BRAIN, Kind.SUSPENDED)
     ]

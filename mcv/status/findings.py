@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from mcv.document.model import Cluster, Disk, Vm
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Cluster, Vm
 from mcv.drivers.libvirt_saved import SAVED
 from mcv.errors import McvError
 from mcv.rules import domain, replica, saved
@@ -19,7 +20,9 @@ def of_vm(cluster: Cluster, vm: Vm, seen: Reports) -> list[Finding]:
     I/O that stands still: the state says running, and the guest does nothing.
     """
     replicas = [
-        finding for disk in vm.disks for finding in replica.findings(pair(cluster, vm, disk, seen))
+        finding
+        for disk in vm.replicated
+        for finding in replica.findings(pair(cluster, vm, disk, seen))
     ]
     urgent = [
         finding
@@ -116,14 +119,13 @@ def _unfinished(vm: Vm, seen: Reports) -> Iterator[Finding]:
         yield domain.unfinished(vm.claim.why, vm.claim.operation)
 
 
-def pair(cluster: Cluster, vm: Vm, disk: Disk, seen: Reports) -> ReplicaPair:
+def pair(cluster: Cluster, vm: Vm, disk: DrbdDisk, seen: Reports) -> ReplicaPair:
     """Both replicas of a disk, as the reports tell them."""
     return ReplicaPair(
         vm=vm,
         disk=disk,
         replicas={
-            node: _replica(cluster, disk, node, seen.get(node))
-            for node in sorted(disk.volume_groups)
+            node: _replica(cluster, disk, node, seen.get(node)) for node in sorted(disk.places)
         },
         is_enabled=cluster.drbd.enabled,
         is_verified=is_verified_now(vm, seen),
@@ -131,7 +133,7 @@ def pair(cluster: Cluster, vm: Vm, disk: Disk, seen: Reports) -> ReplicaPair:
 
 
 def _replica(
-    cluster: Cluster, disk: Disk, node: str, report: NodeReport | McvError | None
+    cluster: Cluster, disk: DrbdDisk, node: str, report: NodeReport | McvError | None
 ) -> Replica:
     is_online = node in cluster.nodes and cluster.nodes[node].status == "online"
     if report is None:

@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from mcv.document.model import Disk, Vm
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Vm
 from mcv.drivers.drbd_states import DiskState, Role
 from mcv.host import Host
 from mcv.rules.replica_state import ReplicaState
@@ -37,14 +38,14 @@ class ResourceView(Struct, frozen=True, kw_only=True):
 
 def list_(host: Host) -> list[ResourceView]:
     seen = reports(host)
-    return [_view(vm, disk, seen) for vm, disk in host.read().disks()]
+    return [_view(vm, disk, seen) for vm, disk in host.read().replicated()]
 
 
-def _view(vm: Vm, disk: Disk, seen: Reports) -> ResourceView:
+def _view(vm: Vm, disk: DrbdDisk, seen: Reports) -> ResourceView:
     states = {
         node: (report.resources or {}).get(disk.resource)
         for node, report in told(seen).items()
-        if node in disk.volume_groups
+        if node in disk.places
     }
     known = [state for state in states.values() if state]
     last = disk.verification
@@ -55,7 +56,7 @@ def _view(vm: Vm, disk: Disk, seen: Reports) -> ResourceView:
         resource=disk.resource,
         minor=disk.minor,
         port=disk.port,
-        node={node: _side(states.get(node)) for node in sorted(disk.volume_groups)},
+        node={node: _side(states.get(node)) for node in sorted(disk.places)},
         out_of_sync=max((state.out_of_sync for state in known), default=0),
         done=min((state.done for state in known if state.done is not None), default=None),
         verified=last.when,

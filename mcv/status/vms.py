@@ -3,7 +3,10 @@
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from mcv.document.model import Claim, Cluster, Disk, Override, Vm
+from mcv import storage
+from mcv.document.claim import Claim
+from mcv.document.disks import Disk, DrbdDisk
+from mcv.document.model import Cluster, Override, Vm
 from mcv.drivers.drbd_states import DiskState, Role
 from mcv.host import Host
 from mcv.rules.finding import Finding
@@ -128,16 +131,17 @@ def state_of(vm: Vm, seen: Reports) -> str:
 
 def info(host: Host, name: str) -> VmInfo:
     """All about one VM. Raises NotFound where there is none of that name."""
-    vm = host.read().vm(name)
+    cluster = host.read()
+    vm = cluster.vm(name)
     seen = reports(host)
     return VmInfo(
-        **asdict(summary(host.read(), vm, seen)),
+        **asdict(summary(cluster, vm, seen)),
         uuid=vm.uuid,
         claim=vm.claim,
         administrators_lock=vm.locked,
         start_order=vm.start_order,
         start_delay=vm.start_delay,
-        disks=[_disk(vm, disk, seen) for disk in vm.disks],
+        disks=[_disk(cluster, vm, disk, seen) for disk in vm.disks],
         networks=[NetworkView(network=nic.network, mac=nic.mac) for nic in vm.nics],
         verify=verification(vm, seen),
         vnc=_vnc(host, vm, seen),
@@ -158,12 +162,12 @@ def vnc(host: Host, name: str) -> str | None:
 
 def verification(vm: Vm, seen: Reports) -> VerificationView:
     worst = min(
-        (disk.verification for disk in vm.disks),
+        (disk.verification for disk in vm.replicated),
         key=lambda last: (not last.blocked, RESULTS.index(last.result)),
         default=None,
     )
     noted = any(
-        disk.resource in report.blocked for report in told(seen).values() for disk in vm.disks
+        disk.resource in report.blocked for report in told(seen).values() for disk in vm.replicated
     )
     result = worst.result if worst else "never"
     return VerificationView(
@@ -173,25 +177,25 @@ def verification(vm: Vm, seen: Reports) -> VerificationView:
         under_way=is_verified_now(vm, seen),
         when=worst.when if worst else "",
         who=worst.who if worst else "",
-        out_of_sync=sum(disk.verification.out_of_sync for disk in vm.disks),
+        out_of_sync=sum(disk.verification.out_of_sync for disk in vm.replicated),
         blocked=vm.blocked or noted,
         override=vm.override if vm.blocked or noted else None,
     )
 
 
-def _disk(vm: Vm, disk: Disk, seen: Reports) -> DiskView:
+def _disk(cluster: Cluster, vm: Vm, disk: Disk, seen: Reports) -> DiskView:
     return DiskView(
         id=disk.id,
         target=disk.target,
         size=disk.size,
         storage=disk.storage,
-        pool=None,
-        path=disk.device,
-        drbd=_drbd(vm, disk, seen),
+        pool=disk.pool or None,
+        path=storage.path(cluster, disk, vm.node),
+        drbd=_drbd(vm, disk, seen) if isinstance(disk, DrbdDisk) else None,
     )
 
 
-def _drbd(vm: Vm, disk: Disk, seen: Reports) -> DrbdView:
+def _drbd(vm: Vm, disk: DrbdDisk, seen: Reports) -> DrbdView:
     view = DrbdView(resource=disk.resource, minor=disk.minor, port=disk.port)
     is_owner = isinstance(seen.get(vm.node), NodeReport)
     report = told(seen).get(vm.node if is_owner else vm.other(vm.node))

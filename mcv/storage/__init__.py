@@ -1,23 +1,42 @@
 """Kinds of disks, one module each: `storage.of(disk)` is what VMs ask of one."""
 
-from mcv.document.model import Disk, Vm
+from mcv.document.disks import Disk, DrbdDisk, SharedDisk
+from mcv.document.model import Cluster, Vm
 from mcv.drivers.domain_xml import Source
 from mcv.drivers.open_devices import Holder
 from mcv.errors import Refused
 from mcv.host import Host
+from mcv.storage import paths
 from mcv.storage.drbd import Drbd
 from mcv.storage.kind import Kind, LiveMove
+from mcv.storage.local import Local, Shared
 from mcv.transaction.plan import Item
 
 
 def of(disk: Disk) -> Kind:
     """A disk by its kind. Another kind is another member of `Disk`, and a case here."""
-    return Drbd(disk)
+    match disk:
+        case DrbdDisk():
+            return Drbd(disk)
+        case SharedDisk():
+            return Shared(disk)
+        case _:
+            return Local(disk)
 
 
-def sources(vm: Vm) -> dict[int, Source]:
-    """Where the bytes of each disk are, for the domain's XML."""
-    return {disk.id: of(disk).source() for disk in vm.disks}
+def sources(cluster: Cluster, vm: Vm, node: str) -> dict[int, Source]:
+    """Where the bytes of each disk are on a node, for the domain's XML there."""
+    return {disk.id: paths.source(cluster, disk, node) for disk in vm.disks}
+
+
+def path(cluster: Cluster, disk: Disk, node: str) -> str:
+    """What QEMU opens of a disk on a node, "" where the node has none of it."""
+    return paths.path(cluster, disk, node)
+
+
+def volume_path(cluster: Cluster, disk: Disk, node: str) -> str:
+    """The file or the logical volume that holds a disk's bytes on a node; "" where none does."""
+    return paths.volume_path(cluster, disk, node)
 
 
 def _kinds(vm: Vm) -> list[Kind]:

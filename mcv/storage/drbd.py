@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from mcv.document.model import DrbdDisk, Vm
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Vm
 from mcv.drbd import notes, pairs
-from mcv.drivers.domain_xml import Source
 from mcv.drivers.open_devices import Holder
 from mcv.errors import Refused
 from mcv.host import Host
@@ -102,16 +102,13 @@ class Drbd:
         return replica.why_not_move(pairs.pair(host, vm, self.disk), host.name, ignore_verify)
 
     def why_not_take_over(self, host: Host, vm: Vm) -> takeover.Problem | None:
-        return takeover.why_not_promote(vm, self.evidence(host, vm))
+        return takeover.why_not_promote(vm, pairs.evidence(host, vm, self.disk))
 
-    def evidence(self, host: Host, vm: Vm) -> takeover.Evidence:
-        return pairs.evidence(host, vm, self.disk)
+    def prospects(self, host: Host, vm: Vm) -> list[str]:
+        return takeover.prospects_of(vm, self.disk, pairs.evidence(host, vm, self.disk))
 
     def is_blocked(self, host: Host) -> bool:
         return self.disk.blocked or self.disk.resource in notes.blocked(host.settings.notes)
-
-    def source(self) -> Source:
-        return Source(type="block", path=self.disk.device)
 
 
 def _one_primary(node: str, name: str) -> Call:
@@ -134,7 +131,7 @@ def open_disks(host: Host) -> list[Vm]:
     return [
         vm
         for vm in cluster.vms.values()
-        if any(isinstance(disk, DrbdDisk) and disk.resource in primaries for disk in vm.disks)
+        if any(disk.resource in primaries for disk in vm.replicated)
     ]
 
 

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mcv.document.model import Vm
-from mcv.drivers.domain_xml import Source
 from mcv.drivers.open_devices import Holder
 from mcv.errors import Refused
 from mcv.host import Host
-from mcv.rules.takeover import Evidence, Problem
+from mcv.rules.takeover import Problem
 from mcv.transaction.plan import Item
 
 
@@ -66,11 +65,8 @@ class Kind(Protocol):
     def why_not_take_over(self, host: Host, vm: Vm) -> Problem | None:
         """What forbids this node to own the VM with the bytes that it has itself."""
 
-    def evidence(self, host: Host, vm: Vm) -> Evidence:
+    def prospects(self, host: Host, vm: Vm) -> list[str]:
         """What is known of the bytes here, for an operator who is to take the VM over."""
 
     def is_blocked(self, host: Host) -> bool:
         """Whether a failed verification forbids to use the disk, by the document or a note."""
-
-    def source(self) -> Source:
-        """Where the guest's bytes are, for the domain's XML."""

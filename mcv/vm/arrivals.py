@@ -12,7 +12,7 @@ from mcv.drivers.libvirt_identity import uuid_of
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.system import files
-from mcv.vm import power
+from mcv.vm import definition
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def expect(host: Host, name: str) -> None:
     vm = host.both()[-1].vm(name)
     if vm.claim is None or vm.node == host.name:
         raise Refused(f"No other node can send {name} to {host.name}.")
-    host.domains.define(power.definition(host, vm))
+    host.domains.define(definition.of(host, vm))
     xml = host.domains.migration.expected(name)
     note = ArrivalNote(
         name=name, source=vm.node, operation=vm.claim.operation, uuid=uuid_of(xml), xml=xml

@@ -9,12 +9,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from mcv import sizes, storage
+from mcv.document.disks import Disk, DrbdDisk, SharedDisk
 from mcv.document.model import Cluster, Vm
+from mcv.document.pools import Pool
 from mcv.document.subject import Subject
-from mcv.drivers.lvm import drbd_size
 from mcv.errors import McvError, RepairNeeded, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.settings import FIRST_DRBD_MINOR, FIRST_DRBD_PORT
+from mcv.storage import room_for
+from mcv.storage.rooms import IMPLICIT
 from mcv.system.answers import ask_typed
 from mcv.vm import domains_elsewhere
 from mcv.vm import image as images
@@ -72,7 +75,7 @@ def create(
     def prepare() -> Prepared[Created]:
         vm = _judged_and_placed(host, request)
         return Prepared(
-            create_plan(vm, source, token, f"create {name}"),
+            create_plan(vm, source, token, f"create {name}", new_pools(host.read(), vm)),
             Created(name=name, node=vm.node, nodes=vm.nodes, vm=vm),
         )
 
@@ -87,10 +90,10 @@ def _judged_and_placed(host: Host, request: VmRequest) -> Vm:
     vm = judged(host, request, problems)
     facts = _facts(host, vm, problems)
     problems.found += domains_elsewhere.foreign(host, vm.name, needed=facts)
-    if not problems.found and vm.disks:
-        vm = _placed(host.read(), vm, facts)
     if vm.disks and facts:
         _judge_room(vm, facts, problems)
+    if not problems.found and vm.disks:
+        vm = _placed(host.read(), vm, facts)
     refuse_all(problems.found)
     return vm
 
@@ -127,9 +130,8 @@ def _drop_image(host: Host, source: str, token: str | None) -> None:
 def _facts(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:
     """What each node of the VM can give; a silent or offline node is a problem."""
     facts: dict[str, Capacity] = {}
-    known = [node for node in vm.nodes if node in host.read().nodes]
-    if not vm.disks:
-        known = [host.name]
+    places = {node for disk in vm.disks for node in disk.places}
+    known = [node for node in host.read().nodes if node == host.name or node in places]
     for node, answer in ask_typed(host.call, known, "node.capacity", FACTS, Capacity).items():
         if isinstance(answer, McvError):
             problems.add(f"{node} is needed: {answer.message}", answer.hint)
@@ -153,48 +155,66 @@ def _facts(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:
 
 
 def _placed(cluster: Cluster, vm: Vm, facts: dict[str, Capacity]) -> Vm:
-    """The VM with volume groups, minors and ports that are free everywhere."""
-    taken_minors = {disk.minor for _, disk in cluster.disks()}
-    taken_ports = {disk.port for _, disk in cluster.disks()}
+    """The VM with its disks' locations, and with minors and ports that are free everywhere."""
+    taken_minors = {disk.minor for _, disk in cluster.replicated()}
+    taken_ports = {disk.port for _, disk in cluster.replicated()}
     for fact in facts.values():
         taken_minors |= set(fact.minors)
         taken_ports |= set(fact.ports)
-    placed = []
+    placed: list[Disk] = []
     for disk in vm.disks:
-        minor = next(n for n in range(FIRST_DRBD_MINOR, 1 << 20) if n not in taken_minors)
-        port = next(n for n in range(FIRST_DRBD_PORT, 1 << 16) if n not in taken_ports)
-        taken_minors.add(minor)
-        taken_ports.add(port)
-        groups = {node: fact.volume_group for node, fact in facts.items()}
-        placed.append(replace(disk, minor=minor, port=port, volume_groups=groups))
+        if isinstance(disk, SharedDisk):
+            placed.append(disk)
+            continue
+        pool = disk.pool or IMPLICIT
+        disk = replace(
+            disk, places={node: facts[node].rooms[pool].location for node in disk.places}
+        )
+        if isinstance(disk, DrbdDisk):
+            minor = next(n for n in range(FIRST_DRBD_MINOR, 1 << 20) if n not in taken_minors)
+            port = next(n for n in range(FIRST_DRBD_PORT, 1 << 16) if n not in taken_ports)
+            taken_minors.add(minor)
+            taken_ports.add(port)
+            disk = replace(disk, minor=minor, port=port)
+        placed.append(disk)
     return replace(vm, disks=tuple(placed))
 
 
+def new_pools(cluster: Cluster, vm: Vm) -> dict[str, Pool]:
+    """The pool of volume groups that the document lacks, or what it lacks of it."""
+    known = cluster.pools[IMPLICIT].nodes if IMPLICIT in cluster.pools else {}
+    places = {
+        node: location.partition("/")[0]
+        for disk in vm.disks
+        if disk.pool == IMPLICIT
+        for node, location in disk.places.items()
+        if node not in known
+    }
+    return {IMPLICIT: Pool(type="lvm", nodes=places)} if places else {}
+
+
 def _judge_room(vm: Vm, facts: dict[str, Capacity], problems: Problems) -> None:
+    """Whether each pool of each node has room for the disks that lie there."""
     for node, fact in facts.items():
-        if fact.problem:
-            problems.add(f"{node}: {fact.problem}", fact.hint)
-            continue
-        extent = fact.extent
-        needed = sum(drbd_size(disk.size, extent) for disk in vm.disks)
-        if needed > fact.free:
-            problems.add(
-                f"Volume group {fact.volume_group} on {node} has {sizes.shown(fact.free)} "
-                f"free, {sizes.shown(needed)} are needed."
-            )
-        clash = sorted({disk.volume for disk in vm.disks} & set(fact.volumes))
-        for volume in clash:
-            problems.add(
-                f"There is a logical volume {volume} on {node} already.", "See: mcv cluster check"
-            )
+        here = [disk for disk in vm.disks if node in disk.places or disk.storage == "shared"]
+        for pool in sorted({disk.pool or IMPLICIT for disk in here}):
+            room = fact.rooms.get(pool)
+            disks = [disk for disk in here if (disk.pool or IMPLICIT) == pool]
+            if room is None:
+                problems.add(f"{node} has no pool {pool}.", "See: mcv pool list")
+            elif room.problem:
+                problems.add(f"{node}: {room.problem}", room.hint)
+            else:
+                problems.found += room_for.why_not(node, pool, room, disks)
 
 
 def fill(host: Host, name: str, source: str, image: str) -> None:
-    """Write an image's bytes to the first disk, and wait until both replicas have them."""
-    disk = host.both()[-1].vm(name).disk(1)
+    """Write an image's bytes to the first disk, and wait until every replica has them."""
+    cluster = host.both()[-1]
+    disk = cluster.vm(name).disk(1)
     kind = storage.of(disk)
     kind.open(host)
     try:
-        images.copy(host, source, image, kind.source().path)
+        images.fill(host, source, image, storage.path(cluster, disk, host.name), disk.format)
     finally:
         kind.close(host)

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from msgspec import Struct
 
+from mcv.document.disks import Format
 from mcv.drivers import qcow2, qemu_img
 from mcv.errors import CommandFailed, McvError, NotFound, NotUnderstood, Refused
 from mcv.host import Host
@@ -260,24 +261,49 @@ def _remote_chunk(host: Host, source: str, token: str, offset: int) -> tuple[byt
         raise NotUnderstood(f"{source} sent no part of an image: {error}.") from error
 
 
-def copy(host: Host, source: str, token: str, device: str) -> None:
-    """Write an image, held open on the node source, to a block device here, durably."""
+def fill(host: Host, source: str, token: str, path: str, format: Format) -> None:
+    """Write an image, held open on the node source, into a disk of this node, durably."""
+    if format == "raw":
+        _into_device(host, source, token, path)
+    elif source == host.name:
+        _into_file(host, _held(host, token).fd, path, format)
+    else:
+        # What writes QEMU's formats takes no stream: the bytes are gathered first.
+        fd = _nameless(host)
+        try:
+            _gather(host, source, token, fd)
+            _into_file(host, fd, path, format)
+        finally:
+            os.close(fd)
+
+
+def _into_file(host: Host, fd: int, path: str, format: Format) -> None:
+    host.job.progress("image", 0, 1, "")
+    qemu_img.convert_into(fd, path, format, host.job.check_cancelled)
+
+
+def _into_device(host: Host, source: str, token: str, device: str) -> None:
     fd = os.open(device, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        offset, size = 0, 1
-        while offset < size:
-            if source == host.name:
-                image = _held(host, token)
-                data, size = image.read(offset, CHUNK), image.size
-            else:
-                data, size = _remote_chunk(host, source, token, offset)
-            if not data:
-                raise McvError(f"The image ended after {offset} of {size} bytes: was it changed?")
-            os.pwrite(fd, data, offset)
-            offset += len(data)
-            host.job.progress("image", offset, size, "B")
-        os.fsync(fd)
+        _gather(host, source, token, fd)
     except OSError as error:
         raise McvError(f"Writing {device} failed: {error.strerror}.") from error
     finally:
         os.close(fd)
+
+
+def _gather(host: Host, source: str, token: str, fd: int) -> None:
+    """Write the bytes of an image, held open on the node source, to an open file, durably."""
+    offset, size = 0, 1
+    while offset < size:
+        if source == host.name:
+            image = _held(host, token)
+            data, size = image.read(offset, CHUNK), image.size
+        else:
+            data, size = _remote_chunk(host, source, token, offset)
+        if not data:
+            raise McvError(f"The image ended after {offset} of {size} bytes: was it changed?")
+        os.pwrite(fd, data, offset)
+        offset += len(data)
+        host.job.progress("image", offset, size, "B")
+    os.fsync(fd)

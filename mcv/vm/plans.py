@@ -1,25 +1,28 @@
 """The plans of VMs: facts in, steps out. Pure functions, each with its commit point."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from mcv import storage
 from mcv.document.model import Vm
+from mcv.document.pools import Pool
 from mcv.drbd.renewal import discarded
 from mcv.system.answers import plain
 from mcv.transaction.plan import Call, Item, Step, change, on
 from mcv.vm.validation import UNNAMED, StartSettings
 
 
-def create_plan(vm: Vm, image_node: str, image: str | None, why: str) -> list[Item]:
+def create_plan(
+    vm: Vm, image_node: str, image: str | None, why: str, pools: Mapping[str, Pool] | None = None
+) -> list[Item]:
     """Write the VM down with its claim, make its disks on both nodes, define it on its owner.
 
     The definition commits the plan: by then everything the VM is made of exists.
     """
     plan: list[Item] = [
         Step(
-            change("vm.add", vm=plain(vm), why=why),
+            change("vm.add", vm=plain(vm), why=why, **({"pools": plain(pools)} if pools else {})),
             undo=change("vm.remove", name=vm.name),
         )
     ]

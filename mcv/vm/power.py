@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
-from mcv.drivers.domain_xml import domain_xml, substance
+from mcv.drivers.domain_xml import substance
 from mcv.drivers.libvirt_identity import FOREIGN
 from mcv.errors import (
     Cancelled,
@@ -22,7 +22,7 @@ from mcv.host import DryRun, Host
 from mcv.rules import preconditions
 from mcv.system import stall
 from mcv.transaction.plan import Item, Step, change
-from mcv.vm import bootable, open_disks, run_notes, start_permit
+from mcv.vm import bootable, definition, open_disks, run_notes, start_permit
 from mcv.vm.answers import Stopped, VmState
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def boot(host: Host, vm: Vm, ignore_verify: bool = False, discard_saved: bool = 
 
 def _define_for_start(host: Host, vm: Vm) -> None:
     """Define the domain anew. Where that fails, for want of room, an equal definition will do."""
-    xml = definition(host, vm)
+    xml = definition.of(host, vm)
     try:
         host.domains.define(xml)
     except HypervisorFailed as error:
@@ -130,18 +130,6 @@ def require_stopped(host: Host, name: str) -> None:
     """Raises Refused while the VM's domain is active here, or anything has its disks open."""
     preconditions.stopped(name, host.domains.is_active(name), host.domains.state(name))
     open_disks.require_closed(host, host.read().vm(name))
-
-
-def definition(host: Host, vm: Vm) -> str:
-    """The domain's XML for this node: what the document says, in libvirt's words."""
-    cluster = host.read()
-    bridges = {nic.network: cluster.network(nic.network).bridge for nic in vm.nics}
-    can = host.domains.capabilities()
-    domain_type = host.settings.domain_type or can.domain_type
-    emulator = host.settings.emulator or can.emulator
-    return domain_xml(
-        vm, sources=storage.sources(vm), bridges=bridges, domain_type=domain_type, emulator=emulator
-    )
 
 
 def close(host: Host, vm: Vm) -> None:
@@ -303,7 +291,7 @@ def define(host: Host, name: str) -> None:
     """
     if host.domains.state(name) == "absent":
         run_notes.remove(host, name)
-    host.domains.define(definition(host, host.both()[-1].vm(name)))
+    host.domains.define(definition.of(host, host.both()[-1].vm(name)))
 
 
 def undefine(host: Host, name: str, discard_saved: bool = False) -> None:

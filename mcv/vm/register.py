@@ -8,7 +8,7 @@ from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, takeover
 from mcv.rules.domain import why_foreign
 from mcv.transaction.plan import Item, Step, change, on
-from mcv.vm import domains_elsewhere, power, run_notes
+from mcv.vm import definition, domains_elsewhere, power, run_notes
 from mcv.vm.answers import Registered, Unregistered
 
 
@@ -39,7 +39,7 @@ def _define_here(host: Host, vm: Vm) -> Registered:
     with host.hold(Subject.vm(vm.name), f"register {vm.name}"):
         preconditions.unclaimed(host.both(), host.job.id, vm.name)
         preconditions.no_foreign(host.name, host.domains.foreign(vm.name))
-        host.domains.define(power.definition(host, vm))
+        host.domains.define(definition.of(host, vm))
         for disk in vm.disks:
             storage.of(disk).bring_up(host)
     return Registered(name=vm.name, node=host.name, taken_over_from=None)
@@ -86,8 +86,8 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
 def prospects(host: Host, name: str) -> list[str]:
     """What a takeover by this node would rest on, in words: shown before it is asked for."""
     vm = host.read().vm(name)
-    evidence = [(disk, storage.of(disk).evidence(host, vm)) for disk in vm.disks]
-    return takeover.prospects(vm, evidence, host.observations.last_heard(vm.node))
+    of_disks = [line for disk in vm.disks for line in storage.of(disk).prospects(host, vm)]
+    return takeover.prospects(vm, of_disks, host.observations.last_heard(vm.node))
 
 
 def unregister(host: Host, name: str) -> Unregistered:

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from mcv import sizes
+from mcv.document.disks import Disk
 from mcv.document.generation import Value
-from mcv.document.model import Autostart, Cluster, Disk, DrbdDisk, Nic, Vm
+from mcv.document.model import Autostart, Cluster, Nic, Vm
 from mcv.document.names import problem_with_name
 from mcv.drivers.domain_xml import new_mac
 from mcv.errors import Refused
 from mcv.host import Host
+from mcv.vm import disk_choice
 
 LEAST_MEMORY = 4 * 1024**2
 MOST_MEMORY = 64 * 1024**4
@@ -19,7 +21,6 @@ MOST_CPUS = 255
 MOST_DISKS = 20
 MOST_ORDER = 9999
 MOST_DELAY = 3600  # s
-SECTOR = 4096  # bytes that a disk's size is rounded up to
 
 
 class StartSettings(Value, frozen=True, kw_only=True):
@@ -123,11 +124,9 @@ def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
         problems.found.append(problem)
     elif request.name in cluster.vms:
         problems.add(f"There is a VM {request.name} already.", "See: mcv list")
-    nodes = _judge_nodes(host, cluster, problems, request.nodes, bool(request.disks))
-    _judge_storage(cluster, problems, request.storage, nodes, bool(request.disks))
-    for given, what in ((request.pool, "--pool"), (request.iso, "--iso")):
-        if given is not None:
-            problems.add(f"{what} is not there yet.", "Leave it out.")
+    if request.iso is not None:
+        problems.add("--iso is not there yet.", "Leave it out.")
+    disks, nodes = _judge_disks(cluster, problems, request, host.name)
     problems.cpus(request.cpus)
     memory = problems.size(request.memory, "memory", LEAST_MEMORY, MOST_MEMORY)
     start = problems.start_settings(
@@ -139,8 +138,8 @@ def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
         memory=memory,
         cpus=request.cpus,
         node=host.name,
-        nodes=tuple(nodes),
-        disks=_judge_disks(problems, request, nodes),
+        nodes=nodes,
+        disks=disks,
         nics=_judge_networks(cluster, problems, request.networks),
         autostart=start.autostart or "last",
         start_order=start.start_order or 0,
@@ -151,24 +150,29 @@ def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
     return vm
 
 
-def _judge_disks(problems: Problems, request: VmRequest, nodes: list[str]) -> tuple[Disk, ...]:
-    if len(request.disks) > MOST_DISKS:
-        problems.add(f"A VM can have {MOST_DISKS} disks, not {len(request.disks)}.")
-    found = []
-    for number, text in enumerate(request.disks, 1):
-        size = problems.size(text, f"disk {number}", LEAST_DISK, MOST_DISK)
-        found.append(
-            DrbdDisk(
-                id=number,
-                size=-(-size // SECTOR) * SECTOR,
-                volume=f"mcv-{request.name}-{number}",
-                volume_groups=dict.fromkeys(nodes, ""),
-                resource=f"mcv-{request.name}-{number}",
-                minor=0,
-                port=0,
-            )
-        )
-    return tuple(found)
+def _judge_disks(
+    cluster: Cluster, problems: Problems, request: VmRequest, owner: str
+) -> tuple[tuple[Disk, ...], tuple[str, ...]]:
+    """The disks, and the nodes where the VM may run."""
+    texts = request.disks or ([f"{request.image['size']}B"] if request.image else [])
+    if len(texts) > MOST_DISKS:
+        problems.add(f"A VM can have {MOST_DISKS} disks, not {len(texts)}.")
+    asked = [
+        problems.size(text, f"disk {number}", LEAST_DISK, MOST_DISK)
+        for number, text in enumerate(texts, 1)
+    ]
+    if not asked and request.storage is None and request.pool is None and request.nodes is None:
+        return (), tuple(sorted(cluster.nodes))
+    choice = disk_choice.choose(
+        cluster, owner, request.storage, request.pool, request.nodes, problems.found
+    )
+    if choice is None:
+        return (), (owner,)
+    disks = tuple(
+        disk_choice.new_disk(cluster, request.name, request.uuid, number, size, choice)
+        for number, size in enumerate(asked, 1)
+    )
+    return disks, choice.nodes
 
 
 def _judge_networks(cluster: Cluster, problems: Problems, networks: list[str]) -> tuple[Nic, ...]:
@@ -181,58 +185,8 @@ def _judge_networks(cluster: Cluster, problems: Problems, networks: list[str]) -
     return tuple(found)
 
 
-def _judge_nodes(
-    host: Host, cluster: Cluster, problems: Problems, nodes: list[str] | None, has_disks: bool
-) -> list[str]:
-    if nodes is None:
-        others = sorted(set(cluster.nodes) - {host.name})
-        if not has_disks:
-            return sorted(cluster.nodes)
-        if len(others) != 1:
-            if others:
-                problems.add(
-                    "With more than two nodes, say which two hold the replicas.", "--nodes A,B"
-                )
-            return [host.name]
-        nodes = [host.name, *others]
-    for node in nodes:
-        if node not in cluster.nodes:
-            problems.add(f"There is no node {node}.", f"Nodes: {', '.join(sorted(cluster.nodes))}.")
-        elif cluster.nodes[node].status == "offline":
-            problems.add(f"{node} is offline.", f"Bring it back with: mcv node online {node}")
-    if host.name not in nodes:
-        problems.add(f"{host.name}, which is to own it, is not among {', '.join(nodes)}.")
-    if len(set(nodes)) != len(nodes):
-        problems.add("A node is named twice in --nodes.")
-    if has_disks and len(nodes) != 2:
-        problems.add(f"A replicated disk lives on two nodes, not on {len(nodes)}.")
-    return [host.name, *(node for node in nodes if node != host.name and node in cluster.nodes)]
-
-
-def _judge_storage(
-    cluster: Cluster, problems: Problems, storage: str | None, nodes: list[str], has_disks: bool
-) -> None:
-    if storage not in (None, "drbd", "file", "lvm"):
-        problems.add(f"There is no storage {storage}.", "It can be: drbd (file and lvm later).")
-        return
-    if storage in ("file", "lvm"):
-        problems.add(f"Storage {storage} is not there yet.", "Use: --storage drbd")
-        return
-    if not has_disks:
-        return
-    if not cluster.drbd.enabled:
-        problems.add("DRBD is not enabled in this cluster.", "First: mcv drbd enable")
-    if len(nodes) < 2 and len(cluster.nodes) < 2:
-        problems.add(
-            "A replicated disk needs a second node.",
-            "First: mcv cluster add-node --node N --ip-address IP",
-        )
-
-
 def _judge_image(problems: Problems, image: dict[str, Any], vm: Vm) -> None:
-    if not vm.disks:
-        problems.add("An image needs a disk to fill.", "Add: --disk SIZE")
-    elif vm.disks[0].size and image["size"] > vm.disks[0].size:
+    if vm.disks and vm.disks[0].size and image["size"] > vm.disks[0].size:
         problems.add(
             f"The image needs {sizes.shown(image['size'])}, "
             f"the first disk has {sizes.shown(vm.disks[0].size)}."

@@ -16,7 +16,7 @@ from typing import Any
 import libvirt
 from msgspec.structs import replace
 
-from mcv import settings, storage
+from mcv import settings
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster, Vm, digest
 from mcv.document.store import Store
@@ -100,7 +100,7 @@ def define(count: str) -> None:
         connection.defineXML(
             domain_xml(
                 wanted[name],
-                sources=storage.sources(wanted[name]),
+                sources={},
                 bridges={},
                 domain_type="qemu",
                 emulator="/usr/bin/qemu-system-x86_64",

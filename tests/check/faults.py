@@ -7,7 +7,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from mcv.check import runner
-from mcv.document.model import Claim, Cluster, Verification
+from mcv.document.claim import Claim
+from mcv.document.disks import Verification
+from mcv.document.model import Cluster
 from mcv.drivers.drbd_status import Generations
 from mcv.drivers.lvm_filter import LINE, Sight
 from mcv.system.answers import plain

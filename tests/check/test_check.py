@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from mcv.check import inventory, runner
-from mcv.document.model import Claim
+from mcv.document.claim import Claim
 from mcv.drivers import libvirt_guests
 from mcv.errors import PeerUnreachable
 from mcv.system import users

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from mcv.check import fixes as mend
 from mcv.check import runner
-from mcv.document.model import Claim
+from mcv.document.claim import Claim
 from mcv.system.answers import plain
 from mcv.transaction.journal import Entry, EntryClaim
 from mcv.transaction.plan import Step, on

@@ -10,6 +10,7 @@ from mcv.cluster import suitability
 from mcv.cluster.facts import NamedDomain
 from mcv.document.model import Network
 from mcv.drbd.enable import DrbdAbility
+from mcv.storage.rooms import Room
 from tests.documents import document, vm
 from tests.fakes.facts import ROOM, blank_facts
 
@@ -40,6 +41,8 @@ def test_a_host_that_suits_has_nothing_against_it() -> None:
     assert problems({}, {"domains": guests}) == []
 
 
+NO_GROUP = Room(location="", type="lvm", problem="no group.", hint="vgcreate")
+
 STORIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"node": "n3", "members": ["n3"]}, "is called n3, not n2.*--node n3"),
     ({}, {"hostname": "n1"}, "member with the host name n1"),
@@ -56,7 +59,7 @@ STORIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"trouble": ["libvirt: it is down"]}, "n2: libvirt: it is down"),
     ({}, {"version": "9.9"}, "runs mcv 9.9, this node 0.1.0"),
     ({}, {"capacity": replace(ROOM, bridges=[])}, r"no bridge br-lan \(lan\)"),
-    ({}, {"capacity": replace(ROOM, problem="no group.", hint="vgcreate")}, "no group. vgcreate"),
+    ({}, {"capacity": replace(ROOM, rooms={"lvm": NO_GROUP})}, "no group. vgcreate"),
     ({}, {"drbd": DrbdAbility(problem="no module.", hint="install")}, "no module. install"),
     ({}, {"drbd": None}, "DRBD was not looked at"),
     ({}, {"drbd": DrbdAbility(generation=9)}, "has DRBD 9, this node 8"),

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from mcv.cluster import members, upgrade
 from mcv.consensus.unanimous import member
+from mcv.document.schema import SCHEMA
 from tests.fakes.cluster import FakeCluster
 
 
@@ -37,7 +38,7 @@ def test_the_schema_rises_once_all_members_read_it(
     old.look("n2")
 
     assert unchanged == (1, before)
-    assert {host.read().schema for host in old.hosts.values()} == {2}
+    assert {host.read().schema for host in old.hosts.values()} == {SCHEMA}
     assert old.read().generation == before + 1
 
 
@@ -50,4 +51,4 @@ def test_an_offline_member_holds_nothing_back(
 
     round_of(old, "n1")
 
-    assert old.hosts["n1"].read().schema == 2
+    assert old.hosts["n1"].read().schema == SCHEMA

@@ -128,7 +128,7 @@ def kept(who: Callable[[str], str]) -> End:
 
 def verified(cluster: FakeCluster, node: str) -> str:
     """web1, which a failed verification blocked, is as it should be: a clean one frees it."""
-    mark = cluster.read(node).vm("web1").disk(1).verification
+    mark = cluster.read(node).vm("web1").replica(1).verification
     if (mark.result, mark.blocked) == ("clean", False):
         return "whole"
     blocked = mark.blocked and mark.result in ("interrupted", "out-of-sync")

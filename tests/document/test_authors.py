@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from mcv.document import changes
 from mcv.document.authors import AUTHORS, require_author
-from mcv.document.model import Claim, Cluster
+from mcv.document.claim import Claim
+from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.errors import Refused
 from tests.documents import by, document, member, vm

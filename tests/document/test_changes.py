@@ -6,15 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from mcv.document import changes
+from mcv.document.disks import Verification
 from mcv.document.lineage import descends
-from mcv.document.model import (
-    REMEMBERED_CHANGES,
-    Cluster,
-    Verification,
-    decode,
-    digest,
-    encode,
-)
+from mcv.document.model import REMEMBERED_CHANGES, Cluster, decode, digest, encode
 from mcv.document.subject import Subject
 from mcv.errors import Busy, McvError, NotFound, Refused
 from mcv.system.answers import plain as as_plain

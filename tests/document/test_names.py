@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from mcv.document.model import DrbdDisk, Network, Node
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Network, Node
 from mcv.document.names import Name, problem_with_name
 from mcv.document.subject import Subject
 from mcv.errors import McvError
@@ -72,7 +73,7 @@ def test_a_document_holds_no_name_that_leads_out_of_its_place(
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_a_volume_group_is_a_plain_name(name: str) -> None:
     with pytest.raises(msgspec.ValidationError):
-        msgspec.convert(DISK | {"volume_groups": {"n1": name}}, DrbdDisk)
+        msgspec.convert(DISK | {"places": {"n1": name}}, DrbdDisk)
 
 
 @pytest.mark.parametrize("name", OUTSIDE)

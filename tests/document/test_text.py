@@ -5,8 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mcv.document.disks import DrbdDisk
 from mcv.document.history import on_disk
-from mcv.document.model import Disk, DrbdDisk, decode, digest, encode
+from mcv.document.model import decode, digest, encode
 from tests.documents import disk, document, vm
 
 RECORDED = Path(__file__).parent.parent / "recorded/1/trees"
@@ -47,4 +48,4 @@ def test_a_kind_that_this_mcv_does_not_know_is_refused() -> None:
     known = msgspec.to_builtins(disk())
 
     with pytest.raises(msgspec.ValidationError, match="storage"):
-        msgspec.convert({**known, "storage": "tape"}, Disk)
+        msgspec.convert({**known, "storage": "tape"}, DrbdDisk)

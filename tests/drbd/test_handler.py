@@ -66,7 +66,7 @@ def test_a_lost_answer_is_no_answer_and_documents_that_disagree_on_the_peer_refu
     def lose(peer: str) -> dict[str, str]:
         raise CallLost("n2 broke off.")
 
-    other = document("n1", "n3").with_vm(vm(disks=(disk(volume_groups={"n1": "v", "n3": "v"}),)))
+    other = document("n1", "n3").with_vm(vm(disks=(disk(places={"n1": "v", "n3": "v"}),)))
 
     assert handler.verdict("n1", RESOURCE, [BASE], lose)[0] == 5
     assert handler.verdict("n1", RESOURCE, [BASE, other], never)[0] == 1

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from mcv.document.model import Disk, Vm
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Vm
 from mcv.drbd import resync
 from mcv.errors import McvError, Refused
 from mcv.host import Host
@@ -102,7 +103,7 @@ def test_it_does_not_wait_for_what_does_not_come(
     monkeypatch.setattr(resync, "POLL", 0.05)
     wait = resync.wait_in_step
 
-    def then(host: Host, vm: Vm, disks: Sequence[Disk], total: int) -> int:
+    def then(host: Host, vm: Vm, disks: Sequence[DrbdDisk], total: int) -> int:
         web1.world.out_of_sync[RESOURCE] = 8192
         getattr(web1.drbd["n2"], fault)(RESOURCE)
         return wait(host, vm, disks, total)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from mcv.cluster import members
 from mcv.document import schema
+from mcv.document.model import Cluster
 from mcv.drbd import enable, secret
 from mcv.errors import NotPermitted, PeerUnreachable, Refused, RepairNeeded
 from mcv.recovery import journal_recovery
@@ -26,6 +28,15 @@ def four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     cluster.run("n1", create.create, name="web1", **params)
     turn(cluster)
     return cluster
+
+
+def of_schema_1(cluster: Cluster) -> Cluster:
+    """The document as an earlier version would hold it: without pools."""
+    vms = {
+        name: replace(vm, disks=tuple(replace(one, pool="", discard=False) for one in vm.disks))
+        for name, vm in cluster.vms.items()
+    }
+    return replace(cluster, schema=1, pools={}, vms=vms)
 
 
 def turn(cluster: FakeCluster, *nodes: str) -> None:
@@ -157,7 +168,7 @@ def test_a_removal_that_a_member_holds_up_is_finished(
 
 def test_a_cluster_with_an_earlier_version_keeps_its_secret(four: FakeCluster) -> None:
     for agreement in four.agreements.values():
-        agreement.store.begin(msgspec.structs.replace(four.read(), schema=1))
+        agreement.store.begin(of_schema_1(four.read()))
 
     remove(four)
     turn(four)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mcv.document.model import Verification
+from mcv.document.disks import Verification
 from mcv.drbd import notes, verification_results, verify
 from mcv.errors import Cancelled, CommandFailed, McvError, PeerUnreachable, Refused
 from mcv.recovery import jobs as recovered_jobs
@@ -66,7 +66,7 @@ def make(cluster: FakeCluster, *names: str) -> None:
 
 
 def mark(cluster: FakeCluster, node: str = "n2") -> Verification:
-    return cluster.read(node).vm("web1").disk(1).verification
+    return cluster.read(node).vm("web1").replica(1).verification
 
 
 def restart_daemon(cluster: FakeCluster) -> None:

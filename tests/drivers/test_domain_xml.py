@@ -6,19 +6,20 @@ import xml.etree.ElementTree as ET
 import libvirt
 import pytest
 
-from mcv.document.model import Disk, Nic, Vm
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Nic, Vm
 from mcv.drivers.domain_xml import Source, Substance, domain_xml, is_ours, new_mac, substance
 
 SOURCES = {number: Source(type="block", path=f"/dev/drbd{99 + number}") for number in range(1, 21)}
 UUID = "6d637600-0000-4000-8000-000000000001"
 
 
-def disk(number: int) -> Disk:
-    return Disk(
+def disk(number: int) -> DrbdDisk:
+    return DrbdDisk(
         id=number,
         size=1024**3,
         volume=f"mcv-web1-{number}",
-        volume_groups={"n1": "vg0", "n2": "vg0"},
+        places={"n1": "vg0", "n2": "vg0"},
         resource=f"mcv-web1-{number}",
         minor=99 + number,
         port=7899 + number,

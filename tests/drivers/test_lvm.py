@@ -49,7 +49,8 @@ VOLUMES = """\
   }
 """
 COLUMNS = (
-    "--reportformat json --units b --nosuffix --options vg_name,lv_name,lv_size,pool_lv,lv_tags"
+    "--reportformat json --units b --nosuffix --options "
+    "vg_name,lv_name,lv_size,pool_lv,lv_tags,data_percent,metadata_percent"
 )
 LOOK = f"lvs --devices /dev/sdb {COLUMNS}"
 
@@ -94,7 +95,7 @@ def test_volumes_say_whether_they_are_thin_and_ours(lvm: Driver) -> None:
 
     assert volumes == [
         Volume(group="data", name="pool", size=512 * MIB, thin=False, ours=False),
-        Volume(group="data", name="thin1", size=100 * MIB, thin=True, ours=True),
+        Volume(group="data", name="thin1", size=100 * MIB, thin=True, ours=True, pool="pool"),
     ]
     assert len(driver.volumes()) == 4
     both = "--devices /dev/sdc --devices /dev/sdb"

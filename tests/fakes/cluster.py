@@ -41,6 +41,7 @@ from mcv.transaction.executor import escort
 from mcv.transaction.jobs import Job, Jobs
 from mcv.transaction.journal import Journal
 from mcv.vm import libvirt_hook
+from tests.fakes.directories import FakeDirectories
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
 from tests.fakes.keys import FakeKeys
@@ -76,6 +77,7 @@ class FakeCluster:
         for door in self.domains.values():
             door.ran = self._count
         self.lvm = {name: FakeLvm() for name in names}
+        self.directories = {name: FakeDirectories() for name in names}
         self.bridges = {name: FakeBridges() for name in names}
         self.boots = dict.fromkeys(names, 1)  # how often each host has come up
         self.going_down: set[str] = set()  # hosts that shut down
@@ -107,6 +109,7 @@ class FakeCluster:
             domains=cast(Any, self.domains[name]),
             drbd=cast(Any, self.drbd[name]),
             volumes=cast(Any, self.lvm[name]),
+            directories=cast(Any, self.directories[name]),
             bridges=cast(Any, self.bridges[name]),
             call=call,
             forward=lambda node, operation, params, who: None,

@@ -3,15 +3,11 @@
 from mcv.cluster.facts import NodeFacts
 from mcv.document.schema import SCHEMA
 from mcv.drbd.enable import DrbdAbility
+from mcv.storage.rooms import Room
 from mcv.vm.capacity import Capacity
 
 ROOM = Capacity(
-    volume_group="vg0",
-    problem="",
-    hint="",
-    free=1 << 40,
-    extent=1 << 22,
-    volumes=[],
+    rooms={"lvm": Room(location="vg0", type="lvm", size=1 << 40, free=1 << 40, extent=1 << 22)},
     minors=[],
     ports=[],
     memory=1 << 36,

@@ -76,6 +76,9 @@ class FakeLvm:
         del self.made[name]
         self.foreign.discard(name)
 
+    def create_thin(self, group: str, pool: str, name: str, size: int) -> None:
+        self.create(group, name, size)
+
     def activate(self, group: str, name: str) -> None:
         if self.volume(group, name) is None:
             raise CommandFailed(f"`lvchange` exited with 5: Failed to find {group}/{name}")

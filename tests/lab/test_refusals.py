@@ -81,8 +81,8 @@ IN_A_CLUSTER = [
     (f"{NEW} --pool fast", "--pool is not there yet"),
     (
         "create new --memory 16MiB --disk 100GiB",
-        "Volume group vg0 on node1 has",
-        "Volume group vg0 on node2 has",
+        "Pool lvm (vg0) on node1 has",
+        "Pool lvm (vg0) on node2 has",
     ),
     (f"{NEW} --image /root/missing.img", "/root/missing.img cannot be read: No such file"),
     (f"{NEW} --image /root/directory", "no regular file"),
@@ -177,7 +177,7 @@ def test_a_volume_group_without_room_on_one_node(furnished: Furnished, full: int
     before = reality.snapshots(furnished.nodes)
 
     try:
-        refused(node1, NEW, f"Volume group vg0 on {crowded.name} has 0B free")
+        refused(node1, NEW, f"Pool lvm (vg0) on {crowded.name} has 0B free")
         assert reality.snapshots(furnished.nodes) == before
     finally:
         crowded.run("lvremove -qq -y vg0/crowd")

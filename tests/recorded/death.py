@@ -113,7 +113,7 @@ def quicken(patch: pytest.MonkeyPatch) -> None:
     """No disk and no clock is waited for, and an image has no bytes."""
     spare_the_disk(patch)
     hasten(patch)
-    patch.setattr(image, "copy", lambda *_: None)
+    patch.setattr(image, "fill", lambda *_: None)
 
 
 def turn_back(patch: pytest.MonkeyPatch, to: float) -> None:

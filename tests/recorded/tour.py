@@ -197,7 +197,7 @@ def elsewhere(target: Path) -> None:
         tour.host.domains.define(
             domain_xml(
                 vm,
-                sources=storage.sources(vm),
+                sources=storage.sources(tour.host.read(), vm, tour.host.name),
                 bridges={"lan": "br-lan"},
                 domain_type="kvm",
                 emulator=emulator,
@@ -207,7 +207,7 @@ def elsewhere(target: Path) -> None:
         for drbd in tour.cluster.drbd.values():
             drbd.release = 9
         for host in tour.cluster.hosts.values():
-            for disk in vm.disks:
+            for disk in vm.replicated:
                 roles.write_file(host, host.read(), disk)
         tour.keep("kvm-and-drbd-9")
 

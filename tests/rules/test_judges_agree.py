@@ -9,7 +9,8 @@ from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from mcv.check import runner
-from mcv.document.model import Cluster, Verification
+from mcv.document.disks import Verification
+from mcv.document.model import Cluster
 from mcv.drivers.drbd_status import Generations, Status
 from mcv.errors import McvError, PeerUnreachable, ways_out
 from mcv.status import vms

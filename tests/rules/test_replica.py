@@ -7,7 +7,8 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from mcv import storage
-from mcv.document.model import Verification, Vm
+from mcv.document.disks import Verification
+from mcv.document.model import Vm
 from mcv.drbd import notes, verification_results
 from mcv.drivers.drbd_status import Status
 from mcv.vm import create

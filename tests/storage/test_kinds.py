@@ -6,7 +6,7 @@ from mcv import storage
 from mcv.drivers.domain_xml import Source
 from mcv.errors import McvError
 from mcv.vm import create
-from tests.documents import disk, vm
+from tests.documents import disk, document, vm
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -21,7 +21,7 @@ def web1(cluster: FakeCluster) -> FakeCluster:
 def test_a_disk_knows_where_its_guest_finds_the_bytes() -> None:
     several = vm(disks=(disk(), disk(number=2)))
 
-    assert storage.sources(several) == {
+    assert storage.sources(document(), several, "n1") == {
         1: Source(type="block", path="/dev/drbd100"),
         2: Source(type="block", path="/dev/drbd101"),
     }

@@ -50,7 +50,7 @@ def raw(path: Path, size: int = MIB) -> Path:
 
 def whole(host: Any, taken: image.TakenImage, target: Path) -> bytes:
     target.touch()
-    image.copy(host, "n1", taken.token, str(target))
+    image.fill(host, "n1", taken.token, str(target), "raw")
     return target.read_bytes()
 
 
@@ -81,7 +81,7 @@ def test_another_node_reads_it_in_packed_pieces(
     taken = take(host, path)
     (tmp_path / "device").touch()
 
-    image.copy(cluster.hosts["n2"], "n1", taken.token, str(tmp_path / "device"))
+    image.fill(cluster.hosts["n2"], "n1", taken.token, str(tmp_path / "device"), "raw")
 
     assert (tmp_path / "device").read_bytes() == path.read_bytes()
 
@@ -302,14 +302,14 @@ def test_an_image_is_held_until_it_is_dropped_and_no_longer(host: Any, tmp_path:
         image.read(host, tokens[0], 0)
     (tmp_path / "device").touch()
     with pytest.raises(NotFound):
-        image.copy(host, "n1", tokens[0], str(tmp_path / "device"))
+        image.fill(host, "n1", tokens[0], str(tmp_path / "device"), "raw")
 
 
 def test_a_disk_that_takes_no_more_is_an_error_in_words(host: Any, tmp_path: Path) -> None:
     taken = take(host, raw(tmp_path / "disk.raw"))
 
     with pytest.raises(McvError, match="Writing /dev/full failed: No space left"):
-        image.copy(host, "n1", taken.token, "/dev/full")
+        image.fill(host, "n1", taken.token, "/dev/full", "raw")
 
 
 def qcow2_image(path: Path, size: str = "1M", *options: str) -> Path:

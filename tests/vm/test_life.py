@@ -120,7 +120,7 @@ def test_a_volume_group_without_room_on_the_other_node_is_a_refusal(
     cluster.lvm["n2"].size = 32 * 1024**2
     before = cluster.picture()
 
-    with pytest.raises(Refused, match=r"vg0 on n2 has 32MiB free"):
+    with pytest.raises(Refused, match=r"Pool lvm \(vg0\) on n2 has 32MiB free"):
         make(cluster)
 
     assert cluster.picture() == before

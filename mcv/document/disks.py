@@ -1,0 +1,149 @@
+"""The disks of a VM: a tagged union, a member for each kind of storage."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from mcv.document.generation import Value
+from mcv.document.names import Location, Name, PlainName
+
+Bytes = Annotated[int, Meta(ge=0)]
+Result = Literal["clean", "out-of-sync", "interrupted", "never", "running"]
+Bus = Literal["virtio", "scsi", "sata", "ide"]
+Cache = Literal["none", "writethrough", "writeback", "directsync", "unsafe"]
+Format = Literal["raw", "qcow2"]
+Role = Literal["data", "efi", "seed"]
+
+LETTERS = 26
+NAME_OF_BUS: dict[Bus, str] = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
+
+
+class Verification(Value, frozen=True, kw_only=True):
+    """The last verification of a disk: its result counts until the next one."""
+
+    result: Result = "never"
+    when: str = ""
+    who: str = ""
+    out_of_sync: Bytes = 0
+    seconds: float = 0.0
+    blocked: bool = False
+    operation: str = ""
+
+
+class AnyDisk(Value, frozen=True, kw_only=True, tag_field="storage"):
+    """What every kind of disk has; the tag `storage` names the kind.
+
+    `size` is exact, in bytes. `pool` is "" for a disk of a document of before there were
+    pools. `bandwidth` is in bytes a second, `iops` in operations a second; 0 is no limit.
+    A disk that is `leaving` has been taken from its VM and may still be open in its guest.
+    """
+
+    id: int
+    size: Bytes
+    pool: Annotated[str, Meta(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?\Z")] = ""
+    format: Format = "raw"
+    role: Role = "data"
+    bus: Bus = "virtio"
+    cache: Cache = "none"
+    discard: bool = False
+    iops: Bytes = 0
+    bandwidth: Bytes = 0
+    leaving: bool = False
+
+    @property
+    def storage(self) -> str:
+        return str(self.__struct_config__.tag)
+
+    @property
+    def target(self) -> str:
+        """The name that libvirt gives the disk: vda for disk 1, vdaa for disk 27."""
+        letters, number = "", self.id
+        while number > 0:
+            number, letter = divmod(number - 1, LETTERS)
+            letters = chr(ord("a") + letter) + letters
+        return NAME_OF_BUS[self.bus] + letters
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the disk must not be used before its VM's owner has had it verified."""
+        return False
+
+    def clash(self, other: "Disk") -> str:
+        """What both disks would have that a host has once; "" where they get along."""
+        return ""
+
+
+class DrbdDisk(AnyDisk, frozen=True, kw_only=True, tag="drbd"):
+    """A replicated disk: a replica, on a logical volume, on each of its nodes."""
+
+    volume: PlainName
+    # Where the bytes are, by node: a volume group, or VG/POOL for a thin volume. In documents
+    # the field bears its name of before there were thin ones.
+    places: dict[Name, Location] = field(name="volume_groups")
+    resource: PlainName
+    minor: int
+    port: int
+    verification: Verification = Verification()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the disk must not be used before its VM's owner has had it verified."""
+        return self.verification.blocked
+
+    @property
+    def device(self) -> str:
+        """Where the guest's bytes are: the DRBD device."""
+        return f"/dev/drbd{self.minor}"
+
+    def other(self, node: str) -> str:
+        """The node that holds the other replica."""
+        return next((other for other in sorted(self.places) if other != node), node)
+
+    def backing(self, node: str) -> str:
+        """The logical volume below the DRBD device on one node."""
+        return device_of(self.places[node], self.volume)
+
+    def clash(self, other: "Disk") -> str:
+        """What both disks would have that a host has once; "" where they get along."""
+        if isinstance(other, DrbdDisk) and (self.minor == other.minor or self.port == other.port):
+            return f"Minor {self.minor} or port {self.port}"
+        return ""
+
+
+class LocalDisk(AnyDisk, frozen=True, kw_only=True):
+    """A disk whose bytes are on one node alone."""
+
+    volume: PlainName
+    places: dict[Name, Location]
+
+
+class FileDisk(LocalDisk, frozen=True, kw_only=True, tag="file"):
+    """A file in a directory of one node."""
+
+
+class LvmDisk(LocalDisk, frozen=True, kw_only=True, tag="lvm"):
+    """A logical volume of one node."""
+
+
+class ThinDisk(LocalDisk, frozen=True, kw_only=True, tag="thin"):
+    """A thin volume of one node."""
+
+
+class SharedDisk(AnyDisk, frozen=True, kw_only=True, tag="shared"):
+    """A file in a directory that every node of its pool mounts; the pool says where."""
+
+    volume: PlainName
+
+    @property
+    def places(self) -> dict[Name, Location]:
+        """Nowhere in particular: the nodes are those of the pool."""
+        return {}
+
+
+# A union over the tag: each kind of storage has its own member, and a module in storage/.
+Disk = DrbdDisk | FileDisk | LvmDisk | ThinDisk | SharedDisk
+
+
+def device_of(location: str, volume: str) -> str:
+    """The device of a logical volume, in a volume group or in a thin pool (VG/POOL)."""
+    return f"/dev/{location.partition('/')[0]}/{volume}"

@@ -1,0 +1,108 @@
+"""Changes of pools."""
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from mcv.document.generation import ChangeMade
+from mcv.document.model import Cluster
+from mcv.document.pools import DEFAULT, Pool
+from mcv.document.registry import busy, change, new_claim, operation_of
+from mcv.errors import Refused
+
+
+@change("pool.add")
+def pool_add(base: Cluster, made: ChangeMade, /, name: str, pool: dict[str, Any]) -> Cluster:
+    """A new pool, on nodes that are members."""
+    new = msgspec.convert(pool, Pool)
+    if name in base.all_pools:
+        raise Refused(f"There is a pool {name} already.", "See: mcv pool list")
+    for node in new.nodes:
+        base.node(node)
+    return replace(base, pools={**base.pools, name: new})
+
+
+@change("pool.extend")
+def pool_extend(base: Cluster, made: ChangeMade, /, name: str, node: str, location: str) -> Cluster:
+    """A pool on one more node; Refused where the pool is on it already."""
+    base.node(node)
+    pool = own(base, name)
+    if node in pool.nodes:
+        raise Refused(f"Pool {name} is on {node} already ({pool.nodes[node]}).")
+    return with_pool_on(base, name, replace(pool, nodes={node: location}))
+
+
+@change("pool.reduce")
+def pool_reduce(base: Cluster, made: ChangeMade, /, name: str, node: str) -> Cluster:
+    """A pool without one of its nodes; Refused while a disk lies there, or for the last node."""
+    pool = own(base, name)
+    if node not in pool.nodes:
+        return base
+    _require_empty(base, name, node)
+    if list(pool.nodes) == [node]:
+        raise Refused(f"{node} is the last node of pool {name}.", f"mcv pool delete {name}")
+    nodes = {key: location for key, location in pool.nodes.items() if key != node}
+    return replace(base, pools={**base.pools, name: replace(pool, nodes=nodes)})
+
+
+@change("pool.remove")
+def pool_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
+    """Forget a pool; Refused while a disk lies in it."""
+    own(base, name)
+    _require_empty(base, name)
+    return replace(base, pools={key: pool for key, pool in base.pools.items() if key != name})
+
+
+@change("pool.claim")
+def pool_claim(base: Cluster, made: ChangeMade, /, name: str, why: str) -> Cluster:
+    """Claim a pool; Busy while another operation has claimed it."""
+    pool = own(base, name)
+    if pool.claim is not None and pool.claim.operation != operation_of(made):
+        raise busy(name, pool.claim)
+    return _with(base, name, replace(pool, claim=new_claim(base, made, why)))
+
+
+@change("pool.release")
+def pool_release(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
+    """End the claim; without effect where the pool, or this operation's claim, is gone."""
+    pool = base.pools.get(name)
+    if pool is None or pool.claim is None or pool.claim.operation != operation_of(made):
+        return base
+    return _with(base, name, replace(pool, claim=None))
+
+
+def own(base: Cluster, name: str) -> Pool:
+    """A pool of the document; Refused for the one that every node has."""
+    if name == DEFAULT:
+        raise Refused(f"The pool {DEFAULT} is on every node and stays as it is.")
+    return base.pool(name)
+
+
+def with_pool_on(base: Cluster, name: str, pool: Pool) -> Cluster:
+    """The document with a pool on more nodes; Refused where a node has another location."""
+    known = base.pools.get(name, pool)
+    for node, location in pool.nodes.items():
+        base.node(node)
+        if known.type != pool.type or known.nodes.get(node, location) != location:
+            raise Refused(f"Pool {name} on {node} is another: {known.nodes.get(node)}.")
+    return _with(base, name, replace(known, nodes={**known.nodes, **pool.nodes}))
+
+
+def _with(base: Cluster, name: str, pool: Pool) -> Cluster:
+    return replace(base, pools={**base.pools, name: pool})
+
+
+def _require_empty(base: Cluster, name: str, node: str = "") -> None:
+    users = sorted(
+        {
+            vm.name
+            for vm, disk in base.disks()
+            if disk.pool == name and (not node or node in disk.places or disk.storage == "shared")
+        }
+    )
+    if users:
+        raise Refused(
+            f"Pool {name} holds disks of {', '.join(users)}.",
+            f"Move them first: mcv disk move {users[0]} ID --pool P",
+        )

@@ -1,0 +1,118 @@
+"""What volumes are made of: a directory, a volume group or a thin pool of this host.
+
+Each verb is harmless when it is done already. A location and a volume name one thing.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mcv.document.disks import Disk, DrbdDisk, Format, device_of
+from mcv.drivers.lvm import drbd_size, rounded
+from mcv.errors import McvError, Refused
+from mcv.host import Host
+from mcv.storage.paths import is_file
+
+
+class Backing(Protocol):
+    """A kind of place for volumes; sizes in bytes."""
+
+    def create(self, location: str, volume: str, size: int, format: Format) -> None:
+        """Make a volume that reads as zeros and holds at least `size`."""
+
+    def remove(self, location: str, volume: str) -> None:
+        """Delete a volume with all that is in it."""
+
+    def release(self, location: str, volume: str) -> None:
+        """Keep a volume whose VM goes: from then on it is the administrator's."""
+
+    def bring_up(self, location: str, volume: str) -> None:
+        """Make the volume's path appear after a boot of the host."""
+
+    def why_not_open(self, location: str, volume: str) -> Refused | None:
+        """What forbids a domain to open the volume."""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Volumes are files."""
+
+    host: Host
+
+    def create(self, location: str, volume: str, size: int, format: Format) -> None:
+        self.host.directories.create(location, volume, size, format)
+
+    def remove(self, location: str, volume: str) -> None:
+        self.host.directories.remove(location, volume)
+
+    def release(self, location: str, volume: str) -> None:
+        """A file bears no mark of mcv's but its name."""
+
+    def bring_up(self, location: str, volume: str) -> None:
+        """A file needs nothing; its file system is the administrator's to mount."""
+
+    def why_not_open(self, location: str, volume: str) -> Refused | None:
+        if self.host.directories.exists(location, volume):
+            return None
+        return Refused(
+            f"{self.host.name} has no file {location}/{volume}.",
+            "Is its file system mounted? See: mcv cluster check",
+        )
+
+
+@dataclass(frozen=True)
+class Group:
+    """Volumes are logical volumes; `location` is the volume group."""
+
+    host: Host
+
+    def create(self, location: str, volume: str, size: int, format: Format) -> None:
+        groups = self.host.volumes.groups()
+        if location not in groups:
+            raise McvError(f"There is no volume group {location} on {self.host.name}.")
+        self.host.volumes.create(location, volume, rounded(size, groups[location].extent_size))
+        # lvcreate brings the bytes of deleted VMs.
+        self.host.volumes.zero(device_of(location, volume))
+
+    def remove(self, location: str, volume: str) -> None:
+        self.host.volumes.remove(location.partition("/")[0], volume)
+
+    def release(self, location: str, volume: str) -> None:
+        self.host.volumes.untag(location.partition("/")[0], volume)
+
+    def bring_up(self, location: str, volume: str) -> None:
+        self.host.volumes.activate(location.partition("/")[0], volume)
+
+    def why_not_open(self, location: str, volume: str) -> Refused | None:
+        if self.host.volumes.volume(location.partition("/")[0], volume) is not None:
+            return None
+        return Refused(
+            f"{self.host.name} has no volume {location}/{volume}.", "See: mcv cluster check"
+        )
+
+
+@dataclass(frozen=True)
+class ThinPool(Group):
+    """Volumes are thin ones; `location` is VG/POOL. They read as zeros from the beginning."""
+
+    def create(self, location: str, volume: str, size: int, format: Format) -> None:
+        group, _, pool = location.partition("/")
+        self.host.volumes.create_thin(group, pool, volume, size)
+
+
+def of(host: Host, disk: Disk) -> Backing:
+    """The backing of a disk on this host; for a replicated disk, of the replica here."""
+    if is_file(disk):
+        return Directory(host)
+    where = disk.places.get(host.name, "")
+    return ThinPool(host) if "/" in where else Group(host)
+
+
+def volume_size(host: Host, disk: Disk) -> int:
+    """How large the disk's volume has to be here: DRBD keeps its metadata behind the data."""
+    if not isinstance(disk, DrbdDisk):
+        return disk.size
+    group = disk.places[host.name].partition("/")[0]
+    groups = host.volumes.groups()
+    if group not in groups:
+        raise McvError(f"There is no volume group {group} on {host.name}.")
+    return drbd_size(disk.size, groups[group].extent_size)

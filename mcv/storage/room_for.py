@@ -1,0 +1,42 @@
+"""Whether a pool of a node has room for new disks."""
+
+from collections.abc import Sequence
+
+from mcv.document.disks import Disk, DrbdDisk
+from mcv.drivers.lvm import drbd_size, rounded
+from mcv.errors import Refused
+from mcv.sizes import shown
+from mcv.storage.rooms import Room
+
+
+def needed(disk: Disk, extent: int) -> int:
+    """The bytes that a disk takes of a pool whose sizes are whole extents."""
+    return (
+        drbd_size(disk.size, extent) if isinstance(disk, DrbdDisk) else rounded(disk.size, extent)
+    )
+
+
+def why_not(node: str, pool: str, room: Room, disks: Sequence[Disk]) -> list[Refused]:
+    """What forbids to make these disks in a pool of a node.
+
+    A replica in a thin pool takes its whole size at the first full sync, so what all volumes
+    there were promised has to fit; a thin volume without replicas may be promised more than
+    there is, but no more than the pool.
+    """
+    asked = sum(needed(disk, room.extent) for disk in disks)
+    may_overcommit = room.type == "thin" and not any(isinstance(disk, DrbdDisk) for disk in disks)
+    free = room.size if may_overcommit else max(0, room.free - room.spoken_for)
+    found = []
+    if asked > free:
+        of = "" if room.location in ("", pool) else f" ({room.location})"
+        found.append(
+            Refused(f"Pool {pool}{of} on {node} has {shown(free)} free, {shown(asked)} are needed.")
+        )
+    for volume in sorted({disk.volume for disk in disks} & set(room.volumes)):
+        found.append(
+            Refused(
+                f"There is {volume} in {room.location} on {node} already.",
+                "See: mcv cluster check",
+            )
+        )
+    return found

@@ -1,0 +1,22 @@
+"""A VM's definition on this node."""
+
+from mcv import storage
+from mcv.document.model import Vm
+from mcv.drivers.domain_xml import domain_xml
+from mcv.host import Host
+
+
+def of(host: Host, vm: Vm) -> str:
+    """The domain's XML for this node: what the document says, in libvirt's words."""
+    cluster = host.read()
+    bridges = {nic.network: cluster.network(nic.network).bridge for nic in vm.nics}
+    can = host.domains.capabilities()
+    domain_type = host.settings.domain_type or can.domain_type
+    emulator = host.settings.emulator or can.emulator
+    return domain_xml(
+        vm,
+        sources=storage.sources(cluster, vm, host.name),
+        bridges=bridges,
+        domain_type=domain_type,
+        emulator=emulator,
+    )
