@@ -68,10 +68,11 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
             f"Move it with: mcv migrate --node {host.name} {name}. If {vm.node} does not answer: "
             f"{host.advice(vm.node)}",
         )
-    if host.name not in vm.nodes:
+    elsewhere = [node for node in vm.nodes if node != vm.node]
+    if host.name not in vm.nodes and elsewhere:
         raise Refused(
             f"{host.name} holds no replica of {name}.",
-            f"It can be taken over by {', '.join(node for node in vm.nodes if node != vm.node)}.",
+            f"It can be taken over by {', '.join(elsewhere)}.",
         )
     problems = domains_elsewhere.copies(host, name, but=[host.name])
     if (foreign := host.domains.foreign(name)) is not None:
