@@ -12,7 +12,7 @@ from mcv.document import place
 from mcv.document.model import Cluster, decode
 from mcv.drbd import handler_lock, notes
 from mcv.drivers.drbd_states import DiskState, Role
-from mcv.errors import McvError
+from mcv.errors import McvError, NotPermitted
 from mcv.settings import Settings
 from mcv.timestamps import timestamp
 
@@ -35,7 +35,8 @@ def verdict(me: str, resource: str, documents: list[Cluster], outdate: Outdate) 
     The committed document and the proposal must both say that this node owns the VM. A peer
     that both call offline is as good as fenced. Any other peer is asked over the cluster
     address to outdate its replica; where it cannot be reached, the operator's policy says
-    whether this node goes on alone, which leaves a note.
+    whether this node goes on alone, which leaves a note. A peer that answers and calls another
+    node the owner has not outdated its replica, and may have given it away: refused.
     """
     peers = set()
     offline = []
@@ -55,6 +56,8 @@ def verdict(me: str, resource: str, documents: list[Cluster], outdate: Outdate) 
         return FENCED, f"{peer} is offline in the document"
     try:
         answer = outdate(peer)
+    except NotPermitted as error:
+        return REFUSE, f"{peer} answers: {error.message}"
     except McvError as error:
         why = f"{peer} cannot be reached: {error.message}"
         return (REFUSE if policy == "wait" else UNREACHABLE), why
@@ -126,13 +129,20 @@ def _judged(settings: Settings, resource: str) -> tuple[int, str]:
         wire = Peers(identity, lambda _: address, connect_timeout=ASK / 2)
         epoch = [documents[0].epoch.number, documents[0].epoch.id]
         until = time.monotonic() + NOTICE
-        # A replica that is still Connected there cannot be outdated: ask until it is not.
+        # Ask until the peer can do it: a replica that is still Connected there cannot be
+        # outdated, and a peer that does not know yet that this node is the owner refuses.
         while True:
-            answer: dict[str, str] = wire.call(
-                peer, "drbd.outdate", {"resource": resource}, {"epoch": epoch}, ASK
-            )
-            if not DiskState(answer["disk"]).is_up_to_date or time.monotonic() > until:
-                return answer
+            is_last = time.monotonic() > until
+            try:
+                answer: dict[str, str] = wire.call(
+                    peer, "drbd.outdate", {"resource": resource}, {"epoch": epoch}, ASK
+                )
+            except NotPermitted:
+                if is_last:
+                    raise
+            else:
+                if is_last or not DiskState(answer["disk"]).is_up_to_date:
+                    return answer
             time.sleep(0.5)
 
     return verdict(settings.node, resource, documents, outdate)

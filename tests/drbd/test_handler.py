@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from mcv.document.model import Cluster, encode
 from mcv.drbd import handler, handler_lock
-from mcv.errors import CallLost, McvError, NotFound, PeerUnreachable
+from mcv.errors import CallLost, McvError, NotFound, NotPermitted, PeerUnreachable
 from tests.documents import after, disk, document, vm
 
 BASE = document().with_vm(vm())
@@ -282,3 +282,31 @@ def test_a_peer_has_time_to_notice_the_loss_by_its_own_pings(
 
     assert handle("fence-peer", monkeypatch) == code
     assert peer.now < 25
+
+
+class LatePeer(SlowPeer):
+    """A peer that hears of the new owner only after a while."""
+
+    def call(self, *call: Any) -> dict[str, str]:
+        answer = super().call(*call)
+        if answer["disk"] == "Outdated":
+            return answer
+        raise NotPermitted(f"{RESOURCE} is n2's to speak for, and not n1's.")
+
+
+@pytest.mark.parametrize("document", [BASE, WAIT])
+@pytest.mark.parametrize(("hears", "code"), [(True, 4), (False, 1)])
+def test_a_peer_that_is_a_commit_behind_outdates_its_replica_once_it_knows_the_owner(
+    state: Path, monkeypatch: pytest.MonkeyPatch, document: Cluster, hears: bool, code: int
+) -> None:
+    """It answers: so this node is not alone, and where it never hears the owner does not go on."""
+    (state / "config.json").write_text(encode(document))
+    peer = LatePeer(2.0 if hears else 1e9)
+    monkeypatch.setattr("mcv.rpc.pki.load", lambda *_: None)
+    monkeypatch.setattr("mcv.rpc.peers.Peers", lambda *_, **__: peer)
+    monkeypatch.setattr("mcv.drbd.handler.time.monotonic", lambda: peer.now)
+    monkeypatch.setattr("mcv.drbd.handler.time.sleep", peer.sleep)
+
+    assert handle("fence-peer", monkeypatch) == code
+
+    assert peer.now < 25 and not (state / "notes").exists()
