@@ -63,7 +63,7 @@ class Daemon:
         )
         self.loops = Loops(self.host)
         self.consensus.on_commit(self._committed)
-        self.consensus.contact.advice = self.host.advice
+        self.consensus.contact.advice = self.calls.peers.advice = self.host.advice
 
     def _filled(self) -> Host:
         """The host with every door of this node."""

@@ -17,7 +17,7 @@ from mcv.consensus.protocol import Consensus
 from mcv.document.initial import alone
 from mcv.document.model import Cluster, Node
 from mcv.document.subject import Subject
-from mcv.errors import McvError, OutcomeOpen, RepairNeeded, ways_out
+from mcv.errors import McvError, OutcomeOpen, RepairNeeded, wait_for
 from mcv.settings import Settings
 from mcv.system import systemd
 from mcv.system.held_file import HeldFile
@@ -96,7 +96,7 @@ class Host:
     observations: Observations
     knows: Callable[[str], bool] = lambda operation: True  # whether a step's operation exists
     is_going_down: Callable[[], bool] = systemd.host_is_stopping  # this whole host; may raise
-    advice: Callable[..., str] = ways_out  # advice(*nodes): what to do about silent members
+    advice: Callable[..., str] = wait_for  # advice(*nodes): what to do about silent members
 
     # What this run of the daemon knows; a restart begins without it.
     is_leaving: bool = False  # the host shuts down: nothing is started any more

@@ -109,13 +109,18 @@ def resolved_address(hostname: str) -> str:
     asking = threading.Thread(target=resolve, daemon=True)
     asking.start()
     asking.join(RESOLVE)
-    reachable = [text for text in list(found) if _is_reachable(text)]
+    reachable = [text for text in list(found) if is_reachable(text)]
     return next((text for text in sorted(reachable, key=lambda text: ":" in text)), "")
 
 
-def _is_reachable(address: str) -> bool:
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    return not (parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified)
+def is_reachable(address: str) -> bool:
+    """Whether a text is an IP address at which another host may reach this host."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    is_of_this_link = parsed.is_loopback or parsed.is_link_local or parsed.is_multicast
+    return not (is_of_this_link or parsed.is_unspecified)
 
 
 def _canonical(path: Path, values: dict[str, str], key: str) -> str:

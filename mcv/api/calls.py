@@ -12,7 +12,7 @@ from mcv.errors import CallLost, NoAnswer, NotFound, OutcomeOpen, PeerUnreachabl
 from mcv.host import Host
 from mcv.rpc.auth import Caller
 from mcv.rpc.peers import Address, Peers
-from mcv.settings import Settings
+from mcv.settings import Settings, is_reachable
 from mcv.system.answers import plain
 from mcv.transaction.executor import escort
 
@@ -51,10 +51,12 @@ class Calls:
     def _learn_address(self, node: str, address: Any) -> None:
         """Remember the address that a member gives, while the document has another one.
 
-        The key is checked at every connection, so an address needs no trust.
+        The key is checked at every connection, so an address needs no trust. A member whose
+        host name resolves to no address gives none, and stays where the document has it.
         """
         member = self.host.read().nodes.get(node)
-        if member is not None and isinstance(address, str) and address != member.ip_address:
+        is_address = isinstance(address, str) and is_reachable(address)
+        if member is not None and is_address and address != member.ip_address:
             self._moved[node] = address
         else:
             self._moved.pop(node, None)
@@ -69,8 +71,6 @@ class Calls:
         limit = timeout if timeout is not None else dispatch.row(operation).timeout
         try:
             answer = self.peers.call(node, operation, params, context, limit)
-        except PeerUnreachable as error:
-            raise PeerUnreachable(error.message, self.host.advice(node)) from error
         except CallLost as error:
             if not dispatch.row(operation).asks:
                 raise

@@ -6,6 +6,7 @@ from mcv.cluster.facts import NodeFacts
 from mcv.document.model import Cluster
 from mcv.drbd.enable import DrbdAbility
 from mcv.errors import Refused
+from mcv.settings import is_reachable
 from mcv.storage.rooms import IMPLICIT
 from mcv.system.addresses import family
 
@@ -42,13 +43,13 @@ def address_problem(cluster: Cluster, ip_address: str) -> Refused | None:
         address = ipaddress.ip_address(ip_address)
     except ValueError:
         return Refused(f"{ip_address!r} is no IP address.", "It looks like 10.0.0.2 or fd00::2.")
-    unreachable = address.is_loopback or address.is_unspecified or address.is_link_local
-    if unreachable or address.is_multicast:
+    if not is_reachable(ip_address):
         return Refused(f"{ip_address} is no address that another node can reach.")
     for member in cluster.nodes.values():
         if member.ip_address == str(address):
             return Refused(f"{ip_address} is the address of {member.name}.", "See: mcv info")
-        if family(member.ip_address) != address.version:
+        # A member without a cluster address is a finding of its own: see _way.
+        if member.ip_address and family(member.ip_address) != address.version:
             return Refused(
                 f"{ip_address} is of IPv{address.version}, the address of {member.name} is not.",
                 "All members have cluster addresses of one family: set address in "

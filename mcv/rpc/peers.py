@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from mcv.errors import CallLost, McvError, NotMember, NotThatNode, PeerUnreachable, ways_out
+from mcv.errors import CallLost, McvError, NotMember, NotThatNode, PeerUnreachable, wait_for
 from mcv.rpc import names, tls, tunnel
 from mcv.rpc.client_connection import ClientConnection, ConnectionLost
 from mcv.rpc.pki import Identity
@@ -41,12 +41,14 @@ class Peers:
     """Calls other nodes; errors tell a call surely not carried out from a call that may have been.
 
     Many threads may call at once. Each call has a connection of its own, and a few idle
-    connections are kept for the next.
+    connections are kept for the next. `advice` is the hint of a node that does not answer this
+    node; an error that a node answers with, about a third node too, keeps its own.
     """
 
     def __init__(
         self, identity: Identity, find: Callable[[str], Address], connect_timeout: float = 3.0
     ) -> None:
+        self.advice: Callable[..., str] = wait_for
         self._identity = identity
         self._find = find
         self._connect_timeout = connect_timeout
@@ -77,12 +79,12 @@ class Peers:
                 return self._ask(idle, node, address, operation, params, context, timeout)
             except ConnectionLost as lost:
                 if lost.sent:
-                    _give_up(node, operation, lost)
+                    self._give_up(node, operation, lost)
         line = self._connect(node, address)
         try:
             return self._ask(line, node, address, operation, params, context, timeout)
         except ConnectionLost as lost:
-            _give_up(node, operation, lost)
+            self._give_up(node, operation, lost)
 
     def stream(self, node: str, asked: tunnel.Asked) -> ssl.SSLSocket:
         """Open a stream to a node, which connects it to what is asked for there.
@@ -92,7 +94,7 @@ class Peers:
         end = time.monotonic() + self._connect_timeout
         address = self._find(node)
         with self._turn(node, end):
-            secured = _again(node, end, lambda: self._dial(node, address, end, tunnel.ALPN))
+            secured = self._again(node, end, lambda: self._dial(node, address, end, tunnel.ALPN))
             try:
                 tunnel.ask(secured, asked)
             except OSError as error:
@@ -106,7 +108,7 @@ class Peers:
         with self._lock:
             turns = self._turns.setdefault(node, threading.BoundedSemaphore(MOST_BEGINNING))
         if not turns.acquire(timeout=max(0.001, end - time.monotonic())):
-            raise _unreachable(node, "timed out")
+            raise self._unreachable(node, "timed out")
         try:
             yield
         finally:
@@ -167,7 +169,7 @@ class Peers:
         """
         end = time.monotonic() + self._connect_timeout
         with self._turn(node, end):
-            return _again(node, end, lambda: self._connect_once(node, address, end))
+            return self._again(node, end, lambda: self._connect_once(node, address, end))
 
     def _connect_once(self, node: str, address: Address, end: float) -> ClientConnection:
         secured = self._dial(node, address, end)
@@ -188,7 +190,7 @@ class Peers:
         try:
             raw = socket.create_connection(address[:2], self._connect_timeout)
         except OSError as error:
-            raise _unreachable(node, reason(error)) from error
+            raise self._unreachable(node, reason(error)) from error
         try:
             watch(raw)
             return self._secure(node, raw, address.certificate_pem, end, protocol)
@@ -217,11 +219,33 @@ class Peers:
             raise _HungUp(reason(error)) from error
         except OSError as error:
             secured.close()
-            raise _unreachable(node, reason(error)) from error
+            raise self._unreachable(node, reason(error)) from error
         except BaseException:
             secured.close()
             raise
         return secured
+
+    def _again(self, node: str, end: float, attempt: Callable[[], T]) -> T:
+        """What an attempt gives that is made again where the other side hung up early."""
+        pauses = list(CALL_AGAIN)
+        while True:
+            try:
+                return attempt()
+            except _HungUp as error:
+                if not pauses or time.monotonic() + pauses[0] > end:
+                    raise self._unreachable(node, error.reason) from error
+                time.sleep(pauses.pop(0))
+
+    def _give_up(self, node: str, operation: str, lost: ConnectionLost) -> NoReturn:
+        if not lost.sent:
+            raise self._unreachable(node, lost.reason) from lost
+        raise CallLost(
+            f"{node} gave no answer to {operation} ({lost.reason}); "
+            "whether it was carried out is not known."
+        ) from lost
+
+    def _unreachable(self, node: str, why: str) -> PeerUnreachable:
+        return PeerUnreachable(f"{node} does not answer ({why}).", self.advice(node))
 
 
 class _HungUp(Exception):
@@ -232,34 +256,9 @@ class _HungUp(Exception):
         self.reason = reason
 
 
-def _again(node: str, end: float, attempt: Callable[[], T]) -> T:
-    """What an attempt gives that is made again where the other side hung up early."""
-    pauses = list(CALL_AGAIN)
-    while True:
-        try:
-            return attempt()
-        except _HungUp as error:
-            if not pauses or time.monotonic() + pauses[0] > end:
-                raise _unreachable(node, error.reason) from error
-            time.sleep(pauses.pop(0))
-
-
 def _is_fresh(line: ClientConnection) -> bool:
     return time.monotonic() - line.last_used < IDLE_SECONDS and line.is_quiet()
 
 
-def _unreachable(node: str, why: str) -> PeerUnreachable:
-    return PeerUnreachable(f"{node} does not answer ({why}).", ways_out(node))
-
-
 def _another(node: str) -> NotThatNode:
     return NotThatNode(f"What answers at the address of {node} shows another certificate.")
-
-
-def _give_up(node: str, operation: str, lost: ConnectionLost) -> NoReturn:
-    if not lost.sent:
-        raise _unreachable(node, lost.reason) from lost
-    raise CallLost(
-        f"{node} gave no answer to {operation} ({lost.reason}); "
-        "whether it was carried out is not known."
-    ) from lost

@@ -126,3 +126,11 @@ def test_an_address_is_judged_before_anybody_is_asked(address: str, said: str) -
 def test_a_good_address_is_one() -> None:
     assert suitability.address_problem(CLUSTER, "10.0.0.2") is None
     assert suitability.address_problem(CLUSTER, "10.9.0.2") is None
+
+
+def test_a_founder_without_an_address_is_told_so_and_not_that_mcvd_failed() -> None:
+    """Its host name resolves to a loopback address alone, as an installer leaves it."""
+    founder = replace(BASE, nodes={"n1": replace(BASE.nodes["n1"], ip_address="")})
+
+    assert suitability.address_problem(founder, "10.0.0.2") is None
+    assert suitability.address_problem(founder, "127.0.0.1") is not None

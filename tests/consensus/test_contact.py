@@ -1,11 +1,12 @@
 """Being in contact, an operator's word about the dead, and coming back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from mcv.cluster import members
-from mcv.document.model import Cluster
+from mcv.document.model import Cluster, Node
 from mcv.errors import OutcomeOpen, PeerUnreachable, Refused
 from mcv.recovery import journal_recovery
 from mcv.vm import create, power
@@ -309,3 +310,27 @@ def test_a_new_member_that_is_the_keeper_at_once_takes_the_next_offer(
 
     assert cluster.read("n2").coordinator == "n1"
     assert cluster.read("n1") == cluster.read("n2") and cluster.read().nodes["n1"].claim is None
+
+
+def test_a_divergence_that_is_noted_while_members_are_looked_through_is_kept(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several threads poll: a divergence that is forgotten lets a node start what it must not."""
+    contact = agreement(cluster, "n1").contact
+    contact.diverged["gone"] = "abc"
+    read = contact.store.read
+
+    class Nodes(dict[str, Node]):
+        def __contains__(self, name: object) -> bool:
+            contact.note_divergence("n2", "def")
+            return super().__contains__(name)
+
+        def __iter__(self) -> Iterator[str]:
+            contact.note_divergence("n2", "def")
+            return super().__iter__()
+
+    monkeypatch.setattr(contact.store, "read", lambda: replace(read(), nodes=Nodes(read().nodes)))
+
+    contact.keep_members()
+
+    assert contact.diverged == {"n2": "def"}

@@ -28,6 +28,7 @@ from mcv.errors import (
     NotThatNode,
     PeerUnreachable,
     Refused,
+    ways_out,
 )
 from mcv.host import Host
 from mcv.rpc import names
@@ -98,6 +99,7 @@ class FakeCluster:
         call = self._caller(name)
         keys = FakeKeys(f"certificate of {name}")
         self.agreements[name] = UnanimousAgreement(name, store, call, keys)
+        self.agreements[name].contact.advice = ways_out  # who is silent here, is off for good
         consensus = self.agreements[name]
         self.domains[name].known = lambda: known_uuids(consensus.both())
         self.hosts[name] = Host(
@@ -117,6 +119,7 @@ class FakeCluster:
             certificate=f"certificate of {name}",
             observations=Observations(conf.state / "sight.json", f"boot {self.boots[name]}"),
             is_going_down=lambda: name in self.going_down,
+            advice=ways_out,
         )
         return self.hosts[name]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mcv.errors import CallLost, NotFound, NotThatNode, PeerUnreachable, Refused
+from mcv.errors import CallLost, NotFound, NotThatNode, PeerUnreachable, Refused, wait_for
 from mcv.rpc import peers, server, tls
 from mcv.rpc import wire as wire_module
 from mcv.rpc.peers import Address, Peers
@@ -31,6 +31,22 @@ def test_nobody_at_the_port_is_unreachable_at_once(wire: Wire) -> None:
 
     with pytest.raises(PeerUnreachable, match=r"n1 does not answer \(connection refused\)\."):
         wire.call()
+
+
+def test_nobody_is_told_to_declare_a_silent_node_dead_but_by_who_looked_for_its_host(
+    wire: Wire,
+) -> None:
+    wire.server.stop_peers()
+    peers = wire.peers()
+
+    with pytest.raises(PeerUnreachable) as plain:
+        ask(peers)
+    peers.advice = lambda node: f"Look at {node}."
+    with pytest.raises(PeerUnreachable) as advised:
+        ask(peers)
+
+    assert plain.value.hint == wait_for("n1") and "--confirm-dead" not in plain.value.hint
+    assert advised.value.hint == "Look at n1."
 
 
 def test_a_host_that_accepts_and_says_nothing_is_unreachable_in_time(wire: Wire) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from mcv.document.schema import OLDEST, SCHEMA
 from mcv.document.store import Store
-from mcv.errors import Diverged, McvError, PeerUnreachable, Refused, ways_out
+from mcv.errors import Diverged, McvError, PeerUnreachable, Refused, wait_for
 
 # What ends a divergence: nothing else does, whatever the document calls offline.
 SYNC = "Keep one of them with: mcv cluster sync --from NODE. See both with: mcv cluster check"
@@ -25,7 +25,7 @@ class Contact:
         self.reads: dict[str, int] = {}  # nodes, and the latest schema that each reads
         self.key_damage: McvError | None = None  # why this node's own key cannot be read
         self._all_heard = False
-        self.advice: Callable[..., str] = ways_out  # advice(*nodes): about members without answer
+        self.advice: Callable[..., str] = wait_for  # advice(*nodes): about members without answer
 
     def forget(self) -> None:
         """Return to the state after a start: this node has become a member, or is none now."""
@@ -43,9 +43,9 @@ class Contact:
         """Forget what was heard of nodes that are no members in the newest document."""
         document = self.store.read()
         self.rejected_by &= set(document.online)
-        self.diverged = {
-            node: hash_ for node, hash_ in self.diverged.items() if node in document.nodes
-        }
+        # Another thread may note a divergence meanwhile, so the dict itself stays.
+        for node in set(self.diverged) - set(document.nodes):
+            self.diverged.pop(node, None)
 
     @property
     def damage(self) -> McvError | None:
