@@ -1,9 +1,11 @@
 """Offers: each attempt is taken up once, and what is told of it stays true."""
 
+import functools
+
 import pytest
 
 from mcv.consensus.unanimous import timeouts
-from mcv.document.model import encode
+from mcv.document.model import digest, encode
 from mcv.errors import LookAgain, OutcomeOpen, PeerUnreachable
 from tests.consensus.test_agreement import agreement, hashes, lose, permit, proposals, quiet, users
 from tests.documents import after
@@ -81,3 +83,16 @@ def test_a_member_that_breaks_off_before_anything_is_proposed_is_named_and_nothi
         permit(three, "n2", "bob")
 
     assert not any("bob" in users(three, name) for name in three.hosts)
+
+
+def test_a_commit_that_commits_nothing_is_no_news(cluster: FakeCluster) -> None:
+    """Each commit is a line of the log, and wakes the daemon's loop."""
+    told: list[str] = []
+    for name in ("n1", "n2"):
+        agreement(cluster, name).on_commit(functools.partial(told.append, name))
+    permit(cluster, "n1", "alice")
+
+    hash_ = cluster.read("n2")
+    answer = agreement(cluster, "n2").member.commit("no such hash", "n1")
+
+    assert answer.hash == digest(hash_) and told == ["n1", "n2"]

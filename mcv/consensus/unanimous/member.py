@@ -130,13 +130,15 @@ class Member:
         """
         with self.writing:
             proposal = self.store.proposal()
-            if (
-                proposal
+            may_commit = (
+                proposal is not None
                 and proposal[1] == hash_
                 and sender == writer(proposal[0], self.store.read())
-            ):
+            )
+            if may_commit:
                 self.store.commit()
-        self.on_commit()
+        if may_commit:
+            self.on_commit()
         return Committed(hash=self.store.hash())
 
     def install(self, document: str, between: list[str]) -> Committed:
