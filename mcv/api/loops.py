@@ -68,6 +68,10 @@ LOOPS = (
 )
 
 
+# What is done once, before the loops: they begin whatever comes of it.
+BRING_UP = Loop("bring DRBD up", 0.0, roles.bring_up)
+
+
 def one_round(host: Host, loop: Loop) -> None:
     """Call a loop's function, except on a node that takes part in nothing."""
     if not host.consensus.damage:
@@ -88,13 +92,7 @@ class Loops:
 
     def run(self) -> None:
         """Bring DRBD's resources up, then run every loop; returns when the daemon stops."""
-        try:
-            if not self._host.consensus.damage:
-                roles.bring_up(self._host)
-        except McvError as error:
-            log.error("bringing DRBD up: %s", error)
-        except Exception:
-            log.exception("bringing DRBD up")  # the loops begin all the same
+        self._round(BRING_UP)
         first, *others = LOOPS
         for loop in others:
             arguments = (loop, threading.Event())
@@ -104,11 +102,15 @@ class Loops:
     def _repeat(self, loop: Loop, wake: threading.Event) -> None:
         while not self.stopping.is_set():
             began = time.monotonic()
-            try:
-                one_round(self._host, loop)
-            except (McvError, OSError) as error:
-                log.warning("loop %s: %s", loop.name, error)
-            except Exception:
-                log.exception("loop %s", loop.name)
+            self._round(loop)
             wake.wait(max(LEAST_PAUSE, loop.period - (time.monotonic() - began)))
             wake.clear()
+
+    def _round(self, loop: Loop) -> None:
+        """One round of a loop; an error of it ends no loop."""
+        try:
+            one_round(self._host, loop)
+        except (McvError, OSError) as error:
+            log.warning("loop %s: %s", loop.name, error)
+        except Exception:
+            log.exception("loop %s", loop.name)

@@ -13,10 +13,9 @@ import pytest
 
 from mcv import daemon as daemon_module
 from mcv import settings
-from mcv.api.loops import LOOPS, Loop, one_round
+from mcv.api.loops import BRING_UP, LOOPS, one_round
 from mcv.cluster import members
 from mcv.daemon import Daemon
-from mcv.drbd import roles
 from mcv.errors import McvError, PeerUnreachable
 from mcv.rpc import pki
 from mcv.rpc.auth import Caller
@@ -109,8 +108,7 @@ def woken(top: Path, patch: pytest.MonkeyPatch) -> Daemon:
 def lives(daemon: Daemon) -> None:
     """All that a daemon does by itself, once, and every read; McvError alone may be raised."""
     daemon.close_interrupted()
-    start = Loop("start", 0, roles.bring_up)
-    for loop in (start, *LOOPS):
+    for loop in (BRING_UP, *LOOPS):
         with contextlib.suppress(McvError):
             one_round(daemon.host, loop)
     for operation, params in READS:
