@@ -165,7 +165,7 @@ def _staged_there(host: Host, remote: ssh.Remote, member: Node) -> Iterator[None
     except RepairNeeded:
         raise
     except McvError:
-        remote.run("mcv", "cluster", "unstage-join", host.job.id)
+        _unstage(host, remote, member.name)
         raise
     finally:
         host.joining.pop(member.name, None)
@@ -176,6 +176,15 @@ def _stage(remote: ssh.Remote, stage: Stage) -> None:
         remote.run("mcv", "cluster", "stage-join", stdin=msgspec.json.encode(stage).decode())
     except CommandFailed as error:
         raise Refused(f"The join could not be begun: {error.message}", error.hint) from error
+
+
+def _unstage(host: Host, remote: ssh.Remote, node: str) -> None:
+    """Have the node forget a join that failed; what it failed of is told in any case."""
+    try:
+        remote.run("mcv", "cluster", "unstage-join", host.job.id)
+    except CommandFailed as error:
+        minutes = STAGED_FOR / 60
+        host.job.progress(f"{node} forgets the join within {minutes:.0f} min: {error.message}")
 
 
 def _members(host: Host) -> list[StagedMember]:

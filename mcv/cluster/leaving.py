@@ -10,7 +10,7 @@ from mcv.cluster import join
 from mcv.document.disks import Disk, DrbdDisk
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
-from mcv.errors import McvError, NotPermitted, Refused
+from mcv.errors import McvError, NotPermitted, Refused, RepairNeeded
 from mcv.host import DryRun, Host
 from mcv.storage import drbd
 
@@ -113,16 +113,28 @@ def leave(host: Host, dry_run: bool = False) -> Left | DryRun:
         raise Refused(f"{', '.join(ours)} still runs here.", f"mcv stop {ours[0]}{where}")
     if dry_run:
         return DryRun(plan=held)
+    cluster = host.read()
+    paths = [storage.volume_path(cluster, disk, host.name) for _, disk in cluster.disks()]
+    try:
+        _let_go(host)
+    except (McvError, OSError) as error:
+        raise RepairNeeded(
+            f"{host.name} is not blank yet: {error}", "When that is mended: mcv cluster leave"
+        ) from error
+    return Left(node=host.name, kept=[path for path in paths if path])
+
+
+def _let_go(host: Host) -> None:
+    """Undefine the domains, take the resources down, then be blank; what is done is kept so.
+
+    Each step is harmless where it was made before: after an error it is all carried out again.
+    """
     for name in host.domains.states().vms:
         host.domains.undefine(name)
     for _, disk in host.read().disks():
         if host.name in disk.places:
             storage.of(disk).forget(host)
-    cluster = host.read()
-    paths = (storage.volume_path(cluster, disk, host.name) for _, disk in cluster.disks())
-    kept = [path for path in paths if path]
     join.blank(host)
-    return Left(node=host.name, kept=kept)
 
 
 def blank_for(host: Host, sender: str) -> join.OnNode:

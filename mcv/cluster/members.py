@@ -197,7 +197,7 @@ def is_alive(host: Host, name: str) -> bool:
     Another machine is one whose mcvd shows another key. One that has the key and does not
     know this node may be blank; or this node was removed, and it is very much alive.
     """
-    node = host.read().nodes[name]
+    node = host.read().node(name)
     try:
         host.call(name, "config.poll", timeout=ANSWER)
         return True

@@ -6,11 +6,13 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from mcv.api import dispatch
 from mcv.cluster import facts, join, remote_facts
 from mcv.cluster.facts import NodeFacts
-from mcv.errors import CommandFailed, Refused
+from mcv.errors import CommandFailed, Failed, Refused
+from mcv.host import Host
 from mcv.rpc.auth import Caller
 from mcv.system import ssh
 from tests.fakes.cluster import FakeCluster
@@ -175,3 +177,25 @@ def test_a_stage_is_kept_for_ten_minutes_and_for_its_operation(
 
     monkeypatch.setattr("time.time", lambda: stage.since + join.STAGED_FOR + 1)
     assert join.staged(host) is None and not join.stage_path(host).exists()
+
+
+def test_why_a_join_failed_is_told_whether_the_node_can_be_told_to_forget_it_or_not(
+    cluster: FakeCluster,
+) -> None:
+    class Gone(Remote):
+        def run(self, *words: str, stdin: str = "") -> str:
+            if "unstage-join" in words:
+                raise CommandFailed("`mcv cluster unstage-join`: no answer.")
+            return ""
+
+    host = cluster.hosts["n1"]
+    member = replace(host.read().nodes["n2"], name="n3")
+
+    def join_it(host: Host) -> None:
+        with join._staged_there(host, cast(Any, Gone("")), member):
+            raise Failed("add node n3 failed and was undone: n3 is full.")
+
+    with pytest.raises(Failed, match="n3 is full"):
+        cluster.run("n1", join_it)
+
+    assert host.joining == {}

@@ -4,7 +4,7 @@ import pytest
 
 from mcv.cluster import join, leaving, members
 from mcv.document.subject import Subject
-from mcv.errors import CommandFailed, Refused
+from mcv.errors import CommandFailed, Refused, RepairNeeded
 from mcv.host import Host
 from mcv.system.answers import plain
 from mcv.vm import power
@@ -186,3 +186,19 @@ def test_a_removed_node_becomes_blank_and_leaves_alone_what_is_not_the_clusters(
     assert join.is_blank(cluster.hosts["n2"])
     assert cluster.domains["n2"].state_of("old") == "stopped"
     assert list(cluster.read("n1").nodes) == ["n1"]
+
+
+def test_a_leaving_that_stops_half_way_says_so_and_can_be_given_again(
+    removed: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(resource: str) -> None:
+        raise CommandFailed("`drbdadm down` exited with 11: Device is held open.")
+
+    monkeypatch.setattr(removed.drbd["n2"], "down", busy)
+
+    with pytest.raises(RepairNeeded, match=r"n2 is not blank yet: .*held open") as left:
+        removed.run("n2", leaving.leave)
+
+    assert left.value.exit_code == 4 and "mcv cluster leave" in left.value.hint
+    monkeypatch.undo()
+    assert plain(removed.run("n2", leaving.leave))["node"] == "n2"

@@ -3,7 +3,7 @@
 import pytest
 
 from mcv.cluster import members
-from mcv.errors import ways_out
+from mcv.errors import NotFound, ways_out
 from mcv.system import observations
 from tests.fakes.cluster import FakeCluster
 
@@ -66,3 +66,10 @@ def test_a_moment_of_silence_is_no_while(
     members.watch_paths(cluster.hosts["n1"])
 
     assert DEATH not in cluster.hosts["n1"].observations.advice("n2")
+
+
+def test_a_node_that_is_no_member_any_more_is_not_found_and_no_mistake_of_mcvd(
+    cluster: FakeCluster,
+) -> None:
+    with pytest.raises(NotFound):
+        members.declare(cluster.hosts["n1"], ["n9"], "c", "alice", "n9 is dead")
