@@ -11,7 +11,7 @@ from mcv.document.generation import ChangeMade, EpochNow
 from mcv.document.lineage import relation
 from mcv.document.model import Cluster, Node
 from mcv.drivers.libvirt_guests import GuestsSettings
-from mcv.errors import NotMember, NotThatNode, NotUnderstood
+from mcv.errors import CallLost, NotMember, NotThatNode, PeerUnreachable
 from mcv.rules.finding import Severity
 
 CLOCK = 2.0  # seconds that clocks may differ
@@ -91,7 +91,7 @@ def _silent(scene: ClusterSnapshot, node: Node) -> Findings:
             hint=f"If {scene.me} was removed: mcv cluster leave, on {scene.me}",
         )
     else:
-        is_silent = not isinstance(error, NotUnderstood)
+        is_silent = isinstance(error, PeerUnreachable | CallLost)
         yield Finding(
             severity=Severity.ERROR,
             node=node.name,

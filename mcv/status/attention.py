@@ -3,7 +3,16 @@
 from collections.abc import Callable, Iterator
 
 from mcv.document.model import Node
-from mcv.errors import McvError, NotMember, NotThatNode, NotUnderstood, SlowAnswer
+from mcv.errors import (
+    CallLost,
+    McvError,
+    NotMember,
+    NotThatNode,
+    NotUnderstood,
+    PeerUnreachable,
+    SlowAnswer,
+    Unreadable,
+)
 from mcv.host import Host
 from mcv.recovery.rows import Unfinished
 from mcv.rules import replica
@@ -62,6 +71,10 @@ def _silent(me: str, node: Node, error: McvError, advice: Callable[..., str]) ->
         yield f"{error.message} {error.hint}"
     elif isinstance(error, SlowAnswer):
         yield error.sentence
+    elif is_online and isinstance(error, Unreadable):
+        yield f"{name} takes part in nothing, so nothing can be changed: {error.sentence}"
+    elif is_online and not isinstance(error, PeerUnreachable | CallLost):
+        yield f"{name} does not tell what runs there: {error.sentence}"
     elif is_online:
         yield f"{name} does not answer, so nothing can be changed until it is back. {advice(name)}"
 

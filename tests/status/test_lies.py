@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mcv.check import runner
+from mcv.errors import Unreadable
 from mcv.host import Host
 from mcv.recovery import claims
 from mcv.recovery import jobs as recovered_jobs
@@ -138,3 +139,17 @@ def test_a_node_whose_tools_are_silent_says_unknown_and_not_stopped(web1: FakeCl
 
     assert row.state == "unknown" and "libvirt does not answer on n1" in str(row.attention)
     assert report.report(web1.hosts["n1"]).domains is None
+
+
+def test_a_node_whose_state_is_damaged_is_not_called_silent(web1: FakeCluster) -> None:
+    damage = Unreadable("config.json cannot be read: it is a link.", "Look at it on n2.")
+    web1.agreements["n2"].contact.key_damage = damage
+
+    info = status_cluster.info(web1.hosts["n1"])
+    check = runner.check(web1.hosts["n1"])
+
+    [line] = [line for line in info.attention if line.startswith("n2")]
+    assert "takes part in nothing" in line and damage.sentence in line
+    assert "does not answer" not in line
+    [found] = [one for one in check.findings if one.subject == "n2"]
+    assert (found.message, found.hint) == (damage.message, damage.hint)
