@@ -128,6 +128,8 @@ class Job:
         return is_refusal or (self.is_brief and error.exit_code == 1)
 
     def plain(self) -> dict[str, Any]:
+        with self._news:  # the job's own thread may begin another bar meanwhile
+            bars = [bar for _, bar in self._bars.values()]
         return {
             "id": self.id,
             "title": self.title,
@@ -139,7 +141,7 @@ class Job:
             "state": self.state,
             "cancellable": self.cancellable,
             "waits": self.waits,
-            "progress": [bar for _, bar in self._bars.values()] + self._standing_still,
+            "progress": bars + self._standing_still,
             "error": self.error,
             "open": self.open,
         }

@@ -251,3 +251,25 @@ def test_a_record_has_a_schema_and_a_later_version_s_is_left_alone(
     again.run(again.begin("start web2", "alice"), lambda: None)
     (interrupted,) = [p for p in tmp_path.glob("*.json") if p.stem not in (job.id, "later")]
     assert json.loads(interrupted.read_text())["schema"] == 1
+
+
+def test_a_job_is_shown_while_it_begins_another_bar(jobs: Jobs) -> None:
+    """The list is read in another thread than the job's."""
+    job = jobs.begin("create web1", "alice")
+    threads: list[threading.Thread] = []
+
+    class Bars(dict[str, Any]):
+        def values(self) -> Any:
+            for value in super().values():
+                yield value
+                threads.append(threading.Thread(target=job.progress, args=("another", 0, 1)))
+                threads[-1].start()
+                threads[-1].join(0.05)
+
+    job.progress("image", 1, 2)
+    job._bars = Bars(job._bars)
+
+    assert [bar["what"] for bar in job.plain()["progress"]] == ["image"]
+
+    threads[0].join()
+    assert set(job._bars) == {"image", "another"}
