@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mcv.commands.root import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 DIFFS = re.findall(
     r"^\+\+\+ b/(\S+)\n@@\n(.*?)(?=^--- a/|^```)",
@@ -20,6 +22,13 @@ def test_the_context_of_the_example_is_in_the_tree(path: str, lines: str) -> Non
     missing = [line for line in lines.splitlines() if line[:1] == " " and line[1:] not in text]
 
     assert missing == [], f"{path} has changed: mend the example in CONTRIBUTING.md"
+
+
+def test_the_verb_of_the_example_is_none_of_the_program() -> None:
+    added = [re.findall(r'^\+    "([a-z]+)": \(', lines, flags=re.M) for _, lines in DIFFS]
+    [verb] = [word for words in added for word in words]
+
+    assert verb not in COMMANDS, f"mcv {verb} exists: choose another example in CONTRIBUTING.md"
 
 
 def test_the_example_has_its_four_places() -> None:
