@@ -38,6 +38,16 @@ def look_after_cluster(host: Host) -> None:
         enable.adjust(host)
     elif not host.is_leaving:
         members.come_back(host)
+    _keep_observations(host)
+
+
+def _keep_observations(host: Host) -> None:
+    """Write down what was seen of the members and replicas that a document still has."""
+    documents = host.both()
+    host.observations.forget(
+        {disk.resource for cluster in documents for _, disk in cluster.replicated()},
+        {name for cluster in documents for name in cluster.nodes},
+    )
     host.observations.save()
 
 

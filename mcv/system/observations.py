@@ -80,7 +80,13 @@ class Observations:
         return ways_out(*nodes) if nodes and are_gone else wait_for(*nodes)
 
     def was_heard_lately(self, node: str) -> bool:
-        return bool(self._now() - self._heard.get(node, 0.0) < LATELY)
+        """Whether a member was heard so lately that nobody looks for its host on other paths."""
+        return self._was_heard_within(node, LATELY)
+
+    def _was_heard_within(self, node: str, seconds: float) -> bool:
+        """False for a time that is yet to come: this host's clock was set back since."""
+        passed = self._now() - self._heard.get(node, 0.0)
+        return bool(0 <= passed < seconds)
 
     def see_in_step(self, resource: str) -> None:
         """A replica here is connected, and both sides are UpToDate."""
@@ -92,7 +98,7 @@ class Observations:
 
     def heard_lately(self, node: str) -> bool:
         """Whether a member answered or called within the last looks of the daemon's loop."""
-        return bool(self._now() - self._heard.get(node, 0.0) < FRESH)
+        return self._was_heard_within(node, FRESH)
 
     def patience(self, nodes: Iterable[str]) -> float:
         """How many seconds a read waits for these nodes, all at once: less where all of
@@ -108,10 +114,16 @@ class Observations:
         return self._heard_in.get(node, self.boot) != self.boot
 
     def forget(self, resources: set[str], nodes: set[str]) -> None:
-        """Keep what is still in the document."""
+        """Forget all but what is in the document: another VM may get a name that was free."""
         with self._lock:
-            self._in_step = {key: at for key, at in self._in_step.items() if key in resources}
-            self._heard = {key: at for key, at in self._heard.items() if key in nodes}
+            for seen, known in (
+                (self._in_step, resources),
+                (self._heard, nodes),
+                (self._heard_in, nodes),
+                (self._silent, nodes),
+            ):
+                for key in seen.keys() - known:
+                    del seen[key]
 
     def save(self, at_once: bool = False) -> None:
         """Write it down, not more often than every SAVE seconds unless at once."""

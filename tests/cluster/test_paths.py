@@ -1,10 +1,14 @@
 """Death is named only of a host that answers on no path for a while."""
 
+import time
+
 import pytest
 
+from mcv.api import loops
 from mcv.cluster import members
 from mcv.errors import NotFound, ways_out
 from mcv.system import observations
+from mcv.vm import create, delete
 from tests.fakes.cluster import FakeCluster
 
 DEATH = "--confirm-dead"
@@ -73,3 +77,35 @@ def test_a_node_that_is_no_member_any_more_is_not_found_and_no_mistake_of_mcvd(
 ) -> None:
     with pytest.raises(NotFound):
         members.declare(cluster.hosts["n1"], ["n9"], "c", "alice", "n9 is dead")
+
+
+def test_a_clock_that_is_set_back_makes_no_silent_member_heard(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    seen = cluster.hosts["n1"].observations
+    seen.hear("n2")
+    assert seen.was_heard_lately("n2") and seen.heard_lately("n2")
+
+    monkeypatch.setattr(seen, "_now", lambda: time.time() - 3600)
+
+    assert not seen.was_heard_lately("n2") and not seen.heard_lately("n2")
+    seen.hear("n2")
+    assert seen.was_heard_lately("n2") and seen.heard_lately("n2")
+
+
+def test_what_was_seen_of_a_replica_is_not_known_of_the_next_of_its_name(
+    cluster: FakeCluster,
+) -> None:
+    host = cluster.hosts["n1"]
+    host.observations.hear("n2")
+    cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"])
+    host.observations.see_in_step("mcv-web1-1")
+    loops.look_after_cluster(host)
+    assert host.observations.last_in_step("mcv-web1-1") is not None
+
+    cluster.run("n1", delete.delete, name="web1")
+    loops.look_after_cluster(host)
+
+    assert host.observations.last_in_step("mcv-web1-1") is None
+    assert host.observations.last_heard("n2") is not None
