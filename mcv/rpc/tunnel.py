@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from mcv.errors import McvError, Refused
 from mcv.rpc.pump import pump
 from mcv.system.stream_guard import Guard, NotLetThrough, everything
@@ -101,10 +103,7 @@ def ask(secured: ssl.SSLSocket, asked: Asked) -> None:
 def serve(secured: ssl.SSLSocket, member: str, target: Target) -> None:
     """Serve a stream that a member opened: connect it to the socket that `target` grants."""
     secured.settimeout(SECONDS)
-    asked = json.loads(_line(secured))
-    if not isinstance(asked, dict) or not all(isinstance(value, str) for value in asked.values()):
-        raise ValueError("a stream says what it is for in words")
-    granted = target(member, asked)
+    granted = target(member, _asked(member, _line(secured)))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as plain:
         plain.settimeout(SECONDS)
         plain.connect(str(granted.path))
@@ -113,6 +112,14 @@ def serve(secured: ssl.SSLSocket, member: str, target: Target) -> None:
             pump(plain, secured, granted.guard)
         except NotLetThrough as stopped:
             raise Refused(f"a stream of {member} was stopped: {stopped}.") from stopped
+
+
+def _asked(member: str, line: bytes) -> Asked:
+    """What a stream is for. Errors: Refused for a line that does not say so in words."""
+    try:
+        return msgspec.json.decode(line, type=Asked)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(f"a stream of {member} does not say what it is for: {error}") from error
 
 
 def _line(secured: ssl.SSLSocket) -> bytes:

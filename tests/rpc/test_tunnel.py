@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,3 +185,18 @@ def test_a_guard_answers_one_sender_so_often_and_no_more(wire: Wire, tmp_path: P
         mine.sendall(b"A")
 
         assert read(mine) == b""
+
+
+@pytest.mark.parametrize("said", [b"{", b"7", b"[]", b'{"for": 7}', b"\xff", b"[" * 4000])
+def test_a_stream_that_does_not_say_what_it_is_for_is_refused_in_words(
+    wire: Wire, caplog: pytest.LogCaptureFixture, said: bytes
+) -> None:
+    peers = wire.peers()
+    address = peers._find("n1")
+
+    with peers._dial("n1", address, time.monotonic() + 5, tunnel.ALPN) as secured:
+        secured.sendall(said + b"\n")
+        assert read(secured) == b""
+
+    [record] = [record for record in caplog.records if record.levelname != "DEBUG"]
+    assert "does not say what it is for" in record.getMessage() and record.exc_info is None
