@@ -17,7 +17,7 @@ from mcv.drivers.domain_xml import SavedState, Substance, is_ours, substance
 from mcv.drivers.libvirt_guests import GuestsSettings
 from mcv.drivers.libvirt_hook import HookState
 from mcv.drivers.lvm_filter import Sight
-from mcv.errors import McvError
+from mcv.errors import McvError, Unreadable
 from mcv.host import Host
 from mcv.recovery.journal_recovery import reason
 from mcv.rules.replica_state import ReplicaState
@@ -279,12 +279,20 @@ def _files(host: Host) -> Part:
     right = _right_texts(host, cluster) if cluster.drbd.enabled else {}
     found = {}
     for path in sorted(host.settings.drbd_directory.glob("*.res")):
-        text = files.read_or_none(path) or ""
+        text = _text(path)
         wanted = right.get(path.stem)
         found[path.stem] = ResourceFile(
             ours=is_mcvs(path.stem, text), right=None if wanted is None else text == wanted
         )
     return Part(files=found)
+
+
+def _text(path: Path) -> str:
+    """What a resource file says; "" where it cannot be read: it is not as mcv writes it."""
+    try:
+        return files.read_or_none(path) or ""
+    except Unreadable:
+        return ""
 
 
 def _right_texts(host: Host, cluster: Cluster) -> dict[str, str]:

@@ -182,3 +182,16 @@ def test_users_who_see_the_secret_in_arguments_are_a_note(
 
     assert [(one[0], one[2]) for one in found] == [("note", "DRBD secret")] * 2
     assert "Users of n1 (alice, bob) can see the DRBD secret" in found[0][3]
+
+
+@pytest.mark.parametrize("name", ["theirs", RESOURCE])
+def test_a_resource_file_that_cannot_be_read_hides_no_other(vm: FakeCluster, name: str) -> None:
+    directory = vm.hosts["n1"].settings.drbd_directory
+    (directory / f"{name}.res").unlink(missing_ok=True)
+    (directory / f"{name}.res").symlink_to("/nothing/there")
+
+    found = one(look(vm))
+
+    is_own = name == RESOURCE
+    assert found[:3] == ("error" if is_own else "warning", "n1", f"/etc/drbd.d/{name}.res")
+    assert ("was edited" if is_own else "belongs to no VM") in found[3]
