@@ -178,8 +178,9 @@ def require_claim(host: Host, escort: Escort, caller: str) -> None:
     Effect: the step's serial is remembered. Errors: OutOfStep.
     """
     _require_all_held(host, escort, caller)
-    while len(host.served) > SERVED:
-        host.served.pop(next(iter(host.served)))
+    # Steps of other claims are served in threads of their own, which forget the same.
+    for oldest in list(host.served)[:-SERVED]:
+        host.served.pop(oldest, None)
     key = (escort.operation, tuple(claim.number for claim in escort.claims))
     if escort.serial < host.served.get(key, 0):
         raise OutOfStep(f"A later step of {escort.operation} has been served already.")

@@ -12,6 +12,7 @@ from mcv.document.subject import Subject
 from mcv.errors import NotPermitted, OutOfStep, Refused
 from mcv.rpc.auth import Caller
 from mcv.system.locks import Locks
+from mcv.transaction.journal import Escort
 from mcv.vm import create
 from tests.fakes.cluster import FakeCluster
 
@@ -342,3 +343,19 @@ def test_the_document_records_author_and_reason_in_lines(cluster: FakeCluster) -
     )
 
     assert (cluster.read().change.who, cluster.read().change.why) == (SHOWN, SHOWN)
+
+
+def test_two_steps_that_forget_the_same_claim_end_in_no_error(cluster: FakeCluster) -> None:
+    """Each is served in a thread of its own."""
+
+    class Shared(dict[Any, int]):
+        def pop(self, key: Any, *default: Any) -> Any:
+            super().pop(key, None)  # the other thread was here first
+            return super().pop(key, *default)
+
+    host = cluster.hosts["n1"]
+    host.served = Shared({(f"op{number}", ()): 1 for number in range(dispatch.SERVED + 2)})
+
+    dispatch.require_claim(host, Escort(operation="new", serial=1, claims=[]), "n1")
+
+    assert len(host.served) == dispatch.SERVED + 1 and ("op0", ()) not in host.served
