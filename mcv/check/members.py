@@ -119,7 +119,7 @@ def _document(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
         yield differs(
             f"Diverged: {inventory.node} holds another {there} than {scene.me} ({here}). "
             f"{scene.differences.get(inventory.node, '')}".rstrip(),
-            "Settle it, after it has shown what would be lost: mcv cluster sync --from NODE",
+            "End it, after it has shown what would be lost: mcv cluster sync --from NODE",
         )
     elif how == "older":
         yield differs(

@@ -170,7 +170,7 @@ def leave(session: Session) -> None:
 @common(dry_run=True)
 @click.pass_obj
 def sync(session: Session, node: str) -> None:
-    """Settle a divergence: take the document of one node, give the others up.
+    """End a divergence: take the document of one node, give the others up.
 
     What would be lost is shown first. Nothing is merged; all versions stay in the histories.
     """
