@@ -3,7 +3,7 @@
 import contextlib
 import errno
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class McvError(Exception):
@@ -246,6 +246,16 @@ def wait_for(*nodes: str) -> str:
     they = "it comes" if len(nodes) == 1 else "they come"
     there = " and ".join(nodes)
     return f"Wait until {they} back, or look: mcv info; on {there}: systemctl status mcvd"
+
+
+def error_to_plain(error: McvError) -> dict[str, Any]:
+    """An error as plain values, for the wire and for records."""
+    return {
+        "class": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "problems": [list(problem) for problem in error.problems],
+    }
 
 
 def family() -> dict[str, type[McvError]]:

@@ -3,11 +3,12 @@
 import time
 from typing import Any
 
-from mcv.errors import NotFound, Refused
+from mcv.document.model import REMEMBERED_CHANGES
+from mcv.errors import NotFound, Refused, error_to_plain
 from mcv.host import Host
 from mcv.recovery.rows import JobRow, Stopped, of_others
 from mcv.system.answers import decoded, plain
-from mcv.transaction.jobs import moment, retold
+from mcv.transaction.job_records import moment
 
 
 def follow(host: Host, job: str, node: str, seen: int = 0) -> dict[str, Any]:
@@ -46,19 +47,24 @@ def as_known_now(host: Host, record: dict[str, Any]) -> dict[str, Any]:
     """A job whose change had an open outcome, with the outcome that the document tells now.
 
     A later generation without the change follows another document on the same parent: the
-    change was not made, and never will be.
+    change was not made, and never will be. The outcome is kept, since the document remembers
+    its last changes alone: of a generation beyond them it does not tell.
     """
     open_ = record.get("open")
     if not open_ or record["state"] != "failed" or record["error"]["class"] != "OutcomeOpen":
         return record
     committed = host.read()
+    passed = committed.generation - open_["generation"]
     if open_["change"] in committed.changes:
-        return {**record, "state": "done", "error": None}
-    if committed.generation > open_["generation"]:
+        known = {**record, "state": "done", "error": None}
+    elif 0 < passed <= REMEMBERED_CHANGES:
         title = record["title"]
         not_made = Refused(f"{title} was not made: another change came first.", "Try again.")
-        return {**record, "error": retold(not_made)}
-    return record
+        known = {**record, "error": error_to_plain(not_made)}
+    else:
+        return record
+    host.jobs.conclude(known)
+    return known
 
 
 def list_jobs(host: Host) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 from Pyro5 import serializers
 
 from mcv import errors, printable
-from mcv.errors import McvError, Refused
+from mcv.errors import McvError, Refused, error_to_plain
 from mcv.rpc.limits import MAX_ANSWER, MAX_MESSAGE
 
 log = logging.getLogger(__name__)
@@ -15,18 +15,8 @@ log = logging.getLogger(__name__)
 ERROR = "mcv.error"
 
 
-def error_to_plain(error: McvError) -> dict[str, Any]:
-    """An error as plain values; `error_from_plain` is the way back."""
-    return {
-        "class": type(error).__name__,
-        "message": error.message,
-        "hint": error.hint,
-        "problems": [list(problem) for problem in error.problems],
-    }
-
-
 def error_from_plain(value: dict[str, Any]) -> McvError:
-    """Rebuild an error; a class that this version does not know becomes a plain McvError.
+    """Rebuild an error from its plain values; of an unknown class it becomes an McvError.
 
     Its words are another node's, or quote a tool's: each is one line.
     """

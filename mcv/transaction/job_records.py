@@ -50,3 +50,8 @@ class Required(msgspec.Struct):
     at: float = 0.0
     error: Record | None = None
     open: Record = {}
+
+
+def moment(record: Record) -> float:
+    """When a listed job began, finer than the seconds of `began`."""
+    return float(record.get("at", 0))

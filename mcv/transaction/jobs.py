@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from mcv import printable
-from mcv.errors import Busy, CallLost, Cancelled, McvError, NotFound, OutcomeOpen, of_system
+from mcv.errors import (
+    Busy,
+    CallLost,
+    Cancelled,
+    McvError,
+    NotFound,
+    OutcomeOpen,
+    error_to_plain,
+    of_system,
+)
 from mcv.system import files, stall
 from mcv.transaction import job_records as records
 
@@ -99,7 +108,7 @@ class Job:
         with self._news:
             self.result = result
             if error is not None:
-                self.error = retold(error)
+                self.error = error_to_plain(error)
             self.ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             self.state = "failed" if error is not None else "done"
             self._news.notify_all()
@@ -148,20 +157,6 @@ class Job:
 
 
 current: contextvars.ContextVar[Job | None] = contextvars.ContextVar("current", default=None)
-
-
-def moment(record: dict[str, Any]) -> float:
-    """When a listed job began, finer than the seconds of `began`."""
-    return float(record.get("at", 0))
-
-
-def retold(error: McvError) -> dict[str, Any]:
-    return {
-        "class": type(error).__name__,
-        "message": error.message,
-        "hint": error.hint,
-        "problems": [list(problem) for problem in error.problems],
-    }
 
 
 class Jobs:
@@ -231,7 +226,7 @@ class Jobs:
                 listed[job.id] = job.plain()
                 if job.is_over:
                     del listed[job.id]
-        return sorted(listed.values(), key=moment)
+        return sorted(listed.values(), key=records.moment)
 
     def running(self, id: str) -> bool:
         with self._lock:
@@ -252,8 +247,18 @@ class Jobs:
             error = McvError(f"{record['title']} was interrupted by a stop of mcvd; {rest}", hint)
             record["state"] = "interrupted"
             record["ended"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            record["error"] = retold(error)
+            record["error"] = error_to_plain(error)
             self._save(record)
+
+    def conclude(self, record: dict[str, Any]) -> None:
+        """Keep the outcome, known by now, of a job whose change was open when it ended."""
+        with self._lock:
+            job = self._jobs.get(record["id"])
+        if job is None:
+            self._save({**record, "open": {}})
+            return
+        job.state, job.error, job.open = record["state"], record["error"], {}
+        self._write(job)
 
     def remembered(self, id: str) -> dict[str, Any] | None:
         """The record of a job; McvError where a later version wrote it."""

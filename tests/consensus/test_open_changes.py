@@ -3,6 +3,7 @@
 import pytest
 
 from mcv.cluster import permissions
+from mcv.document import changes
 from mcv.recovery import jobs as recovered_jobs
 from mcv.transaction.jobs import Job
 from mcv.vm import change, create
@@ -83,3 +84,33 @@ def test_a_claim_that_is_made_after_all_is_not_taken_for_the_work(cluster: FakeC
     assert f"{job.id}.c1" in cluster.read("n1").changes
     assert cluster.read("n1").vm("web1").cpus == 1
     assert told(cluster) == ("failed", "OutcomeOpen")
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_outcome_that_was_known_stays_known_when_the_document_has_forgotten_the_change(
+    opened: FakeCluster, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    monkeypatch.setattr(changes, "REMEMBERED_CHANGES", 3)
+    monkeypatch.setattr(recovered_jobs, "REMEMBERED_CHANGES", 3)
+    opened.look("n1")
+    assert told(opened) == ("done", "")
+
+    for number in range(4):
+        permit(opened, "n1", f"user{number}")
+    if restarted:
+        opened.boot("n1")
+
+    assert told(opened) == ("done", "")
+
+
+def test_an_outcome_that_nobody_looked_at_in_time_is_not_called_not_made(
+    opened: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "REMEMBERED_CHANGES", 3)
+    monkeypatch.setattr(recovered_jobs, "REMEMBERED_CHANGES", 3)
+    opened.look("n1")
+    for number in range(4):
+        permit(opened, "n1", f"user{number}")
+
+    assert opened.read().permissions.superusers[0] == "alice"
+    assert told(opened) == ("failed", "OutcomeOpen")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from mcv import errors
-from mcv.errors import McvError, NotMember, Refused
-from mcv.rpc.values import error_from_plain, error_to_plain
+from mcv.errors import McvError, NotMember, Refused, error_to_plain
+from mcv.rpc.values import error_from_plain
 from tests.rpc.conftest import Wire, ask
 
 
