@@ -19,7 +19,8 @@ from mcv.drivers.libvirt_hook import HookState
 from mcv.drivers.lvm_filter import Sight
 from mcv.errors import McvError, Unreadable
 from mcv.host import Host
-from mcv.recovery.journal_recovery import reason
+from mcv.recovery import journal_recovery
+from mcv.recovery.rows import Unfinished
 from mcv.rules.replica_state import ReplicaState
 from mcv.system import files, room, users
 from mcv.system.fanout import ask_all
@@ -62,13 +63,6 @@ class ResourceFile(Told, frozen=True, kw_only=True):
 
     ours: bool
     right: bool | None = None
-
-
-class Unfinished(Told, frozen=True, kw_only=True):
-    operation: str
-    title: str
-    subject: str
-    trouble: str
 
 
 class Inventory(Told, frozen=True, kw_only=True):
@@ -130,7 +124,7 @@ def inventory(host: Host) -> Inventory:
         key: value for part in parts for key, value in asdict(part).items() if value is not None
     }
     try:
-        unfinished = _unfinished(host)
+        unfinished = journal_recovery.left(host)
     except (McvError, OSError) as error:
         unfinished = []
         trouble["journal"] = f"The journal cannot be read: {error}."
@@ -166,19 +160,6 @@ def inventory(host: Host) -> Inventory:
         missing=host.drbd.module.missing() if host.read().drbd.enabled else {},
         **told,
     )
-
-
-def _unfinished(host: Host) -> list[Unfinished]:
-    return [
-        Unfinished(
-            operation=entry.operation,
-            title=entry.title,
-            subject=" ".join(subject.name for subject in entry.subjects),
-            trouble=reason(host, entry),
-        )
-        for entry in host.journal.entries()
-        if entry.node == host.name and not host.jobs.running(entry.operation)
-    ]
 
 
 def _running(host: Host) -> list[str]:

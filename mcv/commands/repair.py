@@ -20,8 +20,11 @@ def repair(session: Session) -> None:
     """
     answer = session.run("repair")
     settled = [f"Settled: {_title(entry)}" for entry in answer["settled"]]
-    nothing = [] if answer["left"] else ["There is nothing to repair."]
+    unasked = answer.get("unasked", [])
+    where = " on the nodes that answer" if unasked else ""
+    nothing = [] if answer["left"] else [f"There is nothing to repair{where}."]
     text = output.listed(settled or nothing)
+    session.tell(unasked)
     if session.json or text:
         session.show(answer, lambda: text)
     if answer["left"]:

@@ -238,10 +238,11 @@ def repair(host: Host) -> Repaired:
     settled, left = [*here.settled, *take_over_all(host)], [*here.left]
     others = [name for name in host.read().nodes if name != host.name]
     answers = ask_typed(host.call, others, "repair.here", REPAIR, Repaired)
+    unasked = []
     for node, answer in answers.items():
-        if isinstance(answer, McvError):
-            host.job.progress(f"{node} was not asked: {answer.message}")
-            continue
-        settled += answer.settled
-        left += answer.left
-    return Repaired(settled=settled, left=left)
+        if not isinstance(answer, McvError):
+            settled += answer.settled
+            left += answer.left
+        elif node in host.read().online:
+            unasked.append(f"What {node} holds is not known: {answer.sentence}")
+    return Repaired(settled=settled, left=left, unasked=unasked)

@@ -221,7 +221,12 @@ def _release_lost(host: Host) -> None:
 def left(host: Host) -> list[Unfinished]:
     """What of this node's journal no job carries out, entries that cannot be read included."""
     entries = [
-        Unfinished(operation=entry.operation, title=entry.title, trouble=_trouble(host, entry))
+        Unfinished(
+            operation=entry.operation,
+            title=entry.title,
+            trouble=_trouble(host, entry),
+            subject=" ".join(subject.name for subject in entry.subjects),
+        )
         for entry in host.journal.entries()
         if is_own(host, entry) and not host.jobs.running(entry.operation)
     ]

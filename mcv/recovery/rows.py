@@ -88,18 +88,20 @@ class EntryCopy(Struct, frozen=True, kw_only=True):
 
 
 class Unfinished(Struct, frozen=True, kw_only=True):
-    """An operation that the journal still holds, and what is in the way."""
+    """An operation that the journal still holds, what it is about, and what is in the way."""
 
     operation: str
     title: str
     trouble: str
+    subject: str = ""
 
 
 class Repaired(Struct, frozen=True, kw_only=True):
-    """What a repair ended, a title each, and what is left."""
+    """What a repair ended, a title each, what is left, and in words who was not asked."""
 
     settled: list[str]
     left: list[Unfinished]
+    unasked: list[str] = []
 
 
 class Cleared(Struct, frozen=True, kw_only=True):

@@ -195,3 +195,14 @@ def test_a_resource_file_that_cannot_be_read_hides_no_other(vm: FakeCluster, nam
     is_own = name == RESOURCE
     assert found[:3] == ("error" if is_own else "warning", "n1", f"/etc/drbd.d/{name}.res")
     assert ("was edited" if is_own else "belongs to no VM") in found[3]
+
+
+def test_a_journal_entry_that_cannot_be_read_is_found(vm: FakeCluster) -> None:
+    """It keeps its VM untouched, so the check tells of it as list and info do."""
+    host = vm.hosts["n2"]
+    (host.settings.state / "journal").mkdir(exist_ok=True)
+    (host.settings.state / "journal" / "abc.json").write_text("torn {")
+
+    found = one(look(vm))
+
+    assert found[:2] == ("warning", "n2") and "operation abc is unfinished on n2" in found[3]

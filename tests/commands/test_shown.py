@@ -254,6 +254,18 @@ def test_a_repair_that_leaves_something_exits_with_4(mcv: Speak, daemon: FakeDae
     assert mcv("repair --json").json["left"] == [left]
 
 
+def test_a_repair_that_could_not_ask_everybody_does_not_say_that_all_is_done(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    silent = "What n2 holds is not known: n2 does not answer."
+    daemon.job("repair", {"settled": [], "left": [], "unasked": [silent]})
+
+    heard = mcv("repair")
+
+    assert (heard.code, heard.out) == (0, "There is nothing to repair on the nodes that answer.\n")
+    assert silent in heard.err
+
+
 def test_locks_and_claims_are_listed(mcv: Speak, daemon: FakeDaemon) -> None:
     times = {"node": "n1", "why": "start web1", "since": "2024-01-01T00:00:00Z"}
     daemon.answers["locks.list"] = {

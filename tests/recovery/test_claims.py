@@ -109,3 +109,12 @@ def test_what_cannot_be_settled_is_given_up_on_the_node_that_the_claim_names(
 
     assert cluster.read("n2").vm("web1").claim is None
     assert cluster.hosts["n1"].journal.entries() == []
+
+
+def test_a_repair_says_whom_it_could_not_ask(cluster: FakeCluster) -> None:
+    cluster.down.add("n2")
+
+    found = cluster.run("n1", claims.repair)
+
+    assert (found.settled, found.left) == ([], [])
+    assert len(found.unasked) == 1 and found.unasked[0].startswith("What n2 holds is not known: n2")
