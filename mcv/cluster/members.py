@@ -6,6 +6,7 @@ from secrets import token_hex
 
 from msgspec import Struct
 
+from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
@@ -137,15 +138,33 @@ def offline(
     if len(names) != 1:
         raise Refused("One node at a time goes into maintenance.")
     name = names[0]
-    busy = sorted(vm.name for vm in cluster.vms.values() if vm.node == name)
-    if busy:
-        raise Refused(
-            f"{name} owns {', '.join(busy)}.", f"First: mcv migrate --node NODE {busy[0]}"
-        )
+    _refuse_busy(cluster, name)
     if dry_run:
         return DryRun(plan=[])
     host.update("node.offline", f"node offline {name}", name=name, maintenance=True)
     return Offline(offline=names)
+
+
+def _refuse_busy(cluster: Cluster, name: str) -> None:
+    """Raises Refused while a node owns VMs, or an operation that it carries out claims something.
+
+    The others could take its operations over as soon as it is offline, while it is at work.
+    """
+    problems = []
+    owned = sorted(vm.name for vm in cluster.vms.values() if vm.node == name)
+    if owned:
+        problems.append(
+            Refused(
+                f"{name} owns {', '.join(owned)}.", f"First: mcv migrate --node NODE {owned[0]}"
+            )
+        )
+    claims = [cluster.claim_of(subject) for subject in cluster.subjects()]
+    work = {claim.operation: claim.why for claim in claims if claim and claim.node == name}
+    for operation, why in work.items():
+        problems.append(
+            Refused(f"{name} is at work: {why}.", f"Wait for it with: mcv job wait {operation}")
+        )
+    refuse_all(problems)
 
 
 def declare(

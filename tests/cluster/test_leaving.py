@@ -202,3 +202,21 @@ def test_a_leaving_that_stops_half_way_says_so_and_can_be_given_again(
     assert left.value.exit_code == 4 and "mcv cluster leave" in left.value.hint
     monkeypatch.undo()
     assert plain(removed.run("n2", leaving.leave))["node"] == "n2"
+
+
+def test_a_node_that_is_at_work_does_not_go_into_maintenance(
+    three: FakeCluster, dead: None
+) -> None:
+    """The others could take its operation over while it goes on."""
+
+    def offline_meanwhile(host: Host) -> None:
+        with host.claim(Subject.node("n3"), "remove node n3"):
+            members.offline(host, ["n2"])
+
+    with pytest.raises(Refused, match="n2 is at work: remove node n3") as refused:
+        three.run("n2", offline_meanwhile)
+
+    assert "mcv job wait" in refused.value.hint
+    assert three.read("n1").nodes["n2"].status == "online"
+    three.run("n2", members.offline, names=["n2"])
+    assert three.read("n1").nodes["n2"].maintenance
