@@ -15,7 +15,7 @@ from mcv.errors import NeedsPassword, Refused
 
 @click.group()
 def cluster() -> None:
-    """Join nodes to the cluster, take them out, and check how they are."""
+    """Join nodes to the cluster, take them out, check how they are."""
 
 
 cluster.add_command(check)
@@ -151,9 +151,10 @@ def unstage_join(session: Session, operation: str) -> None:
 @common(dry_run=True)
 @click.pass_obj
 def leave(session: Session) -> None:
-    """On a node that was removed while it was away: make it blank again.
+    """Make a node blank that was removed while it was away.
 
-    Domains are undefined and resources taken down; volumes with data stay, and are named.
+    To be given on that node. Domains are undefined and resources taken down; volumes with data
+    stay, and are named.
     """
     session.ask(
         "Make this node blank?",
@@ -170,9 +171,10 @@ def leave(session: Session) -> None:
 @common(dry_run=True)
 @click.pass_obj
 def sync(session: Session, node: str) -> None:
-    """End a divergence: take the document of one node, give the others up.
+    """End a divergence by taking the document of one node.
 
-    What would be lost is shown first. Nothing is merged; all versions stay in the histories.
+    The others are given up. What would be lost is shown first. Nothing is merged; all versions
+    stay in the histories.
     """
     session.ask(
         f"Take the document of {node} and give the others up?",

@@ -11,7 +11,7 @@ from mcv.commands.session import Session
 
 @click.group()
 def drbd() -> None:
-    """Replicated disks: enable them, see them, set their rates, end a split brain."""
+    """Replicated disks: enable, list, set rates, end a split brain."""
 
 
 @drbd.command()
@@ -85,10 +85,11 @@ def _verification(disk: dict[str, Any]) -> str:
 @common(dry_run=True)
 @click.pass_obj
 def resolve(session: Session, name: str, keep: str, discard_saved: bool) -> None:
-    """End a split brain: both replicas of a VM were written while they were apart.
+    """End a split brain.
 
-    Says how much each side wrote since they parted, then discards what the other side
-    wrote, and waits until both are alike. The VM may run on the side that is kept.
+    Both replicas of a VM were written while they were apart. Says how much each side wrote
+    since they parted, then discards what the other side wrote, and waits until both are alike.
+    The VM may run on the side that is kept.
 
     \b
     Examples:

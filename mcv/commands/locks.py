@@ -41,7 +41,7 @@ def _tables(found: dict[str, Any]) -> list[str]:
 @common()
 @click.pass_obj
 def clear(session: Session, name: str) -> None:
-    """Release what an operation left on a VM, or on a node that was added or removed.
+    """Release what an operation left on a VM or a node.
 
     The operation of an offline node is finished or undone where a living node holds its plan.
     Where none does, or it cannot go on, the claim alone ends, and what is half done stays so.

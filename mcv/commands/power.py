@@ -136,7 +136,7 @@ def reset(session: Session, names: tuple[str, ...]) -> None:
 @common()
 @click.pass_obj
 def pause(session: Session, names: tuple[str, ...]) -> None:
-    """Let VMs stand still, with their memory kept and their disks open.
+    """Let VMs stand still, their memory kept and their disks open.
 
     They go on with: mcv resume.
     """
@@ -153,9 +153,10 @@ def pause(session: Session, names: tuple[str, ...]) -> None:
 @common()
 @click.pass_obj
 def resume(session: Session, names: tuple[str, ...]) -> None:
-    """Let VMs that stand still go on: paused by somebody, or when a disk failed or was full.
+    """Let VMs that stand still go on.
 
-    A copy of a VM that runs elsewhere does not go on: it is ended by: mcv stop VM --on NODE.
+    Somebody has paused them, or a disk failed or was full. A copy of a VM that runs elsewhere
+    does not go on: it is ended by: mcv stop VM --on NODE.
     """
 
     def work(name: str) -> Said:

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from mcv import cli
+from mcv.commands.root import COMMANDS, front
 from mcv.errors import (
     Busy,
     CallLost,
@@ -104,6 +106,20 @@ def test_help_and_version_answer_everybody(words: str) -> None:
 
     assert done.returncode == 0
     assert done.stdout
+
+
+def test_the_list_of_commands_cuts_no_sentence_off() -> None:
+    groups = [
+        command
+        for command in (front.get_command(click.Context(front), word) for word in COMMANDS)
+        if isinstance(command, click.Group)
+    ]
+    listed = [group.get_help(click.Context(group)) for group in (front, *groups)]
+
+    lines = [line for text in listed for line in text.partition("Commands:")[2].splitlines()]
+    cut = [line for line in lines if line.endswith("...")]
+
+    assert len(groups) > 5 and cut == []
 
 
 def test_help_behind_two_dashes_is_a_name_and_answers_root_alone() -> None:
