@@ -50,3 +50,11 @@ def shown(size: float) -> str:
         if size >= UNITS[unit]:
             return f"{size / UNITS[unit]:.1f}".removesuffix(".0") + unit
     return f"{size:.0f}B"
+
+
+def exact(size: int) -> str:
+    """A size for human eyes that leaves nothing out: 64MiB, or 2500000000 bytes."""
+    for unit in ("PiB", "TiB", "GiB", "MiB", "KiB"):
+        if size >= UNITS[unit]:
+            return shown(size) if 10 * size % UNITS[unit] == 0 else f"{size} bytes"
+    return f"{size} bytes"

@@ -50,6 +50,14 @@ def test_a_whole_number_of_any_unit_is_exact(number: int, unit: str) -> None:
     assert sizes.parse(f"{number}{unit}", "disk") == number * sizes.UNITS[unit]
 
 
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(64 * 1024**2, "64MiB"), (2500000000, "2500000000 bytes"), (3 * 1024**3 // 2, "1.5GiB")],
+)
+def test_an_exact_size_leaves_nothing_out(size: int, text: str) -> None:
+    assert sizes.exact(size) == text
+
+
 @given(st.integers(1, 1023), st.sampled_from(["KiB", "MiB", "GiB", "TiB", "PiB"]))
 def test_what_is_shown_can_be_typed_again(number: int, unit: str) -> None:
     size = number * sizes.UNITS[unit]

@@ -19,7 +19,7 @@ from mcv.errors import McvError, OutcomeOpen, Refused, RepairNeeded
 COMMANDS = {
     "info": ("info", "info"),
     "list": ("info", "list_"),
-    "create": ("vm", "create"),
+    "create": ("create", "create"),
     "update": ("vm", "update"),
     "delete": ("vm", "delete"),
     "start": ("power", "start"),

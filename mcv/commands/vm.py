@@ -1,17 +1,14 @@
-"""VMs: create, change, move, delete."""
+"""VMs: change, move, delete."""
 
 import contextlib
 from typing import Any
 
 import click
 
-from mcv.commands import user_files
 from mcv.commands.many import Said, for_each
 from mcv.commands.options import (
     common,
     discard_saved_option,
-    listed,
-    networks,
     nodes,
     only_given,
     seconds,
@@ -23,84 +20,6 @@ from mcv.commands.options import (
 )
 from mcv.commands.session import Session, is_plan
 from mcv.errors import McvError
-
-
-@click.command()
-@click.argument("name", metavar="NAME")
-@click.option("--memory", metavar="SIZE", required=True, help="Memory: 512MiB, 8GiB, 10GB.")
-@click.option("--cpus", metavar="N", default="1", show_default=True, help="Number of CPUs.")
-@click.option("--disk", "disks", metavar="SIZE", multiple=True, help="A disk; may be repeated.")
-@click.option(
-    "--storage",
-    metavar="drbd",
-    help="Where disks live: replicated, on both nodes.",
-)
-@click.option("--pool", hidden=True)
-@click.option("--image", metavar="FILE", help="Fill the first disk from a raw or qcow2 image.")
-@click.option(
-    "--image-format",
-    type=click.Choice(["raw", "qcow2"]),
-    help="What --image is: raw, for a disk that only looks like another format (LUKS).",
-)
-@click.option("--node", metavar="N", shell_complete=nodes, help="The owner; default: this node.")
-@click.option("--nodes", "replicas", metavar="A,B", help="The two nodes that hold its replicas.")
-@click.option(
-    "--network",
-    "networks",
-    metavar="NET",
-    multiple=True,
-    shell_complete=networks,
-    help="A network interface there; may be repeated.",
-)
-@click.option("--iso", hidden=True)
-@start_options
-@common(dry_run=True)
-@click.pass_obj
-def create(
-    session: Session,
-    /,
-    name: str,
-    cpus: str,
-    disks: tuple[str, ...],
-    image: str | None,
-    image_format: str | None,
-    replicas: str | None,
-    networks: tuple[str, ...],
-    autostart: str | None,
-    start_order: str | None,
-    start_delay: str | None,
-    **asked: str | None,
-) -> None:
-    """Create a VM; it is not started.
-
-    Everything that stands in the way is told at once, and then nothing was changed.
-
-    \b
-    Examples:
-      mcv create web1 --memory 2GiB --cpus 2 --disk 20GiB --network lan
-      mcv create db1 --memory 8GiB --disk 10GiB --disk 200GiB --image debian.qcow2
-      mcv create db1 --memory 8GiB --disk 10GiB --node n2 --nodes n1,n2 --dry-run
-    """
-    if image_format is not None and image is None:
-        raise click.UsageError("--image-format goes with --image.")
-    wanted: dict[str, Any] = {
-        **asked,
-        "name": name,
-        "cpus": whole_number(cpus, "--cpus"),
-        "disks": list(disks),
-        "nodes": listed(replicas),
-        "networks": list(networks),
-        **start_settings(autostart, start_order, start_delay),
-        "dry_run": session.dry_run,
-    }
-    if image is None:
-        created = session.run("vm.create", **wanted, image=None)
-    else:
-        # The daemon opens the file by way of this process, so it stays open until then.
-        with user_files.opened(image) as fd:
-            taken = session.take(fd, image_format)
-        created = session.run("vm.create", **wanted, image=taken)
-    session.show(created, f"{name} is created on {created.get('node')}. Start it: mcv start {name}")
 
 
 @click.command()

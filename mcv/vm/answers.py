@@ -23,13 +23,26 @@ class Stopped(VmState, frozen=True, kw_only=True):
     meanwhile: str = ""
 
 
+class Rounded(Struct, frozen=True, kw_only=True):
+    """A disk whose size is not the one that was asked for, in bytes."""
+
+    disk: int
+    asked: int
+    size: int
+
+
 class Created(Struct, frozen=True, kw_only=True):
-    """A VM that was created: its owner, where it may run, and its entry in the document."""
+    """A VM that was created: its owner, where it may run, and its entry in the document.
+
+    `started` is whether it was started; `rounded` are the disks that are larger than asked for.
+    """
 
     name: str
     node: str
     nodes: tuple[str, ...]
     vm: Vm
+    started: bool = False
+    rounded: tuple[Rounded, ...] = ()
 
 
 class Moved(Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from mcv.settings import FIRST_DRBD_MINOR, FIRST_DRBD_PORT
 from mcv.storage import room_for
 from mcv.storage.rooms import IMPLICIT
 from mcv.system.answers import ask_typed
-from mcv.vm import domains_elsewhere
+from mcv.vm import domains_elsewhere, validation
 from mcv.vm import image as images
 from mcv.vm.answers import Created
 from mcv.vm.capacity import Capacity
@@ -46,12 +46,14 @@ def create(
     autostart: str | None = None,
     start_order: int | None = None,
     start_delay: int | None = None,
+    start: bool = False,
     dry_run: bool = False,
 ) -> Created | DryRun:
-    """Create a VM that this node owns.
+    """Create a VM that this node owns; with start, start it.
 
     `image` says where the first disk's bytes are: {"node", "token", "size"}. Raises
-    Refused with every reason at once; Failed when it was begun and everything was undone.
+    Refused with every reason at once; Failed when it was begun and everything was undone;
+    DoneInPart when it was created and could not be started.
     """
     request = VmRequest(
         name=name,
@@ -74,10 +76,16 @@ def create(
 
     def prepare() -> Prepared[Created]:
         vm = _judged_and_placed(host, request)
-        return Prepared(
-            create_plan(vm, source, token, f"create {name}", new_pools(host.read(), vm)),
-            Created(name=name, node=vm.node, nodes=vm.nodes, vm=vm),
+        pools = new_pools(host.read(), vm)
+        answer = Created(
+            name=name,
+            node=vm.node,
+            nodes=vm.nodes,
+            vm=vm,
+            started=start,
+            rounded=validation.rounded(request, vm),
         )
+        return Prepared(create_plan(vm, source, token, f"create {name}", pools, start), answer)
 
     with _image_until_the_end(host, source, token):
         return host.operate(Subject.vm(name), f"create {name}", prepare, dry_run)

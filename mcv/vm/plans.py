@@ -14,11 +14,17 @@ from mcv.vm.validation import UNNAMED, StartSettings
 
 
 def create_plan(
-    vm: Vm, image_node: str, image: str | None, why: str, pools: Mapping[str, Pool] | None = None
+    vm: Vm,
+    image_node: str,
+    image: str | None,
+    why: str,
+    pools: Mapping[str, Pool] | None = None,
+    start: bool = False,
 ) -> list[Item]:
     """Write the VM down with its claim, make its disks on both nodes, define it on its owner.
 
-    The definition commits the plan: by then everything the VM is made of exists.
+    The definition commits the plan: by then everything the VM is made of exists. A start
+    follows and may fail: the VM is created all the same.
     """
     plan: list[Item] = [
         Step(
@@ -37,6 +43,8 @@ def create_plan(
             commits=True,
         )
     )
+    if start:
+        plan.append(Step(on(vm.node, "vm.power_on", name=vm.name), may_fail=True))
     return plan
 
 

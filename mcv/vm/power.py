@@ -275,13 +275,18 @@ def reset(host: Host, name: str) -> VmState:
 
 
 def power_on(host: Host, name: str) -> None:
-    """Start a VM as the last part of a move; harmless when it runs."""
+    """Start a VM as the last part of a creation or a move; harmless when it runs."""
     preconditions.staying(host.name, host.is_leaving)
     vm = preconditions.owned(host.both(), host.name, name)
-    if not host.domains.is_active(name):
-        preconditions.no_foreign(host.name, host.domains.foreign(name))
-        bootable.require(host, vm, ignore_verify=True)
+    if host.domains.is_active(name):
+        return
+    preconditions.no_foreign(host.name, host.domains.foreign(name))
+    bootable.require(host, vm, ignore_verify=True)
+    try:
         boot(host, vm, ignore_verify=True)
+    except HypervisorFailed as error:
+        hint = error.hint or f"Start it, when that is mended: mcv start {name}"
+        raise HypervisorFailed(error.message, hint, error.problems) from error
 
 
 def define(host: Host, name: str) -> None:

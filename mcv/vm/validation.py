@@ -12,6 +12,7 @@ from mcv.drivers.domain_xml import new_mac
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.vm import disk_choice
+from mcv.vm.answers import Rounded
 
 LEAST_MEMORY = 4 * 1024**2
 MOST_MEMORY = 64 * 1024**4
@@ -154,7 +155,7 @@ def _judge_disks(
     cluster: Cluster, problems: Problems, request: VmRequest, owner: str
 ) -> tuple[tuple[Disk, ...], tuple[str, ...]]:
     """The disks, and the nodes where the VM may run."""
-    texts = request.disks or ([f"{request.image['size']}B"] if request.image else [])
+    texts = _sizes(request)
     if len(texts) > MOST_DISKS:
         problems.add(f"A VM can have {MOST_DISKS} disks, not {len(texts)}.")
     asked = [
@@ -173,6 +174,22 @@ def _judge_disks(
         for number, size in enumerate(asked, 1)
     )
     return disks, choice.nodes
+
+
+def _sizes(request: VmRequest) -> list[str]:
+    """The sizes of the disks as typed; without any, the image's."""
+    return request.disks or ([f"{request.image['size']}B"] if request.image else [])
+
+
+def rounded(request: VmRequest, vm: Vm) -> tuple[Rounded, ...]:
+    """The disks of a VM that was judged that are larger than asked for."""
+    pairs = zip(vm.disks, _sizes(request), strict=False)
+    asked = [(disk, sizes.parse(text, "disk")) for disk, text in pairs]
+    return tuple(
+        Rounded(disk=disk.id, asked=size, size=disk.size)
+        for disk, size in asked
+        if size != disk.size
+    )
 
 
 def _judge_networks(cluster: Cluster, problems: Problems, networks: list[str]) -> tuple[Nic, ...]:

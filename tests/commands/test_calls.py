@@ -333,6 +333,7 @@ def test_every_command_speaks_json_and_nothing_else(
         (["--network", "lan", "--network", "dmz"], {"networks": ["lan", "dmz"]}),
         (["--storage", "drbd", "--pool", "p"], {"storage": "drbd", "pool": "p"}),
         (["--iso", "debian"], {"iso": "debian"}),
+        (["--start"], {"start": True}),
         (["--dry-run"], {"dry_run": True}),
     ],
 )
@@ -343,6 +344,26 @@ def test_create_passes_on_what_was_asked_for(
 
     assert heard.code == 0
     assert daemon.asked("vm.create") == [{**CREATED, **different}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({}, "web1 is created on n1. Start it: mcv start web1\n"),
+        ({"started": True}, "web1 is created on n1 and runs.\n"),
+        (
+            {"rounded": [{"disk": 1, "asked": 10**9, "size": 1002438656}]},
+            "web1 is created on n1. Disk 1 has 956MiB, rounded up from 1000000000 bytes. "
+            "Start it: mcv start web1\n",
+        ),
+    ],
+)
+def test_create_says_what_came_of_it(
+    mcv: Speak, daemon: FakeDaemon, answer: dict[str, Any], said: str
+) -> None:
+    daemon.job("vm.create", {"node": "n1", **answer})
+
+    assert mcv(CREATE).out == said
 
 
 def test_an_image_is_handed_over_open(mcv: Speak, daemon: FakeDaemon, tmp_path: Path) -> None:

@@ -60,6 +60,10 @@ def run(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, power.start, name="web1")
 
 
+def make_and_start(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, create.create, name="web1", memory="64MiB", disks=["64MiB"], start=True)
+
+
 def save(cluster: FakeCluster, node: str) -> None:
     run(cluster, node)
     cluster.domains[node].saved.save("web1")
@@ -183,6 +187,7 @@ def taken_and_back(cluster: FakeCluster, node: str) -> str:
 
 PLANS = {
     "create": Story(make, ends.exists),
+    "create and start": Story(make_and_start, ends.exists),
     "delete": Story(
         lambda c, node: c.run(node, delete.delete, name="web1"), ends.reverse(ends.exists), make
     ),

@@ -1,0 +1,120 @@
+"""mcv create: a new VM, with all that it begins with."""
+
+from typing import Any
+
+import click
+
+from mcv import sizes
+from mcv.commands import user_files
+from mcv.commands.options import (
+    common,
+    listed,
+    networks,
+    nodes,
+    only_given,
+    start_options,
+    start_settings,
+    whole_number,
+)
+from mcv.commands.session import Session
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--memory", metavar="SIZE", required=True, help="Memory: 512MiB, 8GiB, 10GB.")
+@click.option("--cpus", metavar="N", default="1", show_default=True, help="Number of CPUs.")
+@click.option(
+    "--disk",
+    "disks",
+    metavar="SIZE",
+    multiple=True,
+    help="A disk, its size rounded up to 4 MiB; may be repeated. With --image it may be left out.",
+)
+@click.option(
+    "--storage",
+    metavar="KIND",
+    help="Where disks live: drbd (two replicas), lvm, thin, file or shared. Default: what --pool "
+    "is, drbd where it is enabled and there are two nodes, else file.",
+)
+@click.option("--pool", metavar="P", help="The pool that disks lie in; default: the only one.")
+@click.option("--image", metavar="FILE", help="Fill the first disk from a raw or qcow2 image.")
+@click.option(
+    "--image-format",
+    type=click.Choice(["raw", "qcow2"]),
+    help="What --image is: raw, for a disk that only looks like another format (LUKS).",
+)
+@click.option("--node", metavar="N", shell_complete=nodes, help="The owner; default: this node.")
+@click.option("--nodes", "replicas", metavar="A,B", help="The two nodes that hold its replicas.")
+@click.option(
+    "--network",
+    "networks",
+    metavar="NET",
+    multiple=True,
+    shell_complete=networks,
+    help="A network interface there; may be repeated.",
+)
+@click.option("--iso", hidden=True)
+@click.option("--start", is_flag=True, help="Start it, too.")
+@start_options
+@common(dry_run=True)
+@click.pass_obj
+def create(
+    session: Session,
+    /,
+    name: str,
+    cpus: str,
+    disks: tuple[str, ...],
+    image: str | None,
+    image_format: str | None,
+    replicas: str | None,
+    networks: tuple[str, ...],
+    start: bool,
+    autostart: str | None,
+    start_order: str | None,
+    start_delay: str | None,
+    **asked: str | None,
+) -> None:
+    """Create a VM, and with --start, start it.
+
+    Everything that stands in the way is told at once, and then nothing was changed. A VM that
+    was created and could not be started is there nevertheless (exit 4).
+
+    \b
+    Examples:
+      mcv create web1 --memory 1GiB --image debian.qcow2 --start
+      mcv create web1 --memory 2GiB --cpus 2 --disk 20GiB --network lan
+      mcv create db1 --memory 8GiB --disk 10GiB --disk 200GiB --image debian.qcow2
+      mcv create db1 --memory 8GiB --disk 10GiB --node n2 --nodes n1,n2 --dry-run
+    """
+    if image_format is not None and image is None:
+        raise click.UsageError("--image-format goes with --image.")
+    wanted: dict[str, Any] = {
+        **asked,
+        "name": name,
+        "cpus": whole_number(cpus, "--cpus"),
+        "disks": list(disks),
+        "nodes": listed(replicas),
+        "networks": list(networks),
+        **start_settings(autostart, start_order, start_delay),
+        **only_given(start=start),
+        "dry_run": session.dry_run,
+        "image": None,
+    }
+    if image is not None:
+        # The daemon opens the file by way of this process, so it stays open until then.
+        with user_files.opened(image) as fd:
+            wanted["image"] = session.take(fd, image_format)
+    created = session.run("vm.create", **wanted)
+    session.show(created, _said(name, created))
+
+
+def _said(name: str, created: dict[str, Any]) -> str:
+    """What came of it, in a sentence, and what is other than it was asked for."""
+    rounded = "".join(
+        f" Disk {each['disk']} has {sizes.exact(each['size'])}, "
+        f"rounded up from {sizes.exact(each['asked'])}."
+        for each in created.get("rounded", ())
+    )
+    if created.get("started"):
+        return f"{name} is created on {created.get('node')} and runs.{rounded}"
+    return f"{name} is created on {created.get('node')}.{rounded} Start it: mcv start {name}"

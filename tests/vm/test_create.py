@@ -1,0 +1,84 @@
+"""A new VM and what it begins with, over fake doors."""
+
+from typing import Any
+
+import pytest
+
+from mcv.errors import DoneInPart
+from mcv.recovery import journal_recovery
+from mcv.vm import create, image
+from mcv.vm.answers import Created, Rounded
+from tests.fakes.cluster import FakeCluster
+
+MIB = 1024**2
+
+
+def make(cluster: FakeCluster, **options: Any) -> Created:
+    options = {"name": "web1", "memory": "64MiB", "disks": ["64MiB"], **options}
+    created = cluster.run("n1", create.create, **options)
+    assert isinstance(created, Created)
+    return created
+
+
+def test_a_vm_that_is_to_start_runs_when_it_is_created(cluster: FakeCluster) -> None:
+    created = make(cluster, start=True)
+
+    assert created.started
+    assert cluster.domains["n1"].active == {"web1": "running"}
+    assert cluster.read().vm("web1").claim is None
+    assert journal_recovery.left(cluster.hosts["n1"]) == []
+
+
+def test_a_vm_that_cannot_start_is_created_all_the_same(cluster: FakeCluster) -> None:
+    cluster.domains["n1"].broken.add("start")
+
+    with pytest.raises(DoneInPart, match="create web1 is done, but: Could not start web1") as done:
+        make(cluster, start=True)
+
+    assert done.value.exit_code == 4
+    assert done.value.hint == "Start it, when that is mended: mcv start web1"
+    assert cluster.read("n2").vm("web1").claim is None
+    assert set(cluster.domains["n1"].defined) == {"web1"} and not cluster.domains["n1"].active
+    assert cluster.drbd["n1"].statuses()["mcv-web1-1"].role == "Secondary"
+
+
+def test_a_start_that_is_not_asked_for_does_not_happen(cluster: FakeCluster) -> None:
+    assert not make(cluster).started
+
+    assert cluster.domains["n1"].active == {}
+
+
+def test_the_answer_says_which_disks_are_larger_than_asked_for(cluster: FakeCluster) -> None:
+    created = make(cluster, disks=["62MiB", "64MiB", "5MB"])
+
+    assert created.rounded == (
+        Rounded(disk=1, asked=62 * MIB, size=64 * MIB),
+        Rounded(disk=3, asked=5 * 10**6, size=8 * MIB),
+    )
+
+
+def test_a_disk_that_is_not_named_is_as_large_as_its_image(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled: list[str] = []
+    monkeypatch.setattr(image, "fill", lambda *words: filled.append(words[3]))
+
+    created = make(
+        cluster,
+        disks=[],
+        image={"node": "n1", "token": "t", "size": 5 * MIB},
+        storage="file",
+    )
+
+    (disk,) = created.vm.disks
+    assert disk.size == 8 * MIB and len(filled) == 1
+    assert created.rounded == (Rounded(disk=1, asked=5 * MIB, size=8 * MIB),)
+
+
+def test_the_plan_of_a_start_is_shown(cluster: FakeCluster) -> None:
+    plan = cluster.run(
+        "n1", create.create, name="web1", memory="64MiB", start=True, dry_run=True
+    ).plan
+
+    assert "vm.power_on" in plan[-1]
+    assert cluster.read().vms == {}
