@@ -3,13 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from mcv import storage
+from mcv.check import definitions
 from mcv.check.finding import FIX, ClusterSnapshot, Finding, Fix
 from mcv.check.inventory import Domain, Inventory, is_mcvs
 from mcv.document.disks import DrbdDisk
 from mcv.document.identity import known_uuids
 from mcv.document.model import Vm
-from mcv.drivers.domain_xml import domain_xml, substance
 from mcv.drivers.libvirt_identity import ForeignDomain
 from mcv.drivers.libvirt_saved import SAVED
 from mcv.drivers.lvm import drbd_size, metadata_size
@@ -101,32 +100,12 @@ def _domain_here(scene: ClusterSnapshot, vm: Vm, inventory: Inventory) -> Findin
             f"{vm.name} runs on {inventory.node}, its owner, and is not defined there.", again
         )
         return
-    parts = differing(scene, vm, domain)
+    parts = definitions.differing(scene.cluster, vm, domain)
     if parts:
         yield wrong(
             f"The definition of {vm.name} on {inventory.node} differs: {', '.join(parts)}.",
             f"{again} defines it anew; the next start does, too",
         )
-
-
-def differing(scene: ClusterSnapshot, vm: Vm, domain: Domain) -> list[str]:
-    """What of a definition is not as the document says: memory, cpus, disks, nics."""
-    networks = scene.cluster.networks
-    bridges = {
-        nic.network: networks[nic.network].bridge if nic.network in networks else ""
-        for nic in vm.nics
-    }
-    wanted = substance(
-        domain_xml(
-            vm,
-            sources=storage.sources(scene.cluster, vm, vm.node),
-            bridges=bridges,
-            domain_type="",
-            emulator="",
-        )
-    )
-    names = ("memory", "cpus", "disks", "nics")
-    return [name for name in names if getattr(wanted, name) != getattr(domain.substance, name)]
 
 
 def _saved(vm: Vm, inventory: Inventory) -> Findings:

@@ -13,6 +13,7 @@ from mcv.document.generation import Epoch
 from mcv.document.model import Cluster
 from mcv.drbd import notes, pairs, roles, secret
 from mcv.drivers import drbd_resource_file, libvirt_guests, libvirt_hook
+from mcv.drivers.domain_devices import Hardware, hardware
 from mcv.drivers.domain_xml import SavedState, Substance, is_ours, substance
 from mcv.drivers.libvirt_guests import GuestsSettings
 from mcv.drivers.libvirt_hook import HookState
@@ -45,13 +46,14 @@ class Lv(Told, frozen=True, kw_only=True):
 
 
 class Domain(Told, frozen=True, kw_only=True):
-    """A domain; `ours` is whether it has mcv's mark."""
+    """A domain; `ours` is whether it has mcv's mark. An mcv of before tells no hardware."""
 
     state: str
     ours: bool
     persistent: bool
     autostart: bool
     substance: Substance
+    hardware: Hardware | None = None
 
     @property
     def is_active(self) -> bool:
@@ -219,6 +221,7 @@ def _domains(host: Host) -> Part:
             persistent=definition.persistent,
             autostart=definition.autostart,
             substance=substance(definition.xml),
+            hardware=hardware(definition.xml),
         )
         for name, definition in host.domains.definitions().items()
     }

@@ -11,7 +11,8 @@ from mcv.document import schema
 from mcv.document.claim import Claim
 from mcv.document.disks import Bytes, Disk, DrbdDisk
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Value
-from mcv.document.names import Address, Name, PlainName
+from mcv.document.hardware import BootDevice, Cpu, Firmware, Machine
+from mcv.document.names import Address, Name, NameOrNothing, PlainName
 from mcv.document.pools import DEFAULT, DEFAULT_LOCATION, Image, Pool
 from mcv.document.schema import SCHEMA
 from mcv.document.subject import Kind, Subject
@@ -67,6 +68,8 @@ class Vm(Value, frozen=True, kw_only=True):
     VMs start in the order of `start_order`, `start_delay` seconds after each. A change of owner,
     and of a disk behind the guest's back, raises `incarnation`: a state saved before is void.
     `last_disk` is the highest id that a disk of the VM has had, where that disk is gone.
+    `machine` is "" for a VM of before a VM had one: it stays a `pc`. `boot` is what it boots
+    from, in this order; () is the usual order. `cd` is the image in its CD drive.
     """
 
     name: Name
@@ -85,6 +88,11 @@ class Vm(Value, frozen=True, kw_only=True):
     start_delay: Annotated[int, Meta(ge=0)] = 0
     incarnation: int = 0
     last_disk: int = 0
+    machine: Machine = ""
+    firmware: Firmware = "bios"
+    boot: tuple[BootDevice, ...] = ()
+    cpu: Cpu | None = None
+    cd: NameOrNothing = ""
 
     @property
     def storage(self) -> str:

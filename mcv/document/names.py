@@ -12,6 +12,7 @@ NAME_RULE = "Names are 1 to 63 of a-z 0-9 and -, neither first nor last a dash."
 
 # The end is \Z: `$` would let a newline pass behind the name.
 Name = Annotated[str, Meta(pattern=rf"^{NAME.pattern}\Z")]
+NameOrNothing = Annotated[str, Meta(pattern=rf"^({NAME.pattern})?\Z")]
 
 # What becomes a part of a path, of a command or of a resource file: operations, resources,
 # volumes, volume groups, bridges, host names. No such name holds a slash, a space or a newline.

@@ -24,7 +24,7 @@ OF_THE_CHANGE = ("name", "params", "signature")
 
 # Of schema 3.
 OF_THE_CLUSTER_3 = ("pools", "images")
-OF_EACH_VM_3 = ("last_disk",)
+OF_EACH_VM_3 = ("last_disk", "machine", "firmware", "boot", "cpu", "cd")
 OF_EACH_DISK_3 = (
     *("pool", "format", "role", "bus", "cache", "discard", "iops", "bandwidth", "leaving"),
 )

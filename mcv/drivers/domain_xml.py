@@ -8,13 +8,20 @@ from typing import Literal
 
 from mcv.document.disks import Disk
 from mcv.document.generation import Value
+from mcv.document.hardware import USUAL_BOOT, Cpu
 from mcv.document.model import Nic, Vm
+from mcv.drivers import domain_devices
 
 NAMESPACE = "urn:mcv:vm:1"
 PREFIX = "mcv"
 INCARNATION = "incarnation"
 MAC_PREFIX = "52:54:00"
 MIB = 1024**2
+OF_BEFORE = "pc"  # the machine of a VM of before a VM had one
+# The CD drive's name, which no disk has, and its place: the last of the first SATA controller's.
+CD = "sdzz"
+CD_ADDRESS = {"type": "drive", "controller": "0", "bus": "0", "target": "0", "unit": "5"}
+CONSOLE_LOGS = "/var/log/libvirt/qemu"  # libvirt's own, which its virtlogd may write to
 
 ET.register_namespace(PREFIX, NAMESPACE)
 
@@ -25,6 +32,11 @@ class Source:
 
     type: Literal["block", "file"]
     path: str
+
+
+def console_log(name: str) -> str:
+    """Where a VM's serial console is logged; no name of a VM has a dot in it."""
+    return f"{CONSOLE_LOGS}/{name}.console.log"
 
 
 def new_mac() -> str:
@@ -39,11 +51,12 @@ def domain_xml(
     bridges: Mapping[str, str],
     domain_type: str,
     emulator: str,
-    machine: str = "pc",
+    cd: str = "",
 ) -> str:
     """The whole definition: `sources` of its disks by id, `bridges` of its networks by name.
 
-    The domain type is kvm, or qemu where there is no KVM.
+    The domain type is kvm, or qemu where there is no KVM. `cd` is the path of the image in its
+    CD drive.
     """
     domain = ET.Element("domain", type=domain_type)
     _leaf(domain, "name", vm.name)
@@ -52,27 +65,59 @@ def domain_xml(
     mark.set(INCARNATION, str(vm.incarnation))
     _leaf(domain, "memory", str(vm.memory), unit="b")
     _leaf(domain, "vcpu", str(vm.cpus))
-    system = ET.SubElement(domain, "os")
-    _leaf(system, "type", "hvm", arch="x86_64", machine=machine)
-    features = ET.SubElement(domain, "features")
-    # Without ACPI the guest never learns that it is asked to shut down.
-    ET.SubElement(features, "acpi")
-    ET.SubElement(features, "apic")
-    if domain_type == "kvm":
-        ET.SubElement(domain, "cpu", mode="host-model")
+    _system(domain, vm)
+    _cpu(domain, vm.cpu, domain_type)
     ET.SubElement(domain, "clock", offset="utc")
     _leaf(domain, "on_poweroff", "destroy")
     _leaf(domain, "on_reboot", "restart")
     _leaf(domain, "on_crash", "destroy")
     devices = ET.SubElement(domain, "devices")
     _leaf(devices, "emulator", emulator)
-    for order, disk in enumerate(vm.disks, start=1):
+    order = boot_order(vm)
+    for disk in vm.disks:
         _disk(devices, disk, sources[disk.id], order)
+    if vm.cd:
+        _cd(devices, cd, order)
     for nic in vm.nics:
-        _interface(devices, nic, bridges[nic.network])
-    _consoles(devices)
+        _interface(devices, nic, bridges[nic.network], order)
+    if vm.machine:
+        domain_devices.add(devices, vm)
+    _consoles(devices, vm)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
+
+
+def _system(domain: ET.Element, vm: Vm) -> None:
+    system = ET.SubElement(domain, "os")
+    _leaf(system, "type", "hvm", arch="x86_64", machine=vm.machine or OF_BEFORE)
+    features = ET.SubElement(domain, "features")
+    # Without ACPI the guest never learns that it is asked to shut down.
+    ET.SubElement(features, "acpi")
+    ET.SubElement(features, "apic")
+
+
+def _cpu(domain: ET.Element, cpu: Cpu | None, domain_type: str) -> None:
+    """The processor; without KVM, QEMU's own unless a model is asked for."""
+    if cpu is None or cpu.is_the_hosts:
+        if domain_type == "kvm":
+            ET.SubElement(domain, "cpu", mode=cpu.model if cpu else "host-model")
+        return
+    element = ET.SubElement(domain, "cpu", mode="custom", match="exact")
+    # Another model than the one that was asked for would be another machine after a move.
+    _leaf(element, "model", cpu.model, fallback="forbid")
+    for feature, policy in sorted(cpu.features.items()):
+        ET.SubElement(element, "feature", policy=policy, name=feature)
+
+
+def boot_order(vm: Vm) -> dict[str, int]:
+    """The place of each device in the order of booting: disks by target, cards by address."""
+    of_kind = {
+        "disk": [disk.target for disk in vm.disks if disk.role == "data"],
+        "cd": [CD] if vm.cd else [],
+        "net": [nic.mac for nic in vm.nics],
+    }
+    devices = [device for kind in vm.boot or USUAL_BOOT for device in of_kind[kind]]
+    return {device: place for place, device in enumerate(devices, 1)}
 
 
 def is_ours(xml: str) -> bool:
@@ -161,7 +206,7 @@ def _of(parent: ET.Element, tag: str, attribute: str) -> str:
     return "" if found is None else found.get(attribute, "")
 
 
-def _disk(devices: ET.Element, disk: Disk, source: Source, order: int) -> None:
+def _disk(devices: ET.Element, disk: Disk, source: Source, order: Mapping[str, int]) -> None:
     element = ET.SubElement(devices, "disk", type=source.type, device="disk")
     # No page cache of the host in between: after a live migration the other host must
     # not read what it remembers.
@@ -173,18 +218,37 @@ def _disk(devices: ET.Element, disk: Disk, source: Source, order: int) -> None:
     attribute = "dev" if source.type == "block" else "file"
     ET.SubElement(element, "source", {attribute: source.path})
     ET.SubElement(element, "target", dev=disk.target, bus=disk.bus)
-    ET.SubElement(element, "boot", order=str(order))
+    _boot(element, order.get(disk.target))
 
 
-def _interface(devices: ET.Element, nic: Nic, bridge: str) -> None:
+def _boot(device: ET.Element, place: int | None) -> None:
+    if place is not None:
+        ET.SubElement(device, "boot", order=str(place))
+
+
+def _cd(devices: ET.Element, path: str, order: Mapping[str, int]) -> None:
+    """A CD drive on the bus that the machine's chipset has, with an image in it."""
+    element = ET.SubElement(devices, "disk", type="file", device="cdrom")
+    ET.SubElement(element, "driver", name="qemu", type="raw")
+    ET.SubElement(element, "source", file=path)
+    ET.SubElement(element, "target", dev=CD, bus="sata")
+    ET.SubElement(element, "readonly")
+    _boot(element, order.get(CD))
+    ET.SubElement(element, "address", CD_ADDRESS)
+
+
+def _interface(devices: ET.Element, nic: Nic, bridge: str, order: Mapping[str, int]) -> None:
     element = ET.SubElement(devices, "interface", type="bridge")
     ET.SubElement(element, "mac", address=nic.mac)
     ET.SubElement(element, "source", bridge=bridge)
     ET.SubElement(element, "model", type="virtio")
+    _boot(element, order.get(nic.mac))
 
 
-def _consoles(devices: ET.Element) -> None:
+def _consoles(devices: ET.Element, vm: Vm) -> None:
     serial = ET.SubElement(devices, "serial", type="pty")
+    if vm.machine:
+        ET.SubElement(serial, "log", file=console_log(vm.name), append="on")
     ET.SubElement(serial, "target", port="0")
     console = ET.SubElement(devices, "console", type="pty")
     ET.SubElement(console, "target", type="serial", port="0")

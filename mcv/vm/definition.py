@@ -2,7 +2,8 @@
 
 from mcv import storage
 from mcv.document.model import Vm
-from mcv.drivers.domain_xml import domain_xml
+from mcv.drivers.domain_devices import hardware
+from mcv.drivers.domain_xml import domain_xml, substance
 from mcv.host import Host
 
 
@@ -20,3 +21,8 @@ def of(host: Host, vm: Vm) -> str:
         domain_type=domain_type,
         emulator=emulator,
     )
+
+
+def are_equal(xml: str, other: str) -> bool:
+    """Whether two definitions come down to the same VM."""
+    return substance(xml) == substance(other) and hardware(xml) == hardware(other)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
-from mcv.drivers.domain_xml import substance
 from mcv.drivers.libvirt_identity import FOREIGN
 from mcv.errors import (
     Cancelled,
@@ -121,7 +120,7 @@ def _define_for_start(host: Host, vm: Vm) -> None:
         host.domains.define(xml)
     except HypervisorFailed as error:
         is_there = host.domains.state(vm.name) not in ("absent", FOREIGN)
-        if not is_there or substance(host.domains.xml(vm.name)) != substance(xml):
+        if not is_there or not definition.are_equal(host.domains.xml(vm.name), xml):
             raise
         log.warning("%s starts as it is defined: %s", vm.name, error)
 

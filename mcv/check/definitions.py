@@ -1,0 +1,30 @@
+"""The definition of a domain compared with what the document says of its VM."""
+
+from mcv import storage
+from mcv.check.inventory import Domain
+from mcv.document.model import Cluster, Vm
+from mcv.drivers import domain_devices
+from mcv.drivers.domain_devices import hardware
+from mcv.drivers.domain_xml import domain_xml, substance
+
+
+def differing(cluster: Cluster, vm: Vm, domain: Domain) -> list[str]:
+    """What of a definition is not as the document says: memory, cpus, disks, nics, machine."""
+    networks = cluster.networks
+    bridges = {
+        nic.network: networks[nic.network].bridge if nic.network in networks else ""
+        for nic in vm.nics
+    }
+    xml = domain_xml(
+        vm,
+        sources=storage.sources(cluster, vm, vm.node),
+        bridges=bridges,
+        domain_type="",
+        emulator="",
+    )
+    wanted = substance(xml)
+    names = ("memory", "cpus", "disks", "nics")
+    parts = [name for name in names if getattr(wanted, name) != getattr(domain.substance, name)]
+    if domain.hardware is None:
+        return parts
+    return parts + domain_devices.differing(hardware(xml), domain.hardware)

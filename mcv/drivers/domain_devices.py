@@ -1,0 +1,72 @@
+"""The devices of a new VM's machine, and what of a machine is compared with the document."""
+
+import xml.etree.ElementTree as ET
+
+from msgspec.structs import asdict
+
+from mcv.document.generation import Value
+from mcv.document.model import Vm
+
+# libvirt itself leaves one free port, and the second device that is plugged in fails.
+ROOT_PORTS = 16
+AGENT = "org.qemu.guest_agent.0"
+Q35, PC = "q35", "pc"
+
+
+def add(devices: ET.Element, vm: Vm) -> None:
+    """Add ports for devices that are plugged in later, and the channel of the guest's agent."""
+    if chipset(vm.machine) == Q35:
+        for index in range(1, ROOT_PORTS + 1):
+            ET.SubElement(
+                devices, "controller", type="pci", index=str(index), model="pcie-root-port"
+            )
+    channel = ET.SubElement(devices, "channel", type="unix")
+    ET.SubElement(channel, "target", type="virtio", name=AGENT)
+
+
+def chipset(machine: str) -> str:
+    """The kind of machine: libvirt writes pc-q35-7.2 for q35, and pc-i440fx-7.2 for pc."""
+    return Q35 if Q35 in machine.split("-") else PC
+
+
+class Hardware(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What a definition says of the machine; it crosses between nodes."""
+
+    machine: str  # its chipset
+    cd: str = ""  # the file in the CD drive
+    boot: tuple[str, ...] = ()  # what it boots from: targets of disks, addresses of cards
+
+
+def hardware(xml: str) -> Hardware:
+    """Read a definition, one of mcv's or as libvirt gives it back."""
+    root = ET.fromstring(xml)
+    kind = root.find("os/type")
+    drive = root.find("devices/disk[@device='cdrom']/source")
+    return Hardware(
+        machine=chipset("" if kind is None else kind.get("machine", "")),
+        cd="" if drive is None else drive.get("file", ""),
+        boot=_boot(root),
+    )
+
+
+def differing(wanted: Hardware, defined: Hardware) -> list[str]:
+    """The parts of the machine in which two definitions differ."""
+    both = (asdict(wanted), asdict(defined))
+    return [part for part in both[0] if both[0][part] != both[1][part]]
+
+
+def _boot(root: ET.Element) -> tuple[str, ...]:
+    places: dict[int, str] = {}
+    for device in (*root.iterfind("devices/disk"), *root.iterfind("devices/interface")):
+        place, name = device.find("boot"), _name(device)
+        if place is not None and place.get("order", "").isdigit():
+            places[int(place.get("order", ""))] = name
+    return tuple(name for _, name in sorted(places.items()))
+
+
+def _name(device: ET.Element) -> str:
+    """What the document's order of booting calls a device."""
+    mac, target = device.find("mac"), device.find("target")
+    if device.tag == "interface":
+        return "" if mac is None else mac.get("address", "")
+    return "" if target is None else target.get("dev", "")
