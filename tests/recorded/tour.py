@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from mcv import storage
 from mcv.cluster import join, members, permissions
@@ -196,12 +197,11 @@ def elsewhere(target: Path) -> None:
         emulator = "/usr/bin/qemu-system-x86_64"
         tour.host.domains.define(
             domain_xml(
-                vm,
+                replace(vm, machine="q35"),
                 sources=storage.sources(tour.host.read(), vm, tour.host.name),
                 bridges={"lan": "br-lan"},
                 domain_type="kvm",
                 emulator=emulator,
-                machine="q35",
             )
         )
         for drbd in tour.cluster.drbd.values():
