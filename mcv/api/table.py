@@ -8,6 +8,7 @@ from mcv.api.operation import (
     OPERATOR_ONLY,
     OPERATOR_OR_PEER,
     PEER_ONLY,
+    POOL,
     VM,
     Operation,
     Right,
@@ -33,7 +34,8 @@ from mcv.network import verbs as network
 from mcv.recovery import claims, jobs, journal_recovery
 from mcv.status import cluster as status_cluster
 from mcv.status import history, report, resources, vms
-from mcv.storage import volumes
+from mcv.status import pools as status_pools
+from mcv.storage import pool_places, pools, volumes
 from mcv.vm import (
     arrivals,
     capacity,
@@ -110,6 +112,16 @@ TABLE: dict[str, Operation] = {
     "network.delete": admin(network.delete),
     "network.list": read(network.list_),
     "node.bridges": question(network.bridges),
+    # Pools
+    "pool.create": admin(pools.create, POOL),
+    "pool.add_node": admin(pools.add_node, POOL),
+    "pool.remove_node": admin(pools.remove_node, POOL),
+    "pool.delete": admin(pools.delete, POOL),
+    "pool.list": read(status_pools.list_),
+    "pool.place": question(pool_places.place, timeout=10),
+    "pool.mark": step(pool_places.mark, subject=POOL),
+    "pool.unmark": step(pool_places.unmark, subject=POOL),
+    "pool.prove": step(pool_places.prove, subject=POOL),
     # VMs
     "node.report": question(report.report),
     "node.inventory": question(inventory.inventory),

@@ -167,15 +167,10 @@ def inventory(host: Host) -> Inventory:
 def _running(host: Host) -> list[str]:
     """The operations that claim something, and that this node is at work on."""
     claims = [
-        claim
-        for cluster in host.both()
-        for claim in (
-            *(vm.claim for vm in cluster.vms.values()),
-            *(node.claim for node in cluster.nodes.values()),
-        )
-        if claim is not None
+        claim for cluster in host.both() for claim in map(cluster.claim_of, cluster.subjects())
     ]
-    return sorted({claim.operation for claim in claims if host.jobs.running(claim.operation)})
+    operations = {claim.operation for claim in claims if claim is not None}
+    return sorted(filter(host.jobs.running, operations))
 
 
 class Part(Told, frozen=True, kw_only=True):

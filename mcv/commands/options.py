@@ -65,6 +65,7 @@ def completing(operation: str, key: str) -> Callable[..., list[CompletionItem]]:
 vms = completing("vm.list", "name")
 nodes = completing("cluster.info", "name")
 networks = completing("network.list", "name")
+pools = completing("pool.list", "name")
 jobs = completing("job.list", "id")
 
 discard_saved_option = click.option(

@@ -38,6 +38,7 @@ COMMANDS = {
     "cluster": ("cluster", "cluster"),
     "node": ("node", "node"),
     "network": ("network", "network"),
+    "pool": ("pool", "pool"),
     "drbd": ("drbd", "drbd"),
     "config": ("config", "config"),
     "permission": ("permission", "permission"),

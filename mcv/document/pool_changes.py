@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from mcv.document.disks import Disk
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster
 from mcv.document.pools import DEFAULT, Pool
@@ -13,9 +14,12 @@ from mcv.errors import Refused
 
 
 @change("pool.add")
-def pool_add(base: Cluster, made: ChangeMade, /, name: str, pool: dict[str, Any]) -> Cluster:
-    """A new pool, on nodes that are members."""
-    new = msgspec.convert(pool, Pool)
+def pool_add(
+    base: Cluster, made: ChangeMade, /, name: str, pool: dict[str, Any], why: str = ""
+) -> Cluster:
+    """A new pool, on nodes that are members; with `why` its entry comes with its claim."""
+    claim = new_claim(base, made, why) if why else None
+    new = replace(msgspec.convert(pool, Pool), claim=claim)
     if name in base.all_pools:
         raise Refused(f"There is a pool {name} already.", "See: mcv pool list")
     for node in new.nodes:
@@ -27,7 +31,7 @@ def pool_add(base: Cluster, made: ChangeMade, /, name: str, pool: dict[str, Any]
 def pool_extend(base: Cluster, made: ChangeMade, /, name: str, node: str, location: str) -> Cluster:
     """A pool on one more node; Refused where the pool is on it already."""
     base.node(node)
-    pool = own(base, name)
+    pool = _unclaimed(base, made, name)
     if node in pool.nodes:
         raise Refused(f"Pool {name} is on {node} already ({pool.nodes[node]}).")
     return with_pool_on(base, name, replace(pool, nodes={node: location}))
@@ -36,21 +40,21 @@ def pool_extend(base: Cluster, made: ChangeMade, /, name: str, node: str, locati
 @change("pool.reduce")
 def pool_reduce(base: Cluster, made: ChangeMade, /, name: str, node: str) -> Cluster:
     """A pool without one of its nodes; Refused while a disk lies there, or for the last node."""
-    pool = own(base, name)
+    pool = _unclaimed(base, made, name)
     if node not in pool.nodes:
         return base
-    _require_empty(base, name, node)
-    if list(pool.nodes) == [node]:
-        raise Refused(f"{node} is the last node of pool {name}.", f"mcv pool delete {name}")
+    require_without(base, name, node)
     nodes = {key: location for key, location in pool.nodes.items() if key != node}
     return replace(base, pools={**base.pools, name: replace(pool, nodes=nodes)})
 
 
 @change("pool.remove")
 def pool_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
-    """Forget a pool; Refused while a disk lies in it."""
-    own(base, name)
-    _require_empty(base, name)
+    """Forget a pool; Refused while a disk lies in it, without effect where it is gone."""
+    if name not in base.pools:
+        return base
+    _unclaimed(base, made, name)
+    require_empty(base, name)
     return replace(base, pools={key: pool for key, pool in base.pools.items() if key != name})
 
 
@@ -79,6 +83,32 @@ def own(base: Cluster, name: str) -> Pool:
     return base.pool(name)
 
 
+def _unclaimed(base: Cluster, made: ChangeMade, name: str) -> Pool:
+    """A pool of the document that no other operation has claimed; Busy where one has."""
+    pool = own(base, name)
+    if pool.claim is not None and pool.claim.operation != operation_of(made):
+        raise busy(name, pool.claim)
+    return pool
+
+
+def require_place(base: Cluster, made: ChangeMade, disk: Disk) -> None:
+    """Precondition of a new disk: its pool takes disks, and is where the disk is to lie.
+
+    Errors: NotFound where the pool is gone, Busy while another operation has claimed it (it is
+    being made or deleted), Refused where it lies elsewhere by now.
+    """
+    if not disk.pool:
+        return
+    pool = base.pool(disk.pool)
+    if pool.claim is not None and pool.claim.operation != operation_of(made):
+        raise busy(f"Pool {disk.pool}", pool.claim)
+    for node, location in disk.places.items():
+        if pool.nodes.get(node) != location:
+            raise Refused(
+                f"Pool {disk.pool} is not at {location} on {node} any more.", "See: mcv pool list"
+            )
+
+
 def with_pool_on(base: Cluster, name: str, pool: Pool) -> Cluster:
     """The document with a pool on more nodes; Refused where a node has another location."""
     known = base.pools.get(name, pool)
@@ -93,7 +123,15 @@ def _with(base: Cluster, name: str, pool: Pool) -> Cluster:
     return replace(base, pools={**base.pools, name: pool})
 
 
-def _require_empty(base: Cluster, name: str, node: str = "") -> None:
+def require_without(base: Cluster, name: str, node: str) -> None:
+    """Raise Refused while a disk of the pool lies on the node, and for the pool's last node."""
+    require_empty(base, name, node)
+    if list(base.pool(name).nodes) == [node]:
+        raise Refused(f"{node} is the last node of pool {name}.", f"mcv pool delete {name}")
+
+
+def require_empty(base: Cluster, name: str, node: str = "") -> None:
+    """Raise Refused while a disk lies in the pool, or on one node of it."""
     users = sorted(
         {
             vm.name

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from mcv.document.disks import Verification
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Autostart, Cluster, Override, Vm
-from mcv.document.pool_changes import with_pool_on
+from mcv.document.pool_changes import require_place, with_pool_on
 from mcv.document.pools import Pool
 from mcv.document.registry import busy, change, new_claim, operation_of, require_claim
 from mcv.document.subject import Subject
@@ -60,8 +60,7 @@ def vm_add(
     for pool, entry in (pools or {}).items():
         base = with_pool_on(base, pool, msgspec.convert(entry, Pool))
     for disk in new.disks:
-        if disk.pool:
-            base.pool(disk.pool)
+        require_place(base, made, disk)
     return base.with_vm(replace(new, claim=new_claim(base, made, why)))
 
 

@@ -25,15 +25,14 @@ def list_locks(host: Host) -> Locks:
     cluster = host.read()
     claims = [
         ClaimRow(
-            subject=name,
-            operation=thing.claim.operation,
-            node=thing.claim.node,
-            why=thing.claim.why,
-            since=thing.claim.since,
+            subject=subject.name,
+            operation=claim.operation,
+            node=claim.node,
+            why=claim.why,
+            since=claim.since,
         )
-        for things in (cluster.vms, cluster.nodes)
-        for name, thing in things.items()
-        if thing.claim is not None
+        for subject in cluster.subjects()
+        if (claim := cluster.claim_of(subject)) is not None
     ]
     others, problems = of_others(host, "locks.own", LockRow)
     held = [*own_locks(host), *plain(others)]
@@ -45,7 +44,7 @@ def list_locks(host: Host) -> Locks:
 
 
 def clear_lock(host: Host, name: str, dry_run: bool = False) -> Cleared | DryRun:
-    """End the claim that an operation left on a VM, or on a member being added or removed.
+    """End the claim that an operation left on a VM, a member, a pool or an image.
 
     Effect: an operation of a node that is offline in the document is taken over, and resumed
     if a living node holds its plan; without a plan no step was made, and the claim is
@@ -53,10 +52,12 @@ def clear_lock(host: Host, name: str, dry_run: bool = False) -> Cleared | DryRun
     Errors: Refused where the claim's node is another node and online, or a job is at work.
     """
     cluster = host.read()
-    is_node = name in cluster.nodes and name not in cluster.vms
-    subject = Subject.node(name) if is_node else Subject.vm(name)
-    claim = cluster.node(name).claim if is_node else cluster.vm(name).claim
-    if claim is None:
+    named = [subject for subject in cluster.subjects() if subject.name == name]
+    subject = next(filter(cluster.claim_of, named), None)
+    claim = cluster.claim_of(subject) if subject else None
+    if not named:
+        cluster.vm(name)  # raises NotFound
+    if subject is None or claim is None:
         raise Refused(f"{name} is not claimed.", "See: mcv locks list")
     if host.jobs.running(claim.operation):
         raise Refused(f"{claim.why} is at work.", f"mcv job wait {claim.operation}")

@@ -29,7 +29,8 @@ class Change(msgspec.Struct, frozen=True, tag="change"):
 
 Action = Call | Change
 
-NEW_ENTRY = frozenset({"vm.add", "node.add"})  # changes whose entry comes with its claim
+# Changes whose entry comes with its claim.
+NEW_ENTRY = frozenset({"vm.add", "node.add", "pool.add"})
 
 
 class Step(msgspec.Struct, frozen=True, tag="step"):

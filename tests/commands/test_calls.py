@@ -212,6 +212,29 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("network create lan --bridge br0", "network.create", {"name": "lan", "bridge": "br0"}),
     ("network delete lan", "network.delete", {"name": "lan"}),
     ("network list", "network.list", {}),
+    (
+        "pool create fast --type thin --location vg0/thin --on n1 --on n2=vg1/thin",
+        "pool.create",
+        {
+            "name": "fast",
+            "type": "thin",
+            "location": "vg0/thin",
+            "on": ["n1", "n2=vg1/thin"],
+            "dry_run": False,
+        },
+    ),
+    (
+        "pool add-node fast --node n2",
+        "pool.add_node",
+        {"name": "fast", "node": "n2", "location": None, "dry_run": False},
+    ),
+    (
+        "pool remove-node fast --node n2",
+        "pool.remove_node",
+        {"name": "fast", "node": "n2", "dry_run": False},
+    ),
+    ("pool delete fast --yes", "pool.delete", {"name": "fast", "dry_run": False}),
+    ("pool list", "pool.list", {}),
     ("drbd enable", "drbd.enable", {}),
     ("drbd list", "drbd.list", {}),
     ("drbd resolve web1 --keep n2 --dry-run", "drbd.prospects", {"name": "web1", "keep": "n2"}),
@@ -279,6 +302,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "config.diff": {"lines": []},
             "permission.list": {"superusers": []},
             "network.list": [],
+            "pool.list": [],
             "drbd.list": [],
             "drbd.prospects": {"lose": "n1", "lines": []},
             "job.list": [],
@@ -298,6 +322,8 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.job("drbd.set", {"resync-rate": 1024**2, "on-peer-loss": "wait"})
     daemon.job("repair", {"settled": [], "left": []})
     daemon.job("vm.create", {"node": "n1"})
+    for operation in ("pool.create", "pool.add_node"):
+        daemon.job(operation, {"name": "fast", "type": "lvm", "nodes": {"n1": "vg0"}})
     daemon._jobs["job7"] = dict
     return daemon
 

@@ -24,8 +24,8 @@ VALUE = "VALUE"
 
 # Words that follow the name of the program in prose. `mcv` and another word is a command.
 PROSE = re.compile(
-    "(acts|alone|and|change|daemon|did|does|finds|goes|has|here|in|is|itself|leaves|made|needs|of|on|runs"
-    "|speaks|talks|there|to|with|wrote)$"
+    "(acts|alone|and|change|daemon|did|does|finds|goes|has|here|in|is|itself|leaves|made|makes|needs|of|on|runs"
+    "|speaks|takes|talks|there|to|with|wrote)$"
 )
 
 MEND = """

@@ -1,0 +1,246 @@
+"""Pools: every node is asked first, all problems at once; then the document is changed."""
+
+import uuid
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from mcv.document import pool_changes
+from mcv.document.model import Cluster
+from mcv.document.names import problem_with_name
+from mcv.document.pools import Pool, PoolType
+from mcv.document.subject import Subject
+from mcv.errors import McvError, Refused, refuse_all
+from mcv.host import DryRun, Host, Prepared
+from mcv.storage.pool_places import Place
+from mcv.system.answers import ask_typed, plain
+from mcv.transaction.plan import Item, Step, change, on
+
+FACTS = 10.0  # s that a node has to look at a place
+LOCATIONS: dict[PoolType, str] = {
+    "dir": "a directory by its whole path: /srv/vms",
+    "lvm": "a volume group: vg0",
+    "thin": "a thin pool in its volume group: vg0/thin",
+    "shared": "a directory by its whole path, which every node mounts: /mnt/vms",
+}
+
+
+class PoolNow(Struct, frozen=True, kw_only=True):
+    """A pool, and where it lies on each of its nodes."""
+
+    name: str
+    type: PoolType
+    nodes: dict[str, str]
+
+
+class PoolGone(Struct, frozen=True, kw_only=True):
+    """The pool that is deleted. What the administrator made for it stays."""
+
+    name: str
+
+
+def create(
+    host: Host,
+    name: str,
+    type: PoolType,
+    location: str | None = None,
+    on: list[str] | None = None,
+    dry_run: bool = False,
+) -> PoolNow | DryRun:
+    """Make a pool of what is on the nodes already. `on`: NODE or NODE=LOCATION each.
+
+    Without `on` the pool is on every node. Effect: the pool's entry in the document; the mark
+    of a shared pool, which its first node writes and every other one has to see. Errors:
+    Refused with every reason of every node; Failed where a node does not see the mark.
+    """
+    title = f"pool create {name}"
+    id_ = str(uuid.uuid4()) if type == "shared" else ""
+
+    def prepare() -> Prepared[PoolNow]:
+        cluster = host.read()
+        problems = _problems_with_name(cluster, name)
+        nodes = _nodes(cluster, location, on or [], problems)
+        problems += _problems_at(host, name, Pool(type=type, nodes=nodes), nodes)
+        refuse_all(problems)
+        pool = Pool(type=type, nodes=nodes, id=id_)
+        answer = PoolNow(name=name, type=type, nodes=nodes)
+        return Prepared(create_plan(name, pool, title), answer)
+
+    return host.operate(Subject.pool(name), title, prepare, dry_run)
+
+
+def create_plan(name: str, pool: Pool, why: str) -> list[Item]:
+    """The entry with its claim; a shared pool's mark, written once and seen by every other node.
+
+    A pool is used when its claim is released.
+    """
+    entry = change("pool.add", name=name, pool=plain(pool), why=why)
+    plan: list[Item] = [Step(entry, undo=change("pool.remove", name=name))]
+    if pool.type == "shared":
+        first, *others = sorted(pool.nodes)
+        plan.append(
+            Step(on(first, "pool.mark", name=name), undo=on(first, "pool.unmark", name=name))
+        )
+        plan += [Step(on(node, "pool.prove", name=name)) for node in others]
+    return plan
+
+
+def add_node(
+    host: Host, name: str, node: str, location: str | None = None, dry_run: bool = False
+) -> PoolNow | DryRun:
+    """Let a pool be on one more node. Errors: Refused with every reason; NotFound."""
+    title = f"pool add-node {name} --node {node}"
+
+    def prepare() -> Prepared[PoolNow]:
+        cluster = host.read()
+        pool = pool_changes.own(cluster, name)
+        problems: list[Refused] = []
+        if node in pool.nodes:
+            raise Refused(f"Pool {name} is on {node} already ({pool.nodes[node]}).")
+        where = _nodes(cluster, location or _common(pool), [node], problems)
+        problems += _problems_at(host, name, pool, where)
+        refuse_all(problems)
+        nodes = {**pool.nodes, **where}
+        step = Step(change("pool.extend", name=name, node=node, location=where[node]))
+        return Prepared([step], PoolNow(name=name, type=pool.type, nodes=nodes))
+
+    return host.operate(Subject.pool(name), title, prepare, dry_run)
+
+
+def _common(pool: Pool) -> str | None:
+    """The pool's location, where it has the same one on every node."""
+    locations = set(pool.nodes.values())
+    return locations.pop() if len(locations) == 1 else None
+
+
+def remove_node(host: Host, name: str, node: str, dry_run: bool = False) -> PoolNow | DryRun:
+    """Take a pool off a node; what is there stays. Errors: Refused while a disk lies there."""
+
+    def prepare() -> Prepared[PoolNow]:
+        pool = pool_changes.own(host.read(), name)
+        if node not in pool.nodes:
+            raise Refused(f"Pool {name} is not on {node}.", "See: mcv pool list")
+        pool_changes.require_without(host.read(), name, node)
+        nodes = {other: where for other, where in pool.nodes.items() if other != node}
+        step = Step(change("pool.reduce", name=name, node=node))
+        return Prepared([step], PoolNow(name=name, type=pool.type, nodes=nodes))
+
+    title = f"pool remove-node {name} --node {node}"
+    return host.operate(Subject.pool(name), title, prepare, dry_run)
+
+
+def delete(host: Host, name: str, dry_run: bool = False) -> PoolGone | DryRun:
+    """Forget a pool in which no disk lies; directory, group or thin pool stay.
+
+    The mark of a shared pool goes with it where a node sees that mark.
+    """
+
+    def prepare() -> Prepared[PoolGone]:
+        cluster = host.read()
+        pool = pool_changes.own(cluster, name)
+        pool_changes.require_empty(cluster, name)
+        plan: list[Item] = []
+        if pool.type == "shared":
+            plan += _unmarking(name, _marked(host, name, pool))
+        plan.append(Step(change("pool.remove", name=name)))
+        return Prepared(plan, PoolGone(name=name))
+
+    return host.operate(Subject.pool(name), f"pool delete {name}", prepare, dry_run)
+
+
+def _unmarking(name: str, nodes: Iterable[str]) -> list[Item]:
+    return [
+        Step(on(node, "pool.unmark", name=name), undo=on(node, "pool.mark", name=name))
+        for node in list(nodes)[:1]
+    ]
+
+
+def _marked(host: Host, name: str, pool: Pool) -> list[str]:
+    """The nodes that see the mark of a shared pool now."""
+    return [
+        node
+        for node, place in _places(host, name, pool, pool.nodes).items()
+        if isinstance(place, Place) and place.mark == pool.id
+    ]
+
+
+def _problems_with_name(cluster: Cluster, name: str) -> list[Refused]:
+    problems = []
+    if cluster.schema < 3:
+        problems.append(
+            Refused(
+                "A pool cannot be written down yet: a member that is online has an older mcv.",
+                "Install this mcv on every node; which lack it: mcv info",
+            )
+        )
+    if problem := problem_with_name(name, "pool"):
+        problems.append(problem)
+    elif name in cluster.all_pools:
+        problems.append(Refused(f"There is a pool {name} already.", "See: mcv pool list"))
+    return problems
+
+
+def _nodes(
+    cluster: Cluster, location: str | None, named: list[str], problems: list[Refused]
+) -> dict[str, str]:
+    """Where the pool is to lie on each node that was named, or on every node; members alone."""
+    nodes: dict[str, str] = {}
+    for text in named or sorted(cluster.nodes):
+        node, _, where = text.partition("=")
+        where = where or location or ""
+        if node not in cluster.nodes:
+            members = ", ".join(sorted(cluster.nodes))
+            problems.append(Refused(f"There is no node {node}.", f"Nodes: {members}."))
+        elif node in nodes:
+            problems.append(Refused(f"{node} is named twice."))
+        elif not where:
+            problems.append(Refused(f"Where is the pool on {node}?", "Say it: --location L"))
+        elif cluster.nodes[node].status == "offline":
+            problems.append(
+                Refused(
+                    f"{node} is offline, so its place cannot be looked at.",
+                    f"Bring it back with: mcv node online {node}; or name the other nodes: --on",
+                )
+            )
+        else:
+            nodes[node] = where
+    return nodes
+
+
+def _problems_at(host: Host, name: str, pool: Pool, nodes: dict[str, str]) -> list[Refused]:
+    """What stands in the way of the pool on these nodes: what they say, and what they share."""
+    problems: list[Refused] = []
+    uuids: dict[str, str] = {}
+    for node, place in _places(host, name, pool, nodes).items():
+        if not isinstance(place, Place):
+            problems.append(Refused(f"{node} is needed: {place.message}", place.hint))
+            continue
+        problems += [Refused(f"{node}: {said}", hint) for said, hint in place.problems]
+        if place.uuid and place.uuid in uuids:
+            problems.append(
+                Refused(
+                    f"{nodes[node]} on {node} and on {uuids[place.uuid]} is one volume group.",
+                    "Two hosts that write to one volume group destroy it; mcv takes none.",
+                )
+            )
+        uuids.setdefault(place.uuid, node)
+    return problems
+
+
+def _places(
+    host: Host, name: str, pool: Pool, nodes: dict[str, str]
+) -> dict[str, Place | McvError]:
+    """What each node says of its place."""
+
+    def ask(node: str, operation: str, timeout: float) -> object:
+        return host.call(
+            node,
+            operation,
+            timeout=timeout,
+            name=name,
+            type=pool.type,
+            location=nodes[node],
+            mark=pool.id,
+        )
+
+    return ask_typed(ask, nodes, "pool.place", FACTS, Place)
