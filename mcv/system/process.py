@@ -37,6 +37,9 @@ PACKAGES = {
     "qemu-img": "qemu-utils",
 }
 
+# What a tool prints may quote any bytes: those that are no text are shown as \xNN.
+NO_TEXT = "backslashreplace"
+
 WATCH = 0.5  # s between two looks at whether a command is still wanted
 KILLED = 5.0  # s that a killed command has to end
 
@@ -74,7 +77,8 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=ENVIRONMENT,
-            text=True,
+            encoding="utf-8",
+            errors=NO_TEXT,
             start_new_session=True,
             pass_fds=(*inherited.get(), *pass_fds),
             user=user,
@@ -154,7 +158,8 @@ def lines(*command: str) -> Iterator["subprocess.Popen[str]"]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=ENVIRONMENT,
-            text=True,
+            encoding="utf-8",
+            errors=NO_TEXT,
             start_new_session=True,
         )
     except OSError as error:

@@ -14,6 +14,18 @@ def test_a_command_gives_what_it_printed() -> None:
     assert process.run("cat", stdin="zwölf\n") == "zwölf\n"
 
 
+def test_bytes_that_are_no_text_are_shown_and_are_no_mistake_of_mcvd() -> None:
+    """A tool quotes what it was given: a torn file of another service, say."""
+    quotes = ("sh", "-c", r"printf '\377 is no word\n'; printf '\377 is no word\n' >&2; exit $0")
+
+    assert process.run(*quotes, "0") == "\\xff is no word\n"
+    with pytest.raises(CommandFailed, match=r"exited with 7: \\xff is no word"):
+        process.run(*quotes, "7")
+    with process.lines(*quotes, "0") as followed:
+        assert followed.stdout is not None
+        assert followed.stdout.readline() == "\\xff is no word\n"
+
+
 def test_a_failure_quotes_the_command_and_its_last_words() -> None:
     with pytest.raises(CommandFailed) as error:
         process.run("sh", "-c", "echo one; echo two >&2; echo three >&2; exit 7")
