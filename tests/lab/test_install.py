@@ -122,6 +122,16 @@ def test_the_timer_begins_the_weekly_verification_and_a_failure_is_handed_on(
     node1.run("systemctl start mcv-verify.service")
 
     assert "mcv-verify.service" in timers and checked == ""
+    # Begun by hand it did not wait; a timer's verification waits for the node's own minute.
+    now = "[Timer]\nOnActiveSec=0\nAccuracySec=1ms\nUnit=mcv-verify.service\n"
+    node1.put(now, "/run/systemd/system/verify-now.timer")
+    node1.run("systemctl daemon-reload && systemctl start verify-now.timer")
+    waits = "for _ in $(seq 50); do pgrep -fa '^sleep [0-9]+m$' && break; sleep 0.2; done"
+    try:
+        assert "sleep 1m" in node1.run(waits).stdout  # what its name gives, as in cron's job
+    finally:
+        node1.run("systemctl stop verify-now.timer mcv-verify.service")
+        node1.run("rm /run/systemd/system/verify-now.timer && systemctl daemon-reload")
     assert (
         node1.run("systemctl show -P OnFailure mcv-verify").stdout == "mcv-verify-failed.service\n"
     )
