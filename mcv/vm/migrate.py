@@ -11,6 +11,7 @@ from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, saved
 from mcv.rules.domain import why_foreign
 from mcv.sizes import shown as shown_size
+from mcv.transaction.plan import Step, on
 from mcv.vm import bootable, domains_elsewhere, power
 from mcv.vm.answers import Moved
 from mcv.vm.plans import offline_plan
@@ -46,11 +47,19 @@ def migrate(
         vm = require_movable(host, name, to, ignore_verify, may_run, discard_saved=discard_saved)
         plan = [
             *power.override_steps(host, vm, "migrate", ignore_verify),
-            *offline_plan(vm, to, start_after_migration, discard_saved),
+            *offline_plan(vm, to, start=False, discard_saved=discard_saved),
         ]
+        if start_after_migration:
+            plan.append(_start(vm, to, ignore_verify))
         return Prepared(plan, Moved(name=name, node=to, started=start_after_migration))
 
     return host.operate(Subject.vm(name), f"migrate {name} to {to}", prepare, dry_run)
+
+
+def _start(vm: Vm, to: str, ignore_verify: bool) -> Step:
+    """The start after a move. A verification that failed since the move was begun forbids it."""
+    flag = {"ignore_verify": True} if ignore_verify else {}
+    return Step(on(to, "vm.power_on", name=vm.name, **flag), may_fail=True)
 
 
 def only_place(host: Host, name: str) -> str:

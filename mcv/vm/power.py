@@ -273,16 +273,16 @@ def reset(host: Host, name: str) -> VmState:
 # Steps of plans: the dispatcher holds the lock and has checked the claim.
 
 
-def power_on(host: Host, name: str) -> None:
-    """Start a VM as the last part of a creation or a move; harmless when it runs."""
+def power_on(host: Host, name: str, ignore_verify: bool = False) -> None:
+    """Start a VM as the last part of a creation or a move: as `start`; harmless when it runs."""
     preconditions.staying(host.name, host.is_leaving)
     vm = preconditions.owned(host.both(), host.name, name)
     if host.domains.is_active(name):
         return
     preconditions.no_foreign(host.name, host.domains.foreign(name))
-    bootable.require(host, vm, ignore_verify=True)
+    bootable.require(host, vm, ignore_verify)
     try:
-        boot(host, vm, ignore_verify=True)
+        boot(host, vm, ignore_verify)
     except HypervisorFailed as error:
         hint = error.hint or f"Start it, when that is mended: mcv start {name}"
         raise HypervisorFailed(error.message, hint, error.problems) from error

@@ -1,5 +1,7 @@
 """A VM's life over fake doors: created, started, moved, verified, deleted."""
 
+import contextlib
+
 import pytest
 
 from mcv.check import inventory
@@ -208,6 +210,29 @@ def test_a_start_that_fails_after_a_migration_leaves_the_vm_on_its_new_node(
 
     assert cluster.read("n1").vm("web1").node == "n2"
     assert cluster.read("n1").vm("web1").claim is None
+
+
+@pytest.mark.parametrize("ignore_verify", [False, True])
+def test_a_verification_that_fails_during_a_move_forbids_the_start_at_its_end(
+    cluster: FakeCluster, ignore_verify: bool
+) -> None:
+    make(cluster)
+    note = "out-of-sync"
+
+    def fail(caller: str, node: str, operation: str) -> None:
+        if operation == "vm.undefine":
+            notes.write(cluster.hosts["n2"].settings.notes, "mcv-web1-1", note, out_of_sync=4096)
+
+    cluster.spy = fail
+    how = {"start_after_migration": True, "ignore_verify": ignore_verify}
+    refusal = pytest.raises(DoneInPart, match=r"is done, but: The last verification of web1 failed")
+
+    with contextlib.nullcontext() if ignore_verify else refusal:
+        cluster.run("n1", migrate.migrate, name="web1", to="n2", **how)
+
+    assert cluster.read("n1").vm("web1").node == "n2"
+    assert cluster.read("n1").vm("web1").claim is None
+    assert cluster.domains["n2"].active == ({"web1": "running"} if ignore_verify else {})
 
 
 def test_a_running_vm_is_not_moved_unless_waited_for(cluster: FakeCluster) -> None:
