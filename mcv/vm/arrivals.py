@@ -1,6 +1,7 @@
 """Arrivals of live migrations: a node accepts what it has noted, and nothing else."""
 
 import logging
+import os
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ from msgspec import Struct
 from mcv.document.names import Name
 from mcv.document.subject import Subject
 from mcv.drivers.libvirt_identity import uuid_of
-from mcv.errors import Refused
+from mcv.errors import Refused, Unreadable
 from mcv.host import Host
 from mcv.system import files
 from mcv.vm import definition
@@ -70,12 +71,16 @@ def read(host: Host, name: str) -> ArrivalNote | None:
     return _read(_path(host, name))
 
 
+def is_noted(host: Host, name: str) -> bool:
+    """Whether there is a note about a VM, readable or not."""
+    return os.path.lexists(_path(host, name))
+
+
 def _read(path: Path) -> ArrivalNote | None:
-    text = files.read_or_none(path)
     try:
-        return msgspec.json.decode(text, type=ArrivalNote) if text else None
-    except msgspec.DecodeError as error:
-        log.warning("%s cannot be read, so nothing is expected: %s", path, error)
+        return files.read_as(path, ArrivalNote)
+    except Unreadable as error:
+        log.warning("%s Nothing is expected.", error.message)
         return None
 
 

@@ -1,5 +1,6 @@
 """Live migration: a VM moves while it runs, and runs on one side at any instant."""
 
+import logging
 import threading
 import time
 
@@ -16,6 +17,8 @@ from mcv.vm import arrivals, migration_tunnel, power, run_notes
 from mcv.vm.answers import Moved
 from mcv.vm.migrate import only_place, require_movable
 from mcv.vm.plans import live_plan
+
+log = logging.getLogger(__name__)
 
 POLL = 0.25
 LEFT_OVER = 60.0  # seconds for what an earlier call began to come to its end
@@ -192,6 +195,8 @@ def resume_target(host: Host, name: str) -> None:
     A domain whose memory has not arrived whole never runs: libvirt takes it away when its source
     is gone.
     """
+    if not host.domains.is_active(name) and not arrivals.is_noted(host, name):
+        return  # an earlier call has resumed it, and it has ended since
     until = time.monotonic() + LEFT_OVER
     while host.domains.migration.movement(name) is not None and time.monotonic() < until:
         time.sleep(POLL)
@@ -199,18 +204,26 @@ def resume_target(host: Host, name: str) -> None:
         raise Refused(f"{name} did not arrive on {host.name}.", f"mcv start {name}")
     run_notes.write(host, name)
     host.domains.resume(name)
-    _forget_arrival(host, name)
+    try:
+        _forget_arrival(host, name)
+    except McvError as error:  # it runs, and the note goes when the claim is over
+        log.warning("the note of the arrival of %s: %s", name, error)
 
 
 def has_arrived(host: Host, name: str) -> bool:
-    """Whether a domain that was sent here runs."""
-    return host.domains.state(name) == "running"
+    """Whether a domain that was sent here was resumed here.
+
+    A disk that failed may have paused it since. Until it is resumed, its arrival is noted.
+    """
+    if host.domains.state(name) == "running":
+        return True
+    return host.domains.is_active(name) and not arrivals.is_noted(host, name)
 
 
 def discard_target(host: Host, name: str) -> None:
     """Forget an arrival that has never run here; harmless when there is none."""
-    if host.domains.state(name) == "running":
-        raise Refused(f"{name} runs on {host.name}.")
+    if has_arrived(host, name):
+        raise Refused(f"{name} has run on {host.name} since it arrived.")
     host.domains.stop(name)
     if host.domains.saved.of(name) is None:
         host.domains.undefine(name)

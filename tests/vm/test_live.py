@@ -14,7 +14,9 @@ from mcv.errors import (
     PeerUnreachable,
     Refused,
     RepairNeeded,
+    SystemFailed,
 )
+from mcv.host import Host
 from mcv.recovery import claims, journal_recovery
 from mcv.system.stream_guard import NotLetThrough
 from mcv.transaction.plan import commit_point, steps_of
@@ -210,19 +212,25 @@ def test_an_answer_to_the_waking_that_was_lost_is_found_out(running: FakeCluster
 
 @pytest.mark.parametrize(
     ("lost", "owner", "there"),
-    [("woken", "n2", "running"), ("before", "n1", "absent")],
+    [
+        ("woken", "n2", "running"),
+        ("woken, and paused when a disk failed", "n2", "paused"),
+        ("before", "n1", "absent"),
+    ],
 )
 def test_who_takes_over_from_a_dead_source_asks_the_other_side(
     running: FakeCluster, lost: str, owner: str, there: str
 ) -> None:
     error = CallLost("n2 broke off.")
-    if lost == "woken":
-        running.answered = on_call("vm.resume_target", error)
-    else:
+    if lost == "before":
         running.spy = on_call("vm.resume_target", error)
+    else:
+        running.answered = on_call("vm.resume_target", error)
     with pytest.raises(RepairNeeded):
         move(running)
     running.answered = running.spy = quiet
+    if there == "paused":
+        running.domains["n2"].fail_disk("web1")
     running.down.add("n1")
     running.domains["n1"].active.clear()
     host = running.hosts["n2"]
@@ -234,6 +242,32 @@ def test_who_takes_over_from_a_dead_source_asks_the_other_side(
     found = running.read("n2").vm("web1")
     assert (found.node, found.claim) == (owner, None)
     assert list(host.journal.entries()) == []
+
+
+def test_a_guest_that_ends_after_its_arrival_has_arrived(running: FakeCluster) -> None:
+    running.answered = on_call("vm.resume_target", CallLost("n2 broke off."))
+    with pytest.raises(RepairNeeded):
+        move(running)
+    running.answered = quiet
+    running.domains["n2"].stop("web1")
+
+    assert journal_recovery.resume_all(running.hosts["n1"], patience=False)
+
+    assert states(running) == ("absent", "stopped")
+    assert running.read().vm("web1").node == "n2"
+
+
+def test_an_arrival_runs_on_although_its_note_cannot_be_removed(
+    running: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(host: Host, name: str) -> None:
+        raise SystemFailed("The file system is read-only.")
+
+    monkeypatch.setattr(arrivals, "forget", fail)
+
+    move(running)
+
+    assert states(running) == ("absent", "running") and is_closed(running)
 
 
 def test_it_may_be_cancelled_and_outlives_who_typed_it(running: FakeCluster) -> None:
@@ -362,12 +396,13 @@ def test_a_migration_leaves_no_arrival_expected(running: FakeCluster) -> None:
     assert arrivals.read(running.hosts["n2"], "web1") is None
 
 
-def test_a_torn_note_expects_nothing(running: FakeCluster) -> None:
+@pytest.mark.parametrize("torn", [b'{"name":"web1","source":', b"\xff\xfe"])
+def test_a_torn_note_expects_nothing(running: FakeCluster, torn: bytes) -> None:
     host = running.hosts["n2"]
     running.hosts["n1"].update("vm.claim", "", name="web1", why="migrate")
     arrivals.expect(host, "web1")
     path = host.settings.notes / "web1.arrival.json"
-    path.write_text(path.read_text()[:40])
+    path.write_bytes(torn)
 
     with pytest.raises(Refused, match="expects no web1"):
         migration_tunnel.target(host, "n1", {"vm": "web1", "for": "libvirt"})
