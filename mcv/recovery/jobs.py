@@ -89,13 +89,18 @@ def cancel_job(host: Host, job: str) -> Stopped:
 
 
 def stop_job(host: Host, job: str) -> Stopped:
-    running = host.jobs.get(job)
-    if running.state != "running":
+    """Cancel a job of this node, or what it left under way where a tool hung.
+
+    Errors: Refused for a job that is at work, or has ended.
+    """
+    known = host.jobs.known(job)
+    if known is not None and known.cancellable:
+        known.cancelled.set()
+        return Stopped(job=job)
+    if not (host.jobs.running(job) or host.journal.holds(job)):
         raise Refused(f"Job {job} has ended already.", f"See: mcv job show {job}")
-    if not running.cancellable:
-        raise Refused(
-            f"Job {job} ({running.title}) is at work and cannot be cancelled safely.",
-            f"Wait for it with: mcv job wait {job}",
-        )
-    running.cancelled.set()
-    return Stopped(job=job)
+    title = f" ({known.title})" if known else ""
+    raise Refused(
+        f"Job {job}{title} is at work and cannot be cancelled safely.",
+        f"Wait for it with: mcv job wait {job}",
+    )

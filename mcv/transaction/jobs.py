@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from mcv.errors import (
     of_system,
 )
 from mcv.system import files, stall
+from mcv.timestamps import timestamp
 from mcv.transaction import job_records as records
+from mcv.transaction.cancellation import Cancellation
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ class Job:
         self.title = printable.line(title)
         self.who = printable.line(who)
         self.node = node
-        self.began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.began = timestamp()
         self.at = time.time()
         self.started = time.monotonic()
         self.ended = ""
@@ -47,12 +50,10 @@ class Job:
         self.error: dict[str, Any] | None = None
         self.changes = 0
         self.open: dict[str, Any] = {}  # the change of unknown outcome, the generation then
-        self.cancellable = False
-        self.waits = False
         self.is_brief = False  # a power button: when it failed, nothing is left of it
         self.is_over = False  # it ended and left nothing: it is not listed
         self.stalled = ""
-        self.cancelled = threading.Event()
+        self.cancellation = Cancellation()
         self._bars: dict[str, tuple[int, dict[str, Any]]] = {}
         self._seen = 0
         self._news = threading.Condition()
@@ -88,17 +89,16 @@ class Job:
         self.changes += 1
         return f"{self.id}.c{self.changes}"
 
-    @contextlib.contextmanager
-    def may_be_cancelled(self, waits: bool = True) -> Any:
-        """Allow a cancel in this block: nothing has been changed half-way.
+    @property
+    def cancelled(self) -> threading.Event:
+        return self.cancellation.asked
 
-        A job that `waits` has no use without its follower: Ctrl-C cancels it too.
-        """
-        self.cancellable, self.waits = True, waits
-        try:
-            yield
-        finally:
-            self.cancellable = self.waits = False
+    @property
+    def cancellable(self) -> bool:
+        return self.cancellation.is_possible
+
+    def may_be_cancelled(self, waits: bool = True) -> AbstractContextManager[None]:
+        return self.cancellation.allowed(waits)
 
     def check_cancelled(self) -> None:
         if self.cancelled.is_set():
@@ -109,7 +109,7 @@ class Job:
             self.result = result
             if error is not None:
                 self.error = error_to_plain(error)
-            self.ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self.ended = timestamp()
             self.state = "failed" if error is not None else "done"
             self._news.notify_all()
 
@@ -149,7 +149,7 @@ class Job:
             "ended": self.ended,
             "state": self.state,
             "cancellable": self.cancellable,
-            "waits": self.waits,
+            "waits": self.cancellation.waits,
             "progress": bars + self._standing_still,
             "error": self.error,
             "open": self.open,
@@ -170,10 +170,12 @@ class Jobs:
 
     def begin(self, title: str, who: str, id: str = "") -> Job:
         """Begin a job; with an id, resume that job: Busy if it is at work."""
-        job = Job(id or secrets.token_hex(4), title, who, self._node)
         with self._lock:
-            if id in self._jobs and self._jobs[id].state == "running":
+            former = self._jobs.get(id)
+            if former is not None and former.state == "running":
                 raise Busy(f"{title} is at work already.", f"See: mcv job wait {id}")
+            job = Job(id or secrets.token_hex(4), title, who, self._node)
+            job.cancellation = former.cancellation if former else job.cancellation
             self._jobs[job.id] = job
         self._write(job)
         return job
@@ -212,11 +214,15 @@ class Jobs:
             current.reset(token)
             self._write(job)
 
+    def known(self, id: str) -> Job | None:
+        """A job of this run of the daemon; None where it is none, or forgotten."""
+        return self._jobs.get(id)
+
     def get(self, id: str) -> Job:
-        with self._lock:
-            if id not in self._jobs:
-                raise NotFound(f"There is no job {id} on {self._node}.", "See: mcv job list")
-            return self._jobs[id]
+        job = self.known(id)
+        if job is None:
+            raise NotFound(f"There is no job {id} on {self._node}.", "See: mcv job list")
+        return job
 
     def listed(self) -> list[dict[str, Any]]:
         """Jobs under way and lately ended, the oldest first."""
@@ -246,7 +252,7 @@ class Jobs:
             hint = "See: mcv repair" if is_left else "Run it again."
             error = McvError(f"{record['title']} was interrupted by a stop of mcvd; {rest}", hint)
             record["state"] = "interrupted"
-            record["ended"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            record["ended"] = timestamp()
             record["error"] = error_to_plain(error)
             self._save(record)
 
@@ -303,7 +309,8 @@ class Jobs:
         if job.is_over:
             files.remove(files.child(self._directory, f"{job.id}.json"))
         else:
-            self._save({**job.plain(), "result": job.result})
+            # Whether it can be cancelled is known to this run of the daemon alone.
+            self._save({**job.plain(), "cancellable": False, "result": job.result})
         if job.state == "running":
             return
         with self._lock:

@@ -107,6 +107,7 @@ def send(host: Host, name: str, to: str, bandwidth: int = 0) -> None:
     if host.domains.state(name) == "paused":
         host.domains.resume(name)
         raise HypervisorFailed(f"The migration of {name} was cut off; it runs on here.")
+    _require_not_cancelled(host, name)
     try:
         with migration_tunnel.opened(host, name, to) as (uri, memory):
             _follow(host, name, to, _Sending(host, name, uri, memory, bandwidth))
@@ -161,12 +162,18 @@ def _follow(host: Host, name: str, to: str, sending: _Sending) -> None:
                 continue
             if movement is not None and movement.total:
                 _tell(host, f"migrate {name} to {to}", movement)
-    if job.cancelled.is_set() and host.domains.is_active(name):
-        raise Cancelled(f"it was cancelled, and {name} runs on {host.name}.")
+    if host.domains.is_active(name):
+        _require_not_cancelled(host, name)
     if sending.error is not None:
         raise sending.error
     if host.domains.is_active(name):
         raise HypervisorFailed(f"libvirt ended the migration of {name} and said nothing.")
+
+
+def _require_not_cancelled(host: Host, name: str) -> None:
+    """Raises Cancelled where an operator has cancelled the migration. Precondition: it is here."""
+    if host.job.cancelled.is_set():
+        raise Cancelled(f"it was cancelled, and {name} runs on {host.name}.")
 
 
 def _tell(host: Host, what: str, movement: Movement) -> None:

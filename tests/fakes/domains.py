@@ -329,6 +329,7 @@ class FakeMigration:
         return self._domains.defined[name]
 
     def movement(self, name: str) -> Movement | None:
+        self._domains._ask()
         return None
 
     def abort(self, name: str) -> None:

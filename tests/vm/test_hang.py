@@ -6,10 +6,11 @@ import time
 import pytest
 
 from mcv.api import dispatch
-from mcv.errors import LibvirtSilent, OutcomeOpen
+from mcv.errors import HypervisorFailed, LibvirtSilent, OutcomeOpen, Refused
+from mcv.recovery import jobs as recovered_jobs
 from mcv.recovery import journal_recovery
 from mcv.transaction.jobs import Job
-from mcv.vm import create, migrate, power
+from mcv.vm import create, live, migrate, power
 from tests.fakes.cluster import FakeCluster
 
 SILENCE = "libvirt has not answered on n2 for 9 s"
@@ -125,3 +126,47 @@ def test_a_guest_that_is_waited_for_has_not_ended_because_libvirt_is_silent(
     power.wait_for_end(vm.hosts["n1"], "web1", timeout=20)
 
     assert not vm.domains["n1"].is_active("web1")
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_migration_that_a_silent_libvirt_left_open_can_be_cancelled(
+    vm: FakeCluster, monkeypatch: pytest.MonkeyPatch, is_resumed: bool
+) -> None:
+    host, domains = vm.hosts["n1"], vm.domains["n1"]
+    vm.run("n1", power.start, name="web1")
+    phases: list[str] = []
+    aborted = threading.Event()
+
+    def hang(phase: str) -> None:
+        phases.append(phase)
+        if phase == "moving":
+            domains.silence = SILENCE
+            assert aborted.wait(20)
+            raise HypervisorFailed("operation aborted")
+
+    domains.phase = hang
+    monkeypatch.setattr(domains.migration, "abort", lambda name: aborted.set())
+    with pytest.raises(OutcomeOpen):
+        vm.run("n1", live.migrate, name="web1", to="n2")
+    [entry] = host.journal.entries()
+    job = host.jobs.get(entry.operation)
+    assert job.state == "failed" and job.cancellable
+
+    wake(vm, "n1")
+    resuming = threading.Thread(target=journal_recovery.resume_all, args=(host, False))
+    if is_resumed:
+        resuming.start()
+        while not host.jobs.running(entry.operation):
+            time.sleep(0.01)
+    recovered_jobs.stop_job(host, entry.operation)
+    if not is_resumed:
+        resuming.start()
+    resuming.join(20)
+
+    assert phases == ["begun", "moving"]
+    assert (domains.state("web1"), vm.domains["n2"].state("web1")) == ("running", "absent")
+    assert vm.read().vm("web1").claim is None and not host.journal.entries()
+    error = host.jobs.get(entry.operation).error
+    assert error is not None and "it was cancelled, and web1 runs on n1" in error["message"]
+    with pytest.raises(Refused, match="has ended already"):
+        recovered_jobs.stop_job(host, entry.operation)
