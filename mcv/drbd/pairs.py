@@ -122,7 +122,7 @@ def pair(host: Host, vm: Vm, disk: DrbdDisk) -> ReplicaPair:
 
 def why_not_join(host: Host, vm: Vm, disk: DrbdDisk, source: str) -> Refused | None:
     """What forbids to connect two replicas that are apart so that source's data counts."""
-    return split_brain.why_not_join(vm, look(host, disk), source)
+    return split_brain.why_not_join(vm, disk_of(vm, disk), look(host, disk), source)
 
 
 def evidence(host: Host, vm: Vm, disk: DrbdDisk) -> takeover.Evidence:

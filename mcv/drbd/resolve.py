@@ -15,6 +15,7 @@ from mcv.drbd.roles import require_inactive
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, saved, split_brain
+from mcv.rules.replica_pair import disk_of
 from mcv.rules.replica_state import ReplicaState
 from mcv.sizes import shown as size
 from mcv.system.answers import decoded
@@ -188,14 +189,14 @@ def _no_split(vm: Vm, disk: DrbdDisk, both: dict[str, ReplicaState | None]) -> R
     silent = [node for node, side in both.items() if side is None]
     if silent:
         return Refused(
-            f"What {disk.resource} is on {' and '.join(silent)} is not known: no answer.",
+            f"What {disk_of(vm, disk)} is on {' and '.join(silent)} is not known: no answer.",
             "Both sides have to be there. See: mcv info",
         )
     seen = {node: side.connection for node, side in both.items() if side}
     said = ", ".join(f"{state} on {node}" for node, state in seen.items())
     alone = any(connection.is_standalone for connection in seen.values())
     return Refused(
-        f"There is no split brain of {vm.name}: {disk.resource} is {said}"
+        f"There is no split brain of {disk_of(vm, disk)}: {disk.resource} is {said}"
         + (", and not both sides were written." if alone else "."),
         f"Join them with: mcv resync {vm.name} --source NODE" if alone else "See: mcv drbd list",
     )
@@ -208,7 +209,7 @@ def _problems(vm: Vm, one: Split, keep: str) -> list[Refused]:
     if not state.has_consistent_data:
         found.append(
             Refused(
-                f"The replica of {vm.name} on {keep} is {state}: it cannot be kept.",
+                f"The replica of {disk_of(vm, one.disk)} on {keep} is {state}: it cannot be kept.",
                 f"mcv drbd resolve {vm.name} --keep {vm.other(keep)}",
             )
         )
@@ -257,20 +258,22 @@ def discard_and_reconnect(host: Host, name: str, data: dict[str, str]) -> None:
     shown to whoever said that it may go.
     """
     require_inactive(host, name)
-    for disk, wanted in data.items():
-        (resource,) = _resources(host, name, [int(disk)])
+    vm = host.both()[-1].vm(name)
+    for number, wanted in data.items():
+        disk = vm.replica(int(number))
+        resource, shown = disk.resource, disk_of(vm, disk)
         status = host.drbd.status(resource)
         if status is not None and status.connected:
             continue
         if f"{host.drbd.metadata.generations(resource).data:016x}" != wanted:
             raise McvError(
-                f"The replica of {name} on {host.name} is not the one that was to go.",
+                f"The replica of {shown} on {host.name} is not the one that was to go.",
                 f"See: mcv info {name}",
             )
         host.drbd.demote(resource)
         host.drbd.disconnect(resource)
         host.drbd.connect_discarding(resource)
-        _wait_met(host, name, resource)
+        _wait_met(host, shown, resource)
 
 
 def _resources(host: Host, name: str, disks: list[int]) -> list[str]:
@@ -278,7 +281,7 @@ def _resources(host: Host, name: str, disks: list[int]) -> list[str]:
     return [vm.replica(disk).resource for disk in disks]
 
 
-def _wait_met(host: Host, name: str, resource: str) -> None:
+def _wait_met(host: Host, disk: str, resource: str) -> None:
     until = time.monotonic() + MEETING
     while time.monotonic() < until:
         status = host.drbd.status(resource)
@@ -288,7 +291,7 @@ def _wait_met(host: Host, name: str, resource: str) -> None:
             break
         time.sleep(0.2)
     raise McvError(
-        f"The replicas of {name} do not find each other ({resource}); nothing was discarded.",
+        f"The replicas of {disk} do not find each other ({resource}); nothing was discarded.",
         "See: mcv drbd list",
     )
 

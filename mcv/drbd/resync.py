@@ -15,6 +15,7 @@ from mcv.drivers.drbd_status import Status
 from mcv.errors import CommandFailed, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, saved
+from mcv.rules.replica_pair import disk_of
 from mcv.transaction.plan import Item, Step, on
 
 POLL = 0.5
@@ -121,7 +122,7 @@ def _why_not(host: Host, vm: Vm, disk: DrbdDisk, source: str) -> Iterator[Refuse
     good, other = (status.disk, status.peer_disk) if is_here else (status.peer_disk, status.disk)
     if status.connected and not good.is_promotable:
         yield Refused(
-            f"The replica on {source} is {good}: it cannot be the source.",
+            f"The replica of {disk_of(vm, disk)} on {source} is {good}: it cannot be the source.",
             f"mcv resync {vm.name} --source {vm.other(source)}",
         )
     elif not is_here and not other.is_detached and host.domains.is_active(vm.name):
@@ -171,31 +172,40 @@ def wait_in_step(host: Host, vm: Vm, disks: Sequence[DrbdDisk], total: int = 0) 
         if len(known) == len(statuses) and all(_is_alike(status) for status in known):
             host.job.progress(f"resync {vm.name}", total, total, "B")
             return total
-        _require_disks(vm, known)
+        _require_disks(vm, disks, known)
         if len(known) == len(statuses) and all(status.connected for status in known):
             seen_last = time.monotonic()
         elif time.monotonic() - seen_last > PATIENCE:
             raise McvError(
-                f"The replicas of {vm.name} lost their connection with {sizes.shown(left)} out "
-                "of sync.",
+                f"The replicas of {_in_words(vm, disks, known)} lost their connection with "
+                f"{sizes.shown(left)} out of sync.",
                 "DRBD goes on by itself when they find each other again: mcv drbd list",
             )
         host.job.progress(f"resync {vm.name}", total - left, total, "B")
         time.sleep(POLL)
 
 
+def _in_words(vm: Vm, disks: Sequence[DrbdDisk], known: list[Status]) -> str:
+    """The disks that are not connected; the VM where all of them are, or it has one."""
+    connected = {status.resource for status in known if status.connected}
+    apart = [disk for disk in disks if disk.resource not in connected]
+    return vm.name if len(apart) == len(vm.disks) else " and ".join(disk_of(vm, d) for d in apart)
+
+
 def _is_alike(status: Status) -> bool:
     return status.out_of_sync == 0 and status.both_up_to_date and not status.is_working
 
 
-def _require_disks(vm: Vm, known: list[Status]) -> None:
+def _require_disks(vm: Vm, disks: Sequence[DrbdDisk], known: list[Status]) -> None:
     """Raise McvError where a replica is detached: no waiting helps."""
     other = vm.other(vm.node)
+    names = {disk.resource: disk_of(vm, disk) for disk in disks}
     for status in known:
         for node, disk in ((vm.node, status.disk), (other, status.peer_disk)):
             if disk.is_detached and status.connected:
                 raise McvError(
-                    f"The replica of {vm.name} on {node} is {disk}: DRBD has let go of its disk.",
+                    f"The replica of {names[status.resource]} on {node} is {disk}: "
+                    "DRBD has let go of its disk.",
                     f"See dmesg on {node}; when the disk is well again: "
                     f"mcv resync {vm.name} --source {vm.other(node)}",
                 )
@@ -230,7 +240,8 @@ def attach(host: Host, name: str, disk: int) -> None:
     A volume without metadata is a new one: it gets some, and the whole of it comes. The
     peer must be there, so that nothing but its data is taken for good.
     """
-    wanted = host.both()[-1].vm(name).replica(disk)
+    vm = host.both()[-1].vm(name)
+    wanted = vm.replica(disk)
     status = host.drbd.status(wanted.resource)
     if status is None:
         raise McvError(f"{wanted.resource} is not up on {host.name}.")
@@ -238,8 +249,8 @@ def attach(host: Host, name: str, disk: int) -> None:
         return
     if not status.connected or not status.peer_disk.is_up_to_date:
         raise McvError(
-            f"The other replica of {name} is {status.peer_disk}, so {host.name} has nothing to "
-            "make its own from.",
+            f"The other replica of {disk_of(vm, wanted)} is {status.peer_disk}, so {host.name} has "
+            "nothing to make its own from.",
             "See: mcv drbd list",
         )
     try:

@@ -109,7 +109,7 @@ def _why_apart(pair: ReplicaPair, me: str, state: ReplicaState) -> Refused | Non
     if not needs_both_sides(state, pair.is_online(vm.other(me))):
         return None
     if split := pair.split:
-        return split_brain.refusal(vm, split)
+        return split_brain.refusal(vm, pair.name, split)
     if not state.is_standalone:
         return None
     alone = f"The replica of {pair.name} on {me} stands alone: it was disconnected"
@@ -230,7 +230,7 @@ def _apart(pair: ReplicaPair) -> Findings:
     """What is wrong with the connection of the two."""
     vm, split, states = pair.vm, pair.split, pair.states
     if split:
-        message = f"{split_brain.sentence(vm, split)}."
+        message = f"{split_brain.sentence(pair.name, split)}."
         yield _found(pair, Severity.ERROR, Kind.SPLIT_BRAIN, message, split_brain.command(vm))
     for node, state in states.items():
         if state.is_standalone and node not in split:

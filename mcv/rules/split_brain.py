@@ -43,36 +43,36 @@ def _generations(state: ReplicaState | None) -> Generations | None:
     return state.generations if state else None
 
 
-def why_not_join(vm: Vm, states: States, source: str) -> Refused | None:
-    """What forbids to connect two replicas that are apart so that source's data counts.
+def why_not_join(vm: Vm, disk: str, states: States, source: str) -> Refused | None:
+    """What forbids to connect the replicas of a disk, in words, so that source's data counts.
 
     Connected, the kernel copies from the replica that was written since: nothing is chosen.
     """
     if split := of(states):
-        return refusal(vm, split)
+        return refusal(vm, disk, split)
     up = [state for state in states.values() if state is not None]
     if len(up) < len(states) or not any(state.is_standalone for state in up):
-        return Refused(f"The replicas of {vm.name} are not connected.", "See: mcv drbd list")
+        return Refused(f"The replicas of {disk} are not connected.", "See: mcv drbd list")
     newest = newer(states)
     if newest not in (None, source):
         return Refused(
-            f"{newest} holds what was written while the replicas of {vm.name} were apart.",
+            f"{newest} holds what was written while the replicas of {disk} were apart.",
             f"mcv resync {vm.name} --source {newest}",
         )
     state = states[source]
     if state is None or not state.disk.is_promotable:
-        disk = state.disk if state else "unknown"
-        return Refused(f"The replica on {source} is {disk}: it cannot be the source.")
+        seen = state.disk if state else "unknown"
+        return Refused(f"The replica of {disk} on {source} is {seen}: it cannot be the source.")
     return None
 
 
-def sentence(vm: Vm, split: list[str]) -> str:
-    return f"split brain of {vm.name}: {' and '.join(split)} were both Primary since they parted"
+def sentence(disk: str, split: list[str]) -> str:
+    return f"split brain of {disk}: {' and '.join(split)} were both Primary since they parted"
 
 
 def command(vm: Vm) -> str:
     return f"mcv drbd resolve {vm.name} --keep NODE"
 
 
-def refusal(vm: Vm, split: list[str]) -> Refused:
-    return Refused(f"There is a {sentence(vm, split)}.", f"Say whose data stays: {command(vm)}")
+def refusal(vm: Vm, disk: str, split: list[str]) -> Refused:
+    return Refused(f"There is a {sentence(disk, split)}.", f"Say whose data stays: {command(vm)}")

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from mcv.check import runner
 from mcv.cluster import members
 from mcv.drbd import resolve, resync
-from mcv.errors import CallLost, Failed, Refused
+from mcv.errors import CallLost, Failed, McvError, Refused
 from mcv.recovery import journal_recovery
 from mcv.status import cluster as status_cluster
 from mcv.status import vms
@@ -124,6 +124,26 @@ def test_of_two_disks_the_one_that_has_split_is_resolved(cluster: FakeCluster) -
 
     assert [one["disk"] for one in said.wrote] == [1]
     assert data(cluster, "mcv-web1-2") == had
+
+
+def test_what_is_said_of_one_of_two_disks_has_its_number(cluster: FakeCluster) -> None:
+    cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"] * 2)
+    with pytest.raises(Refused) as well:
+        cluster.run("n1", resolve.resolve, name="web1", keep="n2")
+    told = str([well.value.message, *well.value.problems])
+    part(cluster, "mcv-web1-2")
+
+    attention = vms.list_(cluster.hosts["n1"])[0].attention
+    with pytest.raises(Refused, match="There is a split brain of disk 2 of web1: n1 and n2"):
+        cluster.run("n1", power.start, name="web1")
+    cluster.world.replicas["mcv-web1-2"]["n2"].disk = "Inconsistent"
+    with pytest.raises(Refused, match="replica of disk 2 of web1 on n2 is Inconsistent"):
+        cluster.run("n1", resolve.resolve, name="web1", keep="n2")
+    with pytest.raises(McvError, match="replica of disk 2 of web1 on n2 is not the one"):
+        resolve.discard_and_reconnect(cluster.hosts["n2"], "web1", {"2": "0"})
+
+    assert all(f"no split brain of disk {number} of web1" in told for number in (1, 2))
+    assert attention is not None and attention.startswith("split brain of disk 2 of web1: n1 and")
 
 
 def test_what_would_be_lost_is_said_before(cluster: FakeCluster) -> None:

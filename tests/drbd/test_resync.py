@@ -62,7 +62,7 @@ def test_a_lost_disk_is_shown_with_the_command_that_attaches_it_again(
 
     said = str(vms.list_(web1.hosts["n2"])[0].attention)
     assert f"replica on {lost} is Diskless" in said and helps in said
-    with pytest.raises(Refused, match=f"replica on {lost} is Diskless") as refused:
+    with pytest.raises(Refused, match=f"replica of web1 on {lost} is Diskless") as refused:
         web1.run("n1", resync.resync, name="web1", source=lost)
     assert helps in refused.value.hint
 
@@ -114,3 +114,57 @@ def test_it_does_not_wait_for_what_does_not_come(
         web1.run("n1", resync.resync, name="web1")
 
     assert web1.read("n2").vm("web1").claim is None
+
+
+SECOND = "mcv-web1-2"
+
+
+@pytest.fixture
+def two(cluster: FakeCluster) -> FakeCluster:
+    cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB", "64MiB"])
+    return cluster
+
+
+def test_a_source_that_lost_a_disk_is_refused_by_that_disk(two: FakeCluster) -> None:
+    two.drbd["n1"].detach(SECOND)
+
+    with pytest.raises(Refused, match="replica of disk 2 of web1 on n1 is Diskless"):
+        two.run("n1", resync.resync, name="web1")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("detach", "The replica of disk 2 of web1 on n2 is Diskless"),
+        ("disconnect", "The replicas of disk 2 of web1 lost their connection"),
+    ],
+)
+def test_a_wait_names_the_disk_that_does_not_come(
+    two: FakeCluster, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
+) -> None:
+    monkeypatch.setattr(resync, "PATIENCE", 0.2)
+    monkeypatch.setattr(resync, "POLL", 0.05)
+    two.world.out_of_sync[SECOND] = 8192
+    getattr(two.drbd["n2"], fault)(SECOND)
+    vm = two.read().vm("web1")
+
+    with pytest.raises(McvError, match=said):
+        resync.wait_in_step(two.hosts["n1"], vm, vm.replicated)
+
+
+def test_a_disk_that_cannot_be_attached_is_named(two: FakeCluster) -> None:
+    two.drbd["n2"].detach(SECOND)
+    two.drbd["n1"].detach(SECOND)
+
+    with pytest.raises(McvError, match="other replica of disk 2 of web1 is Diskless"):
+        resync.attach(two.hosts["n2"], "web1", 2)
+
+
+def test_replicas_that_may_not_be_joined_are_named_by_their_disk(two: FakeCluster) -> None:
+    for door in two.drbd.values():
+        door.disconnect(SECOND)
+    two.drbd["n2"].promote(SECOND)
+    two.drbd["n2"].demote(SECOND)
+
+    with pytest.raises(Refused, match="while the replicas of disk 2 of web1 were apart"):
+        two.run("n1", resync.resync, name="web1")
