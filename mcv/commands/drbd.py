@@ -15,12 +15,12 @@ def drbd() -> None:
 
 
 @drbd.command()
-@common()
+@common(dry_run=True)
 @click.pass_obj
 def enable(session: Session) -> None:
     """Get every node ready for DRBD; once per cluster."""
-    answer = session.run("drbd.enable")
-    session.show(answer, f"DRBD is enabled on {', '.join(answer['nodes'])}.")
+    answer = session.run("drbd.enable", **only_given(dry_run=session.dry_run))
+    session.show(answer, lambda: f"DRBD is enabled on {', '.join(answer['nodes'])}.")
 
 
 @drbd.command("list")

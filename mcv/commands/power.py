@@ -3,8 +3,15 @@
 import click
 
 from mcv.commands.many import Said, for_each
-from mcv.commands.options import common, discard_saved_option, nodes, seconds, vms_argument
-from mcv.commands.session import Session
+from mcv.commands.options import (
+    common,
+    discard_saved_option,
+    nodes,
+    only_given,
+    seconds,
+    vms_argument,
+)
+from mcv.commands.session import Session, is_plan
 
 
 @click.command()
@@ -15,7 +22,7 @@ from mcv.commands.session import Session
     help="Start it although a verification failed; this once, and it is recorded.",
 )
 @discard_saved_option
-@common()
+@common(dry_run=True)
 @click.pass_obj
 def start(
     session: Session, names: tuple[str, ...], ignore_verify: bool, discard_saved: bool
@@ -39,7 +46,9 @@ def start(
                 f"Start {name} without the memory that is saved?",
                 lambda: session.plan("vm.start", **wanted),
             )
-        started = session.run("vm.start", **wanted)
+        started = session.run("vm.start", **wanted, **only_given(dry_run=session.dry_run))
+        if is_plan(started):
+            return Said("\n".join(started["plan"]), started)
         restored = ", with the memory that was saved" if started.get("restored") else ""
         return Said(f"{name} runs on {started['node']}{restored}.")
 

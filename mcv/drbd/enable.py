@@ -11,8 +11,9 @@ from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.drbd import roles, secret
 from mcv.errors import Busy, McvError, Refused, refuse_all
-from mcv.host import Host
+from mcv.host import DryRun, Host
 from mcv.system.answers import ask_typed
+from mcv.transaction.plan import Item, Step, change, on, readable
 
 log = logging.getLogger(__name__)
 
@@ -45,31 +46,43 @@ class DrbdAbility(Struct, frozen=True, kw_only=True):
     generation: int = 0
 
 
-def enable(host: Host) -> Enabled:
+def enable(host: Host, dry_run: bool = False) -> Enabled | DryRun:
     """Check every node, hand the secret out, write it down. The secret is in no step."""
     cluster = host.read()
     if cluster.drbd.enabled:
         raise Refused("DRBD is enabled already.")
     host.consensus.require_contact()
     with host.locks.hold("drbd-enable", "drbd enable"):
-        answers = ask_typed(host.call, cluster.online, "drbd.able", 30.0, DrbdAbility)
-        problems = []
-        for node, answer in answers.items():
-            if isinstance(answer, McvError):
-                problems.append(Refused(f"{node}: {answer.message}", answer.hint))
-            elif answer.problem:
-                problems.append(Refused(f"{node}: {answer.problem}", answer.hint))
-        refuse_all(problems)
-        generations = {
-            answer.generation for answer in answers.values() if isinstance(answer, DrbdAbility)
-        }
-        if len(generations) > 1:
-            raise Refused("The nodes have different generations of DRBD.", "Make them equal.")
+        _require_able(host, cluster.online)
+        if dry_run:
+            return DryRun(plan=readable(_in_words(cluster.online)))
         word = secret.new()
         for node in cluster.online:
             host.call(node, "drbd.take_secret", secret=word, id="")
         host.update("drbd.enable", "drbd enable")
     return Enabled(enabled=True, nodes=cluster.online)
+
+
+def _in_words(nodes: list[str]) -> list[Item]:
+    handed_out = [Step(on(node, "drbd.take_secret")) for node in nodes]
+    return [*handed_out, Step(change("drbd.enable"))]
+
+
+def _require_able(host: Host, nodes: list[str]) -> None:
+    """Raises Refused unless DRBD can be used on every node, and is of one generation."""
+    answers = ask_typed(host.call, nodes, "drbd.able", 30.0, DrbdAbility)
+    problems = []
+    for node, answer in answers.items():
+        if isinstance(answer, McvError):
+            problems.append(Refused(f"{node}: {answer.message}", answer.hint))
+        elif answer.problem:
+            problems.append(Refused(f"{node}: {answer.problem}", answer.hint))
+    refuse_all(problems)
+    generations = {
+        answer.generation for answer in answers.values() if isinstance(answer, DrbdAbility)
+    }
+    if len(generations) > 1:
+        raise Refused("The nodes have different generations of DRBD.", "Make them equal.")
 
 
 def able(host: Host) -> DrbdAbility:

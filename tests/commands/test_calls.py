@@ -28,6 +28,11 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("start web1", "vm.start", {"name": "web1", "ignore_verify": False}),
     ("start web1 --ignore-verify", "vm.start", {"name": "web1", "ignore_verify": True}),
     (
+        "start web1 --dry-run",
+        "vm.start",
+        {"name": "web1", "ignore_verify": False, "dry_run": True},
+    ),
+    (
         "start web1 --discard-saved --yes",
         "vm.start",
         {"name": "web1", "ignore_verify": False, "discard_saved": True},
@@ -236,6 +241,7 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("pool delete fast --yes", "pool.delete", {"name": "fast", "dry_run": False}),
     ("pool list", "pool.list", {}),
     ("drbd enable", "drbd.enable", {}),
+    ("drbd enable --dry-run", "drbd.enable", {"dry_run": True}),
     ("drbd list", "drbd.list", {}),
     ("drbd resolve web1 --keep n2 --dry-run", "drbd.prospects", {"name": "web1", "keep": "n2"}),
     (
@@ -443,6 +449,23 @@ def test_every_call_fits_its_operation(mcv: Speak, daemon: FakeDaemon, tmp_path:
             given["pid"] = 1
         inspect.signature(row.function).bind("the host", **given)
         assert "operator" in row.who
+
+
+# A single step each: the dry run looks for refusals before a question is put. What the check
+# would mend is in its findings.
+NO_DRY_RUN = {"locks.clear", "node.offline", "cluster.fix"}
+
+
+def test_every_operation_with_a_plan_is_asked_for_it_by_its_command(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    for words, _, _ in ASKED_FOR:
+        mcv(words.replace("--dry-run", ""), "--dry-run", typed="typed")
+    mcv(CREATE, "--dry-run")
+
+    asked = {operation for operation, params in daemon.calls if params.get("dry_run")}
+    has_plan = {name for name in table.TABLE if "dry_run" in parameters(name)}
+    assert has_plan - asked == NO_DRY_RUN
 
 
 # Asked while a job is followed, and before a question that is put to a terminal alone.

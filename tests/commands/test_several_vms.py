@@ -88,6 +88,12 @@ def test_a_dry_run_of_a_deletion_has_a_plan_for_each(mcv: Speak, daemon: FakeDae
     assert (row["vm"], row["ok"], row["plan"]) == ("web1", True, plan["plan"])
 
 
+def test_a_dry_run_of_a_start_has_a_plan_for_each(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.job("vm.start", lambda asked: {"dry_run": True, "plan": [f"n1: start {asked['name']}"]})
+
+    assert mcv("start web1 web2 --dry-run").out == "n1: start web1\nn1: start web2\n"
+
+
 def row(vm: str, result: str = "clean", out_of_sync: int = 0) -> dict[str, Any]:
     return {"vm": vm, "disk": 1, "result": result, "out_of_sync": out_of_sync, "seconds": 1.5}
 
