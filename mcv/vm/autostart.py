@@ -23,6 +23,7 @@ from mcv.vm.run_notes import AT_NEXT_BOOT
 log = logging.getLogger(__name__)
 
 RETRY = 10.0  # s between two attempts to start a VM
+PATIENCE = 1.0  # s that a start waits for the VM's lock: the VMs behind it wait as long
 
 
 def look_after(host: Host) -> None:
@@ -194,7 +195,8 @@ def _started(host: Host, vm: Vm) -> bool:
     try:
         # A start that libvirt hangs in goes on, under the VM's lock, and holds up no other.
         stall.until_stalled(
-            lambda: power.start_if(host, vm.name, lambda: _is_due(host, vm)), f"start {vm.name}"
+            lambda: power.start_if(host, vm.name, lambda: _is_due(host, vm), patience=PATIENCE),
+            f"start {vm.name}",
         )
     except McvError as error:
         before = host.start_attempts.get(vm.name)

@@ -51,11 +51,12 @@ def start_if(
     ignore_verify: bool = False,
     discard_saved: bool = False,
     dry_run: bool = False,
+    patience: float = 60,
 ) -> VmState | DryRun:
-    """As `start`, where the start is wanted still: that is asked under the VM's lock."""
+    """As `start`, where it is wanted still under the VM's lock; Busy without it in `patience` s."""
     host.consensus.require_contact()
     preconditions.staying(host.name, host.is_leaving)
-    with host.hold(Subject.vm(name), f"start {name}"):
+    with host.hold(Subject.vm(name), f"start {name}", timeout=patience):
         vm = preconditions.owned(host.both(), host.name, name)
         preconditions.unclaimed(host.both(), host.job.id, name)
         preconditions.unlocked(vm)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcv.cluster import members
+from mcv.document.subject import Subject
 from mcv.drbd import verify
 from mcv.errors import CommandFailed, Failed, McvError, Refused, SystemFailed
 from mcv.host import Host
@@ -369,6 +370,22 @@ def test_what_cannot_start_says_why_until_it_can(
     turn(cluster)
     assert running(cluster)["n1"] == ["web1", "web2"]
     assert vms.list_(cluster.hosts["n2"])[0].attention is None
+
+
+def test_a_vm_whose_lock_is_held_holds_up_no_start_behind_it(cluster: FakeCluster) -> None:
+    run(cluster, start_order=1)
+    run(cluster, "web2", start_order=2)
+    host = cluster.reboot("n1")
+    cluster.look("n1")
+
+    with host.hold(Subject.vm("web1"), "start web1 by hand"):
+        began = time.monotonic()
+        autostart.look_after(host)
+        took = time.monotonic() - began
+        why = host.start_attempts["web1"].why
+
+    assert running(cluster)["n1"] == ["web2"] and took < 10
+    assert "is busy: start web1 by hand" in why
 
 
 def test_what_cannot_start_is_given_up_by_a_stop(cluster: FakeCluster) -> None:
