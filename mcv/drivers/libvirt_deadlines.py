@@ -2,7 +2,8 @@
 
 A libvirtd that hangs blocks its callers in the library, and nothing ends such a call. Each call
 is therefore made by a thread of its own. The circuit keeps these threads few: while it is open,
-one thread probes libvirt, and no other call is begun.
+one thread probes libvirt, and no other call is begun. A libvirtd may answer the probe while it
+carries out nothing else: with MOST calls that were given up the circuit stays open.
 """
 
 import contextvars
@@ -20,6 +21,8 @@ READ = 1.4  # s that a report waits for libvirt; an operator's read has 3 s in a
 PATIENT = 10.0  # s of silence that every other read outlasts: a busy host is not a hung one
 SLOW = 60.0  # s for a question for which libvirt starts every emulator of the host
 LOOK = 4.0  # s between two looks whether libvirt still answers, while a change is under way
+MOST = 10  # calls given up and not over; libvirtd has 20 workers, and others need some
+PAUSE = 0.2  # s between two looks whether one of them is over
 CHANGE = 90.0  # s after which a change counts as open although libvirt answers otherwise
 
 
@@ -50,7 +53,10 @@ class _Call(Generic[T]):
 
 
 class Circuit:
-    """Whether libvirt answers: open from a read past its deadline until a probe has an answer."""
+    """Whether libvirt answers: open from a read past its deadline until a probe has an answer.
+
+    It stays open while MOST reads that were given up still hang.
+    """
 
     def __init__(self, probe: Callable[[], object], node: str) -> None:
         self._probe = probe
@@ -59,6 +65,7 @@ class Circuit:
         self._closed = threading.Event()
         self._closed.set()
         self._silent_since = 0.0  # monotonic, while the circuit is open
+        self._given_up: list[threading.Event] = []  # of reads past their deadline: their ends
 
     @property
     def silence(self) -> str:
@@ -83,7 +90,7 @@ class Circuit:
         call = _Call(work)
         patience = READ if is_of_report else SLOW if slow else PATIENT
         if not call.over.wait(max(0.0, began + patience - time.monotonic())):
-            self._open(began)
+            self._open(began, call.over)
             raise self._error()
         return call.result()
 
@@ -128,8 +135,9 @@ class Circuit:
             seconds > CHANGE
         )
 
-    def _open(self, since: float) -> None:
+    def _open(self, since: float, end: threading.Event) -> None:
         with self._guard:
+            self._given_up.append(end)
             if not self._closed.is_set():
                 return
             self._silent_since = since
@@ -138,7 +146,15 @@ class Circuit:
 
     def _watch(self) -> None:
         self._probe_once()
+        while self._hanging() >= MOST:
+            time.sleep(PAUSE)
         self._closed.set()
+
+    def _hanging(self) -> int:
+        """The number of reads that were given up and are not over."""
+        with self._guard:
+            self._given_up = [end for end in self._given_up if not end.is_set()]
+            return len(self._given_up)
 
     def _probe_once(self) -> None:
         """Have libvirt answer. An error is an answer too: libvirt is down, and no call hangs."""

@@ -86,6 +86,28 @@ def test_while_one_read_hangs_further_reads_fail_at_once_and_one_thread_probes(
     assert circuit.read(daemon.call) == 7
 
 
+def test_a_libvirtd_that_answers_probes_alone_is_silent_and_blocks_few_threads(
+    daemon: Daemon, circuit: Circuit, hurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libvirt_deadlines, "MOST", 3)
+    only_probes = Circuit(lambda: None, "n1")
+    daemon.goes_on.clear()
+    for _ in range(20):
+        with pytest.raises(LibvirtSilent):
+            only_probes.read(daemon.call)
+        only_probes.await_answer(0.05)
+
+    began = time.monotonic()
+    with pytest.raises(LibvirtSilent):
+        only_probes.read(daemon.call)
+    assert time.monotonic() - began < AT_ONCE
+    assert daemon.calls == 3 and blocked() == 4 and only_probes.silence
+
+    daemon.goes_on.set()
+    assert only_probes.await_answer(5)
+    assert only_probes.read(daemon.call) == 7 and only_probes.silence == ""
+
+
 def test_a_read_of_an_operation_outlasts_a_short_silence(daemon: Daemon, circuit: Circuit) -> None:
     daemon.goes_on.clear()
     token = stall.in_a_hurry.set(True)
