@@ -108,8 +108,9 @@ class Daemon:
 
     def close_interrupted(self) -> None:
         """Close the records of the jobs that the end of the last daemon cut off."""
-        entries = {entry.operation for entry in self.host.journal.entries()}
-        self.host.jobs.close_interrupted(entries | self.host.journal.unreadable().keys())
+        left = self.host.journal.contents()
+        entries = {entry.operation for entry in left.entries}
+        self.host.jobs.close_interrupted(entries | left.unreadable.keys())
 
     def _start(self) -> None:
         self.close_interrupted()

@@ -4,10 +4,19 @@ from typing import Any
 
 from mcv.document.claim import Claim
 from mcv.document.subject import Subject
-from mcv.errors import McvError, Refused, Unreadable
+from mcv.errors import McvError, Refused, RepairNeeded, Unreadable
 from mcv.host import DryRun, Host
 from mcv.recovery import journal_recovery
-from mcv.recovery.rows import ClaimRow, Cleared, EntryCopy, LockRow, Locks, Repaired, of_others
+from mcv.recovery.rows import (
+    ClaimRow,
+    Cleared,
+    EntryCopy,
+    LockRow,
+    Locks,
+    Repaired,
+    Unfinished,
+    of_others,
+)
 from mcv.system.answers import ask_typed, plain
 from mcv.transaction.journal import Entry, EntryClaim, decode, encode
 from mcv.transaction.plan import Change, change, commit_point, steps_of
@@ -67,6 +76,7 @@ def clear_lock(host: Host, name: str, dry_run: bool = False) -> Cleared | DryRun
         return DryRun(plan=[])
     if claim.node != host.name:
         take_over(host, subject, claim)
+        _require_over(host, claim)
         return Cleared(name=name)
     journal_recovery.resume_all(host, patience=False)
     left = host.read().claim_of(subject)
@@ -74,6 +84,16 @@ def clear_lock(host: Host, name: str, dry_run: bool = False) -> Cleared | DryRun
         _give_up_entry(host, claim.operation)
         _release(host, subject, f"{claim.operation}.given-up")
     return Cleared(name=name)
+
+
+def _require_over(host: Host, claim: Claim) -> None:
+    """Raises RepairNeeded where an operation that was taken over is neither done nor undone."""
+    for entry in journal_recovery.left(host):
+        if entry.operation == claim.operation:
+            raise RepairNeeded(
+                f"{entry.title} was taken over, and is not over yet: {entry.trouble}",
+                "When what is in the way is gone: mcv repair",
+            )
 
 
 def _give_up_entry(host: Host, operation: str) -> None:
@@ -213,30 +233,51 @@ def _finish_takeover(host: Host, claim: Claim) -> bool:
     return True
 
 
-def take_over_all(host: Host) -> list[str]:
-    """For `mcv repair`: resume the operations of nodes that are offline in the document."""
-    cluster = host.read()
-    taken = []
-    for subject in cluster.subjects():
+def take_over_all(host: Host) -> Repaired:
+    """For `mcv repair`: resume the operations of nodes that are offline in the document.
+
+    An operation that cannot be taken over now holds up no other.
+    """
+    settled: list[str] = []
+    left: list[Unfinished] = []
+    for subject in host.read().subjects():
         # As it is now: an operation on two subjects is taken over with its first.
         claim = host.read().claim_of(subject)
         if claim is None:
             continue
-        if claim.node == host.name:
-            if _finish_takeover(host, claim):
-                taken.append(claim.why)
-            continue
-        member = cluster.nodes.get(claim.node)
-        if member is None or member.status == "offline":
-            take_over(host, subject, claim)
-            taken.append(claim.why)
-    return taken
+        try:
+            if _was_taken_over(host, subject, claim) and not host.journal.holds(claim.operation):
+                settled.append(claim.why)
+        except McvError as error:
+            left.append(
+                Unfinished(
+                    operation=claim.operation,
+                    title=claim.why,
+                    trouble=error.message,
+                    subject=subject.name,
+                )
+            )
+    return Repaired(settled=settled, left=left)
+
+
+def _was_taken_over(host: Host, subject: Subject, claim: Claim) -> bool:
+    """Take an operation over where it is this node's to do so; whether it was."""
+    if claim.node == host.name:
+        return _finish_takeover(host, claim)
+    member = host.read().nodes.get(claim.node)
+    if member is not None and member.status != "offline":
+        return False
+    take_over(host, subject, claim)
+    return True
 
 
 def repair(host: Host) -> Repaired:
     """Finish or undo what the journals hold, on this node and on every node that answers."""
-    here = journal_recovery.resume_here(host)
-    settled, left = [*here.settled, *take_over_all(host)], [*here.left]
+    here, taken = journal_recovery.resume_all(host, patience=False), take_over_all(host)
+    unfinished = journal_recovery.left(host)
+    named = {entry.operation for entry in unfinished}
+    settled = [*here, *taken.settled]
+    left = [*unfinished, *(entry for entry in taken.left if entry.operation not in named)]
     others = [name for name in host.read().nodes if name != host.name]
     answers = ask_typed(host.call, others, "repair.here", REPAIR, Repaired)
     unasked = []

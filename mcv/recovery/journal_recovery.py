@@ -71,7 +71,8 @@ def resume_all(host: Host, patience: bool = True) -> list[str]:
     if not host.consensus.in_contact:
         return []
     ended = []
-    for entry in host.journal.entries():
+    contents = host.journal.contents()
+    for entry in contents.entries:
         if host.jobs.running(entry.operation):
             continue
         if not _claimed(host, entry):
@@ -85,7 +86,8 @@ def resume_all(host: Host, patience: bool = True) -> list[str]:
         host.resumed_at[entry.operation] = time.monotonic()
         if resume(host, entry):
             ended.append(entry.title)
-    _set_aside_over(host)
+    if contents.unreadable:
+        _set_aside_over(host)
     _release_lost(host)
     return ended
 
@@ -220,6 +222,9 @@ def _release_lost(host: Host) -> None:
 
 def left(host: Host) -> list[Unfinished]:
     """What of this node's journal no job carries out, entries that cannot be read included."""
+    contents, known = host.journal.contents(), _claims_of(host)
+    # An operation that was taken over is this node's, too.
+    here = {claim.operation for claim in known if claim.node == host.name}
     entries = [
         Unfinished(
             operation=entry.operation,
@@ -227,17 +232,18 @@ def left(host: Host) -> list[Unfinished]:
             trouble=_trouble(host, entry),
             subject=" ".join(subject.name for subject in entry.subjects),
         )
-        for entry in host.journal.entries()
-        if is_own(host, entry) and not host.jobs.running(entry.operation)
+        for entry in contents.entries
+        if (entry.node == host.name or entry.operation in here)
+        and not host.jobs.running(entry.operation)
     ]
-    claims = {claim.operation: claim for claim in _claims_of(host)}
+    claims = {claim.operation: claim for claim in known}
     return entries + [
         Unfinished(
             operation=operation,
             title=claims[operation].why if operation in claims else f"operation {operation}",
             trouble=error.message,
         )
-        for operation, error in host.journal.unreadable().items()
+        for operation, error in contents.unreadable.items()
     ]
 
 
@@ -245,12 +251,6 @@ def _trouble(host: Host, entry: Entry) -> str:
     if unknown := unknown_step(host, entry):
         return f"this version does not know its step {unknown}"
     return reason(host, entry)
-
-
-def is_own(host: Host, entry: Entry) -> bool:
-    """Whether an operation is this node's to carry out, taken over or not."""
-    claims = [claim for claim in _claims_of(host) if claim.operation == entry.operation]
-    return entry.node == host.name or any(claim.node == host.name for claim in claims)
 
 
 def _claims_of(host: Host) -> list[Claim]:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -71,6 +71,13 @@ class Entry(msgspec.Struct, kw_only=True):
         return Escort(operation=self.operation, serial=self.serial, claims=self.claims)
 
 
+class Contents(NamedTuple):
+    """The entries that can be read, the oldest first; the others by operation, and why not."""
+
+    entries: list[Entry]
+    unreadable: dict[str, McvError]
+
+
 class Journal:
     """The entries of a node, a file each, written durably before each step."""
 
@@ -101,24 +108,26 @@ class Journal:
 
     def entries(self) -> list[Entry]:
         """Every entry that can be read, the oldest first."""
-        entries = [entry for entry in self._all().values() if isinstance(entry, Entry)]
-        return sorted(entries, key=lambda entry: (entry.begun, entry.operation))
+        return self.contents().entries
 
     def unreadable(self) -> dict[str, McvError]:
         """The operations whose entry cannot be read, and why: their subjects stay claimed."""
-        return {name: entry for name, entry in self._all().items() if isinstance(entry, McvError)}
+        return self.contents().unreadable
 
-    def _all(self) -> dict[str, Entry | McvError]:
-        found: dict[str, Entry | McvError] = {}
+    def contents(self) -> Contents:
+        """Both kinds of entries, each file read once."""
+        entries: list[Entry] = []
+        unreadable: dict[str, McvError] = {}
         for path in sorted(self._directory.glob("*.json")):
             try:
                 entry = self.read(path.stem)
             except McvError as error:
-                found[path.stem] = error
+                unreadable[path.stem] = error
                 continue
             if entry is not None:
-                found[path.stem] = entry
-        return found
+                entries.append(entry)
+        entries.sort(key=lambda entry: (entry.begun, entry.operation))
+        return Contents(entries, unreadable)
 
     def _path(self, operation: str) -> Path:
         return files.child(self._directory, f"{operation}.json")

@@ -3,8 +3,10 @@
 import pytest
 
 from mcv.cluster import members
-from mcv.errors import Refused
+from mcv.errors import Refused, RepairNeeded
+from mcv.host import Host
 from mcv.recovery import claims, journal_recovery
+from mcv.transaction.journal import Entry
 from mcv.vm import create, migrate
 from tests.fakes.cluster import FakeCluster
 
@@ -70,6 +72,52 @@ def test_a_move_that_was_settled_is_finished_by_the_survivor(
     vm = cluster.read("n2").vm("web1")
     assert (vm.node, vm.claim) == ("n2", None)
     assert cluster.hosts["n2"].journal.entries() == []
+
+
+def test_a_takeover_that_does_not_come_to_its_end_is_told_as_left(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(cluster)
+    die_at(cluster, "drbd.release")
+    with pytest.raises(SystemExit):
+        cluster.run("n1", migrate.migrate, name="web1", to="n2")
+    declare_n1_dead(cluster, monkeypatch)
+    cluster.domains["n2"].broken.add("undefine")
+
+    with pytest.raises(RepairNeeded, match="migrate web1 to n2 was taken over, and is not over"):
+        cluster.run("n2", claims.clear_lock, name="web1")
+    found = cluster.run("n2", claims.repair)
+
+    assert found.settled == []
+    [left] = found.left
+    assert left.title == "migrate web1 to n2" and "Could not undefine" in left.trouble
+    assert cluster.read("n2").vm("web1").claim is not None
+
+
+def test_an_operation_that_cannot_be_taken_over_holds_up_no_other(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("web1", "web2"):
+        cluster.run("n1", create.create, name=name, memory="64MiB")
+        cluster.hosts["n1"].update("vm.claim", "", name=name, why=f"move {name}")
+    first = cluster.read("n2").vm("web1").claim
+    assert first is not None
+    cluster.down.add("n1")
+    declare_n1_dead(cluster, monkeypatch)
+
+    def plan(host: Host, operation: str) -> Entry | None:
+        if operation == first.operation:
+            raise Refused("Whether a plan is left cannot be known: n3 does not answer.")
+        return None
+
+    monkeypatch.setattr(claims, "_plan", plan)
+
+    found = cluster.run("n2", claims.repair)
+
+    assert found.settled == ["move web2"] and cluster.read("n2").vm("web2").claim is None
+    [left] = found.left
+    assert (left.operation, left.title) == (first.operation, "move web1")
+    assert "n3 does not answer" in left.trouble
 
 
 def test_who_wakes_after_a_takeover_does_nothing(

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from mcv.errors import McvError, Refused
+from mcv.recovery import journal_recovery
 from mcv.recovery.journal_recovery import MAX_ENTRY, drop_entry, keep_entry
-from mcv.transaction.journal import Entry, EntryClaim, encode
+from mcv.transaction.journal import Entry, EntryClaim, Journal, encode
 from tests.fakes.cluster import FakeCluster
 
 
@@ -79,3 +80,26 @@ def test_a_copy_is_dropped_for_its_own_node_or_when_it_is_over(cluster: FakeClus
     drop_entry(host, "a1", "n2")
 
     assert host.journal.read("a1") is None
+
+
+def test_a_report_reads_each_entry_once(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = cluster.hosts["n1"]
+    claim(cluster, "n1")
+    host.journal.write(entry("a1", "n1"))
+    host.journal.write(entry("a2", "n2"))
+    (host.settings.state / "journal" / "a3.json").write_text("torn")
+    reads: list[str] = []
+    read = Journal.read
+
+    def counted(journal: Journal, operation: str) -> Entry | None:
+        reads.append(operation)
+        return read(journal, operation)
+
+    monkeypatch.setattr(Journal, "read", counted)
+
+    left = journal_recovery.left(host)
+
+    assert sorted(reads) == ["a1", "a2", "a3"]
+    assert [row.operation for row in left] == ["a1", "a3"]
