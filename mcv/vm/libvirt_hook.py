@@ -15,7 +15,7 @@ from mcv.document.model import Cluster
 from mcv.drbd import notes
 from mcv.drbd.handler import read_documents
 from mcv.drivers.domain_xml import Mark, mark_of
-from mcv.errors import McvError
+from mcv.errors import McvError, Unreadable
 from mcv.rules import beginning
 from mcv.rules.beginning import Beginning, Operation
 from mcv.settings import Settings
@@ -50,7 +50,7 @@ def _judged(conf: Settings, documents: list[Cluster], operation: Operation, mark
             uuid=mark.uuid,
             incarnation=mark.incarnation,
             permit=start_permit.valid(conf.notes, mark.uuid),
-            arrival=files.read_or_none(_arrival(conf, mark.uuid)) or "",
+            arrival=_noted_arrival(conf, mark.uuid),
             noted=tuple(notes.blocked(conf.notes)),
         ),
     )
@@ -68,6 +68,14 @@ def _judged(conf: Settings, documents: list[Cluster], operation: Operation, mark
 def _arrival(conf: Settings, uuid: str) -> Path:
     """The note between MIGRATE and the PREPARE that follows: PREPARE alone tells no arrival."""
     return files.child(conf.run, f"{uuid}.arrival")
+
+
+def _noted_arrival(conf: Settings, uuid: str) -> str:
+    """The operation of the arrival that MIGRATE let in; "" where no note can be read."""
+    try:
+        return files.read_or_none(_arrival(conf, uuid)) or ""
+    except Unreadable:
+        return ""
 
 
 def _note_arrival(conf: Settings, documents: list[Cluster], uuid: str) -> None:

@@ -12,10 +12,11 @@ log = logging.getLogger(__name__)
 def is_settled(host: Host) -> bool:
     """Step aside; whether nothing is left that runs here and belongs elsewhere."""
     step_aside(host)
+    states = host.domains.states().vms
     cluster = host.read()
     return not any(
         state == "running" and name in cluster.vms and cluster.vms[name].node != host.name
-        for name, state in host.domains.states().vms.items()
+        for name, state in states.items()
     )
 
 
@@ -26,9 +27,10 @@ def step_aside(host: Host) -> list[str]:
     node's journal decides first: its domain is left alone. Answers the names of what was
     paused. The paused copy and its volumes stay, for a human; so does a saved copy.
     """
-    cluster = host.read()
     paused = []
     seen = host.domains.states()
+    # Later than the states: what has arrived meanwhile is this node's by then.
+    cluster = host.read()
     for name, domain in seen.foreign.items():
         log.warning("the domain %s here is not the VM %s: it is left alone", domain.name, name)
     for name, state in seen.vms.items():

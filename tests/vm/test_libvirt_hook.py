@@ -112,6 +112,25 @@ def test_an_arrival_begins_once_and_only_after_it_was_let_in(conf: Settings) -> 
     assert ask(conf, "prepare") == 1
 
 
+@pytest.mark.parametrize("torn", [b"\xff\xfe", None])
+def test_a_note_of_an_arrival_that_cannot_be_read_forbids_no_start(
+    conf: Settings, torn: bytes | None
+) -> None:
+    note = conf.run / f"{a_vm().uuid}.arrival"
+    conf.run.mkdir(parents=True)
+    if torn is None:
+        note.mkdir()
+    else:
+        note.write_bytes(torn)
+
+    hold(conf, COMING)
+    assert ask(conf, "prepare") == 1
+    hold(conf, BASE)
+    assert ask(conf, "prepare") == 0
+
+    assert not note.exists()
+
+
 def test_a_failed_verification_is_passed_once_and_while_mcvd_is_at_it(conf: Settings) -> None:
     hold(conf, BLOCKED)
     assert ask(conf, "prepare") == 1

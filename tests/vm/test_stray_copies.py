@@ -5,8 +5,9 @@ import logging
 import pytest
 
 from mcv.document.subject import Subject
+from mcv.drivers.libvirt_identity import DomainStates
 from mcv.errors import HypervisorFailed
-from mcv.vm import power, stray_copies
+from mcv.vm import live, power, stray_copies
 from tests.fakes.cluster import FakeCluster
 
 FOREIGN = "<domain><name>other</name><uuid>6d637600-0000-4000-8000-00000000000c</uuid></domain>"
@@ -29,6 +30,23 @@ def test_a_copy_that_runs_is_paused_and_its_definition_stays(
     assert stray.domains["n2"].state("web1") == "paused"
     assert "web1" in stray.domains["n2"].defined
     assert "web1 belongs to n1: the copy here is paused" in caplog.text
+
+
+def test_what_arrives_while_libvirt_is_asked_is_no_copy(
+    vm: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm.run("n1", power.start, name="web1")
+    states = vm.domains["n2"].states
+
+    def slow() -> DomainStates:
+        monkeypatch.setattr(vm.domains["n2"], "states", states)
+        vm.run("n1", live.migrate, name="web1", to="n2")
+        return states()
+
+    monkeypatch.setattr(vm.domains["n2"], "states", slow)
+
+    assert stray_copies.step_aside(vm.hosts["n2"]) == []
+    assert vm.domains["n2"].state("web1") == "running"
 
 
 def test_a_paused_copy_stays_paused(stray: FakeCluster) -> None:
