@@ -124,6 +124,8 @@ def take_over(host: Host, subject: Subject, claim: Claim) -> None:
     if entry is None:
         _release(host, subject, f"{claim.operation}.cleared")
         return
+    # Before its claims name this node: a claim that this journal does not know is released.
+    host.journal.write(entry)
     why = f"{claim.why}, taken over from {claim.node}"
     for number in entry.claims:
         _take_claim(host, number, claim.operation, why)

@@ -1,5 +1,7 @@
 """What a dead node left: its claims are carried on by a living one, or let go."""
 
+from pathlib import Path
+
 import pytest
 
 from mcv.cluster import members
@@ -118,6 +120,37 @@ def test_an_operation_that_cannot_be_taken_over_holds_up_no_other(
     [left] = found.left
     assert (left.operation, left.title) == (first.operation, "move web1")
     assert "n3 does not answer" in left.trouble
+
+
+def test_a_takeover_by_a_node_without_the_plan_survives_its_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = FakeCluster(tmp_path, ("n1", "n2", "n3"))
+    where = {"nodes": ["n1", "n2"]}
+    cluster.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"], **where)
+    die_at(cluster, "drbd.release")
+    with pytest.raises(SystemExit):
+        cluster.run("n1", migrate.migrate, name="web1", to="n2")
+    declare_n1_dead(cluster, monkeypatch)
+
+    def die(host: Host, entry: Entry) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(claims, "_carry_on", die)
+        with pytest.raises(SystemExit):
+            cluster.run("n3", claims.repair)
+    back = cluster.boot("n3")
+    cluster.look("n3")
+    journal_recovery.resume_all(back)
+    claim = cluster.read("n3").vm("web1").claim
+    assert claim is not None and claim.node == "n3"
+
+    assert cluster.run("n3", claims.repair).settled
+
+    assert cluster.read("n2").vm("web1").claim is None
+    assert set(cluster.domains["n2"].defined) == set()
+    assert not any(cluster.hosts[node].journal.entries() for node in ("n2", "n3"))
 
 
 def test_who_wakes_after_a_takeover_does_nothing(
