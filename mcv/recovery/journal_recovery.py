@@ -165,21 +165,24 @@ def _claimed(host: Host, entry: Entry) -> bool:
 
 def resume(host: Host, entry: Entry) -> bool:
     """Finish or undo an entry as a job; whether the journal is rid of it now."""
+    if not host.journal.holds(entry.operation):
+        return True  # another thread has ended it since the entries were listed
     log.info("resuming %s (%s, %s)", entry.title, entry.operation, entry.direction)
     try:
         job = host.jobs.begin(entry.title, entry.who, entry.operation)
     except Busy:
         return False
-    # A job may have moved the entry on since the entries were listed.
-    newest = host.journal.read(entry.operation) or entry
-    reduced = _without(newest, offline(host.read()))
-    host.jobs.run(job, lambda: _resumed(host, reduced))
+    host.jobs.run(job, lambda: _resumed(host, entry))
     return not host.journal.holds(entry.operation)
 
 
-def _resumed(host: Host, entry: Entry) -> dict[str, Any]:
-    host.transaction().resume(entry, lambda step: host.job.progress(step))
-    return entry.answer
+def _resumed(host: Host, listed: Entry) -> dict[str, Any]:
+    # A job may have moved the entry on, or ended it, since the entries were listed.
+    newest = host.journal.read(listed.operation)
+    if newest is not None:
+        entry = _without(newest, offline(host.read()))
+        host.transaction().resume(entry, lambda step: host.job.progress(step))
+    return listed.answer
 
 
 def offline(cluster: Cluster) -> list[str]:

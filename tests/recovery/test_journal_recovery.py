@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused
 from mcv.recovery import journal_recovery
 from mcv.recovery.journal_recovery import MAX_ENTRY, drop_entry, keep_entry
@@ -103,3 +104,30 @@ def test_a_report_reads_each_entry_once(
 
     assert sorted(reads) == ["a1", "a2", "a3"]
     assert [row.operation for row in left] == ["a1", "a3"]
+
+
+def test_an_entry_that_is_torn_when_it_is_resumed_leaves_no_job_running(
+    cluster: FakeCluster,
+) -> None:
+    host = cluster.hosts["n1"]
+    claim(cluster, "n1")
+    listed = entry("a1", "n1")
+    host.journal.write(listed)
+    (host.settings.state / "journal" / "a1.json").write_text("torn")
+
+    assert not journal_recovery.resume(host, listed)
+
+    assert not host.jobs.running("a1")
+    [left] = journal_recovery.left(host)
+    assert left.operation == "a1" and "cannot be read" in left.trouble
+
+
+def test_an_entry_that_another_thread_has_ended_is_not_resumed(cluster: FakeCluster) -> None:
+    host = cluster.hosts["n1"]
+    claim(cluster, "n1")
+
+    assert journal_recovery.resume(host, entry("a1", "n1"))
+
+    assert host.jobs.known("a1") is None and not host.journal.holds("a1")
+    held = cluster.read().claim_of(Subject.node("n1"))
+    assert held is not None and held.operation == "a1"
