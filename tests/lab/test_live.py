@@ -197,6 +197,27 @@ def test_whatever_dies_it_runs_on_one_side_or_is_stopped_with_one_owner(
     runs_on(web1, owner)
 
 
+@pytest.mark.soak
+def test_a_migration_that_a_hanging_libvirtd_left_open_is_cancelled(web1: list[Node]) -> None:
+    one = web1[0]
+    running = moving(one, SLOW)
+    job = one.run("mcv job list | grep running").stdout.split()[0]
+
+    one.sigstop("libvirtd")
+    try:
+        said = ended(running)
+    finally:
+        one.sigcont("libvirtd")
+    assert said.split()[-1] == "4" and "libvirt does not answer" in said, said
+    mcv(one, f"job cancel {job}")
+    told = mcv(one, f"job wait {job}", code=1, timeout=120).stderr
+
+    assert "was cancelled, and web1 runs on node1" in told, told
+    wait_until(lambda: is_settled(web1), 60, "everything to be settled")
+    runs_on(web1, one)
+    assert "has ended already" in mcv(one, f"job cancel {job}", code=3).stderr
+
+
 def test_a_source_that_dies_for_good_leaves_a_vm_that_can_be_taken_over(web1: list[Node]) -> None:
     one, two = web1
     moving(one, SLOW)
