@@ -13,7 +13,6 @@ from mcv.drbd import roles, secret
 from mcv.errors import Busy, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host
 from mcv.system.answers import ask_typed
-from mcv.transaction.plan import Item, Step, change, on, readable
 
 log = logging.getLogger(__name__)
 
@@ -55,17 +54,13 @@ def enable(host: Host, dry_run: bool = False) -> Enabled | DryRun:
     with host.locks.hold("drbd-enable", "drbd enable"):
         _require_able(host, cluster.online)
         if dry_run:
-            return DryRun(plan=readable(_in_words(cluster.online)))
+            handed_out = [f"{node}: drbd.take_secret" for node in cluster.online]
+            return DryRun(plan=[*handed_out, "document: drbd.enable"])
         word = secret.new()
         for node in cluster.online:
             host.call(node, "drbd.take_secret", secret=word, id="")
         host.update("drbd.enable", "drbd enable")
     return Enabled(enabled=True, nodes=cluster.online)
-
-
-def _in_words(nodes: list[str]) -> list[Item]:
-    handed_out = [Step(on(node, "drbd.take_secret")) for node in nodes]
-    return [*handed_out, Step(change("drbd.enable"))]
 
 
 def _require_able(host: Host, nodes: list[str]) -> None:
