@@ -3,6 +3,9 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+from mcv.errors import Cancelled
 
 
 class Cancellation:
@@ -28,3 +31,28 @@ class Cancellation:
             yield
         finally:
             self.is_possible = self.waits = False
+
+
+class Cancellable:
+    """Work that has a title and may be cancelled at times."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.cancellation = Cancellation()
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """Set where somebody has cancelled the work."""
+        return self.cancellation.asked
+
+    @property
+    def cancellable(self) -> bool:
+        return self.cancellation.is_possible
+
+    def may_be_cancelled(self, waits: bool = True) -> AbstractContextManager[None]:
+        return self.cancellation.allowed(waits)
+
+    def check_cancelled(self) -> None:
+        """Raises Cancelled where somebody has cancelled the work."""
+        if self.cancelled.is_set():
+            raise Cancelled(f"{self.title} was cancelled.")

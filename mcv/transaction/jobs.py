@@ -8,7 +8,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +25,19 @@ from mcv.errors import (
 from mcv.system import files, stall
 from mcv.timestamps import timestamp
 from mcv.transaction import job_records as records
-from mcv.transaction.cancellation import Cancellation
+from mcv.transaction.cancellation import Cancellable
 
 log = logging.getLogger(__name__)
 
 REMEMBERED = 100
 
 
-class Job:
+class Job(Cancellable):
     """An operation under way: its author, its progress, its end."""
 
     def __init__(self, id: str, title: str, who: str, node: str) -> None:
+        super().__init__(printable.line(title))
         self.id = id
-        self.title = printable.line(title)
         self.who = printable.line(who)
         self.node = node
         self.began = timestamp()
@@ -53,7 +52,6 @@ class Job:
         self.is_brief = False  # a power button: when it failed, nothing is left of it
         self.is_over = False  # it ended and left nothing: it is not listed
         self.stalled = ""
-        self.cancellation = Cancellation()
         self._bars: dict[str, tuple[int, dict[str, Any]]] = {}
         self._seen = 0
         self._news = threading.Condition()
@@ -88,21 +86,6 @@ class Job:
         """The id of this operation's next change of the document."""
         self.changes += 1
         return f"{self.id}.c{self.changes}"
-
-    @property
-    def cancelled(self) -> threading.Event:
-        return self.cancellation.asked
-
-    @property
-    def cancellable(self) -> bool:
-        return self.cancellation.is_possible
-
-    def may_be_cancelled(self, waits: bool = True) -> AbstractContextManager[None]:
-        return self.cancellation.allowed(waits)
-
-    def check_cancelled(self) -> None:
-        if self.cancelled.is_set():
-            raise Cancelled(f"{self.title} was cancelled.")
 
     def end(self, result: Any, error: McvError | None) -> None:
         with self._news:
