@@ -3,6 +3,7 @@
 tests/recorded/README.md says what lies there, and how a later schema adds its own.
 """
 
+import contextlib
 import inspect
 import json
 import re
@@ -12,22 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from mcv import settings
 from mcv.api.dispatch import row
 from mcv.check.inventory import is_mcvs
-from mcv.cluster import join
+from mcv.cluster import join, upgrade
 from mcv.document import changes
 from mcv.document.generation import ChangeMade
 from mcv.document.history import on_disk
 from mcv.document.lineage import descends
 from mcv.document.model import Cluster, Vm, digest
 from mcv.document.model import decode as decode_document
+from mcv.document.schema import SCHEMA
 from mcv.document.store import Store
 from mcv.drbd import enable, roles, verification_results
 from mcv.drbd import notes as notes_
 from mcv.drivers.domain_xml import MIB, is_ours, substance
-from mcv.errors import Refused
+from mcv.errors import McvError, Refused
 from mcv.recovery.jobs import as_known_now
 from mcv.system.observations import Observations
 from mcv.transaction.jobs import Jobs
@@ -177,6 +180,24 @@ def test_the_documents_are_of_varied_content() -> None:
     assert {cluster.drbd.on_peer_loss for cluster in found} == {"continue", "wait"}
 
 
+def test_every_document_of_then_rises_to_the_schema_of_today() -> None:
+    made = ChangeMade(id="a.1", who="mcvd", when="", why="", node="n1")
+    wrong, groups = [], 0
+    for name, text in recorded_documents():
+        then = decode_document(text)
+        now = changes.apply(then, "document.schema", {"schema": SCHEMA}, made)
+        if now.schema != SCHEMA or decode_document(on_disk(now)) != now:
+            wrong.append(f"{name} does not rise")
+        for before, after in zip(then.replicated(), now.replicated(), strict=True):
+            groups += 1
+            pool = now.pools[after[1].pool]
+            is_there = pool.nodes.items() >= after[1].places.items() and pool.type == "lvm"
+            if replace(after[1], pool="") != before[1] or not is_there:
+                wrong.append(f"{name}: {after[1].volume} in {after[1].pool}")
+
+    assert wrong == [] and groups > 500
+
+
 # The journal
 
 
@@ -222,6 +243,35 @@ def test_what_was_cut_off_then_is_carried_on_today(tmp_path: Path, path: Path) -
     end, wrong = make.resumed(recorded, tmp_path)
 
     assert (end, wrong) == (recorded.end, "")
+
+
+def upgrade_schema(cluster: FakeCluster) -> None:
+    """The coordinator of a cluster that was upgraded hears the others, and raises the schema."""
+    for name in sorted(set(cluster.hosts) - cluster.down):
+        with contextlib.suppress(McvError):
+            cluster.look(name)
+            upgrade.raise_schema(cluster.hosts[name])
+
+
+OF_DISKS = [path for path in DEATHS if path.name.startswith(("create", "delete", "migrate"))]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("path", OF_DISKS, ids=short)
+def test_what_was_cut_off_then_is_carried_on_in_a_document_of_today(
+    tmp_path: Path, path: Path
+) -> None:
+    recorded, woken = death.read(path), []
+
+    def first(cluster: FakeCluster) -> None:
+        upgrade_schema(cluster)
+        woken.append(cluster)
+
+    end, wrong = make.resumed(recorded, tmp_path, first)
+
+    assert (end, wrong) == (recorded.end, "")
+    cluster = woken[0].read()
+    assert all(disk.pool for _, disk in cluster.disks()) or cluster.schema < SCHEMA
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Past
 from mcv.document.model import Cluster, Network, Node, Permissions, digest
 from mcv.document.registry import busy, change, new_claim, operation_of
+from mcv.document.schema_3 import with_pools
 from mcv.errors import NotFound, Refused
 
 
@@ -40,8 +41,14 @@ def network_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
 
 @change("document.schema")
 def document_schema(base: Cluster, made: ChangeMade, /, schema: int) -> Cluster:
-    """The document is written in a later schema from now on; without effect where it is."""
-    return replace(base, schema=schema) if schema > base.schema else base
+    """The document is written in a later schema from now on; without effect where it is.
+
+    From schema 3 on every disk is in a pool.
+    """
+    if schema <= base.schema:
+        return base
+    raised = replace(base, schema=schema)
+    return with_pools(raised) if schema >= 3 else raised
 
 
 @change("node.add")

@@ -11,6 +11,7 @@ from mcv.document.model import Autostart, Cluster, Override, Vm
 from mcv.document.pool_changes import require_place, with_pool_on
 from mcv.document.pools import Pool
 from mcv.document.registry import busy, change, new_claim, operation_of, require_claim
+from mcv.document.schema_3 import with_pools_of
 from mcv.document.subject import Subject
 from mcv.errors import Busy, Refused
 
@@ -59,6 +60,8 @@ def vm_add(
             raise Busy(f"{clash} has been taken meanwhile.")
     for pool, entry in (pools or {}).items():
         base = with_pool_on(base, pool, msgspec.convert(entry, Pool))
+    if base.schema >= 3:  # plans of before have disks without pools
+        base, new = with_pools_of(base, new)
     for disk in new.disks:
         require_place(base, made, disk)
     return base.with_vm(replace(new, claim=new_claim(base, made, why)))

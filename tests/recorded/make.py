@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ BOTH_SIDES = ("create", "migrate", "migrate live", "resolve", "register stale", 
 
 
 DOCUMENTS = ("/config.json", "/proposal.json")
+
+First = Callable[[FakeCluster], None]
 
 
 def standing(death: Death) -> Any:
@@ -115,13 +117,17 @@ def _calls_that_turn_back(name: str, node: str) -> list[str]:
     return []
 
 
-def resumed(death: Death, directory: Path) -> tuple[str, str]:
-    """What comes of a recorded death when power is back: its end, and all that is wrong."""
+def resumed(death: Death, directory: Path, first: First = lambda _: None) -> tuple[str, str]:
+    """What comes of a recorded death when power is back: its end, and all that is wrong.
+
+    `first` happens when the daemons are back, before they resume what was cut off.
+    """
     story: Story = STORIES[death.story]
     with pytest.MonkeyPatch.context() as patch:
         quicken(patch)
         turn_back(patch, death.at)
         cluster = wake(death, directory)
+        first(cluster)
         wrong = judge(story, cluster, death.node, "died")
         return story.end(cluster, death.node), wrong
 
