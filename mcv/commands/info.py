@@ -103,6 +103,7 @@ def attention_text(lines: list[str]) -> list[str]:
 
 def vm_text(vm: dict[str, Any]) -> str:
     """One VM for human eyes."""
+    is_replicated = any(disk["drbd"] for disk in vm["disks"])
     head = output.fields(
         {
             "name": vm["name"],
@@ -116,7 +117,7 @@ def vm_text(vm: dict[str, Any]) -> str:
             "autostart": autostart_text(vm),
             "uuid": vm["uuid"],
             "vnc": vm["vnc"],
-            "verification": verification_text(vm["verify"]) if vm["disks"] else None,
+            "verification": verification_text(vm["verify"]) if is_replicated else None,
         }
     )
     parts = [head]

@@ -66,11 +66,15 @@ def verify(session: Session, names: tuple[str, ...], all_: bool, owned: bool) ->
 
 
 def _all(session: Session, owned: bool) -> list[str]:
+    """The VMs with a disk on DRBD; those with disks of several kinds are looked for there."""
     here = session.call("cluster.info")["node"] if owned else None
+    vms = session.call("vm.list")
+    is_any_mixed = any(vm["storage"] == "mixed" for vm in vms)
+    replicated = {row["vm"] for row in session.call("drbd.list")} if is_any_mixed else set()
     return [
         vm["name"]
-        for vm in session.call("vm.list")
-        if vm["storage"] == "drbd" and here in (None, vm["node"])
+        for vm in vms
+        if (vm["storage"] == "drbd" or vm["name"] in replicated) and here in (None, vm["node"])
     ]
 
 

@@ -71,9 +71,7 @@ def info(host: Host) -> ClusterInfo:
 
 def _verify(cluster: Cluster, seen: Reports) -> VerificationSummary:
     results = {
-        name: verification(vm, seen)
-        for name, vm in sorted(cluster.vms.items())
-        if vm.storage == "drbd"
+        name: verification(vm, seen) for name, vm in sorted(cluster.vms.items()) if vm.replicated
     }
     clean = [view.when for view in results.values() if view.result == "clean"]
     return VerificationSummary(

@@ -182,6 +182,19 @@ def test_all_are_those_on_drbd(
     assert {params["name"] for params in verifying.asked("drbd.verify")} == names
 
 
+def test_all_are_those_with_a_disk_on_drbd_among_others(mcv: Speak, verifying: FakeDaemon) -> None:
+    verifying.answers["vm.list"] = [
+        a_vm("web1"),
+        a_vm("web2", storage="mixed"),
+        a_vm("web3", storage="mixed"),
+        a_vm("web4", storage="file"),
+    ]
+    verifying.answers["drbd.list"] = [{"vm": "web1"}, {"vm": "web2"}]
+
+    assert mcv("verify --all").code == 0
+    assert {params["name"] for params in verifying.asked("drbd.verify")} == {"web1", "web2"}
+
+
 def test_nothing_to_verify_is_no_error(mcv: Speak, verifying: FakeDaemon) -> None:
     verifying.answers["vm.list"] = []
 

@@ -243,6 +243,17 @@ def test_a_plan_is_shown_a_line_for_each_step(mcv: Speak, daemon: FakeDaemon) ->
     assert mcv(words, "--json").json == plan
 
 
+def test_a_vm_without_replicas_is_not_said_to_be_unverified(mcv: Speak, daemon: FakeDaemon) -> None:
+    disk = {"id": 1, "target": "vda", "size": 8 * 1024**3, "storage": "file", "pool": "default"}
+    never = {"result": "never", "when": "", "out_of_sync": 0, "blocked": False}
+    vm = {**a_vm(storage="file"), "uuid": "1234", "networks": [], "verify": never, "vnc": None}
+    daemon.answers["vm.info"] = {**vm, "disks": [{**disk, "path": "/var/web1", "drbd": None}]}
+
+    out = mcv("info web1").out
+
+    assert "/var/web1" in out and "verification" not in out
+
+
 def test_a_repair_that_leaves_something_exits_with_4(mcv: Speak, daemon: FakeDaemon) -> None:
     left = {"operation": "abc", "title": "delete web1", "trouble": "n2 does not answer."}
     daemon.job("repair", {"settled": ["create web2"], "left": [left]})

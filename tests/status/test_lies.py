@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mcv.check import runner
+from mcv.document.disks import FileDisk, Verification
 from mcv.errors import Unreadable
 from mcv.host import Host
 from mcv.recovery import claims
@@ -15,6 +16,7 @@ from mcv.status import cluster as status_cluster
 from mcv.status import report, resources, vms
 from mcv.system.answers import plain
 from mcv.vm import create
+from tests.documents import disk, document, vm
 from tests.fakes.cluster import FakeCluster
 
 SHAPES: list[Any] = [{}, [], "x", 7, None, True, [7], [[]], {"": {}}, [{}], ["x"]]
@@ -153,3 +155,12 @@ def test_a_node_whose_state_is_damaged_is_not_called_silent(web1: FakeCluster) -
     assert "does not answer" not in line
     [found] = [one for one in check.findings if one.subject == "n2"]
     assert (found.message, found.hint) == (damage.message, damage.hint)
+
+
+def test_a_replica_beside_other_disks_counts_among_the_verifications() -> None:
+    other = FileDisk(id=2, size=1 << 20, volume="web1-2", places={"n1": "/var/lib/mcv/pool"})
+    mixed = vm(disks=(disk(verification=Verification(result="clean", when="2026-01-01")), other))
+
+    told = status_cluster._verify(document().with_vm(mixed), {})
+
+    assert mixed.storage == "mixed" and (told.clean, told.others) == (1, {})
