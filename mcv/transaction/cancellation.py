@@ -49,6 +49,10 @@ class Cancellable:
     def cancellable(self) -> bool:
         return self.cancellation.is_possible
 
+    @property
+    def waits(self) -> bool:
+        return self.cancellation.waits
+
     def may_be_cancelled(self, waits: bool = True) -> AbstractContextManager[None]:
         return self.cancellation.allowed(waits)
 

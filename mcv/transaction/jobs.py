@@ -132,7 +132,7 @@ class Job(Cancellable):
             "ended": self.ended,
             "state": self.state,
             "cancellable": self.cancellable,
-            "waits": self.cancellation.waits,
+            "waits": self.waits,
             "progress": bars + self._standing_still,
             "error": self.error,
             "open": self.open,
