@@ -18,7 +18,9 @@ location_option = click.option(
 
 @click.group()
 def pool() -> None:
-    """Say where disks lie: directories, volume groups, thin pools, shared directories.
+    """Say where disks lie: pools of the nodes.
+
+    A pool is a directory, a volume group, a thin pool or a shared directory.
 
     The pool `default` is always there: a directory on every node, so that a first VM needs
     nothing else.
@@ -46,7 +48,9 @@ def pool() -> None:
 def create(
     session: Session, name: str, type: str, location: str | None, on: tuple[str, ...]
 ) -> None:
-    """Make a pool of what the nodes have: mcv makes no directory and no volume group.
+    """Make a pool of what the nodes have.
+
+    mcv makes no directory and no volume group.
 
     \b
     Examples:
@@ -77,7 +81,10 @@ def _made(answer: dict[str, Any]) -> str:
 @common(dry_run=True)
 @click.pass_obj
 def add_node(session: Session, name: str, node: str, location: str | None) -> None:
-    """Let a pool be on one more node; default: at the location that it has on the others."""
+    """Let a pool be on one more node.
+
+    By default it is at the location that it has on the others.
+    """
     answer = session.run(
         "pool.add_node", name=name, node=node, location=location, dry_run=session.dry_run
     )
@@ -90,7 +97,10 @@ def add_node(session: Session, name: str, node: str, location: str | None) -> No
 @common(dry_run=True)
 @click.pass_obj
 def remove_node(session: Session, name: str, node: str) -> None:
-    """Take a pool off a node where no disk lies in it; the directory or group stays."""
+    """Take a pool off a node where no disk is.
+
+    The directory or group stays.
+    """
     answer = session.run("pool.remove_node", name=name, node=node, dry_run=session.dry_run)
     session.show(answer, f"Pool {name} is not on {node} any more.")
 
@@ -100,7 +110,10 @@ def remove_node(session: Session, name: str, node: str) -> None:
 @common(dry_run=True)
 @click.pass_obj
 def delete(session: Session, name: str) -> None:
-    """Forget a pool in which no disk lies; the directory, group or thin pool stays."""
+    """Forget a pool in which no disk lies.
+
+    The directory, group or thin pool stays.
+    """
     session.ask(f"Delete the pool {name}?", lambda: session.plan("pool.delete", name=name))
     answer = session.run("pool.delete", name=name, dry_run=session.dry_run)
     session.show(answer, f"Pool {name} is deleted; what is on the hosts stays.")
