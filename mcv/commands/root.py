@@ -39,6 +39,7 @@ COMMANDS = {
     "node": ("node", "node"),
     "network": ("network", "network"),
     "pool": ("pool", "pool"),
+    "image": ("image", "image"),
     "drbd": ("drbd", "drbd"),
     "config": ("config", "config"),
     "permission": ("permission", "permission"),
