@@ -17,9 +17,9 @@ from mcv.recovery.rows import (
     Unfinished,
     of_others,
 )
-from mcv.system.answers import ask_typed, plain
+from mcv.system.answers import ask_typed, decoded, plain
 from mcv.transaction.journal import Entry, EntryClaim, decode, encode
-from mcv.transaction.plan import Change, change, commit_point, steps_of
+from mcv.transaction.plan import Call, Change, change, commit_point, steps_of
 
 ASK = 3.0
 REPAIR = 120.0  # s that another node has to resume its entries
@@ -184,17 +184,19 @@ def _directed(host: Host, entry: Entry, changes: tuple[str, ...]) -> Entry:
     has_change = any(isinstance(step.do, Change) for step in steps)
     change_was_made = has_change and f"{entry.operation}.{index}" in changes
     seen = next((step.seen for step in steps if step.seen), None)
-    call_was_served = (
-        seen is not None
-        and seen.node not in entry.skip
-        and bool(host.call(seen.node, seen.operation, **seen.params))
-    )
+    call_was_served = seen is not None and seen.node not in entry.skip and _was_served(host, seen)
     if call_was_served or change_was_made:
         entry.direction, entry.position = "forward", index + call_was_served
     else:
         entry.direction, entry.position = "back", min(index, len(entry.plan) - 1)
         entry.trouble = f"{entry.node} is gone"
     return entry
+
+
+def _was_served(host: Host, witness: Call) -> bool:
+    """Whether a committing call took effect. Raises McvError where the witness does not tell."""
+    answer = host.call(witness.node, witness.operation, **witness.params)
+    return decoded(witness.node, witness.operation, answer, bool)
 
 
 def _plan(host: Host, operation: str) -> Entry | None:

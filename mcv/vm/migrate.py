@@ -11,6 +11,7 @@ from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, saved
 from mcv.rules.domain import why_foreign
 from mcv.sizes import shown as shown_size
+from mcv.system.answers import decoded
 from mcv.transaction.plan import Step, on
 from mcv.vm import bootable, domains_elsewhere, power
 from mcv.vm.answers import Moved
@@ -142,10 +143,11 @@ def _target_problems(host: Host, vm: Vm, to: str, live: bool, discard_saved: boo
     if discard_saved:
         asked["discard_saved"] = True
     try:
-        said = host.call(to, "vm.fits", **asked)
+        answer = host.call(to, "vm.fits", **asked)
+        lacking = decoded(to, "vm.fits", answer, list[tuple[str, str]])
     except McvError as error:
         return [Refused(f"{to} is needed: {error.message}", error.hint)]
-    return [Refused(message, hint) for message, hint in said]
+    return [Refused(message, hint) for message, hint in lacking]
 
 
 def fits(

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from mcv.cluster import members
 from mcv.drbd import notes
 from mcv.errors import (
     CallLost,
@@ -242,6 +244,42 @@ def test_who_takes_over_from_a_dead_source_asks_the_other_side(
     found = running.read("n2").vm("web1")
     assert (found.node, found.claim) == (owner, None)
     assert list(host.journal.entries()) == []
+
+
+def test_a_witness_that_is_not_understood_sends_no_takeover_forward(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "answers_at_all", lambda *_: False)
+    three = FakeCluster(tmp_path, ("n1", "n2", "n3"))
+    disk = {"disks": ["64MiB"], "nodes": ["n1", "n2"]}
+    three.run("n1", create.create, name="web1", memory="64MiB", **disk)
+    three.run("n1", power.start, name="web1")
+    three.spy = on_call("vm.resume_target", CallLost("n2 broke off."))
+    with pytest.raises(RepairNeeded):
+        move(three)
+    three.spy = quiet
+    three.down.add("n1")
+    three.domains["n1"].active.clear()
+    host = three.hosts["n3"]
+    host.consensus.declare(["n1"], id="dead", who="alice", why="power is off", alive=list)
+    three.bend = lambda node, asked, answer: "no" if asked == "vm.has_arrived" else answer
+
+    [left] = claims.take_over_all(host).left
+
+    assert "does not understand what n2 answered to vm.has_arrived" in left.trouble
+    assert three.domains["n2"].state("web1") == "paused"
+    three.bend = lambda node, asked, answer: answer
+    assert claims.take_over_all(host).left == []
+    found = three.read("n2").vm("web1")
+    assert (found.node, found.claim) == ("n1", None)
+    assert three.domains["n2"].state("web1") == "absent"
+
+
+def test_what_the_other_node_lacks_may_not_be_understood(running: FakeCluster) -> None:
+    running.bend = lambda node, operation, answer: [1] if operation == "vm.fits" else answer
+
+    with pytest.raises(Refused, match=r"n2 is needed: .* does not understand"):
+        move(running)
 
 
 def test_a_guest_that_ends_after_its_arrival_has_arrived(running: FakeCluster) -> None:
