@@ -164,7 +164,7 @@ class Host:
 
     def hold(self, subject: Subject, why: str, timeout: float = 60) -> AbstractContextManager[None]:
         """Hold the subject's lock file on this node; Busy if it is not free within timeout."""
-        return self.locks.hold(subject.lock, why, timeout=timeout)
+        return self.locks.hold(subject.lock, why, timeout=timeout, subject=subject.name)
 
     def operate(
         self,

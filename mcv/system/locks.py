@@ -35,10 +35,11 @@ class Locks:
         self._directory = directory
 
     @contextlib.contextmanager
-    def hold(self, name: str, why: str, timeout: float = 60) -> Iterator[None]:
+    def hold(self, name: str, why: str, timeout: float = 60, subject: str = "") -> Iterator[None]:
         """Hold the lock called name, with a note beside it saying why and since when.
 
-        Raises Busy, quoting the note, when it is not to be had within timeout seconds.
+        Raises Busy, quoting the note, when it is not to be had within timeout seconds; it
+        names the subject, where there is one.
         """
         with in_words(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -51,7 +52,7 @@ class Locks:
         except Timeout:
             note = self.notes().get(name, {})
             raise Busy(
-                f"{name} is busy: {note.get('why', 'a command of an earlier step')} "
+                f"{subject or name} is busy: {note.get('why', 'a command of an earlier step')} "
                 f"since {note.get('since', 'an unknown time')}.",
                 "See: mcv locks list",
             ) from None
