@@ -11,7 +11,7 @@ from mcv.drbd import enable, lost_peers, roles, verification_age, verification_r
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery import journal_recovery
-from mcv.vm import arrivals, autostart, disk_closing, saved_states, stray_copies
+from mcv.vm import arrivals, autostart, disk_closing, disk_remove, saved_states, stray_copies
 
 log = logging.getLogger("mcvd")
 
@@ -69,6 +69,7 @@ def _follow_document(host: Host) -> None:
 LOOPS = (
     Loop("cluster", 3.0, look_after_cluster),
     Loop("domains", 2.0, disk_closing.reconcile),
+    Loop("leaving disks", 5.0, disk_remove.reconcile),
     Loop("autostart", 4.0, autostart.look_after),
     Loop("replicas", 3.0, lost_peers.look_after),
     Loop("verifications", 3600.0, verification_age.look_back),

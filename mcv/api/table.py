@@ -2,7 +2,6 @@
 
 from mcv.api import consensus_calls
 from mcv.api.operation import (
-    IMAGE,
     NODE,
     NODE_BY_NAME,
     NODES,
@@ -31,18 +30,25 @@ from mcv.api.operation import power as power_vm
 from mcv.check import fixes, inventory, runner
 from mcv.cluster import divergence, facts, join, leaving, members, permissions
 from mcv.drbd import enable, pairs, resolve, resync, roles, secret, verify
+from mcv.drbd import growth as drbd_growth
 from mcv.network import verbs as network
 from mcv.recovery import claims, jobs, journal_recovery
 from mcv.status import cluster as status_cluster
 from mcv.status import history, report, resources, vms
 from mcv.status import pools as status_pools
-from mcv.storage import image_copies, images, pool_places, pools, volumes
+from mcv.storage import growth, pool_places, pools, volumes
 from mcv.vm import (
     arrivals,
     capacity,
     change,
     create,
     delete,
+    disk_add,
+    disk_devices,
+    disk_grow,
+    disk_remove,
+    disk_set,
+    disks,
     domains_elsewhere,
     image,
     live,
@@ -166,21 +172,18 @@ TABLE: dict[str, Operation] = {
     "image.read": question(image.read, timeout=60),
     "image.keep": question(image.keep),
     "image.drop": question(image.drop),
-    # Images
-    "image.add": Operation(images.add, OPERATOR_ONLY, Right.ADMIN, IMAGE, job=True, pid=True),
-    "image.sync": admin(images.sync, IMAGE),
-    "image.drop_copy": admin(images.drop, IMAGE),
-    "image.delete": admin(images.delete, IMAGE),
-    "image.list": read(images.list_),
-    "image.lengths": question(image_copies.lengths),
-    "image.part": question(image_copies.part, timeout=60),
-    "image.beginning": question(image_copies.beginning, timeout=image_copies.DIGEST),
-    "image.place": step(images.place, subject=IMAGE),
-    "image.take_back": step(images.take_back, subject=IMAGE),
-    "image.copy": step(image_copies.copy, timeout=HOURS, subject=IMAGE),
-    "image.withdraw": step(images.withdraw, subject=IMAGE),
-    "image.restore": step(images.restore, subject=IMAGE),
-    "image.purge": step(images.purge, subject=IMAGE),
+    # Disks of VMs
+    "disk.list": read(disks.list_, VM),
+    "disk.add": change_vm(disk_add.add, owner),
+    "disk.remove": change_vm(disk_remove.remove, owner),
+    "disk.grow": change_vm(disk_grow.grow, owner),
+    "disk.set": change_vm(disk_set.set_, owner),
+    "disk.withhold": step(disk_devices.withhold),
+    "disk.attach": step(disk_devices.attach),
+    "disk.detach": step(disk_devices.detach),
+    "disk.close": step(disk_devices.close),
+    "disk.tell_size": step(disk_devices.tell_size),
+    "disk.throttle": step(disk_devices.throttle),
     # DRBD and volumes
     "drbd.enable": admin(enable.enable, to=coordinator),
     "drbd.able": question(enable.able, timeout=30),
@@ -213,6 +216,15 @@ TABLE: dict[str, Operation] = {
     "drbd.discard_and_reconnect": step(resolve.discard_and_reconnect),
     "drbd.attach": step(resync.attach, timeout=600),
     "volume.create": step(volumes.create, timeout=HOURS),
+    "drbd.require_growable": step(drbd_growth.require_growable),
+    "drbd.rewrite": step(drbd_growth.rewrite),
+    "drbd.resize": step(drbd_growth.resize, timeout=300),
+    "drbd.await_size": step(drbd_growth.await_size),
+    "volume.size": question(growth.size, timeout=15),
+    "volume.look": question(volumes.look, timeout=15),
+    "volume.grow": step(growth.grow, timeout=HOURS),
+    "volume.zero_growth": step(growth.zero_growth, timeout=HOURS),
+    "volume.adopt": step(volumes.adopt),
     "volume.remove": step(volumes.remove),
     "volume.untag": step(volumes.untag),
 }

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from mcv.document import cluster_changes, image_changes, pool_changes, vm_changes
+from mcv.document import cluster_changes, disk_changes, pool_changes, vm_changes
 from mcv.document.generation import ChangeMade
 from mcv.document.model import REMEMBERED_CHANGES, Cluster, decode, digest, encode
 from mcv.document.registry import CHANGES
@@ -22,7 +22,7 @@ __all__ = [
     "CHANGES",
     "apply",
     "cluster_changes",
-    "image_changes",
+    "disk_changes",
     "pool_changes",
     "vm_changes",
 ]  # they register what they define

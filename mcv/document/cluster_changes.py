@@ -164,8 +164,7 @@ def node_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     )
     if holds:
         raise Refused(f"{name} owns or holds a replica of {', '.join(holds)}.")
-    images = {key: image.without(name) for key, image in base.images.items()}
-    return _spread_diskless(replace(base.without_node(name), images=images))
+    return _spread_diskless(base.without_node(name))
 
 
 @change("node.addresses")

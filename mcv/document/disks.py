@@ -35,7 +35,8 @@ class AnyDisk(Value, frozen=True, kw_only=True, tag_field="storage"):
 
     `size` is exact, in bytes. `pool` is "" for a disk of a document of before there were
     pools. `bandwidth` is in bytes a second, `iops` in operations a second; 0 is no limit.
-    A disk that is `leaving` has been taken from its VM and may still be open in its guest.
+    A disk that is `leaving` has been taken from its VM and may still be open in its guest; with
+    `keep` its volume stays when the guest has let go.
     """
 
     id: int
@@ -49,6 +50,7 @@ class AnyDisk(Value, frozen=True, kw_only=True, tag_field="storage"):
     iops: Bytes = 0
     bandwidth: Bytes = 0
     leaving: bool = False
+    keep: bool = False
 
     @property
     def storage(self) -> str:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from mcv.document.disks import Format
-from mcv.drivers import open_devices
+from mcv.drivers import open_devices, qcow2
 from mcv.drivers.open_devices import Holder
 from mcv.errors import CommandFailed
 from mcv.system import files
@@ -45,6 +45,38 @@ class Directories:
 
     def exists(self, location: str, volume: str) -> bool:
         return files.child(Path(location), volume).is_file()
+
+    def size(self, location: str, volume: str) -> int:
+        """How large the guest sees a qcow2 file, in bytes.
+
+        Errors: CommandFailed where there is no file, or where its bytes are not all in it.
+        """
+        path = files.child(Path(location), volume)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            raise CommandFailed(f"{path} cannot be read: {error.strerror}.") from error
+        try:
+            header = qcow2.header(fd)
+        except qcow2.NotQcow2 as error:
+            raise CommandFailed(f"{path} cannot be read: {error}.") from error
+        finally:
+            os.close(fd)
+        if header.has_backing_file or header.has_data_file or header.is_encrypted:
+            raise CommandFailed(f"{path} does not hold all of its bytes, or hides them.")
+        return header.size
+
+    def grow(self, location: str, volume: str, size: int) -> None:
+        """Let a qcow2 file that nobody has open show its guest more bytes, which read as zeros.
+
+        Harmless where it does. Errors: CommandFailed, for a smaller size too.
+        """
+        present = self.size(location, volume)
+        if size < present:
+            raise CommandFailed(f"{location}/{volume} has {present} bytes: it does not shrink.")
+        if size > present:
+            path = files.child(Path(location), volume)
+            self._run("qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(size))
 
     def holders(self, path: str) -> list[Holder]:
         """Which processes of this host have a file or a device open."""

@@ -2,7 +2,7 @@
 
 import secrets
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ PREFIX = "mcv"
 INCARNATION = "incarnation"
 MAC_PREFIX = "52:54:00"
 MIB = 1024**2
+ON_A_CONTROLLER = 15  # disks that libvirt puts on a SCSI controller
 OF_BEFORE = "pc"  # the machine of a VM of before a VM had one
 # The CD drive's name, which no disk has, and its place: the last of the first SATA controller's.
 CD = "sdzz"
@@ -74,8 +75,11 @@ def domain_xml(
     devices = ET.SubElement(domain, "devices")
     _leaf(devices, "emulator", emulator)
     order = boot_order(vm)
-    for disk in vm.disks:
+    disks = [disk for disk in vm.disks if not disk.leaving]
+    for disk in disks:
         _disk(devices, disk, sources[disk.id], order)
+    for controller in controllers_of(disks).values():
+        devices.append(controller)
     if vm.cd:
         _cd(devices, cd, order)
     for nic in vm.nics:
@@ -112,7 +116,7 @@ def _cpu(domain: ET.Element, cpu: Cpu | None, domain_type: str) -> None:
 def boot_order(vm: Vm) -> dict[str, int]:
     """The place of each device in the order of booting: disks by target, cards by address."""
     of_kind = {
-        "disk": [disk.target for disk in vm.disks if disk.role == "data"],
+        "disk": [disk.target for disk in vm.disks if disk.role == "data" and not disk.leaving],
         "cd": [CD] if vm.cd else [],
         "net": [nic.mac for nic in vm.nics],
     }
@@ -218,7 +222,34 @@ def _disk(devices: ET.Element, disk: Disk, source: Source, order: Mapping[str, i
     attribute = "dev" if source.type == "block" else "file"
     ET.SubElement(element, "source", {attribute: source.path})
     ET.SubElement(element, "target", dev=disk.target, bus=disk.bus)
+    if disk.iops or disk.bandwidth:
+        limits = ET.SubElement(element, "iotune")
+        if disk.bandwidth:
+            _leaf(limits, "total_bytes_sec", str(disk.bandwidth))
+        if disk.iops:
+            _leaf(limits, "total_iops_sec", str(disk.iops))
     _boot(element, order.get(disk.target))
+
+
+def disk_xml(disk: Disk, source: Source) -> str:
+    """One disk alone, as libvirt takes it for a domain that runs."""
+    devices = ET.Element("devices")
+    _disk(devices, disk, source, {})
+    return ET.tostring(devices[0], encoding="unicode")
+
+
+def controllers_of(disks: Sequence[Disk]) -> dict[str, ET.Element]:
+    """The controllers that disks need beside the machine's own, by kind and index: "scsi 0".
+
+    libvirt adds what is missing by itself, but takes a SCSI controller that few guests know.
+    """
+    indices = sorted({(disk.id - 1) // ON_A_CONTROLLER for disk in disks if disk.bus == "scsi"})
+    return {
+        f"scsi {index}": ET.Element(
+            "controller", type="scsi", index=str(index), model="virtio-scsi"
+        )
+        for index in indices
+    }
 
 
 def _boot(device: ET.Element, place: int | None) -> None:

@@ -17,6 +17,14 @@ class Metadata:
         """Write new metadata over whatever is there, without a question."""
         self._tools.adm("--force", "create-md", resource, timeout=METADATA_TIMEOUT)
 
+    def resize(self, resource: str) -> None:
+        """Move the metadata to the end of volumes that have grown, and give the device the room.
+
+        Preconditions: this node is primary, the replicas are connected, and no resync is under
+        way. DRBD says yes and does nothing where a volume has not grown: look at the size.
+        """
+        self._tools.adm("resize", resource)
+
     def generations(self, resource: str) -> Generations:
         """The generations of this node's replica, also of one that is down."""
         return drbd_status.parse_generations(self._tools.adm("get-gi", resource))

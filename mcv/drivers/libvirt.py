@@ -15,6 +15,7 @@ from mcv.drivers.libvirt_connection import (
     read,
     slow_read,
 )
+from mcv.drivers.libvirt_devices import LiveDisks
 from mcv.drivers.libvirt_identity import (
     FOREIGN,
     DomainStates,
@@ -53,6 +54,7 @@ class Hypervisor:
         self._connection = Connection(uri, known, node)
         self.migration = LiveMigration(self._connection)
         self.saved = SavedStates(self._connection)
+        self.disks = LiveDisks(self._connection)
 
     @property
     def silence(self) -> str:

@@ -121,6 +121,23 @@ class Lvm:
             group,
         )
 
+    def extend(self, group: str, name: str, size: int) -> None:
+        """Make a volume as large as this; harmless where it is.
+
+        What was on the extents that it gets stays there: see `zero_part`.
+        """
+        found = self._existing(group)
+        known = self._volume(found, name)
+        if known is None or known.size < size:
+            self._run("lvextend", *found.only, "--size", f"{size}b", f"{group}/{name}")
+
+    def tag(self, group: str, name: str) -> None:
+        """Take a volume over; harmless where it is mcv's."""
+        found = self._existing(group)
+        known = self._volume(found, name)
+        if known is None or not known.ours:
+            self._run("lvchange", *found.only, "--addtag", TAG, f"{group}/{name}")
+
     def remove(self, group: str, name: str) -> None:
         """Delete a volume with all that is on it; harmless if there is none."""
         found = self._groups.find(group)
@@ -142,6 +159,11 @@ class Lvm:
     def zero(self, path: str) -> None:
         """Fill a device with zeros."""
         self._run("blkdiscard", "--zeroout", path, timeout=ZEROING_TIMEOUT)
+
+    def zero_part(self, path: str, offset: int, length: int) -> None:
+        """Fill a part of a device with zeros, also while DRBD or QEMU has the device open."""
+        part = ("--offset", str(offset), "--length", str(length))
+        self._run("blkdiscard", "--zeroout", "--force", *part, path, timeout=ZEROING_TIMEOUT)
 
 
 def parse_volumes(text: str) -> list[Volume]:

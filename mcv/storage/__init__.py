@@ -6,6 +6,7 @@ from mcv.drivers.domain_xml import Source
 from mcv.drivers.open_devices import Holder
 from mcv.errors import Refused
 from mcv.host import Host
+from mcv.rules import disk_bus
 from mcv.storage import paths
 from mcv.storage.drbd import Drbd
 from mcv.storage.kind import Kind, LiveMove
@@ -63,12 +64,16 @@ def stale_takeover(vm: Vm, to: str) -> list[Item]:
 
 def why_not_start(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
     """What forbids a start of the VM here, of each of its disks."""
-    found = (of(disk).why_not_start(host, vm, ignore_verify) for disk in vm.disks)
+    staying = [disk for disk in vm.disks if not disk.leaving]
+    found = (of(disk).why_not_start(host, vm, ignore_verify) for disk in staying)
     return [problem for problem in found if problem is not None]
 
 
 def why_not_move(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
     """What forbids a migration of the VM from here, of each of its disks."""
+    leaving = [problem for disk in vm.disks for problem in disk_bus.why_leaving(vm, disk)]
+    if leaving:
+        return leaving
     found = (of(disk).why_not_move(host, vm, ignore_verify) for disk in vm.disks)
     return [problem for problem in found if problem is not None]
 
@@ -81,4 +86,4 @@ def holders(host: Host, vm: Vm) -> dict[int, list[Holder]]:
 
 def is_blocked(host: Host, vm: Vm) -> bool:
     """Whether a failed verification blocks a VM, be it by a note on this node alone."""
-    return any(of(disk).is_blocked(host) for disk in vm.disks)
+    return any(of(disk).is_blocked(host) for disk in vm.disks if not disk.leaving)

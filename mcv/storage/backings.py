@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mcv.document.disks import Disk, DrbdDisk, Format, device_of
-from mcv.drivers.lvm import drbd_size, rounded
+from mcv.document.pools import PoolType
+from mcv.drivers.lvm import drbd_size, metadata_size, rounded
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.storage.paths import is_file
@@ -30,6 +31,18 @@ class Backing(Protocol):
 
     def why_not_open(self, location: str, volume: str) -> Refused | None:
         """What forbids a domain to open the volume."""
+
+    def size(self, location: str, volume: str) -> int:
+        """How many bytes the volume holds for a guest, or for DRBD; McvError without a volume."""
+
+    def grow(self, location: str, volume: str, size: int) -> None:
+        """Make a volume that no QEMU has open hold at least `size`; McvError for less."""
+
+    def zero_growth(self, location: str, volume: str, start: int, reserve: int) -> None:
+        """Make what was added behind `start` read as zeros, the last `reserve` bytes left out."""
+
+    def adopt(self, location: str, volume: str) -> None:
+        """Take a volume over that was released."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,18 @@ class Directory:
             f"{self.host.name} has no file {location}/{volume}.",
             "Is its file system mounted? See: mcv cluster check",
         )
+
+    def size(self, location: str, volume: str) -> int:
+        return self.host.directories.size(location, volume)
+
+    def grow(self, location: str, volume: str, size: int) -> None:
+        self.host.directories.grow(location, volume, size)
+
+    def zero_growth(self, location: str, volume: str, start: int, reserve: int) -> None:
+        """What a file did not hold reads as zeros."""
+
+    def adopt(self, location: str, volume: str) -> None:
+        """A file bears no mark of mcv's but its name."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +114,28 @@ class Group:
             f"{self.host.name} has no volume {location}/{volume}.", "See: mcv cluster check"
         )
 
+    def size(self, location: str, volume: str) -> int:
+        found = self.host.volumes.volume(location.partition("/")[0], volume)
+        if found is None:
+            raise McvError(f"There is no volume {location}/{volume} on {self.host.name}.")
+        return found.size
+
+    def grow(self, location: str, volume: str, size: int) -> None:
+        group = location.partition("/")[0]
+        whole = rounded(size, self.host.volumes.groups()[group].extent_size)
+        present = self.size(location, volume)
+        if whole < present:
+            raise McvError(f"{location}/{volume} has {present} bytes: it does not shrink.")
+        self.host.volumes.extend(group, volume, whole)
+
+    def zero_growth(self, location: str, volume: str, start: int, reserve: int) -> None:
+        length = self.size(location, volume) - reserve - start
+        if length > 0:
+            self.host.volumes.zero_part(device_of(location, volume), start, length)
+
+    def adopt(self, location: str, volume: str) -> None:
+        self.host.volumes.tag(location.partition("/")[0], volume)
+
 
 @dataclass(frozen=True)
 class ThinPool(Group):
@@ -98,6 +145,9 @@ class ThinPool(Group):
         group, _, pool = location.partition("/")
         self.host.volumes.create_thin(group, pool, volume, size)
 
+    def zero_growth(self, location: str, volume: str, start: int, reserve: int) -> None:
+        """What a thin volume did not hold reads as zeros."""
+
 
 def of(host: Host, disk: Disk) -> Backing:
     """The backing of a disk on this host; for a replicated disk, of the replica here."""
@@ -105,6 +155,18 @@ def of(host: Host, disk: Disk) -> Backing:
         return Directory(host)
     where = disk.places.get(host.name, "")
     return ThinPool(host) if "/" in where else Group(host)
+
+
+def in_pool(host: Host, type: PoolType) -> Backing:
+    """The backing of volumes in a pool of a type."""
+    if type in ("dir", "shared"):
+        return Directory(host)
+    return ThinPool(host) if type == "thin" else Group(host)
+
+
+def reserve(disk: Disk, volume_size: int) -> int:
+    """What DRBD keeps at the end of a volume of so many bytes."""
+    return metadata_size(volume_size) if isinstance(disk, DrbdDisk) else 0
 
 
 def volume_size(host: Host, disk: Disk) -> int:

@@ -1,5 +1,6 @@
 """The kind `drbd`: a replica on a logical volume on each of two nodes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcv.document.disks import DrbdDisk
@@ -9,7 +10,7 @@ from mcv.drivers.open_devices import Holder
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.rules import replica, takeover
-from mcv.storage.kind import LiveMove
+from mcv.storage.kind import Growth, LiveMove, volume_growth
 from mcv.system import files
 from mcv.transaction.plan import Call, Item, Step, on, together
 
@@ -48,6 +49,36 @@ class Drbd:
 
     def _where(self, vm: Vm) -> dict[str, dict[str, int | str]]:
         return {node: {"disk": self.disk.id, "name": vm.name} for node in sorted(self.disk.places)}
+
+    def adoption(self, vm: Vm) -> list[Item]:
+        """Nothing tells whether two kept volumes are still alike: none is adopted as a pair."""
+        raise Refused(
+            "A kept volume is taken back by one node, not as two replicas.",
+            f"mcv disk add {vm.name} --storage lvm --volume {self.disk.volume}, then: "
+            f"mcv disk move {vm.name} {self.disk.id} --storage drbd",
+        )
+
+    def growth(self, vm: Vm, size: int, was: Mapping[str, int]) -> Growth:
+        """Both volumes, then DRBD's device; the document between.
+
+        A file of the resource written from the document never says less than the device has.
+        """
+        where = self._where(vm)
+        params = where[vm.node]
+        other = self.disk.other(vm.node)
+        return Growth(
+            before=[
+                together(
+                    volume_growth(node, vm.name, self.disk.id, size, was[node]) for node in where
+                ),
+                Step(on(vm.node, "drbd.require_growable", **params)),
+            ],
+            after=[
+                together(Step(on(node, "drbd.rewrite", **here)) for node, here in where.items()),
+                Step(on(vm.node, "drbd.resize", **params)),
+                Step(on(other, "drbd.await_size", **params)),
+            ],
+        )
 
     def offline_move(self, vm: Vm, to: str) -> list[Item]:
         return [Step(on(vm.node, "drbd.release", name=vm.name))]

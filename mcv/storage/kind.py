@@ -1,5 +1,6 @@
 """What a kind of storage answers for one disk: VMs ask this, and never DRBD or LVM."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,12 +9,28 @@ from mcv.drivers.open_devices import Holder
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.rules.takeover import Problem
-from mcv.transaction.plan import Item
+from mcv.transaction.plan import Item, Step, on
 
 
 @dataclass(frozen=True)
 class LiveMove:
     """The steps of a live migration before the memory is sent, and after the new owner is known."""
+
+    before: list[Item]
+    after: list[Item]
+
+
+def volume_growth(node: str, name: str, disk: int, size: int, was: int) -> Step:
+    """Extend a volume. Its way back leaves it large, and sees that what was added is zeroed."""
+    return Step(
+        on(node, "volume.grow", name=name, disk=disk, size=size, was=was),
+        undo=on(node, "volume.zero_growth", name=name, disk=disk, was=was),
+    )
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The steps of a growth before the document has the new size, and after it."""
 
     before: list[Item]
     after: list[Item]
@@ -31,6 +48,15 @@ class Kind(Protocol):
 
     def deletion(self, vm: Vm, keep: bool) -> list[Item]:
         """Take the disk away on each of its nodes; with keep, all but the bytes."""
+
+    def adoption(self, vm: Vm) -> list[Item]:
+        """As creation, from a volume that is there and keeps its bytes, forward and back."""
+
+    def growth(self, vm: Vm, size: int, was: Mapping[str, int]) -> Growth:
+        """Make the disk larger; `was` are the bytes of its volume on each of its nodes.
+
+        Before the document has the size no guest and no DRBD sees it.
+        """
 
     def offline_move(self, vm: Vm, to: str) -> list[Item]:
         """Release the disks on the owner, before another node becomes it."""

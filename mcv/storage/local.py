@@ -1,5 +1,6 @@
 """The kinds whose bytes are on one node alone, and the shared kind, whose bytes every node sees."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcv.document.disks import FileDisk, LvmDisk, SharedDisk, ThinDisk
@@ -10,7 +11,7 @@ from mcv.host import Host
 from mcv.rules.takeover import Problem
 from mcv.sizes import shown
 from mcv.storage import backings, paths
-from mcv.storage.kind import LiveMove
+from mcv.storage.kind import Growth, LiveMove, volume_growth
 from mcv.transaction.plan import Item, Step, on
 
 
@@ -34,6 +35,17 @@ class Plain:
     def _maker(self, vm: Vm) -> str:
         """The node that makes the volume: the node that has it, or the owner of a shared disk."""
         return next(iter(self.disk.places), vm.node)
+
+    def adoption(self, vm: Vm) -> list[Item]:
+        params = {"name": vm.name, "disk": self.disk.id}
+        node = self._maker(vm)
+        return [Step(on(node, "volume.adopt", **params), undo=on(node, "volume.untag", **params))]
+
+    def growth(self, vm: Vm, size: int, was: Mapping[str, int]) -> Growth:
+        node = self._maker(vm)
+        return Growth(
+            before=[volume_growth(node, vm.name, self.disk.id, size, was[node])], after=[]
+        )
 
     def offline_move(self, vm: Vm, to: str) -> list[Item]:
         return []

@@ -2,6 +2,7 @@
 
 from mcv.document.disks import Disk, DrbdDisk, FileDisk, SharedDisk, device_of
 from mcv.document.model import Cluster
+from mcv.document.pools import PoolType
 from mcv.drivers.domain_xml import Source
 
 
@@ -22,6 +23,11 @@ def volume_path(cluster: Cluster, disk: Disk, node: str) -> str:
     if not where:
         return ""
     return f"{where}/{disk.volume}" if is_file(disk) else device_of(where, disk.volume)
+
+
+def joined(type: PoolType, where: str, volume: str) -> str:
+    """A volume of a pool of a type at a location, whatever disk it is of, or of none."""
+    return f"{where}/{volume}" if type in ("dir", "shared") else device_of(where, volume)
 
 
 def path(cluster: Cluster, disk: Disk, node: str) -> str:

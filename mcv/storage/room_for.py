@@ -24,14 +24,7 @@ def why_not(node: str, pool: str, room: Room, disks: Sequence[Disk]) -> list[Ref
     there is, but no more than the pool.
     """
     asked = sum(needed(disk, room.extent) for disk in disks)
-    may_overcommit = room.type == "thin" and not any(isinstance(disk, DrbdDisk) for disk in disks)
-    free = room.size if may_overcommit else max(0, room.free - room.spoken_for)
-    found = []
-    if asked > free:
-        of = "" if room.location in ("", pool) else f" ({room.location})"
-        found.append(
-            Refused(f"Pool {pool}{of} on {node} has {shown(free)} free, {shown(asked)} are needed.")
-        )
+    found = why_not_more(node, pool, room, disks, asked)
     for volume in sorted({disk.volume for disk in disks} & set(room.volumes)):
         found.append(
             Refused(
@@ -40,3 +33,17 @@ def why_not(node: str, pool: str, room: Room, disks: Sequence[Disk]) -> list[Ref
             )
         )
     return found
+
+
+def why_not_more(
+    node: str, pool: str, room: Room, disks: Sequence[Disk], asked: int
+) -> list[Refused]:
+    """What forbids so many more bytes for these disks, new or there, in a pool of a node."""
+    may_overcommit = room.type == "thin" and not any(isinstance(disk, DrbdDisk) for disk in disks)
+    free = room.size if may_overcommit else max(0, room.free - room.spoken_for)
+    if asked <= free:
+        return []
+    of = "" if room.location in ("", pool) else f" ({room.location})"
+    return [
+        Refused(f"Pool {pool}{of} on {node} has {shown(free)} free, {shown(asked)} are needed.")
+    ]

@@ -1,10 +1,23 @@
 """A disk's volume on this node: steps of plans, each harmless when it is done already."""
 
+import msgspec
+from msgspec import Struct
+
 from mcv.document.disks import Disk
 from mcv.document.model import Cluster
-from mcv.errors import McvError
+from mcv.document.names import PlainName
+from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.storage import backings, paths
+from mcv.storage.rooms import rooms
+
+
+class KeptVolume(Struct, frozen=True, kw_only=True):
+    """A volume of no disk: where it lies on a node, its bytes, and what has it open there."""
+
+    location: str
+    size: int
+    holders: list[str]
 
 
 def find(host: Host, name: str, disk: int) -> tuple[Cluster, Disk]:
@@ -31,6 +44,38 @@ def remove(host: Host, name: str, disk: int) -> None:
     where = paths.location(cluster, wanted, host.name)
     if where:
         backings.of(host, wanted).remove(where, wanted.volume)
+
+
+def adopt(host: Host, name: str, disk: int) -> None:
+    """Take a volume over that was kept: looked at once more, in use nowhere on this node."""
+    cluster, wanted = find(host, name, disk)
+    where = paths.location(cluster, wanted, host.name)
+    backing = backings.of(host, wanted)
+    present = backing.size(where, wanted.volume)
+    if present < wanted.size:
+        raise McvError(f"{where}/{wanted.volume} has {present} bytes, not {wanted.size}.")
+    path = paths.volume_path(cluster, wanted, host.name)
+    if holders := host.directories.holders(path):
+        raise McvError(f"{path} is open: {', '.join(map(str, holders))}.")
+    backing.adopt(where, wanted.volume)
+
+
+def look(host: Host, pool: str, volume: str) -> KeptVolume:
+    """What a volume of a pool here is like. Errors: McvError where there is none, or no qcow2."""
+    try:
+        msgspec.convert(volume, PlainName)
+    except msgspec.ValidationError:
+        raise Refused(f"{volume!r} is no name of a volume.") from None
+    room = rooms(host).get(pool)
+    if room is None or room.problem:
+        raise McvError(room.problem if room else f"{host.name} has no pool {pool}.")
+    backing = backings.in_pool(host, room.type)
+    path = paths.joined(room.type, room.location, volume)
+    return KeptVolume(
+        location=room.location,
+        size=backing.size(room.location, volume),
+        holders=[str(holder) for holder in host.directories.holders(path)],
+    )
 
 
 def untag(host: Host, name: str, disk: int) -> None:

@@ -59,7 +59,7 @@ def delete_plan(
     plan: list[Item] = [Step(_undefine(vm.node, vm.name, discard_saved), commits=True)]
     plan += [Step(_undefine(node, vm.name, discard_saved)) for node in copies]
     for disk in vm.disks:
-        plan += storage.of(disk).deletion(vm, keep_disks)
+        plan += storage.of(disk).deletion(vm, keep_disks or disk.keep)
     plan.append(Step(change("vm.remove", name=vm.name)))
     return plan
 

@@ -99,7 +99,8 @@ def boot(host: Host, vm: Vm, ignore_verify: bool = False, discard_saved: bool = 
     with run_notes.around_start(host, vm.name):
         try:
             for disk in vm.disks:
-                storage.of(disk).open(host)
+                if not disk.leaving:
+                    storage.of(disk).open(host)
             # The definition may have waited long for libvirt.
             preconditions.owned(host.both(), host.name, vm.name)
             if discard_saved:

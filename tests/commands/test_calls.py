@@ -21,6 +21,18 @@ FINDING = {
     "hint": "",
     "fix": {**MENDED, "node": "n1", "text": "n1: define web1"},
 }
+DISK: dict[str, Any] = {
+    "name": "web1",
+    "size": "1GiB",
+    "storage": None,
+    "pool": None,
+    "bus": None,
+    "image": None,
+    "volume": None,
+    "cache": None,
+    "nodes": None,
+    "dry_run": False,
+}
 ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("info", "cluster.info", {}),
     ("info web1", "vm.info", {"name": "web1"}),
@@ -240,32 +252,48 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("pool delete fast --yes", "pool.delete", {"name": "fast", "dry_run": False}),
     ("pool list", "pool.list", {}),
+    ("disk list web1", "disk.list", {"name": "web1"}),
+    ("disk add web1 1GiB", "disk.add", DISK),
     (
-        "image add netinst https://images.example/netinst.iso --kind iso --on n2 --allow-private",
-        "image.add",
+        "disk add web1 1GiB --storage file --pool p --bus scsi --volume v --cache none"
+        " --nodes n1,n2 --dry-run",
+        "disk.add",
         {
-            "name": "netinst",
-            "url": "https://images.example/netinst.iso",
-            "sha256": None,
-            "kind": "iso",
-            "format": None,
-            "on": ["n2"],
-            "allow_private": True,
-            "dry_run": False,
+            **DISK,
+            "storage": "file",
+            "pool": "p",
+            "bus": "scsi",
+            "volume": "v",
+            "cache": "none",
+            "nodes": ["n1", "n2"],
+            "dry_run": True,
         },
     ),
     (
-        "image sync netinst --on n2 --on n3",
-        "image.sync",
-        {"name": "netinst", "on": ["n2", "n3"], "dry_run": False},
+        "disk remove web1 2 --yes",
+        "disk.remove",
+        {"name": "web1", "disk": 2, "keep": False, "dry_run": False},
     ),
     (
-        "image drop netinst --on n2",
-        "image.drop_copy",
-        {"name": "netinst", "node": "n2", "dry_run": False},
+        "disk remove web1 2 --keep --yes",
+        "disk.remove",
+        {"name": "web1", "disk": 2, "keep": True, "dry_run": False},
     ),
-    ("image delete netinst --yes", "image.delete", {"name": "netinst", "dry_run": False}),
-    ("image list", "image.list", {}),
+    (
+        "disk grow web1 2 2GiB",
+        "disk.grow",
+        {"name": "web1", "disk": 2, "size": "2GiB", "dry_run": False},
+    ),
+    (
+        "disk set web1 2 iops=100 cache=none",
+        "disk.set",
+        {
+            "name": "web1",
+            "disk": 2,
+            "values": {"iops": "100", "cache": "none"},
+            "dry_run": False,
+        },
+    ),
     ("drbd enable", "drbd.enable", {}),
     ("drbd enable --dry-run", "drbd.enable", {"dry_run": True}),
     ("drbd list", "drbd.list", {}),
@@ -336,6 +364,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "network.list": [],
             "pool.list": [],
             "drbd.list": [],
+            "disk.list": [],
             "drbd.prospects": {"lose": "n1", "lines": []},
             "job.list": [],
             "job.show": {**job, **times, "cancellable": False},
@@ -354,6 +383,11 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.job("drbd.set", {"resync-rate": 1024**2, "on-peer-loss": "wait"})
     daemon.job("repair", {"settled": [], "left": []})
     daemon.job("vm.create", {"node": "n1"})
+    added = {"name": "web1", "disk": 2, "target": "vdb", "size": 1024**3, "attached": True}
+    daemon.job("disk.add", added)
+    daemon.job("disk.remove", {"kept": ["mcv-web1-2"]})
+    daemon.job("disk.grow", {"size": 1024**3})
+    daemon.job("disk.set", {"said": "cache none", "pending": ["cache none"]})
     for operation in ("pool.create", "pool.add_node"):
         daemon.job(operation, {"name": "fast", "type": "lvm", "nodes": {"n1": "vg0"}})
     daemon._jobs["job7"] = dict

@@ -275,7 +275,6 @@ def _settings(directory: Path, name: str) -> settings.Settings:
         var=directory / "var",
         run=directory / "run" / name,
         drbd_directory=directory / "drbd.d" / name,
-        images=directory / "images" / name,
     )
 
 

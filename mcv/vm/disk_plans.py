@@ -1,0 +1,106 @@
+"""The plans of disks: facts in, steps out. Pure functions, each with its commit point."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from mcv import storage
+from mcv.document.disks import Disk
+from mcv.document.model import Vm
+from mcv.document.pools import Pool
+from mcv.system.answers import plain
+from mcv.transaction.plan import Item, Step, change, on
+
+
+def add_plan(
+    vm: Vm,
+    disk: Disk,
+    pools: Mapping[str, Pool],
+    image_node: str = "",
+    image: str | None = None,
+    adopt: bool = False,
+) -> list[Item]:
+    """Write the disk down, make or adopt its volumes, define the VM with it, plug it in.
+
+    Plugging it in commits the plan: by then the disk is whole. A VM that is stopped has it from
+    its next start on. The way back of the definition comes before that of the entry.
+    """
+    there = {"name": vm.name, "disk": disk.id}
+    extra = {"pools": plain(pools)} if pools else {}
+    kind, new = storage.of(disk), replace(vm, disks=(*vm.disks, disk))
+    plan: list[Item] = [
+        Step(
+            change("disk.add", name=vm.name, disk=plain(disk), **extra),
+            undo=change("disk.remove", **there),
+        ),
+        *(kind.adoption(new) if adopt else kind.creation(new)),
+    ]
+    if image is not None:
+        plan.append(Step(on(vm.node, "vm.fill", source=image_node, image=image, **there)))
+    return [
+        *plan,
+        Step(on(vm.node, "vm.define", name=vm.name), undo=on(vm.node, "disk.withhold", **there)),
+        Step(
+            on(vm.node, "disk.attach", **there),
+            undo=on(vm.node, "disk.detach", **there),
+            commits=True,
+        ),
+    ]
+
+
+def leave_plan(vm: Vm, disk: Disk, keep: bool) -> list[Item]:
+    """Mark the disk as leaving, which commits the plan, and have the guest let go of it.
+
+    A guest that does not let go is told of; the disk leaves when it is no more the guest's.
+    """
+    there = {"name": vm.name, "disk": disk.id}
+    return [
+        Step(change("disk.leaving", keep=keep, **there), commits=True),
+        Step(on(vm.node, "vm.define", name=vm.name)),
+        Step(on(vm.node, "disk.detach", **there), may_fail=True),
+    ]
+
+
+def remove_plan(vm: Vm, disk: Disk, keep: bool) -> list[Item]:
+    """Take away a disk that no guest has: its volumes, then its entry.
+
+    The mark that the disk is leaving commits the plan: a volume that is gone on one side cannot
+    be brought back.
+    """
+    there = {"name": vm.name, "disk": disk.id}
+    return [
+        Step(change("disk.leaving", keep=keep, **there), commits=True),
+        Step(on(vm.node, "vm.define", name=vm.name)),
+        Step(on(vm.node, "disk.close", **there)),
+        *storage.of(disk).deletion(vm, keep),
+        Step(change("disk.remove", **there)),
+    ]
+
+
+def grow_plan(vm: Vm, disk: Disk, size: int, was: Mapping[str, int]) -> list[Item]:
+    """Extend the volumes, write the size down, which commits the plan, then let it be seen.
+
+    With the document before DRBD's device, no file of a resource that is written from the
+    document is ever smaller than the device. Its way back leaves volumes large and zeroed.
+    """
+    there = {"name": vm.name, "disk": disk.id}
+    growth = storage.of(disk).growth(vm, size, was)
+    return [
+        *growth.before,
+        Step(change("disk.grow", size=size, **there), commits=True),
+        *growth.after,
+        Step(on(vm.node, "disk.tell_size", **there)),
+    ]
+
+
+def set_plan(vm: Vm, disk: Disk, values: Mapping[str, Any]) -> list[Item]:
+    """Write the values down, which commits the plan; define; limits count at once."""
+    there = {"name": vm.name, "disk": disk.id}
+    plan: list[Item] = [
+        Step(change("disk.set", **there, **values), commits=True),
+        Step(on(vm.node, "vm.define", name=vm.name)),
+    ]
+    if {"iops", "bandwidth"} & values.keys():
+        plan.append(Step(on(vm.node, "disk.throttle", **there)))
+    return plan

@@ -1,0 +1,58 @@
+"""The disks of a VM: listed; and what every change of a disk asks first."""
+
+from mcv.document.disks import Disk
+from mcv.document.model import Cluster, Vm
+from mcv.errors import Refused
+from mcv.host import Host
+from mcv.rules import preconditions, saved
+from mcv.storage import paths
+from mcv.vm.disk_answers import DiskRow
+from mcv.vm.validation import Problems
+
+
+def list_(host: Host, name: str) -> list[DiskRow]:
+    """The disks of a VM by their ids."""
+    cluster = host.read()
+    return [_row(cluster, disk) for disk in cluster.vm(name).disks]
+
+
+def _row(cluster: Cluster, disk: Disk) -> DiskRow:
+    places = {node: paths.location(cluster, disk, node) for node in sorted(cluster.nodes)}
+    return DiskRow(
+        id=disk.id,
+        target=disk.target,
+        size=disk.size,
+        storage=disk.storage,
+        pool=disk.pool or None,
+        bus=disk.bus,
+        role=disk.role,
+        places={node: place for node, place in places.items() if place},
+        leaving=disk.leaving,
+        volume=disk.volume,
+        format=disk.format,
+        cache=disk.cache,
+        discard=disk.discard,
+        iops=disk.iops,
+        bandwidth=disk.bandwidth,
+    )
+
+
+def changeable(host: Host, name: str, problems: Problems) -> Vm:
+    """The VM, whose disks this node may change. Raises Refused, NotFound or Busy.
+
+    What an operator can mend goes to problems: a lock, saved memory that would not fit.
+    """
+    host.consensus.require_contact()
+    vm = preconditions.owned(host.both(), host.name, name)
+    preconditions.unclaimed(host.both(), host.job.id, name)
+    if host.read().schema < 3:
+        raise Refused(
+            "Disks cannot be changed yet: a member that is online has an older mcv.",
+            "Install this mcv on every node; which lack it: mcv info",
+        )
+    try:
+        preconditions.unlocked(vm)
+    except Refused as problem:
+        problems.found.append(problem)
+    problems.found += saved.why_not_change(vm, {host.name: host.domains.saved.of(name)}, False)
+    return vm
