@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from mcv.document import changes
 from mcv.document.disks import DrbdDisk
 from mcv.document.generation import ChangeMade, Epoch, EpochNow
-from mcv.document.model import Cluster, Node, Vm
+from mcv.document.model import Cluster, Node, Vm, decode, encode
 from tests.fakes.keys import FakeKeys
 
 
@@ -86,6 +88,11 @@ def chain(base: Cluster, length: int) -> list[Cluster]:
     for _ in range(length):
         found.append(after(found[-1]))
     return found
+
+
+def of_schema(number: int, cluster: Cluster) -> Cluster:
+    """The document as an earlier version would hold it: without what came later."""
+    return decode(encode(replace(cluster, schema=number)))
 
 
 def in_epoch(base: Cluster, id: str) -> Cluster:

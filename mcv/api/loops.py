@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcv.cluster import members, upgrade
-from mcv.drbd import enable, lost_peers, roles, verification_age, verification_results
+from mcv.drbd import enable, lost_peers, roles, sizing, verification_age, verification_results
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery import journal_recovery
@@ -35,6 +35,7 @@ def look_after_cluster(host: Host) -> None:
         upgrade.raise_schema(host)
         members.addresses(host)
         verification_results.conclude(host)
+        sizing.write_real_sizes(host)
         enable.adjust(host)
     elif not host.is_leaving:
         members.come_back(host)

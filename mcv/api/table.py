@@ -29,7 +29,7 @@ from mcv.api.operation import change as change_vm
 from mcv.api.operation import power as power_vm
 from mcv.check import fixes, inventory, runner
 from mcv.cluster import divergence, facts, join, leaving, members, permissions
-from mcv.drbd import enable, pairs, resolve, resync, roles, secret, verify
+from mcv.drbd import enable, pairs, resolve, resync, roles, secret, sizing, verify
 from mcv.drbd import growth as drbd_growth
 from mcv.network import verbs as network
 from mcv.recovery import claims, jobs, journal_recovery
@@ -200,6 +200,7 @@ TABLE: dict[str, Operation] = {
         resolve.prospects, OPERATOR_OR_PEER, subject=VM, to=owner, timeout=60
     ),
     "drbd.sides": question(pairs.sides, timeout=15),
+    "drbd.sizes": question(sizing.sizes),
     "drbd.create": step(roles.create),
     "drbd.remove": step(roles.remove),
     "drbd.skip_initial_sync": step(roles.skip_initial_sync, timeout=180),

@@ -112,6 +112,7 @@ AUTHORS: dict[str, Rule] = {
     "disk.leaving": _claimant_of_vm,
     "disk.remove": _claimant_of_vm,
     "disk.set": _claimant_of_vm,
+    "disk.sized": _owner,
     "document.schema": _any_member,
     "drbd.enable": _any_member,
     "drbd.set": _any_member,

@@ -15,6 +15,7 @@ Format = Literal["raw", "qcow2"]
 Role = Literal["data", "efi", "seed"]
 
 LETTERS = 26
+SECTOR = 512  # bytes
 NAME_OF_BUS: dict[Bus, str] = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
 
 
@@ -76,7 +77,11 @@ class AnyDisk(Value, frozen=True, kw_only=True, tag_field="storage"):
 
 
 class DrbdDisk(AnyDisk, frozen=True, kw_only=True, tag="drbd"):
-    """A replicated disk: a replica, on a logical volume, on each of its nodes."""
+    """A replicated disk: a replica, on a logical volume, on each of its nodes.
+
+    A disk that is `exact` has its size in its resource file. A disk of before schema 3 is not:
+    its device is larger than `size` says, until that is written down.
+    """
 
     volume: PlainName
     # Where the bytes are, by node: a volume group, or VG/POOL for a thin volume. In documents
@@ -85,6 +90,7 @@ class DrbdDisk(AnyDisk, frozen=True, kw_only=True, tag="drbd"):
     resource: PlainName
     minor: int
     port: int
+    exact: bool = False
     verification: Verification = Verification()
 
     @property

@@ -27,6 +27,7 @@ OF_THE_CLUSTER_3 = ("pools", "images")
 OF_EACH_VM_3 = ("last_disk", "machine", "firmware", "boot", "cpu", "cd")
 OF_EACH_DISK_3 = (
     *("pool", "format", "role", "bus", "cache", "discard", "iops", "bandwidth", "leaving", "keep"),
+    "exact",
 )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from mcv.document.disks import Verification
+from mcv.document.disks import SECTOR, Verification
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Autostart, Cluster, Override, Vm
 from mcv.document.pool_changes import require_place, with_pool_on
@@ -157,6 +157,24 @@ def vm_verified(
         raise Refused(f"That verification of {name} is not the last one any more.")
     blocked = (old.verification.blocked or new.result == "out-of-sync") and new.result != "clean"
     return base.with_vm(vm.with_disk(replace(old, verification=replace(new, blocked=blocked))))
+
+
+@change("disk.sized")
+def disk_sized(base: Cluster, made: ChangeMade, /, name: str, disk: int, size: int) -> Cluster:
+    """Write down how large a replicated disk is, which DRBD is told from then on.
+
+    Without effect where that is known. Refused for less than the document says: the bytes
+    behind it would be lost. Busy while an operation has claimed the VM.
+    """
+    vm = base.vm(name)
+    old = vm.replica(disk)
+    if old.exact:
+        return base
+    if vm.claim is not None:
+        raise busy(name, vm.claim)
+    if base.schema < 3 or size < old.size or size % SECTOR:
+        raise Refused(f"Disk {disk} of {name} is not of {size} bytes: it has {old.size}.")
+    return base.with_vm(vm.with_disk(replace(old, size=size, exact=True)))
 
 
 @change("vm.override")

@@ -46,7 +46,8 @@ def create(host: Host, name: str, disk: int) -> None:
 def write_file(host: Host, cluster: Cluster, disk: DrbdDisk) -> bool:
     """Write a resource's file as the document says; whether it said something else.
 
-    A file that cannot be read, or that mcv did not write, is put aside.
+    A file that cannot be read, or that mcv did not write, is put aside. Raises McvError where
+    the document gives the device less than it has here: a file would have DRBD cut it.
     """
     text, where = file_text(host, cluster, disk), _path(host, disk)
     try:
@@ -59,8 +60,19 @@ def write_file(host: Host, cluster: Cluster, disk: DrbdDisk) -> bool:
         files.set_aside(where, why)
     if present == text:
         return False
+    _require_no_shrinking(host, disk)
     files.write_atomically(where, text)
     return True
+
+
+def _require_no_shrinking(host: Host, disk: DrbdDisk) -> None:
+    status = host.drbd.status(disk.resource) if disk.exact else None
+    if status is not None and status.size > disk.size:
+        raise McvError(
+            f"{disk.resource} has {status.size} bytes on {host.name}, more than the document "
+            f"says ({disk.size}): it is left as it is.",
+            "See: mcv cluster check",
+        )
 
 
 def has_file(host: Host, cluster: Cluster, disk: DrbdDisk) -> bool:
@@ -91,6 +103,7 @@ def file_text(host: Host, cluster: Cluster, disk: DrbdDisk) -> str:
         secret=secret.of(host, cluster),
         handler=str(host.settings.drbd_handler),
         state=str(host.settings.state),
+        size=disk.size if disk.exact else None,
     )
 
 

@@ -75,14 +75,23 @@ class Drbd:
 
     def up(self, resource: str) -> None:
         """Attach and connect; a resource that is partly up is brought to what its file says."""
-        self._tools.adm("adjust" if self.status(resource) else "up", resource)
+        now = self.status(resource)
+        if now is not None:
+            self._tools.require_no_shrinking(resource, now)
+        self._tools.adm("adjust" if now else "up", resource)
 
     def down(self, resource: str) -> None:
         """Take the resource out of the kernel; needs no resource file."""
         self._tools.until(lambda now: now is None, resource, "drbdsetup", "down", resource)
 
     def adjust(self, resource: str) -> None:
-        """Bring the running resource to what its file says, a lost connection included."""
+        """Bring the running resource to what its file says, a lost connection included.
+
+        Raises CommandFailed where that would make the device smaller.
+        """
+        now = self.status(resource)
+        if now is not None:
+            self._tools.require_no_shrinking(resource, now)
         self._tools.adm("adjust", resource)
 
     # Roles

@@ -1,7 +1,9 @@
 """The text of a DRBD resource file: one generator for 8.4 and 9."""
 
+import re
 from dataclasses import dataclass
 
+from mcv.document.disks import SECTOR
 from mcv.document.model import DrbdSettings
 from mcv.system.addresses import with_port
 
@@ -52,8 +54,11 @@ def resource_text(
     secret: str,
     handler: str,
     state: str,
+    size: int | None = None,
 ) -> str:
     """The whole resource file; the handler is handed the state directory of its node.
+
+    With a size, in bytes, the device is as large as that; else as the smaller volume allows.
 
     The order of the sides is the order of the node ids that DRBD 9 writes into the
     metadata, so it must be the same in every file of the resource for its whole life.
@@ -63,7 +68,7 @@ def resource_text(
     blocks = [
         *(["options {", "    auto-promote no;", "}"] if nine else []),
         *_net(secret, fencing=nine),
-        *_disk(settings, fencing=not nine),
+        *_disk(settings, size, fencing=not nine),
         *_handlers(handler, state),
         f"device /dev/drbd{minor} minor {minor};",
         "meta-disk internal;",
@@ -101,7 +106,7 @@ def _net(secret: str, fencing: bool) -> list[str]:
     ]
 
 
-def _disk(settings: DrbdSettings, fencing: bool) -> list[str]:
+def _disk(settings: DrbdSettings, size: int | None, fencing: bool) -> list[str]:
     kib = max(1, settings.resync_rate // 1024)
     return [
         "disk {",
@@ -109,9 +114,17 @@ def _disk(settings: DrbdSettings, fencing: bool) -> list[str]:
         "    c-plan-ahead 0;",
         f"    resync-rate {kib}K;",
         f"    c-min-rate {max(1, kib // 4)}K;",
+        # drbdadm and drbdsetup have differed in the unit of a number without one.
+        *([f"    size {size // SECTOR}s;"] if size is not None else []),
         *([FENCING] if fencing else []),
         "}",
     ]
+
+
+def size_in(text: str) -> int | None:
+    """The size, in bytes, that a resource file gives its device; None where it gives none."""
+    found = re.search(r"^ *size (\d+)s;$", text, re.MULTILINE)
+    return int(found[1]) * SECTOR if found else None
 
 
 def _handlers(handler: str, state: str) -> list[str]:

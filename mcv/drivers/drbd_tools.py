@@ -10,7 +10,7 @@ from typing import IO, Protocol
 
 from msgspec.structs import replace
 
-from mcv.drivers import drbd_status
+from mcv.drivers import drbd_resource_file, drbd_status
 from mcv.drivers.drbd_status import Status
 from mcv.errors import CommandFailed
 from mcv.system import files
@@ -123,6 +123,18 @@ class Tools:
                 message = f"'{command[-1]}' not defined in your config (for this host): {message}"
             hint = UNREADABLE if any(one in message for one in COMPLAINTS) else error.hint
             raise CommandFailed(message, hint) from None
+
+    def require_no_shrinking(self, resource: str, now: Status) -> None:
+        """Raise CommandFailed where the resource's file gives its device less than it has.
+
+        DRBD cuts the end of a connected Primary off without a word.
+        """
+        size = drbd_resource_file.size_in(files.read_or_none(self._file(resource)) or "")
+        if size is not None and size < now.size:
+            raise CommandFailed(
+                f"{self._file(resource)} gives the device {size} bytes, and it has {now.size}: "
+                "what is behind them would be lost."
+            )
 
     def _file(self, resource: str) -> Path:
         return files.child(self.root / "etc/drbd.d", f"{resource}.res")

@@ -220,7 +220,15 @@ def new_disk(
     match choice.storage:
         case "drbd":
             both = dict.fromkeys(choice.nodes, "")
-            return DrbdDisk(**common, volume=volume, places=both, resource=volume, minor=0, port=0)
+            return DrbdDisk(
+                **common,
+                volume=volume,
+                places=both,
+                resource=volume,
+                minor=0,
+                port=0,
+                exact=cluster.schema >= 3,
+            )
         case "lvm":
             return LvmDisk(**common, volume=volume, places=here)
         case "thin":

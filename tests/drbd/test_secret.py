@@ -4,15 +4,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 
 from mcv.cluster import members
 from mcv.document import schema
-from mcv.document.model import Cluster
 from mcv.drbd import enable, secret
 from mcv.errors import NotPermitted, PeerUnreachable, Refused, RepairNeeded
 from mcv.recovery import journal_recovery
 from mcv.vm import create
+from tests.documents import of_schema
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -28,15 +27,6 @@ def four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     cluster.run("n1", create.create, name="web1", **params)
     turn(cluster)
     return cluster
-
-
-def of_schema_1(cluster: Cluster) -> Cluster:
-    """The document as an earlier version would hold it: without pools."""
-    vms = {
-        name: replace(vm, disks=tuple(replace(one, pool="", discard=False) for one in vm.disks))
-        for name, vm in cluster.vms.items()
-    }
-    return replace(cluster, schema=1, pools={}, vms=vms)
 
 
 def turn(cluster: FakeCluster, *nodes: str) -> None:
@@ -168,7 +158,7 @@ def test_a_removal_that_a_member_holds_up_is_finished(
 
 def test_a_cluster_with_an_earlier_version_keeps_its_secret(four: FakeCluster) -> None:
     for agreement in four.agreements.values():
-        agreement.store.begin(of_schema_1(four.read()))
+        agreement.store.begin(of_schema(1, four.read()))
 
     remove(four)
     turn(four)

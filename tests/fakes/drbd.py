@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mcv.drivers.drbd_resource_file import size_in
 from mcv.drivers.drbd_states import ConnectionState, DiskState, ReplicationState, Role
 from mcv.drivers.drbd_status import Generations, Status, have_split
 from mcv.drivers.open_devices import Holder
@@ -11,7 +12,7 @@ from mcv.errors import CommandFailed
 from mcv.system import files
 from tests.fakes.drbd_doors import JUST_CREATED, FakeMetadata, FakeModule, FakeVerification
 
-SIZE = 8 * 1024**2  # of every replica: nobody asks
+SIZE = 8 * 1024**2  # of a device whose file names no size and whose volumes nobody told of
 
 
 @dataclass
@@ -35,6 +36,7 @@ class World:
     down: set[str] = field(default_factory=set)
     doors: dict[str, "FakeDrbd"] = field(default_factory=dict)
     met: set[str] = field(default_factory=set)  # resources whose replicas have found each other
+    sizes: dict[str, int] = field(default_factory=dict)  # of the devices, in bytes
     begun: int = JUST_CREATED  # the last generation that began anywhere
 
 
@@ -84,6 +86,7 @@ class FakeDrbd:
             disk = self.kept[resource]
             # Which of two is newer is known only when they have met.
             mine.disk = "Consistent" if disk == "UpToDate" else disk
+            self._take_size(resource)
         self.standalone.discard(resource)
         self._peer(resource)
 
@@ -101,7 +104,11 @@ class FakeDrbd:
 
     def adjust(self, resource: str) -> None:
         self._minor("adjust", resource)
+        size, now = self._size_in_file(resource), self.status(resource)
+        if size is not None and now is not None and size < now.size:
+            raise CommandFailed(f"{resource}.res gives the device {size} bytes, it has {now.size}")
         self.up(resource)
+        self._take_size(resource)
         mine, other = self._mine(resource), self._peer(resource)
         if other is None or (mine.role, other.role) != ("Primary", "Primary"):
             self.two_primaries.discard(resource)
@@ -228,7 +235,7 @@ class FakeDrbd:
             role=Role(mine.role),
             suspended="fencing" if resource in self.suspended else "no",
             disk=DiskState(mine.disk),
-            size=0 if mine.disk == "Diskless" else SIZE,
+            size=0 if mine.disk == "Diskless" else self.world.sizes.get(resource, SIZE),
             connection=ConnectionState(work or ("Connected" if other else alone)),
             replication=ReplicationState(work or ("Established" if other else "Off")),
             peer_role=Role(other.role if other else "Unknown"),
@@ -338,6 +345,14 @@ class FakeDrbd:
             word = re.search(r'shared-secret "(.*)";', text)
             self.words[resource] = word.group(1) if word else ""
         return int(found.group(1))
+
+    def _size_in_file(self, resource: str) -> int | None:
+        return size_in(files.read_or_none(self.directory / f"{resource}.res") or "")
+
+    def _take_size(self, resource: str) -> None:
+        """The device is as large as the file says; the end of a larger one is cut off."""
+        if (size := self._size_in_file(resource)) is not None:
+            self.world.sizes[resource] = size
 
     def _may(self, verb: str, resource: str) -> None:
         if verb in self.broken or resource in self.broken:
