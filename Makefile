@@ -17,6 +17,7 @@ COMPLETION := /usr/share/bash-completion/completions/mcv
 UNITS := /etc/systemd/system
 UNIT_FILES := mcvd.service mcv-guests.service mcv-verify.timer mcv-verify.service mcv-verify-failed.service
 ENABLED := $(addprefix multi-user.target.wants/, mcvd.service mcv-guests.service) timers.target.wants/mcv-verify.timer
+POOL := /var/lib/mcv/pool
 LIBVIRT_HOOK := /etc/libvirt/hooks/qemu.d/mcv
 UDEV_RULES := /etc/udev/rules.d/57-mcv.rules
 NODES ?= 2
@@ -141,6 +142,8 @@ install: $(if $(DESTDIR),packages-build,packages-node)  ## Install mcv on this h
 	$(PYTHON) -m compileall -q -j 0 -s $(STAGE) -p $(HOME_OF_MCV) $(STAGE)/lib
 	rm -rf $(DESTDIR)$(HOME_OF_MCV)
 	mv $(STAGE) $(DESTDIR)$(HOME_OF_MCV)
+	# The pool that every node has: QEMU's user passes through to the files of its VMs.
+	install -d -m 711 $(DESTDIR)/var/lib/mcv $(DESTDIR)$(POOL)
 	install -d $(DESTDIR)/usr/local/bin
 	ln -sfn $(HOME_OF_MCV)/bin/mcv $(DESTDIR)/usr/local/bin/mcv
 	ln -sfn $(HOME_OF_MCV)/bin/mcvd $(DESTDIR)/usr/local/bin/mcvd
@@ -174,6 +177,7 @@ uninstall:  ## Take mcv off this host (root); /var/lib/mcv and an edited mcv.con
 	conf=$(DESTDIR)/etc/mcv/mcv.conf
 	if cmp -s etc/mcv.conf "$$conf"; then rm "$$conf"; echo "gone:  $$conf"; went=1; fi
 	rmdir --ignore-fail-on-non-empty $(DESTDIR)/etc/mcv 2> /dev/null || true
+	rmdir --parents --ignore-fail-on-non-empty $(DESTDIR)$(POOL) 2> /dev/null || true
 	[ $$went = 1 ] || echo "mcv is not installed here."
 	[ ! -e "$$conf" ] || echo "stays: $$conf, which was edited"
 	[ ! -e $(DESTDIR)/var/lib/mcv ] || echo "stays: $(DESTDIR)/var/lib/mcv, this node's state and keys"

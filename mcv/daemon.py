@@ -17,6 +17,7 @@ from mcv.cluster import leaving, members
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document import place, startup
 from mcv.document.identity import known_uuids
+from mcv.document.pools import DEFAULT_LOCATION
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.directories import Directories
 from mcv.drivers.drbd import Drbd
@@ -114,6 +115,7 @@ class Daemon:
 
     def _start(self) -> None:
         self.close_interrupted()
+        self._make_default_pool()
         if self.conf.address and not self.consensus.contact.key_damage:
             trusted = self.calls.trusted
             self.server.start_peers(self.conf.address, self.conf.port, self.identity, trusted)
@@ -121,6 +123,13 @@ class Daemon:
         systemd.ready(f"{self.conf.node} serves")
         log.info("mcvd %s serves as %s", mcv.__version__, self.conf.node)
         threading.Thread(target=self.loops.run, name="loops", daemon=True).start()
+
+    def _make_default_pool(self) -> None:
+        """Make its directory; where that fails, looks at the pool say that it is not there."""
+        try:
+            self.host.directories.make(DEFAULT_LOCATION)
+        except OSError as error:
+            log.warning("the pool of every node cannot be made: %s", error)
 
     def _stop(self) -> None:
         if self._host_is_going_down():

@@ -22,6 +22,7 @@ from mcv.settings import Settings
 from mcv.system import systemd
 from mcv.system.held_file import HeldFile
 from mcv.system.locks import Locks
+from mcv.system.looks import Looks
 from mcv.system.observations import Observations
 from mcv.system.pauses import Pauses
 from mcv.system.shared_work import SharedWork
@@ -112,6 +113,7 @@ class Host:
     next_start: float = 0.0  # monotonic; before it the daemon starts no VM by itself
     lost_peers: Pauses = field(default_factory=Pauses)  # by resource and what is known of its peer
     marked: dict[str, int] = field(default_factory=dict)  # incarnation that a VM here runs as
+    looks: Looks = field(default_factory=Looks)
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
 
     @functools.cached_property

@@ -1,7 +1,13 @@
-"""Files of VMs' disks in directories of this host."""
+"""Files of VMs' disks in directories of this host.
+
+What is read of a directory is read by a child process with a deadline: a file system that hangs
+(NFS without its server) blocks the child for ever, and not the daemon.
+"""
 
 import os
 from pathlib import Path
+
+from msgspec import Struct
 
 from mcv.document.disks import Format
 from mcv.drivers import open_devices, qcow2
@@ -12,6 +18,26 @@ from mcv.system.process import Run, run
 
 OURS = 0o600
 PASSABLE = 0o711  # QEMU's user passes through to a file that libvirt gives it
+READ = 5.0  # s that a file system has to answer a question
+
+MARK = ".mcv-pool"  # the file with the id of a shared pool
+PROBE = ".mcv-probe"
+IN_MEMORY = ("tmpfs", "ramfs")
+BLOCK = 512  # what find's %b counts
+QEMU_GROUPS = ("libvirt-qemu", "kvm")
+NOTHING = ("No such file or directory", "Not a directory")
+HANGS = "Is its file system there? See: mount, dmesg"
+UNMOUNTED = "Is its file system mounted?"
+NO_DIRECT = "Invalid argument"  # what open(2) says of O_DIRECT where it cannot be had
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """A directory and its file system, in bytes; `volumes` are its entries, and what each takes."""
+
+    size: int
+    free: int
+    device: str
+    volumes: dict[str, int]
 
 
 class Directories:
@@ -27,11 +53,9 @@ class Directories:
         A name is not chosen twice, so a file of this name is of this very disk. Raises
         CommandFailed where there is no such directory, or no room.
         """
-        path = files.child(Path(location), volume)
-        if path.exists():
+        if self.exists(location, volume):
             return
-        if not Path(location).is_dir():
-            raise CommandFailed(f"There is no directory {location} on this host.")
+        path = files.child(Path(location), volume)
         draft = files.child(Path(location), f"{volume}.part")
         self._run("qemu-img", "create", "-q", "-f", format, str(draft), str(size))
         os.chmod(draft, OURS)
@@ -40,11 +64,13 @@ class Directories:
 
     def remove(self, location: str, volume: str) -> None:
         """Delete a file, and the draft of a creation that was cut off."""
-        files.remove(files.child(Path(location), volume))
-        files.remove(files.child(Path(location), f"{volume}.part"))
+        paths = [files.child(Path(location), name) for name in (volume, f"{volume}.part")]
+        self._run("rm", "--force", "--", *map(str, paths))
 
     def exists(self, location: str, volume: str) -> bool:
-        return files.child(Path(location), volume).is_file()
+        """Whether the directory holds the file. Raises CommandFailed where it cannot be read."""
+        files.child(Path(location), volume)
+        return volume in self.volumes(location)
 
     def size(self, location: str, volume: str) -> int:
         """How large the guest sees a qcow2 file, in bytes.
@@ -82,27 +108,116 @@ class Directories:
         """Which processes of this host have a file or a device open."""
         return open_devices.holders(self._root, path.lstrip("/"))
 
-    def is_dir(self, location: str) -> bool:
-        return Path(location).is_dir()
+    def view(self, location: str) -> View:
+        """The directory as it is now. Raises CommandFailed where there is none, or no answer."""
+        device, volumes = self._entries(location)
+        size, free = self.room(location)
+        return View(size=size, free=free, device=device, volumes=volumes)
 
     def room(self, location: str) -> tuple[int, int]:
         """How large the file system of a directory is, and what is free of it, in bytes."""
-        found = os.statvfs(location)
-        return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+        text = self._read(location, "stat", "--file-system", "--format=%S %b %a", location)
+        block, blocks, free = map(int, text.split())
+        return blocks * block, free * block
 
-    def allocated(self, location: str, volume: str) -> int:
-        """What a file takes by now, in bytes; 0 where there is none."""
+    def volumes(self, location: str) -> dict[str, int]:
+        """The entries of a directory, and what each takes, in bytes."""
+        return self._entries(location)[1]
+
+    def _entries(self, location: str) -> tuple[str, dict[str, int]]:
+        """The device of a directory's file system, and its entries."""
+        # The slash behind it follows a link, and fails on what is no directory.
+        text = self._read(
+            location, "find", f"{location}/", "-maxdepth", "1", "-printf", r"%d %D %b %f\0"
+        )
+        device, volumes = "", {}
+        for entry in text.split("\0")[:-1]:
+            depth, of_entry, blocks, name = entry.split(" ", 3)
+            if depth == "0":
+                device = of_entry
+            elif not name.startswith("."):
+                volumes[name] = int(blocks) * BLOCK
+        return device, volumes
+
+    def device_of(self, path: Path) -> str:
+        """Which file system a path of this host's own is on, as View has it."""
+        return str(path.stat().st_dev)
+
+    def real(self, location: str) -> str:
+        """The path without symbolic links. Raises CommandFailed where there is no directory."""
+        return self._read(location, "realpath", "--canonicalize-existing", "--", location).rstrip(
+            "\n"
+        )
+
+    def closed(self, location: str) -> list[str]:
+        """The directories on the way to a location, itself too, that QEMU's user cannot pass."""
+        way = [str(path) for path in (Path(location), *Path(location).parents)]
+        text = self._read(location, "stat", "--format=%a %G %n", "--", *way)
+        return [name for line in text.splitlines() if (name := _closed(*line.split(" ", 2)))]
+
+    def why_no_disks(self, location: str) -> str:
+        """Why no disks can be kept in a directory; "" where they can.
+
+        QEMU reads and writes past the host's cache (O_DIRECT). Precondition: the directory is
+        there. Effect: a file is written and deleted.
+        """
+        kind = self._read(location, "stat", "--file-system", "--format=%T", location).strip()
+        if kind in IN_MEMORY:
+            return f"{location} is in memory ({kind}): what is there does not survive a reboot."
+        probe = f"{location}/{PROBE}"
         try:
-            return files.child(Path(location), volume).stat().st_blocks * 512
-        except OSError:
-            return 0
+            how = ("bs=4096", "count=1", "oflag=direct,nofollow", "status=none")
+            self._read(location, "dd", "if=/dev/zero", f"of={probe}", *how)
+        except CommandFailed as error:
+            if NO_DIRECT in error.message:
+                return f"the file system of {location} takes no direct I/O, which QEMU needs."
+            return f"{location} cannot be written: {error.message}"
+        finally:
+            self._read(location, "rm", "--force", "--", probe)
+        return ""
 
-    def names(self, location: str) -> list[str]:
-        return sorted(os.listdir(location))
+    def mark(self, location: str) -> str:
+        """The id of the shared pool that a directory is marked with; "" where it has none."""
+        try:
+            text = self._read(location, "head", "--bytes=100", "--", f"{location}/{MARK}")
+        except CommandFailed as error:
+            if "No such file" in error.message:
+                return ""
+            raise
+        return text.strip()
 
-    def is_same_file_system(self, location: str, other: Path) -> bool:
-        return Path(location).stat().st_dev == other.stat().st_dev
+    def write_mark(self, location: str, id: str) -> None:
+        """Mark a directory durably. Raises CommandFailed where it cannot be read."""
+        self.volumes(location)
+        files.write_atomically(Path(location) / MARK, f"{id}\n", 0o644)
+
+    def remove_mark(self, location: str) -> None:
+        """Harmless where there is none."""
+        self._run("rm", "--force", "--", f"{location}/{MARK}", timeout=READ)
 
     def make(self, location: str) -> None:
         """Make a directory that only root lists; harmless where it is there."""
-        Path(location).mkdir(mode=PASSABLE, parents=True, exist_ok=True)
+        path = Path(location)
+        if not path.is_dir():
+            path.mkdir(parents=True)
+            os.chmod(path, PASSABLE)  # whatever the umask is
+
+    def _read(self, location: str, *command: str) -> str:
+        """What a question to a directory's file system prints; CommandFailed in words."""
+        try:
+            return self._run(*command, timeout=READ)
+        except CommandFailed as error:
+            if "ran past" in error.message:
+                raise CommandFailed(f"{location} does not answer.", HANGS) from error
+            if command[0] in ("find", "realpath") and any(map(error.message.count, NOTHING)):
+                raise CommandFailed(
+                    f"There is no directory {location} on this host.", UNMOUNTED
+                ) from error
+            raise
+
+
+def _closed(mode: str, group: str, name: str) -> str:
+    """The name of a directory that QEMU's user cannot pass through; "" where it can."""
+    bits = int(mode, 8)
+    is_passable = bits & 0o001 or (bits & 0o010 and group in QEMU_GROUPS)
+    return "" if is_passable else name

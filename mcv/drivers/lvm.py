@@ -25,7 +25,7 @@ class Volume:
     """A logical volume; `ours` is whether mcv made it.
 
     `pool` is the thin pool that a thin volume is of; of a thin pool itself `used_percent` and
-    `metadata_percent` say how full it is.
+    `metadata_percent` say how full it is, and `is_pool` is true.
     """
 
     group: str
@@ -36,6 +36,7 @@ class Volume:
     pool: str = ""
     used_percent: float = 0.0
     metadata_percent: float = 0.0
+    is_pool: bool = False
 
 
 class Lvm:
@@ -71,7 +72,7 @@ class Lvm:
         only = [word for group in groups for word in group.only]
         if not only:
             return []
-        columns = "vg_name,lv_name,lv_size,pool_lv,lv_tags,data_percent,metadata_percent"
+        columns = "vg_name,lv_name,lv_size,pool_lv,lv_tags,data_percent,metadata_percent,lv_attr"
         found = parse_volumes(self._run("lvs", *only, *UNITS, "--options", columns))
         return [volume for volume in found if volume.group in names]
 
@@ -178,6 +179,7 @@ def parse_volumes(text: str) -> list[Volume]:
             pool=row["pool_lv"],
             used_percent=float(row.get("data_percent") or 0),
             metadata_percent=float(row.get("metadata_percent") or 0),
+            is_pool=row.get("lv_attr", "").startswith("t"),
         )
         for row in _rows(text, "lv")
     ]

@@ -6,11 +6,12 @@ Each verb is harmless when it is done already. A location and a volume name one 
 from dataclasses import dataclass
 from typing import Protocol
 
-from mcv.document.disks import Disk, DrbdDisk, Format, device_of
+from mcv.document.disks import Disk, DrbdDisk, Format, SharedDisk, device_of
 from mcv.document.pools import PoolType
 from mcv.drivers.lvm import drbd_size, metadata_size, rounded
 from mcv.errors import McvError, Refused
 from mcv.host import Host
+from mcv.storage import marks
 from mcv.storage.paths import is_file
 
 
@@ -64,7 +65,11 @@ class Directory:
         """A file needs nothing; its file system is the administrator's to mount."""
 
     def why_not_open(self, location: str, volume: str) -> Refused | None:
-        if self.host.directories.exists(location, volume):
+        try:
+            is_there = self.host.directories.exists(location, volume)
+        except McvError as error:
+            return Refused(error.message, error.hint)
+        if is_there:
             return None
         return Refused(
             f"{self.host.name} has no file {location}/{volume}.",
@@ -82,6 +87,35 @@ class Directory:
 
     def adopt(self, location: str, volume: str) -> None:
         """A file bears no mark of mcv's but its name."""
+
+
+@dataclass(frozen=True)
+class SharedDirectory(Directory):
+    """The same in a shared pool: the directory is used where it bears the pool's id."""
+
+    pool: str
+
+    def create(self, location: str, volume: str, size: int, format: Format) -> None:
+        marks.require(self.host, self.pool)
+        super().create(location, volume, size, format)
+
+    def remove(self, location: str, volume: str) -> None:
+        marks.require(self.host, self.pool)
+        super().remove(location, volume)
+
+    def bring_up(self, location: str, volume: str) -> None:
+        marks.require(self.host, self.pool)
+
+    def grow(self, location: str, volume: str, size: int) -> None:
+        marks.require(self.host, self.pool)
+        super().grow(location, volume, size)
+
+    def why_not_open(self, location: str, volume: str) -> Refused | None:
+        try:
+            marks.require(self.host, self.pool)
+        except Refused as problem:
+            return problem
+        return super().why_not_open(location, volume)
 
 
 @dataclass(frozen=True)
@@ -151,15 +185,19 @@ class ThinPool(Group):
 
 def of(host: Host, disk: Disk) -> Backing:
     """The backing of a disk on this host; for a replicated disk, of the replica here."""
+    if isinstance(disk, SharedDisk):
+        return SharedDirectory(host, disk.pool)
     if is_file(disk):
         return Directory(host)
     where = disk.places.get(host.name, "")
     return ThinPool(host) if "/" in where else Group(host)
 
 
-def in_pool(host: Host, type: PoolType) -> Backing:
-    """The backing of volumes in a pool of a type."""
-    if type in ("dir", "shared"):
+def in_pool(host: Host, name: str, type: PoolType) -> Backing:
+    """The backing of volumes in a pool, which is of that type."""
+    if type == "shared":
+        return SharedDirectory(host, name)
+    if type == "dir":
         return Directory(host)
     return ThinPool(host) if type == "thin" else Group(host)
 

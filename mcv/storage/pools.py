@@ -3,11 +3,12 @@
 import uuid
 from collections.abc import Iterable
 
+import msgspec
 from msgspec import Struct
 
 from mcv.document import pool_changes
 from mcv.document.model import Cluster
-from mcv.document.names import problem_with_name
+from mcv.document.names import Location, problem_with_name
 from mcv.document.pools import Pool, PoolType
 from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused, refuse_all
@@ -17,7 +18,7 @@ from mcv.system.answers import ask_typed, plain
 from mcv.transaction.plan import Item, Step, change, on
 
 FACTS = 10.0  # s that a node has to look at a place
-LOCATIONS: dict[PoolType, str] = {
+FORMS: dict[PoolType, str] = {
     "dir": "a directory by its whole path: /srv/vms",
     "lvm": "a volume group: vg0",
     "thin": "a thin pool in its volume group: vg0/thin",
@@ -60,7 +61,7 @@ def create(
         cluster = host.read()
         problems = _problems_with_name(cluster, name)
         nodes = _nodes(cluster, location, on or [], problems)
-        problems += _problems_at(host, name, Pool(type=type, nodes=nodes), nodes)
+        problems += _problems_at(host, name, type, nodes)
         refuse_all(problems)
         pool = Pool(type=type, nodes=nodes, id=id_)
         answer = PoolNow(name=name, type=type, nodes=nodes)
@@ -98,7 +99,7 @@ def add_node(
         if node in pool.nodes:
             raise Refused(f"Pool {name} is on {node} already ({pool.nodes[node]}).")
         where = _nodes(cluster, location or _common(pool), [node], problems)
-        problems += _problems_at(host, name, pool, where)
+        problems += _problems_at(host, name, pool.type, where, pool.id)
         refuse_all(problems)
         nodes = {**pool.nodes, **where}
         step = Step(change("pool.extend", name=name, node=node, location=where[node]))
@@ -159,7 +160,7 @@ def _marked(host: Host, name: str, pool: Pool) -> list[str]:
     """The nodes that see the mark of a shared pool now."""
     return [
         node
-        for node, place in _places(host, name, pool, pool.nodes).items()
+        for node, place in _places(host, name, pool.type, pool.nodes, pool.id).items()
         if isinstance(place, Place) and place.mark == pool.id
     ]
 
@@ -188,6 +189,7 @@ def _nodes(
     for text in named or sorted(cluster.nodes):
         node, _, where = text.partition("=")
         where = where or location or ""
+        where = where.rstrip("/") or where
         if node not in cluster.nodes:
             members = ", ".join(sorted(cluster.nodes))
             problems.append(Refused(f"There is no node {node}.", f"Nodes: {members}."))
@@ -207,11 +209,17 @@ def _nodes(
     return nodes
 
 
-def _problems_at(host: Host, name: str, pool: Pool, nodes: dict[str, str]) -> list[Refused]:
+def _problems_at(
+    host: Host, name: str, type: PoolType, nodes: dict[str, str], mark: str = ""
+) -> list[Refused]:
     """What stands in the way of the pool on these nodes: what they say, and what they share."""
-    problems: list[Refused] = []
+    problems = [
+        Refused(f"{where!r} is no location of a pool of type {type}.", f"It is {FORMS[type]}.")
+        for where in sorted({where for where in nodes.values() if not _has_form(type, where)})
+    ]
     uuids: dict[str, str] = {}
-    for node, place in _places(host, name, pool, nodes).items():
+    well_formed = {node: where for node, where in nodes.items() if _has_form(type, where)}
+    for node, place in _places(host, name, type, well_formed, mark).items():
         if not isinstance(place, Place):
             problems.append(Refused(f"{node} is needed: {place.message}", place.hint))
             continue
@@ -227,20 +235,26 @@ def _problems_at(host: Host, name: str, pool: Pool, nodes: dict[str, str]) -> li
     return problems
 
 
+def _has_form(type: PoolType, location: str) -> bool:
+    """Whether a text can be a location of that type: a whole path, a group, or VG/POOL."""
+    try:
+        msgspec.convert(location, Location)
+    except msgspec.ValidationError:
+        return False
+    if type in ("dir", "shared"):
+        return location.startswith("/")
+    return not location.startswith("/") and location.count("/") == (1 if type == "thin" else 0)
+
+
 def _places(
-    host: Host, name: str, pool: Pool, nodes: dict[str, str]
+    host: Host, name: str, type: PoolType, nodes: dict[str, str], mark: str
 ) -> dict[str, Place | McvError]:
     """What each node says of its place."""
 
     def ask(node: str, operation: str, timeout: float) -> object:
+        where = nodes[node]
         return host.call(
-            node,
-            operation,
-            timeout=timeout,
-            name=name,
-            type=pool.type,
-            location=nodes[node],
-            mark=pool.id,
+            node, operation, timeout=timeout, pool=name, type=type, location=where, mark=mark
         )
 
     return ask_typed(ask, nodes, "pool.place", FACTS, Place)

@@ -6,6 +6,7 @@ from mcv.document.disks import Disk, DrbdDisk
 from mcv.drivers.lvm import drbd_size, rounded
 from mcv.errors import Refused
 from mcv.sizes import shown
+from mcv.storage import fullness
 from mcv.storage.rooms import Room
 
 
@@ -41,9 +42,12 @@ def why_not_more(
     """What forbids so many more bytes for these disks, new or there, in a pool of a node."""
     may_overcommit = room.type == "thin" and not any(isinstance(disk, DrbdDisk) for disk in disks)
     free = room.size if may_overcommit else max(0, room.free - room.spoken_for)
+    found = []
+    if full := fullness.why_full(room):
+        said = f"Pool {pool} ({room.location}) on {node} is full: {full}."
+        found.append(Refused(said, fullness.HINTS[room.type]))
     if asked <= free:
-        return []
+        return found
     of = "" if room.location in ("", pool) else f" ({room.location})"
-    return [
-        Refused(f"Pool {pool}{of} on {node} has {shown(free)} free, {shown(asked)} are needed.")
-    ]
+    said = f"Pool {pool}{of} on {node} has {shown(free)} free, {shown(asked)} are needed."
+    return [*found, Refused(said)]

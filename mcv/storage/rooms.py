@@ -1,18 +1,30 @@
 """How much room the pools of this node have, and what stands in the way of using them."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mcv.document.disks import Disk
 from mcv.document.model import Cluster
 from mcv.document.pools import Pool, PoolType
+from mcv.drivers.directories import HANGS, View
 from mcv.drivers.lvm import Volume
 from mcv.drivers.volume_groups import Group
+from mcv.errors import McvError, PeerUnreachable
 from mcv.host import Host
+from mcv.storage import marks
+from mcv.system.fanout import ask_all
 
 IMPLICIT = "lvm"  # the pool of a cluster that has none of volume groups: mcv.conf's group
 KEPT_FREE = 2 * 1024**3  # bytes of the state's file system that no disk takes
+SHORT = 1.2  # s that a report waits for a directory, or for LVM
+LONG = 6.0  # s that a creation waits for them
+MARGIN = 0.2  # s that they have to be waited for at once
+OLDEST = 60.0  # s after which what LVM told before is told no more
+LVM = "LVM"
+LVM_TYPES = ("lvm", "thin")
 
 
 class Room(Struct, frozen=True, kw_only=True):
@@ -20,6 +32,8 @@ class Room(Struct, frozen=True, kw_only=True):
 
     `free` is what no volume has yet; `spoken_for` is what volumes were promised beyond what
     they take. `extent` is what sizes are rounded up to; `volumes` are the names in use.
+    `used_percent` is how full the place is, `metadata_percent` the same of a thin pool's
+    metadata. `with_state` is whether the node's state is on the same file system.
     """
 
     location: str
@@ -31,20 +45,87 @@ class Room(Struct, frozen=True, kw_only=True):
     volumes: list[str] = []
     problem: str = ""
     hint: str = ""
+    used_percent: float = 0.0
+    metadata_percent: float = 0.0
+    with_state: bool = False
+
+
+@dataclass(frozen=True)
+class LvmView:
+    """The volume groups and logical volumes of this host; `error` where LVM does not tell."""
+
+    groups: dict[str, Group] = field(default_factory=dict)
+    volumes: list[Volume] = field(default_factory=list)
+    error: McvError | None = None
 
 
 def rooms(host: Host) -> dict[str, Room]:
-    """Every pool of this node by name; raises CommandFailed where LVM does not answer."""
+    """Every pool of this node by name. What cannot be read is the problem of its pool."""
     cluster = host.read()
-    groups, volumes = host.volumes.all()
-    found = {
-        name: _room(host, name, pool, pool.nodes[host.name], groups, volumes)
-        for name, pool in cluster.all_pools.items()
-        if host.name in pool.nodes
-    }
+    lvm, found = _look(host, _pools_here(host, cluster), LONG, needs_lvm=True)
     if IMPLICIT not in found and has_implicit(cluster):
-        found[IMPLICIT] = _implicit(host, groups, volumes)
+        found[IMPLICIT] = _implicit(host, lvm)
     return found
+
+
+def for_report(host: Host) -> dict[str, Room]:
+    """The same for a report, of the document's pools alone and without the names in use.
+
+    A directory that hangs, or LVM, costs its own pool; LVM is asked where a pool needs it.
+    """
+    pools = _pools_here(host, host.read())
+    needs_lvm = any(pool.type in LVM_TYPES for pool in pools.values())
+    _, found = _look(host, pools, SHORT, needs_lvm)
+    return {name: replace(room, volumes=[]) for name, room in found.items()}
+
+
+def lvm_view(host: Host, patience: float = LONG) -> LvmView:
+    """What LVM tells. A scan that takes its time is no reason to tell a report nothing."""
+    try:
+        groups, volumes = host.looks.at(LVM, host.volumes.all, patience, OLDEST)
+    except McvError as error:
+        return LvmView(error=error)
+    return LvmView(groups, volumes)
+
+
+def _pools_here(host: Host, cluster: Cluster) -> dict[str, Pool]:
+    return {name: pool for name, pool in cluster.all_pools.items() if host.name in pool.nodes}
+
+
+def _look(
+    host: Host, pools: dict[str, Pool], patience: float, needs_lvm: bool
+) -> tuple[LvmView, dict[str, Room]]:
+    """What LVM tells, and the room of each pool; LVM and all directories are read at once."""
+    directories = [name for name, pool in pools.items() if pool.type not in LVM_TYPES]
+
+    def look(what: str, _: str, timeout: float) -> LvmView | Room:
+        if what == LVM:
+            return lvm_view(host, patience)
+        return _directory(host, what, pools[what], patience)
+
+    asked = [*directories, *([LVM] if needs_lvm else [])]
+    answers = ask_all(look, asked, "", patience + MARGIN)
+    told = answers.pop(LVM, None)
+    lvm = told if isinstance(told, LvmView) else LvmView(error=McvError("LVM does not answer."))
+    found = {}
+    for name, pool in pools.items():
+        location, answer = pool.nodes[host.name], answers.get(name)
+        if pool.type == "lvm":
+            found[name] = of_group(location, lvm)
+        elif pool.type == "thin":
+            found[name] = of_thin_pool(location, lvm)
+        elif isinstance(answer, Room):
+            found[name] = answer
+        else:
+            found[name] = _unread(location, pool.type, answer)
+    return lvm, found
+
+
+def _unread(location: str, type: PoolType, error: object) -> Room:
+    """The room of a directory that could not be read, or not in time."""
+    if not isinstance(error, McvError) or isinstance(error, PeerUnreachable):
+        error = McvError(f"{location} does not answer.", HANGS)
+    return Room(location=location, type=type, problem=error.message, hint=error.hint)
 
 
 def has_implicit(cluster: Cluster) -> bool:
@@ -54,80 +135,72 @@ def has_implicit(cluster: Cluster) -> bool:
     )
 
 
-def _room(
-    host: Host,
-    name: str,
-    pool: Pool,
-    location: str,
-    groups: dict[str, Group],
-    volumes: list[Volume],
+def _directory(host: Host, name: str, pool: Pool, patience: float) -> Room:
+    """The room of a pool of files. Raises McvError where its directory cannot be read."""
+    disks = _disks_in(host.read(), name, host.name)
+    room = of_directory(host, pool.type, pool.nodes[host.name], disks, patience)
+    foreign = marks.why_foreign(host, name, pool, patience) if pool.type == "shared" else None
+    return replace(room, problem=foreign.message, hint=foreign.hint) if foreign else room
+
+
+def of_directory(
+    host: Host, type: PoolType, location: str, disks: Iterable[Disk], patience: float = LONG
 ) -> Room:
-    if pool.type == "lvm":
-        return of_group(location, groups, volumes)
-    if pool.type == "thin":
-        return of_thin_pool(location, groups, volumes)
-    return of_directory(host, pool.type, location, _disks_in(host.read(), name, host.name))
+    """The room of a directory: disks count at full size, whatever they take by now.
 
-
-def of_directory(host: Host, type: PoolType, location: str, disks: Iterable[Disk]) -> Room:
-    """The room of a directory: disks count at full size, whatever they take by now."""
-    if not host.directories.is_dir(location):
-        return Room(
-            location=location,
-            type=type,
-            problem=f"there is no directory {location}.",
-            hint="Is its file system mounted?",
-        )
-    size, free = host.directories.room(location)
-    promised = sum(
-        max(0, disk.size - host.directories.allocated(location, disk.volume)) for disk in disks
-    )
-    kept = KEPT_FREE if host.directories.is_same_file_system(location, host.settings.state) else 0
+    Raises McvError where it is not there, or does not answer.
+    """
+    view: View = host.looks.at(location, lambda: host.directories.view(location), patience)
+    promised = sum(max(0, disk.size - view.volumes.get(disk.volume, 0)) for disk in disks)
+    with_state = view.device == host.directories.device_of(host.settings.state)
+    kept = KEPT_FREE if with_state else 0
     return Room(
         location=location,
         type=type,
-        size=size,
-        free=max(0, free - kept),
+        size=view.size,
+        free=max(0, view.free - kept),
         spoken_for=promised,
-        volumes=host.directories.names(location),
+        volumes=sorted(view.volumes),
+        used_percent=round(100 * (1 - view.free / view.size), 1) if view.size else 100.0,
+        with_state=with_state,
     )
 
 
-def of_group(location: str, groups: dict[str, Group], volumes: list[Volume]) -> Room:
+def _lacking(location: str, type: PoolType, what: str, hint: str, lvm: LvmView) -> Room:
+    """The room of a group or thin pool that LVM does not tell of."""
+    if lvm.error is not None:
+        what, hint = f"LVM does not tell: {lvm.error.message}", lvm.error.hint
+    return Room(location=location, type=type, problem=what, hint=hint)
+
+
+def of_group(location: str, lvm: LvmView) -> Room:
     """The room of a volume group."""
-    group = groups.get(location)
+    group = lvm.groups.get(location)
     if group is None:
-        return Room(
-            location=location,
-            type="lvm",
-            problem=f"there is no volume group {location}.",
-            hint="See: vgs",
-        )
+        return _lacking(location, "lvm", f"there is no volume group {location}.", "See: vgs", lvm)
     return Room(
         location=location,
         type="lvm",
         size=group.size,
         free=group.free,
         extent=group.extent_size,
-        volumes=[volume.name for volume in volumes if volume.group == location],
+        volumes=[volume.name for volume in lvm.volumes if volume.group == location],
         problem=group.problem,
         hint=group.hint,
+        used_percent=round(100 * (1 - group.free / group.size), 1) if group.size else 100.0,
     )
 
 
-def of_thin_pool(location: str, groups: dict[str, Group], volumes: list[Volume]) -> Room:
+def of_thin_pool(location: str, lvm: LvmView) -> Room:
     """The room of a thin pool; what its volumes were promised may be more than it holds."""
     name, _, pool_name = location.partition("/")
-    group = groups.get(name)
-    found = [volume for volume in volumes if volume.group == name]
+    group = lvm.groups.get(name)
+    found = [volume for volume in lvm.volumes if volume.group == name]
     pool = next((volume for volume in found if volume.name == pool_name), None)
     if group is None or pool is None:
-        return Room(
-            location=location,
-            type="thin",
-            problem=f"there is no thin pool {location}.",
-            hint="See: lvs",
-        )
+        return _lacking(location, "thin", f"there is no thin pool {location}.", "See: lvs", lvm)
+    if not pool.is_pool:
+        return _lacking(location, "thin", f"{location} is no thin pool.", "See: lvs", lvm)
     inside = [volume for volume in found if volume.pool == pool_name]
     used = pool.size * pool.used_percent // 100
     return Room(
@@ -140,35 +213,26 @@ def of_thin_pool(location: str, groups: dict[str, Group], volumes: list[Volume])
         volumes=[volume.name for volume in found],
         problem=group.problem,
         hint=group.hint,
+        used_percent=pool.used_percent,
+        metadata_percent=pool.metadata_percent,
     )
 
 
-def _implicit(host: Host, groups: dict[str, Group], volumes: list[Volume]) -> Room:
+def _implicit(host: Host, lvm: LvmView) -> Room:
     """The volume group that mcv.conf names, or the host's only one."""
     named = host.settings.volume_group
-    names = [named] if named else sorted(groups)
+    names = [named] if named else sorted(lvm.groups)
     if not names:
-        return Room(
-            location="",
-            type="lvm",
-            problem="there is no volume group.",
-            hint="Make one with: vgcreate vg0 /dev/DISK",
-        )
+        hint = "Make one with: vgcreate vg0 /dev/DISK"
+        return _lacking("", "lvm", "there is no volume group.", hint, lvm)
     if len(names) > 1:
-        return Room(
-            location="",
-            type="lvm",
-            problem=f"there are several volume groups ({', '.join(names)}).",
-            hint="Name one in /etc/mcv/mcv.conf: volume_group = NAME",
-        )
-    if names[0] not in groups:
-        return Room(
-            location="",
-            type="lvm",
-            problem=f"there is no volume group {named}.",
-            hint="mcv.conf names it: volume_group",
-        )
-    return of_group(names[0], groups, volumes)
+        hint = "Name one in /etc/mcv/mcv.conf: volume_group = NAME"
+        several = f"there are several volume groups ({', '.join(names)})."
+        return _lacking("", "lvm", several, hint, lvm)
+    if names[0] not in lvm.groups:
+        missing = f"there is no volume group {named}."
+        return _lacking("", "lvm", missing, "mcv.conf names it: volume_group", lvm)
+    return of_group(names[0], lvm)
 
 
 def _disks_in(cluster: Cluster, pool: str, node: str) -> list[Disk]:

@@ -69,7 +69,7 @@ def look(host: Host, pool: str, volume: str) -> KeptVolume:
     room = rooms(host).get(pool)
     if room is None or room.problem:
         raise McvError(room.problem if room else f"{host.name} has no pool {pool}.")
-    backing = backings.in_pool(host, room.type)
+    backing = backings.in_pool(host, pool, room.type)
     path = paths.joined(room.type, room.location, volume)
     return KeptVolume(
         location=room.location,

@@ -6,15 +6,28 @@ from typing import Any, cast
 import pytest
 
 from mcv.document.model import DrbdSettings
+from mcv.document.pools import DEFAULT_LOCATION
 from mcv.drivers.bridge import Bridges
+from mcv.drivers.directories import Directories
 from mcv.drivers.drbd import Drbd
 from mcv.drivers.drbd_resource_file import Side, resource_text
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.lvm import Lvm
-from tests.contract import Promise, bridges, domains, drbd, promises, replication, volumes, wire
+from tests.contract import (
+    Promise,
+    bridges,
+    directories,
+    domains,
+    drbd,
+    promises,
+    replication,
+    volumes,
+    wire,
+)
 from tests.contract.definition import definition
 from tests.contract.resource import MINOR, RESOURCE
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.directories import FakeDirectories
 from tests.fakes.domains import FakeDomains, domain_name
 from tests.fakes.drbd import FakeDrbd, World
 from tests.fakes.volumes import FakeBridges, FakeLvm
@@ -78,6 +91,18 @@ class FakeLvmStand:
 @pytest.mark.parametrize("promise", promises(volumes), ids=lambda one: one.__name__)
 def test_the_fake_of_lvm(promise: Promise) -> None:
     promise(FakeLvmStand())
+
+
+class FakeDirectoriesStand:
+    location, nowhere = DEFAULT_LOCATION, "/nowhere"
+
+    def __init__(self) -> None:
+        self.directories = cast(Directories, FakeDirectories())
+
+
+@pytest.mark.parametrize("promise", promises(directories), ids=lambda one: one.__name__)
+def test_the_fake_of_directories(promise: Promise) -> None:
+    promise(FakeDirectoriesStand())
 
 
 @pytest.mark.parametrize("promise", promises(bridges), ids=lambda one: one.__name__)

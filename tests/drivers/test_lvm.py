@@ -36,7 +36,7 @@ VOLUMES = """\
           {
               "lv": [
                   {"vg_name":"data", "lv_name":"pool", "lv_size":"536870912", "pool_lv":"", \
-"lv_tags":""},
+"lv_tags":"", "lv_attr":"twi-aotz--"},
                   {"vg_name":"data", "lv_name":"thin1", "lv_size":"104857600", "pool_lv":"pool", \
 "lv_tags":"mcv"},
                   {"vg_name":"vg0", "lv_name":"web1", "lv_size":"104857600", "pool_lv":"", \
@@ -50,7 +50,7 @@ VOLUMES = """\
 """
 COLUMNS = (
     "--reportformat json --units b --nosuffix --options "
-    "vg_name,lv_name,lv_size,pool_lv,lv_tags,data_percent,metadata_percent"
+    "vg_name,lv_name,lv_size,pool_lv,lv_tags,data_percent,metadata_percent,lv_attr"
 )
 LOOK = f"lvs --devices /dev/sdb {COLUMNS}"
 
@@ -94,7 +94,7 @@ def test_volumes_say_whether_they_are_thin_and_ours(lvm: Driver) -> None:
     volumes = driver.volumes("data")
 
     assert volumes == [
-        Volume(group="data", name="pool", size=512 * MIB, thin=False, ours=False),
+        Volume(group="data", name="pool", size=512 * MIB, thin=False, ours=False, is_pool=True),
         Volume(group="data", name="thin1", size=100 * MIB, thin=True, ours=True, pool="pool"),
     ]
     assert len(driver.volumes()) == 4

@@ -1,29 +1,55 @@
 """What stands in for the directories of disks of a host: as tests/contract says of them."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcv.document.disks import Format
 from mcv.document.pools import DEFAULT_LOCATION
+from mcv.drivers.directories import HANGS, UNMOUNTED, View
 from mcv.drivers.open_devices import Holder
-from mcv.errors import CommandFailed
+from mcv.errors import CommandFailed, McvError
 
 GIB = 1024**3
+STATE = "of the state"
+
+
+@dataclass
+class About:
+    """A directory: its file system, its mark, and what is odd about it."""
+
+    mark: str = ""
+    device: str = "of its own"
+    size: int = 64 * GIB
+    free: int = 64 * GIB
+    real: str = ""
+    closed: list[str] = field(default_factory=list)
+    no_disks: str = ""
+    hangs: bool = False
 
 
 class FakeDirectories:
-    """Directories of a host that has 64 GiB free; the pool that every node has is among them."""
+    """Directories of a host with 64 GiB free; the pool that every node has is among them."""
 
     def __init__(self) -> None:
         self.made: dict[str, dict[str, int]] = {DEFAULT_LOCATION: {}}
+        self.about: dict[str, About] = {DEFAULT_LOCATION: About(device=STATE)}
         self.formats: dict[str, Format] = {}
         self.open: dict[str, list[Holder]] = {}
-        self.size = 64 * GIB
         self.broken: set[str] = set()
 
-    def create(self, location: str, volume: str, size: int, format: Format) -> None:
+    def at(self, location: str) -> About:
+        """What is said of a directory, for a test to change."""
+        return self.about.setdefault(location, About())
+
+    def _at(self, location: str) -> About:
+        if self.at(location).hangs:
+            raise CommandFailed(f"{location} does not answer.", HANGS)
         if location not in self.made:
-            raise CommandFailed(f"There is no directory {location} on this host.")
-        if volume in self.made[location]:
+            raise CommandFailed(f"There is no directory {location} on this host.", UNMOUNTED)
+        return self.at(location)
+
+    def create(self, location: str, volume: str, size: int, format: Format) -> None:
+        if self.exists(location, volume):
             return
         if "create" in self.broken:
             raise CommandFailed("`qemu-img` exited with 1: No space left on device")
@@ -33,28 +59,54 @@ class FakeDirectories:
     def remove(self, location: str, volume: str) -> None:
         if "remove" in self.broken:
             raise CommandFailed(f"{location}/{volume} cannot be removed.")
-        self.made.get(location, {}).pop(volume, None)
+        if location in self.made:
+            self.made[location].pop(_child(volume), None)
 
     def exists(self, location: str, volume: str) -> bool:
-        return volume in self.made.get(location, {})
+        self._at(location)
+        return _child(volume) in self.made[location]
 
     def holders(self, path: str) -> list[Holder]:
         return self.open.get(path, [])
 
-    def is_dir(self, location: str) -> bool:
-        return location in self.made
+    def view(self, location: str) -> View:
+        there = self._at(location)
+        volumes = dict.fromkeys(self.made[location], 0)
+        return View(size=there.size, free=there.free, device=there.device, volumes=volumes)
 
     def room(self, location: str) -> tuple[int, int]:
-        return self.size, self.size
+        return self._at(location).size, self._at(location).free
 
-    def allocated(self, location: str, volume: str) -> int:
-        return 0
+    def volumes(self, location: str) -> dict[str, int]:
+        return self.view(location).volumes
 
-    def names(self, location: str) -> list[str]:
-        return sorted(self.made[location])
+    def device_of(self, path: Path) -> str:
+        return STATE
 
-    def is_same_file_system(self, location: str, other: Path) -> bool:
-        return location == DEFAULT_LOCATION
+    def real(self, location: str) -> str:
+        return self._at(location).real or location
+
+    def closed(self, location: str) -> list[str]:
+        return self._at(location).closed
+
+    def why_no_disks(self, location: str) -> str:
+        return self._at(location).no_disks
+
+    def mark(self, location: str) -> str:
+        return self._at(location).mark if location in self.made else ""
+
+    def write_mark(self, location: str, id: str) -> None:
+        self._at(location).mark = id
+
+    def remove_mark(self, location: str) -> None:
+        self.at(location).mark = ""
 
     def make(self, location: str) -> None:
         self.made.setdefault(location, {})
+
+
+def _child(volume: str) -> str:
+    """The name of a file; McvError for a name that is hidden, or itself a path."""
+    if not volume or volume.startswith(".") or "/" in volume:
+        raise McvError(f"{volume!r} is no name for a file of mcv's.")
+    return volume

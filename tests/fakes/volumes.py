@@ -29,6 +29,9 @@ class FakeLvm:
     def __init__(self, size: int = 4 * GIB) -> None:
         self.size = size
         self.made: dict[str, int] = {}
+        self.thin: dict[str, str] = {}  # the pool of each thin volume
+        self.pools: dict[str, Volume] = {}  # thin pools of vg0, by name
+        self.uuid = UUID
         self.foreign: set[str] = set()
         self.broken: set[str] = set()
         self.filter = FakeLvmFilter()
@@ -36,18 +39,24 @@ class FakeLvm:
 
     def groups(self) -> dict[str, Group]:
         free = self.size - sum(self.made.values())
-        group = Group("vg0", UUID, self.size, free, EXTENT, ("/dev/sdb",), *self.problem)
+        group = Group("vg0", self.uuid, self.size, free, EXTENT, ("/dev/sdb",), *self.problem)
         return {"vg0": group}
 
     def all(self) -> tuple[dict[str, Group], list[Volume]]:
         return self.groups(), self.volumes()
 
     def volumes(self, group: str | None = None) -> list[Volume]:
-        return [
-            Volume("vg0", name, size, False, name not in self.foreign)
-            for name, size in self.made.items()
-            if group in (None, "vg0")
-        ]
+        if group not in (None, "vg0"):
+            return []
+        return [*self.pools.values(), *map(self._made, self.made)]
+
+    def _made(self, name: str) -> Volume:
+        pool = self.thin.get(name, "")
+        return Volume("vg0", name, self.made[name], bool(pool), name not in self.foreign, pool)
+
+    def make_pool(self, name: str, used: float = 0.0, metadata: float = 0.0) -> None:
+        """What lvcreate --type thin-pool makes: not mcv's."""
+        self.pools[name] = Volume("vg0", name, GIB, False, False, "", used, metadata, True)
 
     def volume(self, group: str, name: str) -> Volume | None:
         return next((one for one in self.volumes(group) if one.name == name), None)
@@ -77,7 +86,10 @@ class FakeLvm:
         self.foreign.discard(name)
 
     def create_thin(self, group: str, pool: str, name: str, size: int) -> None:
+        if pool not in self.pools:
+            raise CommandFailed(f"`lvcreate` exited with 5: Thin pool {group}/{pool} not found")
         self.create(group, name, size)
+        self.thin[name] = pool
 
     def activate(self, group: str, name: str) -> None:
         if self.volume(group, name) is None:
