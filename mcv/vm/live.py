@@ -160,6 +160,10 @@ def _follow(host: Host, name: str, to: str, sending: _Sending) -> None:
             except LibvirtSilent as silent:
                 stall.tell(silent.message)
                 continue
+            except HypervisorFailed as error:
+                # A look that fails cuts nothing off: the sending tells by itself how it ends.
+                log.info("%s", error)
+                continue
             if movement is not None and movement.total:
                 _tell(host, f"migrate {name} to {to}", movement)
     if host.domains.is_active(name):

@@ -324,6 +324,31 @@ def test_it_may_be_cancelled_and_outlives_who_typed_it(running: FakeCluster) -> 
     assert not host.jobs.listed()[-1]["cancellable"]
 
 
+def test_a_look_that_fails_cuts_no_migration_off(
+    running: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    def look(name: str) -> None:
+        if phases:
+            looks.append(name)
+            raise HypervisorFailed("Could not look at web1: domain is not running.")
+
+    phases: list[str] = []
+    monkeypatch.setattr(running.domains["n1"].migration, "movement", look)
+
+    def slow(phase: str) -> None:
+        phases.append(phase)
+        if phase == "moving":
+            time.sleep(3 * live.POLL)
+
+    running.domains["n1"].phase = slow
+
+    move(running)
+
+    assert looks and states(running) == ("absent", "running") and is_closed(running)
+
+
 def test_going_over_a_failed_verification_that_only_a_note_tells_of_is_recorded(
     running: FakeCluster,
 ) -> None:
