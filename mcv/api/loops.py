@@ -28,18 +28,28 @@ class Loop:
 
 
 def look_after_cluster(host: Host) -> None:
-    """Poll the members; come back, or follow what the document says of this node."""
+    """Poll the members; come back, or follow what the document says of this node.
+
+    A part that fails, since a tool of this host hangs or a member is silent, holds up no other.
+    """
     host.consensus.poll()
-    _follow_document(host)
+    _attempt(host, _follow_document)
     if host.consensus.in_contact:
-        upgrade.raise_schema(host)
-        members.addresses(host)
-        verification_results.conclude(host)
-        sizing.write_real_sizes(host)
-        enable.adjust(host)
+        _attempt(host, upgrade.raise_schema)
+        _attempt(host, members.addresses)
+        _attempt(host, verification_results.conclude)
+        _attempt(host, sizing.write_real_sizes)
+        _attempt(host, enable.adjust)
     elif not host.is_leaving:
-        members.come_back(host)
+        _attempt(host, members.come_back)
     _keep_observations(host)
+
+
+def _attempt(host: Host, part: Callable[[Host], object]) -> None:
+    try:
+        part(host)
+    except (McvError, OSError) as error:
+        log.warning("loop cluster, %s: %s", part.__name__.strip("_").replace("_", " "), error)
 
 
 def _keep_observations(host: Host) -> None:

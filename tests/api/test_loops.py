@@ -6,6 +6,8 @@ import pytest
 
 from mcv.api import loops
 from mcv.api.loops import Loop, Loops
+from mcv.cluster import members
+from mcv.drbd import enable, verification_results
 from mcv.errors import McvError, Unreadable
 from mcv.host import Host
 from tests.fakes.cluster import FakeCluster
@@ -59,3 +61,35 @@ def test_a_node_that_takes_part_in_nothing_brings_no_disks_up(
     cluster.agreements["n1"].contact.key_damage = Unreadable("key.pem cannot be read.")
 
     assert run(host, monkeypatch) == []
+
+
+def test_a_node_whose_libvirt_hangs_comes_back(cluster: FakeCluster) -> None:
+    back = cluster.hosts["n1"]
+    cluster.down.add("n1")
+    survivor = cluster.hosts["n2"].consensus
+    survivor.declare(["n1"], id="dead", who="alice", why="power is off", alive=list)
+    cluster.down.clear()
+    cluster.domains["n1"].silence = "libvirt has not answered on n1 for 9 s"
+
+    for _ in range(3):
+        loops.look_after_cluster(back)
+
+    assert cluster.read("n2").nodes["n1"].status == "online"
+
+
+def test_a_change_that_cannot_be_made_keeps_no_observation_from_the_disk(
+    cluster: FakeCluster, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Host) -> None:
+        raise McvError("n2 does not answer.")
+
+    done: list[str] = []
+    monkeypatch.setattr(members, "addresses", fail)
+    monkeypatch.setattr(verification_results, "conclude", lambda _: done.append("conclude"))
+    monkeypatch.setattr(enable, "adjust", lambda _: done.append("adjust"))
+    monkeypatch.setattr(host.observations, "save", lambda: done.append("save"))
+    cluster.look("n1")
+
+    loops.look_after_cluster(host)
+
+    assert done == ["conclude", "adjust", "save"]
