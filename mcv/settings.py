@@ -65,6 +65,7 @@ class Settings:
     verify_period: int = VERIFY_PERIOD  # days between two verifications of a VM
     var: Path = Path("/var/lib/mcv")
     run: Path = Path("/run/mcv")
+    images: Path = Path("/var/lib/mcv/images")  # the same on every node: domains name it
     drbd_directory: Path = Path("/etc/drbd.d")
     drbd_handler: Path = DRBD_HANDLER
     port: int = PEER_PORT

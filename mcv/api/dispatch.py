@@ -92,7 +92,9 @@ def run(host: Host, operation: str, spec: Operation, params: dict[str, Any], who
             _await_libvirt(host)
         return plain(work())
 
-    job = host.jobs.start(title(operation, arguments), who, carried_out, spec.brief)
+    is_plan = bool(arguments.get("dry_run"))
+    told = f"{'plan to ' * is_plan}{title(operation, arguments)}"
+    job = host.jobs.start(told, who, carried_out, spec.brief, is_plan)
     return {"job": job.id, "node": host.name}
 
 

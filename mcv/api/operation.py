@@ -49,6 +49,7 @@ NODE = SubjectParameter("node", "node")
 NODE_BY_NAME = SubjectParameter("node", "name")
 NODES = SubjectParameter("node", "names")
 POOL = SubjectParameter("pool", "name")
+IMAGE = SubjectParameter("image", "name")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from mcv.api import consensus_calls
 from mcv.api.operation import (
+    IMAGE,
     NODE,
     NODE_BY_NAME,
     NODES,
@@ -36,7 +37,7 @@ from mcv.recovery import claims, jobs, journal_recovery
 from mcv.status import cluster as status_cluster
 from mcv.status import history, report, resources, vms
 from mcv.status import pools as status_pools
-from mcv.storage import growth, pool_places, pools, volumes
+from mcv.storage import growth, image_copies, images, pool_places, pools, volumes
 from mcv.vm import (
     arrivals,
     capacity,
@@ -184,6 +185,21 @@ TABLE: dict[str, Operation] = {
     "disk.close": step(disk_devices.close),
     "disk.tell_size": step(disk_devices.tell_size),
     "disk.throttle": step(disk_devices.throttle),
+    # Images
+    "image.add": Operation(images.add, OPERATOR_ONLY, Right.ADMIN, IMAGE, job=True, pid=True),
+    "image.sync": admin(images.sync, IMAGE),
+    "image.drop_copy": admin(images.drop, IMAGE),
+    "image.delete": admin(images.delete, IMAGE),
+    "image.list": read(images.list_),
+    "image.lengths": question(image_copies.lengths),
+    "image.part": question(image_copies.part, timeout=60),
+    "image.beginning": question(image_copies.beginning, timeout=image_copies.DIGEST),
+    "image.place": step(images.place, subject=IMAGE),
+    "image.take_back": step(images.take_back, subject=IMAGE),
+    "image.copy": step(image_copies.copy, timeout=HOURS, subject=IMAGE),
+    "image.withdraw": step(images.withdraw, subject=IMAGE),
+    "image.restore": step(images.restore, subject=IMAGE),
+    "image.purge": step(images.purge, subject=IMAGE),
     # DRBD and volumes
     "drbd.enable": admin(enable.enable, to=coordinator),
     "drbd.able": question(enable.able, timeout=30),

@@ -66,6 +66,7 @@ vms = completing("vm.list", "name")
 nodes = completing("cluster.info", "name")
 networks = completing("network.list", "name")
 pools = completing("pool.list", "name")
+images = completing("image.list", "name")
 jobs = completing("job.list", "id")
 
 discard_saved_option = click.option(

@@ -40,6 +40,7 @@ COMMANDS = {
     "disk": ("disk", "disk"),
     "network": ("network", "network"),
     "pool": ("pool", "pool"),
+    "image": ("image", "image"),
     "drbd": ("drbd", "drbd"),
     "config": ("config", "config"),
     "permission": ("permission", "permission"),

@@ -67,6 +67,10 @@ def _releaser_of_pool(base: Cluster, author: str, params: Params) -> bool:
     return _may_release(base, author, _claim(base, Subject.pool, params))
 
 
+def _releaser_of_image(base: Cluster, author: str, params: Params) -> bool:
+    return _may_release(base, author, _claim(base, Subject.image, params))
+
+
 def _may_release(base: Cluster, author: str, claim: Claim | None) -> bool:
     """The claim's node, or any member where that node is away."""
     return claim is None or author == claim.node or _is_away(base, claim.node)
@@ -117,6 +121,13 @@ AUTHORS: dict[str, Rule] = {
     "drbd.enable": _any_member,
     "drbd.set": _any_member,
     "drbd.secret": _any_member,
+    "image.add": _any_member,
+    "image.claim": _any_member,
+    "image.forget": _any_member,
+    "image.give_up": _any_member,
+    "image.release": _releaser_of_image,
+    "image.remove": _any_member,
+    "image.state": _any_member,
     "network.add": _any_member,
     "network.remove": _any_member,
     "node.add": _any_member,

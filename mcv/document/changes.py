@@ -11,7 +11,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from mcv.document import cluster_changes, disk_changes, pool_changes, vm_changes
+from mcv.document import (
+    cluster_changes,
+    disk_changes,
+    image_changes,
+    pool_changes,
+    vm_changes,
+)
 from mcv.document.generation import ChangeMade
 from mcv.document.model import REMEMBERED_CHANGES, Cluster, decode, digest, encode
 from mcv.document.registry import CHANGES
@@ -23,6 +29,7 @@ __all__ = [
     "apply",
     "cluster_changes",
     "disk_changes",
+    "image_changes",
     "pool_changes",
     "vm_changes",
 ]  # they register what they define

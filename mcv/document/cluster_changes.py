@@ -164,7 +164,8 @@ def node_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     )
     if holds:
         raise Refused(f"{name} owns or holds a replica of {', '.join(holds)}.")
-    return _spread_diskless(base.without_node(name))
+    images = {key: image.without(name) for key, image in base.images.items()}
+    return _spread_diskless(replace(base.without_node(name), images=images))
 
 
 @change("node.addresses")

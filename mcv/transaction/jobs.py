@@ -50,6 +50,7 @@ class Job(Cancellable):
         self.changes = 0
         self.open: dict[str, Any] = {}  # the change of unknown outcome, the generation then
         self.is_brief = False  # a power button: when it failed, nothing is left of it
+        self.is_plan = False  # it makes a plan alone: nothing is left of it either
         self.is_over = False  # it ended and left nothing: it is not listed
         self.stalled = ""
         self._bars: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -163,13 +164,14 @@ class Jobs:
         self._write(job)
         return job
 
-    def start(self, title: str, who: str, work: Callable[[], Any], brief: bool = False) -> Job:
+    def start(
+        self, title: str, who: str, work: Callable[[], Any], brief: bool = False, plan: bool = False
+    ) -> Job:
         """Carry out work in a thread of its own, as a job that can be followed."""
         job = self.begin(title, who)
-        job.is_brief = brief
-        thread = threading.Thread(target=self.run, args=(job, work), name=f"job-{job.id}")
-        thread.daemon = True
-        thread.start()
+        job.is_brief, job.is_plan = brief, plan
+        name = f"job-{job.id}"
+        threading.Thread(target=self.run, args=(job, work), name=name, daemon=True).start()
         return job
 
     def run(self, job: Job, work: Callable[[], Any]) -> None:
@@ -179,12 +181,13 @@ class Jobs:
         try:
             result = work()
             log.info("%s, asked for by %s: done (job %s)", job.title, job.who, job.id)
+            job.is_over = job.is_plan
             job.end(result, None)
         except McvError as error:
             if isinstance(error, CallLost):
                 error = OutcomeOpen(error.message, "See: mcv job list, mcv info")
             log.info("%s, asked for by %s: %s (job %s)", job.title, job.who, error, job.id)
-            job.is_over = job.left_nothing(error)
+            job.is_over = job.is_plan or job.left_nothing(error)
             job.end(None, error)
         except Exception as error:
             log.exception("job %s (%s)", job.id, job.title)

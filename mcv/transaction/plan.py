@@ -30,7 +30,7 @@ class Change(msgspec.Struct, frozen=True, tag="change"):
 Action = Call | Change
 
 # Changes whose entry comes with its claim.
-NEW_ENTRY = frozenset({"vm.add", "node.add", "pool.add"})
+NEW_ENTRY = frozenset({"vm.add", "node.add", "pool.add", "image.add"})
 
 
 class Step(msgspec.Struct, frozen=True, tag="step"):

@@ -359,3 +359,22 @@ def test_two_steps_that_forget_the_same_claim_end_in_no_error(cluster: FakeClust
     dispatch.require_claim(host, Escort(operation="new", serial=1, claims=[]), "n1")
 
     assert len(host.served) == dispatch.SERVED + 1 and ("op0", ()) not in host.served
+
+
+def test_a_plan_that_was_shown_is_no_deletion_in_the_list_of_jobs_or_in_the_log(
+    cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may have been answered with no."""
+    cluster.run("n1", create.create, name="web1", memory="64MiB")
+    before = cluster.hosts["n1"].jobs.listed()
+
+    with caplog.at_level("INFO"):
+        job = ask(cluster, ROOT, "vm.delete", name="web1", dry_run=True)
+        shown = ended(cluster, job)
+
+    assert shown["state"] == "done" and cluster.hosts["n1"].jobs.get(job["job"]).result["plan"]
+    assert cluster.hosts["n1"].jobs.listed() == before
+    told = [record.getMessage() for record in caplog.records if "asked for by" in record.message]
+    assert len(told) == 1 and told[0].startswith("plan to delete web1, asked for by root: done")
+    assert ended(cluster, ask(cluster, ROOT, "vm.delete", name="web1"))["state"] == "done"
+    assert cluster.hosts["n1"].jobs.listed()[-1]["title"] == "delete web1"

@@ -275,6 +275,7 @@ def _settings(directory: Path, name: str) -> settings.Settings:
         var=directory / "var",
         run=directory / "run" / name,
         drbd_directory=directory / "drbd.d" / name,
+        images=directory / "images" / name,
     )
 
 

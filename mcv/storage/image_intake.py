@@ -1,0 +1,122 @@
+"""A file or a download on its way to an image: a private copy is made, and the copy is judged."""
+
+import os
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from mcv.document.disks import Format
+from mcv.document.pools import ImageKind
+from mcv.errors import McvError, Refused
+from mcv.host import Host
+from mcv.storage import image_files, image_judge
+from mcv.storage.image_draft import Draft
+from mcv.system import files
+
+CHUNK = 4 * 1024**2
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """Where the bytes of an image come from: an open file of the caller, or a URL."""
+
+    pid: int = 0
+    fd: int | None = None
+    url: str | None = None
+    allow_private: bool = False
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What an operator tells of an image: its digest, its kind and its format, or None."""
+
+    sha256: str | None = None
+    kind: ImageKind | None = None
+    format: str | None = None
+
+
+class Taken(Struct, frozen=True, kw_only=True):
+    """A complete draft of an image, and what it is."""
+
+    draft: str
+    kind: ImageKind
+    format: Format
+    size: int
+    bytes: int
+    sha256: str
+    given: str
+
+
+def draft_name(host: Host, name: str) -> str:
+    """The draft of an image that the job under way makes: no other job has its name."""
+    return f"{name}.{host.job.id}{image_files.DRAFT}"
+
+
+def take(host: Host, name: str, source: Source, wanted: Wanted) -> Taken:
+    """Copy the bytes, unpack them, judge them; what was copied is gone after an error."""
+    image_files.make_directory(host)
+    draft = draft_name(host, name)
+    try:
+        return _taken(host, draft, source, wanted)
+    except BaseException:
+        drop(host, draft)
+        raise
+
+
+def drop(host: Host, draft: str) -> None:
+    files.remove(image_files.place_of(host, draft))
+
+
+def _taken(host: Host, draft: str, source: Source, wanted: Wanted) -> Taken:
+    with Draft(image_files.place_of(host, draft), *image_files.room(host)) as copy:
+        for data in _pieces(host, source, copy):
+            copy.write(data)
+        given = copy.sha256
+        if wanted.sha256 not in (None, given):
+            raise Refused(f"The sha256 of the image is {given}, not {wanted.sha256}.")
+        kind, judged = _judged(copy.fd, wanted)
+        copy.sync()
+        return Taken(
+            draft=draft,
+            kind=kind,
+            format=judged.format,
+            size=judged.size,
+            bytes=copy.size,
+            sha256=copy.sha256,
+            given=given,
+        )
+
+
+def _judged(fd: int, wanted: Wanted) -> tuple[ImageKind, image_judge.Judged]:
+    judged = image_judge.judge(fd, wanted.format)
+    kind = wanted.kind or ("iso" if judged.format == "raw" and image_judge.is_cd(fd) else "disk")
+    if kind == "iso" and judged.format != "raw":
+        raise Refused(f"The image is {judged.format}, and no CD.", "Leave out --kind iso.")
+    if not judged.size:
+        raise Refused("The image is empty.")
+    return kind, judged
+
+
+def _pieces(host: Host, source: Source, copy: Draft) -> Iterator[bytes]:
+    if source.fd is not None:
+        return _of_file(host, source.pid, source.fd)
+    raise Refused("An image comes from a FILE or a URL.")
+
+
+def _of_file(host: Host, pid: int, number: int) -> Iterator[bytes]:
+    """The bytes of an open file of the caller."""
+    try:
+        # A FIFO without a writer would hold the thread for ever.
+        fd = os.open(f"/proc/{pid}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise Refused(f"The image cannot be read: {error.strerror}.") from error
+    try:
+        image_judge.compression(fd)  # raises Refused for what is no regular file
+        size, done = os.fstat(fd).st_size, 0
+        while data := os.pread(fd, CHUNK, done):
+            yield data
+            done += len(data)
+            host.job.progress("read the image", done, size, "B")
+            host.job.check_cancelled()
+    except OSError as error:
+        raise McvError(f"The image cannot be read: {error.strerror}.") from error
+    finally:
+        os.close(fd)
