@@ -101,7 +101,7 @@ def fetch(host: Host, name: str, source: str) -> None:
         raise Refused(f"{host.name} has no whole copy of {name}.", f"mcv image delete {name}")
     image_files.make_directory(host)
     draft = _draft(host, name, image)
-    with Draft(draft, *image_files.room(host)) as copied:
+    with Draft.at(draft, *image_files.room(host)) as copied:
         _resume(host, name, source, copied)
         while copied.size < image.bytes:
             copied.write(_part_of(host, source, name, copied.size))

@@ -18,15 +18,21 @@ class Draft:
     terabytes of zeros.
     """
 
-    def __init__(self, path: Path, room: int, largest: int) -> None:
-        self.path = path
+    def __init__(self, fd: int, directory: Path, room: int, largest: int) -> None:
+        self.fd = fd
+        self.directory = directory
         self.size = 0
         self._taken = 0
         self._room = room
         self._largest = largest
         self._sha = hashlib.sha256()
+
+    @classmethod
+    def at(cls, path: Path, room: int, largest: int) -> "Draft":
+        """A draft with a name; what an earlier attempt has written is kept until `begin`."""
         with in_words(path):
-            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, OURS)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            return cls(os.open(path, flags, OURS), path.parent, room, largest)
 
     def __enter__(self) -> "Draft":
         return self
@@ -42,19 +48,19 @@ class Draft:
         """Raise Refused where so many bytes more do not fit."""
         if self._taken + size > self._room:
             raise Refused(
-                f"The image needs more than the {shown(self._room)} that {self.path.parent} has.",
+                f"The image needs more than the {shown(self._room)} that {self.directory} has.",
                 "Make room there: df -h",
             )
 
     def begin(self) -> None:
         """Forget what an earlier attempt has written."""
-        with in_words(self.path):
+        with in_words(self.directory):
             os.ftruncate(self.fd, 0)
         self.size, self._sha = 0, hashlib.sha256()
 
     def resume(self, length: int, watch: Callable[[], None]) -> None:
         """Go on behind so many bytes, which are there and were compared."""
-        with in_words(self.path):
+        with in_words(self.directory):
             while self.size < length:
                 data = os.pread(self.fd, min(1 << 22, length - self.size), self.size)
                 if not data:
@@ -72,9 +78,9 @@ class Draft:
         if self.size + len(data) > self._largest:
             raise Refused(
                 f"The image is larger than {shown(self._largest)}, the file system of "
-                f"{self.path.parent}."
+                f"{self.directory}."
             )
-        with in_words(self.path):
+        with in_words(self.directory):
             if is_hole:
                 os.ftruncate(self.fd, self.size + len(data))
             else:
@@ -85,5 +91,5 @@ class Draft:
         self.size += len(data)
 
     def sync(self) -> None:
-        with in_words(self.path):
+        with in_words(self.directory):
             os.fsync(self.fd)

@@ -1,5 +1,6 @@
 """A file or a download on its way to an image: a private copy is made, and the copy is judged."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -7,6 +8,7 @@ from msgspec import Struct
 
 from mcv.document.disks import Format
 from mcv.document.pools import ImageKind
+from mcv.drivers import unpacking
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.storage import image_files, image_judge
@@ -66,23 +68,45 @@ def drop(host: Host, draft: str) -> None:
 
 
 def _taken(host: Host, draft: str, source: Source, wanted: Wanted) -> Taken:
-    with Draft(image_files.place_of(host, draft), *image_files.room(host)) as copy:
+    path = image_files.place_of(host, draft)
+    with Draft.at(path, *image_files.room(host)) as copy:
         for data in _pieces(host, source, copy):
             copy.write(data)
         given = copy.sha256
         if wanted.sha256 not in (None, given):
             raise Refused(f"The sha256 of the image is {given}, not {wanted.sha256}.")
-        kind, judged = _judged(copy.fd, wanted)
-        copy.sync()
-        return Taken(
-            draft=draft,
-            kind=kind,
-            format=judged.format,
-            size=judged.size,
-            bytes=copy.size,
-            sha256=copy.sha256,
-            given=given,
-        )
+        packed = image_judge.compression(copy.fd)
+        if wanted.format == "raw" or packed not in unpacking.TOOLS:
+            return _complete(draft, copy, given, wanted)
+        # The packed bytes keep no name: what is left of them is the open file.
+        path.unlink()
+        with Draft.at(path, *image_files.room(host)) as whole:
+            unpack(host, copy.fd, packed, whole)
+            return _complete(draft, whole, given, wanted)
+
+
+def unpack(host: Host, fd: int, packed: str, into: Draft) -> None:
+    """Unpack a file into a draft. Raises Refused where it is damaged, or too large unpacked."""
+    # Closed at once: what it runs is killed where the bytes are not wanted.
+    with contextlib.closing(unpacking.unpacked(fd, packed)) as pieces:
+        for data in pieces:
+            into.write(data)
+            host.job.progress("unpack the image", into.size, 0, "B")
+            host.job.check_cancelled()
+
+
+def _complete(draft: str, copy: Draft, given: str, wanted: Wanted) -> Taken:
+    kind, judged = _judged(copy.fd, wanted)
+    copy.sync()
+    return Taken(
+        draft=draft,
+        kind=kind,
+        format=judged.format,
+        size=judged.size,
+        bytes=copy.size,
+        sha256=copy.sha256,
+        given=given,
+    )
 
 
 def _judged(fd: int, wanted: Wanted) -> tuple[ImageKind, image_judge.Judged]:

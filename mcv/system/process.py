@@ -8,9 +8,10 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 from mcv.errors import CommandFailed
 
@@ -28,6 +29,7 @@ PACKAGES = {
     "drbdadm": "drbd-utils",
     "drbdmeta": "drbd-utils",
     "drbdsetup": "drbd-utils",
+    "gzip": "gzip",
     "lvcreate": "lvm2",
     "lvs": "lvm2",
     "modinfo": "kmod",
@@ -35,6 +37,8 @@ PACKAGES = {
     "prlimit": "util-linux",
     "pvs": "lvm2",
     "qemu-img": "qemu-utils",
+    "xz": "xz-utils",
+    "zstd": "zstd",
 }
 
 # What a tool prints may quote any bytes: those that are no text are shown as \xNN.
@@ -139,7 +143,7 @@ def last_words(text: str) -> str:
     return "; ".join(line.strip() for line in text.strip().splitlines()[-3:])
 
 
-def _kill_group(process: "subprocess.Popen[str]") -> None:
+def _kill_group(process: "subprocess.Popen[Any]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     # A process that waits for suspended I/O ends later, and holds nobody up.
@@ -168,3 +172,43 @@ def lines(*command: str) -> Iterator["subprocess.Popen[str]"]:
         yield process
     finally:
         _kill_group(process)
+
+
+@contextlib.contextmanager
+def piped(*command: str, stdin: int, user: int | None = None) -> Iterator[IO[bytes]]:
+    """Start a command that reads an open file; yields the pipe with what it prints.
+
+    At the end of the block raises CommandFailed, quoting its last words, unless it has printed
+    all and exited with 0. It is killed where the block ends before.
+    """
+    line = shlex.join(command)
+    log.debug("pipe: %s", line)
+    with tempfile.TemporaryFile() as complaints:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                env=ENVIRONMENT,
+                start_new_session=True,
+                pass_fds=inherited.get(),
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+            )
+        except OSError as error:
+            raise _not_started(line, command[0], error) from error
+        try:
+            assert process.stdout is not None
+            yield process.stdout
+            code = process.wait(KILLED)
+        except subprocess.TimeoutExpired as error:
+            raise CommandFailed(f"`{line}` did not end.") from error
+        finally:
+            if process.poll() is None:
+                _kill_group(process)
+        if code != 0:
+            complaints.seek(0)
+            words = last_words(complaints.read().decode(errors=NO_TEXT))
+            raise CommandFailed(f"`{line}` exited with {code}: {words}")

@@ -7,7 +7,6 @@ descriptor over from the caller's /proc entry and opens no path that an operator
 import base64
 import os
 import secrets
-import stat
 import tempfile
 import threading
 import zlib
@@ -16,28 +15,19 @@ from dataclasses import replace
 from msgspec import Struct
 
 from mcv.document.disks import Format
-from mcv.drivers import qcow2, qemu_img
-from mcv.errors import CommandFailed, McvError, NotFound, NotUnderstood, Refused
+from mcv.drivers import qcow2, qemu_img, unpacking
+from mcv.errors import McvError, NotFound, NotUnderstood, Refused
 from mcv.host import Host
 from mcv.sizes import shown
+from mcv.storage import image_intake, image_judge
+from mcv.storage.image_draft import Draft
 from mcv.system.answers import decoded
 from mcv.system.held_file import HeldFile
 
 CHUNK = 4 * 1024**2
-FORMATS = ("raw", "qcow2")
 UNCLAIMED = 120.0  # s that an image is held for a creation to ask for it
 KEPT_FREE = 64 * 1024**2  # bytes of the state directory that no image takes
 CLAIMED = 24 * 3600.0  # s that it is held for that creation
-
-ONLY_LOOKS = "If it is the disk of a guest and only looks like that: --image-format raw"
-
-# What qemu-img calls raw, and no guest could boot from.
-COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"\xfd7zXZ\0": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"BZh": "bzip2",
-}
 
 
 class TakenImage(Struct, frozen=True, kw_only=True):
@@ -59,13 +49,13 @@ def take(host: Host, pid: int, fd: int, format: str | None = None) -> TakenImage
     """Take over an open file of the caller, judge it, and hold its raw bytes ready.
 
     A file that QEMU interprets is copied first: its owner could rewrite it between the
-    judgement and the conversion, and have another file of the host read. A file whose format
-    the operator calls raw is taken as it is, whatever it looks like. Raises Refused for what is
-    no regular file, is compressed, is encrypted, has a backing or a data file, or is neither raw
-    nor qcow2; Cancelled when it is not wanted any more: whoever asked for it waits for it.
+    judgement and the conversion, and have another file of the host read. A packed file (gz, xz,
+    zst) is unpacked. A file whose format the operator calls raw is taken as it is, whatever it
+    looks like. Raises Refused for what is no regular file, is damaged or encrypted, has a
+    backing or a data file, or is neither raw nor qcow2; Cancelled when it is not wanted any
+    more: whoever asked for it waits for it.
     """
-    if format is not None and format not in FORMATS:
-        raise Refused(f"There is no image format {format}.", f"Formats: {', '.join(FORMATS)}.")
+    image_judge.require_format(format)
     with host.job.may_be_cancelled():
         own, size = _taken(host, pid, fd, format)
     token = secrets.token_hex(8)
@@ -102,11 +92,16 @@ def _taken(host: Host, pid: int, fd: int, format: str | None) -> tuple[int, int]
     except OSError as error:
         raise Refused(f"The image cannot be read: {error.strerror}.") from error
     try:
+        packed = "" if format == "raw" else image_judge.compression(own)
+        if packed in unpacking.TOOLS:
+            own, old = _unpacked(host, own, packed), own
+            os.close(old)
         size, is_raw = _judge(own, format)
         if not is_raw:
-            own, old = _copied(host, own), own
-            os.close(old)
-            size, _ = _judge(own, "qcow2")
+            if packed not in unpacking.TOOLS:
+                own, old = _copied(host, own), own
+                os.close(old)
+                size, _ = _judge(own, "qcow2")
             own, old = _as_raw(host, own), own
             os.close(old)
     except BaseException:
@@ -116,58 +111,9 @@ def _taken(host: Host, pid: int, fd: int, format: str | None) -> tuple[int, int]
 
 
 def _judge(fd: int, told: str | None) -> tuple[int, bool]:
-    """How large the guest's bytes are, and whether the file holds just those.
-
-    A file is judged by its first bytes, and QEMU does not read it.
-    """
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        raise Refused("The image is no regular file.")
-    if told == "raw":
-        return status.st_size, True
-    _refuse_compressed(fd)
-    beginning = os.pread(fd, qcow2.BEGINNING, 0)
-    if told == "qcow2" or qcow2.is_qcow2(beginning):
-        return _whole_qcow2(fd).size, False
-    try:
-        format_ = qemu_img.probed_format(beginning, status.st_size)
-    except CommandFailed as error:
-        raise Refused(f"The image cannot be read: {error}", ONLY_LOOKS) from error
-    if format_ not in FORMATS:
-        hint = f"It can be raw or qcow2; see: qemu-img convert. {ONLY_LOOKS}"
-        raise Refused(f"The image is {format_}.", hint)
-    return status.st_size, True
-
-
-def _refuse_compressed(fd: int) -> None:
-    beginning = os.pread(fd, 6, 0)
-    for magic, name in COMPRESSED.items():
-        if beginning.startswith(magic):
-            raise Refused(
-                f"The image is compressed ({name}); a guest could not read it.",
-                "Unpack it first, for instance: gunzip, unxz, unzstd, bunzip2",
-            )
-
-
-def _whole_qcow2(fd: int) -> qcow2.Header:
-    """The header of an image whose bytes are all in the file and can be read; else Refused."""
-    try:
-        header = qcow2.header(fd)
-    except qcow2.NotQcow2 as error:
-        raise Refused(f"The image cannot be read: {error}.", ONLY_LOOKS) from error
-    if header.is_encrypted:
-        raise Refused(
-            "The image is encrypted; mcv has no key to read it.",
-            "Decrypt it first: qemu-img convert --object secret,… --image-opts … WHOLE",
-        )
-    if header.has_backing_file:
-        raise Refused(
-            "The image has a backing file, which is not taken along.",
-            "Flatten it first: qemu-img convert -O qcow2 IMAGE WHOLE",
-        )
-    if header.has_data_file:
-        raise Refused("The image keeps its data in another file, which is not taken along.")
-    return header
+    """How large the guest's bytes are, and whether the file holds just those."""
+    judged = image_judge.judge(fd, told)
+    return judged.size, judged.format == "raw"
 
 
 def _require_room(host: Host, size: int, what: str) -> None:
@@ -188,6 +134,20 @@ def _nameless(host: Host) -> int:
     fd, path = tempfile.mkstemp(dir=host.settings.state, prefix="image-")
     os.unlink(path)
     return fd
+
+
+def _unpacked(host: Host, fd: int, packed: str) -> int:
+    """What a packed file holds, in a file that nobody else has open."""
+    found = os.statvfs(host.settings.state)
+    room = max(0, found.f_bavail * found.f_frsize - KEPT_FREE)
+    own = _nameless(host)
+    try:
+        draft = Draft(own, host.settings.state, room, found.f_blocks * found.f_frsize)
+        image_intake.unpack(host, fd, packed, draft)
+    except BaseException:
+        os.close(own)
+        raise
+    return own
 
 
 def _copied(host: Host, fd: int) -> int:
@@ -214,7 +174,7 @@ def _copied(host: Host, fd: int) -> int:
 
 def _as_raw(host: Host, fd: int) -> int:
     """The guest's bytes as a sparse raw file without a name."""
-    header = _whole_qcow2(fd)
+    header = image_judge.whole_qcow2(fd)
     try:
         needed = qcow2.unpacked(fd, header, host.job.check_cancelled)
     except qcow2.NotQcow2 as error:

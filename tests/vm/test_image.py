@@ -15,6 +15,7 @@ import pytest
 from mcv.drivers import qcow2
 from mcv.drivers import qemu_img as qemu_img_driver
 from mcv.errors import Cancelled, CommandFailed, McvError, NotFound, Refused
+from mcv.storage import image_draft
 from mcv.system import process
 from mcv.transaction import jobs
 from mcv.vm import create, image
@@ -211,14 +212,99 @@ def test_a_creation_that_is_refused_or_only_shown_drops_its_image(
     assert held == [True] and host.images == {}
 
 
-@pytest.mark.parametrize(("name", "module"), [("gzip", gzip), ("xz", lzma), ("bzip2", bz2)])
-def test_a_compressed_image_is_refused_and_not_written_as_it_is(
-    host: Any, tmp_path: Path, name: str, module: Any
+def free_of(path: Path) -> int:
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+def small(largest: int) -> Any:
+    """A draft's beginning, on a file system of that size."""
+    begin = image_draft.Draft.__init__
+
+    def begun(draft: Any, fd: int, directory: Path, room: int, _: int) -> None:
+        begin(draft, fd, directory, room, largest)
+
+    return begun
+
+
+def zstd(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "-c"], input=data, check=True, capture_output=True).stdout
+
+
+PACKERS: dict[str, Any] = {"gzip": gzip.compress, "xz": lzma.compress, "zstd": zstd}
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+@pytest.mark.parametrize("format", ["raw", "qcow2"])
+def test_a_packed_image_is_unpacked(host: Any, tmp_path: Path, packer: str, format: str) -> None:
+    path, packed = raw(tmp_path / "disk.raw", 3 * MIB), tmp_path / "packed"
+    qemu_img("convert", "-O", format, str(path), str(tmp_path / "image"))
+    packed.write_bytes(PACKERS[packer]((tmp_path / "image").read_bytes()))
+
+    taken = take(host, packed)
+
+    assert taken.size == 3 * MIB
+    assert whole(host, taken, tmp_path / "device") == path.read_bytes()
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_packed_image_that_ends_early_is_refused(host: Any, tmp_path: Path, packer: str) -> None:
+    path = raw(tmp_path / "disk.raw")
+    path.write_bytes(PACKERS[packer](path.read_bytes())[:-20])
+
+    with pytest.raises(Refused, match="cannot be unpacked"):
+        take(host, path)
+
+    assert host.images == {} and not list(host.settings.state.glob("image-*"))
+
+
+def test_a_small_packed_image_does_not_fill_the_disk(
+    host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb"
+    path.write_bytes(gzip.compress(b"x" * 64 * MIB))
+    monkeypatch.setattr(image, "KEPT_FREE", free_of(host.settings.state) - 16 * MIB)
+
+    with pytest.raises(Refused, match="The image needs more than"):
+        take(host, path)
+
+    assert host.images == {} and not list(host.settings.state.glob("image-*"))
+
+
+def test_terabytes_of_zeros_are_no_image(
+    host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb"
+    path.write_bytes(gzip.compress(bytes(64 * MIB)))
+    monkeypatch.setattr(image_draft.Draft, "__init__", small(16 * MIB))
+
+    with pytest.raises(Refused, match="larger than 16"):
+        take(host, path)
+
+
+def test_a_packed_image_is_given_up_when_it_is_not_wanted_any_more(
+    host: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "packed"
+    path.write_bytes(gzip.compress(bytes(8 * MIB)))
+    job = host.jobs.begin("take image", "alice")
+    token = jobs.current.set(job)
+    job.cancelled.set()
+    try:
+        with pytest.raises(Cancelled):
+            take(host, path)
+    finally:
+        jobs.current.reset(token)
+
+
+@pytest.mark.parametrize("packed", [bz2.compress, lambda data: gzip.compress(gzip.compress(data))])
+def test_what_mcv_does_not_unpack_is_refused_and_not_written_as_it_is(
+    host: Any, tmp_path: Path, packed: Any
 ) -> None:
     path = raw(tmp_path / "disk.raw")
-    path.write_bytes(module.compress(path.read_bytes()))
+    path.write_bytes(packed(path.read_bytes()))
 
-    with pytest.raises(Refused, match=rf"compressed \({name}\)"):
+    with pytest.raises(Refused, match=r"compressed \((gzip|bzip2)\)"):
         take(host, path)
 
 
