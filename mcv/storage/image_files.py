@@ -55,8 +55,11 @@ def path(host: Host, name: str) -> Path:
 
 def make_directory(host: Host) -> None:
     """Make the directory of images; harmless where it is there."""
-    with in_words(host.settings.images):
-        host.settings.images.mkdir(mode=PASSABLE, parents=True, exist_ok=True)
+    directory = host.settings.images
+    with in_words(directory):
+        if not directory.is_dir():
+            directory.mkdir(parents=True)
+            directory.chmod(PASSABLE)  # whatever the umask is
 
 
 def put(host: Host, draft: Path, file: str, sha256: str) -> None:
@@ -162,16 +165,16 @@ def room(host: Host) -> tuple[int, int]:
     """
     where = host.settings.images
     size, free = host.directories.room(str(where))
-    if host.directories.is_dir(DEFAULT_LOCATION) and host.directories.is_same_file_system(
-        DEFAULT_LOCATION, where
-    ):
-        beside = [
-            disk
-            for _, disk in host.read().disks()
-            if disk.pool == DEFAULT and host.name in disk.places
-        ]
-        pool = rooms.of_directory(host, "dir", DEFAULT_LOCATION, beside)
-        free = max(0, pool.free - pool.spoken_for)
+    with contextlib.suppress(McvError):  # a pool that is not there speaks for nothing
+        view = host.directories.view(DEFAULT_LOCATION)
+        if view.device == host.directories.device_of(where):
+            beside = [
+                disk
+                for _, disk in host.read().disks()
+                if disk.pool == DEFAULT and host.name in disk.places
+            ]
+            pool = rooms.of_directory(host, "dir", DEFAULT_LOCATION, beside)
+            free = max(0, pool.free - pool.spoken_for)
     return free, size
 
 

@@ -91,6 +91,7 @@ class FakeCluster:
     def boot(self, name: str, first: Cluster | None = None) -> Host:
         """Start a node's daemon, anew: what was only in its memory is gone."""
         conf = _settings(self.directory, name)
+        self.directories[name].make(str(conf.images))
         store = Store(conf.state, conf.history)
         if first is not None:
             store.begin(first)
