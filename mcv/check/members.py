@@ -284,13 +284,11 @@ def _unfinished(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
 
 def _claims(scene: ClusterSnapshot) -> Findings:
     """Claims whose node is offline, or no member: nobody carries them out."""
-    things = [
-        *((name, vm.claim, f"mcv locks clear {name}") for name, vm in scene.cluster.vms.items()),
-        *((name, node.claim, "mcv repair") for name, node in scene.cluster.nodes.items()),
-    ]
-    for name, claim, helps in things:
+    for subject in scene.cluster.subjects():
+        claim = scene.cluster.claim_of(subject)
+        helps = "mcv repair" if subject.kind == "node" else f"mcv locks clear {subject.name}"
         if claim is not None and not scene.is_online(claim.node):
-            yield _claim_left(name, claim, helps)
+            yield _claim_left(subject.name, claim, helps)
 
 
 def _claim_left(name: str, claim: Claim, helps: str) -> Finding:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from mcv.check import inventory, runner
 from mcv.document.claim import Claim
+from mcv.document.pools import Pool
 from mcv.drivers import libvirt_guests
 from mcv.errors import PeerUnreachable
 from mcv.system import users
@@ -195,6 +196,19 @@ def test_a_resource_file_that_cannot_be_read_hides_no_other(vm: FakeCluster, nam
     is_own = name == RESOURCE
     assert found[:3] == ("error" if is_own else "warning", "n1", f"/etc/drbd.d/{name}.res")
     assert ("was edited" if is_own else "belongs to no VM") in found[3]
+
+
+def test_a_pool_s_claim_of_a_node_that_is_away_is_found(vm: FakeCluster) -> None:
+    claim = Claim(operation="op1", node="n2", epoch=1, generation=1, why="delete pool", since="")
+    pool = Pool(type="dir", nodes={"n1": "/srv/disks"}, claim=claim)
+    document = replace(vm.read(), pools={"disks": pool})
+    away = document.with_node(replace(document.node("n2"), status="offline"))
+    record(vm, lambda _: away)
+    vm.down.add("n2")
+
+    found = one([row for row in look(vm) if row[0] == "warning"])
+
+    assert found[1:3] == ("n2", "disks") and "delete pool" in found[3]
 
 
 def test_a_journal_entry_that_cannot_be_read_is_found(vm: FakeCluster) -> None:
