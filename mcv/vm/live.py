@@ -224,11 +224,13 @@ def resume_target(host: Host, name: str) -> None:
 def has_arrived(host: Host, name: str) -> bool:
     """Whether a domain that was sent here was resumed here.
 
-    A disk that failed may have paused it since. Until it is resumed, its arrival is noted.
+    A disk that failed may have paused it since. Until it is resumed its arrival is noted, unless
+    an earlier version sent it; from right before that on there is a note that it runs here.
     """
     if host.domains.state(name) == "running":
         return True
-    return host.domains.is_active(name) and not arrivals.is_noted(host, name)
+    was_resumed = not arrivals.is_noted(host, name) and run_notes.read(host, name) is not None
+    return was_resumed and host.domains.is_active(name)
 
 
 def discard_target(host: Host, name: str) -> None:
