@@ -11,7 +11,7 @@ import pytest
 from mcv.api import dispatch
 from mcv.cluster import members
 from mcv.drbd import roles
-from mcv.errors import CallLost, McvError
+from mcv.errors import CallLost, McvError, RepairNeeded
 from mcv.host import Host
 from mcv.recovery import claims
 from mcv.transaction.journal import Escort
@@ -231,7 +231,8 @@ def test_a_call_of_a_claim_that_was_taken_over_is_refused(
     late = [one for one in steps.served if one.host.name == "n2"]
     cluster.domains["n2"].broken.add("undefine")
     cluster.run("n2", members.offline, names=["n1"], confirm_dead=True)
-    cluster.run("n2", claims.clear_lock, name="web1")
+    with pytest.raises(RepairNeeded, match="taken over, and is not over yet"):
+        cluster.run("n2", claims.clear_lock, name="web1")
     claim = cluster.read("n2").vm("web1").claim
     assert claim is not None and claim.node == "n2"
 
