@@ -18,6 +18,7 @@ from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document import place, startup
 from mcv.document.identity import known_uuids
 from mcv.document.pools import DEFAULT_LOCATION
+from mcv.drivers.blocks import Blocks
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.directories import Directories
 from mcv.drivers.drbd import Drbd
@@ -34,7 +35,7 @@ from mcv.system.locks import Locks
 from mcv.system.observations import Observations, boot_id
 from mcv.transaction.jobs import Jobs
 from mcv.transaction.journal import Journal
-from mcv.vm import migration_tunnel
+from mcv.vm import streams
 
 log = logging.getLogger("mcvd")
 
@@ -60,7 +61,7 @@ class Daemon:
         self.server = Server(
             self.calls.handle,
             conf.run / "mcvd.sock",
-            target=functools.partial(migration_tunnel.target, self.host),
+            target=functools.partial(streams.target, self.host),
         )
         self.loops = Loops(self.host)
         self.consensus.on_commit(self._committed)
@@ -80,6 +81,7 @@ class Daemon:
             drbd=Drbd(),
             volumes=Lvm(self.conf.notes),
             directories=Directories(),
+            blocks=Blocks(),
             bridges=Bridges(),
             call=self.calls.call,
             forward=self.calls.forward,

@@ -33,6 +33,7 @@ from mcv.transaction.journal import Entry, EntryClaim, Journal
 from mcv.transaction.plan import Change, Item, brings_claim, readable
 
 if TYPE_CHECKING:
+    from mcv.drivers.blocks import Blocks, Server
     from mcv.drivers.bridge import Bridges
     from mcv.drivers.directories import Directories
     from mcv.drivers.drbd import Drbd
@@ -89,6 +90,7 @@ class Host:
     drbd: "Drbd"
     volumes: "Lvm"
     directories: "Directories"
+    blocks: "Blocks"
     bridges: "Bridges"
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
     forward: Callable[..., Any]  # forward(node, operation, params, who): an operator's call
@@ -104,6 +106,8 @@ class Host:
     stray_copies_paused_at: str = ""  # hash of the document of the last look for them
     joining: dict[str, Node] = field(default_factory=dict)  # being added, no members yet
     images: dict[str, HeldFile] = field(default_factory=dict)  # by token
+    receiving: dict[str, "Server"] = field(default_factory=dict)  # by VM and disk
+    receiving_lock: threading.Lock = field(default_factory=threading.Lock)
     verifying: dict[str, SharedWork[Any]] = field(default_factory=dict)  # by VM
     adjusted: str = ""  # hash of the document that DRBD was last adjusted to
     unadjusted: set[str] = field(default_factory=set)  # resources newer on disk than in DRBD

@@ -11,6 +11,7 @@ from mcv.drbd import enable, lost_peers, roles, sizing, verification_age, verifi
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery import journal_recovery
+from mcv.storage import copy_target
 from mcv.vm import arrivals, autostart, disk_closing, disk_remove, saved_states, stray_copies
 
 log = logging.getLogger("mcvd")
@@ -87,6 +88,7 @@ LOOPS = (
     Loop("journal", 3.0, journal_recovery.resume_all),
     Loop("paths", 3.0, members.watch_paths),
     Loop("arrivals", 30.0, arrivals.forget_over),
+    Loop("copies", 30.0, copy_target.clear_over),
 )
 
 

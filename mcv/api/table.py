@@ -37,7 +37,16 @@ from mcv.recovery import claims, jobs, journal_recovery
 from mcv.status import cluster as status_cluster
 from mcv.status import history, report, resources, vms
 from mcv.status import pools as status_pools
-from mcv.storage import growth, image_copies, images, pool_places, pools, volumes
+from mcv.storage import (
+    copy_source,
+    copy_target,
+    growth,
+    image_copies,
+    images,
+    pool_places,
+    pools,
+    volumes,
+)
 from mcv.vm import (
     arrivals,
     capacity,
@@ -61,6 +70,7 @@ from mcv.vm import (
 )
 
 HOURS = 6 * 3600.0
+DAYS = 14 * 24 * 3600.0
 
 TABLE: dict[str, Operation] = {
     # The cluster
@@ -244,4 +254,10 @@ TABLE: dict[str, Operation] = {
     "volume.adopt": step(volumes.adopt),
     "volume.remove": step(volumes.remove),
     "volume.untag": step(volumes.untag),
+    "volume.remove_moved": step(volumes.remove_moved),
+    "volume.receive": step(copy_target.receive, timeout=HOURS),
+    "volume.discard": step(copy_target.discard),
+    "volume.send": step(copy_source.send, timeout=DAYS),
+    "volume.has_begun": question(copy_target.has_begun, sender=True),
+    "volume.digests": question(copy_target.digests, sender=True),
 }

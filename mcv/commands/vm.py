@@ -102,7 +102,10 @@ def migrate(
     ignore_verify: bool,
     discard_saved: bool,
 ) -> None:
-    """Move a VM to the node that holds its other replica.
+    """Move a VM to another node: where its other replica is, or where its disks' pools are.
+
+    Disks of one node alone are copied, sparse, and compared; a copy that is cut off is resumed.
+    The old disks go last, when the VM is on its new node.
 
     A VM that runs is not moved, unless --online or --wait-for-shutdown says how. The latter
     asks the guest for nothing: shut it down from inside, or with: mcv shutdown VM. While it is

@@ -150,6 +150,7 @@ AUTHORS: dict[str, Rule] = {
     "vm.assign": _claimant_of_vm,
     "vm.claim": _owner,
     "vm.lock": _owner,
+    "vm.move": _claimant_of_vm,
     "vm.override": _owner,
     "vm.release": _releaser_of_vm,
     "vm.remove": _claimant_of_vm,

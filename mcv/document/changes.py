@@ -15,6 +15,7 @@ from mcv.document import (
     cluster_changes,
     disk_changes,
     image_changes,
+    move_changes,
     pool_changes,
     vm_changes,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "cluster_changes",
     "disk_changes",
     "image_changes",
+    "move_changes",
     "pool_changes",
     "vm_changes",
 ]  # they register what they define

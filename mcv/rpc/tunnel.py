@@ -33,10 +33,11 @@ Reach = Callable[[str, Asked], ssl.SSLSocket]  # (node, purpose): a stream that 
 
 
 class Granted(NamedTuple):
-    """Where a member's stream leads to, and what of it passes."""
+    """Where a member's stream leads to, what of it passes, and what is called at its end."""
 
     path: Path
     guard: Guard = everything
+    end: Callable[[], None] = lambda: None
 
 
 Target = Callable[[str, Asked], Granted]  # (member, purpose); raises McvError
@@ -104,7 +105,11 @@ def serve(secured: ssl.SSLSocket, member: str, target: Target) -> None:
     """Serve a stream that a member opened: connect it to the socket that `target` grants."""
     secured.settimeout(SECONDS)
     granted = target(member, _asked(member, _line(secured)))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as plain:
+    with (
+        contextlib.ExitStack() as ending,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as plain,
+    ):
+        ending.callback(granted.end)
         plain.settimeout(SECONDS)
         plain.connect(str(granted.path))
         secured.sendall(b"ok\n")

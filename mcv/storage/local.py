@@ -89,10 +89,7 @@ class Local(Plain):
     """A disk of one node: it is moved by a copy, and nobody can take it over."""
 
     def why_not_move(self, host: Host, vm: Vm, ignore_verify: bool) -> Refused | None:
-        return Refused(
-            f"Disk {self.disk.id} of {vm.name} is on {self._maker(vm)} alone "
-            f"({self.disk.storage}).",
-        )
+        return self.why_not_start(host, vm, ignore_verify)
 
     def why_not_take_over(self, host: Host, vm: Vm) -> Problem | None:
         refusal = Refused(

@@ -1,5 +1,7 @@
 """A disk's volume on this node: steps of plans, each harmless when it is done already."""
 
+from typing import Any
+
 import msgspec
 from msgspec import Struct
 
@@ -8,7 +10,7 @@ from mcv.document.model import Cluster
 from mcv.document.names import PlainName
 from mcv.errors import McvError, Refused
 from mcv.host import Host
-from mcv.storage import backings, paths
+from mcv.storage import backings, copy_target, paths
 from mcv.storage.rooms import rooms
 
 
@@ -84,3 +86,16 @@ def untag(host: Host, name: str, disk: int) -> None:
     where = paths.location(cluster, wanted, host.name)
     if where:
         backings.of(host, wanted).release(where, wanted.volume)
+
+
+def remove_moved(host: Host, name: str, old: dict[str, Any]) -> None:
+    """Delete the volume that a disk had before it moved; harmless when it is gone.
+
+    Errors: Refused while document or proposal name the volume as a disk.
+    """
+    disk = msgspec.convert(old, Disk)
+    where = paths.location(host.read(), disk, host.name)
+    if copy_target.is_a_disk(host, where, disk.volume):
+        raise Refused(f"{disk.volume} in {where} on {host.name} is a disk of {name}.")
+    if where:
+        backings.of(host, disk).remove(where, disk.volume)

@@ -37,6 +37,8 @@ PACKAGES = {
     "prlimit": "util-linux",
     "pvs": "lvm2",
     "qemu-img": "qemu-utils",
+    "qemu-nbd": "qemu-utils",
+    "setpriv": "util-linux",
     "xz": "xz-utils",
     "zstd": "zstd",
 }

@@ -12,6 +12,7 @@ from mcv.drivers.libvirt_migration import Movement
 from mcv.errors import Cancelled, HypervisorFailed, LibvirtSilent, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
+from mcv.storage import moves
 from mcv.system import stall
 from mcv.vm import arrivals, migration_tunnel, power, run_notes
 from mcv.vm.answers import Moved
@@ -75,6 +76,13 @@ def _require_sendable(
                 preconditions.resume_or_stop(name) if state == "paused" else offline,
             )
         )
+    problems += [
+        Refused(
+            f"Disk {disk.id} of {name} is on {vm.node} alone ({disk.storage}).",
+            f"mcv migrate --node {to} --wait-for-shutdown {name}",
+        )
+        for disk in moves.copied(vm)
+    ]
     try:
         vm = require_movable(
             host,

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from mcv import storage
-from mcv.document.model import Vm
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.drivers.libvirt_xml import parse_needs
 from mcv.errors import McvError, Refused, refuse_all
@@ -11,11 +14,13 @@ from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, saved
 from mcv.rules.domain import why_foreign
 from mcv.sizes import shown as shown_size
+from mcv.storage import moves
+from mcv.storage.moves import DiskMove
 from mcv.system.answers import decoded
-from mcv.transaction.plan import Step, on
-from mcv.vm import bootable, domains_elsewhere, power
+from mcv.transaction.plan import Item, Step, on
+from mcv.vm import bootable, copies, domains_elsewhere, placing, power
 from mcv.vm.answers import Moved
-from mcv.vm.plans import offline_plan
+from mcv.vm.plans import copied_plan, offline_plan
 
 
 def migrate(
@@ -46,12 +51,14 @@ def migrate(
     def prepare() -> Prepared[Moved]:
         may_run = wait_for_shutdown and dry_run
         vm = require_movable(host, name, to, ignore_verify, may_run, discard_saved=discard_saved)
+        disk_moves = copies.to_node(host, vm, to)
         plan = [
             *power.override_steps(host, vm, "migrate", ignore_verify),
-            *offline_plan(vm, to, start=False, discard_saved=discard_saved),
+            *_plan(host, vm, to, disk_moves, discard_saved),
         ]
         if start_after_migration:
             plan.append(_start(vm, to, ignore_verify))
+        plan += moves.end_steps(name, disk_moves)
         return Prepared(plan, Moved(name=name, node=to, started=start_after_migration))
 
     return host.operate(Subject.vm(name), f"migrate {name} to {to}", prepare, dry_run)
@@ -63,12 +70,26 @@ def _start(vm: Vm, to: str, ignore_verify: bool) -> Step:
     return Step(on(to, "vm.power_on", name=vm.name, **flag), may_fail=True)
 
 
+def _plan(
+    host: Host, vm: Vm, to: str, disk_moves: list[DiskMove], discard_saved: bool
+) -> list[Item]:
+    """The steps by the kinds of the VM's disks, without a start."""
+    if not disk_moves:
+        return offline_plan(vm, to, start=False, discard_saved=discard_saved)
+    new = tuple(move.new for move in disk_moves)
+    pools = placing.new_pools(host.read(), replace(vm, disks=new))
+    return copied_plan(vm, to, disk_moves, discard_saved, pools)
+
+
 def only_place(host: Host, name: str) -> str:
     """The only other node that a VM can run on; Refused where there is none, or several."""
     vm = host.read().vm(name)
-    others = [node for node in vm.nodes if node != vm.node]
+    others = moves.candidates(host.read(), vm)
     if not others:
-        raise Refused(f"{name} has no other place: its disks are on {vm.node} alone.")
+        raise Refused(
+            f"{name} has no other place: its disks and their pools are on {vm.node} alone.",
+            "See: mcv pool list",
+        )
     if len(others) > 1:
         raise Refused(f"{name} can move to {' or '.join(others)}.", "Say where: --node NODE")
     return others[0]
@@ -109,14 +130,9 @@ def require_movable(
         preconditions.unlocked(vm)
     except Refused as problem:
         problems.append(problem)
-    if to not in vm.nodes:
-        others = [node for node in vm.nodes if node != vm.node]
-        problems.append(
-            Refused(
-                f"{to} holds no replica of {name}.",
-                f"It can move to {', '.join(others)}." if others else "It has no other replica.",
-            )
-        )
+    others = moves.candidates(cluster, vm)
+    if to not in others:
+        problems.append(_no_place(cluster, vm, to, others))
     if not may_run:
         try:
             power.require_stopped(host, name)
@@ -128,10 +144,25 @@ def require_movable(
     problems += domains_elsewhere.copies(host, name, but=[host.name, to])
     states = {host.name: host.domains.saved.of(name)}
     problems += saved.why_not_change(vm, states, discard_saved)
-    if to in vm.nodes:
+    if to in others:
         problems += _target_problems(host, vm, to, live, discard_saved)
     refuse_all(problems)
     return vm
+
+
+def _no_place(cluster: Cluster, vm: Vm, to: str, others: list[str]) -> Refused:
+    """Why a VM cannot move to a node, by the first disk that has no place there."""
+    can = f"It can move to {', '.join(others)}." if others else ""
+    for disk in vm.disks:
+        if to in moves.nodes_for(cluster, disk):
+            continue
+        if isinstance(disk, DrbdDisk):
+            break
+        return Refused(
+            f"Pool {disk.pool}, where disk {disk.id} of {vm.name} is, is not on {to}.",
+            can or f"mcv pool add-node {disk.pool} --node {to} --location L",
+        )
+    return Refused(f"{to} holds no replica of {vm.name}.", can or "It has no other replica.")
 
 
 def _target_problems(host: Host, vm: Vm, to: str, live: bool, discard_saved: bool) -> list[Refused]:

@@ -1,6 +1,7 @@
 """The plans of VMs: facts in, steps out. Pure functions, each with its commit point."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -8,6 +9,8 @@ from mcv import storage
 from mcv.document.model import Vm
 from mcv.document.pools import Pool
 from mcv.drbd.renewal import discarded
+from mcv.storage import moves as disk_moves
+from mcv.storage.moves import DiskMove
 from mcv.system.answers import plain
 from mcv.transaction.plan import Call, Item, Step, change, on
 from mcv.vm.validation import UNNAMED, StartSettings
@@ -85,6 +88,37 @@ def offline_plan(vm: Vm, to: str, start: bool, discard_saved: bool = False) -> l
     if start:
         plan.append(Step(on(to, "vm.power_on", name=vm.name), may_fail=True))
     return plan
+
+
+def copied_plan(
+    vm: Vm,
+    to: str,
+    moves: Sequence[DiskMove],
+    discard_saved: bool = False,
+    pools: Mapping[str, Pool] | None = None,
+) -> list[Item]:
+    """Copy the local disks there, write owner and places down, define it there, forget it here.
+
+    The one change that gives the VM to the new owner with its disks commits the plan: until
+    then the VM belongs to the node that has its bytes, and from then on the old volumes are
+    stale. They go last, when all else is done: see `moves.end_steps`.
+    """
+    old, name = vm.node, vm.name
+    params: dict[str, Any] = {
+        "name": name,
+        "node": to,
+        "disks": [plain(move.new) for move in moves],
+    }
+    if pools:
+        params["pools"] = plain(pools)
+    return [
+        *discarded(to, name, discard_saved),
+        *disk_moves.copy_steps(name, moves),
+        *storage.offline_move(vm, to),
+        Step(change("vm.move", **params), commits=True),
+        Step(on(to, "vm.define", name=name)),
+        Step(_undefine(old, name, discard_saved)),
+    ]
 
 
 def live_plan(vm: Vm, to: str, bandwidth: int = 0, discard_saved: bool = False) -> list[Item]:

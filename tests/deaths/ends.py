@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
+from mcv.document.pools import DEFAULT_LOCATION
 from mcv.drivers.drbd_status import have_split
 from mcv.rules import saved
+from mcv.storage.pieces import PIECE
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
+DATA = {0: b"boot", PIECE: b"data", 7 * PIECE: b"the end"}  # of a disk, by the piece
 
 End = Callable[[FakeCluster, str], str]
 
@@ -57,6 +60,40 @@ def moved_from(old: Callable[[str], str]) -> End:
         if not whole_vm(cluster, node):
             return str(parts(cluster))
         return "nothing" if cluster.read(node).vm("web1").node == old(node) else "whole"
+
+    return end
+
+
+def path(cluster: FakeCluster, node: str) -> str:
+    """Where the only disk of web1 is."""
+    (disk,) = cluster.read(node).vm("web1").disks
+    where = DEFAULT_LOCATION if disk.storage == "file" else "/dev/vg0"
+    return f"{where}/{disk.volume}"
+
+
+def was_done_in_part(cluster: FakeCluster, node: str) -> bool:
+    """Whether the operator was told that a last step, which may fail, was not done."""
+    errors = [job["error"] for job in cluster.hosts[node].jobs.listed()]
+    return any(error and error["class"] == "DoneInPart" for error in errors)
+
+
+def copied_from(old: Callable[[str], str]) -> End:
+    """web1 is whole on its owner, with every byte of its disk there and none elsewhere."""
+
+    def end(cluster: FakeCluster, node: str) -> str:
+        owner = cluster.read(node).vm("web1").node
+        files_ = {name: door.made[DEFAULT_LOCATION] for name, door in cluster.directories.items()}
+        there = {name for name in cluster.hosts if cluster.lvm[name].made or files_[name]}
+        defined = {name for name, door in cluster.domains.items() if "web1" in door.defined}
+        if owner != old(node) and was_done_in_part(cluster, node):
+            there -= {old(node)}
+        if there != {owner} or defined != {owner}:
+            return f"{owner} owns it, volumes on {there}, defined on {defined}"
+        if cluster.blocks[owner].pieces(path(cluster, node)) != DATA:
+            return f"{owner} owns it, without its bytes"
+        if any(list(host.settings.notes.glob("*.copy.json")) for host in cluster.hosts.values()):
+            return "a note of the copy is left"
+        return "nothing" if owner == old(node) else "whole"
 
     return end
 

@@ -55,6 +55,17 @@ def make(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, create.create, name="web1", memory="64MiB", disks=["64MiB"])
 
 
+def make_local(storage: str) -> Act:
+    """web1 has a disk with data on this node alone."""
+
+    def act(cluster: FakeCluster, node: str) -> None:
+        options = {"memory": "64MiB", "disks": ["64MiB"], "storage": storage}
+        cluster.run(node, create.create, name="web1", **options)
+        cluster.blocks[node].pieces(ends.path(cluster, node)).update(ends.DATA)
+
+    return act
+
+
 def run(cluster: FakeCluster, node: str) -> None:
     make(cluster, node)
     cluster.run(node, power.start, name="web1")
@@ -201,6 +212,14 @@ PLANS = {
         ends.moved_live,
         run,
     ),
+    **{
+        f"migrate a copy on {storage}": Story(
+            lambda c, node: c.run(node, migrate.migrate, name="web1", to=other(node)),
+            ends.copied_from(itself),
+            make_local(storage),
+        )
+        for storage in ("file", "lvm")
+    },
     "update": Story(
         lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make
     ),

@@ -22,6 +22,7 @@ from mcv.document.store import Store
 from mcv.drbd import roles
 from mcv.errors import (
     CallLost,
+    CommandFailed,
     McvError,
     NotFound,
     NotMember,
@@ -33,6 +34,7 @@ from mcv.errors import (
 from mcv.host import Host
 from mcv.rpc import names
 from mcv.rpc.auth import Caller
+from mcv.rpc.tunnel import Granted
 from mcv.rpc.values import internal_error
 from mcv.system import files
 from mcv.system.locks import Locks
@@ -41,7 +43,8 @@ from mcv.transaction import jobs
 from mcv.transaction.executor import escort
 from mcv.transaction.jobs import Job, Jobs
 from mcv.transaction.journal import Journal
-from mcv.vm import libvirt_hook
+from mcv.vm import libvirt_hook, streams
+from tests.fakes.blocks import FakeBlocks, FakeNbd
 from tests.fakes.directories import FakeDirectories
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
@@ -79,6 +82,7 @@ class FakeCluster:
             door.ran = self._count
         self.lvm = {name: FakeLvm() for name in names}
         self.directories = {name: FakeDirectories() for name in names}
+        self.blocks = {name: FakeBlocks(self.lvm[name], self.directories[name]) for name in names}
         self.bridges = {name: FakeBridges() for name in names}
         self.boots = dict.fromkeys(names, 1)  # how often each host has come up
         self.going_down: set[str] = set()  # hosts that shut down
@@ -113,6 +117,7 @@ class FakeCluster:
             drbd=cast(Any, self.drbd[name]),
             volumes=cast(Any, self.lvm[name]),
             directories=cast(Any, self.directories[name]),
+            blocks=cast(Any, self.blocks[name]),
             bridges=cast(Any, self.bridges[name]),
             call=call,
             forward=lambda node, operation, params, who: None,
@@ -165,6 +170,7 @@ class FakeCluster:
                 json.loads(msgspec.json.encode(host.read())),
                 dict(self.domains[name].defined),
                 dict(self.lvm[name].made),
+                {key: dict(made) for key, made in self.directories[name].made.items()},
                 sorted(path.name for path in host.settings.drbd_directory.glob("*.res")),
                 [entry.operation for entry in host.journal.entries()],
             )
@@ -184,14 +190,34 @@ class FakeCluster:
     def _tunnel(self, me: str) -> Callable[..., Any]:
         @contextlib.contextmanager
         def tunnel(path: Path, node: str, asked: dict[str, str]) -> Iterator[None]:
-            """It leads to the libvirt of the other host, and to nothing else."""
+            """It leads to the libvirt of the other host, or to a volume there."""
+            way = functools.partial(self._volume_of, me, node, asked)
             self.domains[me].ways[str(path)] = self.domains[node]
+            self.blocks[me].ways[str(path)] = way
             try:
                 yield
             finally:
                 del self.domains[me].ways[str(path)]
+                del self.blocks[me].ways[str(path)]
 
         return tunnel
+
+    def _volume_of(self, me: str, node: str, asked: dict[str, str]) -> FakeNbd:
+        """What a stream of a disk leads to, as the other node's daemon grants it."""
+        try:
+            self.spy(me, node, "a stream")
+            if node in self.down or me in self.down:
+                raise PeerUnreachable(f"{node} does not answer.")
+            granted = self._granted(me, node, asked)
+        except McvError as error:
+            raise CommandFailed(f"NBD: {error.message}") from error
+        return self.blocks[node].servers[granted.path].nbd
+
+    def _granted(self, me: str, node: str, asked: dict[str, str]) -> Granted:
+        try:
+            return streams.target(self.hosts[node], me, asked)
+        except SystemExit:
+            raise CallLost(f"{node} broke off.") from None
 
     def _caller(self, me: str) -> Callable[..., Any]:
         def call(

@@ -34,6 +34,7 @@ class FakeDirectories:
         self.made: dict[str, dict[str, int]] = {DEFAULT_LOCATION: {}}
         self.about: dict[str, About] = {DEFAULT_LOCATION: About(device=STATE)}
         self.formats: dict[str, Format] = {}
+        self.contents: dict[str, dict[int, bytes]] = {}  # by path, see tests/fakes/blocks.py
         self.open: dict[str, list[Holder]] = {}
         self.broken: set[str] = set()
 
@@ -55,6 +56,7 @@ class FakeDirectories:
             raise CommandFailed("`qemu-img` exited with 1: No space left on device")
         self.made[location][volume] = size
         self.formats[f"{location}/{volume}"] = format
+        self.contents[f"{location}/{volume}"] = {}
 
     def remove(self, location: str, volume: str) -> None:
         if "remove" in self.broken:

@@ -12,8 +12,9 @@ import pytest
 
 from mcv.cluster import members
 from mcv.drbd import roles, verification_results
-from mcv.errors import CallLost, HypervisorFailed, McvError, PeerUnreachable
+from mcv.errors import CallLost, CommandFailed, HypervisorFailed, McvError, PeerUnreachable
 from mcv.recovery import journal_recovery
+from mcv.storage import copy_target
 from mcv.system import files
 from mcv.vm import autostart, disk_closing, stray_copies
 from tests.fakes.cluster import FakeCluster
@@ -56,6 +57,8 @@ class ProcessKiller:
         cluster.answered = self._after
         for name, door in cluster.domains.items():
             door.phase = functools.partial(self._phase, name)
+        for name, blocks in cluster.blocks.items():
+            blocks.phase = functools.partial(self._copies, name)
         for name in ("write_atomically", "rename", "remove"):
             monkeypatch.setattr(files, name, self._writing(name, getattr(files, name)))
 
@@ -118,6 +121,15 @@ class ProcessKiller:
             except SystemExit:
                 raise HypervisorFailed("Could not migrate web1: the way broke off.") from None
 
+    def _copies(self, node: str, phase: str) -> None:
+        """An instant of a copy, which daemons on both sides carry."""
+        self._instant(node, f"it {phase}")
+        for other in sorted(set(self.cluster.hosts) - {node}):
+            try:
+                self._instant(other, f"{node} {phase}", is_own=False)
+            except SystemExit:
+                raise CommandFailed("`qemu-img` exited with 1: the way broke off") from None
+
     def _writing(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def write(path: Path, *rest: Any) -> Any:
             for state, node in self._states.items():
@@ -175,4 +187,5 @@ def _turn(cluster: FakeCluster, name: str) -> None:
         members.come_back(host)
     journal_recovery.resume_all(host, patience=False)
     disk_closing.reconcile(host)
+    copy_target.clear_over(host)
     autostart.look_after(host)

@@ -32,6 +32,7 @@ class FakeLvm:
         self.thin: dict[str, str] = {}  # the pool of each thin volume
         self.pools: dict[str, Volume] = {}  # thin pools of vg0, by name
         self.uuid = UUID
+        self.contents: dict[str, dict[int, bytes]] = {}  # by path, see tests/fakes/blocks.py
         self.foreign: set[str] = set()
         self.broken: set[str] = set()
         self.filter = FakeLvmFilter()
@@ -76,6 +77,7 @@ class FakeLvm:
         if "create" in self.broken or whole > self.groups()["vg0"].free:
             raise CommandFailed("`lvcreate` exited with 5: insufficient free space")
         self.made[name] = whole
+        self.contents[f"/dev/vg0/{name}"] = {0: b"left by a VM that was deleted"}
 
     def remove(self, group: str, name: str) -> None:
         if self.volume(group, name) is None:
@@ -90,6 +92,7 @@ class FakeLvm:
             raise CommandFailed(f"`lvcreate` exited with 5: Thin pool {group}/{pool} not found")
         self.create(group, name, size)
         self.thin[name] = pool
+        self.contents[f"/dev/vg0/{name}"] = {}
 
     def activate(self, group: str, name: str) -> None:
         if self.volume(group, name) is None:
@@ -98,6 +101,7 @@ class FakeLvm:
     def zero(self, path: str) -> None:
         if path not in {f"/dev/vg0/{name}" for name in self.made}:
             raise CommandFailed(f"`blkdiscard` exited with 1: cannot open {path}")
+        self.contents[path] = {}
 
 
 class FakeBridges:

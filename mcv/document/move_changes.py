@@ -1,0 +1,47 @@
+"""Changes of where a VM's disks are."""
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from mcv.document.disk_changes import placed
+from mcv.document.disks import Disk
+from mcv.document.generation import ChangeMade
+from mcv.document.model import Cluster
+from mcv.document.pool_changes import with_pool_on
+from mcv.document.pools import Pool
+from mcv.document.registry import change, require_claim
+from mcv.errors import Busy
+
+
+@change("vm.move")
+def vm_move(
+    base: Cluster,
+    made: ChangeMade,
+    /,
+    name: str,
+    node: str,
+    disks: list[dict[str, Any]],
+    pools: dict[str, Any] | None = None,
+) -> Cluster:
+    """Give a VM its disks elsewhere, and its owner with them, under this operation's claim.
+
+    `disks` are entries of disks that the VM has; `pools` are those that the document lacks, or
+    lacks nodes of. Effect: owner and places change at once, and the VM is renewed, since saved
+    memory names the disks where they were. Errors: Refused where the owner lacks a disk; Busy
+    where a minor or a port was taken meanwhile.
+    """
+    base.node(node)
+    vm = require_claim(base, made, name)
+    moved = [msgspec.convert(disk, Disk) for disk in disks]
+    others = [disk for other, disk in base.disks() if other.name != name]
+    for pool, entry in (pools or {}).items():
+        base = with_pool_on(base, pool, msgspec.convert(entry, Pool))
+    for disk in moved:
+        vm.disk(disk.id)
+        base.pool(disk.pool)
+        if clash := next(filter(None, map(disk.clash, others)), ""):
+            raise Busy(f"{clash} has been taken meanwhile.")
+        vm = vm.with_disk(disk)
+    return base.with_vm(placed(base, replace(vm, node=node)).renewed())

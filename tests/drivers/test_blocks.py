@@ -1,0 +1,148 @@
+"""The guest's bytes of disks, by the real qemu-nbd and qemu-img: both formats, holes, locks."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mcv.document.disks import Format
+from mcv.drivers.blocks import Blocks, done_of
+from mcv.drivers.nbd import Extent
+from mcv.errors import CommandFailed
+from mcv.storage.pieces import PIECE, digest, digests
+from mcv.system.process import run
+
+SIZE = 8 * PIECE
+
+
+@pytest.fixture
+def blocks() -> Iterator[Blocks]:
+    yield Blocks()
+
+
+def made(path: Path, format: Format, size: int = SIZE) -> str:
+    run("qemu-img", "create", "-q", "-f", format, str(path), str(size))
+    return str(path)
+
+
+def written(blocks: Blocks, path: str, format: Format, data: dict[int, bytes]) -> None:
+    socket = Path(f"{path}.sock")
+    server = blocks.serve(path, format, socket, writable=True)
+    with blocks.connect(socket) as nbd:
+        for offset, piece in data.items():
+            nbd.write(offset, piece)
+        nbd.flush()
+    server.end()
+
+
+def read(blocks: Blocks, path: str, format: Format) -> list[str]:
+    server = blocks.serve(path, format, Path(f"{path}.sock"), writable=False)
+    try:
+        with blocks.connect(server.socket) as nbd:
+            return digests(nbd, 0, nbd.size).pieces
+    finally:
+        server.end()
+
+
+@pytest.mark.parametrize(("source", "target"), [("raw", "qcow2"), ("qcow2", "raw")])
+def test_a_copy_has_every_byte_and_its_holes(
+    blocks: Blocks, tmp_path: Path, source: Format, target: Format
+) -> None:
+    data = {PIECE: os.urandom(PIECE), 5 * PIECE + 4096: b"x" * 512}
+    old, new = made(tmp_path / "old", source), made(tmp_path / "new", target)
+    written(blocks, old, source, data)
+    told: list[float] = []
+
+    server = blocks.serve(new, target, tmp_path / "way", writable=True)
+    blocks.convert(old, source, tmp_path / "way", told.append)
+    server.end()
+
+    pieces = read(blocks, new, target)
+    assert pieces == read(blocks, old, source)
+    assert pieces[1] == digest(data[PIECE]) and pieces[5] and not any(pieces[6:])
+    assert told[-1] == 1.0
+    assert os.stat(new).st_blocks * 512 < 3 * PIECE
+
+
+def test_zeros_are_told_and_written_as_holes(blocks: Blocks, tmp_path: Path) -> None:
+    path = made(tmp_path / "disk", "raw")
+    written(blocks, path, "raw", {0: os.urandom(2 * PIECE)})
+
+    server = blocks.serve(path, "raw", tmp_path / "way", writable=True)
+    with blocks.connect(server.socket) as nbd:
+        assert nbd.size == SIZE
+        nbd.zero(0, PIECE)
+        assert nbd.read(0, PIECE).count(0) == PIECE
+        assert nbd.extents(0, SIZE)[:2] == [Extent(PIECE, True), Extent(PIECE, False)]
+    server.end()
+
+    assert os.stat(path).st_blocks * 512 <= PIECE
+
+
+def test_a_served_volume_has_one_writer(blocks: Blocks, tmp_path: Path) -> None:
+    path = made(tmp_path / "disk", "qcow2")
+    server = blocks.serve(path, "qcow2", tmp_path / "first", writable=True)
+
+    with pytest.raises(CommandFailed, match="is it in use"):
+        blocks.serve(path, "qcow2", tmp_path / "second", writable=True)
+    server.end()
+    blocks.serve(path, "qcow2", tmp_path / "second", writable=True).end()
+
+
+def test_a_server_is_read_only_where_nobody_may_write(blocks: Blocks, tmp_path: Path) -> None:
+    path = made(tmp_path / "disk", "raw")
+    server = blocks.serve(path, "raw", tmp_path / "way", writable=False)
+
+    with blocks.connect(server.socket) as nbd, pytest.raises(CommandFailed, match="error 22"):
+        nbd.write(0, b"x" * 512)
+    server.end()
+
+
+def test_a_server_that_is_ended_hangs_up(blocks: Blocks, tmp_path: Path) -> None:
+    path = made(tmp_path / "disk", "raw")
+    server = blocks.serve(path, "raw", tmp_path / "way", writable=True)
+
+    with blocks.connect(server.socket) as nbd:
+        server.end()
+        server.end()
+        with pytest.raises(CommandFailed, match=r"hung up|NBD"):
+            nbd.read(0, 512)
+    assert not server.socket.exists()
+
+
+def test_a_copy_to_a_smaller_disk_fails_in_qemu_s_words(blocks: Blocks, tmp_path: Path) -> None:
+    old, new = made(tmp_path / "old", "raw"), made(tmp_path / "new", "raw", PIECE)
+    server = blocks.serve(new, "raw", tmp_path / "way", writable=True)
+
+    with pytest.raises(CommandFailed, match="smaller"):
+        blocks.convert(old, "raw", tmp_path / "way", lambda part: None)
+    server.end()
+
+
+def test_a_copy_that_is_not_wanted_any_more_ends(blocks: Blocks, tmp_path: Path) -> None:
+    old, new = made(tmp_path / "old", "raw"), made(tmp_path / "new", "raw")
+    server = blocks.serve(new, "raw", tmp_path / "way", writable=True)
+
+    def cancel(part: float) -> None:
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        blocks.convert(old, "raw", tmp_path / "way", cancel)
+    server.end()
+    assert time.monotonic() - began < 10
+
+
+def test_what_is_no_nbd_server_is_told(blocks: Blocks, tmp_path: Path) -> None:
+    with (
+        pytest.raises(CommandFailed, match=r"NBD: .*No such file"),
+        blocks.connect(tmp_path / "no"),
+    ):
+        pass
+
+
+def test_the_part_that_is_done_is_read_from_qemu_img_s_line() -> None:
+    assert done_of("    (2.50/100%)\r    (12.50/100%)\r") == 0.125
+    assert done_of("qemu-img: a word\n") == 0.0
