@@ -54,6 +54,18 @@ from mcv.commands.session import Session
     help="A network interface there; may be repeated.",
 )
 @click.option("--iso", hidden=True)
+@click.option("--machine", metavar="M", help="QEMU's machine: q35, the default, or pc.")
+@click.option("--firmware", metavar="bios|uefi", help="What boots it; default: bios.")
+@click.option(
+    "--boot",
+    metavar="disk,cd,net",
+    help="What it boots from, in this order; default: disk,cd.",
+)
+@click.option(
+    "--cpu-model",
+    metavar="M",
+    help="A processor model of libvirt's, host-model or host-passthrough. Default: host-model.",
+)
 @click.option("--start", is_flag=True, help="Start it, too.")
 @start_options
 @common(dry_run=True)
@@ -68,6 +80,10 @@ def create(
     image_format: str | None,
     replicas: str | None,
     networks: tuple[str, ...],
+    machine: str | None,
+    firmware: str | None,
+    boot: str | None,
+    cpu_model: str | None,
     start: bool,
     autostart: str | None,
     start_order: str | None,
@@ -96,6 +112,7 @@ def create(
         "nodes": listed(replicas),
         "networks": list(networks),
         **start_settings(autostart, start_order, start_delay),
+        **_hardware(machine, firmware, listed(boot), cpu_model),
         **only_given(start=start),
         "dry_run": session.dry_run,
         "image": None,
@@ -106,6 +123,14 @@ def create(
             wanted["image"] = session.take(fd, image_format)
     created = session.run("vm.create", **wanted)
     session.show(created, _said(name, created))
+
+
+def _hardware(
+    machine: str | None, firmware: str | None, boot: list[str] | None, cpu_model: str | None
+) -> dict[str, str | list[str]]:
+    """The parameters about the machine; what was not named is left out."""
+    named = {"machine": machine, "firmware": firmware, "boot": boot, "cpu_model": cpu_model}
+    return {key: value for key, value in named.items() if value is not None}
 
 
 def _said(name: str, created: dict[str, Any]) -> str:

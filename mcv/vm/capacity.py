@@ -4,6 +4,7 @@ import os
 
 from msgspec import Struct
 
+from mcv.errors import McvError
 from mcv.host import Host
 from mcv.storage import drbd
 from mcv.storage.rooms import Room, rooms
@@ -12,7 +13,8 @@ from mcv.storage.rooms import Room, rooms
 class Capacity(Struct, frozen=True, kw_only=True):
     """What a node can give to a new VM; `rooms` are its pools by name.
 
-    Minors and ports are in use already; memory is the host's, in bytes.
+    Minors and ports are in use already; memory is the host's, in bytes. `machines` are those
+    that its QEMU knows; a silent libvirt, and an mcv of before, tell none.
     """
 
     rooms: dict[str, Room]
@@ -20,6 +22,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
     ports: list[int]
     memory: int
     bridges: list[str]
+    machines: list[str] = []
 
 
 def capacity(host: Host) -> Capacity:
@@ -30,7 +33,15 @@ def capacity(host: Host) -> Capacity:
         ports=_ports(),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         bridges=host.bridges.list(),
+        machines=_machines(host),
     )
+
+
+def _machines(host: Host) -> list[str]:
+    try:
+        return list(host.domains.capabilities().machines)
+    except McvError:
+        return []
 
 
 def _ports() -> list[int]:

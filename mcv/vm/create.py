@@ -14,6 +14,7 @@ from mcv.host import DryRun, Host, Prepared
 from mcv.vm import domains_elsewhere, placing, validation
 from mcv.vm import image as images
 from mcv.vm.answers import Created
+from mcv.vm.hardware_choice import HardwareRequest
 from mcv.vm.plans import create_plan
 from mcv.vm.validation import Problems, VmRequest, judged
 
@@ -35,6 +36,10 @@ def create(
     autostart: str | None = None,
     start_order: int | None = None,
     start_delay: int | None = None,
+    machine: str | None = None,
+    firmware: str | None = None,
+    boot: list[str] | None = None,
+    cpu_model: str | None = None,
     start: bool = False,
     dry_run: bool = False,
 ) -> Created | DryRun:
@@ -59,6 +64,9 @@ def create(
         autostart=autostart,
         start_order=start_order,
         start_delay=start_delay,
+        hardware=HardwareRequest(
+            machine=machine, firmware=firmware, boot=boot, cpu_model=cpu_model
+        ),
     )
 
     source, token = (image["node"], image["token"]) if image else (host.name, None)

@@ -12,6 +12,7 @@ from mcv.settings import FIRST_DRBD_MINOR, FIRST_DRBD_PORT
 from mcv.storage import room_for
 from mcv.storage.rooms import IMPLICIT
 from mcv.system.answers import ask_typed
+from mcv.vm import hardware_choice
 from mcv.vm.capacity import Capacity
 from mcv.vm.validation import Problems
 
@@ -33,6 +34,8 @@ def facts_of(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:
                     f"{node} has {sizes.shown(answer.memory)} of memory, "
                     f"less than {sizes.shown(vm.memory)}."
                 )
+            if problem := hardware_choice.why_not_machine(node, vm, answer.machines):
+                problems.found.append(problem)
             missing = sorted(
                 {
                     host.read().networks[nic.network].bridge

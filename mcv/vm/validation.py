@@ -11,8 +11,10 @@ from mcv.document.names import problem_with_name
 from mcv.drivers.domain_xml import new_mac
 from mcv.errors import Refused
 from mcv.host import Host
-from mcv.vm import disk_choice
+from mcv.vm import disk_choice, hardware_choice
 from mcv.vm.answers import Rounded
+from mcv.vm.hardware_choice import UNNAMED as UNNAMED_HARDWARE
+from mcv.vm.hardware_choice import HardwareRequest
 
 LEAST_MEMORY = 4 * 1024**2
 MOST_MEMORY = 64 * 1024**4
@@ -115,6 +117,7 @@ class VmRequest:
     autostart: str | None
     start_order: int | None
     start_delay: int | None
+    hardware: HardwareRequest = UNNAMED_HARDWARE
 
 
 def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
@@ -148,7 +151,7 @@ def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
     )
     if request.image is not None:
         _judge_image(problems, request.image, vm)
-    return vm
+    return hardware_choice.with_hardware(cluster, vm, request.hardware, problems.found)
 
 
 def _judge_disks(

@@ -452,6 +452,10 @@ def test_every_command_speaks_json_and_nothing_else(
         (["--storage", "drbd", "--pool", "p"], {"storage": "drbd", "pool": "p"}),
         (["--iso", "debian"], {"iso": "debian"}),
         (["--start"], {"start": True}),
+        (
+            ["--machine", "pc", "--firmware", "bios", "--boot", "cd, disk", "--cpu-model", "M"],
+            {"machine": "pc", "firmware": "bios", "boot": ["cd", "disk"], "cpu_model": "M"},
+        ),
         (["--dry-run"], {"dry_run": True}),
     ],
 )

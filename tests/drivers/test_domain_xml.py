@@ -2,15 +2,20 @@
 
 import re
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import libvirt
 import pytest
+from msgspec.structs import replace
 
 from mcv.document.disks import DrbdDisk
+from mcv.document.hardware import BootDevice, Cpu
 from mcv.document.model import Nic, Vm
+from mcv.drivers.domain_devices import hardware
 from mcv.drivers.domain_xml import Source, Substance, domain_xml, is_ours, new_mac, substance
 
 SOURCES = {number: Source(type="block", path=f"/dev/drbd{99 + number}") for number in range(1, 21)}
+ISO = "/var/lib/mcv/images/debian"
 UUID = "6d637600-0000-4000-8000-000000000001"
 
 
@@ -39,6 +44,11 @@ def vm(name: str = "web1", disks: int = 2) -> Vm:
     )
 
 
+def new_vm(**values: Any) -> Vm:
+    """A VM with a machine of its own."""
+    return replace(vm(), **{"machine": "q35", **values})
+
+
 def xml(one: Vm | None = None, domain_type: str = "qemu") -> str:
     return domain_xml(
         one or vm(),
@@ -46,6 +56,7 @@ def xml(one: Vm | None = None, domain_type: str = "qemu") -> str:
         bridges={"lan": "br0"},
         domain_type=domain_type,
         emulator="/usr/bin/qemu-system-x86_64",
+        cd=ISO,
     )
 
 
@@ -118,17 +129,91 @@ def test_text_stays_text() -> None:
     assert root.find("x") is None
 
 
+KINDS = {
+    "of before": vm(),
+    "new": new_vm(),
+    "new on pc": new_vm(machine="pc"),
+    "with a CD": new_vm(cd="debian", boot=("cd", "net", "disk")),
+    "with a processor": new_vm(cpu=Cpu(model="Nehalem", features={"aes": "disable"})),
+    "with its host's processor": new_vm(cpu=Cpu(model="host-passthrough")),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("domain_type", ["kvm", "qemu"])
-def test_libvirts_schema_accepts_it(domain_type: str) -> None:
+def test_libvirts_schema_accepts_it(domain_type: str, kind: str) -> None:
     # The test driver has its own type and one architecture; all else is judged as it is.
-    text = xml(domain_type=domain_type).replace(f'type="{domain_type}"', 'type="test"', 1)
-    text = text.replace('arch="x86_64" machine="pc"', 'arch="i686"')
+    text = xml(KINDS[kind], domain_type=domain_type)
+    text = text.replace(f'type="{domain_type}"', 'type="test"', 1)
+    text = re.sub('arch="x86_64" machine="[a-z0-9]+"', 'arch="i686"', text)
     connection = libvirt.open("test:///default")
 
     defined = connection.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
     assert is_ours(defined.XMLDesc(0))
     connection.close()
+
+
+def test_a_vm_of_before_stays_the_machine_that_it_was() -> None:
+    root = ET.fromstring(xml())
+
+    assert root.find("os/type").get("machine") == "pc"  # type: ignore[union-attr]
+    for path in ("devices/controller", "devices/channel", "devices/serial/log", "cpu"):
+        assert root.find(path) is None
+
+
+def test_a_new_vm_has_ports_an_agents_channel_and_a_logged_console() -> None:
+    root = ET.fromstring(xml(new_vm()))
+
+    assert root.find("os/type").get("machine") == "q35"  # type: ignore[union-attr]
+    ports = root.findall("devices/controller[@model='pcie-root-port']")
+    assert [port.get("index") for port in ports] == [str(index) for index in range(1, 17)]
+    agent = root.find("devices/channel/target")
+    assert agent is not None and agent.get("name") == "org.qemu.guest_agent.0"
+    log = root.find("devices/serial/log")
+    assert log is not None
+    assert log.attrib == {"file": "/var/log/libvirt/qemu/web1.console.log", "append": "on"}
+    assert root.find("devices/rng") is not None and root.find("devices/memballoon") is not None
+
+
+def test_a_machine_without_pcie_gets_no_ports() -> None:
+    assert ET.fromstring(xml(new_vm(machine="pc-i440fx-7.2"))).find("devices/controller") is None
+    assert ET.fromstring(xml(new_vm(machine="pc-q35-6.2"))).find("devices/controller") is not None
+
+
+def test_a_processor_of_another_model_is_no_substitute() -> None:
+    cpu = Cpu(model="Nehalem", features={"aes": "disable", "vmx": "require"})
+
+    element = ET.fromstring(xml(new_vm(cpu=cpu))).find("cpu")
+
+    assert element is not None and element.attrib == {"mode": "custom", "match": "exact"}
+    assert element.find("model").attrib == {"fallback": "forbid"}  # type: ignore[union-attr]
+    assert element.findtext("model") == "Nehalem"
+    features = [(one.get("name"), one.get("policy")) for one in element.findall("feature")]
+    assert features == [("aes", "disable"), ("vmx", "require")]
+
+
+@pytest.mark.parametrize(
+    ("boot", "cd", "order"),
+    [
+        ((), "", ("vda", "vdb")),
+        ((), "debian", ("vda", "vdb", "sdzz")),
+        (("cd", "net"), "debian", ("sdzz", "52:54:00:01:02:03")),
+        (("net", "disk"), "", ("52:54:00:01:02:03", "vda", "vdb")),
+        (("cd", "disk"), "", ("vda", "vdb")),
+    ],
+)
+def test_it_boots_from_what_was_asked_for(
+    boot: tuple[BootDevice, ...], cd: str, order: tuple[str, ...]
+) -> None:
+    assert hardware(xml(new_vm(boot=boot, cd=cd))).boot == order
+
+
+def test_a_definition_tells_its_chipset_whatever_qemu_calls_it() -> None:
+    for machine, kind in (("pc-q35-7.2", "q35"), ("pc-i440fx-7.2", "pc"), ("pc", "pc")):
+        assert hardware(xml(new_vm(machine=machine))).machine == kind
+    assert hardware(xml(new_vm(cd="debian"))).cd == ISO
+    assert hardware(xml(new_vm())).cd == ""
 
 
 def test_libvirts_schema_is_strict() -> None:

@@ -31,6 +31,7 @@ class FakeDomains:
         self.broken: set[str] = set()
         self.crashed: set[str] = set()  # ended by no order of anybody
         self.free = 1 << 40
+        self.machines: tuple[str, ...] = ("pc", "q35")
         self.ways: dict[str, FakeDomains] = {}  # the libvirt that a unix socket here leads to
         self.phase: Callable[[str], None] = lambda phase: None  # of a migration, may raise
         self.ran: Callable[[str], None] = lambda name: None  # told when a domain begins to run
@@ -218,7 +219,8 @@ class FakeDomains:
         return "127.0.0.1:5900" if self.is_active(name) else None
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(emulators={"qemu": "/usr/bin/qemu-system-x86_64"})
+        emulators = {"qemu": "/usr/bin/qemu-system-x86_64"}
+        return Capabilities(emulators=emulators, machines=self.machines)
 
     def _own(self, name: str) -> str | None:
         """The domain of a VM: marked, and of the UUID that is known; its name may be any."""

@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from mcv.errors import DoneInPart
+from mcv.check import runner
+from mcv.document.hardware import Cpu
+from mcv.errors import DoneInPart, Refused
 from mcv.recovery import journal_recovery
 from mcv.vm import create, image
 from mcv.vm.answers import Created, Rounded
@@ -82,3 +85,61 @@ def test_the_plan_of_a_start_is_shown(cluster: FakeCluster) -> None:
 
     assert "vm.power_on" in plan[-1]
     assert cluster.read().vms == {}
+
+
+def test_a_new_vm_is_a_q35_and_what_was_asked_for(cluster: FakeCluster) -> None:
+    make(cluster)
+    make(cluster, name="web2", machine="pc", boot=["net", "disk"], cpu_model="Nehalem")
+
+    usual, other = (cluster.read("n2").vm(name) for name in ("web1", "web2"))
+    assert (usual.machine, usual.boot, usual.cpu) == ("q35", (), None)
+    assert (other.machine, other.boot, other.cpu) == ("pc", ("net", "disk"), Cpu(model="Nehalem"))
+    assert 'machine="q35"' in cluster.domains["n1"].defined["web1"]
+
+
+def test_before_every_member_reads_it_a_vm_is_what_it_was(cluster: FakeCluster) -> None:
+    document = replace(cluster.read(), schema=2)
+    for agreement in cluster.agreements.values():
+        agreement.store.begin(document)
+
+    make(cluster)
+    with pytest.raises(Refused, match="cannot be written down yet"):
+        make(cluster, name="web2", machine="q35")
+
+    assert cluster.read().vm("web1").machine == ""
+    assert 'machine="pc"' in cluster.domains["n1"].defined["web1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"machine": "q35,accel=tcg"}, "--machine 'q35,accel=tcg' makes no sense"),
+        ({"machine": "q35", "cpu_model": "a b"}, "--cpu-model 'a b' makes no sense"),
+        ({"firmware": "coreboot"}, "--firmware coreboot makes no sense"),
+        ({"boot": ["disk", "tape"]}, "--boot tape makes no sense"),
+        ({"boot": ["disk", "disk"]}, "names a device twice"),
+        ({"machine": "pc-q35-99.0"}, "QEMU on n1 knows no machine pc-q35-99.0"),
+    ],
+)
+def test_a_machine_that_makes_no_sense_is_refused(
+    cluster: FakeCluster, options: dict[str, Any], said: str
+) -> None:
+    before = cluster.picture()
+
+    with pytest.raises(Refused) as refused:
+        make(cluster, **options)
+
+    assert any(
+        said in message for message, _ in [(refused.value.message, ""), *refused.value.problems]
+    )
+    assert cluster.picture() == before
+
+
+def test_a_definition_with_another_machine_is_found(cluster: FakeCluster) -> None:
+    make(cluster)
+    domains = cluster.domains["n1"]
+    domains.defined["web1"] = domains.defined["web1"].replace('machine="q35"', 'machine="pc"')
+
+    findings = runner.check(cluster.hosts["n1"]).findings
+
+    assert ["differs: machine" in finding.message for finding in findings].count(True) == 1
