@@ -67,6 +67,7 @@ from mcv.vm import (
     power,
     register,
     saved_states,
+    seed,
 )
 
 HOURS = 6 * 3600.0
@@ -149,6 +150,7 @@ TABLE: dict[str, Operation] = {
     "vm.info": read(vms.info, VM),
     "vm.vnc": question(vms.vnc),
     "vm.take_image": Operation(image.take, OPERATOR_ONLY, Right.CHANGE, job=True, pid=True),
+    "vm.take_seed": Operation(seed.take, OPERATOR_ONLY, Right.CHANGE, pid=True),
     "vm.create": change_vm(create.create, named_or_here, beside="node"),
     "vm.start": power_vm(power.start, owner),
     "vm.stop": power_vm(power.stop, named),

@@ -1,5 +1,6 @@
 """mcv create: a new VM, with all that it begins with."""
 
+import contextlib
 from typing import Any
 
 import click
@@ -66,6 +67,20 @@ from mcv.commands.session import Session
     metavar="M",
     help="A processor model of libvirt's, host-model or host-passthrough. Default: host-model.",
 )
+@click.option(
+    "--cloud-init",
+    "user_data",
+    metavar="USERDATA",
+    help="A file that tells cloud-init in the guest what to do at its first boot.",
+)
+@click.option(
+    "--ssh-key", metavar="FILE", help="Public keys that may log in, for cloud-init in the guest."
+)
+@click.option(
+    "--hostname",
+    metavar="H",
+    help="The guest's host name, for cloud-init in it; default with the above: NAME.",
+)
 @click.option("--start", is_flag=True, help="Start it, too.")
 @start_options
 @common(dry_run=True)
@@ -84,6 +99,9 @@ def create(
     firmware: str | None,
     boot: str | None,
     cpu_model: str | None,
+    user_data: str | None,
+    ssh_key: str | None,
+    hostname: str | None,
     start: bool,
     autostart: str | None,
     start_order: str | None,
@@ -121,8 +139,25 @@ def create(
         # The daemon opens the file by way of this process, so it stays open until then.
         with user_files.opened(image) as fd:
             wanted["image"] = session.take(fd, image_format)
+    if (seed := _take_seed(session, user_data, ssh_key, hostname)) is not None:
+        wanted["seed"] = seed
     created = session.run("vm.create", **wanted)
     session.show(created, _said(name, created))
+
+
+def _take_seed(
+    session: Session, user_data: str | None, ssh_key: str | None, hostname: str | None
+) -> Any:
+    """Have the daemon read what sets the guest up, from files that stay open until then."""
+    if user_data is None and ssh_key is None and hostname is None:
+        return None
+    with contextlib.ExitStack() as files:
+        fds = {
+            word: files.enter_context(user_files.opened(path))
+            for word, path in (("user_data", user_data), ("keys", ssh_key))
+            if path is not None
+        }
+        return session.call("vm.take_seed", **fds, hostname=hostname)
 
 
 def _hardware(

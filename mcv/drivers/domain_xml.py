@@ -22,7 +22,8 @@ OF_BEFORE = "pc"  # the machine of a VM of before a VM had one
 # The CD drive's name, which no disk has, and its place: the last of the first SATA controller's.
 CD = "sdzz"
 CD_ADDRESS = {"type": "drive", "controller": "0", "bus": "0", "target": "0", "unit": "5"}
-CONSOLE_LOGS = "/var/log/libvirt/qemu"  # libvirt's own, which its virtlogd may write to
+# mcvd's unit makes it. AppArmor lets a domain NAME write to NAME.log below libvirt's logs.
+CONSOLE_LOGS = "/var/log/libvirt/console"
 
 ET.register_namespace(PREFIX, NAMESPACE)
 
@@ -36,8 +37,8 @@ class Source:
 
 
 def console_log(name: str) -> str:
-    """Where a VM's serial console is logged; no name of a VM has a dot in it."""
-    return f"{CONSOLE_LOGS}/{name}.console.log"
+    """Where a VM's serial console is logged."""
+    return f"{CONSOLE_LOGS}/{name}.log"
 
 
 def new_mac() -> str:
@@ -222,6 +223,8 @@ def _disk(devices: ET.Element, disk: Disk, source: Source, order: Mapping[str, i
     attribute = "dev" if source.type == "block" else "file"
     ET.SubElement(element, "source", {attribute: source.path})
     ET.SubElement(element, "target", dev=disk.target, bus=disk.bus)
+    if disk.role == "seed":
+        ET.SubElement(element, "readonly")
     if disk.iops or disk.bandwidth:
         limits = ET.SubElement(element, "iotune")
         if disk.bandwidth:

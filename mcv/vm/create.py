@@ -4,6 +4,7 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from mcv import storage
@@ -14,6 +15,7 @@ from mcv.host import DryRun, Host, Prepared
 from mcv.vm import domains_elsewhere, placing, validation
 from mcv.vm import image as images
 from mcv.vm.answers import Created
+from mcv.vm.extra_disks import Filling, with_extra_disks
 from mcv.vm.hardware_choice import HardwareRequest
 from mcv.vm.plans import create_plan
 from mcv.vm.validation import Problems, VmRequest, judged
@@ -40,14 +42,15 @@ def create(
     firmware: str | None = None,
     boot: list[str] | None = None,
     cpu_model: str | None = None,
+    seed: dict[str, Any] | None = None,
     start: bool = False,
     dry_run: bool = False,
 ) -> Created | DryRun:
     """Create a VM that this node owns; with start, start it.
 
-    `image` says where the first disk's bytes are: {"node", "token", "size"}. Raises
-    Refused with every reason at once; Failed when it was begun and everything was undone;
-    DoneInPart when it was created and could not be started.
+    `image` says where the first disk's bytes are: {"node", "token", "size"}; so does `seed` of
+    what sets its guest up. Raises Refused with every reason at once; Failed when it was begun
+    and everything was undone; DoneInPart when it was created and could not be started.
     """
     request = VmRequest(
         name=name,
@@ -67,12 +70,16 @@ def create(
         hardware=HardwareRequest(
             machine=machine, firmware=firmware, boot=boot, cpu_model=cpu_model
         ),
+        seed=seed,
     )
 
     source, token = (image["node"], image["token"]) if image else (host.name, None)
+    held = [(each["node"], each["token"]) for each in (image, seed) if each]
 
     def prepare() -> Prepared[Created]:
-        vm = _judged_and_placed(host, request)
+        vm, fillings = _judged_and_placed(host, request)
+        more = {each.disk: (each.source, each.token) for each in fillings}
+        held.extend(more.values())
         pools = placing.new_pools(host.read(), vm)
         answer = Created(
             name=name,
@@ -82,63 +89,82 @@ def create(
             started=start,
             rounded=validation.rounded(request, vm),
         )
-        return Prepared(create_plan(vm, source, token, f"create {name}", pools, start), answer)
+        plan = create_plan(vm, source, token, f"create {name}", pools, start, more)
+        return Prepared(plan, answer)
 
-    with image_until_the_end(host, source, token):
+    with until_the_end(host, held):
         return host.operate(Subject.vm(name), f"create {name}", prepare, dry_run)
 
 
-def _judged_and_placed(host: Host, request: VmRequest) -> Vm:
-    """The VM as it will be made; Refused with every problem at once."""
+def _judged_and_placed(host: Host, request: VmRequest) -> tuple[Vm, list[Filling]]:
+    """The VM as it will be made, and what its further disks are filled with.
+
+    Raises Refused with every problem at once.
+    """
     host.consensus.require_contact()
     problems = Problems()
+    fillings: list[Filling] = []
     vm = judged(host, request, problems)
+    if not problems.found:
+        vm, fillings = with_extra_disks(host, vm, request, problems.found)
     facts = placing.facts_of(host, vm, problems)
     problems.found += domains_elsewhere.foreign(host, vm.name, needed=facts)
     if vm.disks and facts:
         placing.judge_room(vm, facts, problems)
     if not problems.found and vm.disks:
         vm = placing.placed(host.read(), vm, facts)
+    if problems.found:
+        for filling in fillings:
+            _drop(host, filling.source, filling.token)
     refuse_all(problems.found)
-    return vm
+    return vm, fillings
 
 
 @contextlib.contextmanager
-def image_until_the_end(host: Host, source: str, token: str | None) -> Iterator[None]:
-    """Have the image held, and drop it once the VM is made, undone or refused.
+def until_the_end(host: Host, held: list[tuple[str, str]]) -> Iterator[None]:
+    """Have files held by (node, token), and drop them once the VM is made, undone or refused.
 
-    A creation that is resumed still needs it.
+    A creation that is resumed still needs them.
     """
-    if token is not None:
+    for node, token in held:
         with contextlib.suppress(McvError):  # the creation will tell what is wrong
-            host.call(source, "image.keep", token=token)
+            host.call(node, "image.keep", token=token)
     try:
         yield
     except RepairNeeded:
         raise
     except McvError:
-        _drop_image(host, source, token)
+        _drop_all(host, held)
         raise
-    _drop_image(host, source, token)
+    _drop_all(host, held)
 
 
-def _drop_image(host: Host, source: str, token: str | None) -> None:
-    """Drop the image on the node that holds it open, which does so itself after a day."""
-    if token is None:
-        return
+def image_until_the_end(host: Host, source: str, token: str | None) -> AbstractContextManager[None]:
+    """The same for an image, where there is one."""
+    return until_the_end(host, [(source, token)] if token is not None else [])
+
+
+def _drop_all(host: Host, held: list[tuple[str, str]]) -> None:
+    for node, token in held:
+        _drop(host, node, token)
+
+
+def _drop(host: Host, node: str, token: str) -> None:
+    """Drop a file on the node that holds it open, which does so itself after a day."""
     try:
-        host.call(source, "image.drop", token=token)
+        host.call(node, "image.drop", token=token)
     except McvError as error:
-        log.info("dropping an image on %s: %s", source, error)
+        log.info("dropping an image on %s: %s", node, error)
 
 
 def fill(host: Host, name: str, source: str, image: str, disk: int = 1) -> None:
-    """Write an image's bytes to a disk, and wait until every replica has them."""
+    """Write the bytes of an image to a disk, and wait until every replica has them."""
     cluster = host.both()[-1]
-    target = cluster.vm(name).disk(disk)
-    kind = storage.of(target)
+    filled = cluster.vm(name).disk(disk)
+    kind = storage.of(filled)
     kind.open(host)
     try:
-        images.fill(host, source, image, storage.path(cluster, target, host.name), target.format)
+        path = storage.path(cluster, filled, host.name)
+        images.fill(host, source, image, path, filled.format)
     finally:
         kind.close(host)

@@ -3,8 +3,17 @@
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from mcv.document.disks import Disk, DrbdDisk, FileDisk, LvmDisk, SharedDisk, ThinDisk
-from mcv.document.model import Cluster
+from mcv.document.disks import (
+    Disk,
+    DrbdDisk,
+    FileDisk,
+    Format,
+    LvmDisk,
+    Role,
+    SharedDisk,
+    ThinDisk,
+)
+from mcv.document.model import Cluster, Vm
 from mcv.document.pools import PoolType
 from mcv.errors import Refused
 from mcv.storage.rooms import IMPLICIT, has_implicit
@@ -203,20 +212,38 @@ def _require_there(cluster: Cluster, pool: str, nodes: list[str], problems: list
             )
 
 
+def of_vm(vm: Vm) -> Choice | None:
+    """What a further disk of a VM has in common with the first; None for a VM without disks."""
+    if not vm.disks:
+        return None
+    first = vm.disks[0]
+    others = tuple(node for node in vm.nodes if node != vm.node)
+    storage = cast(Storage, first.storage)
+    return Choice(storage=storage, pool=first.pool, nodes=(vm.node, *others))
+
+
 def new_disk(
-    cluster: Cluster, name: str, uuid: str, number: int, size: int, choice: Choice
+    cluster: Cluster,
+    name: str,
+    uuid: str,
+    number: int,
+    size: int,
+    choice: Choice,
+    role: Role = "data",
 ) -> Disk:
     """Another disk of a VM, by its kind; a replicated one has no minor and no port yet.
 
-    The name of a file holds a part of the VM's UUID: a file of that name is of this disk.
+    The name of a file holds a part of the VM's UUID: a file of that name is of this disk. A disk
+    that is not for data is as large as it is asked for, and raw.
     """
-    whole = -(-size // unit(cluster)) * unit(cluster)
+    whole = -(-size // unit(cluster)) * unit(cluster) if role == "data" else size
     volume = f"mcv-{name}-{number}"
-    file = f"{volume}-{uuid[:8]}.qcow2"
+    format: Format = "qcow2" if role == "data" else "raw"
+    file = f"{volume}-{uuid[:8]}.{format}"
     here = {choice.nodes[0]: ""}
     common: dict[str, Any] = {"id": number, "size": whole}
     if cluster.schema >= 3:
-        common |= {"pool": choice.pool, "discard": True}
+        common |= {"pool": choice.pool, "discard": role == "data", "role": role}
     match choice.storage:
         case "drbd":
             both = dict.fromkeys(choice.nodes, "")
@@ -234,9 +261,9 @@ def new_disk(
         case "thin":
             return ThinDisk(**common, volume=volume, places=here)
         case "file":
-            return FileDisk(**common, format="qcow2", volume=file, places=here)
+            return FileDisk(**common, format=format, volume=file, places=here)
         case "shared":
-            return SharedDisk(**common, format="qcow2", volume=file)
+            return SharedDisk(**common, format=format, volume=file)
 
 
 def unit(cluster: Cluster) -> int:

@@ -58,10 +58,15 @@ def take(host: Host, pid: int, fd: int, format: str | None = None) -> TakenImage
     image_judge.require_format(format)
     with host.job.may_be_cancelled():
         own, size = _taken(host, pid, fd, format)
+    return TakenImage(node=host.name, token=hold(host, HeldFile(own, size)), size=size)
+
+
+def hold(host: Host, file: HeldFile) -> str:
+    """Hold an open file until a creation asks for it, or for a while; its token."""
     token = secrets.token_hex(8)
-    host.images[token] = HeldFile(own, size)
+    host.images[token] = file
     _drop_after(host, token, UNCLAIMED)
-    return TakenImage(node=host.name, token=token, size=size)
+    return token
 
 
 def keep(host: Host, token: str) -> None:
@@ -211,8 +216,11 @@ def read(host: Host, token: str, offset: int) -> Chunk:
     return Chunk(data=base64.b85encode(zlib.compress(data, 1)).decode(), size=image.size)
 
 
-def _remote_chunk(host: Host, source: str, token: str, offset: int) -> tuple[bytes, int]:
-    """One chunk of an image that another node holds, and the size of the whole."""
+def part(host: Host, source: str, token: str, offset: int) -> tuple[bytes, int]:
+    """One chunk of an image that a node holds, and the size of the whole."""
+    if source == host.name:
+        image = _held(host, token)
+        return image.read(offset, CHUNK), image.size
     answer = host.call(source, "image.read", token=token, offset=offset)
     chunk = decoded(source, "image.read", answer, Chunk)
     try:
@@ -256,11 +264,7 @@ def _gather(host: Host, source: str, token: str, fd: int) -> None:
     """Write the bytes of an image, held open on the node source, to an open file, durably."""
     offset, size = 0, 1
     while offset < size:
-        if source == host.name:
-            image = _held(host, token)
-            data, size = image.read(offset, CHUNK), image.size
-        else:
-            data, size = _remote_chunk(host, source, token, offset)
+        data, size = part(host, source, token, offset)
         if not data:
             raise McvError(f"The image ended after {offset} of {size} bytes: was it changed?")
         os.pwrite(fd, data, offset)

@@ -23,11 +23,13 @@ def create_plan(
     why: str,
     pools: Mapping[str, Pool] | None = None,
     start: bool = False,
+    more: Mapping[int, tuple[str, str]] | None = None,
 ) -> list[Item]:
     """Write the VM down with its claim, make its disks on both nodes, define it on its owner.
 
-    The definition commits the plan: by then everything the VM is made of exists. A start
-    follows and may fail: the VM is created all the same.
+    `more` says of disks beside the first which node holds their bytes, under which token. The
+    definition commits the plan: by then everything the VM is made of exists. A start follows and
+    may fail: the VM is created all the same.
     """
     plan: list[Item] = [
         Step(
@@ -39,6 +41,9 @@ def create_plan(
         plan += storage.of(disk).creation(vm)
     if image is not None:
         plan.append(Step(on(vm.node, "vm.fill", name=vm.name, source=image_node, image=image)))
+    for number, (source, token) in sorted((more or {}).items()):
+        fill = on(vm.node, "vm.fill", name=vm.name, source=source, image=token, disk=number)
+        plan.append(Step(fill))
     plan.append(
         Step(
             on(vm.node, "vm.define", name=vm.name),

@@ -118,6 +118,7 @@ class VmRequest:
     start_order: int | None
     start_delay: int | None
     hardware: HardwareRequest = UNNAMED_HARDWARE
+    seed: dict[str, Any] | None = None
 
 
 def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:

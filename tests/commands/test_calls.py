@@ -505,10 +505,39 @@ def test_an_image_is_handed_over_open(mcv: Speak, daemon: FakeDaemon, tmp_path: 
     assert daemon.asked("vm.create")[0]["image"] == image
 
 
+def test_what_sets_a_guest_up_is_handed_over_open(
+    mcv: Speak, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    (tmp_path / "user-data").write_bytes(b"#cloud-config")
+    (tmp_path / "key.pub").write_bytes(b"ssh-ed25519 AAAA")
+    read: dict[str, bytes] = {}
+    seed = {"node": "n1", "token": "t", "size": 10}
+
+    def take(params: dict[str, Any]) -> dict[str, Any]:
+        for word in ("user_data", "keys"):
+            read[word] = Path(f"/proc/self/fd/{params[word]}").read_bytes()
+        return seed
+
+    daemon.answers["vm.take_seed"] = take
+
+    heard = mcv(
+        CREATE,
+        *("--cloud-init", str(tmp_path / "user-data"), "--hostname", "www"),
+        *("--ssh-key", str(tmp_path / "key.pub")),
+    )
+
+    assert (heard.code, heard.err) == (0, "")
+    assert read == {"user_data": b"#cloud-config", "keys": b"ssh-ed25519 AAAA"}
+    assert daemon.asked("vm.take_seed")[0]["hostname"] == "www"
+    assert daemon.asked("vm.create") == [{**CREATED, "seed": seed}]
+
+
 @pytest.mark.parametrize(
     "words",
     [
         f"{CREATE} --cpus two",
+        f"{CREATE} --ssh-key /nonexistent/key.pub",
+        f"{CREATE} --cloud-init /nonexistent/user-data",
         f"{CREATE} --image /nonexistent/image",
         "update web1 --cpus 1.5",
         "shutdown web1 --wait --timeout soon",

@@ -172,7 +172,7 @@ def test_a_new_vm_has_ports_an_agents_channel_and_a_logged_console() -> None:
     assert agent is not None and agent.get("name") == "org.qemu.guest_agent.0"
     log = root.find("devices/serial/log")
     assert log is not None
-    assert log.attrib == {"file": "/var/log/libvirt/qemu/web1.console.log", "append": "on"}
+    assert log.attrib == {"file": "/var/log/libvirt/console/web1.log", "append": "on"}
     assert root.find("devices/rng") is not None and root.find("devices/memballoon") is not None
 
 

@@ -1,5 +1,5 @@
 """A guest that is a real Linux: it says on its serial console that it is up, has a shell there,
-and switches itself off when its power button is pressed.
+and switches itself off when its power button is pressed. It reads a seed as cloud-init does.
 
 Debian's cloud kernel (downloaded and unpacked, not installed), busybox with a script as its first
 process, and syslinux to boot them, in a raw image of 24 MiB, made once for a lab.
@@ -19,9 +19,13 @@ BUSYBOX = Path("/bin/busybox")
 # What it says when it is up, on a line of its own.
 UP = "The guest is up."
 GOODBYE = "The guest was asked to shut down."
+CALLED = "The guest is called"
+LETS_IN = "The guest lets in"
+TOLD = "The guest is told:"
 
-# Of the kernel's modules: the power button, what reads it, and the virtio devices of mcv's VMs.
-MODULES = ("button", "evdev", "virtio_pci", "virtio_blk", "virtio_net")
+# Of the kernel's modules: the power button, what reads it, the virtio devices of mcv's VMs, and
+# the file system of seeds.
+MODULES = ("button", "evdev", "virtio_pci", "virtio_blk", "virtio_net", "isofs")
 
 BOOT = "SERIAL 0 115200\nDEFAULT linux\nLABEL linux\n"
 BOOT += (
@@ -45,6 +49,14 @@ exec 3< /dev/input/${{button%%/*}}
     poweroff -f
 ) &
 echo
+for disk in /dev/vd?; do
+    [ "$(dd if=$disk bs=1 skip=32808 count=6 2> /dev/null)" = CIDATA ] || continue
+    mount -t iso9660 -o ro $disk /seed
+    hostname "$(sed -n 's/^local-hostname: "\\(.*\\)"$/\\1/p' /seed/meta-data)"
+    echo "{CALLED} $(hostname)."
+    sed -n 's/^  - "\\(.*\\)"$/{LETS_IN} \\1/p' /seed/meta-data
+    sed 's/^/{TOLD} /' /seed/user-data
+done
 echo "{UP}"
 while true; do setsid -c sh; done
 """
@@ -115,7 +127,7 @@ def _is_known() -> bool:
 
 def _fill(root: Path, modules: Path) -> None:
     """Write the guest's root: busybox, modules in the order of their needs, the first script."""
-    for name in ("bin", "dev", "proc", "sys", "modules"):
+    for name in ("bin", "dev", "proc", "seed", "sys", "modules"):
         (root / name).mkdir(parents=True)
     shutil.copy2(BUSYBOX, root / "bin/busybox")
     order: list[Path] = []

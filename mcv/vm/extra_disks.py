@@ -1,0 +1,67 @@
+"""The disks that a new VM has beside its data: the seed that sets its guest up."""
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from mcv.document.disks import Role
+from mcv.document.model import Vm
+from mcv.errors import McvError, Refused
+from mcv.host import Host
+from mcv.vm import disk_choice, seed
+from mcv.vm import image as images
+from mcv.vm.validation import VmRequest
+
+
+@dataclass(frozen=True)
+class Filling:
+    """Bytes that a node holds for a disk of a new VM, under a token."""
+
+    disk: int
+    source: str
+    token: str
+
+
+def with_extra_disks(
+    host: Host, vm: Vm, request: VmRequest, problems: list[Refused]
+) -> tuple[Vm, list[Filling]]:
+    """The VM with the disks that are not for its data, and what they are filled with.
+
+    What stands in the way goes to problems. Precondition: nothing but them is wrong with the VM.
+    """
+    fillings: list[Filling] = []
+    for role, content in _contents(host, vm, request, problems).items():
+        choice = disk_choice.of_vm(vm) or disk_choice.choose(
+            host.read(), vm.node, request.storage, request.pool, request.nodes, problems
+        )
+        if choice is None:
+            return vm, fillings
+        number = vm.next_disk
+        disk = disk_choice.new_disk(
+            host.read(), vm.name, vm.uuid, number, len(content), choice, role
+        )
+        vm = replace(vm, disks=(*vm.disks, disk), nodes=choice.nodes)
+        token = seed.held(host, content).token
+        images.keep(host, token)
+        fillings.append(Filling(disk=number, source=host.name, token=token))
+    return vm, fillings
+
+
+def _contents(host: Host, vm: Vm, request: VmRequest, problems: list[Refused]) -> dict[Role, bytes]:
+    """The bytes of each extra disk, by its role."""
+    found: dict[Role, bytes] = {}
+    if request.seed is not None:
+        if host.read().schema < 3:
+            problems.append(
+                Refused(
+                    "A seed cannot be written down yet: a member that is online has an older mcv.",
+                    "Install this mcv on every node; which lack it: mcv info",
+                )
+            )
+            return {}
+        try:
+            source, token = str(request.seed["node"]), str(request.seed["token"])
+            found["seed"] = seed.made(host, vm, source, token)
+        except (KeyError, McvError) as error:
+            problems.append(Refused(f"What sets the guest up is not there any more: {error}"))
+    return found
