@@ -111,7 +111,7 @@ def test_what_an_operator_does_to_a_vm_names_the_vm() -> None:
     rows = {name: row for name, row in TABLE.items() if row.right in rights}
     without = {name for name, row in rows.items() if row.subject is not VM}
 
-    assert without == {"vm.take_image", "job.cancel"}
+    assert without == {"vm.take_image", "vm.take_seed", "job.cancel"}
     assert TABLE["vm.start"].subjects({"name": "web1"}) == [Subject.vm("web1")]
     assert NODES.subjects({"names": ["n1", "n2"]}) == [Subject.node("n1"), Subject.node("n2")]
     assert TABLE["cluster.check"].subjects({"name": "web1"}) == []

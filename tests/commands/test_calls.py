@@ -395,6 +395,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "job.list": [],
             "job.show": {**job, **times, "cancellable": False},
             "locks.list": {"claims": [], "locks": [], "held": []},
+            "vm.take_seed": {"node": "n1", "token": "t", "size": 10},
             "vm.take_image": {"node": "n1", "token": "t", "size": 1024},
         }
     )
@@ -595,7 +596,8 @@ def test_every_operation_for_operators_has_a_command(
     mcv: Speak, daemon: FakeDaemon, tmp_path: Path
 ) -> None:
     (tmp_path / "image").touch()
-    for words in [*(words for words, _, _ in ASKED_FOR), f"{CREATE} --image {tmp_path / 'image'}"]:
+    with_files = [f"{CREATE} --image {tmp_path / 'image'}", f"{CREATE} --hostname www"]
+    for words in [*(words for words, _, _ in ASKED_FOR), *with_files]:
         mcv(words, typed="typed")
 
     for_operators = {name for name, row in table.TABLE.items() if "operator" in row.who}
