@@ -43,6 +43,7 @@ PROGRAMS = {"mcv.drbd.handler"}
 
 HOMES = {
     "click": ("mcv.cli", "mcv.commands."),
+    "pycdlib": ("mcv.drivers.nocloud",),
     "tabulate": ("mcv.commands.output",),
     "Pyro5": ("mcv.rpc.",),
     "libvirt": ("mcv.drivers.libvirt_connection",),
