@@ -194,9 +194,10 @@ def _alive(host: Host, names: list[str]) -> list[str]:
 def _refuse_alive(host: Host, names: list[str]) -> None:
     """Raises Refused while the host of one of these members answers in any way."""
     back = _alive(host, names)
+    answer = "answers, so it is" if len(back) == 1 else "answer, so they are"
     if back:
         raise Refused(
-            f"{' and '.join(back)} answers, so it is not dead.",
+            f"{' and '.join(back)} {answer} not dead.",
             "Power it off first, or: mcv node offline NODE, for maintenance.",
         )
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from mcv.cluster import members
 from mcv.document.model import Cluster, Node
-from mcv.errors import OutcomeOpen, PeerUnreachable, Refused
+from mcv.errors import Diverged, OutcomeOpen, PeerUnreachable, Refused
 from mcv.recovery import journal_recovery
 from mcv.vm import create, power
 from tests.consensus.test_agreement import agreement, hashes, lose, permit, proposals, quiet, users
@@ -334,3 +334,16 @@ def test_a_divergence_that_is_noted_while_members_are_looked_through_is_kept(
     contact.keep_members()
 
     assert contact.diverged == {"n2": "def"}
+
+
+def test_two_nodes_are_told_of_in_the_plural(three: FakeCluster) -> None:
+    contact = agreement(three, "n1").contact
+    contact.note_divergence("n2", "abc")
+    with pytest.raises(Diverged, match="n2 holds another document than n1"):
+        contact.require()
+    contact.note_divergence("n3", "abc")
+    with pytest.raises(Diverged, match="n2 and n3 hold another document than n1"):
+        contact.require()
+
+    with pytest.raises(Refused, match="n2 and n3 answer, so they are not dead"):
+        members.offline(three.hosts["n1"], ["n2", "n3"], confirm_dead=True)

@@ -1,7 +1,7 @@
 """Contact: whether a node has heard enough since its start to start something new."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from mcv.document.schema import OLDEST, SCHEMA
 from mcv.document.store import Store
@@ -80,12 +80,14 @@ class Contact:
             raise self.damage
         if self.rejected_by:
             raise Refused(
-                f"{names(sorted(self.rejected_by))} says that {self.me} is no member any more.",
+                f"{said_of(sorted(self.rejected_by), 'says', 'say')} that {self.me} is no member "
+                "any more.",
                 "Make this node blank with: mcv cluster leave; it can be added again then.",
             )
         if self.diverged:
             raise Diverged(
-                f"{names(sorted(self.diverged))} holds another document than {self.me}, "
+                f"{said_of(sorted(self.diverged), 'holds', 'hold')} another document than "
+                f"{self.me}, "
                 "so nothing new is started.",
                 SYNC,
             )
@@ -103,12 +105,15 @@ class Contact:
 
     def unreachable(self, nodes: list[str]) -> PeerUnreachable:
         """The error for nodes that do not answer before anything was changed, with advice."""
-        verb = "does" if len(nodes) == 1 else "do"
-        return PeerUnreachable(
-            f"{names(nodes)} {verb} not answer, so nothing was changed.", self.advice(*nodes)
-        )
+        silent = said_of(nodes, "does", "do")
+        return PeerUnreachable(f"{silent} not answer, so nothing was changed.", self.advice(*nodes))
 
 
 def names(nodes: Iterable[str]) -> str:
     """Nodes in a sentence."""
     return " and ".join(nodes)
+
+
+def said_of(nodes: Sequence[str], verb: str, plural: str) -> str:
+    """Nodes and a verb in their number: "n2 holds", "n2 and n3 hold"."""
+    return f"{names(nodes)} {verb if len(nodes) == 1 else plural}"

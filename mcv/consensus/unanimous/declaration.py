@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from mcv.consensus.unanimous.contact import names
+from mcv.consensus.unanimous.contact import said_of
 from mcv.consensus.unanimous.judge import linked
 from mcv.consensus.unanimous.newest import Held, newest
 from mcv.consensus.unanimous.rounds import Rounds
@@ -91,7 +91,8 @@ class Declaration:
         if hash_ not in self._proposed and answered is not None:
             back = [name for name in dead if name not in answered and self._is_alive(name)]
             if back:
-                raise Busy(f"{names(back)} has to answer before {new.change.why} is committed.")
+                must = said_of(back, "has", "have")
+                raise Busy(f"{must} to answer before {new.change.why} is committed.")
         survey = self._survey(set(dead), set())
         if digest(survey.newest) == hash_:
             self._rounds.collect(others, new)
@@ -138,7 +139,8 @@ class Declaration:
             raise
         if back:
             self._withdraw(new, before[0] if before is not None else None)
-            raise Refused(f"{names(back)} answers now, so it is not dead.")
+            alive_now = said_of(back, "answers now, so it is", "answer now, so they are")
+            raise Refused(f"{alive_now} not dead.")
         self._contact.heard.update(others)
         self._rounds.collect(others, new)
         return self._store.read()

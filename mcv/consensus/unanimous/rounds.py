@@ -2,7 +2,7 @@
 
 import threading
 
-from mcv.consensus.unanimous.contact import SYNC, names
+from mcv.consensus.unanimous.contact import SYNC, names, said_of
 from mcv.consensus.unanimous.member import Member
 from mcv.document.changes import RECORDED
 from mcv.document.lineage import relation
@@ -120,7 +120,7 @@ class Rounds:
         if missing:
             raise OutcomeOpen(
                 f"Whether the change is made is not known yet: {names(missing)} did not answer.",
-                f"It is committed by itself when {names(missing)} is back. "
+                f"It is committed by itself when {said_of(missing, 'is', 'are')} back. "
                 f"{self.contact.advice(*missing)}",
             )
         with self.member.writing:
