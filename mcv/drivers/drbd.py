@@ -4,14 +4,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from mcv.document.disks import SECTOR
 from mcv.drivers import drbd_status, open_devices
 from mcv.drivers.drbd_metadata import Metadata
 from mcv.drivers.drbd_module import Module
+from mcv.drivers.drbd_states import Role
 from mcv.drivers.drbd_status import CONSISTENT, UP_TO_DATE, Status
 from mcv.drivers.drbd_tools import Follow, Tools
 from mcv.drivers.drbd_verification import Verification
 from mcv.drivers.open_devices import Holder
-from mcv.errors import CommandFailed
+from mcv.errors import Busy, CommandFailed
 from mcv.system.process import Run, lines, run
 
 # A promotion waits for the fence-peer handler, which asks over the network.
@@ -87,12 +89,33 @@ class Drbd:
     def adjust(self, resource: str) -> None:
         """Bring the running resource to what its file says, a lost connection included.
 
-        Raises CommandFailed where that would make the device smaller.
+        A size that the kernel was not told of yet is taken up where there is a Primary; without
+        one the resource goes down and up for it. Errors: CommandFailed where the device would
+        become smaller; Busy where it would go down in the middle of a resync or a verification.
         """
         now = self.status(resource)
         if now is not None:
             self._tools.require_no_shrinking(resource, now)
+            if self._needs_to_attach_anew(resource, now):
+                self._attach_anew(resource, now)
+                return
         self._tools.adm("adjust", resource)
+
+    def _needs_to_attach_anew(self, resource: str, now: Status) -> bool:
+        """Whether the file names the device's size, the kernel does not, and nobody is Primary.
+
+        Of two Secondaries 8.4 refuses a resize, also one to the size that the device has.
+        """
+        size = self._tools.size_in_file(resource)
+        if size != now.size or now.is_detached or Role.PRIMARY in (now.role, now.peer_role):
+            return False
+        return self.options(resource).get("size") != f"{size // SECTOR}s"
+
+    def _attach_anew(self, resource: str, now: Status) -> None:
+        if now.is_working:
+            raise Busy(f"{resource} is {now.replication}: its size is taken up afterwards.")
+        self.down(resource)
+        self._tools.adm("up", resource)
 
     # Roles
 

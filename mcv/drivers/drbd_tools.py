@@ -129,12 +129,16 @@ class Tools:
 
         DRBD cuts the end of a connected Primary off without a word.
         """
-        size = drbd_resource_file.size_in(files.read_or_none(self._file(resource)) or "")
+        size = self.size_in_file(resource)
         if size is not None and size < now.size:
             raise CommandFailed(
                 f"{self._file(resource)} gives the device {size} bytes, and it has {now.size}: "
                 "what is behind them would be lost."
             )
+
+    def size_in_file(self, resource: str) -> int | None:
+        """The size that the resource's file gives its device; None where it gives none."""
+        return drbd_resource_file.size_in(files.read_or_none(self._file(resource)) or "")
 
     def _file(self, resource: str) -> Path:
         return files.child(self.root / "etc/drbd.d", f"{resource}.res")

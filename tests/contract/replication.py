@@ -245,3 +245,26 @@ def a_stale_replica_that_is_pardoned_goes_on_from_the_generation_of_both(stand: 
     stand.there.up(RESOURCE)
     wait_well(stand)
     assert stand.there.metadata.generations(RESOURCE).data == alone.data
+
+
+def a_size_in_the_file_is_taken_up_and_never_a_smaller_one(stand: Stand) -> None:
+    stand.born()
+    size = now(stand.here).size
+    stand.give_size(size)
+    for _ in range(2):
+        for door in (stand.here, stand.there):
+            door.adjust(RESOURCE)
+        wait_well(stand)
+        assert now(stand.here).size == now(stand.there).size == size
+
+    stand.give_size(size - 4096)
+    for verb in (stand.here.adjust, stand.here.up):
+        with pytest.raises(CommandFailed, match="gives the device"):
+            verb(RESOURCE)
+    stand.here.promote(RESOURCE)
+    with pytest.raises(CommandFailed, match="gives the device"):
+        stand.here.adjust(RESOURCE)
+    stand.here.demote(RESOURCE)
+
+    assert now(stand.here).size == now(stand.there).size == size
+    stand.give_size(size)

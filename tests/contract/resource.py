@@ -1,5 +1,6 @@
 """The resource that the contract of DRBD is about, and how a promise looks at it."""
 
+import re
 from typing import Protocol
 
 from mcv.drivers.drbd import Drbd
@@ -32,6 +33,9 @@ class Stand(Protocol):
     def detach(self) -> None:
         """Have DRBD let go of the volume there, as after an I/O error."""
 
+    def give_size(self, size: int) -> None:
+        """Write a size of the device, in bytes, into the resource's file on both hosts."""
+
     def hold(self) -> None:
         """Keep the device open here, so that its role cannot change."""
 
@@ -42,6 +46,12 @@ class Stand(Protocol):
 
     def speed_up(self) -> None:
         """Let verifications begun here end by themselves again."""
+
+
+def with_size(text: str, size: int) -> str:
+    """The text of a resource file with another size in it."""
+    bare = re.sub(r"\n *size \d+s;", "", text)
+    return bare.replace("    disk {\n", f"    disk {{\n        size {size // 512}s;\n", 1)
 
 
 def now(door: Drbd) -> Status:

@@ -25,7 +25,7 @@ from tests.contract import (
     wire,
 )
 from tests.contract.definition import definition
-from tests.contract.resource import MINOR, RESOURCE
+from tests.contract.resource import MINOR, RESOURCE, with_size
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.directories import FakeDirectories
 from tests.fakes.domains import FakeDomains, domain_name
@@ -130,7 +130,8 @@ class FakeDrbdStand:
             handler="/bin/false",
             state="/var/lib/mcv/n1",
         )
-        (directory / f"{RESOURCE}.res").write_text(text)
+        self._file = directory / f"{RESOURCE}.res"
+        self._file.write_text(text)
 
     def born(self) -> None:
         for fake in self._fakes:
@@ -146,6 +147,9 @@ class FakeDrbdStand:
 
     def detach(self) -> None:
         self._fakes[1].detach(RESOURCE)
+
+    def give_size(self, size: int) -> None:
+        self._file.write_text(with_size(self._file.read_text(), size))
 
     def hold(self) -> None:
         self._fakes[0].broken.add("down")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mcv.drivers.drbd import DEMOTION_TRIES, Drbd
-from mcv.errors import CommandFailed
+from mcv.errors import Busy, CommandFailed
 from mcv.system.process import lines
 from tests.drivers import drbd_output
 from tests.recorder import Answer, Recorder
@@ -283,6 +283,72 @@ def test_what_the_hosts_own_configuration_lacks_is_told(root: Path, said: str) -
 
     assert Drbd(run, root=root).module.complaint() == said
     assert run.commands == ["drbdadm sh-resources"]
+
+
+SIZE = 102360 * 1024  # of the device in all of drbd_output
+SHOWN = "resource web1 {\n    disk {\n        size \t204720s; # bytes\n    }\n}\n"
+
+
+def give_size(root: Path, size: int) -> None:
+    path = root / "etc/drbd.d/web1.res"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"resource web1 {{\n    disk {{\n        size {size // 512}s;\n    }}\n}}\n")
+
+
+@pytest.mark.parametrize("verb", ["adjust", "up"])
+@pytest.mark.parametrize("look", [drbd_output.SECONDARY, drbd_output.PRIMARY, drbd_output.ALONE])
+def test_a_file_that_would_cut_the_device_is_not_taken_up(root: Path, verb: str, look: str) -> None:
+    give_size(root, SIZE - 4096)
+    driver, run = drbd(root, look)
+
+    with pytest.raises(CommandFailed, match="gives the device 104812544 bytes, and it has 1048166"):
+        getattr(driver, verb)("web1")
+
+    assert done(run) == []
+
+
+@pytest.mark.parametrize(
+    ("story", "size", "looks", "shown", "commands"),
+    [
+        ("the kernel has it", SIZE, [drbd_output.SECONDARY], SHOWN, ["drbdadm adjust web1"]),
+        ("there is a Primary", SIZE, [drbd_output.PRIMARY], "", ["drbdadm adjust web1"]),
+        (
+            "the peer is Primary",
+            SIZE,
+            [drbd_output.SECONDARY.replace("role:Secondary", "role:Primary")],
+            "",
+            ["drbdadm adjust web1"],
+        ),
+        (
+            "both are Secondary",
+            SIZE,
+            [drbd_output.SECONDARY, drbd_output.SECONDARY, drbd_output.UNKNOWN],
+            "",
+            ["drbdsetup down web1", "drbdadm up web1"],
+        ),
+        ("it grows", SIZE + 4096, [drbd_output.SECONDARY], "", ["drbdadm adjust web1"]),
+        ("without its disk", SIZE, [drbd_output.DETACHED], "", ["drbdadm adjust web1"]),
+    ],
+)
+def test_the_size_in_a_file_is_taken_up(
+    root: Path, story: str, size: int, looks: list[str], shown: str, commands: list[str]
+) -> None:
+    give_size(root, size)
+    run = Adm({"drbdsetup events2": looks, "drbdsetup show": shown})
+
+    Drbd(run, root=root).adjust("web1")
+
+    assert [line for line in done(run) if not line.startswith("drbdsetup show")] == commands
+
+
+def test_no_resync_is_broken_off_to_take_a_size_up(root: Path) -> None:
+    give_size(root, SIZE)
+    run = Adm({"drbdsetup events2": drbd_output.SYNCING.replace("role:Primary", "role:Secondary")})
+
+    with pytest.raises(Busy, match="is SyncSource"):
+        Drbd(run, root=root).adjust("web1")
+
+    assert [line for line in done(run) if not line.startswith("drbdsetup show")] == []
 
 
 def test_the_secret_that_drbdadm_repeats_is_left_out(root: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcv.document.model import DrbdSettings
-from mcv.drivers.drbd_resource_file import THIS_HOST, Side, resource_text
+from mcv.drivers.drbd_resource_file import THIS_HOST, Side, resource_text, size_in
 
 SIDES = [
     Side(hostname="n1", node="n1", address="10.0.0.1", disk="/dev/vg0/mcv-web1-1"),
@@ -22,6 +22,7 @@ def text(
     settings: DrbdSettings | None = None,
     secret: str = "s" * 63,
     sides: list[Side] | None = None,
+    size: int | None = None,
 ) -> str:
     return resource_text(
         settings or DrbdSettings(),
@@ -33,6 +34,7 @@ def text(
         secret=secret,
         handler="/usr/local/sbin/handler",
         state="/var/lib/mcv/n1",
+        size=size,
     )
 
 
@@ -78,6 +80,20 @@ def test_drbdadm_takes_the_file_and_every_option_in_it(tmp_path: Path, generatio
     assert "ipv4:10.0.0.1:7900 ipv4:10.0.0.2:7900" in planned
     assert "attach 100 /dev/vg0/mcv-web1-1 /dev/vg0/mcv-web1-1 internal" in planned
     assert "new-minor mcv-web1-1 100 0" in planned
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_drbdadm_tells_the_kernel_the_size_that_is_in_the_file(
+    tmp_path: Path, generation: int
+) -> None:
+    content = text(generation, size=64 * 1024**2)
+
+    planned = drbdadm(tmp_path, content, generation, "up", "all")
+
+    assert "--size=131072s" in planned.split() and size_in(content) == 64 * 1024**2
+    assert size_in(text(generation)) is None and "--size" not in drbdadm(
+        tmp_path, text(generation), generation, "up", "all"
+    )
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)

@@ -76,6 +76,7 @@ class FakeDrbd:
     def up(self, resource: str) -> None:
         minor = self._minor("up", resource)
         mine = self._replica(resource)
+        self._require_no_shrinking(resource)
         if mine is None:
             mine = Replica(minor, disk="Diskless")
             self.world.replicas.setdefault(resource, {})[self.me] = mine
@@ -104,9 +105,6 @@ class FakeDrbd:
 
     def adjust(self, resource: str) -> None:
         self._minor("adjust", resource)
-        size, now = self._size_in_file(resource), self.status(resource)
-        if size is not None and now is not None and size < now.size:
-            raise CommandFailed(f"{resource}.res gives the device {size} bytes, it has {now.size}")
         self.up(resource)
         self._take_size(resource)
         mine, other = self._mine(resource), self._peer(resource)
@@ -348,6 +346,11 @@ class FakeDrbd:
 
     def _size_in_file(self, resource: str) -> int | None:
         return size_in(files.read_or_none(self.directory / f"{resource}.res") or "")
+
+    def _require_no_shrinking(self, resource: str) -> None:
+        size, now = self._size_in_file(resource), self.status(resource)
+        if size is not None and now is not None and size < now.size:
+            raise CommandFailed(f"{resource}.res gives the device {size} bytes, it has {now.size}")
 
     def _take_size(self, resource: str) -> None:
         """The device is as large as the file says; the end of a larger one is cut off."""

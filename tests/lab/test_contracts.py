@@ -24,7 +24,7 @@ from tests.contract import (
     wire,
 )
 from tests.contract.definition import definition
-from tests.contract.resource import MINOR, RESOURCE, now
+from tests.contract.resource import MINOR, RESOURCE, now, with_size
 from tests.lab import Lab, Node, cluster, guests
 from tests.lab.doors import RemoteDoor
 from tests.lab.lab import side_by_side
@@ -208,6 +208,11 @@ class DrbdStand:
 
     def detach(self) -> None:
         self._nodes[1].run(f"drbdadm detach {RESOURCE}")
+
+    def give_size(self, size: int) -> None:
+        for node in self._nodes:
+            path = f"/etc/drbd.d/{RESOURCE}.res"
+            node.put(with_size(node.run(f"cat {path}").stdout, size), path)
 
     def hold(self) -> None:
         self._holder.hold(f"/dev/drbd{MINOR}")
