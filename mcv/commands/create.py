@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from mcv import sizes
-from mcv.commands import user_files
+from mcv.commands import image_source, user_files
 from mcv.commands.options import (
     common,
     listed,
@@ -38,7 +38,11 @@ from mcv.commands.session import Session
     "is, drbd where it is enabled and there are two nodes, else file.",
 )
 @click.option("--pool", metavar="P", help="The pool that disks lie in; default: the only one.")
-@click.option("--image", metavar="FILE", help="Fill the first disk from a raw or qcow2 image.")
+@click.option(
+    "--image",
+    metavar="NAME|FILE",
+    help="Fill the first disk from an image, or from a FILE: raw, qcow2; also as gz, xz, zst.",
+)
 @click.option(
     "--image-format",
     type=click.Choice(["raw", "qcow2"]),
@@ -54,7 +58,7 @@ from mcv.commands.session import Session
     shell_complete=networks,
     help="A network interface there; may be repeated.",
 )
-@click.option("--iso", hidden=True)
+@click.option("--iso", metavar="NAME|FILE", help="The image in its CD drive.")
 @click.option("--machine", metavar="M", help="QEMU's machine: q35, the default, or pc.")
 @click.option("--firmware", metavar="bios|uefi", help="What boots it; default: bios.")
 @click.option(
@@ -136,9 +140,9 @@ def create(
         "image": None,
     }
     if image is not None:
-        # The daemon opens the file by way of this process, so it stays open until then.
-        with user_files.opened(image) as fd:
-            wanted["image"] = session.take(fd, image_format)
+        wanted["image"] = image_source.image(session, image, image_format)
+    if wanted["iso"] is not None:
+        wanted["iso"] = image_source.iso(session, wanted["iso"])
     if (seed := _take_seed(session, user_data, ssh_key, hostname)) is not None:
         wanted["seed"] = seed
     created = session.run("vm.create", **wanted)

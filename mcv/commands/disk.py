@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from mcv.commands import output, user_files
+from mcv.commands import image_source, output
 from mcv.commands.options import common, listed, vm_argument, whole_number
 from mcv.commands.session import Session
 
@@ -55,7 +55,7 @@ def _limits(each: dict[str, Any]) -> str | None:
 @click.option("--storage", metavar="KIND", help="drbd, lvm, thin, file or shared.")
 @click.option("--pool", metavar="P", help="Where it lies; see: mcv pool list.")
 @click.option("--bus", metavar="BUS", help="virtio (the default), scsi, sata or ide.")
-@click.option("--image", metavar="FILE", help="Fill it from a raw or qcow2 image.")
+@click.option("--image", metavar="NAME|FILE", help="Fill it from an image, or from a FILE.")
 @click.option(
     "--image-format",
     type=click.Choice(["raw", "qcow2"]),
@@ -92,13 +92,8 @@ def add(
         raise click.UsageError("--image-format goes with --image.")
     wanted: dict[str, Any] = {"name": name, "size": size, **asked, "nodes": listed(replicas)}
     wanted["dry_run"] = session.dry_run
-    if image is None:
-        added = session.run("disk.add", **wanted, image=None)
-    else:
-        # The daemon opens the file by way of this process, so it stays open until then.
-        with user_files.opened(image) as fd:
-            taken = session.take(fd, image_format)
-        added = session.run("disk.add", **wanted, image=taken)
+    taken = image_source.image(session, image, image_format) if image is not None else None
+    added = session.run("disk.add", **wanted, image=taken)
     session.show(added, _added(added))
 
 

@@ -54,6 +54,8 @@ def vm_add(
         base.node(node)
     for nic in new.nics:
         base.network(nic.network)
+    if new.cd and not base.image(new.cd).ready:
+        raise Refused(f"No node has the image {new.cd} whole.", "See: mcv image list")
     taken = [disk for _, disk in base.disks()]
     for disk in new.disks:
         if clash := next(filter(None, map(disk.clash, taken)), ""):

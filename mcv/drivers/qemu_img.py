@@ -37,26 +37,26 @@ def convert(source: int, target: int, size: int, watch: Callable[[], None] = lam
     Precondition: both files are mcv's own and nobody else has them open; they change their
     owner. Errors: CommandFailed, and what `watch` raises.
     """
-    image = {
-        "driver": "qcow2",
-        "backing": None,
-        "file": {"driver": "file", "filename": _path(source)},
-    }
-    words = ("convert", "-O", "raw", f"json:{json.dumps(image)}", _path(target))
+    words = ("convert", "-O", "raw", _qcow2(source), _path(target))
     _run(words, (source, target), HOURS, watch, f"--fsize={size + 1024**2}")
 
 
 def convert_into(
-    source: int, target: str, format: Format, watch: Callable[[], None] = lambda: None
+    source: int,
+    target: str,
+    format: Format,
+    watch: Callable[[], None] = lambda: None,
+    source_format: Format = "raw",
 ) -> None:
-    """Write raw bytes into an empty disk that is there, larger or as large, durably.
+    """Write an image into an empty disk that is there, larger or as large, durably.
 
-    Precondition: the disk reads as zeros and nobody has it open. Errors: CommandFailed, and
-    what `watch` raises.
+    Precondition: the disk reads as zeros and nobody has it open; a qcow2 image is mcv's own and
+    was judged. Errors: CommandFailed, and what `watch` raises.
     """
+    image = ("-f", "raw", _path(source)) if source_format == "raw" else (_qcow2(source),)
     process.run(
-        *("qemu-img", "convert", "-n", "--target-is-zero", "-t", "none", "-f", "raw"),
-        *("-O", format, _path(source), target),
+        *("qemu-img", "convert", "-n", "--target-is-zero", "-t", "none"),
+        *("-O", format, *image, target),
         pass_fds=(source,),
         timeout=HOURS,
         watch=watch,
@@ -67,6 +67,12 @@ def convert_into(
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _qcow2(fd: int) -> str:
+    """An image as qemu-img is to open it: as qcow2, and nothing that it names."""
+    file = {"driver": "file", "filename": _path(fd)}
+    return f"json:{json.dumps({'driver': 'qcow2', 'backing': None, 'file': file})}"
 
 
 def _run(

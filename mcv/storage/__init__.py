@@ -7,7 +7,7 @@ from mcv.drivers.open_devices import Holder
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.rules import disk_bus
-from mcv.storage import paths
+from mcv.storage import image_files, paths
 from mcv.storage.drbd import Drbd
 from mcv.storage.kind import Kind, LiveMove
 from mcv.storage.local import Local, Shared
@@ -63,10 +63,11 @@ def stale_takeover(vm: Vm, to: str) -> list[Item]:
 
 
 def why_not_start(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
-    """What forbids a start of the VM here, of each of its disks."""
+    """What forbids a start of the VM here, of each of its disks and of its CD."""
     staying = [disk for disk in vm.disks if not disk.leaving]
     found = (of(disk).why_not_start(host, vm, ignore_verify) for disk in staying)
-    return [problem for problem in found if problem is not None]
+    cd = image_files.why_not_use(host, vm.cd) if vm.cd else None
+    return [problem for problem in (*found, cd) if problem is not None]
 
 
 def why_not_move(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:

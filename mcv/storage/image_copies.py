@@ -71,6 +71,8 @@ def copy(host: Host, name: str, source: str) -> None:
     Harmless when it is whole already. Where the copy fails the document says why, and what
     has arrived is kept for the next attempt.
     """
+    if host.read().image(name).nodes.get(host.name) != "syncing":
+        _tell(host, name, "syncing")
     try:
         fetch(host, name, source)
     except McvError as error:

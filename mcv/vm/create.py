@@ -12,7 +12,7 @@ from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import McvError, RepairNeeded, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.vm import domains_elsewhere, placing, validation
+from mcv.vm import domains_elsewhere, image_use, placing, validation
 from mcv.vm import image as images
 from mcv.vm.answers import Created
 from mcv.vm.extra_disks import Filling, with_extra_disks
@@ -48,10 +48,12 @@ def create(
 ) -> Created | DryRun:
     """Create a VM that this node owns; with start, start it.
 
-    `image` says where the first disk's bytes are: {"node", "token", "size"}; so does `seed` of
-    what sets its guest up. Raises Refused with every reason at once; Failed when it was begun
-    and everything was undone; DoneInPart when it was created and could not be started.
+    `image` says where the first disk's bytes are: {"node", "token", "size"}, or {"name"} of an
+    image; `seed`, what sets its guest up. Raises Refused with every reason at once; Failed when
+    it was begun and everything was undone; DoneInPart when it was created and could not be
+    started.
     """
+    image = image_use.named(host, image)
     request = VmRequest(
         name=name,
         uuid=str(uuid.uuid4()),

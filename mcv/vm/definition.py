@@ -5,6 +5,7 @@ from mcv.document.model import Vm
 from mcv.drivers.domain_devices import hardware
 from mcv.drivers.domain_xml import domain_xml, substance
 from mcv.host import Host
+from mcv.storage import image_files
 
 
 def of(host: Host, vm: Vm) -> str:
@@ -20,6 +21,7 @@ def of(host: Host, vm: Vm) -> str:
         bridges=bridges,
         domain_type=domain_type,
         emulator=emulator,
+        cd=str(image_files.path(host, vm.cd)) if vm.cd else "",
     )
 
 

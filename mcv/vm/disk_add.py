@@ -15,7 +15,7 @@ from mcv.host import DryRun, Host, Prepared
 from mcv.rules import disk_bus
 from mcv.storage.volumes import KeptVolume
 from mcv.system.answers import ask_typed
-from mcv.vm import disk_choice, disks, placing
+from mcv.vm import disk_choice, disks, image_use, placing
 from mcv.vm.create import image_until_the_end
 from mcv.vm.disk_answers import DiskAdded
 from mcv.vm.disk_plans import add_plan
@@ -53,9 +53,11 @@ def add(
 ) -> DiskAdded | DryRun:
     """Give a VM of this node another disk; its guest, where it runs, has it at once.
 
-    `image` says where its bytes are: {"node", "token", "size"}. Raises Refused with every
-    reason at once; Failed when it was begun and everything was undone.
+    `image` says where its bytes are: {"node", "token", "size"}, or {"name"} of an
+    image. Raises Refused with every reason at once; Failed when it was begun and everything was
+    undone.
     """
+    image = image_use.named(host, image)
     request = DiskRequest(size, storage, pool, bus, image, volume, cache, nodes)
     source, token = (image["node"], image["token"]) if image else (host.name, None)
 

@@ -23,6 +23,7 @@ from mcv.storage import image_intake, image_judge
 from mcv.storage.image_draft import Draft
 from mcv.system.answers import decoded
 from mcv.system.held_file import HeldFile
+from mcv.vm import image_use
 
 CHUNK = 4 * 1024**2
 UNCLAIMED = 120.0  # s that an image is held for a creation to ask for it
@@ -230,8 +231,13 @@ def part(host: Host, source: str, token: str, offset: int) -> tuple[bytes, int]:
 
 
 def fill(host: Host, source: str, token: str, path: str, format: Format) -> None:
-    """Write an image, held open on the node source, into a disk of this node, durably."""
-    if format == "raw":
+    """Write an image, held open on the node source, into a disk of this node, durably.
+
+    An image of the cluster's is named by its token, and read here.
+    """
+    if image_use.is_named(token):
+        image_use.fill(host, token, path, format)
+    elif format == "raw":
         _into_device(host, source, token, path)
     elif source == host.name:
         _into_file(host, _held(host, token).fd, path, format)

@@ -39,6 +39,7 @@ def create_plan(
     ]
     for disk in vm.disks:
         plan += storage.of(disk).creation(vm)
+    plan += _cd(vm, vm.node)
     if image is not None:
         plan.append(Step(on(vm.node, "vm.fill", name=vm.name, source=image_node, image=image)))
     for number, (source, token) in sorted((more or {}).items()):
@@ -82,6 +83,7 @@ def offline_plan(vm: Vm, to: str, start: bool, discard_saved: bool = False) -> l
     old = vm.node
     plan: list[Item] = [
         *discarded(to, vm.name, discard_saved),
+        *_cd(vm, to),
         Step(
             on(to, "vm.define", name=vm.name),
             undo=on(to, "vm.undefine", name=vm.name),
@@ -140,6 +142,7 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0, discard_saved: bool = False) 
     disks = storage.live_move(vm, to)
     return [
         *discarded(to, name, discard_saved),
+        *_cd(vm, to),
         *disks.before,
         Step(on(to, "vm.expect", name=name), undo=on(to, "vm.discard_target", name=name)),
         Step(
@@ -181,6 +184,11 @@ def update_plan(
         values = msgspec.structs.asdict(start)
         plan.append(Step(change("vm.set_start", name=vm.name, **values), commits=not plan))
     return plan
+
+
+def _cd(vm: Vm, node: str) -> list[Item]:
+    """The image in the VM's CD drive comes to a node, under the same path; it may stay there."""
+    return [Step(on(node, "vm.bring_cd", name=vm.name))] if vm.cd else []
 
 
 def _undefine(node: str, name: str, discard_saved: bool) -> Call:

@@ -11,7 +11,7 @@ from mcv.document.names import problem_with_name
 from mcv.drivers.domain_xml import new_mac
 from mcv.errors import Refused
 from mcv.host import Host
-from mcv.vm import disk_choice, hardware_choice
+from mcv.vm import disk_choice, hardware_choice, image_use
 from mcv.vm.answers import Rounded
 from mcv.vm.hardware_choice import UNNAMED as UNNAMED_HARDWARE
 from mcv.vm.hardware_choice import HardwareRequest
@@ -130,7 +130,7 @@ def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
     elif request.name in cluster.vms:
         problems.add(f"There is a VM {request.name} already.", "See: mcv list")
     if request.iso is not None:
-        problems.add("--iso is not there yet.", "Leave it out.")
+        problems.found += image_use.why_no_cd(cluster, request.iso, host.name)
     disks, nodes = _judge_disks(cluster, problems, request, host.name)
     problems.cpus(request.cpus)
     memory = problems.size(request.memory, "memory", LEAST_MEMORY, MOST_MEMORY)
@@ -149,6 +149,7 @@ def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
         autostart=start.autostart or "last",
         start_order=start.start_order or 0,
         start_delay=start.start_delay or 0,
+        cd=request.iso or "",
     )
     if request.image is not None:
         _judge_image(problems, request.image, vm)

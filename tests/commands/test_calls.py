@@ -391,6 +391,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "pool.list": [],
             "drbd.list": [],
             "disk.list": [],
+            "image.list": [],
             "drbd.prospects": {"lose": "n1", "lines": []},
             "job.list": [],
             "job.show": {**job, **times, "cancellable": False},
@@ -487,6 +488,45 @@ def test_create_says_what_came_of_it(
     daemon.job("vm.create", {"node": "n1", **answer})
 
     assert mcv(CREATE).out == said
+
+
+def test_an_image_is_named_where_there_is_one_of_that_name(
+    mcv: Speak, daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = {"n1": {"state": "ready", "done": 100.0, "problem": ""}}
+    row = {"name": "debian", "kind": "disk", "format": "raw", "size": 1, "nodes": nodes}
+    daemon.answers["image.list"] = [{**row, "used_by": []}]
+    monkeypatch.chdir(tmp_path)
+    for name in ("debian", "suse"):
+        (tmp_path / name).write_bytes(b"boot")
+
+    for words in (CREATE, "disk add web1"):
+        mcv(words, "--image", "debian")
+        mcv(words, "--image", "suse")
+    mcv(words, "--image", "debian", "--image-format", "raw")
+
+    given = [daemon.asked(operation) for operation in ("vm.create", "disk.add")]
+    taken = {"node": "n1", "token": "t", "size": 1024}
+    assert [[each["image"] for each in asked] for asked in given] == [
+        [{"name": "debian"}, taken],
+        [{"name": "debian"}, taken, taken],
+    ]
+
+
+def test_a_file_for_the_cd_drive_becomes_an_image_first(
+    mcv: Speak, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    path = tmp_path / "Debian_12.5.iso"
+    path.write_bytes(b"boot")
+    daemon.job("image.add", {"name": "debian-12-5"})
+
+    named, given = mcv(CREATE, "--iso", "netinst"), mcv(CREATE, "--iso", str(path))
+    shown = mcv(CREATE, "--iso", str(path), "--dry-run")
+
+    assert [asked["iso"] for asked in daemon.asked("vm.create")] == ["netinst", "debian-12-5"]
+    assert [asked["name"] for asked in daemon.asked("image.add")] == ["debian-12-5"]
+    assert (named.code, given.code, shown.code) == (0, 0, 3)
+    assert f"mcv image add debian-12-5 {path}" in shown.err
 
 
 def test_an_image_is_handed_over_open(mcv: Speak, daemon: FakeDaemon, tmp_path: Path) -> None:
