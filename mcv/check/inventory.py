@@ -23,6 +23,8 @@ from mcv.host import Host
 from mcv.recovery import journal_recovery
 from mcv.recovery.rows import Unfinished
 from mcv.rules.replica_state import ReplicaState
+from mcv.storage import rooms
+from mcv.storage.rooms import Room
 from mcv.system import files, room, users
 from mcv.system.fanout import ask_all
 
@@ -114,6 +116,7 @@ class Inventory(Told, frozen=True, kw_only=True):
     mails: bool = True
     guests: GuestsSettings | None = None
     hook: HookState = HookState.ASKED
+    rooms: dict[str, Room] = {}
 
 
 def inventory(host: Host) -> Inventory:
@@ -185,6 +188,7 @@ class Part(Told, frozen=True, kw_only=True):
     drbd_complaint: str | None = None
     domains: dict[str, Domain] | None = None
     saved: dict[str, SavedState] | None = None
+    rooms: dict[str, Room] | None = None
 
 
 def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
@@ -194,6 +198,7 @@ def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
         readers["DRBD"] = _resources
         readers["LVM's configuration"] = _lvm_sight
     readers["resource files"] = _files
+    readers["pools"] = lambda host: Part(rooms=rooms.for_report(host))
 
     def ask(tool: str, _: str, timeout: float) -> Part:
         return readers[tool](host)

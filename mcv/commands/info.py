@@ -81,7 +81,19 @@ def cluster_text(cluster: dict[str, Any]) -> str:
         }
     )
     headings = ("node", "ip address", "drbd address", "status", "version")
-    return "\n\n".join([head, output.table(rows, headings), *attention_text(cluster["attention"])])
+    nodes = output.table(rows, headings)
+    return "\n\n".join([head, nodes, *room_text(cluster), *attention_text(cluster["attention"])])
+
+
+def room_text(cluster: dict[str, Any]) -> list[str]:
+    """Memory and room of each node, a row for each pool: a wide cluster makes a long table."""
+    rows = [
+        (node["name"], what, *(output.size(share[key]) for key in ("total", "free", "spoken_for")))
+        for node in cluster["nodes"]
+        for what, share in (("memory", node.get("memory")), *(node.get("room") or {}).items())
+        if share
+    ]
+    return [output.table(rows, ("node", "room", "total", "free", "spoken for"))] if rows else []
 
 
 def verified_text(verify: dict[str, Any] | None) -> str | None:

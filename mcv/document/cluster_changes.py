@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Past
 from mcv.document.model import Cluster, Network, Node, Permissions, digest
+from mcv.document.pool_changes import without_node
 from mcv.document.registry import busy, change, new_claim, operation_of
 from mcv.document.schema_3 import with_pools
 from mcv.errors import NotFound, Refused
@@ -154,7 +155,7 @@ def _begin_epoch(base: Cluster, epoch: str, number: int, also: tuple[Past, ...] 
 
 @change("node.remove")
 def node_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
-    """Take a member out; Refused while it owns a VM or holds a replica."""
+    """Take a member out, of pools and images too; Refused while it owns a VM or holds a replica."""
     if name not in base.nodes:
         return base
     holds = sorted(
@@ -164,8 +165,9 @@ def node_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     )
     if holds:
         raise Refused(f"{name} owns or holds a replica of {', '.join(holds)}.")
-    images = {key: image.without(name) for key, image in base.images.items()}
-    return _spread_diskless(replace(base.without_node(name), images=images))
+    left = base.without_node(name)
+    # Pools and images are of schema 3.
+    return _spread_diskless(without_node(left, name) if base.schema >= 3 else left)
 
 
 @change("node.addresses")

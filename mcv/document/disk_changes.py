@@ -8,9 +8,10 @@ from msgspec.structs import replace
 from mcv.document.disks import Bus, Cache, Disk, SharedDisk
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster, Vm
-from mcv.document.pool_changes import with_pool_on
+from mcv.document.pool_changes import require_place, with_pool_on
 from mcv.document.pools import Pool
 from mcv.document.registry import change, require_claim
+from mcv.document.vm_nodes import placed
 from mcv.errors import Busy, Refused
 
 
@@ -33,7 +34,7 @@ def disk_add(
     new = msgspec.convert(disk, Disk)
     for pool, entry in (pools or {}).items():
         base = with_pool_on(base, pool, msgspec.convert(entry, Pool))
-    _require_free(base, vm, new)
+    _require_free(base, made, vm, new)
     return base.with_vm(placed(base, replace(vm, disks=(*vm.disks, new), last_disk=new.id)))
 
 
@@ -98,29 +99,12 @@ def disk_set(
     return base.with_vm(vm.with_disk(replace(vm.disk(disk), **values)))
 
 
-def placed(base: Cluster, vm: Vm) -> Vm:
-    """The VM with the nodes where all its disks are; Without disks: all nodes."""
-    there = set(base.nodes)
-    for disk in vm.disks:
-        there &= nodes_of(base, disk)
-    if vm.node not in there:
-        raise Refused(f"{vm.node}, which owns {vm.name}, is no place of each of its disks.")
-    stay = tuple(node for node in vm.nodes if node in there)
-    return replace(vm, nodes=(*stay, *sorted(there - {*stay})))
-
-
-def nodes_of(base: Cluster, disk: Disk) -> set[str]:
-    """The nodes where a disk's bytes can be used."""
-    return set(base.pool(disk.pool).nodes if isinstance(disk, SharedDisk) else disk.places)
-
-
-def _require_free(base: Cluster, vm: Vm, new: Disk) -> None:
+def _require_free(base: Cluster, made: ChangeMade, vm: Vm, new: Disk) -> None:
     if new.id < vm.next_disk:
         raise Busy(f"{vm.name} has, or had, a disk {new.id} already.")
     for node in new.places:
         base.node(node)
-    if new.pool:
-        base.pool(new.pool)
+    require_place(base, made, new)
     for other, disk in base.disks():
         if clash := new.clash(disk):
             raise Busy(f"{clash} has been taken meanwhile.")

@@ -10,6 +10,7 @@ from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster
 from mcv.document.pools import DEFAULT, Pool
 from mcv.document.registry import busy, change, new_claim, operation_of
+from mcv.document.vm_nodes import spread
 from mcv.errors import Refused
 
 
@@ -34,7 +35,7 @@ def pool_extend(base: Cluster, made: ChangeMade, /, name: str, node: str, locati
     pool = _unclaimed(base, made, name)
     if node in pool.nodes:
         raise Refused(f"Pool {name} is on {node} already ({pool.nodes[node]}).")
-    return with_pool_on(base, name, replace(pool, nodes={node: location}))
+    return spread(with_pool_on(base, name, replace(pool, nodes={node: location})))
 
 
 @change("pool.reduce")
@@ -45,7 +46,7 @@ def pool_reduce(base: Cluster, made: ChangeMade, /, name: str, node: str) -> Clu
         return base
     require_without(base, name, node)
     nodes = {key: location for key, location in pool.nodes.items() if key != node}
-    return replace(base, pools={**base.pools, name: replace(pool, nodes=nodes)})
+    return spread(_with(base, name, replace(pool, nodes=nodes)))
 
 
 @change("pool.remove")
@@ -119,6 +120,20 @@ def with_pool_on(base: Cluster, name: str, pool: Pool) -> Cluster:
     return _with(base, name, replace(known, nodes={**known.nodes, **pool.nodes}))
 
 
+def without_node(base: Cluster, node: str) -> Cluster:
+    """The document whose pools and images are not on a node; a pool that was there alone goes."""
+    pools = {
+        name: replace(pool, nodes=_others(pool.nodes, node)) for name, pool in base.pools.items()
+    }
+    images = {name: image.without(node) for name, image in base.images.items()}
+    left = {name: pool for name, pool in pools.items() if pool.nodes}
+    return spread(replace(base, pools=left, images=images))
+
+
+def _others(nodes: dict[str, Any], node: str) -> dict[str, Any]:
+    return {name: value for name, value in nodes.items() if name != node}
+
+
 def _with(base: Cluster, name: str, pool: Pool) -> Cluster:
     return replace(base, pools={**base.pools, name: pool})
 
@@ -131,12 +146,13 @@ def require_without(base: Cluster, name: str, node: str) -> None:
 
 
 def require_empty(base: Cluster, name: str, node: str = "") -> None:
-    """Raise Refused while a disk lies in the pool, or on one node of it."""
+    """Raise Refused while a disk lies in the pool; with a node, while its VM needs it there."""
     users = sorted(
         {
             vm.name
             for vm, disk in base.disks()
-            if disk.pool == name and (not node or node in disk.places or disk.storage == "shared")
+            if disk.pool == name
+            and (not node or node in disk.places or (disk.storage == "shared" and vm.node == node))
         }
     )
     if users:

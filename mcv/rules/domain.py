@@ -1,5 +1,7 @@
 """What is wrong with where a VM's domain is: the words that list, info and check share."""
 
+from collections.abc import Sequence
+
 from mcv.document.model import Vm
 from mcv.drivers.libvirt_identity import ForeignDomain
 from mcv.errors import (
@@ -60,13 +62,19 @@ def crashed(vm: Vm) -> Finding:
     )
 
 
-def paused(vm: Vm, after_io_error: bool) -> Finding:
-    """The VM's guest stands still on its owner."""
+def paused(vm: Vm, after_io_error: bool, full: Sequence[str] = ()) -> Finding:
+    """The VM's guest stands still on its owner; `full` says which pools have no room."""
     if not after_io_error:
         return Finding(
             severity=Severity.NOTE,
             message=f"{vm.name} is paused on {vm.node}.",
             hint=f"mcv resume {vm.name}",
+        )
+    if full:
+        return Finding(
+            severity=Severity.ERROR,
+            message=f"{vm.name} is paused on {vm.node}: {', '.join(full)}.",
+            hint=f"make room there; then: mcv resume {vm.name}",
         )
     return Finding(
         severity=Severity.ERROR,

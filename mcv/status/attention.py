@@ -17,7 +17,7 @@ from mcv.host import Host
 from mcv.recovery.rows import Unfinished
 from mcv.rules import replica
 from mcv.rules.replica import Kind
-from mcv.status import findings
+from mcv.status import findings, pools
 from mcv.status.report import NodeReport, Reports
 
 
@@ -33,7 +33,7 @@ def attention(host: Host, seen: Reports) -> list[str]:
             lines += [_unfinished(name, left) for left in report.left]
         elif name in nodes:  # else it was removed while it was asked
             lines += _silent(host.name, nodes[name], report, host.advice)
-    return [*lines, *_urgent(host, seen)]
+    return [*lines, *_urgent(host, seen), *pools.attention(host.read(), seen)]
 
 
 def _itself(host: Host) -> Iterator[str]:

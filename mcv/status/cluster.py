@@ -11,8 +11,23 @@ from mcv.status.report import NodeReport, Reports, reports
 from mcv.status.vms import verification
 
 
+class Share(Struct, frozen=True, kw_only=True):
+    """Memory or room of a node in bytes; None where the node did not tell.
+
+    Of memory the node's VMs are spoken for, running or not; of room what disks were promised
+    and do not take yet.
+    """
+
+    total: int | None = None
+    free: int | None = None
+    spoken_for: int | None = None
+
+
 class NodeView(Struct, frozen=True, kw_only=True):
-    """One member. `problem` says in words what is wrong with it, or why it did not answer."""
+    """One member. `problem` says in words what is wrong with it, or why it did not answer.
+
+    `room` is by pool.
+    """
 
     name: str
     ip_address: str
@@ -21,6 +36,8 @@ class NodeView(Struct, frozen=True, kw_only=True):
     problem: str | None
     local: bool
     version: str | None
+    memory: Share
+    room: dict[str, Share]
 
 
 class VerificationSummary(Struct, frozen=True, kw_only=True):
@@ -60,7 +77,7 @@ def info(host: Host) -> ClusterInfo:
         hash=host.consensus.committed()[1],
         node=host.name,
         nodes=[
-            _view(node, name == host.name, seen.get(name))
+            _view(cluster, node, name == host.name, seen.get(name))
             for name, node in sorted(cluster.nodes.items())
         ],
         vms=len(cluster.vms),
@@ -81,7 +98,9 @@ def _verify(cluster: Cluster, seen: Reports) -> VerificationSummary:
     )
 
 
-def _view(node: Node, is_local: bool, report: NodeReport | McvError | None) -> NodeView:
+def _view(
+    cluster: Cluster, node: Node, is_local: bool, report: NodeReport | McvError | None
+) -> NodeView:
     is_silent = isinstance(report, McvError) and not isinstance(report, NotUnderstood | SlowAnswer)
     return NodeView(
         name=node.name,
@@ -95,7 +114,28 @@ def _view(node: Node, is_local: bool, report: NodeReport | McvError | None) -> N
         else report.version
         if isinstance(report, NodeReport)
         else None,
+        memory=_memory(cluster, node.name, report),
+        room={
+            pool: _room(pool, report)
+            for pool, known in sorted(cluster.all_pools.items())
+            if node.name in known.nodes
+        },
     )
+
+
+def _memory(cluster: Cluster, node: str, report: NodeReport | McvError | None) -> Share:
+    spoken_for = sum(vm.memory for vm in cluster.vms.values() if vm.node == node)
+    memory = report.memory if isinstance(report, NodeReport) else None
+    if memory is None:
+        return Share(spoken_for=spoken_for)
+    return Share(total=memory.total, free=memory.free, spoken_for=spoken_for)
+
+
+def _room(pool: str, report: NodeReport | McvError | None) -> Share:
+    room = report.rooms.get(pool) if isinstance(report, NodeReport) else None
+    if room is None or room.problem:
+        return Share()
+    return Share(total=room.size, free=room.free, spoken_for=room.spoken_for)
 
 
 def _problem(node: Node, report: NodeReport | McvError | None) -> str | None:

@@ -10,6 +10,7 @@ from mcv.rules import domain, replica, saved
 from mcv.rules.finding import Finding, worst_first
 from mcv.rules.replica import Kind, ReplicaFinding
 from mcv.rules.replica_pair import Replica, ReplicaPair
+from mcv.status import pools
 from mcv.status.report import NodeReport, Reports, told
 
 
@@ -44,6 +45,7 @@ def of_vm(cluster: Cluster, vm: Vm, seen: Reports) -> list[Finding]:
         *_saved(vm, seen),
         *map(_shown, others),
         *_copies(vm, seen, active=False),
+        *pools.of_vm(cluster, vm, seen),
         *_unfinished(vm, seen),
     ]
     return worst_first(found)
@@ -58,14 +60,18 @@ def attention(found: list[Finding]) -> str | None:
     return next((finding.sentence for finding in found if finding.needs_somebody), None)
 
 
-def _own(vm: Vm, owner: NodeReport, state: str | None) -> Iterator[Finding]:
+def _own(
+    cluster: Cluster, vm: Vm, owner: NodeReport, state: str | None, seen: Reports
+) -> Iterator[Finding]:
     """The VM's domain on its owner, while no operation is at work on it."""
     if state is None:
         yield domain.not_defined(vm)
     elif state == "crashed":
         yield domain.crashed(vm)
     elif state == "paused":
-        yield domain.paused(vm, after_io_error=vm.name in owner.io_errors)
+        after_io_error = vm.name in owner.io_errors
+        full = pools.full_under(cluster, vm, seen) if after_io_error else []
+        yield domain.paused(vm, after_io_error, full)
 
 
 def _owner(cluster: Cluster, vm: Vm, seen: Reports) -> Iterator[Finding]:
@@ -76,7 +82,7 @@ def _owner(cluster: Cluster, vm: Vm, seen: Reports) -> Iterator[Finding]:
         if owner.domains is None:
             yield domain.unknown(vm)
         elif vm.name not in owner.foreign and vm.claim is None:
-            yield from _own(vm, owner, owner.domains.get(vm.name))
+            yield from _own(cluster, vm, owner, owner.domains.get(vm.name), seen)
         if owner.full:
             yield domain.no_room(vm, owner.full)
         if vm.name in owner.not_started:

@@ -15,10 +15,12 @@ from mcv.host import Host
 from mcv.recovery import journal_recovery
 from mcv.recovery.rows import Unfinished
 from mcv.rules.replica_state import ReplicaState
-from mcv.storage import drbd
+from mcv.storage import drbd, rooms
+from mcv.storage.rooms import Room
 from mcv.system import room, stall
 from mcv.system.answers import ask_living_typed
 from mcv.system.fanout import ask_all
+from mcv.system.memory import Memory, memory
 
 
 class NodeReport(Struct, frozen=True, kw_only=True):
@@ -30,7 +32,8 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     that its daemon verifies now, `not_started` the VMs that are to start with that node and
     cannot, with the reason, `unverified` its VMs that were not verified for two periods, with the
     time of the last verification, `io_errors` the VMs paused since a disk failed, `diverged` the
-    nodes that hold another document, `full` that the node can write nothing down. `domains` are
+    nodes that hold another document, `full` that the node can write nothing down, `rooms` the
+    node's pools by name and `memory` the host's. `domains` are
     the VMs' own, `saved` is the memory of VMs that is saved there, be they active or not;
     `foreign` are domains that have the name or the UUID of a VM and are not the VM's. All are by
     VM.
@@ -52,6 +55,8 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     io_errors: tuple[str, ...] = ()
     diverged: tuple[str, ...] = ()
     saved: dict[str, SavedState] = {}
+    rooms: dict[str, Room] = {}
+    memory: Memory | None = None
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -60,9 +65,10 @@ class Part(Struct, frozen=True, kw_only=True):
     domains: DomainStates | None = None
     saved: dict[str, SavedState] = {}
     resources: dict[str, ReplicaState] | None = None
+    rooms: dict[str, Room] = {}
 
 
-LIBVIRT, DRBD = "libvirt", "DRBD"
+LIBVIRT, DRBD, POOLS = "libvirt", "DRBD", "pools"
 PROBLEMS = {LIBVIRT: "libvirt does not answer", DRBD: "DRBD cannot be read"}
 PART = 1.5  # s that a tool has to tell its part; a node that lives has fanout.ANSWER in all
 
@@ -72,10 +78,10 @@ Reports = dict[str, NodeReport | McvError]  # by node; the error that stands for
 def report(host: Host) -> NodeReport:
     """Answer another node: what runs here. A tool that fails or hangs costs its own part."""
     parts = _parts(host)
-    libvirt, drbd_ = parts[LIBVIRT], parts[DRBD]
+    libvirt, drbd_, pools = parts[LIBVIRT], parts[DRBD], parts[POOLS]
     domains = libvirt.domains if isinstance(libvirt, Part) else None
     full = room.problem(host.settings.state)
-    lacking = [tool for tool, part in parts.items() if isinstance(part, McvError)]
+    lacking = [tool for tool in PROBLEMS if isinstance(parts[tool], McvError)]
     return NodeReport(
         version=mcv.__version__,
         in_contact=host.consensus.in_contact,
@@ -100,6 +106,8 @@ def report(host: Host) -> NodeReport:
         problem=PROBLEMS[lacking[0]] if lacking else full,
         full=full,
         unverified=verification_age.overdue(host),
+        rooms=pools.rooms if isinstance(pools, Part) else {},
+        memory=memory(),
     )
 
 
@@ -108,6 +116,7 @@ def _parts(host: Host) -> dict[str, Part | McvError]:
     readers: dict[str, Callable[[], Part]] = {
         LIBVIRT: lambda: Part(domains=host.domains.states(), saved=host.domains.saved.all()),
         DRBD: lambda: Part(resources=drbd.states(host)),
+        POOLS: lambda: Part(rooms=rooms.for_report(host)),
     }
 
     def ask(tool: str, _: str, timeout: float) -> Part:

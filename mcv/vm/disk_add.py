@@ -6,10 +6,10 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from mcv import sizes
-from mcv.document.disk_changes import nodes_of
 from mcv.document.disks import Bus, Cache, Disk, DrbdDisk, SharedDisk
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
+from mcv.document.vm_nodes import nodes_of
 from mcv.errors import McvError, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import disk_bus

@@ -134,6 +134,15 @@ def with_memory(end: End) -> End:
     return told
 
 
+def shared(cluster: FakeCluster, node: str) -> str:
+    """The pool nfs is in the document, and its directory bears its id; or neither is."""
+    pool = cluster.read(node).pools.get("nfs")
+    mark = cluster.directories[node].at("/mnt/nfs").mark
+    if pool is None:
+        return "nothing" if not mark else f"no pool, and the mark {mark}"
+    return "whole" if mark == pool.id and pool.claim is None else f"{pool}, and the mark {mark}"
+
+
 def grown(cluster: FakeCluster, node: str) -> str:
     cpus = cluster.read(node).vm("web1").cpus
     defined = f"<vcpu>{cpus}</vcpu>" in cluster.domains[node].defined["web1"].replace(

@@ -10,6 +10,7 @@ from mcv.document.subject import Subject
 from mcv.drbd import resolve, resync, verify
 from mcv.host import Host, Prepared
 from mcv.network import verbs as network
+from mcv.storage import pools
 from mcv.vm import change, create, delete, disk_closing, live, migrate, power, register
 from tests.deaths import ends
 from tests.deaths.ends import RESOURCE, End, other
@@ -150,6 +151,23 @@ def add(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, joined)
 
 
+def mount(cluster: FakeCluster, node: str) -> None:
+    """Both nodes see one directory under /mnt/nfs."""
+    seen = cluster.directories[node].at("/mnt/nfs")
+    for door in cluster.directories.values():
+        door.make("/mnt/nfs")
+        door.about["/mnt/nfs"] = seen
+
+
+def share(cluster: FakeCluster, node: str) -> None:
+    mount(cluster, node)
+    make_pool(cluster, node)
+
+
+def make_pool(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, pools.create, name="nfs", type="shared", location="/mnt/nfs")
+
+
 def offline(who: Callable[[str], str], confirm_dead: bool = False) -> Act:
     return lambda cluster, node: cluster.run(
         node if confirm_dead else who(node),
@@ -249,6 +267,10 @@ PLANS = {
     ),
     "add-node": Story(add, ends.member, blank),
     "remove-node": Story(blank, ends.reverse(ends.member)),
+    "pool create": Story(make_pool, ends.shared, mount),
+    "pool delete": Story(
+        lambda c, node: c.run(node, pools.delete, name="nfs"), ends.reverse(ends.shared), share
+    ),
 }
 
 CHANGES = {

@@ -70,6 +70,8 @@ NODE = {
     "problem": MAYBE_TEXT,
     "local": BOOL,
     "version": MAYBE_TEXT,
+    "memory": {"total": NUMBER, "free": NUMBER, "spoken_for": NUMBER},
+    "room": {"default": {"total": NUMBER, "free": NUMBER, "spoken_for": NUMBER}},
 }
 SIDE = {"role": TEXT, "disk": TEXT, "connection": TEXT}
 JOB = {

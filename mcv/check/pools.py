@@ -1,0 +1,65 @@
+"""Pools, judged: whether they can be used, how full they are, and what is beside them."""
+
+from collections.abc import Iterator
+
+from mcv.check.finding import ClusterSnapshot, Finding
+from mcv.check.inventory import Inventory
+from mcv.document.model import Cluster
+from mcv.document.pools import DEFAULT, DEFAULT_LOCATION
+from mcv.rules.finding import Severity
+from mcv.storage import fullness
+from mcv.storage.rooms import KEPT_FREE, LVM_TYPES, Room
+
+GIB = 1024**3
+
+
+def judge(scene: ClusterSnapshot) -> Iterator[Finding]:
+    """What each node tells of its pools."""
+    for node, inventory in scene.seen.items():
+        for pool, room in inventory.rooms.items():
+            if not _is_told(inventory, room):
+                yield from _of_pool(scene.cluster, node, pool, room)
+
+
+def _is_told(inventory: Inventory, room: Room) -> bool:
+    """Whether another finding tells the problem: of LVM, or of the volume group of disks."""
+    if not room.problem or room.type not in LVM_TYPES:
+        return False
+    return "LVM" in inventory.trouble or room.location.partition("/")[0] in inventory.group_problems
+
+
+def _of_pool(cluster: Cluster, node: str, pool: str, room: Room) -> Iterator[Finding]:
+    found = fullness.finding(pool, node, room)
+    is_used = _is_used(cluster, pool, node)
+    if found is not None:
+        # A pool without disks harms no VM; the one that every node has is always meant.
+        is_needed = is_used or pool == DEFAULT
+        yield Finding(
+            severity=found.severity if is_needed else Severity.WARNING,
+            node=node,
+            subject=pool,
+            message=found.message,
+            hint=found.hint,
+        )
+    if room.with_state and (is_used or pool != DEFAULT):
+        yield _beside_state(node, pool, room)
+
+
+def _is_used(cluster: Cluster, pool: str, node: str) -> bool:
+    """Whether a disk lies in the pool on that node."""
+    return any(
+        disk.pool == pool and (node in disk.places or disk.storage == "shared")
+        for _, disk in cluster.disks()
+    )
+
+
+def _beside_state(node: str, pool: str, room: Room) -> Finding:
+    is_default = room.location == DEFAULT_LOCATION
+    return Finding(
+        severity=Severity.NOTE if is_default else Severity.WARNING,
+        node=node,
+        subject=pool,
+        message=f"Pool {pool} ({room.location}) on {node} is in one file system with mcv's state: "
+        f"full disks there stop every change. {KEPT_FREE // GIB} GiB are kept free of new disks.",
+        hint="A file system of its own is better: mcv pool create NAME --type dir --location L",
+    )
