@@ -13,6 +13,7 @@ from mcv.drivers.libvirt_identity import uuid_of
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.settings import resolved_address
+from mcv.storage import rooms
 from mcv.system.addresses import without_port
 from mcv.vm.capacity import Capacity, capacity
 
@@ -107,10 +108,11 @@ def _machine(host: Host, trouble: list[str]) -> Machine:
         ]
     except McvError as error:
         trouble.append(f"libvirt: {error.message}")
-    try:
-        machine.capacity = capacity(host)
-    except McvError as error:
+    error = rooms.lvm_view(host).error
+    if error is not None:
         trouble.append(f"LVM: {error.message}")
+    else:
+        machine.capacity = capacity(host)
     return machine
 
 

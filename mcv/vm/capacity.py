@@ -26,7 +26,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
 
 
 def capacity(host: Host) -> Capacity:
-    """What this node can give to a new VM. Raises CommandFailed where LVM does not answer."""
+    """What this node can give to a new VM; what LVM does not tell is a problem of its pools."""
     return Capacity(
         rooms=rooms(host),
         minors=drbd.minors(host),
