@@ -108,9 +108,9 @@ def _machine(host: Host, trouble: list[str]) -> Machine:
         ]
     except McvError as error:
         trouble.append(f"libvirt: {error.message}")
-    error = rooms.lvm_view(host).error
-    if error is not None:
-        trouble.append(f"LVM: {error.message}")
+    lvm = rooms.lvm_view(host)
+    if lvm.error is not None:
+        trouble.append(f"LVM: {lvm.error.message}")
     else:
         machine.capacity = capacity(host)
     return machine

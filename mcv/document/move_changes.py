@@ -5,13 +5,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from mcv.document.disk_changes import placed
 from mcv.document.disks import Disk
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster
 from mcv.document.pool_changes import with_pool_on
 from mcv.document.pools import Pool
 from mcv.document.registry import change, require_claim
+from mcv.document.vm_nodes import placed
 from mcv.errors import Busy
 
 
