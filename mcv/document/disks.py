@@ -59,7 +59,12 @@ class AnyDisk(Value, frozen=True, kw_only=True, tag_field="storage"):
 
     @property
     def target(self) -> str:
-        """The name that libvirt gives the disk: vda for disk 1, vdaa for disk 27."""
+        """The name that libvirt gives the disk: vda for disk 1, vdaa for disk 27.
+
+        The firmware's variables are no disk of the guest and have none.
+        """
+        if self.role == "efi":
+            return ""
         letters, number = "", self.id
         while number > 0:
             number, letter = divmod(number - 1, LETTERS)

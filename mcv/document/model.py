@@ -96,8 +96,9 @@ class Vm(Value, frozen=True, kw_only=True):
 
     @property
     def storage(self) -> str:
-        """The kind of all disks, "mixed" for several kinds, "none" without disks."""
-        kinds = {disk.storage for disk in self.disks}
+        """The kind of all data disks, "mixed" for several kinds, "none" without disks."""
+        data = [disk for disk in self.disks if disk.role == "data"]
+        kinds = {disk.storage for disk in data or self.disks}
         return kinds.pop() if len(kinds) == 1 else "mixed" if kinds else "none"
 
     @property

@@ -6,6 +6,8 @@ from msgspec.structs import asdict
 
 from mcv.document.generation import Value
 from mcv.document.model import Vm
+from mcv.drivers import firmware
+from mcv.drivers.domain_source import Source
 
 # libvirt itself leaves one free port, and the second device that is plugged in fails.
 ROOT_PORTS = 16
@@ -24,6 +26,15 @@ def add(devices: ET.Element, vm: Vm) -> None:
     ET.SubElement(channel, "target", type="virtio", name=AGENT)
 
 
+def add_uefi(system: ET.Element, variables: Source) -> None:
+    """Boot by UEFI, without Secure Boot, whose variables are what is named."""
+    loader = ET.SubElement(system, "loader", readonly="yes", type="pflash")
+    loader.text = str(firmware.CODE)
+    nvram = ET.SubElement(system, "nvram", type=variables.type)
+    attribute = "dev" if variables.type == "block" else "file"
+    ET.SubElement(nvram, "source", {attribute: variables.path})
+
+
 def chipset(machine: str) -> str:
     """The kind of machine: libvirt writes pc-q35-7.2 for q35, and pc-i440fx-7.2 for pc."""
     return Q35 if Q35 in machine.split("-") else PC
@@ -34,6 +45,7 @@ class Hardware(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
 
     machine: str  # its chipset
     cd: str = ""  # the file in the CD drive
+    nvram: str = ""  # where the variables of UEFI are
     boot: tuple[str, ...] = ()  # what it boots from: targets of disks, addresses of cards
 
 
@@ -45,8 +57,20 @@ def hardware(xml: str) -> Hardware:
     return Hardware(
         machine=chipset("" if kind is None else kind.get("machine", "")),
         cd="" if drive is None else drive.get("file", ""),
+        nvram=_nvram(root),
         boot=_boot(root),
     )
+
+
+def _nvram(root: ET.Element) -> str:
+    """The path of the variables; libvirt writes a file's as the element's text."""
+    nvram = root.find("os/nvram")
+    if nvram is None:
+        return ""
+    source = nvram.find("source")
+    if source is None:
+        return (nvram.text or "").strip()
+    return source.get("dev", "") or source.get("file", "")
 
 
 def differing(wanted: Hardware, defined: Hardware) -> list[str]:

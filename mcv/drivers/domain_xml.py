@@ -3,14 +3,13 @@
 import secrets
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from mcv.document.disks import Disk
 from mcv.document.generation import Value
 from mcv.document.hardware import USUAL_BOOT, Cpu
 from mcv.document.model import Nic, Vm
 from mcv.drivers import domain_devices
+from mcv.drivers.domain_source import Source as Source
 
 NAMESPACE = "urn:mcv:vm:1"
 PREFIX = "mcv"
@@ -26,14 +25,6 @@ CD_ADDRESS = {"type": "drive", "controller": "0", "bus": "0", "target": "0", "un
 CONSOLE_LOGS = "/var/log/libvirt/console"
 
 ET.register_namespace(PREFIX, NAMESPACE)
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the bytes of a disk are on every node where its VM may run."""
-
-    type: Literal["block", "file"]
-    path: str
 
 
 def console_log(name: str) -> str:
@@ -67,7 +58,7 @@ def domain_xml(
     mark.set(INCARNATION, str(vm.incarnation))
     _leaf(domain, "memory", str(vm.memory), unit="b")
     _leaf(domain, "vcpu", str(vm.cpus))
-    _system(domain, vm)
+    _system(domain, vm, sources)
     _cpu(domain, vm.cpu, domain_type)
     ET.SubElement(domain, "clock", offset="utc")
     _leaf(domain, "on_poweroff", "destroy")
@@ -76,7 +67,7 @@ def domain_xml(
     devices = ET.SubElement(domain, "devices")
     _leaf(devices, "emulator", emulator)
     order = boot_order(vm)
-    disks = [disk for disk in vm.disks if not disk.leaving]
+    disks = [disk for disk in vm.disks if not disk.leaving and disk.role != "efi"]
     for disk in disks:
         _disk(devices, disk, sources[disk.id], order)
     for controller in controllers_of(disks).values():
@@ -92,9 +83,12 @@ def domain_xml(
     return ET.tostring(domain, encoding="unicode") + "\n"
 
 
-def _system(domain: ET.Element, vm: Vm) -> None:
+def _system(domain: ET.Element, vm: Vm, sources: Mapping[int, Source]) -> None:
     system = ET.SubElement(domain, "os")
     _leaf(system, "type", "hvm", arch="x86_64", machine=vm.machine or OF_BEFORE)
+    for disk in vm.disks:
+        if disk.role == "efi":
+            domain_devices.add_uefi(system, sources[disk.id])
     features = ET.SubElement(domain, "features")
     # Without ACPI the guest never learns that it is asked to shut down.
     ET.SubElement(features, "acpi")

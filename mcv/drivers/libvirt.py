@@ -270,7 +270,8 @@ def _undefine(domain: Any) -> None:
     common = (
         libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
     )
-    qemu = libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    # UEFI's variables are a disk of the VM's: its plans move it, and delete it.
+    qemu = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
     try:
         domain.undefineFlags(common | qemu)
     except libvirt.libvirtError as error:

@@ -4,6 +4,7 @@ import os
 
 from msgspec import Struct
 
+from mcv.drivers import firmware
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.storage import drbd
@@ -14,7 +15,8 @@ class Capacity(Struct, frozen=True, kw_only=True):
     """What a node can give to a new VM; `rooms` are its pools by name.
 
     Minors and ports are in use already; memory is the host's, in bytes. `machines` are those
-    that its QEMU knows; a silent libvirt, and an mcv of before, tell none.
+    that its QEMU knows; a silent libvirt, and an mcv of before, tell none. `has_uefi` is
+    whether the firmware is installed.
     """
 
     rooms: dict[str, Room]
@@ -23,6 +25,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
     memory: int
     bridges: list[str]
     machines: list[str] = []
+    has_uefi: bool = False
 
 
 def capacity(host: Host) -> Capacity:
@@ -34,6 +37,7 @@ def capacity(host: Host) -> Capacity:
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         bridges=host.bridges.list(),
         machines=_machines(host),
+        has_uefi=firmware.is_there(),
     )
 
 

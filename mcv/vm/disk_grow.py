@@ -29,6 +29,7 @@ def grow(host: Host, name: str, disk: int, size: str, dry_run: bool = False) -> 
         problems = Problems()
         vm = disks.changeable(host, name, problems)
         known = vm.disk(disk)
+        problems.found += disks.why_fixed(vm, known)
         problems.found += disk_bus.why_leaving(vm, known)
         asked = problems.size(size, "disk", LEAST_DISK, MOST_DISK)
         refuse_all(problems.found)

@@ -40,6 +40,7 @@ def _prepared(host: Host, name: str, disk: int, keep: bool) -> Prepared[DiskRemo
     problems = Problems()
     vm = disks.changeable(host, name, problems)
     known = vm.disk(disk)
+    problems.found += disks.why_fixed(vm, known)
     is_attached = known.target in host.domains.disks.targets(name)
     problems.found += disk_bus.why_not_plugged(vm, known, is_attached, "removed")
     problems.found += _where_offline(host, known)

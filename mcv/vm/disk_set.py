@@ -34,6 +34,7 @@ def set_(
         problems = Problems()
         vm = disks.changeable(host, name, problems)
         known = vm.disk(disk)
+        problems.found += disks.why_fixed(vm, known)
         problems.found += disk_bus.why_leaving(vm, known)
         parsed = _parsed(values, problems)
         new: Disk = replace(known, **parsed)

@@ -56,3 +56,12 @@ def changeable(host: Host, name: str, problems: Problems) -> Vm:
         problems.found.append(problem)
     problems.found += saved.why_not_change(vm, {host.name: host.domains.saved.of(name)}, False)
     return vm
+
+
+def why_fixed(vm: Vm, disk: Disk) -> list[Refused]:
+    """Why a disk stays as it is for as long as its VM is there; nothing for others."""
+    if disk.role != "efi":
+        return []
+    return [
+        Refused(f"Disk {disk.id} of {vm.name} holds the variables of its UEFI: it stays as it is.")
+    ]

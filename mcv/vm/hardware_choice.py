@@ -8,7 +8,9 @@ from msgspec.structs import replace
 from mcv.document.generation import Value
 from mcv.document.hardware import WORD, BootDevice, Cpu, Firmware
 from mcv.document.model import Cluster, Vm
+from mcv.drivers import firmware
 from mcv.errors import Refused
+from mcv.vm.capacity import Capacity
 
 NEW = "q35"
 BOOT_DEVICES: tuple[BootDevice, ...] = get_args(BootDevice)
@@ -48,8 +50,6 @@ def with_hardware(cluster: Cluster, vm: Vm, asked: HardwareRequest, problems: li
             problems.append(Refused(f"{option} {word!r} makes no sense."))
     if asked.firmware not in (None, *FIRMWARES):
         problems.append(_no_choice("--firmware", str(asked.firmware), FIRMWARES))
-    if asked.firmware == "uefi":
-        problems.append(Refused("--firmware uefi is not there yet.", "Leave it out."))
     problems += _boot_problems(asked.boot or [])
     if len(problems) > before:
         return vm
@@ -75,11 +75,18 @@ def _no_choice(option: str, word: str, choices: tuple[str, ...]) -> Refused:
     return Refused(f"{option} {word} makes no sense.", f"It can be: {', '.join(choices)}.")
 
 
-def why_not_machine(node: str, vm: Vm, machines: list[str]) -> Refused | None:
-    """Why a node cannot run the VM's machine; None also where the node does not tell."""
-    if not machines or not vm.machine or vm.machine in machines:
-        return None
-    return Refused(
-        f"QEMU on {node} knows no machine {vm.machine}.",
-        "See: qemu-system-x86_64 -machine help",
-    )
+def why_not(node: str, vm: Vm, can: Capacity) -> list[Refused]:
+    """Why a node cannot run the VM's machine; a node that tells no machines may know it."""
+    found = []
+    if can.machines and vm.machine and vm.machine not in can.machines:
+        found.append(
+            Refused(
+                f"QEMU on {node} knows no machine {vm.machine}.",
+                "See: qemu-system-x86_64 -machine help",
+            )
+        )
+    if vm.firmware == "uefi" and not can.has_uefi:
+        found.append(
+            Refused(f"{node} has no UEFI firmware.", f"On {node}: apt install {firmware.PACKAGE}")
+        )
+    return found

@@ -34,8 +34,7 @@ def facts_of(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:
                     f"{node} has {sizes.shown(answer.memory)} of memory, "
                     f"less than {sizes.shown(vm.memory)}."
                 )
-            if problem := hardware_choice.why_not_machine(node, vm, answer.machines):
-                problems.found.append(problem)
+            problems.found += hardware_choice.why_not(node, vm, answer)
             missing = sorted(
                 {
                     host.read().networks[nic.network].bridge

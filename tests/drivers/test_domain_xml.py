@@ -2,7 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
-from typing import Any
+from typing import Any, Literal
 
 import libvirt
 import pytest
@@ -135,6 +135,7 @@ KINDS = {
     "new on pc": new_vm(machine="pc"),
     "with a CD": new_vm(cd="debian", boot=("cd", "net", "disk")),
     "with a processor": new_vm(cpu=Cpu(model="Nehalem", features={"aes": "disable"})),
+    "with UEFI": new_vm(disks=(disk(1), replace(disk(2), role="efi"))),
     "with its host's processor": new_vm(cpu=Cpu(model="host-passthrough")),
 }
 
@@ -174,6 +175,33 @@ def test_a_new_vm_has_ports_an_agents_channel_and_a_logged_console() -> None:
     assert log is not None
     assert log.attrib == {"file": "/var/log/libvirt/console/web1.log", "append": "on"}
     assert root.find("devices/rng") is not None and root.find("devices/memballoon") is not None
+
+
+@pytest.mark.parametrize(("kind", "attribute"), [("block", "dev"), ("file", "file")])
+def test_uefis_variables_are_no_disk_of_the_guest(
+    kind: Literal["block", "file"], attribute: str
+) -> None:
+    uefi = new_vm(disks=(disk(1), replace(disk(2), role="efi")))
+    sources = {**SOURCES, 2: Source(type=kind, path="/dev/of-uefi")}
+
+    text = domain_xml(uefi, sources=sources, bridges={"lan": "b"}, domain_type="qemu", emulator="q")
+
+    root = ET.fromstring(text)
+    assert [one.get("dev") for one in root.findall("devices/disk/target")] == ["vda"]
+    nvram = root.find("os/nvram")
+    assert nvram is not None and nvram.get("type") == kind
+    assert nvram.find("source").attrib == {attribute: "/dev/of-uefi"}  # type: ignore[union-attr]
+    loader = root.find("os/loader")
+    assert loader is not None and loader.attrib == {"readonly": "yes", "type": "pflash"}
+    assert loader.text == "/usr/share/OVMF/OVMF_CODE_4M.fd"
+    assert hardware(text).nvram == "/dev/of-uefi" and hardware(text).boot == ("vda",)
+    assert uefi.disks[1].target == ""
+
+
+def test_a_file_of_variables_is_read_as_libvirt_writes_it() -> None:
+    xml = "<domain><os><type machine='pc-q35-7.2'/><nvram>/pool/a</nvram></os></domain>"
+
+    assert hardware(xml).nvram == "/pool/a"
 
 
 def test_a_machine_without_pcie_gets_no_ports() -> None:

@@ -1,5 +1,6 @@
 """A new VM and what it begins with, over fake doors."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,9 +8,10 @@ from msgspec.structs import replace
 
 from mcv.check import runner
 from mcv.document.hardware import Cpu
+from mcv.drivers import firmware
 from mcv.errors import DoneInPart, Refused
 from mcv.recovery import journal_recovery
-from mcv.vm import create, image
+from mcv.vm import create, disk_grow, disks, image
 from mcv.vm.answers import Created, Rounded
 from tests.fakes.cluster import FakeCluster
 
@@ -143,3 +145,80 @@ def test_a_definition_with_another_machine_is_found(cluster: FakeCluster) -> Non
     findings = runner.check(cluster.hosts["n1"]).findings
 
     assert ["differs: machine" in finding.message for finding in findings].count(True) == 1
+
+
+@pytest.fixture
+def ovmf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> bytes:
+    """The firmware is installed on every node; its variables."""
+    for name, content in (("CODE", b"code"), ("VARIABLES", bytes(range(256)) * 2112)):
+        (tmp_path / name).write_bytes(content)
+        monkeypatch.setattr(firmware, name, tmp_path / name)
+    return bytes(range(256)) * 2112
+
+
+@pytest.mark.parametrize(
+    ("storage", "kind", "places"),
+    [
+        ("drbd", "drbd", {"n1", "n2"}),
+        ("file", "file", {"n1"}),
+        ("lvm", "file", {"n1"}),
+    ],
+)
+def test_the_variables_of_uefi_are_a_disk_of_exactly_528_kib(
+    cluster: FakeCluster,
+    ovmf: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    storage: str,
+    kind: str,
+    places: set[str],
+) -> None:
+    filled: dict[str, bytes] = {}
+
+    def fill(host: Any, source: str, token: str, path: str, format: str) -> None:
+        filled[path] = image.part(host, source, token, 0)[0]
+
+    monkeypatch.setattr(image, "fill", fill)
+
+    vm = make(cluster, firmware="uefi", storage=storage).vm
+
+    data, efi = vm.disks
+    assert (efi.role, efi.size, efi.format, efi.storage) == ("efi", 540672, "raw", kind)
+    assert set(efi.places) == places and data.storage == vm.storage == storage
+    assert list(filled.values()) == [ovmf]
+    assert next(iter(filled)) in cluster.domains["n1"].defined["web1"]
+    assert cluster.hosts["n1"].images == {}
+
+
+def test_a_node_without_the_firmware_is_named(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(firmware, "CODE", tmp_path / "none")
+
+    with pytest.raises(Refused) as refused:
+        make(cluster, firmware="uefi")
+
+    assert refused.value.problems == [
+        ("n1 has no UEFI firmware.", "On n1: apt install ovmf"),
+        ("n2 has no UEFI firmware.", "On n2: apt install ovmf"),
+    ]
+
+
+def test_the_variables_of_another_build_are_a_refusal(
+    cluster: FakeCluster, ovmf: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firmware.VARIABLES.write_bytes(ovmf[:131072])
+
+    with pytest.raises(Refused, match="has 131072 bytes, not 540672"):
+        make(cluster, firmware="uefi")
+
+
+def test_the_variables_stay_as_long_as_their_vm(
+    cluster: FakeCluster, ovmf: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image, "fill", lambda *_: None)
+    make(cluster, firmware="uefi", storage="file")
+
+    with pytest.raises(Refused, match="holds the variables of its UEFI"):
+        cluster.run("n1", disk_grow.grow, name="web1", disk=2, size="1GiB")
+    vm = cluster.read().vm("web1")
+    assert disks.why_fixed(vm, vm.disk(1)) == []
