@@ -84,10 +84,11 @@ class Blocks:
             process.piped(*command, stdin=null.fileno()) as printed,
         ):
             while said := os.read(printed.fileno(), 4096):
-                told(done_of(said.decode(errors="replace")))
+                if (part := done_of(said.decode(errors="replace"))) is not None:
+                    told(part)
 
 
-def done_of(said: str) -> float:
-    """The part that is done by qemu-img's last word, as "    (12.34/100%)"; 0 for no such word."""
+def done_of(said: str) -> float | None:
+    """The part that is done by qemu-img's last word, as "    (12.34/100%)"; None without one."""
     words = PART.findall(said)
-    return float(words[-1]) / 100 if words else 0.0
+    return float(words[-1]) / 100 if words else None

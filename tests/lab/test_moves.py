@@ -1,0 +1,72 @@
+"""VMs move with disks of one node alone, on nodes: every byte arrives, and a cut copy goes on."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import Node, reality, wait_until
+from tests.lab.cluster import bring_back, mcv, told
+from tests.lab.test_kills import KILL, ended
+
+# 24 MiB of random bytes, then a hole, then a last MiB: 64 MiB.
+FILL = """
+    dd if=/dev/urandom of=/root/pattern bs=1M count=24 status=none
+    truncate -s 63M /root/pattern
+    dd if=/dev/urandom of=/root/pattern bs=1M seek=63 count=1 conv=notrunc status=none
+    sha256sum < /root/pattern
+"""
+CREATE = "create web1 --memory 16MiB --disk 64MiB --image /root/pattern --image-format raw"
+POOL = "/var/lib/mcv/pool"
+
+
+@pytest.fixture
+def web1(pair: list[Node]) -> Iterator[tuple[list[Node], str]]:
+    """A pattern as an image on node1, and its digest."""
+    digest = pair[0].run(FILL, timeout=120).stdout.split()[0]
+    yield pair, digest
+    bring_back(pair, "systemctl reset-failed mcvd; systemctl start mcvd")
+    wait_until(lambda: told(pair[0], "list"), 60, "the cluster to answer")
+    mcv(pair[0], "delete web1 --yes")
+
+
+def digest_on(node: Node) -> str:
+    """The digest of the only file in the pool, as its guest would read it; "" without a file."""
+    read = f"f=$(echo {POOL}/*.qcow2); [ -e $f ] && qemu-img convert -O raw $f /root/read"
+    return node.run(f"{read} && sha256sum < /root/read; rm -f /root/read", check=False).stdout[:64]
+
+
+def owner(node: Node) -> str:
+    return str(reality.document(node)["vms"]["web1"]["node"])
+
+
+def test_a_vm_on_a_file_moves_and_a_copy_that_is_cut_off_goes_on(
+    web1: tuple[list[Node], str],
+) -> None:
+    (one, two), digest = web1
+    mcv(one, f"{CREATE} --storage file")
+    assert digest_on(one) == digest
+
+    said = mcv(one, "migrate --node node2 web1")
+    assert "web1 belongs to node2 now" in said.stdout
+    assert digest_on(two) == digest and digest_on(one) == ""
+    used = int(two.run(f"du -k {POOL} | cut -f1").stdout)
+    assert used < 40 * 1024, f"the hole was not kept: {used} KiB"
+    assert reality.domain(one, "web1") == "absent" and reality.domain(two, "web1") == "stopped"
+
+    # Back again, with the daemon of each side killed while the bytes are on their way.
+    for killed in (one, two):
+        slow = "tc qdisc replace dev eth0 root tbf rate 24mbit burst 32kbit latency 400ms"
+        two.run(slow)
+        moving = two.start("timeout 300 mcv migrate --node node1 web1 2>&1; echo; echo $?")
+        note = f"grep -l '\"begun\":true' /var/lib/mcv/*/notes/web1.1.copy.json"
+        wait_until(lambda: one.run(note, check=False).code == 0, 60, "the copy to begin")
+        killed.run(f"sleep 1; {KILL}")
+        two.run("tc qdisc del dev eth0 root")
+        bring_back([one, two], "systemctl reset-failed mcvd; systemctl start mcvd")
+        ended(moving)
+        wait_until(lambda: owner(one) == owner(two) == "node1", 120, "the copy to go on")
+        wait_until(lambda: digest_on(two) == "", 60, "the source to go")
+        assert digest_on(one) == digest
+        assert one.run("pgrep -x qemu-nbd", check=False).code == 1
+        if killed is one:
+            mcv(one, "migrate --node node2 web1")
