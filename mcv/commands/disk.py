@@ -181,3 +181,35 @@ def set_(session: Session, name: str, number: str, settings: tuple[str, ...]) ->
     pending = answer.get("pending") or []
     later = f" From the next start on: {', '.join(pending)}." if pending else ""
     session.show(answer, f"Disk {number} of {name}: {answer.get('said')}.{later}")
+
+
+@disk.command()
+@vm_argument
+@click.argument("number", metavar="ID")
+@click.option("--pool", metavar="P", help="The pool to move it to; see: mcv pool list.")
+@click.option("--storage", metavar="KIND", help="drbd, lvm, thin, file or shared.")
+@click.option("--nodes", metavar="A,B", help="With --storage drbd: the nodes of the replicas.")
+@common(dry_run=True)
+@click.pass_obj
+def move(
+    session: Session,
+    name: str,
+    number: str,
+    pool: str | None,
+    storage: str | None,
+    nodes: str | None,
+) -> None:
+    """Move a disk of a stopped VM to another pool, or to another kind of storage.
+
+    The bytes are copied and compared; the old disk goes last. A copy that is cut off is resumed.
+
+    \b
+    Examples:
+      mcv disk move web1 1 --pool fast
+      mcv disk move web1 1 --storage drbd --nodes n1,n2
+    """
+    wanted: dict[str, Any] = {"name": name, "disk": whole_number(number, "ID")}
+    wanted |= {"pool": pool, "storage": storage, "nodes": listed(nodes)}
+    moved = session.run("disk.move", **wanted, dry_run=session.dry_run)
+    where = f"{moved.get('storage')}, pool {moved.get('pool')}"
+    session.show(moved, f"Disk {number} of {name} is moved ({where}).")

@@ -112,6 +112,7 @@ AUTHORS: dict[str, Rule] = {
     "claim.take_over": _successor,
     "cluster.sync": _any_member,
     "disk.add": _claimant_of_vm,
+    "disk.exchange": _claimant_of_vm,
     "disk.grow": _claimant_of_vm,
     "disk.leaving": _claimant_of_vm,
     "disk.remove": _claimant_of_vm,

@@ -45,3 +45,17 @@ def vm_move(
             raise Busy(f"{clash} has been taken meanwhile.")
         vm = vm.with_disk(disk)
     return base.with_vm(placed(base, replace(vm, node=node)).renewed())
+
+
+@change("disk.exchange")
+def disk_exchange(base: Cluster, made: ChangeMade, /, name: str, disk: int, by: int) -> Cluster:
+    """Exchange the ids of two disks of a VM: its guest finds the one where the other was.
+
+    Precondition: both hold the same bytes. Effect: the other disk is leaving. The VM is renewed,
+    since saved memory names the disks where they were; it may run where all its disks are.
+    """
+    vm = require_claim(base, made, name)
+    old, new = vm.disk(disk), vm.disk(by)
+    renamed = {disk: replace(new, id=disk), by: replace(old, id=by, leaving=True)}
+    disks = tuple(renamed.get(known.id, known) for known in vm.disks)
+    return base.with_vm(placed(base, replace(vm, disks=disks)).renewed())

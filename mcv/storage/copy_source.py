@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 from mcv.document.disks import Disk, DrbdDisk
+from mcv.document.subject import Subject
 from mcv.drivers.nbd import Nbd
-from mcv.errors import CallLost, Cancelled, McvError, PeerUnreachable
+from mcv.errors import CallLost, Cancelled, McvError, PeerUnreachable, Refused
 from mcv.host import Host
 from mcv.sizes import shown
 from mcv.storage import backings, copy_notes, copy_target, paths
+from mcv.storage.copy_notes import CopyNote
 from mcv.storage.pieces import PIECE, Digests, digest, digests
 from mcv.system import files
 from mcv.system.answers import decoded
@@ -108,6 +110,27 @@ def send(host: Host, name: str, disk: int, to: str) -> None:
         backings.of(host, source).bring_up(where, source.volume)
     with host.job.may_be_cancelled(waits=False):
         _Copy(host, storage_path, source, way, f"disk {disk} of {name} to {to}").carry_out()
+
+
+def send_here(host: Host, name: str, disk: int, to: int, what: str) -> None:
+    """Copy a disk of a VM to another disk that was made for it; a step.
+
+    Precondition: nothing writes to either, and both are open here. Effect and errors as of
+    `send`. The other disk reads as zeros until a note says that the copy has begun; the note
+    stays until the operation is over.
+    """
+    cluster = host.both()[-1]
+    source, target = cluster.vm(name).disk(disk), cluster.vm(name).disk(to)
+    claim = cluster.claim_of(Subject.vm(name))
+    if claim is None:
+        raise Refused(f"Nobody has claimed {name}.")
+    note = copy_notes.read(host, name, to)
+    if note is None or note.operation != claim.operation:
+        note = CopyNote(name=name, source=host.name, operation=claim.operation, target=target)
+        copy_notes.write(host, note)
+    path = paths.path(cluster, source, host.name)
+    with host.job.may_be_cancelled(waits=False):
+        _Copy(host, path, source, Here(host, name, to), what).carry_out()
 
 
 class _Copy:

@@ -147,7 +147,7 @@ def _serve(host: Host, note: CopyNote, writable: bool) -> Server:
     with host.receiving_lock:
         end(host, note)
         socket = files.child(host.settings.run, f"{key}.{secrets.token_hex(3)}.nbd")
-        path = paths.volume_path(host.both()[-1], disk, host.name)
+        path = paths.path(host.both()[-1], disk, host.name)
         server = host.blocks.serve(path, disk.format, socket, writable)
         host.receiving[key] = server
     return server

@@ -60,3 +60,13 @@ class DiskSet(Struct, frozen=True, kw_only=True):
     disk: int
     said: str
     pending: list[str]
+
+
+class DiskMoved(Struct, frozen=True, kw_only=True):
+    """Where a disk of a VM is now: kind, pool, and the nodes that have it."""
+
+    name: str
+    disk: int
+    storage: str
+    pool: str
+    nodes: list[str]

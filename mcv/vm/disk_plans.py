@@ -104,3 +104,26 @@ def set_plan(vm: Vm, disk: Disk, values: Mapping[str, Any]) -> list[Item]:
     if {"iops", "bandwidth"} & values.keys():
         plan.append(Step(on(vm.node, "disk.throttle", **there)))
     return plan
+
+
+def move_plan(vm: Vm, old: Disk, new: Disk, pools: Mapping[str, Pool]) -> list[Item]:
+    """Make the new disk beside the old one, copy and compare, exchange them, take the old away.
+
+    The exchange in the document commits the plan: until then the VM's disk is the old one, and
+    from then on the new one. The old one bears the new one's id afterwards, and goes last.
+    """
+    there = {"name": vm.name, "disk": new.id}
+    extra = {"pools": plain(pools)} if pools else {}
+    after = replace(old, id=new.id)
+    return [
+        Step(
+            change("disk.add", name=vm.name, disk=plain(new), **extra),
+            undo=change("disk.remove", **there),
+        ),
+        *storage.of(new).creation(replace(vm, disks=(*vm.disks, new))),
+        Step(on(vm.node, "disk.copy", name=vm.name, disk=old.id, to=new.id)),
+        Step(change("disk.exchange", name=vm.name, disk=old.id, by=new.id), commits=True),
+        Step(on(vm.node, "vm.define", name=vm.name)),
+        *storage.of(after).deletion(vm, keep=False),
+        Step(change("disk.remove", **there)),
+    ]

@@ -21,6 +21,7 @@ FINDING = {
     "hint": "",
     "fix": {**MENDED, "node": "n1", "text": "n1: define web1"},
 }
+MOVED = {"name": "web1", "disk": 2}
 DISK: dict[str, Any] = {
     "name": "web1",
     "size": "1GiB",
@@ -283,6 +284,16 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         "disk grow web1 2 2GiB",
         "disk.grow",
         {"name": "web1", "disk": 2, "size": "2GiB", "dry_run": False},
+    ),
+    (
+        "disk move web1 2 --pool fast",
+        "disk.move",
+        {**MOVED, "pool": "fast", "storage": None, "nodes": None, "dry_run": False},
+    ),
+    (
+        "disk move web1 2 --storage drbd --nodes n1,n2 --dry-run",
+        "disk.move",
+        {**MOVED, "pool": None, "storage": "drbd", "nodes": ["n1", "n2"], "dry_run": True},
     ),
     (
         "disk set web1 2 iops=100 cache=none",

@@ -6,6 +6,7 @@ from mcv.document.pools import DEFAULT_LOCATION
 from mcv.drivers.drbd_status import have_split
 from mcv.rules import saved
 from mcv.storage.pieces import PIECE
+from tests.fakes.blocks import Pieces
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -64,11 +65,46 @@ def moved_from(old: Callable[[str], str]) -> End:
     return end
 
 
-def path(cluster: FakeCluster, node: str) -> str:
-    """Where the only disk of web1 is."""
+def pieces(cluster: FakeCluster, node: str, on: str) -> Pieces:
+    """The bytes that a node has of the only disk of web1, which `node` knows."""
     (disk,) = cluster.read(node).vm("web1").disks
+    if disk.storage == "drbd":
+        return cluster.devices.setdefault(disk.volume, {})
     where = DEFAULT_LOCATION if disk.storage == "file" else "/dev/vg0"
-    return f"{where}/{disk.volume}"
+    return cluster.blocks[on].pieces(f"{where}/{disk.volume}")
+
+
+def volumes(cluster: FakeCluster, node: str) -> set[str]:
+    return {*cluster.lvm[node].made, *cluster.directories[node].made[DEFAULT_LOCATION]}
+
+
+def has_notes(cluster: FakeCluster) -> bool:
+    return any(list(host.settings.notes.glob("*.copy.json")) for host in cluster.hosts.values())
+
+
+def disk_moved(old: str, new: str) -> End:
+    """web1 has its only disk with every byte, of one kind, and nothing is left of another."""
+
+    def end(cluster: FakeCluster, node: str) -> str:
+        disks = cluster.read(node).vm("web1").disks
+        if [disk.id for disk in disks] != [1] or disks[0].storage not in (old, new):
+            return f"its disks are {disks}"
+        (disk,) = disks
+        there = {name: volumes(cluster, name) for name in cluster.hosts}
+        if any(there[name] != ({disk.volume} if name in disk.places else set()) for name in there):
+            return f"{disk}, and there are {there}"
+        resources = {disk.volume} if disk.storage == "drbd" else set()
+        if any(set(door.statuses()) != resources for door in cluster.drbd.values()):
+            return f"{disk}, and other resources"
+        if pieces(cluster, node, node) != DATA:
+            return f"{disk} without its bytes"
+        if disk.volume not in cluster.domains[node].defined["web1"] and disk.storage != "drbd":
+            return "the domain has another disk"
+        if cluster.domains[node].defined["web1"].count("<disk ") != 1 or has_notes(cluster):
+            return "the domain has more disks, or a note is left"
+        return "whole" if disk.storage == new else "nothing"
+
+    return end
 
 
 def was_done_in_part(cluster: FakeCluster, node: str) -> bool:
@@ -89,9 +125,9 @@ def copied_from(old: Callable[[str], str]) -> End:
             there -= {old(node)}
         if there != {owner} or defined != {owner}:
             return f"{owner} owns it, volumes on {there}, defined on {defined}"
-        if cluster.blocks[owner].pieces(path(cluster, node)) != DATA:
+        if pieces(cluster, node, owner) != DATA:
             return f"{owner} owns it, without its bytes"
-        if any(list(host.settings.notes.glob("*.copy.json")) for host in cluster.hosts.values()):
+        if has_notes(cluster):
             return "a note of the copy is left"
         return "nothing" if owner == old(node) else "whole"
 

@@ -11,7 +11,7 @@ from mcv.drbd import resolve, resync, verify
 from mcv.host import Host, Prepared
 from mcv.network import verbs as network
 from mcv.storage import pools
-from mcv.vm import change, create, delete, disk_closing, live, migrate, power, register
+from mcv.vm import change, create, delete, disk_closing, disk_move, live, migrate, power, register
 from tests.deaths import ends
 from tests.deaths.ends import RESOURCE, End, other
 from tests.fakes.cluster import FakeCluster
@@ -62,9 +62,15 @@ def make_local(storage: str) -> Act:
     def act(cluster: FakeCluster, node: str) -> None:
         options = {"memory": "64MiB", "disks": ["64MiB"], "storage": storage}
         cluster.run(node, create.create, name="web1", **options)
-        cluster.blocks[node].pieces(ends.path(cluster, node)).update(ends.DATA)
+        ends.pieces(cluster, node, node).update(ends.DATA)
 
     return act
+
+
+def move_disk(kind: str) -> Act:
+    return lambda cluster, node: cluster.run(
+        node, disk_move.move, name="web1", disk=1, storage=kind
+    )
 
 
 def run(cluster: FakeCluster, node: str) -> None:
@@ -237,6 +243,14 @@ PLANS = {
             make_local(storage),
         )
         for storage in ("file", "lvm")
+    },
+    **{
+        f"move a disk from {old} to {new}": Story(
+            move_disk(new),
+            ends.disk_moved(old, new),
+            make_local(old),
+        )
+        for old, new in (("file", "lvm"), ("file", "drbd"), ("drbd", "file"))
     },
     "update": Story(
         lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make

@@ -5,7 +5,7 @@ A volume's bytes are kept by the piece: what is not kept reads as zeros.
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcv.document.disks import Format
@@ -59,7 +59,13 @@ class FakeServer:
 class FakeBlocks:
     """The volumes of one host. `ways` are its sockets that lead to another host."""
 
-    def __init__(self, lvm: FakeLvm, directories: FakeDirectories) -> None:
+    def __init__(
+        self,
+        lvm: FakeLvm,
+        directories: FakeDirectories,
+        device: Callable[[str], FakeNbd | None] = lambda path: None,
+    ) -> None:
+        self._device = device  # what a DRBD device that is primary here holds
         self._lvm = lvm
         self._directories = directories
         self.servers: dict[Path, FakeServer] = {}
@@ -80,6 +86,8 @@ class FakeBlocks:
         if volume in self._directories.made.get(where, {}):
             size = self._directories.made[where][volume]
             return FakeNbd(size, self._directories.contents[path], writable)
+        if (device := self._device(path)) is not None:
+            return replace(device, writable=writable)
         raise CommandFailed(f"qemu-nbd does not serve {path}: is it in use?")
 
     def serve(self, path: str, format: Format, socket: Path, writable: bool) -> FakeServer:

@@ -44,7 +44,7 @@ from mcv.transaction.executor import escort
 from mcv.transaction.jobs import Job, Jobs
 from mcv.transaction.journal import Journal
 from mcv.vm import libvirt_hook, streams
-from tests.fakes.blocks import FakeBlocks, FakeNbd
+from tests.fakes.blocks import FakeBlocks, FakeNbd, Pieces
 from tests.fakes.directories import FakeDirectories
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
@@ -82,7 +82,13 @@ class FakeCluster:
             door.ran = self._count
         self.lvm = {name: FakeLvm() for name in names}
         self.directories = {name: FakeDirectories() for name in names}
-        self.blocks = {name: FakeBlocks(self.lvm[name], self.directories[name]) for name in names}
+        self.devices: dict[str, Pieces] = {}  # what both replicas of a resource hold
+        self.blocks = {
+            name: FakeBlocks(
+                self.lvm[name], self.directories[name], functools.partial(self._device, name)
+            )
+            for name in names
+        }
         self.bridges = {name: FakeBridges() for name in names}
         self.boots = dict.fromkeys(names, 1)  # how often each host has come up
         self.going_down: set[str] = set()  # hosts that shut down
@@ -176,6 +182,14 @@ class FakeCluster:
             )
             for name, host in self.hosts.items()
         }
+
+    def _device(self, name: str, path: str) -> FakeNbd | None:
+        """A DRBD device of the document, where this node may write to it."""
+        for _, disk in self.hosts[name].both()[-1].replicated():
+            status = self.drbd[name].status(disk.resource)
+            if disk.device == path and status is not None and status.is_primary:
+                return FakeNbd(disk.size, self.devices.setdefault(disk.resource, {}), False)
+        return None
 
     def _count(self, domain: str) -> None:
         uuids = {uuid for door in self.domains.values() for uuid in door.running(domain)}
