@@ -214,8 +214,8 @@ def resume_target(host: Host, name: str) -> None:
     A domain whose memory has not arrived whole never runs: libvirt takes it away when its source
     is gone.
     """
-    if not host.domains.is_active(name) and not arrivals.is_noted(host, name):
-        return  # an earlier call has resumed it, and it has ended since
+    if not host.domains.is_active(name) and _was_resumed(host, name):
+        return  # by an earlier call; it has ended since
     until = time.monotonic() + LEFT_OVER
     while host.domains.migration.movement(name) is not None and time.monotonic() < until:
         time.sleep(POLL)
@@ -232,13 +232,20 @@ def resume_target(host: Host, name: str) -> None:
 def has_arrived(host: Host, name: str) -> bool:
     """Whether a domain that was sent here was resumed here.
 
-    A disk that failed may have paused it since. Until it is resumed its arrival is noted, unless
-    an earlier version sent it; from right before that on there is a note that it runs here.
+    A disk that failed may have paused it since.
     """
     if host.domains.state(name) == "running":
         return True
-    was_resumed = not arrivals.is_noted(host, name) and run_notes.read(host, name) is not None
-    return was_resumed and host.domains.is_active(name)
+    return host.domains.is_active(name) and _was_resumed(host, name)
+
+
+def _was_resumed(host: Host, name: str) -> bool:
+    """Whether the notes tell that an arrival was resumed: it runs in this boot, and is awaited
+    no more. An earlier version noted neither.
+    """
+    note = run_notes.read(host, name)
+    is_of_this_boot = note is not None and note.boot == host.observations.boot
+    return is_of_this_boot and not arrivals.is_noted(host, name)
 
 
 def discard_target(host: Host, name: str) -> None:

@@ -153,10 +153,10 @@ class Locks:
         self._notes: dict[str, dict[str, Any]] = {}
 
     @contextlib.contextmanager
-    def hold(self, name: str, why: str, timeout: float = 60) -> Iterator[None]:
+    def hold(self, name: str, why: str, timeout: float = 60, subject: str = "") -> Iterator[None]:
         lock = self._locks.setdefault(name, Lock(self._scheduler, again=False))
         if not lock.acquire(timeout=timeout):
-            raise Busy(f"{name} is busy: {self._notes.get(name, {}).get('why')}")
+            raise Busy(f"{subject or name} is busy: {self._notes.get(name, {}).get('why')}")
         self._notes[name] = {"why": why, "since": ""}
         try:
             yield
