@@ -117,6 +117,7 @@ class Host:
     next_start: float = 0.0  # monotonic; before it the daemon starts no VM by itself
     lost_peers: Pauses = field(default_factory=Pauses)  # by resource and what is known of its peer
     marked: dict[str, int] = field(default_factory=dict)  # incarnation that a VM here runs as
+    nat_networks: bool = True  # whether there are any to look after, as far as is known
     looks: Looks = field(default_factory=Looks)
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
 

@@ -10,6 +10,7 @@ from mcv.cluster import members, upgrade
 from mcv.drbd import enable, lost_peers, roles, sizing, verification_age, verification_results
 from mcv.errors import McvError
 from mcv.host import Host
+from mcv.network import nat
 from mcv.recovery import journal_recovery
 from mcv.storage import copy_target
 from mcv.vm import arrivals, autostart, disk_closing, disk_remove, saved_states, stray_copies
@@ -85,6 +86,7 @@ LOOPS = (
     Loop("autostart", 4.0, autostart.look_after),
     Loop("replicas", 3.0, lost_peers.look_after),
     Loop("verifications", 3600.0, verification_age.look_back),
+    Loop("networks", 5.0, nat.look_after),
     Loop("journal", 3.0, journal_recovery.resume_all),
     Loop("paths", 3.0, members.watch_paths),
     Loop("arrivals", 30.0, arrivals.forget_over),

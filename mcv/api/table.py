@@ -32,6 +32,7 @@ from mcv.check import fixes, inventory, runner
 from mcv.cluster import divergence, facts, join, leaving, members, permissions
 from mcv.drbd import enable, pairs, resolve, resync, roles, secret, sizing, verify
 from mcv.drbd import growth as drbd_growth
+from mcv.network import nat
 from mcv.network import verbs as network
 from mcv.recovery import claims, jobs, journal_recovery
 from mcv.status import cluster as status_cluster
@@ -132,6 +133,7 @@ TABLE: dict[str, Operation] = {
     "network.create": admin(network.create),
     "network.delete": admin(network.delete),
     "network.list": read(network.list_),
+    "network.bring_up": Operation(nat.bring_up, PEER_ONLY, timeout=30),
     "node.bridges": question(network.bridges),
     # Pools
     "pool.create": admin(pools.create, POOL),

@@ -19,6 +19,7 @@ def differing(cluster: Cluster, vm: Vm, domain: Domain) -> list[str]:
         vm,
         sources=storage.sources(cluster, vm, vm.node),
         bridges=bridges,
+        nats=cluster.nats,
         domain_type="",
         emulator="",
     )

@@ -266,7 +266,9 @@ def _networks(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
                 node=inventory.node,
                 subject=name,
                 message=f"Network {name}: {inventory.node} has no bridge {network.bridge}.",
-                hint=f"Make it there: ip link add {network.bridge} type bridge, and for the next "
+                hint=f"mcvd makes it; why it could not: journalctl -u mcvd on {inventory.node}"
+                if network.nat
+                else f"Make it there: ip link add {network.bridge} type bridge, and for the next "
                 "boot in the host's network configuration",
             )
 

@@ -14,18 +14,27 @@ def network() -> None:
 
 @network.command()
 @click.argument("name", metavar="NAME")
-@click.option("--bridge", metavar="BR", required=True, help="A bridge that every node has.")
+@click.option("--bridge", metavar="BR", help="A bridge that every node has.")
+@click.option("--nat", is_flag=True, help="A network of each node's own, which leads out by NAT.")
 @common()
 @click.pass_obj
-def create(session: Session, name: str, bridge: str) -> None:
-    """Name a bridge; the bridge itself is made on the hosts.
+def create(session: Session, name: str, bridge: str | None, nat: bool) -> None:
+    """Name a bridge that was made on the hosts, or have each node make a network of its own.
+
+    A network by NAT gives guests addresses and leads them out; nobody outside reaches them, and
+    guests on two nodes do not reach each other.
 
     \b
-    Example:
+    Examples:
       mcv network create lan --bridge br0
+      mcv network create out --nat
     """
-    answer = session.run("network.create", name=name, bridge=bridge)
-    session.show(answer, f"Network {name} is the bridge {bridge}.")
+    if (bridge is None) != nat:
+        raise click.UsageError("Say --bridge BR or --nat, and not both.")
+    wanted = {"nat": True} if nat else {"bridge": bridge}
+    answer = session.run("network.create", name=name, **wanted)
+    how = "leads out by NAT on each node" if nat else f"is the bridge {bridge}"
+    session.show(answer, f"Network {name} {how}.")
 
 
 @network.command("list")

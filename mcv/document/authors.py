@@ -130,6 +130,7 @@ AUTHORS: dict[str, Rule] = {
     "image.remove": _any_member,
     "image.state": _any_member,
     "network.add": _any_member,
+    "network.add_nat": _any_member,
     "network.remove": _any_member,
     "node.add": _any_member,
     "node.addresses": _itself,

@@ -10,7 +10,7 @@ from mcv.document.model import Cluster, Network, Node, Permissions, digest
 from mcv.document.pool_changes import without_node
 from mcv.document.registry import busy, change, new_claim, operation_of
 from mcv.document.schema_3 import with_pools
-from mcv.errors import NotFound, Refused
+from mcv.errors import Busy, NotFound, Refused
 
 
 @change("barrier")
@@ -25,6 +25,18 @@ def network_add(base: Cluster, made: ChangeMade, /, name: str, bridge: str) -> C
     if name in base.networks:
         raise Refused(f"There is a network {name} already.", "See: mcv network list")
     return base.with_network(Network(name=name, bridge=bridge))
+
+
+@change("network.add_nat")
+def network_add_nat(base: Cluster, made: ChangeMade, /, name: str, bridge: str) -> Cluster:
+    """Add a network by NAT, whose bridge mcvd makes on every node; no other has that bridge."""
+    if base.schema < 3:
+        raise Refused("A document of this schema holds no network by NAT.")
+    if name in base.networks:
+        raise Refused(f"There is a network {name} already.", "See: mcv network list")
+    if bridge in {network.bridge for network in base.networks.values()}:
+        raise Busy(f"The bridge {bridge} has been taken meanwhile.")
+    return base.with_network(Network(name=name, bridge=bridge, nat=True))
 
 
 @change("network.remove")

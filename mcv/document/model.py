@@ -41,11 +41,15 @@ class Node(Value, frozen=True, kw_only=True):
 
 
 class Network(Value, frozen=True, kw_only=True):
-    """A name for a bridge that exists on every node."""
+    """A name for a bridge that exists on every node.
+
+    With `nat` mcvd makes it, as a network of libvirt's own: on each node its own.
+    """
 
     name: Name
     bridge: PlainName
     claim: Claim | None = None
+    nat: bool = False
 
 
 class Nic(Value, frozen=True, kw_only=True):
@@ -206,6 +210,11 @@ class Cluster(Value, frozen=True, kw_only=True):
         if name not in self.networks:
             raise NotFound(f"There is no network {name}.", "See: mcv network list")
         return self.networks[name]
+
+    @property
+    def nats(self) -> list[str]:
+        """The networks that are libvirt's own on each node."""
+        return [name for name, network in self.networks.items() if network.nat]
 
     def claim_of(self, subject: Subject) -> Claim | None:
         """The claim on a subject; None where it is unclaimed, or not in the document."""

@@ -24,6 +24,7 @@ OF_THE_CHANGE = ("name", "params", "signature")
 
 # Of schema 3.
 OF_THE_CLUSTER_3 = ("pools", "images")
+OF_EACH_NETWORK_3 = ("nat",)
 OF_EACH_VM_3 = ("last_disk", "machine", "firmware", "boot", "cpu", "cd")
 OF_EACH_DISK_3 = (
     *("pool", "format", "role", "bus", "cache", "discard", "iops", "bandwidth", "leaving", "keep"),
@@ -36,6 +37,9 @@ def older(raw: Raw, schema: int) -> Raw:
     if schema < 3:
         raw = _without(raw, OF_THE_CLUSTER_3)
         raw["vms"] = {name: _vm_of_schema_2(vm) for name, vm in raw["vms"].items()}
+        raw["networks"] = {
+            name: _without(network, OF_EACH_NETWORK_3) for name, network in raw["networks"].items()
+        }
     if schema < 2:
         raw["vms"] = {name: _vm_of_schema_1(vm) for name, vm in raw["vms"].items()}
         raw["drbd"] = _without(raw["drbd"], OF_DRBD)

@@ -13,6 +13,7 @@ from mcv.drivers.domain_source import Source
 ROOT_PORTS = 16
 AGENT = "org.qemu.guest_agent.0"
 Q35, PC = "q35", "pc"
+OUR_NETWORKS = "mcv-"
 
 
 def add(devices: ET.Element, vm: Vm) -> None:
@@ -33,6 +34,11 @@ def add_uefi(system: ET.Element, variables: Source) -> None:
     nvram = ET.SubElement(system, "nvram", type=variables.type)
     attribute = "dev" if variables.type == "block" else "file"
     ET.SubElement(nvram, "source", {attribute: variables.path})
+
+
+def network_name(network: str) -> str:
+    """What libvirt calls a network of the document that is libvirt's own."""
+    return f"{OUR_NETWORKS}{network}"
 
 
 def chipset(machine: str) -> str:

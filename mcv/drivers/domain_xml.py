@@ -2,7 +2,7 @@
 
 import secrets
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mcv.document.disks import Disk
 from mcv.document.generation import Value
@@ -45,11 +45,12 @@ def domain_xml(
     domain_type: str,
     emulator: str,
     cd: str = "",
+    nats: Collection[str] = (),
 ) -> str:
     """The whole definition: `sources` of its disks by id, `bridges` of its networks by name.
 
     The domain type is kvm, or qemu where there is no KVM. `cd` is the path of the image in its
-    CD drive.
+    CD drive. `nats` are the networks that are libvirt's own.
     """
     domain = ET.Element("domain", type=domain_type)
     _leaf(domain, "name", vm.name)
@@ -75,7 +76,10 @@ def domain_xml(
     if vm.cd:
         _cd(devices, cd, order)
     for nic in vm.nics:
-        _interface(devices, nic, bridges[nic.network], order)
+        source = {"bridge": bridges[nic.network]}
+        if nic.network in nats:
+            source = {"network": domain_devices.network_name(nic.network)}
+        _interface(devices, nic, source, order)
     if vm.machine:
         domain_devices.add(devices, vm)
     _consoles(devices, vm)
@@ -186,8 +190,13 @@ def substance(xml: str) -> Substance:
         memory=_bytes(memory) // MIB,
         cpus=int(root.findtext("vcpu", "1")),
         disks=tuple((_of(disk, "target", "dev"), _source(disk)) for disk in disks),
-        nics=tuple((_of(nic, "mac", "address"), _of(nic, "source", "bridge")) for nic in nics),
+        nics=tuple((_of(nic, "mac", "address"), _network(nic)) for nic in nics),
     )
+
+
+def _network(nic: ET.Element) -> str:
+    """Where a card is connected; libvirt names the bridge of its own network beside it."""
+    return _of(nic, "source", "network") or _of(nic, "source", "bridge")
 
 
 def _bytes(memory: ET.Element) -> int:
@@ -265,10 +274,12 @@ def _cd(devices: ET.Element, path: str, order: Mapping[str, int]) -> None:
     ET.SubElement(element, "address", CD_ADDRESS)
 
 
-def _interface(devices: ET.Element, nic: Nic, bridge: str, order: Mapping[str, int]) -> None:
-    element = ET.SubElement(devices, "interface", type="bridge")
+def _interface(
+    devices: ET.Element, nic: Nic, source: dict[str, str], order: Mapping[str, int]
+) -> None:
+    element = ET.SubElement(devices, "interface", type=next(iter(source)))
     ET.SubElement(element, "mac", address=nic.mac)
-    ET.SubElement(element, "source", bridge=bridge)
+    ET.SubElement(element, "source", source)
     ET.SubElement(element, "model", type="virtio")
     _boot(element, order.get(nic.mac))
 

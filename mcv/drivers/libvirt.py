@@ -24,6 +24,7 @@ from mcv.drivers.libvirt_identity import (
 )
 from mcv.drivers.libvirt_listing import STATES, has_failed_to_start, state_of
 from mcv.drivers.libvirt_migration import LiveMigration
+from mcv.drivers.libvirt_networks import Networks
 from mcv.drivers.libvirt_saved import SavedStates, mark_active
 from mcv.drivers.libvirt_xml import Capabilities, parse_capabilities, vnc_of
 from mcv.errors import HypervisorFailed
@@ -54,6 +55,7 @@ class Hypervisor:
         self._connection = Connection(uri, known, node)
         self.migration = LiveMigration(self._connection)
         self.saved = SavedStates(self._connection)
+        self.networks = Networks(self._connection)
         self.disks = LiveDisks(self._connection)
 
     @property

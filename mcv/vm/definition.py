@@ -19,6 +19,7 @@ def of(host: Host, vm: Vm) -> str:
         vm,
         sources=storage.sources(cluster, vm, host.name),
         bridges=bridges,
+        nats=cluster.nats,
         domain_type=domain_type,
         emulator=emulator,
         cd=str(image_files.path(host, vm.cd)) if vm.cd else "",

@@ -228,6 +228,7 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("permission remove ada", "permission.remove", {"user": "ada"}),
     ("permission list", "permission.list", {}),
     ("network create lan --bridge br0", "network.create", {"name": "lan", "bridge": "br0"}),
+    ("network create out --nat", "network.create", {"name": "out", "nat": True}),
     ("network delete lan", "network.delete", {"name": "lan"}),
     ("network list", "network.list", {}),
     (

@@ -299,6 +299,9 @@ CHANGES = {
     "network create": Story(
         lambda c, node: c.run(node, network.create, name="lan", bridge="br-lan"), ends.named
     ),
+    "network create by NAT": Story(
+        lambda c, node: c.run(node, network.create, name="lan", nat=True), ends.named
+    ),
     "maintenance": Story(offline(other), ends.reverse(ends.online(other))),
     "maintenance of itself": Story(offline(itself), ends.reverse(ends.online(itself))),
     "node online": Story(

@@ -1,8 +1,8 @@
-"""Cookies of a migration: about the expected domain, and nothing in them but words."""
+"""What arrives, and cookies of a migration: of the expected domain, and nothing but words."""
 
 import pytest
 
-from mcv.drivers.domain_arrival import Unexpected, require_plain_cookie
+from mcv.drivers.domain_arrival import Unexpected, require_expected, require_plain_cookie
 
 UUID = "72f40895-452d-40c7-91fb-cdb5da2d2e18"
 
@@ -48,3 +48,27 @@ def test_what_libvirt_says_of_a_guest_passes(inner: str) -> None:
 def test_what_a_cookie_has_no_reason_to_say_is_refused(text: str) -> None:
     with pytest.raises(Unexpected):
         require_plain_cookie(text, "web1", UUID)
+
+
+def card(source: str) -> str:
+    return f"<domain><devices><interface>{source}</interface></devices></domain>"
+
+
+def test_a_card_in_a_network_of_libvirts_has_a_port_of_the_host_it_comes_from() -> None:
+    arriving = card("<source network='mcv-out' portid='72f40895-452d' bridge='mcvnat0'/>")
+
+    require_expected(arriving, card("<source network='mcv-out'/>"))
+
+
+@pytest.mark.parametrize(
+    ("arriving", "expected"),
+    [
+        ("<source network='other' portid='1'/>", "<source network='mcv-out'/>"),
+        ("<source bridge='br1' portid='1'/>", "<source bridge='br0'/>"),
+        ("<source network='mcv-out' bridge='a;b'/>", "<source network='mcv-out'/>"),
+        ("<source network='mcv-out' dev='eth0'/>", "<source network='mcv-out'/>"),
+    ],
+)
+def test_a_card_elsewhere_is_not_expected(arriving: str, expected: str) -> None:
+    with pytest.raises(Unexpected):
+        require_expected(card(arriving), card(expected))

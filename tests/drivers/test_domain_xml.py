@@ -177,6 +177,21 @@ def test_a_new_vm_has_ports_an_agents_channel_and_a_logged_console() -> None:
     assert root.find("devices/rng") is not None and root.find("devices/memballoon") is not None
 
 
+def test_a_card_in_a_network_of_libvirts_names_it() -> None:
+    text = domain_xml(
+        new_vm(),
+        sources=SOURCES,
+        bridges={"lan": "mcvnat0"},
+        nats=["lan"],
+        domain_type="qemu",
+        emulator="q",
+    )
+
+    assert substance(text).nics == (("52:54:00:01:02:03", "mcv-lan"),)
+    running = text.replace('network="mcv-lan"', 'network="mcv-lan" portid="x" bridge="mcvnat0"')
+    assert substance(running).nics == (("52:54:00:01:02:03", "mcv-lan"),)
+
+
 @pytest.mark.parametrize(("kind", "attribute"), [("block", "dev"), ("file", "file")])
 def test_uefis_variables_are_no_disk_of_the_guest(
     kind: Literal["block", "file"], attribute: str

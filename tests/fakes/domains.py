@@ -41,6 +41,7 @@ class FakeDomains:
         self._begun_with: dict[str, str] = {}  # the definitions of what is active
         self.migration = FakeMigration(self)
         self.saved = FakeSavedStates(self)
+        self.networks = FakeNetworks(self)
 
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
@@ -262,6 +263,26 @@ class FakeDomains:
     def _may(self, verb: str, name: str) -> None:
         if verb in self.broken or name in self.broken:
             raise HypervisorFailed(f"Could not {verb} {name}: it is broken.")
+
+
+class FakeNetworks:
+    """libvirt's own networks of one host: the bridge of each that is active."""
+
+    def __init__(self, domains: FakeDomains) -> None:
+        self._domains = domains
+        self.bridges: dict[str, str] = {}
+
+    def active(self) -> dict[str, bool]:
+        self._domains._ask()
+        return dict.fromkeys(self.bridges, True)
+
+    def bring_up(self, network: str, bridge: str) -> None:
+        self._domains._may("start the network", network)
+        self.bridges[network] = bridge
+
+    def take_away(self, network: str) -> None:
+        self._domains._may("take away the network", network)
+        self.bridges.pop(network, None)
 
 
 class FakeSavedStates:

@@ -56,6 +56,8 @@ for disk in /dev/vd?; do
     echo "{CALLED} $(hostname)."
     sed -n 's/^  - "\\(.*\\)"$/{LETS_IN} \\1/p' /seed/meta-data
     sed 's/^/{TOLD} /' /seed/user-data
+    [ ! -e /sys/class/net/eth0 ] || ifconfig eth0 up
+    [ ! -e /sys/class/net/eth0 ] || udhcpc -n -q -i eth0 -t 5 -T 2 -s /bin/true
 done
 echo "{UP}"
 while true; do setsid -c sh; done

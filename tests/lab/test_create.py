@@ -1,5 +1,11 @@
 """A first VM, on a host that has neither a volume group nor DRBD to speak of."""
 
+import base64
+import re
+
+import pytest
+
+from mcv.drivers.firmware import SIZE, VARIABLES
 from tests.lab import Node, guests, wait_until
 from tests.lab.cluster import mcv, told
 from tests.lab.linux_guest import CALLED, GOODBYE, LETS_IN, TOLD, UP
@@ -17,10 +23,12 @@ def test_a_host_alone_creates_and_starts_a_vm_from_an_image(strangers: list[Node
     node.put(f"{KEY}\n", "/root/key.pub")
     node.put(USER_DATA, "/root/user-data")
 
+    mcv(node, "network create out --nat")
+
     created = mcv(
         node,
         "create web1 --memory 128MiB --image /root/debian.qcow2 --hostname www.example.org "
-        "--ssh-key /root/key.pub --cloud-init /root/user-data --start",
+        "--ssh-key /root/key.pub --cloud-init /root/user-data --network out --start",
     )
 
     assert created.stdout == "web1 is created on node1 and runs.\n"
@@ -28,6 +36,7 @@ def test_a_host_alone_creates_and_starts_a_vm_from_an_image(strangers: list[Node
     said = console(node)
     assert f"{CALLED} www.example.org." in said and f"{LETS_IN} {KEY}" in said
     assert f"{TOLD} password: correct-horse" in said
+    assert re.search(r"lease of 192\.168\.1[3-9]\d\.\d+ obtained from 192\.168", said), said
     disk, seed = told(node, "info web1")["disks"]
     assert (disk["storage"], disk["pool"], disk["size"]) == ("file", "default", 24 << 20)
     for each in (disk, seed):
@@ -40,8 +49,40 @@ def test_a_host_alone_creates_and_starts_a_vm_from_an_image(strangers: list[Node
     assert GOODBYE in console(node)
     mcv(node, "delete web1 --yes")
     assert node.run("ls /var/lib/mcv/pool").stdout == ""
+    mcv(node, "network delete out")
+    wait_until(lambda: not node.run("virsh -q net-list --all").stdout, 30, "the network to go")
 
 
 def console(node: Node) -> str:
     """What the guest said on its serial console, by the log of it."""
     return node.run(f"cat {LOG}", check=False).stdout
+
+
+SHELL = "UEFI Interactive Shell"
+
+
+@pytest.mark.soak
+def test_the_variables_of_uefi_are_kept_and_move_with_their_vm(pair: list[Node]) -> None:
+    node1, node2 = pair
+    mcv(node1, "create web1 --memory 128MiB --disk 8MiB --firmware uefi --start")
+    wait_until(lambda: SHELL in console(node1), 240, "the firmware's shell")
+    mcv(node1, "stop web1")
+
+    mcv(node1, "migrate web1")
+    (efi,) = (each for each in told(node2, "disk list web1") if each["role"] == "efi")
+    assert (efi["size"], efi["target"], sorted(efi["places"])) == (SIZE, "", ["node1", "node2"])
+    before = variables(node2)
+    mcv(node2, "start web1")
+    wait_until(lambda: SHELL in console(node2), 240, "the firmware's shell")
+
+    # The firmware wrote what it boots from at its first start, and that has moved.
+    assert before != VARIABLES.read_bytes()
+    mcv(node2, "cluster check")
+    mcv(node2, "stop web1")
+    mcv(node2, "delete web1 --yes")
+
+
+def variables(node: Node) -> bytes:
+    """The variables as the volume below DRBD has them on a node."""
+    read = f"dd if=/dev/vg0/mcv-web1-2 iflag=direct bs=4k count={SIZE // 4096} status=none"
+    return base64.b64decode(node.run(f"{read} | base64").stdout)
