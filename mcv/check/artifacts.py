@@ -1,24 +1,19 @@
-"""What VMs are made of, compared: volumes, resource files, domains; and what is left over."""
+"""What VMs are made of, compared: resource files, domains; and what is left over."""
 
-import re
 from collections.abc import Iterator
 
 from mcv.check import definitions
 from mcv.check.finding import FIX, ClusterSnapshot, Finding, Fix
 from mcv.check.inventory import Domain, Inventory, is_mcvs
-from mcv.document.disks import DrbdDisk
 from mcv.document.identity import known_uuids
 from mcv.document.model import Vm
 from mcv.drivers.libvirt_identity import ForeignDomain
 from mcv.drivers.libvirt_saved import SAVED
-from mcv.drivers.lvm import drbd_size, metadata_size
 from mcv.rules import domain as domain_rules
 from mcv.rules import saved
 from mcv.rules.finding import Severity
 
 Findings = Iterator[Finding]
-
-OF_VM = re.compile(r"mcv-(?P<vm>.+)-\d+")
 
 
 def judge(scene: ClusterSnapshot) -> Findings:
@@ -33,13 +28,9 @@ def judge(scene: ClusterSnapshot) -> Findings:
             else:
                 yield from _domain_elsewhere(vm, inventory)
             yield from _saved(vm, inventory)
-            for disk in vm.replicated:
-                if node in disk.places:
-                    yield from _volume(vm, disk, inventory)
     for inventory in scene.seen.values():
         yield from _autostart(inventory)
         yield from _left_domains(scene, inventory)
-        yield from _left_volumes(scene, inventory)
         yield from _left_resources(scene, inventory)
 
 
@@ -166,50 +157,6 @@ def _foreign_domain(vm: Vm, inventory: Inventory) -> Finding | None:
     return None
 
 
-def _volume(vm: Vm, disk: DrbdDisk, inventory: Inventory) -> Findings:
-    group = disk.places[inventory.node]
-    if inventory.volumes is None or inventory.extents is None:
-        return
-    subject = f"{group}/{disk.volume}"
-
-    def wrong(message: str, hint: str) -> Finding:
-        return Finding(
-            severity=Severity.ERROR,
-            node=inventory.node,
-            subject=subject,
-            message=message,
-            hint=hint,
-        )
-
-    whose = f"disk {disk.id} of {vm.name}"
-    if group in inventory.group_problems:
-        why, helps = inventory.group_problems[group]
-        yield wrong(f"The volume group {group} on {inventory.node} holds {whose}. {why}", helps)
-        return
-    if group not in inventory.extents:
-        yield wrong(
-            f"There is no volume group {group} on {inventory.node}, which holds {whose}.",
-            f"Is its disk there? On {inventory.node}: pvs, vgs",
-        )
-        return
-    found = next(
-        (lv for lv in inventory.volumes if (lv.group, lv.name) == (group, disk.volume)), None
-    )
-    if found is None:
-        yield wrong(
-            f"The logical volume {subject} of {whose} is missing on {inventory.node}.",
-            f"Bring it back (on {inventory.node}: vgcfgrestore --list {group}), or do without it; "
-            f"its other replica: mcv info {vm.name}",
-        )
-    elif found.size - metadata_size(found.size) < disk.size:
-        needed = drbd_size(disk.size, inventory.extents[group])
-        yield wrong(
-            f"The logical volume {subject} of {whose} is too small on {inventory.node}: "
-            f"{found.size} bytes, {needed} are needed.",
-            f"On {inventory.node}: lvextend --size {needed}b {subject}",
-        )
-
-
 def _autostart(inventory: Inventory) -> Findings:
     for name, domain in (inventory.domains or {}).items():
         if domain.autostart and domain.ours:
@@ -242,28 +189,6 @@ def _left_domains(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
             hint=stop if is_kept else FIX,
             fix=fix,
         )
-
-
-def _left_volumes(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
-    known = {
-        (disk.places.get(inventory.node), disk.volume)
-        for cluster in scene.known
-        for _, disk in cluster.disks()
-    }
-    for lv in inventory.volumes or []:
-        if (lv.group, lv.name) in known:
-            continue
-        if lv.ours:
-            yield _left(inventory, f"{lv.group}/{lv.name}", "logical volume", "remove-volume")
-        elif OF_VM.fullmatch(lv.name):
-            yield Finding(
-                severity=Severity.NOTE,
-                node=inventory.node,
-                subject=f"{lv.group}/{lv.name}",
-                message=f"The logical volume {lv.group}/{lv.name} on {inventory.node} belongs to "
-                "no VM and has not mcv's tag: a disk that was kept.",
-                hint=f"When it is not needed: lvremove {lv.group}/{lv.name}",
-            )
 
 
 def _left_resources(scene: ClusterSnapshot, inventory: Inventory) -> Findings:

@@ -18,6 +18,7 @@ FIX_TITLES = {
     "autostart": "switch libvirt's autostart of {} off",
     "file": "write {} as the document says, and take it up",
     "up": "bring {} up",
+    "activate": "activate the logical volume {}",
     "down": "take {} out of the kernel",
     "remove-file": "remove {}",
     "hide-guests": "hide guests' disks from LVM, in {}",

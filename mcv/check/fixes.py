@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from mcv.check import artifacts, inventory
-from mcv.document.disks import DrbdDisk
+from mcv import storage
+from mcv.check import artifacts, inventory, volumes
+from mcv.document.disks import DrbdDisk, group_of
 from mcv.document.identity import known_uuids
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
@@ -76,7 +77,7 @@ def vm_behind(subject: str) -> str:
     Whoever makes or deletes such a VM takes turns with the mending under its lock.
     """
     last = subject.rpartition("/")[2].removesuffix(".res")
-    match = artifacts.OF_VM.fullmatch(last)
+    match = volumes.OF_VM.fullmatch(last)
     return match["vm"] if match else last
 
 
@@ -170,7 +171,7 @@ def _file(host: Host, resource: str) -> None:
 
 def _up(host: Host, resource: str) -> None:
     cluster, disk = _disk(host, resource)
-    group = disk.places[host.name]
+    group = group_of(disk.places[host.name])
     if host.volumes.volume(group, disk.volume) is None:
         raise Refused(f"There is no logical volume {group}/{disk.volume} on {host.name}.")
     roles.write_file(host, cluster, disk)
@@ -178,6 +179,17 @@ def _up(host: Host, resource: str) -> None:
     if host.drbd.status(resource) is None:
         host.volumes.activate(group, disk.volume)
         host.drbd.up(resource)
+
+
+def _activate(host: Host, subject: str) -> None:
+    group, _, name = subject.partition("/")
+    for cluster in host.both():
+        for _, disk in cluster.disks():
+            here = disk.places.get(host.name, "")
+            if (group_of(here), disk.volume) == (group, name):
+                storage.of(disk).bring_up(host)
+                return
+    raise Refused(f"{subject} is a disk of no VM any more.")
 
 
 # What belongs to no VM
@@ -219,7 +231,7 @@ def _remove_volume(host: Host, subject: str) -> None:
     group, _, name = subject.partition("/")
     for cluster in host.both():
         for vm, disk in cluster.disks():
-            if (disk.places.get(host.name), disk.volume) == (group, name):
+            if (group_of(disk.places.get(host.name, "")), disk.volume) == (group, name):
                 raise Refused(f"{subject} belongs to {vm.name}.")
     volume = host.volumes.volume(group, name)
     if volume is None:
@@ -253,6 +265,7 @@ FIXERS: dict[str, Deed] = {
     "autostart": _autostart,
     "file": _file,
     "up": _up,
+    "activate": _activate,
     "define": _define,
     "down": _down,
     "remove-file": _remove_file,

@@ -9,6 +9,8 @@ import msgspec
 from msgspec.structs import asdict
 
 import mcv
+from mcv.check import files_seen
+from mcv.check.files_seen import DirectorySeen
 from mcv.document.generation import Epoch
 from mcv.document.model import Cluster
 from mcv.drbd import notes, pairs, roles, secret
@@ -39,12 +41,14 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lv(Told, frozen=True, kw_only=True):
-    """A logical volume; `ours` is whether it has mcv's tag."""
+    """A logical volume; `ours` is whether it has mcv's tag, `pool` a thin volume's pool."""
 
     group: str
     name: str
     size: int
     ours: bool
+    pool: str = ""
+    active: bool = True
 
 
 class Domain(Told, frozen=True, kw_only=True):
@@ -104,6 +108,7 @@ class Inventory(Told, frozen=True, kw_only=True):
     extents: dict[str, int] | None = None
     group_problems: dict[str, tuple[str, str]] = {}
     volumes: list[Lv] | None = None
+    directories: dict[str, DirectorySeen] = {}
     lvm_sight: Sight | None = None
     resources: dict[str, ReplicaState] | None = None
     drbd_complaint: str = ""
@@ -183,6 +188,7 @@ class Part(Told, frozen=True, kw_only=True):
     extents: dict[str, int] | None = None
     group_problems: dict[str, tuple[str, str]] | None = None
     volumes: list[Lv] | None = None
+    directories: dict[str, DirectorySeen] | None = None
     lvm_sight: Sight | None = None
     resources: dict[str, ReplicaState] | None = None
     drbd_complaint: str | None = None
@@ -199,6 +205,7 @@ def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
         readers["LVM's configuration"] = _lvm_sight
     readers["resource files"] = _files
     readers["pools"] = lambda host: Part(rooms=rooms.for_report(host))
+    readers["directories"] = _directories
 
     def ask(tool: str, _: str, timeout: float) -> Part:
         return readers[tool](host)
@@ -236,10 +243,21 @@ def _volumes(host: Host) -> Part:
             group.name: (group.problem, group.hint) for group in groups.values() if group.problem
         },
         volumes=[
-            Lv(group=volume.group, name=volume.name, size=volume.size, ours=volume.ours)
+            Lv(
+                group=volume.group,
+                name=volume.name,
+                size=volume.size,
+                ours=volume.ours,
+                pool=volume.pool,
+                active=volume.active,
+            )
             for volume in volumes
         ],
     )
+
+
+def _directories(host: Host) -> Part:
+    return Part(directories=files_seen.look(host))
 
 
 def _lvm_sight(host: Host) -> Part:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mcv.check.artifacts import file_of
 from mcv.check.finding import FIX, ClusterSnapshot, Finding, Fix
 from mcv.check.inventory import Inventory
-from mcv.document.disks import DrbdDisk
+from mcv.document.disks import DrbdDisk, group_of
 from mcv.document.model import Vm
 from mcv.rules import replica
 from mcv.rules.finding import Severity
@@ -57,7 +57,7 @@ def _placed(scene: ClusterSnapshot, vm: Vm, disk: DrbdDisk, finding: ReplicaFind
     """A finding of the judge, with the resource that it is about and what can be mended."""
     hint, fix = finding.hint, None
     if finding.kind is Kind.NOT_UP:
-        place = (disk.places[finding.node], disk.volume)
+        place = (group_of(disk.places[finding.node]), disk.volume)
         volumes = scene.seen[finding.node].volumes or []
         if any((lv.group, lv.name) == place for lv in volumes):
             fix = Fix(node=finding.node, deed="up", subject=disk.resource)

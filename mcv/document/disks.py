@@ -157,6 +157,11 @@ class SharedDisk(AnyDisk, frozen=True, kw_only=True, tag="shared"):
 Disk = DrbdDisk | FileDisk | LvmDisk | ThinDisk | SharedDisk
 
 
+def group_of(location: str) -> str:
+    """The volume group of a location: of a volume group, or of a thin pool (VG/POOL)."""
+    return location.partition("/")[0]
+
+
 def device_of(location: str, volume: str) -> str:
     """The device of a logical volume, in a volume group or in a thin pool (VG/POOL)."""
-    return f"/dev/{location.partition('/')[0]}/{volume}"
+    return f"/dev/{group_of(location)}/{volume}"

@@ -5,7 +5,7 @@ import logging
 import time
 from pathlib import Path
 
-from mcv.document.disks import DrbdDisk
+from mcv.document.disks import DrbdDisk, group_of
 from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.drbd import secret
@@ -282,7 +282,7 @@ def _bring_up(host: Host, name: str) -> None:
         try:
             is_new = _renewed_file(host, cluster, disk)
             if host.drbd.status(disk.resource) is None:
-                host.volumes.activate(disk.places[host.name], disk.volume)
+                host.volumes.activate(group_of(disk.places[host.name]), disk.volume)
                 host.drbd.up(disk.resource)
             elif is_new:
                 host.unadjusted.add(disk.resource)

@@ -4,7 +4,9 @@ What is read of a directory is read by a child process with a deadline: a file s
 (NFS without its server) blocks the child for ever, and not the daemon.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -38,6 +40,13 @@ class View(Struct, frozen=True, kw_only=True):
     free: int
     device: str
     volumes: dict[str, int]
+
+
+class Shape(Struct, frozen=True, kw_only=True):
+    """What a file is as a disk: its format, and how large its guest sees it, in bytes."""
+
+    format: Format
+    size: int
 
 
 class Directories:
@@ -78,19 +87,19 @@ class Directories:
         Errors: CommandFailed where there is no file, or where its bytes are not all in it.
         """
         path = files.child(Path(location), volume)
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError as error:
-            raise CommandFailed(f"{path} cannot be read: {error.strerror}.") from error
-        try:
-            header = qcow2.header(fd)
-        except qcow2.NotQcow2 as error:
-            raise CommandFailed(f"{path} cannot be read: {error}.") from error
-        finally:
-            os.close(fd)
+        with _opened(path) as fd:
+            header = _header(path, fd)
         if header.has_backing_file or header.has_data_file or header.is_encrypted:
             raise CommandFailed(f"{path} does not hold all of its bytes, or hides them.")
         return header.size
+
+    def shape(self, location: str, volume: str) -> Shape:
+        """What a file is as a disk. Raises CommandFailed for no file, and for a damaged qcow2."""
+        path = files.child(Path(location), volume)
+        with _opened(path) as fd:
+            if qcow2.is_qcow2(os.pread(fd, len(qcow2.MAGIC), 0)):
+                return Shape(format="qcow2", size=_header(path, fd).size)
+            return Shape(format="raw", size=os.fstat(fd).st_size)
 
     def grow(self, location: str, volume: str, size: int) -> None:
         """Let a qcow2 file that nobody has open show its guest more bytes, which read as zeros.
@@ -214,6 +223,25 @@ class Directories:
                     f"There is no directory {location} on this host.", UNMOUNTED
                 ) from error
             raise
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _header(path: Path, fd: int) -> qcow2.Header:
+    try:
+        return qcow2.header(fd)
+    except qcow2.NotQcow2 as error:
+        raise CommandFailed(f"{path} cannot be read: {error}.") from error
 
 
 def _closed(mode: str, group: str, name: str) -> str:

@@ -37,6 +37,7 @@ class Volume:
     used_percent: float = 0.0
     metadata_percent: float = 0.0
     is_pool: bool = False
+    active: bool = True
 
 
 class Lvm:
@@ -180,6 +181,7 @@ def parse_volumes(text: str) -> list[Volume]:
             used_percent=float(row.get("data_percent") or 0),
             metadata_percent=float(row.get("metadata_percent") or 0),
             is_pool=row.get("lv_attr", "").startswith("t"),
+            active=row.get("lv_attr", "")[4:5] != "-",
         )
         for row in _rows(text, "lv")
     ]

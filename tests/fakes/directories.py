@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mcv.document.disks import Format
 from mcv.document.pools import DEFAULT_LOCATION
-from mcv.drivers.directories import HANGS, UNMOUNTED, View
+from mcv.drivers.directories import HANGS, UNMOUNTED, Shape, View
 from mcv.drivers.open_devices import Holder
 from mcv.errors import CommandFailed, McvError
 
@@ -67,6 +67,13 @@ class FakeDirectories:
     def exists(self, location: str, volume: str) -> bool:
         self._at(location)
         return _child(volume) in self.made[location]
+
+    def shape(self, location: str, volume: str) -> Shape:
+        if not self.exists(location, volume):
+            path = f"{location}/{volume}"
+            raise CommandFailed(f"{path} cannot be read: No such file or directory.")
+        format = self.formats.get(f"{location}/{volume}", "raw")
+        return Shape(format=format, size=self.made[location][volume])
 
     def holders(self, path: str) -> list[Holder]:
         return self.open.get(path, [])

@@ -35,6 +35,7 @@ class FakeLvm:
         self.contents: dict[str, dict[int, bytes]] = {}  # by path, see tests/fakes/blocks.py
         self.foreign: set[str] = set()
         self.broken: set[str] = set()
+        self.inactive: set[str] = set()
         self.filter = FakeLvmFilter()
         self.problem = ("", "")  # why mcv does not touch the group, and the hint
 
@@ -53,7 +54,9 @@ class FakeLvm:
 
     def _made(self, name: str) -> Volume:
         pool = self.thin.get(name, "")
-        return Volume("vg0", name, self.made[name], bool(pool), name not in self.foreign, pool)
+        ours, active = name not in self.foreign, name not in self.inactive
+        size = self.made[name]
+        return Volume("vg0", name, size, bool(pool), ours, pool, active=active)
 
     def make_pool(self, name: str, used: float = 0.0, metadata: float = 0.0) -> None:
         """What lvcreate --type thin-pool makes: not mcv's."""
@@ -97,6 +100,7 @@ class FakeLvm:
     def activate(self, group: str, name: str) -> None:
         if self.volume(group, name) is None:
             raise CommandFailed(f"`lvchange` exited with 5: Failed to find {group}/{name}")
+        self.inactive.discard(name)
 
     def zero(self, path: str) -> None:
         if path not in {f"/dev/vg0/{name}" for name in self.made}:
