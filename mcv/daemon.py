@@ -30,6 +30,7 @@ from mcv.rpc.peers import Peers
 from mcv.rpc.pki import Keys, load_or_create
 from mcv.rpc.server import Server
 from mcv.rpc.tunnel import tunnel
+from mcv.storage import image_files
 from mcv.system import logs, systemd
 from mcv.system.locks import Locks
 from mcv.system.observations import Observations, boot_id
@@ -117,6 +118,7 @@ class Daemon:
 
     def _start(self) -> None:
         self.close_interrupted()
+        self._clean_images()
         self._make_default_pool()
         if self.conf.address and not self.consensus.contact.key_damage:
             trusted = self.calls.trusted
@@ -132,6 +134,15 @@ class Daemon:
             self.host.directories.make(DEFAULT_LOCATION)
         except OSError as error:
             log.warning("the pool of every node cannot be made: %s", error)
+
+    def _clean_images(self) -> None:
+        """Make the directory of images, and delete what jobs left there that were cut off."""
+        try:
+            image_files.make_directory(self.host)
+            for name in image_files.clean(self.host):
+                log.info("%s was left by a job that was cut off; it is deleted", name)
+        except McvError as error:
+            log.error("the directory of images: %s", error)
 
     def _stop(self) -> None:
         if self._host_is_going_down():

@@ -20,6 +20,7 @@ from mcv.errors import Busy, McvError, Refused, in_words
 from mcv.host import Host
 from mcv.storage import rooms
 from mcv.system import files
+from mcv.transaction.journal import encode
 
 READABLE = 0o400  # libvirt gives the file of a CD to QEMU's user, and this mode with it
 DRAFT, GONE = ".part", ".gone"
@@ -142,6 +143,35 @@ def looks_as_noted(host: Host, file: str, sha256: str) -> bool:
 
 def forget_note(host: Host, file: str) -> None:
     files.remove(_note_path(host, file))
+
+
+def clean(host: Host) -> list[str]:
+    """Delete what operations that are over left here: drafts, and files that were to go.
+
+    Precondition: the daemon starts, so that no operation is at work. A draft that a plan names,
+    and a copy that can be gone on with, stay; a file that was taken out of use by a plan that
+    did not come to its end has been brought back by then. Returns what was deleted.
+    """
+    directory = host.settings.images
+    entries = host.journal.entries()
+    if not directory.is_dir() or host.journal.unreadable():
+        return []
+    plans = "\n".join(encode(entry) for entry in entries)
+    names = host.both()[-1].images
+    known = {file_name(name, image): name for name, image in names.items()}
+    deleted = []
+    for path in sorted(directory.iterdir()):
+        file = path.name.removesuffix(DRAFT).removesuffix(GONE)
+        is_left = path.name.endswith((DRAFT, GONE)) and path.name not in plans
+        image = known.get(file)
+        if not is_left or (image and (path.name.endswith(DRAFT) or f'"{image}"' in plans)):
+            continue
+        if image and not (directory / file).exists():
+            files.rename(path, directory / file)
+            continue
+        files.remove(path)
+        deleted.append(path.name)
+    return deleted
 
 
 @contextlib.contextmanager

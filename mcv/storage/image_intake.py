@@ -2,20 +2,22 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from msgspec import Struct
 
 from mcv.document.disks import Format
 from mcv.document.pools import ImageKind
-from mcv.drivers import unpacking
+from mcv.drivers import addresses, download, unpacking
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.storage import image_files, image_judge
 from mcv.storage.image_draft import Draft
 from mcv.system import files
+from mcv.system.answers import ask_typed
 
 CHUNK = 4 * 1024**2
+ADDRESSES = 3.0  # s that a node has to tell its addresses
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -70,8 +72,9 @@ def drop(host: Host, draft: str) -> None:
 def _taken(host: Host, draft: str, source: Source, wanted: Wanted) -> Taken:
     path = image_files.place_of(host, draft)
     with Draft.at(path, *image_files.room(host)) as copy:
-        for data in _pieces(host, source, copy):
-            copy.write(data)
+        with contextlib.closing(_pieces(host, source, wanted, copy)) as pieces:
+            for data in pieces:
+                copy.write(data)
         given = copy.sha256
         if wanted.sha256 not in (None, given):
             raise Refused(f"The sha256 of the image is {given}, not {wanted.sha256}.")
@@ -119,13 +122,17 @@ def _judged(fd: int, wanted: Wanted) -> tuple[ImageKind, image_judge.Judged]:
     return kind, judged
 
 
-def _pieces(host: Host, source: Source, copy: Draft) -> Iterator[bytes]:
+def _pieces(
+    host: Host, source: Source, wanted: Wanted, copy: Draft
+) -> Generator[bytes, None, None]:
     if source.fd is not None:
         return _of_file(host, source.pid, source.fd)
+    if source.url is not None:
+        return _of_url(host, source, wanted, copy)
     raise Refused("An image comes from a FILE or a URL.")
 
 
-def _of_file(host: Host, pid: int, number: int) -> Iterator[bytes]:
+def _of_file(host: Host, pid: int, number: int) -> Generator[bytes, None, None]:
     """The bytes of an open file of the caller."""
     try:
         # A FIFO without a writer would hold the thread for ever.
@@ -144,3 +151,38 @@ def _of_file(host: Host, pid: int, number: int) -> Iterator[bytes]:
         raise McvError(f"The image cannot be read: {error.strerror}.") from error
     finally:
         os.close(fd)
+
+
+def _of_url(
+    host: Host, source: Source, wanted: Wanted, copy: Draft
+) -> Generator[bytes, None, None]:
+    """The bytes of a URL, fetched by this node."""
+    judge = _anywhere if source.allow_private else _elsewhere(host)
+    is_checked = wanted.sha256 is not None
+    with download.opened(source.url or "", judge, is_checked) as fetched:
+        copy.require_room(fetched.length or 0)
+        for data in fetched.pieces():
+            yield data
+            host.job.progress("fetch the image", copy.size, fetched.length or 0, "B")
+            host.job.check_cancelled()
+
+
+def _anywhere(address: download.IP) -> str:
+    return ""
+
+
+def _elsewhere(host: Host) -> download.Judge:
+    """A judge that knows the addresses of this cluster.
+
+    A node that does not answer adds to them what the document tells of it.
+    """
+    members = host.read().nodes.values()
+    known = {address for node in members for address in (node.ip_address, node.drbd_address)}
+    answers = ask_typed(host.call, host.read().nodes, "node.own_addresses", ADDRESSES, list[str])
+    for answer in answers.values():
+        known |= set() if isinstance(answer, McvError) else set(answer)
+    return lambda address: download.why_not(address, known)
+
+
+def own_addresses(host: Host) -> list[str]:
+    return addresses.own()

@@ -8,6 +8,7 @@ from mcv.document.model import Cluster
 from mcv.document.names import problem_with_name
 from mcv.document.pools import Image, ImageKind
 from mcv.document.subject import Subject
+from mcv.drivers import download
 from mcv.errors import McvError, OutcomeOpen, Refused, RepairNeeded, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.storage import image_files, image_intake, image_judge, image_plans
@@ -70,14 +71,13 @@ def add(
     `sha256` is that of the bytes as they are given, before they are unpacked. Raises Refused
     with every reason at once; Cancelled while the bytes are read.
     """
-    _judge_new(host, name, sha256, kind, format, on or [])
+    wanted = Wanted(sha256=sha256, kind=kind, format=format)
+    source = Source(pid=pid, fd=fd, url=url, allow_private=allow_private)
+    _judge_new(host, name, source, wanted, on or [])
     if dry_run:
         return DryRun(plan=readable(_add_plan(host, name, _placeholder(kind), on or [])))
-    source = Source(pid=pid, fd=fd, url=url, allow_private=allow_private)
     with host.job.may_be_cancelled():
-        taken = image_intake.take(
-            host, name, source, Wanted(sha256=sha256, kind=kind, format=format)
-        )
+        taken = image_intake.take(host, name, source, wanted)
 
     def prepare() -> Prepared[Name]:
         return Prepared(_add_plan(host, name, taken, on or []), Name(name=name))
@@ -91,14 +91,7 @@ def add(
         raise
 
 
-def _judge_new(
-    host: Host,
-    name: str,
-    sha256: str | None,
-    kind: str | None,
-    format: str | None,
-    on: list[str],
-) -> None:
+def _judge_new(host: Host, name: str, source: Source, wanted: Wanted, on: list[str]) -> None:
     cluster = host.read()
     problems = [problem for problem in [problem_with_name(name, "image")] if problem]
     if name in cluster.images:
@@ -110,16 +103,27 @@ def _judge_new(
                 "Install this mcv on every node; which lack it: mcv info",
             )
         )
-    if sha256 is not None and not SHA256.fullmatch(sha256):
-        problems.append(Refused(f"{sha256!r} is no sha256.", "It has 64 digits of 0-9 and a-f."))
-    if kind not in (None, "disk", "iso"):
-        problems.append(Refused(f"There is no image kind {kind}.", "Kinds: disk, iso."))
-    if format not in (None, *image_judge.FORMATS):
-        formats = ", ".join(image_judge.FORMATS)
-        problems.append(Refused(f"There is no image format {format}.", f"Formats: {formats}."))
+    problems += _why_no_image(source, wanted)
     problems += _why_not_to(cluster, on)
     refuse_all(problems)
     host.consensus.require_contact()
+
+
+def _why_no_image(source: Source, wanted: Wanted) -> list[Refused]:
+    """What is wrong with what an operator tells of an image."""
+    problems = []
+    if wanted.sha256 is not None and not SHA256.fullmatch(wanted.sha256):
+        digits = "It has 64 digits of 0-9 and a-f."
+        problems.append(Refused(f"{wanted.sha256!r} is no sha256.", digits))
+    if wanted.kind not in (None, "disk", "iso"):
+        problems.append(Refused(f"There is no image kind {wanted.kind}.", "Kinds: disk, iso."))
+    try:
+        image_judge.require_format(wanted.format)
+        if source.url is not None:
+            download.parts_of(source.url)
+    except Refused as problem:
+        problems.append(problem)
+    return problems
 
 
 def _why_not_to(cluster: Cluster, nodes: list[str]) -> list[Refused]:

@@ -30,6 +30,7 @@ PACKAGES = {
     "drbdmeta": "drbd-utils",
     "drbdsetup": "drbd-utils",
     "gzip": "gzip",
+    "ip": "iproute2",
     "lvcreate": "lvm2",
     "lvs": "lvm2",
     "modinfo": "kmod",
