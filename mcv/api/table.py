@@ -29,7 +29,7 @@ from mcv.api.operation import (
 from mcv.api.operation import change as change_vm
 from mcv.api.operation import power as power_vm
 from mcv.check import fixes, inventory, runner
-from mcv.cluster import divergence, facts, join, leaving, members, permissions
+from mcv.cluster import cpu_baseline, divergence, facts, join, leaving, members, permissions
 from mcv.drbd import enable, pairs, resolve, resync, roles, secret, sizing, verify
 from mcv.drbd import growth as drbd_growth
 from mcv.network import nat
@@ -69,6 +69,7 @@ from mcv.vm import (
     migrate,
     pausing,
     power,
+    processor,
     register,
     saved_states,
     seed,
@@ -94,6 +95,9 @@ TABLE: dict[str, Operation] = {
     "cluster.sync": admin(divergence.sync),
     "config.sync": Operation(divergence.begin_epoch, PEER_ONLY, timeout=30, any_epoch=True),
     "cluster.leave": admin(leaving.leave),
+    "cluster.cpu_baseline": admin(cpu_baseline.baseline),
+    "node.cpu": question(processor.own, timeout=20),
+    "node.lacks_cpu": question(processor.lacks, timeout=20),
     "permission.add": admin(permissions.add),
     "permission.remove": admin(permissions.remove),
     "permission.list": read(permissions.list_),

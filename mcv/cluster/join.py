@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from mcv.cluster import remote_facts, suitability
+from mcv.cluster import cpu_baseline, remote_facts, suitability
 from mcv.document.model import Node, decode, encode
 from mcv.document.names import problem_with_name
 from mcv.document.subject import Subject
@@ -33,11 +33,12 @@ STAGED_FOR = 600.0  # seconds that a join which was begun from outside may take
 
 
 class Joined(Struct, frozen=True, kw_only=True):
-    """A new member and its addresses."""
+    """A new member and its addresses; `warning` is what VMs will stumble on there, or ""."""
 
     node: str
     ip_address: str
     drbd_address: str
+    warning: str = ""
 
 
 class HostKey(Struct, frozen=True, kw_only=True):
@@ -140,7 +141,10 @@ def add_node(
                 around=_staged_there(host, remote, member),
             )
 
-        return host.operate(Subject.node(node), f"add node {node}", prepare, dry_run)
+        joined = host.operate(Subject.node(node), f"add node {node}", prepare, dry_run)
+        if isinstance(joined, DryRun):
+            return joined
+        return msgspec.structs.replace(joined, warning=cpu_baseline.warning(host, node))
 
 
 def _refuse_early(host: Host, node: str, ip_address: str) -> None:

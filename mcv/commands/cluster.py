@@ -63,7 +63,43 @@ def add_node(
     except NeedsPassword as error:
         password = _asked_password(error, ip_address, password_file)
         added = session.run("cluster.add_node", **wanted, password=password)
+    if added.get("warning"):
+        session.tell([added["warning"]])
     session.show(added, f"{node} ({added.get('ip_address')}) is a member now.")
+
+
+@cluster.command("cpu-baseline")
+@click.option("--set", "set_", is_flag=True, help="Give it to new VMs from now on.")
+@common(dry_run=True)
+@click.pass_obj
+def cpu_baseline(session: Session, set_: bool) -> None:
+    """Show the processor that all nodes can give to guests.
+
+    A VM with it can run on, and move to, each of these nodes. VMs that are there keep the
+    processor that they have.
+
+    \b
+    Examples:
+      mcv cluster cpu-baseline
+      mcv cluster cpu-baseline --set
+    """
+    wanted = {"set": True, "dry_run": session.dry_run} if set_ else {}
+    answer = session.run("cluster.cpu_baseline", **wanted)
+    session.show(answer, lambda: _baseline_said(answer))
+
+
+def _baseline_said(answer: dict[str, Any]) -> str:
+    """The baseline in words: its model, and what of it is not the model's."""
+    cpu, stored = answer["cpu"], answer["stored"]
+    more = "".join(
+        f"\n  {policy}: {' '.join(names)}"
+        for policy in ("require", "disable")
+        if (names := sorted(each for each, how in cpu["features"].items() if how == policy))
+    )
+    what = "what new VMs get" if stored == cpu else "not what new VMs get"
+    kept = f"New VMs get {stored['model']}." if stored else "New VMs get the model of their host."
+    last = "" if stored == cpu else f"\n{kept} Change it with: mcv cluster cpu-baseline --set"
+    return f"All nodes can do {cpu['model']}, which is {what}.{more}{last}"
 
 
 def _agreed_host_key(session: Session, node: str, ip_address: str) -> str | None:

@@ -110,6 +110,7 @@ def _claim(base: Cluster, kind: Callable[[str], Subject], params: Params) -> Cla
 AUTHORS: dict[str, Rule] = {
     "barrier": _any_member,
     "claim.take_over": _successor,
+    "cluster.cpu": _any_member,
     "cluster.sync": _any_member,
     "disk.add": _claimant_of_vm,
     "disk.exchange": _claimant_of_vm,

@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Past
+from mcv.document.hardware import Cpu
 from mcv.document.model import Cluster, Network, Node, Permissions, digest
 from mcv.document.pool_changes import without_node
 from mcv.document.registry import busy, change, new_claim, operation_of
@@ -50,6 +51,14 @@ def network_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
             f"It can go when no VM has it. See: mcv info {users[0]}",
         )
     return base.without_network(name)
+
+
+@change("cluster.cpu")
+def cluster_cpu(base: Cluster, made: ChangeMade, /, cpu: dict[str, Any]) -> Cluster:
+    """New VMs get this processor from now on."""
+    if base.schema < 3:
+        raise Refused("A document of this schema holds no processor.")
+    return replace(base, cpu_baseline=msgspec.convert(cpu, Cpu))
 
 
 @change("document.schema")

@@ -182,6 +182,7 @@ class Cluster(Value, frozen=True, kw_only=True):
     vms: dict[Name, Vm] = field(default_factory=dict)
     pools: dict[Name, Pool] = field(default_factory=dict)
     images: dict[Name, Image] = field(default_factory=dict)
+    cpu_baseline: Cpu | None = None
 
     @property
     def online(self) -> list[str]:

@@ -23,7 +23,7 @@ OF_DRBD = ("secret_id",)
 OF_THE_CHANGE = ("name", "params", "signature")
 
 # Of schema 3.
-OF_THE_CLUSTER_3 = ("pools", "images")
+OF_THE_CLUSTER_3 = ("pools", "images", "cpu_baseline")
 OF_EACH_NETWORK_3 = ("nat",)
 OF_EACH_VM_3 = ("last_disk", "machine", "firmware", "boot", "cpu", "cd")
 OF_EACH_DISK_3 = (

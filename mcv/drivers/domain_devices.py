@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from msgspec.structs import asdict
 
 from mcv.document.generation import Value
+from mcv.document.hardware import Cpu
 from mcv.document.model import Vm
 from mcv.drivers import firmware
 from mcv.drivers.domain_source import Source
@@ -34,6 +35,16 @@ def add_uefi(system: ET.Element, variables: Source) -> None:
     nvram = ET.SubElement(system, "nvram", type=variables.type)
     attribute = "dev" if variables.type == "block" else "file"
     ET.SubElement(nvram, "source", {attribute: variables.path})
+
+
+def cpu_element(cpu: Cpu) -> ET.Element:
+    """A processor in libvirt's words."""
+    element = ET.Element("cpu", mode="custom", match="exact")
+    # Another model than the one that was asked for would be another machine after a move.
+    ET.SubElement(element, "model", fallback="forbid").text = cpu.model
+    for feature, policy in sorted(cpu.features.items()):
+        ET.SubElement(element, "feature", policy=policy, name=feature)
+    return element
 
 
 def network_name(network: str) -> str:

@@ -105,11 +105,7 @@ def _cpu(domain: ET.Element, cpu: Cpu | None, domain_type: str) -> None:
         if domain_type == "kvm":
             ET.SubElement(domain, "cpu", mode=cpu.model if cpu else "host-model")
         return
-    element = ET.SubElement(domain, "cpu", mode="custom", match="exact")
-    # Another model than the one that was asked for would be another machine after a move.
-    _leaf(element, "model", cpu.model, fallback="forbid")
-    for feature, policy in sorted(cpu.features.items()):
-        ET.SubElement(element, "feature", policy=policy, name=feature)
+    domain.append(domain_devices.cpu_element(cpu))
 
 
 def boot_order(vm: Vm) -> dict[str, int]:

@@ -25,6 +25,7 @@ from mcv.drivers.libvirt_identity import (
 from mcv.drivers.libvirt_listing import STATES, has_failed_to_start, state_of
 from mcv.drivers.libvirt_migration import LiveMigration
 from mcv.drivers.libvirt_networks import Networks
+from mcv.drivers.libvirt_processor import Processor
 from mcv.drivers.libvirt_saved import SavedStates, mark_active
 from mcv.drivers.libvirt_xml import Capabilities, parse_capabilities, vnc_of
 from mcv.errors import HypervisorFailed
@@ -56,6 +57,7 @@ class Hypervisor:
         self.migration = LiveMigration(self._connection)
         self.saved = SavedStates(self._connection)
         self.networks = Networks(self._connection)
+        self.processor = Processor(self._connection)
         self.disks = LiveDisks(self._connection)
 
     @property

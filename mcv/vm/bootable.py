@@ -7,6 +7,7 @@ from mcv.errors import Refused, refuse_all
 from mcv.host import Host
 from mcv.rules import saved
 from mcv.rules.beginning import Permit
+from mcv.vm import processor
 
 
 def require(
@@ -15,7 +16,11 @@ def require(
     """The memory that is saved, if there is any; Refused where disks or it forbid a start."""
     memory = host.domains.saved.of(vm.name)
     bridges = no_bridges(host, bridges_of(host, vm))
-    problems = [*bridges, *storage.why_not_start(host, vm, ignore_verify)]
+    problems = [
+        *bridges,
+        *processor.why_not_here(host, vm),
+        *storage.why_not_start(host, vm, ignore_verify),
+    ]
     problem = saved.why_not_start(vm, memory, discard_saved)
     refuse_all([*problems, *([problem] if problem else [])])
     return memory

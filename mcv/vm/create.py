@@ -12,7 +12,7 @@ from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import McvError, RepairNeeded, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.vm import domains_elsewhere, image_use, placing, validation
+from mcv.vm import domains_elsewhere, image_use, placing, processor, validation
 from mcv.vm import image as images
 from mcv.vm.answers import Created
 from mcv.vm.extra_disks import Filling, with_extra_disks
@@ -110,6 +110,7 @@ def _judged_and_placed(host: Host, request: VmRequest) -> tuple[Vm, list[Filling
     if not problems.found:
         vm, fillings = with_extra_disks(host, vm, request, problems.found)
     facts = placing.facts_of(host, vm, problems)
+    problems.found += processor.why_not(host, vm.name, vm.cpu, list(facts))
     problems.found += domains_elsewhere.foreign(host, vm.name, needed=facts)
     if vm.disks and facts:
         placing.judge_room(vm, facts, problems)

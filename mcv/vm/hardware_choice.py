@@ -58,7 +58,7 @@ def with_hardware(cluster: Cluster, vm: Vm, asked: HardwareRequest, problems: li
         machine=asked.machine or NEW,
         firmware=cast(Firmware, asked.firmware or "bios"),
         boot=tuple(cast(list[BootDevice], asked.boot or [])),
-        cpu=Cpu(model=asked.cpu_model) if asked.cpu_model else None,
+        cpu=Cpu(model=asked.cpu_model) if asked.cpu_model else cluster.cpu_baseline,
     )
 
 

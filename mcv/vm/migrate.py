@@ -18,7 +18,7 @@ from mcv.storage import moves
 from mcv.storage.moves import DiskMove
 from mcv.system.answers import decoded
 from mcv.transaction.plan import Item, Step, on
-from mcv.vm import bootable, copies, domains_elsewhere, placing, power
+from mcv.vm import bootable, copies, domains_elsewhere, placing, power, processor
 from mcv.vm.answers import Moved
 from mcv.vm.plans import copied_plan, offline_plan
 
@@ -195,6 +195,8 @@ def fits(
     """
     found = _lacking(host, memory, xml) if xml else []
     found += [(problem.message, problem.hint) for problem in bootable.no_bridges(host, bridges)]
+    for problem in processor.why_not_here(host, host.read().vm(name)):
+        found.append((problem.message, problem.hint))
     if host.domains.is_active(name):
         found.append(
             (f"A domain {name} is active on {host.name} already.", "See: mcv cluster check")

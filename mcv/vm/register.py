@@ -8,7 +8,7 @@ from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, takeover
 from mcv.rules.domain import why_foreign
 from mcv.transaction.plan import Item, Step, change, on
-from mcv.vm import definition, domains_elsewhere, power, run_notes
+from mcv.vm import definition, domains_elsewhere, power, processor, run_notes
 from mcv.vm.answers import Registered, Unregistered
 
 
@@ -74,7 +74,10 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
             f"{host.name} holds no replica of {name}.",
             f"It can be taken over by {', '.join(elsewhere)}.",
         )
-    problems = domains_elsewhere.copies(host, name, but=[host.name])
+    problems = [
+        *domains_elsewhere.copies(host, name, but=[host.name]),
+        *processor.why_not_here(host, vm),
+    ]
     if (foreign := host.domains.foreign(name)) is not None:
         problems.append(why_foreign(host.name, foreign))
     for disk in vm.disks:

@@ -228,6 +228,8 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("permission remove ada", "permission.remove", {"user": "ada"}),
     ("permission list", "permission.list", {}),
     ("network create lan --bridge br0", "network.create", {"name": "lan", "bridge": "br0"}),
+    ("cluster cpu-baseline", "cluster.cpu_baseline", {}),
+    ("cluster cpu-baseline --set", "cluster.cpu_baseline", {"set": True, "dry_run": False}),
     ("network create out --nat", "network.create", {"name": "out", "nat": True}),
     ("network delete lan", "network.delete", {"name": "lan"}),
     ("network list", "network.list", {}),
@@ -419,6 +421,8 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.job("cluster.fix", {"ok": True, "findings": [], "fixed": []})
     clean = {"vm": "web1", "disk": 1, "result": "clean", "out_of_sync": 0, "seconds": 1.0}
     daemon.job("drbd.verify", [clean])
+    cpu = {"model": "Haswell", "features": {"aes": "disable"}}
+    daemon.job("cluster.cpu_baseline", {"cpu": cpu, "stored": None, "nodes": ["n1"], "set": False})
     daemon.job("drbd.enable", {"nodes": ["n1", "n2"]})
     daemon.job("drbd.set", {"resync-rate": 1024**2, "on-peer-loss": "wait"})
     daemon.job("repair", {"settled": [], "left": []})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
+from mcv.document.hardware import Cpu
 from mcv.drivers.domain_xml import SavedState, is_ours, mark_of
 from mcv.drivers.libvirt import Definition
 from mcv.drivers.libvirt_identity import FOREIGN, DomainStates, ForeignDomain, KnownUuids, uuid_of
@@ -42,6 +43,7 @@ class FakeDomains:
         self.migration = FakeMigration(self)
         self.saved = FakeSavedStates(self)
         self.networks = FakeNetworks(self)
+        self.processor = FakeProcessor()
 
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
@@ -283,6 +285,25 @@ class FakeNetworks:
     def take_away(self, network: str) -> None:
         self._domains._may("take away the network", network)
         self.bridges.pop(network, None)
+
+
+class FakeProcessor:
+    """The processor of one host: the models that it can run, the least of them first."""
+
+    def __init__(self) -> None:
+        self.models = ["Nehalem", "Haswell"]
+
+    def own(self) -> str:
+        return " ".join(self.models)
+
+    def baseline(self, processors: Sequence[str]) -> Cpu:
+        common = [m for m in self.models if all(m in each.split() for each in processors)]
+        if not common:
+            raise HypervisorFailed("Could not compare the processors: they have no vendor.")
+        return Cpu(model=common[-1], features={"aes": "disable"})
+
+    def can_run(self, cpu: Cpu) -> bool:
+        return cpu.model in self.models
 
 
 class FakeSavedStates:
