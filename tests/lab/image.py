@@ -209,6 +209,10 @@ def _fill(upper: Path, public_key: str) -> None:
     # /lib/modules of a node has its own kernel's modules, whatever the host has there.
     (upper / "usr/lib").mkdir()
     (upper / "usr/lib/modules").symlink_to(MODULES.relative_to("/usr/lib"))
+    # The nodes' kernel has nf_tables without IPv4, which libvirt's own networks need.
+    (upper / "etc/alternatives").mkdir()
+    for tool in ("iptables", "ip6tables"):
+        (upper / "etc/alternatives" / tool).symlink_to(f"/usr/sbin/{tool}-legacy")
     # The configuration as installed, for the reset between tests.
     shutil.copy2(upper / "etc/mcv/mcv.conf", upper / "var/lib/lab-mcv.conf")
 
