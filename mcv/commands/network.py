@@ -19,10 +19,10 @@ def network() -> None:
 @common()
 @click.pass_obj
 def create(session: Session, name: str, bridge: str | None, nat: bool) -> None:
-    """Name a bridge that was made on the hosts, or have each node make a network of its own.
+    """Name a bridge of the hosts, or make a network by NAT.
 
-    A network by NAT gives guests addresses and leads them out; nobody outside reaches them, and
-    guests on two nodes do not reach each other.
+    A network by NAT is each node's own: it gives guests addresses and leads them out.
+    Nobody outside reaches them, and guests on two nodes do not reach each other.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ def cpu_of(xml: str) -> Cpu:
         raw = {"model": root.findtext("model", "").strip(), "features": features}
         return msgspec.convert(raw, Cpu)
     except msgspec.ValidationError as error:
-        raise HypervisorFailed(f"libvirt told a processor that mcv cannot keep: {error}") from error
+        raise HypervisorFailed(f"A processor of libvirt cannot be kept: {error}") from error
 
 
 class Processor:

@@ -47,5 +47,5 @@ def test_a_host_without_a_model_says_so(xml: str) -> None:
     ],
 )
 def test_what_is_no_processor_is_not_kept(xml: str) -> None:
-    with pytest.raises(HypervisorFailed, match="mcv cannot keep"):
+    with pytest.raises(HypervisorFailed, match="cannot be kept"):
         cpu_of(xml)

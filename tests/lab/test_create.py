@@ -24,6 +24,7 @@ def test_a_host_alone_creates_and_starts_a_vm_from_an_image(strangers: list[Node
     node.put(USER_DATA, "/root/user-data")
 
     mcv(node, "network create out --nat")
+    model = told(node, "cluster cpu-baseline --set")["stored"]["model"]
 
     created = mcv(
         node,
@@ -44,6 +45,7 @@ def test_a_host_alone_creates_and_starts_a_vm_from_an_image(strangers: list[Node
     # The secret is on the seed and nowhere in the state, whose history and journal are in it.
     kept = node.run("grep -rl correct-horse /var/lib/mcv /var/log/journal", check=False).stdout
     assert kept.split() == [seed["path"]]
+    assert f">{model}</model>" in node.run("virsh dumpxml --inactive web1").stdout
     mcv(node, "cluster check")
     mcv(node, "shutdown web1 --wait --timeout 60")
     assert GOODBYE in console(node)
@@ -77,8 +79,8 @@ def test_the_variables_of_uefi_are_kept_and_move_with_their_vm(pair: list[Node])
 
     # The firmware wrote what it boots from at its first start, and that has moved.
     assert before != VARIABLES.read_bytes()
-    mcv(node2, "cluster check")
     mcv(node2, "stop web1")
+    mcv(node2, "cluster check")
     mcv(node2, "delete web1 --yes")
 
 
