@@ -189,6 +189,8 @@ def set_(session: Session, name: str, number: str, settings: tuple[str, ...]) ->
 @click.option("--pool", metavar="P", help="The pool to move it to; see: mcv pool list.")
 @click.option("--storage", metavar="KIND", help="drbd, lvm, thin, file or shared.")
 @click.option("--nodes", metavar="A,B", help="With --storage drbd: the nodes of the replicas.")
+@click.option("--from", "source", metavar="N", help="The node that a replica leaves.")
+@click.option("--to", metavar="N", help="With --from: the node that gets it.")
 @common(dry_run=True)
 @click.pass_obj
 def move(
@@ -198,6 +200,8 @@ def move(
     pool: str | None,
     storage: str | None,
     nodes: str | None,
+    source: str | None,
+    to: str | None,
 ) -> None:
     """Move a disk of a stopped VM to another pool, or to another kind of storage.
 
@@ -207,9 +211,13 @@ def move(
     Examples:
       mcv disk move web1 1 --pool fast
       mcv disk move web1 1 --storage drbd --nodes n1,n2
+      mcv disk move web1 1 --from n2 --to n3
     """
     wanted: dict[str, Any] = {"name": name, "disk": whole_number(number, "ID")}
+    if (source or to) and (storage or nodes):
+        raise click.UsageError("--from and --to go without --storage and --nodes.")
     wanted |= {"pool": pool, "storage": storage, "nodes": listed(nodes)}
+    wanted |= {key: node for key, node in (("source", source), ("to", to)) if node}
     moved = session.run("disk.move", **wanted, dry_run=session.dry_run)
     where = f"{moved.get('storage')}, pool {moved.get('pool')}"
     session.show(moved, f"Disk {number} of {name} is moved ({where}).")

@@ -26,15 +26,23 @@ def move(
     storage: str | None = None,
     pool: str | None = None,
     nodes: list[str] | None = None,
+    source: str | None = None,
+    to: str | None = None,
     dry_run: bool = False,
 ) -> DiskMoved | DryRun:
     """Copy a disk of a VM of this node elsewhere, compare, and take the old one away.
 
-    Raises Refused with every reason at once; Failed when it was begun and everything was undone.
+    With `source` and `to` a replica goes from one node to another: the node that is left may be
+    offline, and what it has of the disk stays there then. Raises Refused with every reason at
+    once; Failed when it was begun and everything was undone.
     """
 
     def prepare() -> Prepared[DiskMoved]:
-        vm, old, new = _judged(host, name, disk, storage, pool, nodes)
+        kind, where, there = storage, pool, nodes
+        if source is not None or to is not None:
+            kind, there = "drbd", _with_other_node(host.read(), name, disk, source, to)
+            where = pool or host.read().vm(name).disk(disk).pool
+        vm, old, new = _judged(host, name, disk, kind, where, there)
         pools = placing.new_pools(host.read(), replace(vm, disks=(new,)))
         answer = DiskMoved(
             name=name,
@@ -43,9 +51,33 @@ def move(
             pool=new.pool,
             nodes=sorted(nodes_of(host.read(), new)),
         )
-        return Prepared(move_plan(vm, old, new, pools), answer)
+        away = sorted(set(old.places) - set(host.read().online))
+        return Prepared(move_plan(vm, old, new, pools, away), answer)
 
     return host.operate(Subject.vm(name), f"move disk {disk} of {name}", prepare, dry_run)
+
+
+def _with_other_node(
+    cluster: Cluster, name: str, number: int, source: str | None, to: str | None
+) -> list[str]:
+    """The nodes of a replicated disk with a replica on another node.
+
+    Errors: Refused where that is no replica's move.
+    """
+    vm = cluster.vm(name)
+    disk = vm.disk(number)
+    if source is None or to is None:
+        raise Refused("A replica moves from a node to a node.", "--from N --to N")
+    if not isinstance(disk, DrbdDisk) or source not in disk.places:
+        raise Refused(f"{source} holds no replica of disk {number} of {name}.")
+    if to in disk.places:
+        raise Refused(f"{to} holds a replica of disk {number} of {name} already.")
+    if source == vm.node:
+        raise Refused(
+            f"{source} owns {name}, whose bytes are copied from there.",
+            f"First: mcv migrate {name}",
+        )
+    return [vm.node, to]
 
 
 def _judged(

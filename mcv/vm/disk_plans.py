@@ -1,6 +1,6 @@
 """The plans of disks: facts in, steps out. Pure functions, each with its commit point."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from mcv.document.disks import Disk
 from mcv.document.model import Vm
 from mcv.document.pools import Pool
 from mcv.system.answers import plain
-from mcv.transaction.plan import Item, Step, change, on
+from mcv.transaction.plan import Call, Item, Step, change, on, steps_of, together
 
 
 def add_plan(
@@ -106,9 +106,12 @@ def set_plan(vm: Vm, disk: Disk, values: Mapping[str, Any]) -> list[Item]:
     return plan
 
 
-def move_plan(vm: Vm, old: Disk, new: Disk, pools: Mapping[str, Pool]) -> list[Item]:
+def move_plan(
+    vm: Vm, old: Disk, new: Disk, pools: Mapping[str, Pool], away: Sequence[str] = ()
+) -> list[Item]:
     """Make the new disk beside the old one, copy and compare, exchange them, take the old away.
 
+    Nothing is asked of the nodes that are `away`: what they have of the old disk stays there.
     The exchange in the document commits the plan: until then the VM's disk is the old one, and
     from then on the new one. The old one bears the new one's id afterwards, and goes last.
     """
@@ -124,6 +127,20 @@ def move_plan(vm: Vm, old: Disk, new: Disk, pools: Mapping[str, Pool]) -> list[I
         Step(on(vm.node, "disk.copy", name=vm.name, disk=old.id, to=new.id)),
         Step(change("disk.exchange", name=vm.name, disk=old.id, by=new.id), commits=True),
         Step(on(vm.node, "vm.define", name=vm.name)),
-        *storage.of(after).deletion(vm, keep=False),
+        *without(storage.of(after).deletion(vm, keep=False), away),
         Step(change("disk.remove", **there)),
     ]
+
+
+def without(plan: Sequence[Item], away: Sequence[str]) -> list[Item]:
+    """The items of a plan without the calls to some nodes."""
+    kept = []
+    for item in plan:
+        steps = [
+            step
+            for step in steps_of(item)
+            if not (isinstance(step.do, Call) and step.do.node in away)
+        ]
+        if steps:
+            kept.append(steps[0] if len(steps) == 1 else together(steps))
+    return kept

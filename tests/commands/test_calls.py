@@ -294,6 +294,19 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {**MOVED, "pool": "fast", "storage": None, "nodes": None, "dry_run": False},
     ),
     (
+        "disk move web1 2 --from n2 --to n3",
+        "disk.move",
+        {
+            **MOVED,
+            "pool": None,
+            "storage": None,
+            "nodes": None,
+            "dry_run": False,
+            "source": "n2",
+            "to": "n3",
+        },
+    ),
+    (
         "disk move web1 2 --storage drbd --nodes n1,n2 --dry-run",
         "disk.move",
         {**MOVED, "pool": None, "storage": "drbd", "nodes": ["n1", "n2"], "dry_run": True},

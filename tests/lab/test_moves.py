@@ -76,3 +76,25 @@ def test_a_vm_on_a_file_moves_and_a_copy_that_is_cut_off_goes_on(
         assert one.run("pgrep -x qemu-nbd", check=False).code == 1
         if killed is one:
             mcv(one, "migrate --node node2 web1")
+
+
+def test_a_disk_moves_to_drbd_and_back(web1: tuple[list[Node], str]) -> None:
+    (one, two), digest = web1
+    mcv(one, f"{CREATE} --storage file")
+
+    mcv(one, "disk move web1 1 --storage drbd")
+    (disk,) = reality.document(two)["vms"]["web1"]["disks"]
+    assert (disk["id"], disk["storage"], disk["size"]) == (1, "drbd", 64 * 1024**2)
+    volume = f"/dev/vg0/{disk['volume']}"
+    for node in (one, two):
+        read = f"dd if={volume} bs=1M count=64 iflag=direct status=none | sha256sum"
+        assert node.run(read).stdout[:64] == digest
+    assert digest_on(one) == "" and reality.is_in_step(one, disk["resource"])
+
+    mcv(one, "disk move web1 1 --storage file")
+    assert digest_on(one) == digest
+    for node in (one, two):
+        assert reality.volumes(node) == []
+        assert disk["resource"] not in node.run("drbdsetup status", check=False).stdout
+    mcv(one, "start web1")
+    mcv(one, "stop web1")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mcv.cluster import members
 from mcv.document.pools import DEFAULT_LOCATION
 from mcv.errors import Failed, Refused
 from mcv.storage import copy_source
@@ -147,3 +148,57 @@ def test_a_disk_of_a_vm_that_runs_is_not_moved(cluster: FakeCluster) -> None:
 
     with pytest.raises(Refused, match="web1 is running"):
         move(cluster, storage="lvm")
+
+
+def make_on_three(three: FakeCluster) -> None:
+    options = {"memory": "64MiB", "disks": ["64MiB"], "storage": "drbd", "nodes": ["n1", "n2"]}
+    three.run("n1", create.create, name="web1", **options)
+    pieces(three).update(DATA)
+
+
+def test_a_replica_moves_to_another_node(three: FakeCluster) -> None:
+    make_on_three(three)
+
+    move(three, source="n2", to="n3")
+
+    (disk,) = three.read().vm("web1").disks
+    assert sorted(disk.places) == ["n1", "n3"] and pieces(three) == DATA
+    assert [volumes(three, node) for node in ("n1", "n2", "n3")] == [
+        [disk.volume],
+        [],
+        [disk.volume],
+    ]
+    assert sorted(three.read().vm("web1").nodes) == ["n1", "n3"]
+
+
+def test_a_replica_of_a_dead_node_moves_and_what_is_there_stays(
+    three: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_on_three(three)
+    monkeypatch.setattr(members, "answers_at_all", lambda *_: False)
+    three.down.add("n2")
+    three.run("n1", members.offline, names=["n2"], confirm_dead=True)
+
+    move(three, source="n2", to="n3")
+
+    (disk,) = three.read().vm("web1").disks
+    assert sorted(disk.places) == ["n1", "n3"] and pieces(three) == DATA
+    assert volumes(three, "n2") == ["mcv-web1-1"] and volumes(three, "n1") == [disk.volume]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"source": "n2"}, "from a node to a node"),
+        ({"source": "n3", "to": "n2"}, "n3 holds no replica of disk 1 of web1"),
+        ({"source": "n2", "to": "n1"}, "n1 holds a replica of disk 1 of web1 already"),
+        ({"source": "n1", "to": "n3"}, "n1 owns web1"),
+    ],
+)
+def test_a_replica_that_cannot_move_is_refused(
+    three: FakeCluster, options: dict[str, Any], said: str
+) -> None:
+    make_on_three(three)
+
+    with pytest.raises(Refused, match=said):
+        move(three, **options)
