@@ -222,6 +222,11 @@ def test_a_stranger_s_stream_leads_nowhere(cluster: FakeCluster) -> None:
     note(cluster, operation="another")
     with pytest.raises(Refused, match="n1 has no claim on web1"):
         copy_target.target(cluster.hosts["n2"], "n1", asked)
+    with (
+        cluster.hosts["n1"].claim(Subject.vm("web1"), "a test"),
+        pytest.raises(Refused, match="n1 has no claim on web1 for which its disk is expected"),
+    ):
+        copy_target.target(cluster.hosts["n2"], "n1", asked)
     with pytest.raises(Refused, match="expects no disk"):
         copy_target.target(cluster.hosts["n2"], "n3", asked)
 
