@@ -120,6 +120,7 @@ def copied_plan(
         params["pools"] = plain(pools)
     return [
         *discarded(to, name, discard_saved),
+        *_cd(vm, to),
         *disk_moves.copy_steps(name, moves),
         *storage.offline_move(vm, to),
         Step(change("vm.move", **params), commits=True),

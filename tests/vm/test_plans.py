@@ -1,9 +1,12 @@
 """The plans of VMs as values: their steps, their ways back, and the step that settles them."""
 
 import msgspec
+from msgspec.structs import replace
 
+from mcv.document.disks import FileDisk
+from mcv.storage.moves import DiskMove, end_steps
 from mcv.transaction.plan import Call, Change, Item, Step, commit_point, nodes_of, on, steps_of
-from mcv.vm import plans
+from mcv.vm import disk_plans, plans
 from tests.documents import disk, vm
 
 TWO_DISKS = vm(disks=(disk(), disk(number=2)))
@@ -80,3 +83,40 @@ def test_every_plan_settles_once_and_survives_being_written_down() -> None:
         assert commit_point(plan) < len(plan) and nodes_of(plan) <= {"n1", "n2"}
         text = msgspec.json.encode(plan)
         assert msgspec.json.encode(msgspec.json.decode(text, type=list[Item])) == text
+
+
+def test_a_move_by_a_copy_ends_with_the_old_volume_and_brings_the_cd() -> None:
+    old = FileDisk(id=1, size=1024, volume="a", pool="default", places={"n1": "/pool"})
+    new = replace(old, places={"n2": "/pool"})
+    moved = vm(disks=(old, disk(number=2)), cd="netinst")
+    moves = [DiskMove(old=old, new=new, source="n1", to="n2")]
+
+    plan = [*plans.copied_plan(moved, "n2", moves), *end_steps("web1", moves)]
+
+    assert said(plan) == [
+        "n2:vm.bring_cd",
+        "n2:volume.receive | n2:volume.discard1",
+        "n1:volume.send1",
+        "n1:drbd.release",
+        "vm.move !",
+        "n2:vm.define",
+        "n1:vm.undefine",
+        "n1:volume.remove_moved ?",
+    ]
+
+
+def test_a_disk_s_move_is_settled_by_the_exchange_and_ends_with_the_old_one() -> None:
+    file = FileDisk(id=2, size=1024, volume="b", pool="default", places={"n1": "/pool"})
+
+    plan = disk_plans.move_plan(vm(), disk(), file, {}, away=["n2"])
+
+    assert said(plan) == [
+        "disk.add | disk.remove",
+        "n1:volume.create2 | n1:volume.remove2",
+        "n1:disk.copy1",
+        "disk.exchange !",
+        "n1:vm.define",
+        "n1:drbd.remove2",
+        "n1:volume.remove2",
+        "disk.remove",
+    ]
