@@ -26,11 +26,17 @@ class Server:
     def __init__(self, socket: Path, running: ExitStack) -> None:
         self.socket = socket
         self._running = running
+        self._has_ended = False
 
     def end(self) -> None:
-        """Kill the server and wait until it has closed the volume; harmless when it has ended."""
-        self._running.close()
-        self.socket.unlink(missing_ok=True)
+        """Kill the server and wait until it has closed the volume; harmless when it has ended.
+
+        A later server may have the same socket by then.
+        """
+        if not self._has_ended:
+            self._has_ended = True
+            self._running.close()
+            self.socket.unlink(missing_ok=True)
 
 
 class Blocks:

@@ -2,7 +2,6 @@
 
 import contextvars
 import logging
-import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -138,6 +137,7 @@ class _Copy:
 
     def __init__(self, host: Host, path: str, source: Disk, way: Way, what: str) -> None:
         self._host, self._path, self._format = host, path, source.format
+        self._socket = f"{source.volume}.read.nbd"
         self._way, self._what = way, what
         self._sent = 0.0  # bytes, of all attempts
 
@@ -169,7 +169,7 @@ class _Copy:
         return False
 
     def _attempt(self) -> None:
-        socket = files.child(self._host.settings.run, f"{secrets.token_hex(4)}.nbd")
+        socket = files.child(self._host.settings.run, self._socket)
         server = self._host.blocks.serve(self._path, self._format, socket, writable=False)
         try:
             with self._host.blocks.connect(server.socket) as nbd:

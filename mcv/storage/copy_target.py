@@ -1,7 +1,6 @@
 """The side of a copy that a disk goes to: its volume, and who may write to it."""
 
 import logging
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -146,7 +145,7 @@ def _serve(host: Host, note: CopyNote, writable: bool) -> Server:
     key = f"{note.name}.{disk.id}"
     with host.receiving_lock:
         end(host, note)
-        socket = files.child(host.settings.run, f"{key}.{secrets.token_hex(3)}.nbd")
+        socket = files.child(host.settings.run, f"{key}.nbd")
         path = paths.path(host.both()[-1], disk, host.name)
         server = host.blocks.serve(path, disk.format, socket, writable)
         host.receiving[key] = server

@@ -154,6 +154,7 @@ def _beside(cluster: Cluster, vm: Vm, old: Disk, choice: disk_choice.Choice) -> 
         role=old.role,
         bus=old.bus,
         cache=old.cache,
+        discard=old.discard,
         iops=old.iops,
         bandwidth=old.bandwidth,
     )

@@ -112,6 +112,21 @@ def test_a_server_that_is_ended_hangs_up(blocks: Blocks, tmp_path: Path) -> None
     assert not server.socket.exists()
 
 
+def test_the_end_of_a_server_leaves_a_later_one_of_its_socket_alone(
+    blocks: Blocks, tmp_path: Path
+) -> None:
+    path = made(tmp_path / "disk", "raw")
+    first = blocks.serve(path, "raw", tmp_path / "way", writable=True)
+    first.end()
+    second = blocks.serve(path, "raw", tmp_path / "way", writable=True)
+
+    first.end()
+
+    with blocks.connect(second.socket) as nbd:
+        assert nbd.size == SIZE
+    second.end()
+
+
 def test_a_copy_to_a_smaller_disk_fails_in_qemu_s_words(blocks: Blocks, tmp_path: Path) -> None:
     old, new = made(tmp_path / "old", "raw"), made(tmp_path / "new", "raw", PIECE)
     server = blocks.serve(new, "raw", tmp_path / "way", writable=True)

@@ -53,7 +53,8 @@ class FakeServer:
         self._door = door
 
     def end(self) -> None:
-        self._door.servers.pop(self.socket, None)
+        if self._door.servers.get(self.socket) is self:
+            del self._door.servers[self.socket]
 
 
 class FakeBlocks:

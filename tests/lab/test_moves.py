@@ -94,7 +94,7 @@ def test_a_disk_moves_to_drbd_and_back(web1: tuple[list[Node], str]) -> None:
     mcv(one, "disk move web1 1 --storage file")
     assert digest_on(one) == digest
     for node in (one, two):
-        assert reality.volumes(node) == []
+        assert not reality.volumes(node)
         assert disk["resource"] not in node.run("drbdsetup status", check=False).stdout
     mcv(one, "start web1")
     mcv(one, "stop web1")
