@@ -34,14 +34,23 @@ def parse(text: str, what: str) -> int:
     unit = found.group(2) if found else ""
     if found is None or unit not in UNITS:
         raise Refused(
-            f"{text!r} is no size for the {what}.", "Sizes look like 512MiB, 8GiB, 10GB or 2TiB."
+            f"{text!r} is no size for {the(what)}.", "Sizes look like 512MiB, 8GiB, 10GB or 2TiB."
         )
     size = Fraction(found.group(1)) * UNITS[unit]
     if size.denominator != 1:
-        raise Refused(f"{text!r} is no whole number of bytes for the {what}.")
+        raise Refused(f"{text!r} is no whole number of bytes for {the(what)}.")
     if size == 0:
-        raise Refused(f"The {what} cannot be 0.")
+        raise Refused(f"The {'size of ' * _is_numbered(what)}{what} cannot be 0.")
     return int(size)
+
+
+def the(what: str) -> str:
+    """A thing with its article: "the memory", but "disk 1"."""
+    return what if _is_numbered(what) else f"the {what}"
+
+
+def _is_numbered(what: str) -> bool:
+    return what[-1:].isdigit()
 
 
 def shown(size: float) -> str:

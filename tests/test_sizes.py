@@ -80,3 +80,12 @@ def test_whatever_is_typed_is_a_size_or_refused(text: str) -> None:
 )
 def test_a_size_is_shown_in_its_largest_unit(size: int, text: str) -> None:
     assert sizes.shown(size) == text
+
+
+def test_what_has_a_number_is_named_without_an_article() -> None:
+    with pytest.raises(Refused, match=r"^'x' is no size for disk 2\.$"):
+        sizes.parse("x", "disk 2")
+    with pytest.raises(Refused, match=r"bytes for disk 2\.$"):
+        sizes.parse("0.3B", "disk 2")
+    with pytest.raises(Refused, match=r"^The size of disk 2 cannot be 0\.$"):
+        sizes.parse("0B", "disk 2")

@@ -196,21 +196,26 @@ def verification_text(verify: dict[str, Any]) -> str:
 
 
 def disks_table(disks: list[dict[str, Any]]) -> str:
-    rows = []
-    for disk in disks:
-        drbd = disk["drbd"] or {}
-        rows.append(
-            (
-                disk["id"],
-                disk["target"],
-                output.size(disk["size"]),
-                disk["storage"],
-                disk["path"],
-                drbd.get("connection"),
-                f"{drbd['role']}/{drbd['peer_role']}" if drbd else None,
-                f"{drbd['disk']}/{drbd['peer_disk']}" if drbd else None,
-                output.percent(drbd.get("done")),
-            )
-        )
-    headings = ("disk", "target", "size", "storage", "path", "connection", "roles", "disks", "done")
-    return output.table(rows, headings)
+    """The disks of a VM; DRBD's columns only where DRBD replicates a disk."""
+    headings: tuple[str, ...] = ("disk", "target", "size", "storage", "path")
+    rows = [
+        (disk["id"], disk["target"], output.size(disk["size"]), disk["storage"], disk["path"])
+        for disk in disks
+    ]
+    if not any(disk["drbd"] for disk in disks):
+        return output.table(rows, headings)
+    headings += ("connection", "roles", "disks", "done")
+    pairs = zip(rows, disks, strict=True)
+    return output.table([(*row, *replication_cells(disk["drbd"])) for row, disk in pairs], headings)
+
+
+def replication_cells(drbd: dict[str, Any] | None) -> tuple[str | None, ...]:
+    """What DRBD says of a disk; nothing of one that it does not replicate."""
+    if drbd is None:
+        return (None,) * 4
+    return (
+        drbd["connection"],
+        f"{drbd['role']}/{drbd['peer_role']}",
+        f"{drbd['disk']}/{drbd['peer_disk']}",
+        output.percent(drbd.get("done")),
+    )

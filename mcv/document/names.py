@@ -35,4 +35,5 @@ def problem_with_name(name: str, what: str) -> Refused | None:
     if NAME.fullmatch(name):
         return None
     shown = name if len(name) <= 80 else name[:77] + "..."
-    return Refused(f"{shown!r} is no name for a {what}.", NAME_RULE)
+    article = "an" if what[0] in "aeiou" else "a"
+    return Refused(f"{shown!r} is no name for {article} {what}.", NAME_RULE)

@@ -185,7 +185,10 @@ def _only_pool(cluster: Cluster, kind: Storage, nodes: list[str], problems: list
         return IMPLICIT
     if fitting:
         problems.append(
-            Refused(f"There are several pools for it: {', '.join(fitting)}.", "Name one: --pool")
+            Refused(
+                f"There are several pools for a disk of kind {kind}: {', '.join(fitting)}.",
+                "Name one: --pool P",
+            )
         )
     else:
         where = " and ".join(nodes)

@@ -252,7 +252,6 @@ def fill(host: Host, source: str, token: str, path: str, format: Format) -> None
 
 
 def _into_file(host: Host, fd: int, path: str, format: Format) -> None:
-    host.job.progress("image", 0, 1, "")
     qemu_img.convert_into(fd, path, format, host.job.check_cancelled)
 
 

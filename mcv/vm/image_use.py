@@ -52,7 +52,6 @@ def fill(host: Host, token: str, path: str, format: Format) -> None:
     have(host, name)
     kept = image_files.newest(host, name)
     with image_files.opened(host, name) as fd:
-        host.job.progress(f"fill from {name}", 0, 1, "")
         watch = host.job.check_cancelled
         qemu_img.convert_into(fd, path, format, watch, kept.format)
 

@@ -61,7 +61,7 @@ class Problems:
             return 0
         if not least <= size <= most:
             self.add(
-                f"{text} makes no sense for the {what}.",
+                f"{text} makes no sense for {sizes.the(what)}.",
                 f"It can be {sizes.shown(least)} to {sizes.shown(most)}.",
             )
         return size
@@ -161,6 +161,12 @@ def _judge_disks(
 ) -> tuple[tuple[Disk, ...], tuple[str, ...]]:
     """The disks, and the nodes where the VM may run."""
     texts = _sizes(request)
+    if not request.disks and request.image and request.image["size"] < LEAST_DISK:
+        problems.add(
+            f"The image has {sizes.shown(request.image['size'])}, less than a disk has at least.",
+            f"If it is the right image, say how large a disk is: --disk {sizes.shown(LEAST_DISK)}",
+        )
+        texts = []
     if len(texts) > MOST_DISKS:
         problems.add(f"A VM can have {MOST_DISKS} disks, not {len(texts)}.")
     asked = [

@@ -159,6 +159,36 @@ def test_one_vm_is_shown_whole(mcv: Speak, daemon: FakeDaemon) -> None:
     assert mcv("info web1 --json").json == vm
 
 
+def test_drbds_columns_are_there_where_a_disk_is_replicated(mcv: Speak, daemon: FakeDaemon) -> None:
+    local = {"id": 2, "target": "vdb", "size": 1024**3, "storage": "file", "path": "/srv/b.qcow2"}
+    vm = {
+        **a_vm(),
+        "uuid": "1234",
+        "disks": [{**local, "drbd": None}],
+        "networks": [],
+        "verify": {"result": "never", "when": "", "out_of_sync": 0, "blocked": False},
+        "vnc": None,
+    }
+    daemon.answers["vm.info"] = vm
+    *_, head, row = mcv("info web1").out.splitlines()
+
+    assert head.split() == ["disk", "target", "size", "storage", "path"]
+    assert row.split() == ["2", "vdb", "1GiB", "file", "/srv/b.qcow2"]
+
+    replica = {**local, "id": 1, "storage": "drbd", "path": "/dev/drbd100", "drbd": DRBD}
+    daemon.answers["vm.info"] = {**vm, "disks": [replica, *vm["disks"]]}
+    *_, head, first, second = mcv("info web1").out.splitlines()
+
+    assert head.split()[5:] == ["connection", "roles", "disks", "done"]
+    assert first.split()[5:] == [
+        "Connected",
+        "Primary/Secondary",
+        "UpToDate/Inconsistent",
+        "42%",
+    ]
+    assert second.split() == ["2", "vdb", "1GiB", "file", "/srv/b.qcow2"]
+
+
 @pytest.mark.parametrize(
     ("passed", "said"),
     [(5, "5 seconds"), (200, "3 minutes"), (7200, "2 hours"), (3 * 86400 + 5, "3 days")],

@@ -28,6 +28,13 @@ def test_any_other_is_refused_in_a_document_and_on_the_command_line(name: str) -
     assert problem_with_name(name, "VM") is not None
 
 
+@pytest.mark.parametrize(("what", "said"), [("VM", "a VM"), ("image", "an image")])
+def test_the_refusal_of_a_name_has_the_article_of_its_kind(what: str, said: str) -> None:
+    problem = problem_with_name("A_", what)
+    assert problem is not None
+    assert problem.message == f"'A_' is no name for {said}."
+
+
 # What another node sends becomes a part of a path, or of a resource file, on this one
 
 OUTSIDE = ["../../../opt/evil", "/tmp/pwn", "a/b", "..", ".hidden", "a\n", "a b", "a;b", "a{}", ""]

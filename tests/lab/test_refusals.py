@@ -70,7 +70,7 @@ IN_A_CLUSTER = [
     ("create new --memory 60TiB", "node1 has"),
     ("create new --memory 16MiB --cpus 0", "0 makes no sense as a number of CPUs"),
     ("create new --memory 16MiB --cpus two", "'two' is no whole number"),
-    ("create new --memory 16MiB --disk -5GiB", "'-5GiB' is no size for the disk 1"),
+    ("create new --memory 16MiB --disk -5GiB", "'-5GiB' is no size for disk 1"),
     ("create new --memory 16MiB --disk 1B", "1B makes no sense for the disk 1"),
     (f"{NEW} --node node9", "node9"),
     (f"{NEW} --nodes node1,node9", "no node node9"),

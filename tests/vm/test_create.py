@@ -80,6 +80,19 @@ def test_a_disk_that_is_not_named_is_as_large_as_its_image(
     assert created.rounded == (Rounded(disk=1, asked=5 * MIB, size=8 * MIB),)
 
 
+def test_an_image_that_is_too_small_for_a_disk_is_told_of_as_an_image(
+    cluster: FakeCluster,
+) -> None:
+    image = {"node": "n1", "token": "t", "size": 13}
+
+    with pytest.raises(Refused) as error:
+        make(cluster, disks=[], image=image, storage="file")
+
+    assert error.value.message == "The image has 13B, less than a disk has at least."
+    assert "--disk 1MiB" in error.value.hint
+    assert cluster.read().vms == {}
+
+
 def test_the_plan_of_a_start_is_shown(cluster: FakeCluster) -> None:
     plan = cluster.run(
         "n1", create.create, name="web1", memory="64MiB", start=True, dry_run=True

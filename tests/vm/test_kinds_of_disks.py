@@ -111,7 +111,7 @@ def test_several_pools_of_the_kind_and_none_named_is_a_refusal(cluster: FakeClus
     pool = {"type": "dir", "nodes": {"n1": "/srv/fast"}}
     cluster.hosts["n1"].update("pool.add", "a test", name="fast", pool=pool)
 
-    with pytest.raises(Refused, match="several pools for it: default, fast"):
+    with pytest.raises(Refused, match="several pools for a disk of kind file: default, fast"):
         make(cluster, storage="file")
     make(cluster, pool="fast")
 
