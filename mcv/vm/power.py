@@ -21,7 +21,7 @@ from mcv.host import DryRun, Host
 from mcv.rules import preconditions
 from mcv.system import stall
 from mcv.transaction.plan import Item, Step, change
-from mcv.vm import bootable, definition, open_disks, run_notes, start_permit
+from mcv.vm import bootable, console_logs, definition, open_disks, run_notes, start_permit
 from mcv.vm.answers import Stopped, VmState
 
 log = logging.getLogger(__name__)
@@ -311,3 +311,4 @@ def undefine(host: Host, name: str, discard_saved: bool = False) -> None:
         preconditions.without_memory(name, host.name, host.domains.saved.of(name))
     host.domains.undefine(name)
     run_notes.remove(host, name)
+    console_logs.remove(name)

@@ -50,7 +50,7 @@ def test_a_host_alone_creates_and_starts_a_vm_from_an_image(strangers: list[Node
     mcv(node, "shutdown web1 --wait --timeout 60")
     assert GOODBYE in console(node)
     mcv(node, "delete web1 --yes")
-    assert node.run("ls /var/lib/mcv/pool").stdout == ""
+    assert node.run("ls /var/lib/mcv/pool /var/log/libvirt/console").stdout.count("web1") == 0
     mcv(node, "network delete out")
     wait_until(lambda: not node.run("virsh -q net-list --all").stdout, 30, "the network to go")
 

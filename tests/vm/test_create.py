@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from mcv.check import runner
 from mcv.document.hardware import Cpu
-from mcv.drivers import firmware
+from mcv.drivers import domain_xml, firmware
 from mcv.errors import DoneInPart, Refused
 from mcv.recovery import journal_recovery
-from mcv.vm import create, disk_grow, disks, image
+from mcv.vm import create, delete, disk_grow, disks, image
 from mcv.vm.answers import Created, Rounded
 from tests.fakes.cluster import FakeCluster
 
@@ -235,3 +235,16 @@ def test_the_variables_stay_as_long_as_their_vm(
         cluster.run("n1", disk_grow.grow, name="web1", disk=2, size="1GiB")
     vm = cluster.read().vm("web1")
     assert disks.why_fixed(vm, vm.disk(1)) == []
+
+
+def test_what_a_guest_said_goes_with_its_vm(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(domain_xml, "CONSOLE_LOGS", str(tmp_path))
+    for name in ("web1.log", "web1.log.0", "web10.log"):
+        (tmp_path / name).write_text("a secret")
+    make(cluster)
+
+    cluster.run("n1", delete.delete, name="web1")
+
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["web10.log"]

@@ -1,0 +1,23 @@
+"""What guests said on their serial consoles: virtlogd writes it, beside older parts of it."""
+
+import logging
+from pathlib import Path
+
+from mcv.drivers import domain_xml
+from mcv.errors import McvError
+from mcv.system import files
+
+log = logging.getLogger(__name__)
+
+
+def remove(name: str) -> None:
+    """Delete what the guest said on this node: it may be secret, and the VM is not here any more.
+
+    A log that cannot be deleted holds nothing up.
+    """
+    newest = Path(domain_xml.console_log(name))
+    try:
+        for path in newest.parent.glob(f"{newest.name}*"):
+            files.remove(path)
+    except (McvError, OSError) as error:
+        log.warning("the console's log of %s stays: %s", name, error)
