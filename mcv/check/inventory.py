@@ -25,7 +25,8 @@ from mcv.host import Host
 from mcv.recovery import journal_recovery
 from mcv.recovery.rows import Unfinished
 from mcv.rules.replica_state import ReplicaState
-from mcv.storage import rooms
+from mcv.storage import image_files, rooms
+from mcv.storage.image_files import ImageSeen
 from mcv.storage.rooms import Room
 from mcv.system import files, room, users
 from mcv.system.fanout import ask_all
@@ -122,6 +123,8 @@ class Inventory(Told, frozen=True, kw_only=True):
     guests: GuestsSettings | None = None
     hook: HookState = HookState.ASKED
     rooms: dict[str, Room] = {}
+    images: dict[str, ImageSeen] = {}
+    images_problem: str = ""
 
 
 def inventory(host: Host) -> Inventory:
@@ -133,6 +136,7 @@ def inventory(host: Host) -> Inventory:
     told = {
         key: value for part in parts for key, value in asdict(part).items() if value is not None
     }
+    images, images_problem = image_files.seen(host)
     try:
         unfinished = journal_recovery.left(host)
     except (McvError, OSError) as error:
@@ -167,6 +171,8 @@ def inventory(host: Host) -> Inventory:
         blocked=notes.blocked(host.settings.notes),
         trouble=trouble,
         full=room.problem(host.settings.state),
+        images=images,
+        images_problem=images_problem,
         missing=host.drbd.module.missing() if host.read().drbd.enabled else {},
         **told,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import mcv
-from mcv.check import artifacts, hook, host_drbd, host_lvm, pools, replicas, volumes
+from mcv.check import artifacts, hook, host_drbd, host_lvm, images, pools, replicas, volumes
 from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
 from mcv.document.claim import Claim
@@ -30,6 +30,7 @@ def judge(scene: ClusterSnapshot) -> list[Finding]:
             *replicas.judge(scene),
             *host_lvm.judge(scene),
             *pools.judge(scene),
+            *images.judge(scene),
         ]
     )
 

@@ -145,6 +145,29 @@ def forget_note(host: Host, file: str) -> None:
     files.remove(_note_path(host, file))
 
 
+class ImageSeen(Struct, frozen=True, kw_only=True):
+    """A file in the directory of images; `is_as_noted`: as it was when its digest was known."""
+
+    size: int
+    is_as_noted: bool
+
+
+def seen(host: Host) -> tuple[dict[str, ImageSeen], str]:
+    """The files of images on this node, and why they cannot be looked at, or ""."""
+    images = host.read().images
+    digests = {file_name(name, image): image.sha256 for name, image in images.items()}
+    found = {}
+    try:
+        for path in sorted(host.settings.images.iterdir()):
+            noted = path.name in digests and looks_as_noted(host, path.name, digests[path.name])
+            found[path.name] = ImageSeen(size=path.lstat().st_size, is_as_noted=noted)
+    except FileNotFoundError:
+        return found, ""
+    except (OSError, McvError) as error:
+        return found, str(error)
+    return found, ""
+
+
 def clean(host: Host) -> list[str]:
     """Delete what operations that are over left here: drafts, and files that were to go.
 
