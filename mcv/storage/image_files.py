@@ -181,7 +181,9 @@ def clean(host: Host) -> list[str]:
         return []
     plans = "\n".join(encode(entry) for entry in entries)
     names = host.both()[-1].images
-    known = {file_name(name, image): name for name, image in names.items()}
+    known = {
+        file_name(name, image): name for name, image in names.items() if host.name in image.nodes
+    }
     deleted = []
     for path in sorted(directory.iterdir()):
         file = path.name.removesuffix(DRAFT).removesuffix(GONE)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from mcv.document.pools import DEFAULT_LOCATION
 from mcv.drivers.drbd_status import have_split
 from mcv.rules import saved
+from mcv.storage import image_files
 from mcv.storage.pieces import PIECE
 from tests.fakes.blocks import Pieces
 from tests.fakes.cluster import FakeCluster
@@ -249,3 +250,34 @@ def reverse(end: End) -> End:
     """The end of what takes away: nothing left is the whole of it."""
     names = {"whole": "nothing", "nothing": "whole"}
     return lambda cluster, node: names.get(said := end(cluster, node), said)
+
+
+def image(cluster: FakeCluster, node: str) -> str:
+    """The image debian, with a file wherever the document calls it ready.
+
+    Where it failed a file may be there: what has arrived is kept for the next copy.
+    """
+    files = {}
+    for name, host in cluster.hosts.items():
+        image_files.clean(host)  # as a daemon does that starts
+        files[name] = sorted(path.name for path in host.settings.images.glob("*"))
+    entry = cluster.read(node).images.get("debian")
+    if entry is None:
+        return "nothing" if not any(files.values()) else f"left: {files}"
+    file = image_files.file_name("debian", entry)
+    there = {name for name, found in files.items() if file in found}
+    is_settled = "syncing" not in entry.nodes.values() and entry.claim is None
+    right = is_settled and set(entry.ready) <= there <= set(entry.nodes)
+    return "whole" if right and node in there else f"{entry.nodes} {files}"
+
+
+def image_on(who: Callable[[str], str]) -> End:
+    """The image is whole, and on that node too."""
+
+    def end(cluster: FakeCluster, node: str) -> str:
+        said = image(cluster, node)
+        if said != "whole":
+            return said if said != "nothing" else "it is gone"
+        return "whole" if who(node) in cluster.read(node).images["debian"].ready else "nothing"
+
+    return end

@@ -1,6 +1,7 @@
 """Every operation of several steps, and every kind of change: how it begins, runs and may end."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from mcv.document.subject import Subject
 from mcv.drbd import resolve, resync, verify
 from mcv.host import Host, Prepared
 from mcv.network import verbs as network
-from mcv.storage import pools
+from mcv.storage import images, pools
 from mcv.vm import change, create, delete, disk_closing, disk_move, live, migrate, power, register
 from tests.deaths import ends
 from tests.deaths.ends import RESOURCE, End, other
@@ -193,6 +194,20 @@ def resolve_for(keep: Callable[[str], str]) -> Act:
     return lambda cluster, node: cluster.run(node, resolve.resolve, name="web1", keep=keep(node))
 
 
+def add_image(*on: Callable[[str], str]) -> Act:
+    def act(cluster: FakeCluster, node: str) -> None:
+        path = cluster.directory / "disk.raw"
+        path.write_bytes(bytes(range(256)) * 64)
+        fd = os.open(path, os.O_RDONLY)
+        nodes = [who(node) for who in on]
+        try:
+            cluster.run(node, images.add, name="debian", pid=os.getpid(), fd=fd, on=nodes)
+        finally:
+            os.close(fd)
+
+    return act
+
+
 def permit(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, permissions.add, user="bob")
 
@@ -278,6 +293,22 @@ PLANS = {
     "register": Story(take_over(False), taken, lose_owner, THREE, healed=taken_and_back),
     "register stale": Story(
         take_over(True), taken, lose_owner_and_step, THREE, healed=taken_and_back
+    ),
+    "image add": Story(add_image(other), ends.image),
+    "image sync": Story(
+        lambda c, node: c.run(node, images.sync, name="debian", on=[other(node)]),
+        ends.image_on(other),
+        add_image(),
+    ),
+    "image drop": Story(
+        lambda c, node: c.run(node, images.drop, name="debian", node=other(node)),
+        ends.reverse(ends.image_on(other)),
+        add_image(other),
+    ),
+    "image delete": Story(
+        lambda c, node: c.run(node, images.delete, name="debian"),
+        ends.reverse(ends.image),
+        add_image(other),
     ),
     "add-node": Story(add, ends.member, blank),
     "remove-node": Story(blank, ends.reverse(ends.member)),
