@@ -97,7 +97,7 @@ class Directories:
         """What a file is as a disk. Raises CommandFailed for no file, and for a damaged qcow2."""
         path = files.child(Path(location), volume)
         with _opened(path) as fd:
-            if qcow2.is_qcow2(os.pread(fd, len(qcow2.MAGIC), 0)):
+            if qcow2.is_qcow2(os.pread(fd, qcow2.BEGINNING, 0)):
                 return Shape(format="qcow2", size=_header(path, fd).size)
             return Shape(format="raw", size=os.fstat(fd).st_size)
 

@@ -22,7 +22,8 @@ def why_not(node: str, pool: str, room: Room, disks: Sequence[Disk]) -> list[Ref
 
     A replica in a thin pool takes its whole size at the first full sync, so what all volumes
     there were promised has to fit; a thin volume without replicas may be promised more than
-    there is, but no more than the pool.
+    there is, but no more than the pool, and only where no replica lies beside it: a pool that is
+    full freezes the guests of all replicas in it, on the other nodes too.
     """
     asked = sum(needed(disk, room.extent) for disk in disks)
     found = why_not_more(node, pool, room, disks, asked)
@@ -40,7 +41,8 @@ def why_not_more(
     node: str, pool: str, room: Room, disks: Sequence[Disk], asked: int
 ) -> list[Refused]:
     """What forbids so many more bytes for these disks, new or there, in a pool of a node."""
-    may_overcommit = room.type == "thin" and not any(isinstance(disk, DrbdDisk) for disk in disks)
+    replicated = room.replicated or any(isinstance(disk, DrbdDisk) for disk in disks)
+    may_overcommit = room.type == "thin" and not replicated
     free = room.size if may_overcommit else max(0, room.free - room.spoken_for)
     found = []
     if full := fullness.why_full(room):

@@ -33,7 +33,8 @@ class Room(Struct, frozen=True, kw_only=True):
     `free` is what no volume has yet; `spoken_for` is what volumes were promised beyond what
     they take. `extent` is what sizes are rounded up to; `volumes` are the names in use.
     `used_percent` is how full the place is, `metadata_percent` the same of a thin pool's
-    metadata. `with_state` is whether the node's state is on the same file system.
+    metadata. `with_state` is whether the node's state is on the same file system,
+    `replicated` whether a replica lies in the thin pool.
     """
 
     location: str
@@ -48,6 +49,7 @@ class Room(Struct, frozen=True, kw_only=True):
     used_percent: float = 0.0
     metadata_percent: float = 0.0
     with_state: bool = False
+    replicated: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,20 @@ def _look(
         if pool.type == "lvm":
             found[name] = of_group(location, lvm)
         elif pool.type == "thin":
-            found[name] = of_thin_pool(location, lvm)
+            found[name] = replace(
+                of_thin_pool(location, lvm), replicated=_replicated(host, location)
+            )
         elif isinstance(answer, Room):
             found[name] = answer
         else:
             found[name] = _unread(location, pool.type, answer)
     return lvm, found
+
+
+def _replicated(host: Host, location: str) -> bool:
+    """Whether a replica lies at a location of this node, by document or proposal."""
+    replicas = (disk for cluster in host.both() for _, disk in cluster.replicated())
+    return any(disk.places.get(host.name) == location for disk in replicas)
 
 
 def _unread(location: str, type: PoolType, error: object) -> Room:

@@ -32,6 +32,16 @@ def a_file_is_there_once_made_and_gone_once_removed(stand: Stand) -> None:
         assert there.volumes(stand.location) == {}
 
 
+def the_shape_of_a_file_is_its_format_and_what_its_guest_sees(stand: Stand) -> None:
+    for format in ("qcow2", "raw"):
+        name = f"mcv-contract-9.{format}"
+        stand.directories.create(stand.location, name, SIZE, format)
+        shape = stand.directories.shape(stand.location, name)
+        assert (shape.format, shape.size) == (format, SIZE)
+    with pytest.raises(CommandFailed, match="cannot be read: No such file"):
+        stand.directories.shape(stand.location, "mcv-nobody-1.qcow2")
+
+
 def a_new_file_takes_less_than_its_size(stand: Stand) -> None:
     stand.directories.create(stand.location, NAME, SIZE, "qcow2")
 

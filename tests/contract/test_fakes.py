@@ -21,6 +21,7 @@ from tests.contract import (
     drbd,
     promises,
     replication,
+    thin,
     volumes,
     wire,
 )
@@ -103,6 +104,13 @@ class FakeDirectoriesStand:
 @pytest.mark.parametrize("promise", promises(directories), ids=lambda one: one.__name__)
 def test_the_fake_of_directories(promise: Promise) -> None:
     promise(FakeDirectoriesStand())
+
+
+@pytest.mark.parametrize("promise", promises(thin), ids=lambda one: one.__name__)
+def test_the_fake_of_thin_pools(promise: Promise) -> None:
+    stand = FakeLvmStand()
+    cast(Any, stand.volumes).make_pool(thin.POOL)
+    promise(stand)
 
 
 @pytest.mark.parametrize("promise", promises(bridges), ids=lambda one: one.__name__)

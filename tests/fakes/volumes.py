@@ -40,7 +40,8 @@ class FakeLvm:
         self.problem = ("", "")  # why mcv does not touch the group, and the hint
 
     def groups(self) -> dict[str, Group]:
-        free = self.size - sum(self.made.values())
+        thick = (size for name, size in self.made.items() if name not in self.thin)
+        free = self.size - sum(thick)
         group = Group("vg0", self.uuid, self.size, free, EXTENT, ("/dev/sdb",), *self.problem)
         return {"vg0": group}
 
@@ -88,12 +89,20 @@ class FakeLvm:
         if "remove" in self.broken:
             raise CommandFailed(f"`lvremove` exited with 5: Logical volume {name} in use.")
         del self.made[name]
+        self.thin.pop(name, None)
         self.foreign.discard(name)
 
     def create_thin(self, group: str, pool: str, name: str, size: int) -> None:
         if pool not in self.pools:
             raise CommandFailed(f"`lvcreate` exited with 5: Thin pool {group}/{pool} not found")
-        self.create(group, name, size)
+        known = self.volume(group, name)
+        if known is not None and known.ours and known.pool == pool and known.size >= size:
+            return
+        if name in self.made:
+            raise CommandFailed(f'`lvcreate` exited with 5: "{name}" already exists')
+        if "create" in self.broken:
+            raise CommandFailed("`lvcreate` exited with 5: insufficient free space")
+        self.made[name] = rounded(size, EXTENT)
         self.thin[name] = pool
         self.contents[f"/dev/vg0/{name}"] = {}
 

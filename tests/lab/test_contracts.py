@@ -20,6 +20,7 @@ from tests.contract import (
     eventually,
     promises,
     replication,
+    thin,
     volumes,
     wire,
 )
@@ -154,6 +155,22 @@ def test_lvm(lvm: LvmStand, promise: Promise) -> None:
         promise(lvm)
     finally:
         lvm.volumes.remove(volumes.GROUP, volumes.NAME)
+
+
+@pytest.fixture(scope="module")
+def thin_pool(lvm: LvmStand, contract_nodes: list[Node]) -> Iterator[LvmStand]:
+    name, node = f"{volumes.GROUP}/{thin.POOL}", contract_nodes[0]
+    node.run(f"lvcreate --yes --type thin-pool --size 16M --name {thin.POOL} {volumes.GROUP}")
+    yield lvm
+    node.run(f"lvremove --force {name}")
+
+
+@pytest.mark.parametrize("promise", promises(thin), ids=lambda one: one.__name__)
+def test_thin_pools(thin_pool: LvmStand, promise: Promise) -> None:
+    try:
+        promise(thin_pool)
+    finally:
+        thin_pool.volumes.remove(volumes.GROUP, volumes.NAME)
 
 
 # Bridges
