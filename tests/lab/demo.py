@@ -23,6 +23,7 @@ RESOURCE = "mcv-web1-1"
 LV = f"/dev/vg0/{RESOURCE}"
 DISK_MIB = 64
 PAYLOAD = 3 << 20
+GREETING = "The first VM of this host says hello."
 CHANGED = 20 << 20  # where step 7 changes a byte
 
 
@@ -106,6 +107,29 @@ def look(stage: Stage) -> None:
         len(seen["nodes"]) == 1 and mine["ip_address"] == mine["drbd_address"] == address,
         mine,
     )
+
+
+def alone(stage: Stage) -> None:
+    """A first VM on this host alone: from an image, started, grown"""
+    node = stage.node1
+    node.put(guests.speaker(GREETING), "/root/first.raw")
+    node.run("qemu-img convert -O qcow2 /root/first.raw /root/first.qcow2")
+    stage.on1("mcv create first --memory 64MiB --image /root/first.qcow2 --start")
+    path = json.loads(node.run("mcv info first --json").stdout)["disks"][0]["path"]
+    claim(f"its disk is a file, {path}", node.run(f"test -f {path}", check=False).code == 0)
+    wait_until(lambda: GREETING in _console(node, "first"), 60, "the guest to say something")
+    print(f"    its console: {GREETING}")
+    stage.on1("mcv disk grow first 1 64MiB")
+    told = node.run("virsh domblkinfo first vda").stdout
+    claim("the running guest's disk has 64 MiB", f"{64 << 20}" in told.split(), told)
+    stage.on1("mcv shutdown first --wait --timeout 60")
+    stage.on1("mcv delete first --yes")
+    claim("its file is gone", node.run(f"test -e {path}", check=False).code == 1)
+
+
+def _console(node: Node, name: str) -> str:
+    """What a guest has written to its serial console."""
+    return node.run(f"cat /var/log/libvirt/qemu/{name}.console.log", check=False).stdout
 
 
 def join(stage: Stage) -> None:
@@ -267,6 +291,7 @@ def leave(stage: Stage) -> None:
 
 STEPS: tuple[Callable[[Stage], None], ...] = (
     look,
+    alone,
     join,
     make,
     start,

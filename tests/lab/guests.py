@@ -15,6 +15,9 @@ POLITE = """
     fb ba 02 06 b8 00 01 ef f4 ba 00 06 ed f6 c4 01 74 f6 ba 04 06 b8 00 20 ef eb ed
 """
 
+# Writes the text behind it to the first serial port, then is as POLITE is.
+SPEAKER = "31 c0 8e d8 be 2e 7c ba f8 03 fc ac 84 c0 74 03 ee eb f8" + POLITE
+
 # Switches itself off at once.
 QUITTER = "fa ba 04 06 b8 00 20 ef f4 eb fd"
 
@@ -62,6 +65,11 @@ def idle() -> bytes:
 
 def polite() -> bytes:
     return image(POLITE)
+
+
+def speaker(text: str) -> bytes:
+    """One that says a line on its console and then waits to be shut down."""
+    return image(SPEAKER + f"{text}\r\n\0".encode().hex(" "))
 
 
 def quitter() -> bytes:
