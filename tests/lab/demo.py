@@ -129,7 +129,7 @@ def alone(stage: Stage) -> None:
 
 def _console(node: Node, name: str) -> str:
     """What a guest has written to its serial console."""
-    return node.run(f"cat /var/log/libvirt/qemu/{name}.console.log", check=False).stdout
+    return node.run(f"cat /var/log/libvirt/console/{name}.log", check=False).stdout
 
 
 def join(stage: Stage) -> None:
