@@ -203,7 +203,9 @@ def move(
     source: str | None,
     to: str | None,
 ) -> None:
-    """Move a disk of a stopped VM to another pool, or to another kind of storage.
+    """Move a disk to another pool or kind of storage.
+
+    The VM is stopped; the disk goes to another pool, or to another kind of storage.
 
     The bytes are copied and compared; the old disk goes last. A copy that is cut off is resumed.
 

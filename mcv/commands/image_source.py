@@ -1,7 +1,6 @@
 """What --image and --iso name: an image by its name, or a FILE."""
 
 import re
-from typing import Any
 
 from mcv.commands import user_files
 from mcv.commands.session import Session
@@ -10,13 +9,13 @@ from mcv.errors import Refused
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
-def image(session: Session, text: str, format: str | None) -> dict[str, Any]:
+def image(session: Session, text: str, format: str | None) -> dict[str, object]:
     """Where the bytes of a new disk are, for the daemon."""
     if format is None and _is_known(session, text):
         return {"name": text}
     # The daemon opens the file by way of this process, so it stays open until then.
     with user_files.opened(text) as fd:
-        taken: dict[str, Any] = session.take(fd, format)
+        taken: dict[str, object] = session.take(fd, format)
         return taken
 
 

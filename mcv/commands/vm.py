@@ -102,7 +102,9 @@ def migrate(
     ignore_verify: bool,
     discard_saved: bool,
 ) -> None:
-    """Move a VM to another node: where its other replica is, or where its disks' pools are.
+    """Move a VM to another node, offline or live.
+
+    It goes to the node of its other replica, or to one that has the pools of its disks.
 
     Disks of one node alone are copied, sparse, and compared; a copy that is cut off is resumed.
     The old disks go last, when the VM is on its new node.

@@ -1,7 +1,7 @@
 """Plain values: the replicated document and what it is made of."""
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, field
@@ -234,8 +234,8 @@ class Cluster(Value, frozen=True, kw_only=True):
         """Everything that an operation can claim."""
         return [Subject(kind, name) for kind in FIELD_OF for name in self._of_kind(kind)]
 
-    def _of_kind(self, kind: Kind) -> dict[str, Any]:
-        entries: dict[str, Any] = getattr(self, FIELD_OF[kind])
+    def _of_kind(self, kind: Kind) -> dict[str, Vm | Node | Pool | Image]:
+        entries: dict[str, Vm | Node | Pool | Image] = getattr(self, FIELD_OF[kind])
         return entries
 
     def with_vm(self, vm: Vm) -> "Cluster":

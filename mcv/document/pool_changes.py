@@ -122,16 +122,10 @@ def with_pool_on(base: Cluster, name: str, pool: Pool) -> Cluster:
 
 def without_node(base: Cluster, node: str) -> Cluster:
     """The document whose pools and images are not on a node; a pool that was there alone goes."""
-    pools = {
-        name: replace(pool, nodes=_others(pool.nodes, node)) for name, pool in base.pools.items()
-    }
+    pools = {name: pool.without(node) for name, pool in base.pools.items()}
     images = {name: image.without(node) for name, image in base.images.items()}
     left = {name: pool for name, pool in pools.items() if pool.nodes}
     return spread(replace(base, pools=left, images=images))
-
-
-def _others(nodes: dict[str, Any], node: str) -> dict[str, Any]:
-    return {name: value for name, value in nodes.items() if name != node}
 
 
 def _with(base: Cluster, name: str, pool: Pool) -> Cluster:

@@ -30,6 +30,10 @@ class Pool(Value, frozen=True, kw_only=True):
     id: Annotated[str, Meta(pattern=r"^[0-9a-f-]{0,36}\Z")] = ""
     claim: Claim | None = None
 
+    def without(self, node: str) -> "Pool":
+        kept = {name: location for name, location in self.nodes.items() if name != node}
+        return replace(self, nodes=kept)
+
 
 class Image(Value, frozen=True, kw_only=True):
     """A disk image or a CD, kept once on each of its nodes, in the directory of images.

@@ -97,7 +97,10 @@ class Drbd:
         if now is not None:
             self._tools.require_no_shrinking(resource, now)
             if self._needs_to_attach_anew(resource, now):
-                self._attach_anew(resource, now)
+                if now.is_working:
+                    raise Busy(f"{resource} is {now.replication}: its size is taken up afterwards.")
+                self.down(resource)
+                self._tools.adm("up", resource)
                 return
         self._tools.adm("adjust", resource)
 
@@ -110,12 +113,6 @@ class Drbd:
         if size != now.size or now.is_detached or Role.PRIMARY in (now.role, now.peer_role):
             return False
         return self.options(resource).get("size") != f"{size // SECTOR}s"
-
-    def _attach_anew(self, resource: str, now: Status) -> None:
-        if now.is_working:
-            raise Busy(f"{resource} is {now.replication}: its size is taken up afterwards.")
-        self.down(resource)
-        self._tools.adm("up", resource)
 
     # Roles
 
@@ -132,13 +129,11 @@ class Drbd:
                 self._promote(resource)
                 return
             except CommandFailed:
-                if not left or time.monotonic() > until or not self._is_peer_outdated(resource):
+                if not left or time.monotonic() > until:
+                    raise
+                if not _is_peer_outdated(self.status(resource)):
                     raise
             self._tools.sleep(PROMOTION_PAUSE)
-
-    def _is_peer_outdated(self, resource: str) -> bool:
-        now = self.status(resource)
-        return now is not None and not now.connected and now.peer_disk.is_outdated
 
     def promote_by_force(self, resource: str) -> None:
         """Make this node primary although DRBD holds its replica for stale."""
@@ -248,6 +243,10 @@ class Drbd:
             where = ("drbdmeta", "--force", str(minor), "v08", backing, "internal")
             self._tools.clean(*where, "set-gi", ":".join(uuids), timeout=60)
         self.up(resource)
+
+
+def _is_peer_outdated(now: Status | None) -> bool:
+    return now is not None and not now.connected and now.peer_disk.is_outdated
 
 
 def _is_primary(now: Status | None) -> bool:

@@ -1,6 +1,6 @@
 """How a guest reaches a disk: its bus, its cache, and what it is held down to."""
 
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 from msgspec.structs import replace
@@ -56,9 +56,9 @@ def set_(
     return host.operate(Subject.vm(name), f"set disk {disk} of {name}", prepare, dry_run)
 
 
-def _parsed(values: dict[str, str], problems: Problems) -> dict[str, Any]:
+def _parsed(values: dict[str, str], problems: Problems) -> dict[str, str | int | bool]:
     """The values by key; what is wrong with them goes to problems."""
-    parsed: dict[str, Any] = {}
+    parsed: dict[str, str | int | bool] = {}
     if not values:
         problems.add("There is nothing to change.", "See: mcv disk set --help")
     for key, text in values.items():
@@ -95,7 +95,7 @@ def _bandwidth(text: str) -> int:
     return rate
 
 
-PARSERS = {
+PARSERS: dict[str, Callable[[str], str | int | bool]] = {
     "bus": lambda text: _one_of("bus", disk_bus.BUSES, text),
     "cache": lambda text: _one_of("cache", disk_bus.CACHES, text),
     "discard": _discard,

@@ -201,7 +201,8 @@ def test_a_resource_file_that_cannot_be_read_hides_no_other(vm: FakeCluster, nam
 def test_a_pool_s_claim_of_a_node_that_is_away_is_found(vm: FakeCluster) -> None:
     claim = Claim(operation="op1", node="n2", epoch=1, generation=1, why="delete pool", since="")
     pool = Pool(type="dir", nodes={"n1": "/srv/disks"}, claim=claim)
-    vm.directories["n1"].make("/srv/disks")
+    for directories in vm.directories.values():
+        directories.make("/srv/disks")
     document = replace(vm.read(), pools={"disks": pool})
     away = document.with_node(replace(document.node("n2"), status="offline"))
     record(vm, lambda _: away)

@@ -68,7 +68,8 @@ def calls_no_change_rightly(base: Cluster) -> Cluster:
 
 
 def goes_back_to_schema_1(base: Cluster) -> Cluster:
-    return replace(slips_a_second_change_in(base), schema=1)
+    """Documents of schema 1 record no change; none holds pools, or disks that lie in one."""
+    return replace(slips_a_second_change_in(base), schema=1, pools={}, vms={})
 
 
 def forges_a_line(base: Cluster) -> Cluster:

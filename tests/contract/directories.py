@@ -51,7 +51,9 @@ def a_new_file_takes_less_than_its_size(stand: Stand) -> None:
 def a_view_tells_the_room_of_the_file_system(stand: Stand) -> None:
     view = stand.directories.view(stand.location)
 
-    assert (view.size, view.free) == stand.directories.room(stand.location)
+    size, free = stand.directories.room(stand.location)
+    # Others write to the file system, too.
+    assert view.size == size and abs(view.free - free) < 64 * 1024**2
     assert 0 < view.free <= view.size and view.device
 
 
