@@ -67,6 +67,12 @@ def remove_node(
     return host.operate(Subject.node(node), f"remove node {node}", prepare, dry_run)
 
 
+def _moved_by(cluster: Cluster, name: str, node: str) -> str:
+    """The command that moves the first replica that a node holds of a VM."""
+    first = next(disk.id for disk in cluster.vm(name).disks if node in disk.places)
+    return f"mcv disk move {name} {first} --from {node} --to N"
+
+
 def _removal(host: Host, node: str, force: bool) -> list[Item]:
     host.consensus.require_contact()
     cluster = host.read()
@@ -91,9 +97,7 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
         problems.append(
             Refused(
                 f"{node} holds a replica of {', '.join(held)}.",
-                f"{node} stays a member while it holds one: a replica cannot move to another "
-                "node yet. "
-                f"See: mcv info {held[0]}",
+                f"Move it while {held[0]} is stopped: {_moved_by(cluster, held[0], node)}",
             )
         )
     if member.status == "offline" and not force:

@@ -202,3 +202,14 @@ def test_a_replica_that_cannot_move_is_refused(
 
     with pytest.raises(Refused, match=said):
         move(three, **options)
+
+
+def test_a_node_with_a_replica_is_not_removed_and_the_way_is_named(three: FakeCluster) -> None:
+    make_on_three(three)
+
+    with pytest.raises(Refused, match="n2 holds a replica of web1") as refused:
+        three.run("n1", members.remove_node, node="n2")
+
+    assert refused.value.hint.endswith("mcv disk move web1 1 --from n2 --to N")
+    move(three, source="n2", to="n3")
+    three.run("n1", members.remove_node, node="n2", dry_run=True)
