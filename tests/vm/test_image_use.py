@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mcv.check import runner
 from mcv.document.disks import Format
 from mcv.drivers import qemu_img
 from mcv.errors import Failed, McvError, NotFound, Refused
@@ -94,6 +95,23 @@ def test_a_vm_gets_a_cd_and_takes_it_along(cluster: FakeCluster, tmp_path: Path)
     cluster.run("n2", delete.delete, name="web1")
     cluster.run("n2", images.delete, name="netinst")
     assert there(cluster, "n1") == there(cluster, "n2") == []
+
+
+def test_the_check_knows_the_cd_of_a_vm(cluster: FakeCluster, tmp_path: Path) -> None:
+    cd(cluster, tmp_path)
+    make(cluster, "n1", iso="netinst", storage=None)
+
+    def differing() -> list[str]:
+        found = runner.check(cluster.hosts["n2"]).findings
+        return [each.message for each in found if "definition" in each.message]
+
+    assert differing() == []
+
+    defined = cluster.domains["n1"].defined
+    path = str(image_files.path(cluster.hosts["n1"], "netinst"))
+    defined["web1"] = defined["web1"].replace(path, "/srv/other.iso")
+
+    assert differing() == ["The definition of web1 on n1 differs: cd."]
 
 
 def test_a_vm_does_not_start_with_a_cd_that_was_changed(
