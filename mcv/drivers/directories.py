@@ -81,7 +81,7 @@ class Directories:
         files.child(Path(location), volume)
         return volume in self.volumes(location)
 
-    def size(self, location: str, volume: str) -> int:
+    def guest_size(self, location: str, volume: str) -> int:
         """How large the guest sees a qcow2 file, in bytes.
 
         Errors: CommandFailed where there is no file, or where its bytes are not all in it.
@@ -106,7 +106,7 @@ class Directories:
 
         Harmless where it does. Errors: CommandFailed, for a smaller size too.
         """
-        present = self.size(location, volume)
+        present = self.guest_size(location, volume)
         if size < present:
             raise CommandFailed(f"{location}/{volume} has {present} bytes: it does not shrink.")
         if size > present:

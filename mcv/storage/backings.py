@@ -77,7 +77,7 @@ class Directory:
         )
 
     def size(self, location: str, volume: str) -> int:
-        return self.host.directories.size(location, volume)
+        return self.host.directories.guest_size(location, volume)
 
     def grow(self, location: str, volume: str, size: int) -> None:
         self.host.directories.grow(location, volume, size)

@@ -52,6 +52,11 @@ def _judged(host: Host, vm: Vm, disk: Disk, size: int, problems: Problems) -> di
             f"Disk {disk.id} of {vm.name} has {sizes.shown(disk.size)}: a disk does not shrink."
         )
         return {}
+    if isinstance(disk, DrbdDisk) and not disk.exact:
+        problems.add(
+            f"How large disk {disk.id} of {vm.name} really is has not been written down yet.",
+            "That is done when both of its nodes are online; see: mcv drbd list",
+        )
     was = _volumes(host, vm, disk, problems)
     if problems.found:
         return {}

@@ -81,6 +81,8 @@ class FakeCluster:
         for door in self.domains.values():
             door.ran = self._count
         self.lvm = {name: FakeLvm() for name in names}
+        for name in names:
+            self.drbd[name].lvm = self.lvm[name]
         self.directories = {name: FakeDirectories() for name in names}
         self.devices: dict[str, Pieces] = {}  # what both replicas of a resource hold
         self.blocks = {

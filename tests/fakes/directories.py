@@ -75,6 +75,21 @@ class FakeDirectories:
         format = self.formats.get(f"{location}/{volume}", "raw")
         return Shape(format=format, size=self.made[location][volume])
 
+    def guest_size(self, location: str, volume: str) -> int:
+        if volume not in self.made.get(location, {}):
+            raise CommandFailed(f"{location}/{volume} cannot be read: No such file or directory.")
+        if self.formats.get(f"{location}/{volume}") != "qcow2":
+            raise CommandFailed(f"{location}/{volume} cannot be read: it is no qcow2 image.")
+        return self.made[location][volume]
+
+    def grow(self, location: str, volume: str, size: int) -> None:
+        present = self.guest_size(location, volume)
+        if size < present:
+            raise CommandFailed(f"{location}/{volume} has {present} bytes: it does not shrink.")
+        if "grow" in self.broken:
+            raise CommandFailed("`qemu-img resize` exited with 1: No space left on device")
+        self.made[location][volume] = size
+
     def holders(self, path: str) -> list[Holder]:
         return self.open.get(path, [])
 

@@ -15,6 +15,7 @@ from mcv.drivers.libvirt_migration import Movement
 from mcv.drivers.libvirt_saved import SAVED
 from mcv.drivers.libvirt_xml import Capabilities
 from mcv.errors import HypervisorFailed, LibvirtSilent
+from tests.fakes.live_disks import FakeLiveDisks
 
 
 class FakeDomains:
@@ -44,6 +45,7 @@ class FakeDomains:
         self.saved = FakeSavedStates(self)
         self.networks = FakeNetworks(self)
         self.processor = FakeProcessor()
+        self.disks = FakeLiveDisks(self)
 
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
@@ -131,6 +133,7 @@ class FakeDomains:
 
     def reset(self, name: str) -> None:
         self._find("reset", name, must_run=True)
+        self.disks.let_go(name)
 
     def resume(self, name: str) -> None:
         domain = self._find("resume", name, must_run=True)

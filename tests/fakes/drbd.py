@@ -11,6 +11,7 @@ from mcv.drivers.open_devices import Holder
 from mcv.errors import CommandFailed
 from mcv.system import files
 from tests.fakes.drbd_doors import JUST_CREATED, FakeMetadata, FakeModule, FakeVerification
+from tests.fakes.volumes import FakeLvm
 
 SIZE = 8 * 1024**2  # of a device whose file names no size and whose volumes nobody told of
 
@@ -65,6 +66,7 @@ class FakeDrbd:
         self.held: dict[str, list[Holder]] = {}  # what has a device open
         self.wrote: dict[str, int] = {}  # bytes since the peer was lost
         self.generations: dict[str, Generations] = {}
+        self.lvm: FakeLvm | None = None  # what the volumes below are
         self.module = FakeModule(self)
         self.metadata = FakeMetadata(self)
         self.verification = FakeVerification(self)

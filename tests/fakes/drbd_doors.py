@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from mcv.drivers.drbd_status import Event, Generations, Status
+from mcv.drivers.lvm import metadata_size
 from mcv.errors import CommandFailed
 
 if TYPE_CHECKING:
@@ -58,6 +59,25 @@ class FakeMetadata:
             )
         if {mine.disk, other.disk} == {"Inconsistent"}:
             self._drbd._agree(resource, self._drbd._begin())
+
+    def resize(self, resource: str) -> None:
+        self._drbd._minor("resize", resource)
+        mine, other = self._drbd._mine(resource), self._drbd._peer(resource)
+        if "Primary" not in (mine.role, other.role if other else ""):
+            raise CommandFailed(f"`drbdadm resize {resource}`: (130) need at least one primary")
+        if other is None:
+            raise CommandFailed(f"`drbdadm resize {resource}`: the peer is not there")
+        volumes = [
+            door.lvm.made.get(resource, 0)
+            for door in self._drbd.world.doors.values()
+            if door.lvm and door._replica(resource)
+        ]
+        smallest = min(volumes)
+        room = (smallest - metadata_size(smallest)) // 4096 * 4096
+        limit = self._drbd._size_in_file(resource)
+        known = self._drbd.world.sizes.get(resource, 0)
+        # With one side not extended it says yes and does nothing.
+        self._drbd.world.sizes[resource] = max(known, min(room, limit or room))
 
     def generations(self, resource: str) -> Generations:
         self._drbd._minor("get-gi", resource)

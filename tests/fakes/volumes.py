@@ -33,6 +33,7 @@ class FakeLvm:
         self.pools: dict[str, Volume] = {}  # thin pools of vg0, by name
         self.uuid = UUID
         self.contents: dict[str, dict[int, bytes]] = {}  # by path, see tests/fakes/blocks.py
+        self.dirty: dict[str, set[int]] = {}  # offsets of extents with the bytes of other volumes
         self.foreign: set[str] = set()
         self.broken: set[str] = set()
         self.inactive: set[str] = set()
@@ -83,6 +84,20 @@ class FakeLvm:
         self.made[name] = whole
         self.contents[f"/dev/vg0/{name}"] = {0: b"left by a VM that was deleted"}
 
+    def extend(self, group: str, name: str, size: int) -> None:
+        if self.volume(group, name) is None:
+            raise CommandFailed(f"`lvextend` exited with 5: Failed to find {group}/{name}")
+        whole = rounded(size, EXTENT)
+        if "extend" in self.broken or whole - self.made[name] > self.groups()["vg0"].free:
+            raise CommandFailed("`lvextend` exited with 5: insufficient free space")
+        self.dirty[name] = self.dirty.get(name, set()) | set(range(self.made[name], whole, EXTENT))
+        self.made[name] = max(whole, self.made[name])
+
+    def tag(self, group: str, name: str) -> None:
+        if self.volume(group, name) is None:
+            raise CommandFailed(f"`lvchange` exited with 5: Failed to find {group}/{name}")
+        self.foreign.discard(name)
+
     def remove(self, group: str, name: str) -> None:
         if self.volume(group, name) is None:
             return
@@ -90,6 +105,7 @@ class FakeLvm:
             raise CommandFailed(f"`lvremove` exited with 5: Logical volume {name} in use.")
         del self.made[name]
         self.thin.pop(name, None)
+        self.dirty.pop(name, None)
         self.foreign.discard(name)
 
     def create_thin(self, group: str, pool: str, name: str, size: int) -> None:
@@ -111,10 +127,24 @@ class FakeLvm:
             raise CommandFailed(f"`lvchange` exited with 5: Failed to find {group}/{name}")
         self.inactive.discard(name)
 
-    def zero(self, path: str) -> None:
+    def _require_device(self, path: str) -> None:
         if path not in {f"/dev/vg0/{name}" for name in self.made}:
             raise CommandFailed(f"`blkdiscard` exited with 1: cannot open {path}")
+
+    def zero(self, path: str) -> None:
+        self._require_device(path)
         self.contents[path] = {}
+
+    def zero_part(self, path: str, offset: int, length: int) -> None:
+        self._require_device(path)
+        name = path.rpartition("/")[2]
+        if "zero" in self.broken or offset + length > self.made[name]:
+            raise CommandFailed(f"`blkdiscard` exited with 1: {path}: cannot write")
+        # What DRBD keeps at the end of the last extent may stay.
+        last = rounded(offset + length, EXTENT)
+        self.dirty[name] = {
+            start for start in self.dirty.get(name, ()) if not offset <= start < last
+        }
 
 
 class FakeBridges:
