@@ -12,8 +12,22 @@ from mcv.drbd import resolve, resync, verify
 from mcv.host import Host, Prepared
 from mcv.network import verbs as network
 from mcv.storage import images, pools
-from mcv.vm import change, create, delete, disk_closing, disk_move, live, migrate, power, register
-from tests.deaths import ends
+from mcv.vm import (
+    change,
+    create,
+    delete,
+    disk_add,
+    disk_closing,
+    disk_grow,
+    disk_move,
+    disk_remove,
+    disk_set,
+    live,
+    migrate,
+    power,
+    register,
+)
+from tests.deaths import ends, ends_of_disks
 from tests.deaths.ends import RESOURCE, End, other
 from tests.fakes.cluster import FakeCluster
 
@@ -81,6 +95,16 @@ def run(cluster: FakeCluster, node: str) -> None:
 
 def make_and_start(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, create.create, name="web1", memory="64MiB", disks=["64MiB"], start=True)
+
+
+def run_with_two_disks(cluster: FakeCluster, node: str) -> None:
+    run(cluster, node)
+    add_disk(cluster, node)
+
+
+def run_with_a_file(cluster: FakeCluster, node: str) -> None:
+    run(cluster, node)
+    cluster.run(node, disk_add.add, name="web1", size="32MiB", storage="file")
 
 
 def save(cluster: FakeCluster, node: str) -> None:
@@ -208,6 +232,25 @@ def add_image(*on: Callable[[str], str]) -> Act:
     return act
 
 
+def add_disk(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, disk_add.add, name="web1", size="32MiB")
+
+
+def grow_disk(number: int) -> Act:
+    return lambda cluster, node: cluster.run(
+        node, disk_grow.grow, name="web1", disk=number, size="128MiB"
+    )
+
+
+def remove_disk(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, disk_remove.remove, name="web1", disk=2)
+
+
+def set_disk(cluster: FakeCluster, node: str) -> None:
+    values = {"iops": "500", "bandwidth": "1MiB"}
+    cluster.run(node, disk_set.set_, name="web1", disk=1, values=values)
+
+
 def permit(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, permissions.add, user="bob")
 
@@ -287,6 +330,11 @@ PLANS = {
         ends.with_memory(ends.reverse(ends.exists)),
         save,
     ),
+    "add a disk": Story(add_disk, ends_of_disks.has_second, run),
+    "remove a disk": Story(remove_disk, ends.reverse(ends_of_disks.has_second), run_with_two_disks),
+    "grow a disk": Story(grow_disk(1), ends_of_disks.grown(1), run),
+    "grow a file": Story(grow_disk(2), ends_of_disks.grown(2), run_with_a_file),
+    "set a disk": Story(set_disk, ends_of_disks.limited, run),
     "resync": Story(lambda c, node: c.run(node, resync.resync, name="web1"), ends.same, make),
     "resolve": Story(resolve_for(itself), ends.kept(itself), split),
     "resolve for the other": Story(resolve_for(other), ends.kept(other), split),

@@ -16,7 +16,7 @@ from mcv.errors import CallLost, CommandFailed, HypervisorFailed, McvError, Peer
 from mcv.recovery import journal_recovery
 from mcv.storage import copy_target
 from mcv.system import files
-from mcv.vm import autostart, disk_closing, stray_copies
+from mcv.vm import autostart, disk_closing, disk_remove, stray_copies
 from tests.fakes.cluster import FakeCluster
 
 
@@ -188,4 +188,5 @@ def _turn(cluster: FakeCluster, name: str) -> None:
     journal_recovery.resume_all(host, patience=False)
     disk_closing.reconcile(host)
     copy_target.clear_over(host)
+    disk_remove.reconcile(host)
     autostart.look_after(host)

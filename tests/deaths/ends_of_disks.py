@@ -1,0 +1,72 @@
+"""How a story of a disk may end; the words are those of tests/deaths/ends.py."""
+
+from mcv.document.pools import DEFAULT_LOCATION
+from mcv.drivers.libvirt_devices import targets_in
+from tests.deaths.ends import End
+from tests.fakes.cluster import FakeCluster
+
+MIB = 1024**2
+
+
+def has_second(cluster: FakeCluster, node: str) -> str:
+    """web1's second disk is there with all that it is made of, or nothing of it is."""
+    vm = cluster.read(node).vm("web1")
+    domains = cluster.domains[node]
+    found = {
+        "entry": [disk.id for disk in vm.disks if not disk.leaving] == [1, 2],
+        "definition": "vdb" in targets_in(domains.defined["web1"]),
+    }
+    if domains.is_active("web1"):
+        found["guest"] = "vdb" in domains.disks.targets("web1")
+    for name in ("n1", "n2"):
+        found[f"volume on {name}"] = "mcv-web1-2" in cluster.lvm[name].made
+        found[f"resource on {name}"] = cluster.drbd[name].status("mcv-web1-2") is not None
+        path = cluster.hosts[name].settings.drbd_directory / "mcv-web1-2.res"
+        found[f"file on {name}"] = path.exists()
+    if any(disk.leaving for disk in vm.disks):
+        return f"leaving, {found}"
+    if all(found.values()):
+        return "whole"
+    return str(found) if any(found.values()) else "nothing"
+
+
+def grown(number: int) -> End:
+    """The disk has 128 MiB for everybody, or for nobody; what was added is zeroed either way."""
+
+    def end(cluster: FakeCluster, node: str) -> str:
+        disk = cluster.read(node).vm("web1").disk(number)
+        domains = cluster.domains[node]
+        if dirty := [name for name, lvm in cluster.lvm.items() if any(lvm.dirty.values())]:
+            return f"not zeroed on {dirty}"
+        seen = _sizes(cluster, node, number)
+        runs = domains.is_active("web1") and disk.target in domains.disks.targets("web1")
+        if runs and disk.storage == "drbd":
+            seen.append(domains.disks.capacity("web1", disk.target))
+        if disk.size == 128 * MIB:
+            return "whole" if min(seen) >= disk.size else f"{disk.size} in the document, {seen}"
+        # A file that grew and is not said to have: larger and unused.
+        return "nothing" if disk.storage == "file" or max(seen) <= disk.size else f"{seen} at once"
+
+    return end
+
+
+def _sizes(cluster: FakeCluster, node: str, number: int) -> list[int]:
+    """What each node shows a guest of the disk."""
+    disk = cluster.read(node).vm("web1").disk(number)
+    if disk.storage == "drbd":
+        states = [door.status(f"mcv-web1-{number}") for door in cluster.drbd.values()]
+        return [state.size if state else 0 for state in states]
+    domains = cluster.domains[node]
+    inside = domains.disks.sizes.get(("web1", disk.target), 0)
+    return [max(inside, cluster.directories[node].made[DEFAULT_LOCATION][disk.volume])]
+
+
+def limited(cluster: FakeCluster, node: str) -> str:
+    """The disk is held down in the document, the definition and the guest, or in none of them."""
+    disk = cluster.read(node).vm("web1").disk(1)
+    domains = cluster.domains[node]
+    defined = "<total_iops_sec>500</total_iops_sec>" in domains.defined["web1"]
+    found = [disk.iops == 500, defined]
+    if domains.is_active("web1"):
+        found.append(domains.disks.limits("web1", "vda") == (500, MIB))
+    return "whole" if all(found) else str(found) if any(found) else "nothing"
