@@ -14,6 +14,15 @@ DISK = """\
     </disk>"""
 
 
+def definition_of_disk(target: str, image: str) -> str:
+    """One more disk of the domain, from another file."""
+    bus = "scsi" if target.startswith("sd") else "virtio"
+    return (
+        '<disk type="file" device="disk"><driver name="qemu" type="raw"/>'
+        f'<source file="{image}"/><target dev="{target}" bus="{bus}"/></disk>'
+    )
+
+
 def definition(can: Capabilities, name: str, uuid: str, memory_mib: int, image: str) -> str:
     vm = Vm(name=name, uuid=uuid, memory=memory_mib << 20, cpus=1, node="n1", nodes=("n1",))
     xml = domain_xml(vm, sources={}, bridges={}, domain_type=can.domain_type, emulator=can.emulator)

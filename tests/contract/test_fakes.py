@@ -19,13 +19,14 @@ from tests.contract import (
     directories,
     domains,
     drbd,
+    live_disks,
     promises,
     replication,
     thin,
     volumes,
     wire,
 )
-from tests.contract.definition import definition
+from tests.contract.definition import definition, definition_of_disk
 from tests.contract.resource import MINOR, RESOURCE, with_size
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.directories import FakeDirectories
@@ -44,6 +45,9 @@ class FakeDomainsStand:
         self, name: str = domains.NAME, uuid: str = domains.UUID, memory_mib: int = 16
     ) -> str:
         return definition(self._fake.capabilities(), name, uuid, memory_mib, image="/guest.img")
+
+    def disk(self, target: str) -> str:
+        return definition_of_disk(target, "/more.img")
 
     def define_as_others_do(self, xml: str) -> None:
         self._fake.defined[domain_name(xml)] = xml
@@ -70,6 +74,13 @@ class FakeDomainsStand:
 @pytest.mark.parametrize("promise", promises(domains), ids=lambda one: one.__name__)
 def test_the_fake_of_libvirt(promise: Promise) -> None:
     promise(FakeDomainsStand(FakeDomains(lambda: domains.KNOWN)))
+
+
+@pytest.mark.parametrize("promise", promises(live_disks), ids=lambda one: one.__name__)
+def test_the_fake_of_libvirts_disks(promise: Promise) -> None:
+    fake = FakeDomains(lambda: domains.KNOWN)
+    fake.disks.deaf.add(domains.NAME)
+    promise(FakeDomainsStand(fake))
 
 
 @pytest.mark.parametrize("promise", promises(domains), ids=lambda one: one.__name__)

@@ -128,3 +128,43 @@ def a_device_is_needed_to_activate_or_to_zero_it(stand: Stand) -> None:
         stand.volumes.activate(GROUP, "mcv-nobody-1")
     with pytest.raises(CommandFailed):
         stand.volumes.zero(f"/dev/{GROUP}/mcv-nobody-1")
+
+
+def a_volume_grows_and_does_not_shrink(stand: Stand) -> None:
+    stand.volumes.create(GROUP, NAME, SIZE)
+
+    for size in (2 * SIZE, SIZE, SIZE + 512):
+        stand.volumes.extend(GROUP, NAME, size)
+
+        made = stand.volumes.volume(GROUP, NAME)
+        assert made is not None and made.size == 2 * SIZE
+    free = stand.volumes.groups()[GROUP].free
+    with pytest.raises(CommandFailed, match="nsufficient free space"):
+        stand.volumes.extend(GROUP, NAME, 2 * SIZE + free + EXTENT)
+    assert stand.volumes.volume(GROUP, NAME) == made
+    with pytest.raises(CommandFailed):
+        stand.volumes.extend(GROUP, "mcv-nobody-1", SIZE)
+
+
+def a_part_of_a_volume_is_zeroed_while_it_is_held_open(stand: Stand) -> None:
+    stand.volumes.create(GROUP, NAME, SIZE)
+    stand.hold(NAME)
+
+    try:
+        stand.volumes.zero_part(f"/dev/{GROUP}/{NAME}", EXTENT, EXTENT)
+    finally:
+        stand.release(NAME)
+    with pytest.raises(CommandFailed):
+        stand.volumes.zero_part(f"/dev/{GROUP}/mcv-nobody-1", 0, EXTENT)
+
+
+def what_mcv_let_go_can_be_taken_over(stand: Stand) -> None:
+    stand.volumes.create(GROUP, NAME, SIZE)
+    stand.volumes.untag(GROUP, NAME)
+
+    for _ in range(2):
+        stand.volumes.tag(GROUP, NAME)
+        made = stand.volumes.volume(GROUP, NAME)
+        assert made is not None and (made.ours, made.size) == (True, SIZE)
+    with pytest.raises(CommandFailed):
+        stand.volumes.tag(GROUP, "mcv-nobody-1")

@@ -12,7 +12,15 @@ from mcv.document.disks import DrbdDisk
 from mcv.document.hardware import BootDevice, Cpu
 from mcv.document.model import Nic, Vm
 from mcv.drivers.domain_devices import hardware
-from mcv.drivers.domain_xml import Source, Substance, domain_xml, is_ours, new_mac, substance
+from mcv.drivers.domain_xml import (
+    Source,
+    Substance,
+    disk_xml,
+    domain_xml,
+    is_ours,
+    new_mac,
+    substance,
+)
 
 SOURCES = {number: Source(type="block", path=f"/dev/drbd{99 + number}") for number in range(1, 21)}
 ISO = "/var/lib/mcv/images/debian"
@@ -89,6 +97,54 @@ def test_disks_are_the_drbd_devices_without_a_cache_of_the_host() -> None:
         for one in root.findall("devices/disk")
     ]
     assert disks == [("/dev/drbd100", "vda", "none", "1"), ("/dev/drbd101", "vdb", "none", "2")]
+
+
+def with_disks(*disks: DrbdDisk) -> Vm:
+    return replace(vm(), disks=disks)
+
+
+def test_a_disk_is_held_down_as_the_document_says() -> None:
+    limited = replace(disk(1), iops=500, bandwidth=1024**2)
+
+    first, second = ET.fromstring(xml(with_disks(limited, disk(2)))).iterfind("devices/disk")
+
+    tuned = {each.tag: each.text for each in first.iterfind("iotune/*")}
+    assert tuned == {"total_bytes_sec": "1048576", "total_iops_sec": "500"}
+    assert second.find("iotune") is None
+
+
+def test_scsi_disks_have_the_controllers_that_guests_know() -> None:
+    disks = [replace(disk(number), bus="scsi") for number in (2, 15, 16)]
+
+    root = ET.fromstring(xml(with_disks(disk(1), *disks)))
+
+    found = [each.attrib for each in root.iterfind("devices/controller")]
+    scsi = [each for each in found if each["type"] == "scsi"]
+    assert scsi == [
+        {"type": "scsi", "index": index, "model": "virtio-scsi"} for index in ("0", "1")
+    ]
+    targets = [each.get("dev") for each in root.iterfind("devices/disk/target")]
+    assert targets == ["vda", "sdb", "sdo", "sdp"]
+
+
+def test_a_disk_that_is_leaving_is_in_no_definition() -> None:
+    root = ET.fromstring(xml(with_disks(replace(disk(1), leaving=True), disk(2))))
+
+    (only,) = root.iterfind("devices/disk")
+    assert only.find("target").get("dev") == "vdb"  # type: ignore[union-attr]
+    assert only.find("boot").get("order") == "1"  # type: ignore[union-attr]
+
+
+def test_a_disk_alone_is_that_of_the_definition_but_for_its_turn_to_boot() -> None:
+    alone = ET.fromstring(disk_xml(replace(disk(2), iops=5), SOURCES[2]))
+
+    (_, within) = ET.fromstring(xml(with_disks(disk(1), replace(disk(2), iops=5)))).iterfind(
+        "devices/disk"
+    )
+    within.remove(within.find("boot"))  # type: ignore[arg-type]
+    assert ET.canonicalize(ET.tostring(alone), strip_text=True) == ET.canonicalize(
+        ET.tostring(within), strip_text=True
+    )
 
 
 def test_a_domain_that_ended_stays_ended_and_one_can_ask_it_to_end() -> None:
