@@ -6,6 +6,7 @@ from typing import get_args
 from mcv.document.disks import Bus, Cache, Disk, DrbdDisk, SharedDisk
 from mcv.document.model import Vm
 from mcv.errors import Refused
+from mcv.rules.finding import Finding, Severity
 
 BUSES: tuple[Bus, ...] = get_args(Bus)
 CACHES: tuple[Cache, ...] = get_args(Cache)
@@ -61,6 +62,16 @@ def why_leaving(vm: Vm, disk: Disk) -> list[Refused]:
             f"It goes when {vm.name} stops, or: mcv disk remove {vm.name} {disk.id}",
         )
     ]
+
+
+def finding(vm: Vm, disk: Disk) -> Finding | None:
+    """A note for a disk that is leaving: its volume is there as long as its guest has it."""
+    problems = why_leaving(vm, disk)
+    if not problems or vm.claim is not None:
+        return None
+    return Finding(
+        severity=Severity.NOTE, message=problems[0].message, hint=f"mcv shutdown {vm.name} --wait"
+    )
 
 
 def pending(known: Disk, new: Disk, names: Iterable[str]) -> list[str]:

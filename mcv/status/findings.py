@@ -6,7 +6,7 @@ from mcv.document.disks import DrbdDisk
 from mcv.document.model import Cluster, Vm
 from mcv.drivers.libvirt_saved import SAVED
 from mcv.errors import McvError
-from mcv.rules import domain, replica, saved
+from mcv.rules import disk_bus, domain, replica, saved
 from mcv.rules.finding import Finding, worst_first
 from mcv.rules.replica import Kind, ReplicaFinding
 from mcv.rules.replica_pair import Replica, ReplicaPair
@@ -47,6 +47,7 @@ def of_vm(cluster: Cluster, vm: Vm, seen: Reports) -> list[Finding]:
         *_copies(vm, seen, active=False),
         *pools.of_vm(cluster, vm, seen),
         *_unfinished(vm, seen),
+        *(finding for disk in vm.disks if (finding := disk_bus.finding(vm, disk))),
     ]
     return worst_first(found)
 

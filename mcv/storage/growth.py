@@ -7,6 +7,7 @@ added is zeroed before DRBD or a guest sees it, on the way back too.
 from msgspec import Struct
 from msgspec.structs import replace
 
+from mcv.document.disks import DrbdDisk
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.storage import backings, paths
@@ -40,7 +41,8 @@ def grow(host: Host, name: str, disk: int, size: int, was: int) -> None:
         _grow_in_qemu(host, name, known.target, size)
         return
     needed = backings.volume_size(host, replace(known, size=size))
-    if needed > backing.size(where, known.volume):
+    # DRBD shows its guest no more than the size that its file names.
+    if needed > backing.size(where, known.volume) or not isinstance(known, DrbdDisk):
         backing.grow(where, known.volume, needed)
     zero_growth(host, name, disk, was)
     present = backing.size(where, known.volume)

@@ -12,6 +12,7 @@ from mcv.drivers.libvirt_devices import targets_in
 from mcv.drivers.open_devices import Holder
 from mcv.errors import Busy, DoneInPart, Failed, McvError, NotFound, Refused, RepairNeeded
 from mcv.status import vms
+from mcv.storage import growth
 from mcv.vm import (
     change,
     create,
@@ -246,6 +247,8 @@ def test_a_guest_that_does_not_let_go_keeps_its_disk_until_it_stops(running: Fak
         running.run("n1", disk_remove.remove, name="web1", disk=2)
 
     assert disks.list_(running.hosts["n1"], "web1")[1].leaving
+    told = [found.message for found in vms.list_(running.hosts["n1"])[0].findings]
+    assert "Disk 2 of web1 is leaving: its guest has not let go of it." in told
     assert "mcv-web1-2" in running.lvm["n1"].made and live(running) == ["vda", "vdb"]
     assert running.drbd["n1"].status("mcv-web1-2").role == "Primary"  # type: ignore[union-attr]
     disk_remove.reconcile(running.hosts["n1"])
@@ -415,6 +418,16 @@ def test_a_volume_that_is_larger_than_its_disk_is_not_made_smaller(web1: FakeClu
     web1.run("n1", disk_grow.grow, name="web1", disk=2, size="128MiB")
 
     assert web1.read().vm("web1").disk(2).size == 128 * MIB
+
+
+def test_the_step_itself_refuses_less_than_there_is(web1: FakeCluster) -> None:
+    add(web1, storage="lvm")
+    add(web1, storage="file")
+    host = web1.hosts["n1"]
+
+    for disk in (2, 3):
+        with pytest.raises(McvError, match="does not shrink"):
+            growth.grow(host, "web1", disk, size=16 * MIB, was=32 * MIB)
 
 
 def test_a_growth_that_fails_on_one_side_leaves_larger_zeroed_volumes(
