@@ -22,7 +22,6 @@ from mcv.vm import (
     disk_remove,
     disk_set,
     disks,
-    migrate,
     power,
 )
 from tests.fakes.cluster import FakeCluster
@@ -108,9 +107,6 @@ def test_a_vm_with_disks_of_unlike_kinds_starts_stops_and_goes_whole(web1: FakeC
     web1.run("n1", power.start, name="web1")
     assert live(web1) == ["vda", "vdb", "vdc"]
     assert isinstance(web1.read().vm("web1").disk(3), LvmDisk)
-    with pytest.raises(Refused) as refused:
-        web1.run("n1", migrate.migrate, name="web1", to="n2", wait_for_shutdown=True)
-    assert "Disk 2 of web1 is on n1 alone" in all_of(refused.value)
     web1.run("n1", power.stop, name="web1")
     web1.run("n1", delete.delete, name="web1")
 
@@ -162,23 +158,25 @@ def test_a_bus_that_cannot_be_plugged_takes_a_disk_while_the_vm_is_stopped(
     running: FakeCluster,
 ) -> None:
     for bus in ("sata", "ide"):
-        with pytest.raises(Refused, match=f"A disk on bus {bus} is added while web1 is stopped"):
+        with pytest.raises(Refused) as refused:
             add(running, bus=bus)
+        assert f"A disk on bus {bus} is added while web1 is stopped" in all_of(refused.value)
 
     running.run("n1", power.stop, name="web1")
     add(running, bus="sata")
     assert defined(running) == ["vda", "sdb"]
 
 
-def test_ide_has_room_for_four(web1: FakeCluster) -> None:
-    machine = web1.read().vm("web1").machine
-    if "q35" in machine:
-        with pytest.raises(Refused, match="has no IDE"):
-            add(web1, bus="ide")
+def test_ide_has_room_for_four_where_the_machine_has_it(web1: FakeCluster) -> None:
     for _ in range(3):
         add(web1, storage="file")
-    with pytest.raises(Refused, match="Bus ide has room for disks 1 to 4, and this is disk 5"):
+
+    with pytest.raises(Refused) as refused:
         add(web1, storage="file", bus="ide")
+
+    said = all_of(refused.value)
+    assert "Bus ide has room for disks 1 to 4, and this is disk 5" in said
+    assert "The machine of web1" in said and "has no IDE" in said
 
 
 def test_what_holds_the_vm_holds_its_disks(web1: FakeCluster) -> None:
