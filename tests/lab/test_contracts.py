@@ -18,13 +18,14 @@ from tests.contract import (
     domains,
     drbd,
     eventually,
+    live_disks,
     promises,
     replication,
     thin,
     volumes,
     wire,
 )
-from tests.contract.definition import definition
+from tests.contract.definition import definition, definition_of_disk
 from tests.contract.resource import MINOR, RESOURCE, now, with_size
 from tests.lab import Lab, Node, cluster, guests
 from tests.lab.doors import RemoteDoor
@@ -79,6 +80,11 @@ class LibvirtStand:
     ) -> str:
         return definition(self._can, name, uuid, memory_mib, image=GUEST)
 
+    def disk(self, target: str) -> str:
+        image = f"{GUEST}.{target}"
+        self._node.run(f"truncate --size 1M {image}")
+        return definition_of_disk(target, image)
+
     def define_as_others_do(self, xml: str) -> None:
         self._node.put(xml.encode(), "/root/foreign.xml")
         self._node.run("virsh -q define /root/foreign.xml")
@@ -104,7 +110,7 @@ class LibvirtStand:
         self._node.run(f"mv {GUEST} {GUEST}.away")
 
     def clean(self) -> None:
-        self._node.run(f"[ ! -e {GUEST}.away ] || mv {GUEST}.away {GUEST}")
+        self._node.run(f"[ ! -e {GUEST}.away ] || mv {GUEST}.away {GUEST}; rm -f {GUEST}.?d?")
         for name in (domains.NAME, domains.OTHER, "renamed"):
             self._node.run(
                 f"virsh destroy {name}; virsh undefine --managed-save {name}", check=False
@@ -119,7 +125,7 @@ def libvirt(contract_nodes: list[Node]) -> Iterator[LibvirtStand]:
     cast(Any, stand.domains).close()
 
 
-@pytest.mark.parametrize("promise", promises(domains), ids=lambda one: one.__name__)
+@pytest.mark.parametrize("promise", promises(domains, live_disks), ids=lambda one: one.__name__)
 def test_libvirt(libvirt: LibvirtStand, promise: Promise) -> None:
     try:
         promise(libvirt)
