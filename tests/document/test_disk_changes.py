@@ -50,6 +50,7 @@ def test_an_id_is_never_used_twice() -> None:
     gone = after(with_file(), "disk.remove", "job1.3", name="web1", disk=2)
 
     assert gone.vm("web1").next_disk == 3
+    assert change(CLAIMED, "disk.remove", disk=1).next_disk == 2
     with pytest.raises(Busy, match="has, or had, a disk 2 already"):
         change(gone, "disk.add", disk=plain(FILE))
     # A disk that is gone may be removed once more.

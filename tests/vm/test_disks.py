@@ -11,6 +11,7 @@ from mcv.document.pools import DEFAULT_LOCATION
 from mcv.drivers.libvirt_devices import targets_in
 from mcv.drivers.open_devices import Holder
 from mcv.errors import Busy, DoneInPart, Failed, McvError, NotFound, Refused, RepairNeeded
+from mcv.recovery import journal_recovery
 from mcv.status import vms
 from mcv.storage import growth
 from mcv.vm import (
@@ -275,6 +276,19 @@ def test_a_disk_that_leaves_is_gone_for_a_guest_that_starts_anew(running: FakeCl
     assert volume in running.directories["n1"].made[DEFAULT_LOCATION]
 
 
+def test_a_replica_that_leaves_is_not_opened_any_more(running: FakeCluster) -> None:
+    add(running)
+    running.domains["n1"].disks.deaf.add("web1")
+    with pytest.raises(DoneInPart):
+        running.run("n1", disk_remove.remove, name="web1", disk=2)
+    running.run("n1", power.stop, name="web1")
+
+    running.run("n1", power.start, name="web1")
+
+    assert running.drbd["n1"].status("mcv-web1-2").role == "Secondary"  # type: ignore[union-attr]
+    assert live(running) == ["vda"]
+
+
 def test_a_reset_has_the_guest_let_go(running: FakeCluster) -> None:
     add(running, storage="lvm")
     running.domains["n1"].disks.deaf.add("web1")
@@ -442,6 +456,20 @@ def test_a_growth_that_fails_on_one_side_leaves_larger_zeroed_volumes(
     running.lvm["n2"].broken.clear()
     running.run("n1", disk_grow.grow, name="web1", disk=1, size="128MiB")
     assert running.drbd["n2"].status("mcv-web1-1").size >= 128 * MIB  # type: ignore[union-attr]
+
+
+def test_what_a_growth_added_is_zeroed_on_its_way_back(running: FakeCluster) -> None:
+    running.lvm["n1"].broken.add("zero")
+
+    with pytest.raises(RepairNeeded, match="not undone yet"):
+        running.run("n1", disk_grow.grow, name="web1", disk=1, size="128MiB")
+    assert running.lvm["n1"].dirty["mcv-web1-1"]
+    running.lvm["n1"].broken.clear()
+    journal_recovery.resume_all(running.hosts["n1"], patience=False)
+
+    assert not running.lvm["n1"].dirty["mcv-web1-1"]
+    vm = running.read().vm("web1")
+    assert (vm.disk(1).size, vm.claim) == (64 * MIB, None)
 
 
 def test_a_replica_that_is_out_of_step_does_not_grow(running: FakeCluster) -> None:
