@@ -52,6 +52,10 @@ def is_gone(node: Node, disk: int) -> bool:
     return disk not in listed(node)
 
 
+def are_in_step(node: Node, *disks: int) -> bool:
+    return all(reality.is_in_step(node, f"mcv-web1-{disk}") for disk in disks)
+
+
 @pytest.fixture
 def web1(pair: list[Node]) -> Iterator[list[Node]]:
     """The cluster with the VM web1, which runs on node1 and heeds nothing."""
@@ -88,7 +92,7 @@ def test_disks_of_three_kinds_come_grow_and_go_and_lose_no_byte(web1: list[Node]
         assert device_size(node1, resource) == 32 * MIB
         size = f"drbdsetup status {resource} --verbose --statistics | grep -o ' size:[0-9]*'"
         assert node2.run(size).stdout.strip() == f"size:{32 * 1024}"
-        wait_until(lambda r=resource: reality.is_in_step(node1, r), 60, "both sides to be alike")
+    wait_until(lambda: are_in_step(node1, 1, 2), 60, "both sides to be alike")
     for node in web1:
         assert reality.digest(node, "/dev/vg0/mcv-web1-1", 16) == first[node.name]
         assert reality.digest(node, "/dev/vg0/mcv-web1-2", 12) == second[node.name]
