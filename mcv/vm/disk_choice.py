@@ -68,6 +68,7 @@ def choose(
             Refused(f"There is no storage {storage}.", f"It can be: {', '.join(STORAGES)}.")
         )
     if len(problems) > before:
+        problems += _not_there(cluster, nodes or [])
         return None
     kind = cast(Storage, storage) if storage else _usual(cluster, type_, nodes)
     if type_ is not None and type_ not in ON[kind]:
@@ -129,21 +130,28 @@ def _nodes(
                 Refused("With more than two nodes, say which two hold the replicas.", "--nodes A,B")
             )
             return nodes
-    for node in nodes:
-        if node not in cluster.nodes:
-            problems.append(
-                Refused(f"There is no node {node}.", f"Nodes: {', '.join(sorted(cluster.nodes))}.")
-            )
-        elif cluster.nodes[node].status == "offline":
-            problems.append(
-                Refused(f"{node} is offline.", f"Bring it back with: mcv node online {node}")
-            )
+    problems += _not_there(cluster, nodes)
     if owner not in nodes:
         problems.append(Refused(f"{owner}, which is to own it, is not among {', '.join(nodes)}."))
     if len(set(nodes)) != len(nodes):
         problems.append(Refused("A node is named twice in --nodes."))
     problems += _count(cluster, kind, len(nodes))
     return [owner, *(node for node in nodes if node != owner and node in cluster.nodes)]
+
+
+def _not_there(cluster: Cluster, nodes: list[str]) -> list[Refused]:
+    """The nodes that are no members, or offline."""
+    found = []
+    for node in nodes:
+        if node not in cluster.nodes:
+            found.append(
+                Refused(f"There is no node {node}.", f"Nodes: {', '.join(sorted(cluster.nodes))}.")
+            )
+        elif cluster.nodes[node].status == "offline":
+            found.append(
+                Refused(f"{node} is offline.", f"Bring it back with: mcv node online {node}")
+            )
+    return found
 
 
 def _count(cluster: Cluster, kind: Storage, count: int) -> list[Refused]:

@@ -106,6 +106,17 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(
     assert cluster.picture() == before
 
 
+def test_all_that_is_wrong_with_the_place_is_told_at_once(cluster: FakeCluster) -> None:
+    with pytest.raises(Refused) as refused:
+        make(cluster, storage="cloth", pool="fast", nodes=["n1", "n9"])
+
+    assert [said for said, _ in refused.value.problems] == [
+        "There is no pool fast.",
+        "There is no storage cloth.",
+        "There is no node n9.",
+    ]
+
+
 def test_several_pools_of_the_kind_and_none_named_is_a_refusal(cluster: FakeCluster) -> None:
     cluster.directories["n1"].make("/srv/fast")
     pool = {"type": "dir", "nodes": {"n1": "/srv/fast"}}
