@@ -75,8 +75,20 @@ def _serve_operator(
     if where in host.consensus.diverged:
         host.consensus.require_contact()  # raises Diverged: no other command helps
     if host.read().nodes[where].status == "offline" and not spec.offline_too:
-        raise Refused(f"{where} is offline.", f"Bring it back with: mcv node online {where}")
+        raise Refused(f"{where} is offline.", _ways_on(host, where, spec.subjects(params)))
     return host.forward(where, operation, params, caller.name)
+
+
+def _ways_on(host: Host, owner: str, subjects: list[Subject]) -> str:
+    """What to do about VMs whose owner is offline."""
+    vms = host.read().vms
+    here = [
+        subject.name
+        for subject in subjects
+        if subject.kind == "vm" and subject.name in vms and host.name in vms[subject.name].nodes
+    ]
+    takeovers = "".join(f"; or take {vm} over: mcv register {vm} --node {host.name}" for vm in here)
+    return f"Bring it back with: mcv node online {owner}{takeovers}"
 
 
 def run(host: Host, operation: str, spec: Operation, params: dict[str, Any], who: str) -> Any:

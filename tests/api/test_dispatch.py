@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from mcv.api import dispatch
 from mcv.api.operation import NODE, Right, here
@@ -167,6 +168,22 @@ def test_nothing_is_forwarded_to_a_node_that_is_not_there_or_offline(
     with pytest.raises(Refused, match="n2 is offline"):
         ask(cluster, ROOT, "vm.create", name="web2", memory="64MiB", node="n2")
 
+    assert forwarded == []
+
+
+def test_of_a_vm_whose_owner_is_offline_the_takeover_is_named(
+    cluster: FakeCluster, forwarded: Forwarded
+) -> None:
+    document = cluster.read()
+    away = document.with_node(replace(document.node("n2"), status="offline"))
+    vm = replace(document.vm("web9"), node="n2")
+    for agreement in cluster.agreements.values():
+        agreement.store.begin(away.with_vm(vm))
+
+    with pytest.raises(Refused, match="n2 is offline") as refused:
+        ask(cluster, ROOT, "vm.start", name="web9")
+
+    assert refused.value.hint.endswith("; or take web9 over: mcv register web9 --node n1")
     assert forwarded == []
 
 
