@@ -29,10 +29,10 @@ def _is_told(inventory: Inventory, room: Room) -> bool:
 
 
 def _of_pool(cluster: Cluster, node: str, pool: str, room: Room) -> Iterator[Finding]:
-    found = fullness.finding(pool, node, room)
     is_used = _is_used(cluster, pool, node)
-    if found is not None:
-        # A pool without disks harms no VM; the one that every node has is always meant.
+    found = fullness.finding(pool, node, room)
+    # A pool without disks may be full; that it cannot be used is told of it, too.
+    if found is not None and (is_used or room.problem):
         is_needed = is_used or pool == DEFAULT
         yield Finding(
             severity=found.severity if is_needed else Severity.WARNING,

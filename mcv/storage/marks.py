@@ -10,13 +10,17 @@ from mcv.host import Host
 PATIENCE = 10.0  # s that a start, or a step, waits for the directory
 
 
-def why_foreign(host: Host, name: str, pool: Pool, patience: float = PATIENCE) -> Refused | None:
+def why_foreign(
+    host: Host, name: str, pool: Pool, patience: float = PATIENCE, oldest: float = 0.0
+) -> Refused | None:
     """Why the directory here is not taken for the shared pool; None where it bears the id."""
     location = pool.nodes[host.name]
+
+    def look() -> str:
+        return host.directories.mark(location)
+
     try:
-        seen = host.looks.at(
-            f"{location}/.mcv-pool", lambda: host.directories.mark(location), patience
-        )
+        seen = host.looks.at(f"{location}/.mcv-pool", look, patience, oldest)
     except McvError as error:
         return Refused(error.message, error.hint)
     if pool.id and seen == pool.id:

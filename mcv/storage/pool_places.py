@@ -11,7 +11,7 @@ from mcv.host import Host
 from mcv.storage import fullness, marks, rooms
 from mcv.storage.rooms import Room
 
-LEAST = 64 * 1024**2  # bytes that a pool has free when it is made
+LEAST = 4 * 1024**2  # bytes that a pool has free when it is made: room for the least disk
 OF_THE_HOST = ("/boot", "/dev", "/etc", "/proc", "/run", "/sys")
 
 Problems = Iterator[tuple[str, str]]  # messages with their hints

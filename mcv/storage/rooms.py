@@ -19,10 +19,11 @@ from mcv.system.fanout import ask_all
 
 IMPLICIT = "lvm"  # the pool of a cluster that has none of volume groups: mcv.conf's group
 KEPT_FREE = 2 * 1024**3  # bytes of the state's file system that no disk takes
-SHORT = 1.2  # s that a report waits for a directory, or for LVM
-LONG = 6.0  # s that a creation waits for them
+SHORT = 0.8  # s that a report waits for a directory, or for LVM
+LONG = 8.0  # s that a creation waits for them, and takes nothing that was seen before
 MARGIN = 0.2  # s that they have to be waited for at once
-OLDEST = 60.0  # s after which what LVM told before is told no more
+OLDEST = 60.0  # s after which a report tells no more what LVM told before
+BUSY = 10.0  # s that a directory may be slow before that is its problem
 LVM = "LVM"
 LVM_TYPES = ("lvm", "thin")
 
@@ -64,7 +65,7 @@ class LvmView:
 def rooms(host: Host) -> dict[str, Room]:
     """Every pool of this node by name. What cannot be read is the problem of its pool."""
     cluster = host.read()
-    lvm, found = _look(host, _pools_here(host, cluster), LONG, needs_lvm=True)
+    lvm, found = _look(host, _pools_here(host, cluster), in_a_report=False, needs_lvm=True)
     if IMPLICIT not in found and has_implicit(cluster):
         found[IMPLICIT] = _implicit(host, lvm)
     return found
@@ -77,14 +78,17 @@ def for_report(host: Host) -> dict[str, Room]:
     """
     pools = _pools_here(host, host.read())
     needs_lvm = any(pool.type in LVM_TYPES for pool in pools.values())
-    _, found = _look(host, pools, SHORT, needs_lvm)
+    _, found = _look(host, pools, True, needs_lvm)
     return {name: replace(room, volumes=[]) for name, room in found.items()}
 
 
-def lvm_view(host: Host, patience: float = LONG) -> LvmView:
+def lvm_view(host: Host, in_a_report: bool = False) -> LvmView:
     """What LVM tells. A scan that takes its time is no reason to tell a report nothing."""
     try:
-        groups, volumes = host.looks.at(LVM, host.volumes.all, patience, OLDEST)
+        if in_a_report:
+            groups, volumes = host.looks.at(LVM, host.volumes.all, SHORT, OLDEST)
+        else:
+            groups, volumes = host.volumes.all()
     except McvError as error:
         return LvmView(error=error)
     return LvmView(groups, volumes)
@@ -95,18 +99,18 @@ def _pools_here(host: Host, cluster: Cluster) -> dict[str, Pool]:
 
 
 def _look(
-    host: Host, pools: dict[str, Pool], patience: float, needs_lvm: bool
+    host: Host, pools: dict[str, Pool], in_a_report: bool, needs_lvm: bool
 ) -> tuple[LvmView, dict[str, Room]]:
     """What LVM tells, and the room of each pool; LVM and all directories are read at once."""
     directories = [name for name, pool in pools.items() if pool.type not in LVM_TYPES]
 
     def look(what: str, _: str, timeout: float) -> LvmView | Room:
         if what == LVM:
-            return lvm_view(host, patience)
-        return _directory(host, what, pools[what], patience)
+            return lvm_view(host, in_a_report)
+        return _directory(host, what, pools[what], in_a_report)
 
     asked = [*directories, *([LVM] if needs_lvm else [])]
-    answers = ask_all(look, asked, "", patience + MARGIN)
+    answers = ask_all(look, asked, "", SHORT + MARGIN if in_a_report else LONG)
     told = answers.pop(LVM, None)
     lvm = told if isinstance(told, LvmView) else LvmView(error=McvError("LVM does not answer."))
     found = {}
@@ -145,22 +149,30 @@ def has_implicit(cluster: Cluster) -> bool:
     )
 
 
-def _directory(host: Host, name: str, pool: Pool, patience: float) -> Room:
+def _directory(host: Host, name: str, pool: Pool, in_a_report: bool) -> Room:
     """The room of a pool of files. Raises McvError where its directory cannot be read."""
     disks = _disks_in(host.read(), name, host.name)
-    room = of_directory(host, pool.type, pool.nodes[host.name], disks, patience)
-    foreign = marks.why_foreign(host, name, pool, patience) if pool.type == "shared" else None
+    room = of_directory(host, pool.type, pool.nodes[host.name], disks, in_a_report)
+    if pool.type != "shared":
+        return room
+    patience = (SHORT, BUSY) if in_a_report else (LONG, 0.0)
+    foreign = marks.why_foreign(host, name, pool, *patience)
     return replace(room, problem=foreign.message, hint=foreign.hint) if foreign else room
 
 
 def of_directory(
-    host: Host, type: PoolType, location: str, disks: Iterable[Disk], patience: float = LONG
+    host: Host, type: PoolType, location: str, disks: Iterable[Disk], in_a_report: bool = False
 ) -> Room:
     """The room of a directory: disks count at full size, whatever they take by now.
 
-    Raises McvError where it is not there, or does not answer.
+    A report of a busy host takes what was seen some seconds ago. Raises McvError where the
+    directory is not there, or does not answer.
     """
-    view: View = host.looks.at(location, lambda: host.directories.view(location), patience)
+
+    def look() -> View:
+        return host.directories.view(location)
+
+    view = host.looks.at(location, look, SHORT, BUSY) if in_a_report else look()
     promised = sum(max(0, disk.size - view.volumes.get(disk.volume, 0)) for disk in disks)
     with_state = view.device == host.directories.device_of(host.settings.state)
     kept = KEPT_FREE if with_state else 0

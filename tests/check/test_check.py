@@ -206,6 +206,7 @@ def test_a_pool_s_claim_of_a_node_that_is_away_is_found(vm: FakeCluster) -> None
     document = replace(vm.read(), pools={"disks": pool})
     away = document.with_node(replace(document.node("n2"), status="offline"))
     record(vm, lambda _: away)
+    vm.directories["n1"].make("/srv/disks")
     vm.down.add("n2")
 
     found = one([row for row in look(vm) if row[0] == "warning"])

@@ -8,6 +8,7 @@ from mcv.cluster import members
 from mcv.errors import Refused, RepairNeeded
 from mcv.host import Host
 from mcv.recovery import claims, journal_recovery
+from mcv.storage import pools
 from mcv.transaction.journal import Entry
 from mcv.vm import create, migrate
 from tests.fakes.cluster import FakeCluster
@@ -39,6 +40,20 @@ def test_a_claim_of_an_online_node_is_that_nodes(cluster: FakeCluster) -> None:
 
     with pytest.raises(Refused, match="carried out by n1, which is online"):
         cluster.run("n2", claims.clear_lock, name="web1")
+
+
+def test_a_claim_on_a_pool_is_listed_and_cleared(cluster: FakeCluster) -> None:
+    cluster.directories["n1"].make("/srv/fast")
+    cluster.run("n1", pools.create, name="fast", type="dir", location="/srv/fast", on=["n1"])
+    cluster.hosts["n1"].update("pool.claim", "", name="fast", why="pool delete fast")
+
+    listed = claims.list_locks(cluster.hosts["n2"]).claims
+    cluster.run("n1", claims.clear_lock, name="fast")
+
+    assert [(claim.subject, claim.why) for claim in listed] == [("fast", "pool delete fast")]
+    assert cluster.read("n2").pool("fast").claim is None
+    with pytest.raises(Refused, match="fast is not claimed"):
+        cluster.run("n1", claims.clear_lock, name="fast")
 
 
 def test_a_move_that_was_not_settled_is_taken_back_by_the_survivor(

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from mcv.drivers.directories import View
 from mcv.errors import PeerUnreachable, wait_for
 from mcv.status import cluster as status_cluster
 from mcv.status import report, resources, vms
+from mcv.storage import pools, rooms
 from mcv.system import fanout
 from tests.fakes.cluster import FakeCluster
 
@@ -91,3 +93,50 @@ def test_a_member_that_is_silent_for_a_moment_is_waited_for(vm: FakeCluster) -> 
     said = whole(vm, "n2")
     assert "n1 does not answer" in said and DEATH not in said
     assert wait_for("n1") in status_cluster.info(host).attention[0]
+
+
+def test_a_file_system_that_hangs_costs_its_own_pool_and_one_look(
+    vm: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, looks = threading.Event(), []
+    for node in vm.hosts:
+        vm.directories[node].make("/srv/nfs")
+    vm.run("n1", pools.create, name="nfs", type="dir", location="/srv/nfs")
+    view = vm.directories["n1"].view
+
+    def hang(location: str) -> View:
+        if location == "/srv/nfs":
+            looks.append(location)
+            goes_on.wait(10)
+        return view(location)
+
+    monkeypatch.setattr(rooms, "SHORT", 0.05)
+    monkeypatch.setattr(rooms, "BUSY", 0.0)
+    monkeypatch.setattr(vm.directories["n1"], "view", hang)
+
+    began = time.monotonic()
+    for _ in range(3):
+        told = report.report(vm.hosts["n1"])
+    took = time.monotonic() - began
+
+    goes_on.set()
+    assert took < 3 and looks == ["/srv/nfs"]
+    assert told.rooms["nfs"].problem == "/srv/nfs does not answer."
+    assert told.rooms["default"].problem == "" and told.rooms["lvm"].size > 0
+    assert (told.problem, told.trouble) == ("", [])
+
+
+def test_lvm_that_takes_its_time_is_told_from_its_last_answer(
+    vm: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    host = vm.hosts["n1"]
+    before = report.report(host).rooms["lvm"]
+    monkeypatch.setattr(rooms, "SHORT", 0.05)
+    monkeypatch.setattr(vm.lvm["n1"], "all", lambda: goes_on.wait(10))
+
+    assert report.report(host).rooms["lvm"] == before
+    monkeypatch.setattr(rooms, "OLDEST", 0.0)
+    assert "LVM does not answer" in report.report(host).rooms["lvm"].problem
+
+    goes_on.set()

@@ -107,6 +107,16 @@ def test_a_pool_that_no_disk_lies_in_needs_nobody(cluster: FakeCluster) -> None:
     cluster.directories["n1"].at("/var/lib/mcv/pool").free = 0
 
     assert status_cluster.info(cluster.hosts["n1"]).attention == []
+    assert checked(cluster, "default") == []
+
+
+def test_the_pool_of_every_node_is_missed_by_the_check(cluster: FakeCluster) -> None:
+    del cluster.directories["n2"].made["/var/lib/mcv/pool"]
+
+    ((severity, node, message),) = checked(cluster, "default")
+
+    assert (severity, node) == ("error", "n2")
+    assert message.startswith("Pool default cannot be used on n2: There is no directory")
 
 
 def test_a_guest_that_paused_in_a_full_pool_is_told_which(web1: FakeCluster) -> None:

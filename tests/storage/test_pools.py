@@ -291,3 +291,19 @@ def test_disks_in_the_file_system_of_the_state_leave_room_for_it(ready: FakeClus
         ready.run("n1", create.create, name="web1", memory="64MiB", disks=["2GiB"], pool="fast")
 
     assert (room.free, room.with_state) == (1024**3, True)
+
+
+def test_a_full_thin_pool_takes_no_new_volume(ready: FakeCluster) -> None:
+    make(ready, type="thin", location="vg0/thin", on=["n1"])
+    ready.lvm["n1"].make_pool("thin", used=95.0)
+    before = ready.picture()
+
+    with pytest.raises(Refused, match=r"Pool fast \(vg0/thin\) on n1 is full: 95% used\."):
+        ready.run("n1", create.create, name="web1", memory="64MiB", disks=["4MiB"], storage="thin")
+
+    assert ready.picture() == before
+
+
+def test_a_pool_by_a_path_is_no_pool(ready: FakeCluster) -> None:
+    with pytest.raises(Refused, match=r"There is no pool \.\./\.\./etc"):
+        ready.run("n1", create.create, name="w", memory="64MiB", disks=["4MiB"], pool="../../etc")
