@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mcv.vm import image
 from tests.deaths.pace import hasten, spare_the_disk
 
 
@@ -14,6 +15,14 @@ from tests.deaths.pace import hasten, spare_the_disk
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is not what dies here, no address answers, and nobody waits for the dead."""
     spare_the_disk(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def no_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fakes have no disks to be filled: what is to be written has to be held still."""
+    monkeypatch.setattr(
+        image, "fill", lambda host, source, token, *_: image.part(host, source, token, 0)
+    )
 
 
 @pytest.fixture

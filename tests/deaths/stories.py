@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from mcv.cluster import join, members, permissions
 from mcv.document.model import Node
 from mcv.document.subject import Subject
@@ -26,6 +28,7 @@ from mcv.vm import (
     migrate,
     power,
     register,
+    seed,
 )
 from tests.deaths import ends, ends_of_disks
 from tests.deaths.ends import RESOURCE, End, other
@@ -105,6 +108,13 @@ def run_with_two_disks(cluster: FakeCluster, node: str) -> None:
 def run_with_a_file(cluster: FakeCluster, node: str) -> None:
     run(cluster, node)
     cluster.run(node, disk_add.add, name="web1", size="32MiB", storage="file")
+
+
+def make_with_seed(cluster: FakeCluster, node: str) -> None:
+    host = cluster.hosts[node]
+    held = seed.held(host, msgspec.json.encode(seed.Parts(hostname="www")))
+    asked = {"node": held.node, "token": held.token, "size": held.size}
+    cluster.run(node, create.create, name="web1", memory="64MiB", disks=["64MiB"], seed=asked)
 
 
 def save(cluster: FakeCluster, node: str) -> None:
@@ -280,6 +290,7 @@ def taken_and_back(cluster: FakeCluster, node: str) -> str:
 
 PLANS = {
     "create": Story(make, ends.exists),
+    "create with a seed": Story(make_with_seed, ends.exists),
     "create and start": Story(make_and_start, ends.exists),
     "delete": Story(
         lambda c, node: c.run(node, delete.delete, name="web1"), ends.reverse(ends.exists), make

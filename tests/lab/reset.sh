@@ -35,7 +35,7 @@ if [ -n "$(lvs --noheadings --options lv_name vg0)" ]; then
 fi
 
 rm -rf /etc/drbd.d/*.res /var/lib/mcv/* /run/mcv/* /root/.ssh/known_hosts
-rm -rf /var/lib/drbd/* /var/lib/libvirt/images/* /var/lib/libvirt/qemu/save/*
+rm -rf /var/log/libvirt/console/* /var/lib/drbd/* /var/lib/libvirt/images/* /var/lib/libvirt/qemu/save/*
 install -m 644 /var/lib/lab-mcv.conf /etc/mcv/mcv.conf
 
 left=$(
