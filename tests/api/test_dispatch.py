@@ -15,6 +15,7 @@ from mcv.rpc.auth import Caller
 from mcv.system.locks import Locks
 from mcv.transaction.journal import Escort
 from mcv.vm import create
+from tests.documents import vm
 from tests.fakes.cluster import FakeCluster
 
 ROOT = Caller("operator", "root", superuser_shell=True)
@@ -176,9 +177,8 @@ def test_of_a_vm_whose_owner_is_offline_the_takeover_is_named(
 ) -> None:
     document = cluster.read()
     away = document.with_node(replace(document.node("n2"), status="offline"))
-    vm = replace(document.vm("web9"), node="n2")
     for agreement in cluster.agreements.values():
-        agreement.store.begin(away.with_vm(vm))
+        agreement.store.begin(away.with_vm(vm("web9", node="n2")))
 
     with pytest.raises(Refused, match="n2 is offline") as refused:
         ask(cluster, ROOT, "vm.start", name="web9")
