@@ -16,14 +16,16 @@ from mcv.errors import McvError, PeerUnreachable
 from mcv.host import Host
 from mcv.storage import marks
 from mcv.system.fanout import ask_all
+from mcv.system.looks import StillLooking
 
 IMPLICIT = "lvm"  # the pool of a cluster that has none of volume groups: mcv.conf's group
 KEPT_FREE = 2 * 1024**3  # bytes of the state's file system that no disk takes
 SHORT = 0.8  # s that a report waits for a directory, or for LVM
 LONG = 8.0  # s that a creation waits for them, and takes nothing that was seen before
-MARGIN = 0.2  # s that they have to be waited for at once
+MARGIN = 0.4  # s that they have to be waited for at once
 OLDEST = 60.0  # s after which a report tells no more what LVM told before
-BUSY = 10.0  # s that a directory may be slow before that is its problem
+BUSY = 10.0  # s that a directory, or LVM, may be slow before that is its problem
+FRESH = 5.0  # s for which a report looks no second time
 LVM = "LVM"
 LVM_TYPES = ("lvm", "thin")
 
@@ -51,6 +53,7 @@ class Room(Struct, frozen=True, kw_only=True):
     metadata_percent: float = 0.0
     with_state: bool = False
     replicated: bool = False
+    is_unread: bool = False  # nothing is known yet
 
 
 @dataclass(frozen=True)
@@ -74,19 +77,22 @@ def rooms(host: Host) -> dict[str, Room]:
 def for_report(host: Host) -> dict[str, Room]:
     """The same for a report, of the document's pools alone and without the names in use.
 
-    A directory that hangs, or LVM, costs its own pool; LVM is asked where a pool needs it.
+    A directory that hangs, or LVM, costs its own pool; LVM is asked where a pool needs it. What
+    a busy host has not read yet is left out.
     """
     pools = _pools_here(host, host.read())
     needs_lvm = any(pool.type in LVM_TYPES for pool in pools.values())
     _, found = _look(host, pools, True, needs_lvm)
-    return {name: replace(room, volumes=[]) for name, room in found.items()}
+    return {name: replace(room, volumes=[]) for name, room in found.items() if not room.is_unread}
 
 
 def lvm_view(host: Host, in_a_report: bool = False) -> LvmView:
     """What LVM tells. A scan that takes its time is no reason to tell a report nothing."""
     try:
         if in_a_report:
-            groups, volumes = host.looks.at(LVM, host.volumes.all, SHORT, OLDEST)
+            groups, volumes = host.looks.at(
+                LVM, host.volumes.all, SHORT, OLDEST, fresh=FRESH, grace=BUSY
+            )
         else:
             groups, volumes = host.volumes.all()
     except McvError as error:
@@ -112,7 +118,7 @@ def _look(
     asked = [*directories, *([LVM] if needs_lvm else [])]
     answers = ask_all(look, asked, "", SHORT + MARGIN if in_a_report else LONG)
     told = answers.pop(LVM, None)
-    lvm = told if isinstance(told, LvmView) else LvmView(error=McvError("LVM does not answer."))
+    lvm = told if isinstance(told, LvmView) else LvmView(error=StillLooking("LVM is slow."))
     found = {}
     for name, pool in pools.items():
         location, answer = pool.nodes[host.name], answers.get(name)
@@ -138,8 +144,14 @@ def _replicated(host: Host, location: str) -> bool:
 def _unread(location: str, type: PoolType, error: object) -> Room:
     """The room of a directory that could not be read, or not in time."""
     if not isinstance(error, McvError) or isinstance(error, PeerUnreachable):
-        error = McvError(f"{location} does not answer.", HANGS)
-    return Room(location=location, type=type, problem=error.message, hint=error.hint)
+        error = StillLooking(f"{location} does not answer.", HANGS)
+    return Room(
+        location=location,
+        type=type,
+        problem=error.message,
+        hint=error.hint,
+        is_unread=isinstance(error, StillLooking),
+    )
 
 
 def has_implicit(cluster: Cluster) -> bool:
@@ -172,7 +184,10 @@ def of_directory(
     def look() -> View:
         return host.directories.view(location)
 
-    view = host.looks.at(location, look, SHORT, BUSY) if in_a_report else look()
+    if in_a_report:
+        view = host.looks.at(location, look, SHORT, BUSY, fresh=FRESH, grace=BUSY)
+    else:
+        view = look()
     promised = sum(max(0, disk.size - view.volumes.get(disk.volume, 0)) for disk in disks)
     with_state = view.device == host.directories.device_of(host.settings.state)
     kept = KEPT_FREE if with_state else 0
@@ -192,7 +207,8 @@ def _lacking(location: str, type: PoolType, what: str, hint: str, lvm: LvmView) 
     """The room of a group or thin pool that LVM does not tell of."""
     if lvm.error is not None:
         what, hint = f"LVM does not tell: {lvm.error.message}", lvm.error.hint
-    return Room(location=location, type=type, problem=what, hint=hint)
+    is_unread = isinstance(lvm.error, StillLooking)
+    return Room(location=location, type=type, problem=what, hint=hint, is_unread=is_unread)
 
 
 def of_group(location: str, lvm: LvmView) -> Room:

@@ -12,10 +12,15 @@ from mcv.errors import CommandFailed, McvError
 T = TypeVar("T")
 
 
+class StillLooking(CommandFailed):
+    """A look has not ended yet, and has not lasted long either: nothing is known so far."""
+
+
 @dataclass
 class _Look:
     """A look under way, or one that ended: then `over` is set, and `error` or `result` is known."""
 
+    began: float = field(default_factory=time.monotonic)
     over: threading.Event = field(default_factory=threading.Event)
     result: Any = None
     error: McvError | None = None
@@ -30,15 +35,29 @@ class Looks:
         self._last: dict[str, _Look] = {}
         self._lock = threading.Lock()
 
-    def at(self, what: str, look: Callable[[], T], patience: float, oldest: float = 0.0) -> T:
+    def at(
+        self,
+        what: str,
+        look: Callable[[], T],
+        patience: float,
+        oldest: float = 0.0,
+        *,
+        fresh: float = 0.0,
+        grace: float = 0.0,
+    ) -> T:
         """What a look answers, or the error that it ends in.
 
         A look that does not end within `patience` seconds goes on, and later callers wait for
         that very look: a hung tool holds one thread and one child process, however often it is
         asked for. They get the result of the look before meanwhile where it is not older than
-        `oldest` seconds. Raises CommandFailed where there is none.
+        `oldest` seconds, and the result of a look that ended less than `fresh` seconds ago
+        without another look. Raises CommandFailed where there is none, StillLooking while the
+        look has lasted less than `grace` seconds.
         """
         with self._lock:
+            last = self._earlier(what, fresh)
+            if last is not None and last.error is None:
+                return cast(T, last.result)
             under_way = self._under_way.get(what)
             if under_way is None:
                 under_way = self._under_way[what] = _Look()
@@ -46,6 +65,8 @@ class Looks:
                 arguments = (self._carry_out, what, look, under_way)
                 threading.Thread(target=context.run, args=arguments, daemon=True).start()
         known = under_way if under_way.over.wait(patience) else self._earlier(what, oldest)
+        if known is None and time.monotonic() - under_way.began < grace:
+            raise StillLooking(f"{what} has not answered yet.")
         if known is None:
             raise CommandFailed(f"{what} does not answer.")
         if known.error is not None:

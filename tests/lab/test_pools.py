@@ -8,6 +8,8 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from tests.lab import Node
 from tests.lab.cluster import create, mcv, told
 from tests.lab.lab import side_by_side, wait_until
@@ -44,6 +46,7 @@ def place(node: Node, pool: str, on: Node) -> dict[str, Any]:
     return dict(row["nodes"][on.name])
 
 
+@pytest.mark.soak
 def test_pools_are_proved_used_filled_and_hung(pair: list[Node]) -> None:
     node1, node2 = pair
     side_by_side(lambda node: node.run(MAKE), pair)

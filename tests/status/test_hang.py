@@ -136,7 +136,11 @@ def test_lvm_that_takes_its_time_is_told_from_its_last_answer(
     monkeypatch.setattr(vm.lvm["n1"], "all", lambda: goes_on.wait(10))
 
     assert report.report(host).rooms["lvm"] == before
+    monkeypatch.setattr(rooms, "FRESH", 0.0)
+    assert report.report(host).rooms["lvm"] == before
     monkeypatch.setattr(rooms, "OLDEST", 0.0)
+    assert "lvm" not in report.report(host).rooms  # nothing is known yet
+    monkeypatch.setattr(rooms, "BUSY", 0.0)
     assert "LVM does not answer" in report.report(host).rooms["lvm"].problem
 
     goes_on.set()

@@ -9,7 +9,7 @@ from mcv.commands.info import cluster_text
 from mcv.status import cluster as status_cluster
 from mcv.status import pools as status_pools
 from mcv.status import vms
-from mcv.storage import pools
+from mcv.storage import pools, rooms
 from mcv.system.answers import plain
 from mcv.vm import create, power
 from tests.fakes.cluster import FakeCluster
@@ -153,7 +153,10 @@ def test_the_room_of_nodes_fits_a_terminal(web1: FakeCluster) -> None:
     assert max(map(len, said.splitlines())) <= 80
 
 
-def test_the_check_tells_a_pool_beside_the_state(web1: FakeCluster) -> None:
+def test_the_check_tells_a_pool_beside_the_state(
+    web1: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rooms, "FRESH", 0.0)
     assert checked(web1, "default") == checked(web1, "fast") == []
     web1.directories["n1"].at(DIR).device = STATE
     web1.run("n1", create.create, name="w2", memory="64MiB", disks=["4MiB"], pool="default")
