@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mcv.document.disks import Disk, DrbdDisk
+from mcv.document.disks import Disk, DrbdDisk, LvmDisk, ThinDisk
 from mcv.drivers.lvm import drbd_size, rounded
 from mcv.errors import Refused
 from mcv.sizes import shown
@@ -27,6 +27,7 @@ def why_not(node: str, pool: str, room: Room, disks: Sequence[Disk]) -> list[Ref
     """
     asked = sum(needed(disk, room.extent) for disk in disks)
     found = why_not_more(node, pool, room, disks, asked)
+    found += [problem for disk in disks if (problem := _why_not_whole(node, pool, room, disk))]
     for volume in sorted({disk.volume for disk in disks} & set(room.volumes)):
         found.append(
             Refused(
@@ -35,6 +36,19 @@ def why_not(node: str, pool: str, room: Room, disks: Sequence[Disk]) -> list[Ref
             )
         )
     return found
+
+
+def _why_not_whole(node: str, pool: str, room: Room, disk: Disk) -> Refused | None:
+    """What forbids a disk of UEFI's variables: they are found at the end of a device alone."""
+    if disk.role != "efi" or not isinstance(disk, LvmDisk | ThinDisk):
+        return None
+    if rounded(disk.size, room.extent) == disk.size:
+        return None
+    return Refused(
+        f"Pool {pool} on {node} has extents of {shown(room.extent)}: the variables of UEFI, of "
+        f"{shown(disk.size)}, do not fill them.",
+        "A pool that can have them: mcv pool list",
+    )
 
 
 def why_not_more(

@@ -147,7 +147,7 @@ def _nodes_of(cluster: Cluster, old: Disk, pool: str | None) -> list[str] | None
 
 def _beside(cluster: Cluster, vm: Vm, old: Disk, choice: disk_choice.Choice) -> Disk:
     """The new disk: all that a guest sees of it is as it was."""
-    new = disk_choice.new_disk(cluster, vm.name, vm.uuid, vm.next_disk, old.size, choice)
+    new = disk_choice.new_disk(cluster, vm.name, vm.uuid, vm.next_disk, old.size, choice, old.role)
     return replace(
         new,
         size=old.size,

@@ -1,22 +1,20 @@
 """The disks that a new VM has beside its data: its firmware's variables, its guest's seed."""
 
-import dataclasses
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from mcv.document.disks import Role
 from mcv.document.model import Vm
-from mcv.document.pools import DEFAULT
 from mcv.drivers import firmware
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.vm import disk_choice, seed
 from mcv.vm import image as images
+from mcv.vm.disk_choice import Storage
 from mcv.vm.validation import VmRequest
 
-# A logical volume is whole extents, and variables in a larger device are at another address: the
-# firmware does not find them, and keeps none. They lie in a file beside.
+# Kinds whose device is the volume itself, of whole extents.
 WHOLE_EXTENTS = ("lvm", "thin")
 
 
@@ -37,35 +35,34 @@ def with_extra_disks(
     What stands in the way goes to problems. Precondition: nothing but them is wrong with the VM.
     """
     fillings: list[Filling] = []
-    contents = _contents(host, vm, request, problems)
-    usual = disk_choice.of_vm(vm)
-    if contents and usual is None:
-        usual = disk_choice.choose(
-            host.read(), vm.node, request.storage, request.pool, request.nodes, problems
-        )
-    if usual is None:
+    if request.seed is None and vm.firmware != "uefi":
         return vm, fillings
-    for role, content in contents.items():
-        choice = usual
-        if role == "efi" and usual.storage in WHOLE_EXTENTS:
-            choice = dataclasses.replace(usual, storage="file", pool=DEFAULT)
+    choice = disk_choice.of_vm(vm) or disk_choice.choose(
+        host.read(), vm.node, request.storage, request.pool, request.nodes, problems
+    )
+    if choice is None:
+        return vm, fillings
+    for role, content in _contents(host, vm, request, choice.storage, problems).items():
         number = vm.next_disk
         disk = disk_choice.new_disk(
             host.read(), vm.name, vm.uuid, number, len(content), choice, role
         )
-        vm = replace(vm, disks=(*vm.disks, disk), nodes=usual.nodes)
+        vm = replace(vm, disks=(*vm.disks, disk), nodes=choice.nodes)
         token = seed.held(host, content).token
         images.keep(host, token)
         fillings.append(Filling(disk=number, source=host.name, token=token))
     return vm, fillings
 
 
-def _contents(host: Host, vm: Vm, request: VmRequest, problems: list[Refused]) -> dict[Role, bytes]:
+def _contents(
+    host: Host, vm: Vm, request: VmRequest, storage: Storage, problems: list[Refused]
+) -> dict[Role, bytes]:
     """The bytes of each extra disk, by its role."""
     found: dict[Role, bytes] = {}
     if vm.firmware == "uefi" and firmware.is_there():
         try:
-            found["efi"] = firmware.variables()
+            is_whole = storage in WHOLE_EXTENTS
+            found["efi"] = firmware.variables(firmware.ON_EXTENTS if is_whole else firmware.SIZE)
         except McvError as error:
             problems.append(Refused(error.message, error.hint))
     if request.seed is not None:

@@ -10,6 +10,7 @@ from tests.lab import Node, guests, wait_until
 from tests.lab.cluster import mcv, told
 from tests.lab.linux_guest import CALLED, GOODBYE, LETS_IN, TOLD, UP
 
+MIB = 1024**2
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me@here"
 USER_DATA = "#cloud-config\npassword: correct-horse\n"
 LOG = "/var/log/libvirt/console/web1.log"
@@ -100,8 +101,18 @@ def test_the_variables_of_uefi_are_kept_and_move_with_their_vm(pair: list[Node])
     mcv(node2, "cluster check")
     mcv(node2, "delete web1 --yes")
 
+    # A logical volume of its own has them at its end, where the firmware looks for them.
+    mcv(node1, "create web1 --memory 128MiB --disk 8MiB --firmware uefi --storage lvm --start")
+    wait_until(lambda: SHELL in console(node1), 240, "the firmware's shell")
+    mcv(node1, "stop web1")
+    kept = variables(node1, skip=4 * MIB - SIZE)
+    assert kept[:64] == VARIABLES.read_bytes()[:64] and kept != VARIABLES.read_bytes()
+    mcv(node1, "cluster check")
+    mcv(node1, "delete web1 --yes")
 
-def variables(node: Node) -> bytes:
-    """The variables as the volume below DRBD has them on a node."""
-    read = f"dd if=/dev/vg0/mcv-web1-2 iflag=direct bs=4k count={SIZE // 4096} status=none"
+
+def variables(node: Node, skip: int = 0) -> bytes:
+    """The variables as the volume, of a disk or below DRBD, has them on a node."""
+    part = f"bs=4k skip={skip // 4096} count={SIZE // 4096}"
+    read = f"dd if=/dev/vg0/mcv-web1-2 iflag=direct {part} status=none"
     return base64.b64decode(node.run(f"{read} | base64").stdout)

@@ -1,5 +1,6 @@
 """A new VM and what it begins with, over fake doors."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from mcv.document.hardware import Cpu
 from mcv.drivers import domain_xml, firmware
 from mcv.errors import DoneInPart, Refused
 from mcv.recovery import journal_recovery
-from mcv.vm import create, delete, disk_grow, disks, image
+from mcv.vm import create, delete, disk_grow, disk_move, disks, image
 from mcv.vm.answers import Created, Rounded
 from tests.fakes.cluster import FakeCluster
 
@@ -170,19 +171,19 @@ def ovmf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("storage", "kind", "places"),
+    ("storage", "size", "places"),
     [
-        ("drbd", "drbd", {"n1", "n2"}),
-        ("file", "file", {"n1"}),
-        ("lvm", "file", {"n1"}),
+        ("drbd", 540672, {"n1", "n2"}),
+        ("file", 540672, {"n1"}),
+        ("lvm", 4 * MIB, {"n1"}),
     ],
 )
-def test_the_variables_of_uefi_are_a_disk_of_exactly_528_kib(
+def test_the_variables_of_uefi_are_a_disk_of_the_vms_own_kind(
     cluster: FakeCluster,
     ovmf: bytes,
     monkeypatch: pytest.MonkeyPatch,
     storage: str,
-    kind: str,
+    size: int,
     places: set[str],
 ) -> None:
     filled: dict[str, bytes] = {}
@@ -195,11 +196,42 @@ def test_the_variables_of_uefi_are_a_disk_of_exactly_528_kib(
     vm = make(cluster, firmware="uefi", storage=storage).vm
 
     data, efi = vm.disks
-    assert (efi.role, efi.size, efi.format, efi.storage) == ("efi", 540672, "raw", kind)
+    assert (efi.role, efi.size, efi.format, efi.storage) == ("efi", size, "raw", storage)
     assert set(efi.places) == places and data.storage == vm.storage == storage
-    assert list(filled.values()) == [ovmf]
+    assert efi.pool == data.pool
+    (content,) = filled.values()
+    assert len(content) == size and content == bytes(size - len(ovmf)) + ovmf
     assert next(iter(filled)) in cluster.domains["n1"].defined["web1"]
     assert cluster.hosts["n1"].images == {}
+
+
+def test_variables_that_do_not_fill_a_volumes_extents_are_refused(
+    cluster: FakeCluster, ovmf: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lvm = cluster.hosts["n1"].volumes
+    groups = {
+        name: dataclasses.replace(group, extent_size=8 * MIB)
+        for name, group in lvm.groups().items()
+    }
+    monkeypatch.setattr(lvm, "groups", lambda: groups)
+
+    with pytest.raises(Refused, match="Pool lvm on n1 has extents of 8MiB: the variables"):
+        make(cluster, firmware="uefi", storage="lvm")
+
+
+def test_the_variables_move_to_another_kind_as_they_are(
+    cluster: FakeCluster, ovmf: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image, "fill", lambda *_: None)
+    make(cluster, firmware="uefi", storage="drbd")
+
+    cluster.run("n1", disk_move.move, name="web1", disk=2, storage="file")
+
+    _, efi = cluster.read().vm("web1").disks
+    assert (efi.role, efi.size, efi.format, efi.storage) == ("efi", 540672, "raw", "file")
+    # A logical volume of 4 MiB would have them at its beginning, where nobody looks.
+    with pytest.raises(Refused, match="Pool lvm on n1 has extents of 4MiB: the variables"):
+        cluster.run("n1", disk_move.move, name="web1", disk=2, storage="lvm")
 
 
 def test_a_node_without_the_firmware_is_named(
