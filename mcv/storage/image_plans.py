@@ -34,13 +34,19 @@ def add_plan(name: str, image: Image, node: str, draft: str, why: str) -> list[I
 
 
 def sync_plan(name: str, source: str, nodes: Sequence[str]) -> list[Item]:
-    """Copy the image to nodes side by side; each says itself when its copy is whole."""
+    """Copy the image to nodes side by side; each says itself when its copy is whole.
+
+    The first item commits the plan: a copy that goes on after its coordinator has given it up
+    becomes ready, so it cannot be called undone. A copy that fails is told, and kept for the next.
+    """
+    copies = (
+        Step(on(node, "image.copy", name=name, source=source), may_fail=True) for node in nodes
+    )
+    syncing = change("image.state", name=name, nodes=list(nodes), state="syncing")
     return [
-        Step(
-            change("image.state", name=name, nodes=list(nodes), state="syncing"),
-            undo=_given_up(name, nodes),
-        ),
-        together(Step(on(node, "image.copy", name=name, source=source)) for node in nodes),
+        Step(syncing, commits=True),
+        together(copies),
+        Step(_given_up(name, nodes)),
     ]
 
 

@@ -226,10 +226,11 @@ def test_a_certificate_of_nobody_is_not_believed(tmp_path: Path) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
 
     def handshakes() -> None:
-        for _ in range(2):
-            sock, _address = listener.accept()
-            with sock, contextlib.suppress(OSError):
-                context.wrap_socket(sock, server_side=True).close()
+        with contextlib.suppress(OSError):  # the listener is closed
+            while True:
+                sock, _address = listener.accept()
+                with sock, contextlib.suppress(OSError):
+                    context.wrap_socket(sock, server_side=True).close()
 
     threading.Thread(target=handshakes, daemon=True).start()
     url = f"https://127.0.0.1:{listener.getsockname()[1]}/x"

@@ -18,7 +18,7 @@ from mcv.cluster import members
 from mcv.document.pools import Image
 from mcv.drivers import addresses
 from mcv.drivers.open_devices import Holder
-from mcv.errors import Failed, McvError, Refused
+from mcv.errors import DoneInPart, Failed, McvError, Refused
 from mcv.storage import image_copies, image_files, image_intake, images
 from tests.fakes.cluster import FakeCluster
 
@@ -213,7 +213,7 @@ def test_a_copy_goes_on_where_it_was_cut_off(
         return part(host, source, name, offset)
 
     monkeypatch.setattr(image_copies, "_part_of", cut)
-    with pytest.raises(Failed, match="The line is cut"):
+    with pytest.raises(DoneInPart, match="The line is cut"):
         cluster.run("n1", images.sync, name="debian", on=["n2"])
     row = images.list_(cluster.hosts["n1"])[0].nodes["n2"]
     assert (row.state, row.done, row.problem) == ("failed", 25.0, "The line is cut.")
@@ -246,7 +246,7 @@ def test_a_source_that_lies_gives_no_image(cluster: FakeCluster, tmp_path: Path)
         {"data": lie} if operation == "image.part" else answer
     )
 
-    with pytest.raises(Failed, match="is not the image debian"):
+    with pytest.raises(DoneInPart, match="is not the image debian"):
         cluster.run("n1", images.sync, name="debian", on=["n2"])
 
     assert there(cluster, "n2") == []
