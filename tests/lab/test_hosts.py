@@ -12,13 +12,13 @@ from tests.lab.test_kills import (
     MIDDLE,
     OPERATIONS,
     PEER,
-    PROPOSED,
     STATE,
     ended,
     ready,
     tidy,
     under_way,
 )
+from tests.lab.watch import PROPOSED
 
 __all__ = ["ready"]  # the fixture
 

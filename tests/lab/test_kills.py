@@ -6,9 +6,9 @@ carries it out killed, or its peer's; and whole hosts. With MCV_SOAK in the envi
 in-process.
 """
 
-import shlex
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from tests.lab import Node, guests, reality, wait_until
 from tests.lab.cluster import PASSWORD_FILE, mcv, told
 from tests.lab.consistency import RESOURCE, is_gone, is_whole, owner, settle
+from tests.lab.watch import PROPOSED
 
 STATE = "/var/lib/mcv/$(hostname)"
 CREATE = "create web1 --memory 16MiB --disk 8MiB --image /root/web1.img --network lan"
@@ -23,19 +24,7 @@ ADD = f"cluster add-node --node node2 --ip-address 10.99.0.2 --password-file {PA
 # kill -9 of mcvd alone: what it runs (lvcreate, drbdadm) comes to its end.
 KILL = "systemctl kill --kill-whom=main --signal=KILL mcvd"
 
-# Waits with nothing but the shell itself, so that no instant is missed: for the step of a plan
-# that a journal says is under way, or for a proposal that is written.
-WATCH = f"""
-    shopt -s nullglob; cd {STATE}; SECONDS=0; echo ready
-    until [ $SECONDS -gt @LONG ]; do
-        if [[ @STEP == proposal ]]; then [[ -e proposal.json ]] && break; fi
-        for file in journal/*.json; do
-            IFS= read -rd '' text 2> /dev/null < "$file"
-            [[ $text == *'"position": @STEP,'* ]] && break 2
-        done
-    done; echo seen after $SECONDS
-"""
-PROPOSED = "proposal"
+WATCH = Path(__file__).with_name("watch.py")
 
 
 class Operation(NamedTuple):
@@ -183,12 +172,12 @@ def under_way(
     node: Node, command: str, instant: int | str, long: int = 60
 ) -> "subprocess.Popen[str]":
     """Begin a command and return in the middle of it: at a step, or while it is proposed."""
-    watch = shlex.quote(WATCH.replace("@STEP", str(instant)).replace("@LONG", str(long)))
-    watcher = node.start(f"bash -c {watch}")
+    node.put(WATCH.read_bytes(), "/root/watch.py")
+    watcher = node.start(f"python3 -I /root/watch.py {STATE} {instant} {long}")
     assert watcher.stdout is not None and watcher.stdout.readline() == "ready\n"
     running = node.start(f"timeout 200 mcv {command} 2>&1; code=$?; echo; echo $code")
     seen, _ = watcher.communicate(timeout=90)
-    if int(seen.split()[-1]) > long:
+    if seen != "seen\n":
         raise Missed(f"not seen at {instant}: mcv {command}: {ended(running)}")
     return running
 
