@@ -27,11 +27,12 @@ from mcv.recovery.rows import Unfinished
 from mcv.rules.replica_state import ReplicaState
 from mcv.storage import image_files, rooms
 from mcv.storage.image_files import ImageSeen
-from mcv.storage.rooms import Room
+from mcv.storage.rooms import LvmView, Room
 from mcv.system import files, room, users
 from mcv.system.fanout import ask_all
 
 PATIENCE = 4.0  # seconds that libvirt, LVM and DRBD have, side by side
+SCAN = 3.4  # s of these that the pools wait for the one scan of LVM
 UNITS = Path("/etc/systemd/system")
 SENDMAIL = Path("/usr/sbin/sendmail")  # what cron and mcv-verify hand their mail to
 ROOT = Path("/")
@@ -205,13 +206,17 @@ class Part(Told, frozen=True, kw_only=True):
 
 def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
     """What the tools of this host tell; a tool that hangs or fails delays no other."""
-    readers: dict[str, Callable[[Host], Part]] = {"libvirt": _domains, "LVM": _volumes}
+    scan = rooms.Scan(host, SCAN)
+    readers: dict[str, Callable[[Host], Part]] = {
+        "libvirt": _domains,
+        "LVM": lambda _: _volumes(scan.carry_out()),
+    }
     if host.read().drbd.enabled:
         readers["DRBD"] = _resources
         readers["LVM's configuration"] = _lvm_sight
     readers["resource files"] = _files
-    readers["pools"] = lambda host: Part(rooms=rooms.for_report(host))
-    readers["directories"] = _directories
+    readers["pools"] = lambda host: Part(rooms=rooms.for_report(host, scan))
+    readers["directories"] = lambda host: Part(directories=files_seen.look(host))
 
     def ask(tool: str, _: str, timeout: float) -> Part:
         return readers[tool](host)
@@ -241,12 +246,12 @@ def _domains(host: Host) -> Part:
     return Part(domains=domains, saved=host.domains.saved.all())
 
 
-def _volumes(host: Host) -> Part:
-    groups, volumes = host.volumes.all()
+def _volumes(lvm: LvmView) -> Part:
+    groups = lvm.groups.values()
     return Part(
-        extents={group.name: group.extent_size for group in groups.values() if not group.problem},
+        extents={group.name: group.extent_size for group in groups if not group.problem},
         group_problems={
-            group.name: (group.problem, group.hint) for group in groups.values() if group.problem
+            group.name: (group.problem, group.hint) for group in groups if group.problem
         },
         volumes=[
             Lv(
@@ -257,13 +262,9 @@ def _volumes(host: Host) -> Part:
                 pool=volume.pool,
                 active=volume.active,
             )
-            for volume in volumes
+            for volume in lvm.volumes
         ],
     )
-
-
-def _directories(host: Host) -> Part:
-    return Part(directories=files_seen.look(host))
 
 
 def _lvm_sight(host: Host) -> Part:

@@ -1,6 +1,7 @@
 """How much room the pools of this node have, and what stands in the way of using them."""
 
 from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -65,6 +66,29 @@ class LvmView:
     error: McvError | None = None
 
 
+class Scan:
+    """One scan of LVM for several readers, each of which waits no longer than `patience`."""
+
+    def __init__(self, host: Host, patience: float) -> None:
+        self.patience = patience
+        self._host = host
+        self._answer: Future[LvmView] = Future()
+
+    def carry_out(self) -> LvmView:
+        """Scan, tell those who wait, and raise McvError where LVM does not tell."""
+        view = lvm_view(self._host)
+        self._answer.set_result(view)
+        if view.error is not None:
+            raise view.error
+        return view
+
+    def view(self) -> LvmView:
+        try:
+            return self._answer.result(self.patience)
+        except TimeoutError:
+            return LvmView(error=StillLooking("LVM has not answered yet."))
+
+
 def rooms(host: Host) -> dict[str, Room]:
     """Every pool of this node by name. What cannot be read is the problem of its pool."""
     cluster = host.read()
@@ -74,15 +98,16 @@ def rooms(host: Host) -> dict[str, Room]:
     return found
 
 
-def for_report(host: Host) -> dict[str, Room]:
+def for_report(host: Host, scan: Scan | None = None) -> dict[str, Room]:
     """The same for a report, of the document's pools alone and without the names in use.
 
-    A directory that hangs, or LVM, costs its own pool; LVM is asked where a pool needs it. What
-    a busy host has not read yet is left out.
+    A directory that hangs, or LVM, costs its own pool; LVM is asked where a pool needs it, or
+    tells what the scan that is under way for the caller comes to. What a busy host has not read
+    yet is left out.
     """
     pools = _pools_here(host, host.read())
     needs_lvm = any(pool.type in LVM_TYPES for pool in pools.values())
-    _, found = _look(host, pools, True, needs_lvm)
+    _, found = _look(host, pools, True, needs_lvm, scan)
     return {name: replace(room, volumes=[]) for name, room in found.items() if not room.is_unread}
 
 
@@ -105,18 +130,23 @@ def _pools_here(host: Host, cluster: Cluster) -> dict[str, Pool]:
 
 
 def _look(
-    host: Host, pools: dict[str, Pool], in_a_report: bool, needs_lvm: bool
+    host: Host,
+    pools: dict[str, Pool],
+    in_a_report: bool,
+    needs_lvm: bool,
+    scan: Scan | None = None,
 ) -> tuple[LvmView, dict[str, Room]]:
     """What LVM tells, and the room of each pool; LVM and all directories are read at once."""
     directories = [name for name, pool in pools.items() if pool.type not in LVM_TYPES]
 
     def look(what: str, _: str, timeout: float) -> LvmView | Room:
         if what == LVM:
-            return lvm_view(host, in_a_report)
+            return scan.view() if scan else lvm_view(host, in_a_report)
         return _directory(host, what, pools[what], in_a_report)
 
     asked = [*directories, *([LVM] if needs_lvm else [])]
-    answers = ask_all(look, asked, "", SHORT + MARGIN if in_a_report else LONG)
+    patience = scan.patience if scan else SHORT if in_a_report else LONG - MARGIN
+    answers = ask_all(look, asked, "", patience + MARGIN)
     told = answers.pop(LVM, None)
     lvm = told if isinstance(told, LvmView) else LvmView(error=StillLooking("LVM is slow."))
     found = {}

@@ -1,13 +1,16 @@
 """Volumes and files of every kind of disk: what a check finds wrong with them, and mends."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
 
-from mcv.check import fixes, runner
+from mcv.check import fixes, inventory, runner
 from mcv.document.pools import DEFAULT_LOCATION, Pool
 from mcv.drbd import roles
+from mcv.drivers.lvm import Volume
+from mcv.drivers.volume_groups import Group
 from mcv.vm import create
 from tests.check import faults
 from tests.check.faults import one, record
@@ -19,6 +22,7 @@ SIZE = 64 * MIB
 SHARED = "/mnt/vms"
 NODES = ("n1", "n2")
 BOTH = dict.fromkeys(NODES, "vg0/tp")
+Scan = Callable[[], tuple[dict[str, Group], list[Volume]]]
 ID = "6d637600-0000-4000-8000-00000000000c"
 
 
@@ -259,3 +263,41 @@ def test_a_replica_on_a_thin_volume_comes_up_after_a_boot(cluster: FakeCluster) 
     status = cluster.drbd["n1"].status(name)
     assert status is not None and status.both_up_to_date
     assert cluster.lvm["n1"].inactive == set()
+
+
+# A host that is busy
+
+
+def test_a_check_scans_lvm_once_on_each_node(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans = []
+
+    def counted(node: str, scan: Scan) -> Scan:
+        def all_() -> tuple[dict[str, Group], list[Volume]]:
+            scans.append(node)
+            return scan()
+
+        return all_
+
+    for node in NODES:
+        lvm = cluster.lvm[node]
+        monkeypatch.setattr(lvm, "all", counted(node, lvm.all))
+
+    assert look(cluster) == []
+
+    assert sorted(scans) == list(NODES)
+
+
+def test_lvm_that_does_not_answer_is_told_once_and_not_of_each_pool(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(inventory, "PATIENCE", 0.3)
+    monkeypatch.setattr(inventory, "SCAN", 0.1)
+    monkeypatch.setattr(cluster.lvm["n2"], "all", lambda: ({}, []) if goes_on.wait(10) else None)
+
+    found = look(cluster)
+
+    goes_on.set()
+    assert [row[:3] for row in found] == [("error", "n2", "LVM")]
