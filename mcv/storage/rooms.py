@@ -22,6 +22,7 @@ from mcv.system.looks import StillLooking
 IMPLICIT = "lvm"  # the pool of a cluster that has none of volume groups: mcv.conf's group
 KEPT_FREE = 2 * 1024**3  # bytes of the state's file system that no disk takes
 SHORT = 0.8  # s that a report waits for a directory, or for LVM
+BRIEF = 0.3  # s that a report waits for LVM where it knows what LVM told before
 LONG = 8.0  # s that a creation waits for them, and takes nothing that was seen before
 MARGIN = 0.4  # s that they have to be waited for at once
 OLDEST = 60.0  # s after which a report tells no more what LVM told before
@@ -116,7 +117,7 @@ def lvm_view(host: Host, in_a_report: bool = False) -> LvmView:
     try:
         if in_a_report:
             groups, volumes = host.looks.at(
-                LVM, host.volumes.all, SHORT, OLDEST, fresh=FRESH, grace=BUSY
+                LVM, host.volumes.all, SHORT, OLDEST, brief=BRIEF, fresh=FRESH, grace=BUSY
             )
         else:
             groups, volumes = host.volumes.all()

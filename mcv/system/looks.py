@@ -42,6 +42,7 @@ class Looks:
         patience: float,
         oldest: float = 0.0,
         *,
+        brief: float | None = None,
         fresh: float = 0.0,
         grace: float = 0.0,
     ) -> T:
@@ -50,9 +51,9 @@ class Looks:
         A look that does not end within `patience` seconds goes on, and later callers wait for
         that very look: a hung tool holds one thread and one child process, however often it is
         asked for. They get the result of the look before meanwhile where it is not older than
-        `oldest` seconds, and the result of a look that ended less than `fresh` seconds ago
-        without another look. Raises CommandFailed where there is none, StillLooking while the
-        look has lasted less than `grace` seconds.
+        `oldest` seconds, after `brief` seconds where that is less, and the result of a look that
+        ended less than `fresh` seconds ago without another look. Raises CommandFailed where there
+        is none, StillLooking while the look has lasted less than `grace` seconds.
         """
         with self._lock:
             last = self._earlier(what, fresh)
@@ -64,7 +65,9 @@ class Looks:
                 context = contextvars.copy_context()
                 arguments = (self._carry_out, what, look, under_way)
                 threading.Thread(target=context.run, args=arguments, daemon=True).start()
-        known = under_way if under_way.over.wait(patience) else self._earlier(what, oldest)
+        earlier = self._earlier(what, oldest)
+        wait = patience if earlier is None or brief is None else brief
+        known = under_way if under_way.over.wait(wait) else earlier
         if known is None and time.monotonic() - under_way.began < grace:
             raise StillLooking(f"{what} has not answered yet.")
         if known is None:

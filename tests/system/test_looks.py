@@ -1,6 +1,7 @@
 """Looks at what hangs: nobody waits for them longer than said, and there is one of them."""
 
 import threading
+import time
 
 import pytest
 
@@ -54,6 +55,17 @@ def test_a_caller_that_says_so_gets_the_result_of_the_look_before() -> None:
     with pytest.raises(CommandFailed, match="does not answer"):
         looks.at("LVM", hanging, patience=0.01)
     hanging.goes_on.set()
+
+
+def test_what_is_known_from_before_is_waited_for_briefly() -> None:
+    looks, hanging = Looks(), Hanging()
+    began = time.monotonic()
+    assert looks.at("LVM", lambda: 7, patience=5, oldest=60, brief=0.01) == 7
+
+    assert looks.at("LVM", hanging, patience=5, oldest=60, brief=0.01) == 7
+    assert hanging.began == 1 and time.monotonic() - began < 4
+    hanging.goes_on.set()
+    assert looks.at("LVM", hanging, patience=5, brief=0.01) >= 1  # nothing that is young enough
 
 
 def test_an_error_that_nobody_foresaw_is_told_and_ends_the_look() -> None:
