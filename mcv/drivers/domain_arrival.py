@@ -6,7 +6,7 @@ is one that this host's libvirt itself writes for the expected domain, or stands
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from mcv.drivers.domain_xml import NAMESPACE
 
@@ -55,10 +55,10 @@ def require_expected(arriving: str, expected: str) -> None:
     _match(_parse(arriving), _parse(expected), "")
 
 
-def require_plain_cookie(text: str, name: str, uuid: str) -> None:
+def require_plain_cookie(text: str, name: str, uuid: str, mirrored: Sequence[str] = ()) -> None:
     """Precondition of a migration's cookie: it is about this domain and says what it may.
 
-    Errors: Unexpected.
+    Of disks it may tell how large those are that go along. Errors: Unexpected.
     """
     root = _parse(text)
     if root.tag != "qemu-migration":
@@ -70,7 +70,21 @@ def require_plain_cookie(text: str, name: str, uuid: str) -> None:
     for statistics in root.findall("statistics"):
         _require_numbers(statistics)
         root.remove(statistics)
+    for disks in root.findall("nbd") if mirrored else ():
+        _require_sizes(disks, mirrored)
+        root.remove(disks)
     _require_listed(root, COOKIE)
+
+
+def _require_sizes(disks: ET.Element, mirrored: Sequence[str]) -> None:
+    """Precondition: an element names these disks and their sizes, and no port to listen at."""
+    if disks.attrib:
+        raise Unexpected(f"nbd has {_shown(next(iter(disks.attrib)))}")
+    for disk in disks:
+        is_plain = disk.tag == "disk" and set(disk.attrib) == {"target", "capacity"}
+        is_size = NUMBER.fullmatch(disk.get("capacity", ""))
+        if not is_plain or len(disk) or not is_size or disk.get("target") not in mirrored:
+            raise Unexpected(f"nbd/{_shown(disk.tag)} is not expected")
 
 
 def _parse(text: str) -> ET.Element:

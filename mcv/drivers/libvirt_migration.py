@@ -11,10 +11,11 @@ from mcv.drivers.libvirt_connection import (
     libvirt_module,
     read,
 )
+from mcv.drivers.migration_xml import MovedDisks, for_destination
 
 
 class Movement(Value, frozen=True, kw_only=True):
-    """A live migration under way: bytes of memory, and bytes a second."""
+    """A live migration under way: bytes of memory and of disks; of memory, bytes a second."""
 
     total: int
     remaining: int
@@ -27,13 +28,20 @@ class LiveMigration:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def send(self, name: str, to: str, memory: str, bandwidth: int = 0) -> None:
+    def send(
+        self,
+        name: str,
+        to: str,
+        memory: str,
+        bandwidth: int = 0,
+        disks: MovedDisks | None = None,
+    ) -> None:
         """Move a running domain to the libvirt at the URI `to`, and wait; it ends here.
 
         It arrives paused, and whoever asked for this resumes it there: libvirt itself starts
         an arrival before it knows that the departure has ended, and where the answer to that
         is lost it lets both run. `memory` is the URI by which QEMU gets the memory across;
-        bandwidth is in bytes a second, 0 for no limit.
+        bandwidth is in bytes a second, 0 for no limit. `disks` go along; no other disk does.
         """
         libvirt = libvirt_module()
         flags = (
@@ -42,7 +50,16 @@ class LiveMigration:
         params: dict[str, Any] = {libvirt.VIR_MIGRATE_PARAM_URI: memory}
         if bandwidth:
             params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = max(1, bandwidth // MIB)
+        if disks is not None and disks.mirrored:
+            flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
+            # Without the list libvirt copies every disk that can be written, a replicated or a
+            # shared one over itself.
+            params[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = list(disks.mirrored)
+            params[libvirt.VIR_MIGRATE_PARAM_DISKS_URI] = disks.uri
         with self._connection.own_connection(name, "migrate") as domain:
+            if disks is not None:
+                xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE)
+                params[libvirt.VIR_MIGRATE_PARAM_DEST_XML] = for_destination(xml, disks)
             domain.migrateToURI3(to, params, flags)
 
     @read

@@ -16,7 +16,7 @@ HEADER = struct.Struct(">IIIIIII")
 MOST = 256 * 1024  # bytes of a message to libvirt; those of a migration have some KiB
 STRING_TYPE = 7  # VIR_TYPED_PARAM_STRING
 ULLONG_TYPE = 4  # VIR_TYPED_PARAM_ULLONG
-MOST_PARAMETERS = 16
+MOST_PARAMETERS = 64  # a disk that goes along is one
 
 REMOTE = 0x20008086
 KEEPALIVE = 0x6B656570
@@ -30,15 +30,21 @@ WATCH_CLOSING, IGNORE_CLOSING = 360, 361
 URI = b"qemu:///system"
 # VIR_MIGRATE_LIVE, _PEER2PEER, _PAUSED: the arrival is not persistent and does not run.
 FLAGS = 0x1 | 0x2 | 0x20
+WITH_DISKS = 0x40  # VIR_MIGRATE_NON_SHARED_DISK: whole disks go along, those that are named
 
 
 class Arrival(Value, frozen=True, kw_only=True):
-    """The one domain that may arrive: its name, UUID, libvirt's XML here, the memory's URI."""
+    """The one domain that may arrive: its name, UUID, libvirt's XML here, the memory's URI.
+
+    `mirrored` are the targets of the disks whose bytes arrive at the URI `disks`.
+    """
 
     name: str
     uuid: str
     xml: str
     memory: str
+    mirrored: tuple[str, ...] = ()
+    disks: str = ""
 
 
 class ArrivalFilter:
@@ -52,7 +58,7 @@ class ArrivalFilter:
             CLOSE: _nothing,
             SUPPORTS: _number,
             AUTHENTICATION: _nothing,
-            PREPARE: self._migration,
+            PREPARE: self._prepare,
             FINISH: self._finish,
             WATCH_CLOSING: _nothing,
             IGNORE_CLOSING: _nothing,
@@ -111,21 +117,30 @@ class ArrivalFilter:
         if body.number() not in (0, 1):
             raise Unexpected("a migration is cancelled or it is not")
 
-    def _migration(self, body: "_Body") -> None:
-        """The parameters, the cookie and the flags of a migration."""
+    def _migration(self, body: "_Body") -> list[str]:
+        """The parameters, the cookie and the flags of a migration; the disks that it names."""
+        mirrored: list[str] = []
         count = body.number()
         if count > MOST_PARAMETERS:
             raise Unexpected(f"{count} parameters")
         for _ in range(count):
-            self._parameter(body.text(), body)
+            self._parameter(body.text(), body, mirrored)
         cookie = body.opaque()
         if cookie:
             text = _decoded(cookie.removesuffix(b"\0"))
-            require_plain_cookie(text, self._arrival.name, self._arrival.uuid)
-        if body.number() != FLAGS:
+            arrival = self._arrival
+            require_plain_cookie(text, arrival.name, arrival.uuid, arrival.mirrored)
+        if body.number() != FLAGS | (WITH_DISKS if self._arrival.mirrored else 0):
             raise Unexpected("the flags are another migration's")
+        return mirrored
 
-    def _parameter(self, name: str, body: "_Body") -> None:
+    def _prepare(self, body: "_Body") -> None:
+        """A list that lacks a disk is another list: without any, every disk would be copied."""
+        mirrored = self._migration(body)
+        if sorted(mirrored) != sorted(self._arrival.mirrored):
+            raise Unexpected("the disks that go along are others")
+
+    def _parameter(self, name: str, body: "_Body", mirrored: list[str]) -> None:
         kind = body.number()
         if (name, kind) == ("bandwidth", ULLONG_TYPE):
             body.take(8)
@@ -135,6 +150,10 @@ class ArrivalFilter:
             self._require_equal(name, body.text(), self._arrival.name)
         elif (name, kind) == ("migrate_uri", STRING_TYPE):
             self._require_equal(name, body.text(), self._arrival.memory)
+        elif (name, kind, bool(self._arrival.mirrored)) == ("disks_uri", STRING_TYPE, True):
+            self._require_equal(name, body.text(), self._arrival.disks)
+        elif (name, kind) == ("migrate_disks", STRING_TYPE):
+            mirrored.append(body.text())
         else:
             raise Unexpected(f"the parameter {name[:40]!a} is not taken")
 

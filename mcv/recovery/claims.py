@@ -184,6 +184,12 @@ def _directed(host: Host, entry: Entry, changes: tuple[str, ...]) -> Entry:
     has_change = any(isinstance(step.do, Change) for step in steps)
     change_was_made = has_change and f"{entry.operation}.{index}" in changes
     seen = next((step.seen for step in steps if step.seen), None)
+    if seen and seen.node in entry.skip and any(step.only_there for step in steps):
+        raise Refused(
+            f"Whether the guest went on there, with its disks, is known by {seen.node} alone, "
+            "which is offline.",
+            "When it is back: mcv repair",
+        )
     call_was_served = seen is not None and seen.node not in entry.skip and _was_served(host, seen)
     if call_was_served or change_was_made:
         entry.direction, entry.position = "forward", index + call_was_served

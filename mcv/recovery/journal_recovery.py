@@ -192,7 +192,9 @@ def offline(cluster: Cluster) -> list[str]:
 def _without(entry: Entry, gone: list[str]) -> Entry:
     """An entry about VMs, reduced by the steps of nodes that are offline in the document.
 
-    An entry before its commit point goes back, since the effect of those steps is missing.
+    An entry before its commit point goes back, since the effect of those steps is missing. An
+    entry at it whose only witness is gone is left as it is, where what that node has would be
+    lost.
     """
     touched = nodes_of(entry.plan) & set(gone)
     if not touched or any(subject.kind != "vm" for subject in entry.subjects):
@@ -200,6 +202,9 @@ def _without(entry: Entry, gone: list[str]) -> Entry:
     index = commit_point(entry.plan)
     steps = steps_of(entry.plan[index]) if index < len(entry.plan) else ()
     witness_is_gone = any(step.seen and step.seen.node in gone for step in steps)
+    may_be_there = any(step.only_there for step in steps)
+    if witness_is_gone and may_be_there and entry.position == index:
+        return entry
     if entry.direction == "forward" and entry.position < index + witness_is_gone:
         entry.direction, entry.trouble = "back", f"{', '.join(sorted(touched))} is offline"
     entry.skip = gone

@@ -35,7 +35,8 @@ class Permit(Value, frozen=True, kw_only=True):
 class Beginning(Value, frozen=True, kw_only=True):
     """A domain that libvirt is about to begin, and what this node has noted of it.
 
-    `arrival` is the operation under which the domain was let in by MIGRATE a moment ago.
+    `arrival` is the operation under which the domain was let in by MIGRATE a moment ago;
+    `expected` the operation for which this node made volumes that its local disks go to.
     `noted` are the resources whose failed verification is noted on this node alone.
     """
 
@@ -44,6 +45,7 @@ class Beginning(Value, frozen=True, kw_only=True):
     incarnation: int
     permit: Permit = Permit()
     arrival: str = ""
+    expected: str = ""
     noted: tuple[str, ...] = ()
 
 
@@ -58,7 +60,8 @@ def why_not(documents: Documents, me: str, beginning: Beginning) -> Refused | No
     memory that is restored is of the VM's present incarnation. A live arrival needs the claim
     of its operation in one of the documents instead.
     """
-    claims = [claim for _, _, claim in _arrivals(documents, me, beginning.uuid)]
+    expected = beginning.expected
+    claims = [claim for _, _, claim in _arrivals(documents, me, beginning.uuid, expected)]
     if beginning.arrival and beginning.arrival in [claim.operation for claim in claims]:
         return None
     if beginning.operation is Operation.MIGRATE:
@@ -69,9 +72,10 @@ def why_not(documents: Documents, me: str, beginning: Beginning) -> Refused | No
     return next((problem for problem in problems if problem is not None), None)
 
 
-def arriving(documents: Documents, me: str, uuid: str) -> str:
+def arriving(documents: Documents, me: str, uuid: str, expected: str = "") -> str:
     """The operation under which a VM of another node may arrive here; "" where there is none."""
-    return next((claim.operation for _, _, claim in _arrivals(documents, me, uuid)), "")
+    arrivals = _arrivals(documents, me, uuid, expected)
+    return next((claim.operation for _, _, claim in arrivals), "")
 
 
 def _known(documents: Documents, uuid: str) -> Iterator[tuple[Cluster, Vm]]:
@@ -79,9 +83,14 @@ def _known(documents: Documents, uuid: str) -> Iterator[tuple[Cluster, Vm]]:
         yield from ((cluster, vm) for vm in cluster.vms.values() if vm.uuid == uuid)
 
 
-def _arrivals(documents: Documents, me: str, uuid: str) -> Iterator[tuple[Cluster, Vm, Claim]]:
+def _arrivals(
+    documents: Documents, me: str, uuid: str, expected: str
+) -> Iterator[tuple[Cluster, Vm, Claim]]:
+    """Claims of VMs of other nodes that may come: all their disks are here, or are made here."""
     for cluster, vm in _known(documents, uuid):
-        if vm.claim is not None and vm.node != me and me in vm.nodes:
+        if vm.claim is None or vm.node == me:
+            continue
+        if me in vm.nodes or vm.claim.operation == expected:
             yield cluster, vm, vm.claim
 
 

@@ -22,7 +22,8 @@ class CopyNote(Struct, frozen=True, kw_only=True):
     """A volume of this node that a copy of a VM's disk goes to.
 
     `source` is the node that sends it, by the operation that claims the VM. The volume was made
-    for it and read as zeros until the copy has `begun`.
+    for it and read as zeros until the copy has `begun`. With a volume that is `kept` a guest may
+    have gone on here: it may be newer than the source.
     """
 
     name: Name
@@ -30,6 +31,7 @@ class CopyNote(Struct, frozen=True, kw_only=True):
     operation: str
     target: Disk
     begun: bool = False
+    kept: bool = False
 
 
 def read(host: Host, name: str, disk: int) -> CopyNote | None:
@@ -40,6 +42,14 @@ def read(host: Host, name: str, disk: int) -> CopyNote | None:
 def write(host: Host, note: CopyNote) -> None:
     path = _path(host, note.name, note.target.id)
     files.write_atomically(path, msgspec.json.encode(note).decode())
+
+
+def keep(host: Host, name: str) -> None:
+    """Note durably, before a guest goes on with the copies of its disks, that they stay."""
+    for path in sorted(host.settings.notes.glob(f"{name}.*{ENDING}")):
+        note = _read(path)
+        if note is not None and note.name == name and is_under_way(host, note):
+            write(host, msgspec.structs.replace(note, kept=True))
 
 
 def remove(host: Host, name: str, disk: int) -> None:

@@ -13,6 +13,7 @@ from mcv.drivers.blocks import Server
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.rpc.tunnel import Granted
+from mcv.sizes import shown
 from mcv.storage import backings, copy_notes, paths
 from mcv.storage.copy_notes import CopyNote
 from mcv.storage.pieces import Digests
@@ -24,11 +25,12 @@ log = logging.getLogger(__name__)
 PURPOSE = "disk"  # what a stream says that it is for
 
 
-def receive(host: Host, name: str, source: str, target: dict[str, Any]) -> None:
+def receive(host: Host, name: str, source: str, target: dict[str, Any], exact: int = 0) -> None:
     """Make the volume that a copy of a disk goes to, and note who may fill it; a step.
 
     Precondition: the VM's disk is elsewhere, and no volume has the target's name here, unless
-    this very operation made it. Effect: the volume reads as zeros.
+    this very operation made it. Effect: the volume reads as zeros. Errors: McvError where it has
+    not the `exact` bytes that are asked for, if any are.
     """
     disk = msgspec.convert(target, Disk)
     claim = host.both()[-1].claim_of(Subject.vm(name))
@@ -47,6 +49,19 @@ def receive(host: Host, name: str, source: str, target: dict[str, Any]) -> None:
     where = disk.places[host.name]
     size = backings.volume_size(host, disk)
     backings.of(host, disk).create(where, disk.volume, size, disk.format)
+    if exact and not paths.is_file(disk):
+        _require_exact(host, name, disk, exact)
+
+
+def _require_exact(host: Host, name: str, disk: Disk, exact: int) -> None:
+    """A running guest's disk cannot change its size: extents may make a volume larger here."""
+    present = backings.of(host, disk).size(disk.places[host.name], disk.volume)
+    if present != exact:
+        raise McvError(
+            f"Disk {disk.id} of {name} has {shown(exact)} and would have {shown(present)} on "
+            f"{host.name}, whose volume group has other extents.",
+            f"It moves when it is stopped: mcv migrate {name}",
+        )
 
 
 def _require_free(host: Host, name: str, disk: Disk) -> None:
@@ -69,19 +84,23 @@ def discard(host: Host, name: str, disk: int) -> None:
 def clear_over(host: Host) -> None:
     """Take away what operations without a claim have left; a round of the daemon's loop.
 
-    A copy whose operation ended well is a VM's disk by now, and stays.
+    A copy whose operation ended well is a VM's disk by now, and stays. So does a volume with
+    which a guest may have gone on here, when its operation was given up.
     """
     if host.consensus.in_contact:
         for note in copy_notes.over(host):
-            _clear(host, note)
+            _clear(host, note, keep=note.kept)
 
 
-def _clear(host: Host, note: CopyNote) -> None:
-    """Remove a note, and its volume unless document or proposal name that as a disk."""
+def _clear(host: Host, note: CopyNote, keep: bool = False) -> None:
+    """Remove a note, and its volume unless document or proposal name that as a disk.
+
+    With `keep` the volume stays, for a human: the check tells of it.
+    """
     disk = note.target
     end(host, note)
     where = disk.places.get(host.name, "")
-    if where and not is_a_disk(host, where, disk.volume):
+    if where and not is_a_disk(host, where, disk.volume) and not keep:
         backings.of(host, disk).remove(where, disk.volume)
     copy_notes.remove(host, note.name, disk.id)
 

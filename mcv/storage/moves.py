@@ -1,6 +1,6 @@
 """Moves of disks by a copy: what goes where, and the steps. Pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -47,14 +47,32 @@ def nodes_for(cluster: Cluster, disk: Disk) -> list[str]:
 
 def copy_steps(name: str, moves: Sequence[DiskMove]) -> list[Item]:
     """Make every volume, then fill and compare each; the way back takes the volumes away."""
-    made: list[Item] = [
+    return [*receive_steps(name, moves), *send_steps(name, moves)]
+
+
+def receive_steps(
+    name: str, moves: Sequence[DiskMove], exact: Mapping[int, int] | None = None
+) -> list[Item]:
+    """Make every volume; the way back takes them away. `exact` are the only sizes that will do."""
+    return [
         Step(
-            on(move.to, "volume.receive", name=name, source=move.source, target=plain(move.new)),
+            on(
+                move.to,
+                "volume.receive",
+                name=name,
+                source=move.source,
+                target=plain(move.new),
+                **({"exact": exact[move.new.id]} if exact else {}),
+            ),
             undo=on(move.to, "volume.discard", name=name, disk=move.new.id),
         )
         for move in moves
     ]
-    return made + [
+
+
+def send_steps(name: str, moves: Sequence[DiskMove]) -> list[Item]:
+    """Fill and compare volumes that were made."""
+    return [
         Step(on(move.source, "volume.send", name=name, disk=move.old.id, to=move.to))
         for move in moves
     ]

@@ -91,9 +91,15 @@ def untag(host: Host, name: str, disk: int) -> None:
 def remove_moved(host: Host, name: str, old: dict[str, Any]) -> None:
     """Delete the volume that a disk had before it moved; harmless when it is gone.
 
-    Errors: Refused while document or proposal name the volume as a disk.
+    Errors: Refused while document or proposal name the volume as a disk, and while the node that
+    has the disk now is offline: until that is back these are the only bytes within reach.
     """
     disk = msgspec.convert(old, Disk)
+    vm = host.read().vms.get(name)
+    if vm is not None and vm.node not in host.read().online:
+        raise Refused(
+            f"{disk.volume} on {host.name} stays: {name} moved to {vm.node}, which is offline."
+        )
     where = paths.location(host.read(), disk, host.name)
     if copy_target.is_a_disk(host, where, disk.volume):
         raise Refused(f"{disk.volume} in {where} on {host.name} is a disk of {name}.")

@@ -39,7 +39,9 @@ class Step(msgspec.Struct, frozen=True, tag="step"):
     A plan has a single step that commits it: a failure before that step means back, after
     it forward. A step that may fail comes after the commit point; its failure is reported
     and the plan goes on. `seen` is a question to a node: was the committing call carried
-    out? Without an answer the plan waits at its commit point.
+    out? Without an answer the plan waits at its commit point. What a committing step
+    began may be `only_there`, on the witness's node, and lost by the way back: then the plan
+    waits for that node also while it is offline in the document.
     """
 
     do: Action
@@ -47,6 +49,7 @@ class Step(msgspec.Struct, frozen=True, tag="step"):
     commits: bool = False
     may_fail: bool = False
     seen: Call | None = None
+    only_there: bool = False
 
 
 class Together(msgspec.Struct, frozen=True, tag="together"):

@@ -2,52 +2,75 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 
-from mcv.document.names import Name
 from mcv.document.subject import Subject
 from mcv.drivers.libvirt_identity import uuid_of
 from mcv.errors import Refused, Unreadable
 from mcv.host import Host
 from mcv.system import files
-from mcv.vm import definition
+from mcv.vm import definition, live_storage
+from mcv.vm.arrival_note import ENDING, ArrivalNote
 
 log = logging.getLogger(__name__)
 
-ENDING = ".arrival.json"
 
-
-class ArrivalNote(Struct, frozen=True, kw_only=True):
-    """A domain that may arrive here: from which owner, by which operation, and as what.
-
-    `xml` is the definition by this node's own libvirt.
-    """
-
-    name: Name
-    source: Name
-    operation: str
-    uuid: str
-    xml: str
-
-
-def expect(host: Host, name: str) -> None:
+def expect(host: Host, name: str, disks: Sequence[dict[str, Any]] = ()) -> None:
     """Define the VM here and note that it may arrive; a step, so the claim has been looked at.
 
-    Effect: the note allows the VM's owner, for the operation that claims the VM now, to send
-    this very domain. Errors: Refused on the owner itself.
+    `disks` are entries of local disks as they will be here, whose volumes are there. Effect: the
+    note allows the VM's owner, for the operation that claims the VM now, to send this very
+    domain, with the bytes of these disks. Errors: Refused on the owner itself.
     """
     vm = host.both()[-1].vm(name)
     if vm.claim is None or vm.node == host.name:
         raise Refused(f"No other node can send {name} to {host.name}.")
-    host.domains.define(definition.of(host, vm))
+    moved = live_storage.entries(disks)
+    note = read(host, name)
+    if note is not None and (note.operation, note.resumed) == (vm.claim.operation, True):
+        return
+    host.domains.define(definition.of(host, live_storage.arriving(vm, moved)))
     xml = host.domains.migration.expected(name)
-    note = ArrivalNote(
-        name=name, source=vm.node, operation=vm.claim.operation, uuid=uuid_of(xml), xml=xml
+    _write(
+        host,
+        ArrivalNote(
+            name=name,
+            source=vm.node,
+            operation=vm.claim.operation,
+            uuid=uuid_of(xml),
+            xml=xml,
+            mirrored=live_storage.mirrored(moved),
+            with_disks=bool(moved),
+        ),
     )
-    files.write_atomically(_path(host, name), msgspec.json.encode(note).decode())
+
+
+def _write(host: Host, note: ArrivalNote) -> None:
+    files.write_atomically(_path(host, note.name), msgspec.json.encode(note).decode())
+
+
+def mark_resumed(host: Host, name: str, resumed: bool = True) -> None:
+    """Note durably, before an arrival with local disks is resumed, that it is.
+
+    From then on the volumes here are newer than those of the source, also when this host dies
+    and its domain with it. Without local disks, and without a note, nothing is done.
+    """
+    note = read(host, name)
+    if note is not None and note.with_disks and note.resumed != resumed:
+        _write(host, msgspec.structs.replace(note, resumed=resumed))
+
+
+def was_resumed(host: Host, name: str) -> bool:
+    """Whether a domain with local disks was resumed here by the operation that claims it."""
+    note = read(host, name)
+    if note is None or not note.resumed:
+        return False
+    claims = [cluster.claim_of(Subject.vm(name)) for cluster in host.both()]
+    return any(claim and claim.operation == note.operation for claim in claims)
 
 
 def require_expected(host: Host, name: str, sender: str) -> ArrivalNote:
@@ -57,7 +80,7 @@ def require_expected(host: Host, name: str, sender: str) -> ArrivalNote:
     on this member, in the document or the proposal.
     """
     note = read(host, name)
-    if note is None or note.source != sender:
+    if note is None or note.source != sender or note.resumed:
         raise Refused(f"{host.name} expects no {name} of {sender}.")
     for cluster in host.both():
         claim = cluster.claim_of(Subject.vm(name))
@@ -85,8 +108,13 @@ def _read(path: Path) -> ArrivalNote | None:
 
 
 def forget(host: Host, name: str) -> None:
-    """From now on nothing is expected; harmless when nothing was."""
-    files.remove(_path(host, name))
+    """From now on nothing is expected; harmless when nothing was.
+
+    That a domain with local disks was resumed is known until its operation is over.
+    """
+    note = read(host, name)
+    if note is None or not note.resumed:
+        files.remove(_path(host, name))
 
 
 def forget_over(host: Host) -> None:

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from mcv.document.disks import Disk
 from mcv.document.model import Vm
+from mcv.document.pools import Pool
 from mcv.errors import refuse_all
 from mcv.host import Host
 from mcv.storage import moves
@@ -25,6 +26,12 @@ def to_node(host: Host, vm: Vm, to: str) -> list[DiskMove]:
         DiskMove(old=old, new=new, source=vm.node, to=to)
         for old, new in zip(copied, placed, strict=True)
     ]
+
+
+def new_pools(host: Host, vm: Vm, disk_moves: Sequence[DiskMove]) -> dict[str, Pool]:
+    """The pool of volume groups that the document lacks for these moves, or lacks nodes of."""
+    new = tuple(move.new for move in disk_moves)
+    return placing.new_pools(host.read(), replace(vm, disks=new)) if new else {}
 
 
 def placed_by(host: Host, vm: Vm, disks: Sequence[Disk]) -> list[Disk]:

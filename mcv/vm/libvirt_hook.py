@@ -20,7 +20,7 @@ from mcv.rules import beginning
 from mcv.rules.beginning import Beginning, Operation
 from mcv.settings import Settings
 from mcv.system import files
-from mcv.vm import start_permit
+from mcv.vm import arrival_note, start_permit
 
 LET, REFUSE = 0, 1
 
@@ -51,6 +51,7 @@ def _judged(conf: Settings, documents: list[Cluster], operation: Operation, mark
             incarnation=mark.incarnation,
             permit=start_permit.valid(conf.notes, mark.uuid),
             arrival=_noted_arrival(conf, mark.uuid),
+            expected=arrival_note.expected(conf.notes, mark.uuid),
             noted=tuple(notes.blocked(conf.notes)),
         ),
     )
@@ -79,7 +80,8 @@ def _noted_arrival(conf: Settings, uuid: str) -> str:
 
 
 def _note_arrival(conf: Settings, documents: list[Cluster], uuid: str) -> None:
-    if operation := beginning.arriving(documents, conf.node, uuid):
+    expected = arrival_note.expected(conf.notes, uuid)
+    if operation := beginning.arriving(documents, conf.node, uuid, expected):
         files.write_atomically(_arrival(conf, uuid), operation)
 
 

@@ -3,18 +3,21 @@
 import logging
 import threading
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from mcv import sizes
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.drivers.libvirt_identity import FOREIGN
 from mcv.drivers.libvirt_migration import Movement
+from mcv.drivers.migration_xml import MovedDisks
 from mcv.errors import Cancelled, HypervisorFailed, LibvirtSilent, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
-from mcv.storage import moves
+from mcv.storage import copy_notes
 from mcv.system import stall
-from mcv.vm import arrivals, migration_tunnel, power, run_notes
+from mcv.vm import arrivals, copies, live_storage, migration_tunnel, power, run_notes
 from mcv.vm.answers import Moved
 from mcv.vm.migrate import only_place, require_movable
 from mcv.vm.plans import live_plan
@@ -45,9 +48,18 @@ def migrate(
 
     def prepare() -> Prepared[Moved]:
         vm = _require_sendable(host, name, to, ignore_verify, discard_saved)
+        disk_moves = copies.to_node(host, vm, to)
         plan = [
             *power.override_steps(host, vm, "migrate", ignore_verify),
-            *live_plan(vm, to, rate, discard_saved),
+            *live_plan(
+                vm,
+                to,
+                rate,
+                discard_saved,
+                disk_moves,
+                pools=copies.new_pools(host, vm, disk_moves),
+                exact=live_storage.guest_sizes(host, vm),
+            ),
         ]
         return Prepared(plan, Moved(name=name, node=to, started=True))
 
@@ -76,13 +88,6 @@ def _require_sendable(
                 preconditions.resume_or_stop(name) if state == "paused" else offline,
             )
         )
-    problems += [
-        Refused(
-            f"Disk {disk.id} of {name} is on {vm.node} alone ({disk.storage}).",
-            f"mcv migrate --node {to} --wait-for-shutdown {name}",
-        )
-        for disk in moves.copied(vm)
-    ]
     try:
         vm = require_movable(
             host,
@@ -102,11 +107,14 @@ def _require_sendable(
 # Steps of the plan: the dispatcher holds the lock and has checked the claim.
 
 
-def send(host: Host, name: str, to: str, bandwidth: int = 0) -> None:
+def send(
+    host: Host, name: str, to: str, bandwidth: int = 0, disks: Sequence[dict[str, Any]] = ()
+) -> None:
     """Send the domain; when this returns it has ended here, and may stand still over there.
 
-    Harmless when that is so. If it failed, the domain runs on here: it has not run anywhere
-    else, since `resume_target` comes after this.
+    `disks` are entries of local disks as they are over there, which go along. Harmless when the
+    domain has ended here. If it failed, the domain runs on here: it has not run anywhere else,
+    since `resume_target` comes after this.
     """
     _end_what_is_left(host, name)
     if not host.domains.is_active(name):
@@ -117,8 +125,14 @@ def send(host: Host, name: str, to: str, bandwidth: int = 0) -> None:
         raise HypervisorFailed(f"The migration of {name} was cut off; it runs on here.")
     _require_not_cancelled(host, name)
     try:
-        with migration_tunnel.opened(host, name, to) as (uri, memory):
-            _follow(host, name, to, _Sending(host, name, uri, memory, bandwidth))
+        entries = live_storage.entries(disks)
+        mirrored = live_storage.mirrored(entries)
+        with migration_tunnel.opened(host, name, to, with_disks=bool(mirrored)) as way:
+            moved = live_storage.moved(host, entries, to, way.disks)
+            # libvirt gives the limit to each disk; together they keep to it.
+            limit = bandwidth // max(1, len(mirrored))
+            sending = _Sending(host, name, way.libvirt, way.memory, limit, moved)
+            _follow(host, name, to, sending)
     except McvError:
         if not host.domains.is_active(name):
             return
@@ -136,9 +150,17 @@ def resume_source(host: Host, name: str) -> None:
 class _Sending:
     """libvirt's call, which lasts as long as the migration, in a thread of its own."""
 
-    def __init__(self, host: Host, name: str, uri: str, memory: str, bandwidth: int) -> None:
+    def __init__(
+        self,
+        host: Host,
+        name: str,
+        uri: str,
+        memory: str,
+        bandwidth: int,
+        disks: MovedDisks | None,
+    ) -> None:
         self.error: McvError | None = None
-        self._arguments = (name, uri, memory, bandwidth)
+        self._arguments = (name, uri, memory, bandwidth, disks)
         self._migration = host.domains.migration
         self._thread = threading.Thread(target=self._run, name=f"send-{name}", daemon=True)
         self._thread.start()
@@ -158,7 +180,7 @@ class _Sending:
 
 def _follow(host: Host, name: str, to: str, sending: _Sending) -> None:
     """Tell how far it is until it is over; a cancel ends it."""
-    job = host.job
+    job, speed = host.job, _Speed()
     with job.may_be_cancelled(waits=False):
         while not sending.is_over(POLL):
             try:
@@ -173,7 +195,7 @@ def _follow(host: Host, name: str, to: str, sending: _Sending) -> None:
                 log.info("%s", error)
                 continue
             if movement is not None and movement.total:
-                _tell(host, f"migrate {name} to {to}", movement)
+                _tell(host, f"migrate {name} to {to}", movement, speed.of(movement))
     if host.domains.is_active(name):
         _require_not_cancelled(host, name)
     if sending.error is not None:
@@ -188,13 +210,27 @@ def _require_not_cancelled(host: Host, name: str) -> None:
         raise Cancelled(f"it was cancelled, and {name} runs on {host.name}.")
 
 
-def _tell(host: Host, what: str, movement: Movement) -> None:
+class _Speed:
+    """Bytes a second: libvirt tells those of memory, and none while disks are copied."""
+
+    def __init__(self) -> None:
+        self._looked, self._done, self._rate = time.monotonic(), 0, 0
+
+    def of(self, movement: Movement) -> int:
+        now, done = time.monotonic(), movement.total - movement.remaining
+        if now - self._looked >= 1:
+            self._rate = max(0, int((done - self._done) / (now - self._looked)))
+            self._looked, self._done = now, done
+        return movement.rate or self._rate
+
+
+def _tell(host: Host, what: str, movement: Movement, rate: int) -> None:
     host.job.progress(
         what,
         movement.total - movement.remaining,
         movement.total,
         "B",
-        f"{sizes.shown(movement.remaining)} left, {sizes.shown(movement.rate)}/s",
+        f"{sizes.shown(movement.remaining)} left, {sizes.shown(rate)}/s",
     )
 
 
@@ -212,7 +248,7 @@ def resume_target(host: Host, name: str) -> None:
     """Let the arrival go on, now that it has ended where it was; harmless when it runs.
 
     A domain whose memory has not arrived whole never runs: libvirt takes it away when its source
-    is gone.
+    is gone. With local disks it is noted first, for the volumes here are newer from then on.
     """
     if not host.domains.is_active(name) and _was_resumed(host, name):
         return  # by an earlier call; it has ended since
@@ -222,27 +258,44 @@ def resume_target(host: Host, name: str) -> None:
     if not host.domains.is_active(name) or host.domains.migration.movement(name) is not None:
         raise Refused(f"{name} did not arrive on {host.name}.", f"mcv start {name}")
     run_notes.write(host, name)
-    host.domains.resume(name)
+    _resume_noted(host, name)
     try:
         _forget_arrival(host, name)
     except McvError as error:  # it runs, and the note goes when the claim is over
         log.warning("the note of the arrival of %s: %s", name, error)
 
 
+def _resume_noted(host: Host, name: str) -> None:
+    """Resume an arrival. Where libvirt refuses, nothing says that it was resumed."""
+    copy_notes.keep(host, name)
+    arrivals.mark_resumed(host, name)
+    try:
+        host.domains.resume(name)
+    except LibvirtSilent:
+        raise  # it may do so yet
+    except HypervisorFailed:
+        if host.domains.state(name) != "running":
+            arrivals.mark_resumed(host, name, resumed=False)
+        raise
+
+
 def has_arrived(host: Host, name: str) -> bool:
     """Whether a domain that was sent here was resumed here.
 
-    A disk that failed may have paused it since.
+    A disk that failed may have paused it since, and with local disks this host may have gone
+    down since.
     """
-    if host.domains.state(name) == "running":
+    if host.domains.state(name) == "running" or arrivals.was_resumed(host, name):
         return True
     return host.domains.is_active(name) and _was_resumed(host, name)
 
 
 def _was_resumed(host: Host, name: str) -> bool:
     """Whether the notes tell that an arrival was resumed: it runs in this boot, and is awaited
-    no more. An earlier version noted neither.
+    no more. An earlier version noted neither. With local disks a note outlives a boot.
     """
+    if arrivals.was_resumed(host, name):
+        return True
     note = run_notes.read(host, name)
     is_of_this_boot = note is not None and note.boot == host.observations.boot
     return is_of_this_boot and not arrivals.is_noted(host, name)

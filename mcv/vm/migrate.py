@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from msgspec.structs import replace
-
 from mcv import storage
 from mcv.document.disks import DrbdDisk
 from mcv.document.model import Cluster, Vm
@@ -18,7 +16,7 @@ from mcv.storage import moves
 from mcv.storage.moves import DiskMove
 from mcv.system.answers import decoded
 from mcv.transaction.plan import Item, Step, on
-from mcv.vm import bootable, copies, domains_elsewhere, placing, power, processor
+from mcv.vm import bootable, copies, domains_elsewhere, power, processor
 from mcv.vm.answers import Moved
 from mcv.vm.plans import copied_plan, offline_plan
 
@@ -76,8 +74,7 @@ def _plan(
     """The steps by the kinds of the VM's disks, without a start."""
     if not disk_moves:
         return offline_plan(vm, to, start=False, discard_saved=discard_saved)
-    new = tuple(move.new for move in disk_moves)
-    pools = placing.new_pools(host.read(), replace(vm, disks=new))
+    pools = copies.new_pools(host, vm, disk_moves)
     return copied_plan(vm, to, disk_moves, discard_saved, pools)
 
 

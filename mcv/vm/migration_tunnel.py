@@ -1,12 +1,14 @@
-"""The way of a live migration: two unix sockets on either side, led through the daemons.
+"""The way of a live migration: unix sockets on either side, led through the daemons.
 
-libvirt talks to the other libvirt, and QEMU sends the memory, as if both were on this host.
+libvirt talks to the other libvirt, and QEMU sends the memory and the bytes of local disks, as if
+both were on this host.
 """
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from mcv.drivers.libvirt_rpc import Arrival, ArrivalFilter
 from mcv.errors import Refused
@@ -22,26 +24,39 @@ LIBVIRT = (Path("/run/libvirt/virtqemud-sock"), Path("/run/libvirt/libvirt-sock"
 # (the name that libvirt's own tunnelled migration uses).
 MEMORY = Path("/run/libvirt/mcv")
 SOCKET = "mcv.tunnelmigrate.dest.{}"
+# QEMU's NBD server, where the bytes of disks arrive.
+DISKS = "mcv-disks.tunnelmigrate.dest.{}"
 QEMU_HOME = Path("/var/lib/libvirt/qemu")
 
 
+class Way(NamedTuple):
+    """The URIs of the other libvirt, for the memory, and for the bytes of disks."""
+
+    libvirt: str
+    memory: str
+    disks: str
+
+
 @contextlib.contextmanager
-def opened(host: Host, name: str, to: str) -> Iterator[tuple[str, str]]:
-    """The URIs of the other libvirt, and for the memory, as long as this lasts."""
+def opened(host: Host, name: str, to: str, with_disks: bool = False) -> Iterator[Way]:
+    """The way to another node, as long as this lasts; disks are led where there are any."""
     _make_room()
     ours = files.child(host.settings.run, f"{name}.libvirt")
-    memory = _memory(name)
-    with (
-        host.tunnel(ours, to, {"vm": name, "for": "libvirt"}),
-        host.tunnel(memory, to, {"vm": name, "for": "memory"}),
-    ):
-        yield f"qemu+unix:///system?socket={ours}", _uri(memory)
+    memory, disks = _memory(name), _disks(name)
+    with contextlib.ExitStack() as tunnels:
+        tunnels.enter_context(host.tunnel(ours, to, {"vm": name, "for": "libvirt"}))
+        tunnels.enter_context(host.tunnel(memory, to, {"vm": name, "for": "memory"}))
+        if with_disks:
+            tunnels.enter_context(host.tunnel(disks, to, {"vm": name, "for": "disks"}))
+            _give_to_qemu(disks)
+        yield Way(f"qemu+unix:///system?socket={ours}", _uri(memory), _uri(disks))
 
 
 def target(host: Host, member: str, asked: dict[str, str]) -> Granted:
-    """Where a member's stream leads: to the expected domain's memory, or to libvirt for it.
+    """Where a member's stream leads: to the expected domain's memory or disks, or to libvirt.
 
-    To libvirt nothing passes but that domain's migration. Errors: Refused where this node does
+    To libvirt nothing passes but that domain's migration, which lets QEMU serve no disks but
+    those that are expected with the domain. Errors: Refused where this node does
     not expect the domain from the member.
     """
     name = asked.get("vm", "")
@@ -49,26 +64,47 @@ def target(host: Host, member: str, asked: dict[str, str]) -> Granted:
     memory = _memory(name)
     if asked.get("for") == "memory":
         return Granted(memory)
+    if asked.get("for") == "disks" and note.mirrored:
+        return Granted(_disks(name))
     if asked.get("for") == "libvirt":
         _make_room()
         path = next((path for path in LIBVIRT if path.exists()), LIBVIRT[-1])
-        arrival = Arrival(name=name, uuid=note.uuid, xml=note.xml, memory=_uri(memory))
+        arrival = Arrival(
+            name=name,
+            uuid=note.uuid,
+            xml=note.xml,
+            memory=_uri(memory),
+            mirrored=note.mirrored,
+            disks=_uri(_disks(name)),
+        )
         return Granted(path, ArrivalFilter(arrival))
-    raise Refused("A stream leads to libvirt or to a domain's memory.")
+    raise Refused("A stream leads to libvirt, or to a domain's memory or disks.")
 
 
 def clear(name: str) -> None:
-    """Take away the socket that an arrival leaves."""
-    with contextlib.suppress(OSError):
-        _memory(name).unlink()
+    """Take away the sockets that an arrival leaves."""
+    for path in (_memory(name), _disks(name)):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _memory(name: str) -> Path:
     return MEMORY / SOCKET.format(name)
 
 
-def _uri(memory: Path) -> str:
-    return f"unix://{memory}"
+def _disks(name: str) -> Path:
+    return MEMORY / DISKS.format(name)
+
+
+def _uri(path: Path) -> str:
+    return f"unix://{path}"
+
+
+def _give_to_qemu(path: Path) -> None:
+    """Let QEMU connect, which runs as a user of its own; where it may not, its mirror says so."""
+    with contextlib.suppress(OSError):
+        owner = QEMU_HOME.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _make_room() -> None:

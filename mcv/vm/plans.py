@@ -12,7 +12,7 @@ from mcv.drbd.renewal import discarded
 from mcv.storage import moves as disk_moves
 from mcv.storage.moves import DiskMove
 from mcv.system.answers import plain
-from mcv.transaction.plan import Call, Item, Step, change, on
+from mcv.transaction.plan import Call, Change, Item, Step, change, on
 from mcv.vm.validation import UNNAMED, StartSettings
 
 
@@ -111,25 +111,26 @@ def copied_plan(
     stale. They go last, when all else is done: see `moves.end_steps`.
     """
     old, name = vm.node, vm.name
-    params: dict[str, Any] = {
-        "name": name,
-        "node": to,
-        "disks": [plain(move.new) for move in moves],
-    }
-    if pools:
-        params["pools"] = plain(pools)
     return [
         *discarded(to, name, discard_saved),
         *_cd(vm, to),
         *disk_moves.copy_steps(name, moves),
         *storage.offline_move(vm, to),
-        Step(change("vm.move", **params), commits=True),
+        Step(_moved(vm, to, moves, pools), commits=True),
         Step(on(to, "vm.define", name=name)),
         Step(_undefine(old, name, discard_saved)),
     ]
 
 
-def live_plan(vm: Vm, to: str, bandwidth: int = 0, discard_saved: bool = False) -> list[Item]:
+def live_plan(
+    vm: Vm,
+    to: str,
+    bandwidth: int = 0,
+    discard_saved: bool = False,
+    moves: Sequence[DiskMove] = (),
+    pools: Mapping[str, Pool] | None = None,
+    exact: Mapping[int, int] | None = None,
+) -> list[Item]:
     """Open both sides, send the memory, resume the target, record the new owner, close.
 
     The domain arrives paused, and the source has ended before the target is resumed, so
@@ -138,16 +139,24 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0, discard_saved: bool = False) 
     own node, so that a late step finds its object gone. Both sides are closed last, since
     with two primaries they cannot be. The VM is defined there again when its owner is
     recorded: what runs there bears its new incarnation from then on.
+
+    Local disks go along, into volumes that are made first (of the sizes `exact`); a seed, which
+    no guest writes to, is copied before. From the resumption on their volumes on the old node
+    are stale: owner and places change at once, and the old volumes go last.
     """
     old, name = vm.node, vm.name
     disks = storage.live_move(vm, to)
+    params: dict[str, Any] = {"disks": [plain(move.new) for move in moves]} if moves else {}
+    seeds = [move for move in moves if move.new.role == "seed"]
     return [
         *discarded(to, name, discard_saved),
         *_cd(vm, to),
+        *disk_moves.receive_steps(name, moves, exact),
+        *disk_moves.send_steps(name, seeds),
         *disks.before,
-        Step(on(to, "vm.expect", name=name), undo=on(to, "vm.discard_target", name=name)),
+        Step(on(to, "vm.expect", name=name, **params), undo=on(to, "vm.discard_target", name=name)),
         Step(
-            on(old, "vm.send", name=name, to=to, bandwidth=bandwidth),
+            on(old, "vm.send", name=name, to=to, bandwidth=bandwidth, **params),
             undo=on(old, "vm.resume_source", name=name),
         ),
         Step(
@@ -155,12 +164,22 @@ def live_plan(vm: Vm, to: str, bandwidth: int = 0, discard_saved: bool = False) 
             undo=on(to, "vm.discard_target", name=name),
             commits=True,
             seen=on(to, "vm.has_arrived", name=name),
+            only_there=bool(moves),
         ),
-        Step(change("vm.assign", name=name, node=to)),
+        Step(_moved(vm, to, moves, pools) if moves else change("vm.assign", name=name, node=to)),
         Step(on(to, "vm.define", name=name)),
         *disks.after,
         Step(on(old, "vm.undefine", name=name)),
+        *disk_moves.end_steps(name, moves),
     ]
+
+
+def _moved(vm: Vm, to: str, moves: Sequence[DiskMove], pools: Mapping[str, Pool] | None) -> Change:
+    """Owner and places of the disks, in one change."""
+    params: dict[str, Any] = {"disks": [plain(move.new) for move in moves]}
+    if pools:
+        params["pools"] = plain(pools)
+    return change("vm.move", name=vm.name, node=to, **params)
 
 
 def update_plan(

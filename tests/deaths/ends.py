@@ -12,6 +12,7 @@ from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
 DATA = {0: b"boot", PIECE: b"data", 7 * PIECE: b"the end"}  # of a disk, by the piece
+SINCE = {3 * PIECE: b"written since"}  # by a guest that went on on another node
 
 End = Callable[[FakeCluster, str], str]
 
@@ -114,6 +115,54 @@ def was_done_in_part(cluster: FakeCluster, node: str) -> bool:
     return any(error and error["class"] == "DoneInPart" for error in errors)
 
 
+def newest(cluster: FakeCluster, owner: str) -> Pieces:
+    """What the disk of web1 has to hold: what was written where the guest went on, too."""
+    return DATA | SINCE if owner in cluster.wrote else DATA
+
+
+def copied_live(old: Callable[[str], str]) -> End:
+    """As after a copy; it runs on its owner or nowhere, and belongs where its guest wrote last."""
+
+    def end(cluster: FakeCluster, node: str) -> str:
+        owner = cluster.read(node).vm("web1").node
+        active = {name: door.state("web1") for name, door in cluster.domains.items()}
+        if active[other(owner)] != "absent" or active[owner] not in ("running", "stopped"):
+            return f"{owner} owns it: {active}"
+        if cluster.wrote - {owner}:
+            return f"{owner} owns it, and it went on on {cluster.wrote}"
+        return copied_from(old)(cluster, node)
+
+    return end
+
+
+def moved_mixed(cluster: FakeCluster, node: str) -> str:
+    """web1 has a replicated and a local disk: the local one is where it belongs, with its bytes."""
+    vm = cluster.read(node).vm("web1")
+    owner, second = vm.node, vm.disk(2)
+    active = {name: door.state("web1") for name, door in cluster.domains.items()}
+    roles = {name: one.role for name, one in cluster.world.replicas[RESOURCE].items()}
+    primary = [name for name, role in roles.items() if role == "Primary"]
+    there = {name for name in cluster.hosts if second.volume in cluster.lvm[name].made}
+    if owner != node and was_done_in_part(cluster, node):
+        there -= {node}
+    opened = [name for name, door in cluster.drbd.items() if door.two_primaries]
+    wrong = [
+        f"{owner} owns it: {active}, primary {primary}, {second.places}, {there}, open {opened}"
+        for right in (
+            active[other(owner)] == "absent" and active[owner] in ("running", "stopped"),
+            primary == ([owner] if active[owner] == "running" else []),
+            there == set(second.places) == {owner},
+            not opened and not has_notes(cluster),
+            cluster.wrote <= {owner},
+        )
+        if not right
+    ]
+    bytes_ = cluster.blocks[owner].pieces(f"/dev/vg0/{second.volume}")
+    if not wrong and bytes_ != newest(cluster, owner):
+        wrong = [f"{owner} owns it, without its bytes"]
+    return wrong[0] if wrong else "nothing" if owner == node else "whole"
+
+
 def copied_from(old: Callable[[str], str]) -> End:
     """web1 is whole on its owner, with every byte of its disk there and none elsewhere."""
 
@@ -126,7 +175,7 @@ def copied_from(old: Callable[[str], str]) -> End:
             there -= {old(node)}
         if there != {owner} or defined != {owner}:
             return f"{owner} owns it, volumes on {there}, defined on {defined}"
-        if pieces(cluster, node, owner) != DATA:
+        if pieces(cluster, node, owner) != newest(cluster, owner):
             return f"{owner} owns it, without its bytes"
         if has_notes(cluster):
             return "a note of the copy is left"

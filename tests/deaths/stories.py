@@ -9,6 +9,7 @@ import msgspec
 
 from mcv.cluster import join, members, permissions
 from mcv.document.model import Node
+from mcv.document.pools import DEFAULT_LOCATION
 from mcv.document.subject import Subject
 from mcv.drbd import resolve, resync, verify
 from mcv.host import Host, Prepared
@@ -83,6 +84,42 @@ def make_local(storage: str) -> Act:
         ends.pieces(cluster, node, node).update(ends.DATA)
 
     return act
+
+
+def write_on(cluster: FakeCluster, node: str, number: int) -> None:
+    """From now on a guest that begins to run on the other node writes there at once."""
+    there = other(node)
+    disk = cluster.read(node).vm("web1").disk(number)
+    where = DEFAULT_LOCATION if disk.storage == "file" else "/dev/vg0"
+    counted = cluster.domains[there].ran
+
+    def ran(domain: str) -> None:
+        counted(domain)
+        cluster.blocks[there].pieces(f"{where}/{disk.volume}").update(ends.SINCE)
+        cluster.wrote.add(there)
+
+    cluster.domains[there].ran = ran
+
+
+def run_local(storage: str) -> Act:
+    def act(cluster: FakeCluster, node: str) -> None:
+        make_local(storage)(cluster, node)
+        cluster.run(node, power.start, name="web1")
+        write_on(cluster, node, 1)
+
+    return act
+
+
+def run_mixed(cluster: FakeCluster, node: str) -> None:
+    run(cluster, node)
+    cluster.run(node, disk_add.add, name="web1", size="32MiB", storage="lvm")
+    volume = cluster.read(node).vm("web1").disk(2).volume
+    cluster.blocks[node].pieces(f"/dev/vg0/{volume}").update(ends.DATA)
+    write_on(cluster, node, 2)
+
+
+def move_live(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, live.migrate, name="web1", to=other(node))
 
 
 def move_disk(kind: str) -> Act:
@@ -300,11 +337,14 @@ PLANS = {
         ends.moved_from(itself),
         make,
     ),
-    "migrate live": Story(
-        lambda c, node: c.run(node, live.migrate, name="web1", to=other(node)),
-        ends.moved_live,
-        run,
-    ),
+    "migrate live": Story(move_live, ends.moved_live, run),
+    **{
+        f"migrate live with {storage}": Story(
+            move_live, ends.copied_live(itself), run_local(storage)
+        )
+        for storage in ("file", "lvm")
+    },
+    "migrate live with both": Story(move_live, ends.moved_mixed, run_mixed),
     **{
         f"migrate a copy on {storage}": Story(
             lambda c, node: c.run(node, migrate.migrate, name="web1", to=other(node)),

@@ -191,6 +191,69 @@ def test_a_migration_with_other_flags_is_stopped(procedure: int, story: str, fla
         arrival_filter()(lie)
 
 
+DISKS = "unix:///run/libvirt/mcv/mcv-disks.tunnelmigrate.dest.web1"
+ALONG = ("vda", "vdc")
+SIZES = "<nbd><disk target='vda' capacity='4194304'/><disk target='vdc' capacity='9'/></nbd>"
+
+
+def disk_filter(mirrored: tuple[str, ...] = ALONG) -> ArrivalFilter:
+    return ArrivalFilter(
+        Arrival(name="web1", uuid=UUID, xml=XML, memory=MEMORY, mirrored=mirrored, disks=DISKS)
+    )
+
+
+def text(word: str) -> bytes:
+    return len(word).to_bytes(4, "big") + word.encode() + b"\0" * (-len(word) % 4)
+
+
+def with_disks(
+    names: tuple[str, ...] = ALONG, uri: str = DISKS, flags: int = 0x63, sizes: str = SIZES
+) -> bytes:
+    """The recorded preparation as it is with disks that go along."""
+    message = replaced(of(PREPARE), b"<hostname>", f"{sizes}<hostname>".encode())
+    body = message[HEADER.size :]
+    more = [("migrate_disks", name) for name in names] + [("disks_uri", uri)] * bool(uri)
+    count = int.from_bytes(body[:4], "big") + len(more)
+    parameters = b"".join(text(key) + (7).to_bytes(4, "big") + text(word) for key, word in more)
+    body = count.to_bytes(4, "big") + parameters + body[4:-4] + flags.to_bytes(4, "big")
+    return framed(message, body)
+
+
+def test_a_migration_with_the_disks_that_are_expected_passes() -> None:
+    assert disk_filter()(with_disks()) == with_disks()
+
+
+@pytest.mark.parametrize(
+    ("story", "message"),
+    [
+        ("one disk more", with_disks(("vda", "vdb", "vdc"))),
+        ("one disk less", with_disks(("vda",))),
+        ("no list: all of them", with_disks(())),
+        ("one of them twice", with_disks(("vda", "vda", "vdc"))),
+        ("another socket", with_disks(uri="unix:///run/libvirt/libvirt-sock")),
+        ("a port", with_disks(uri="tcp://0.0.0.0:10809")),
+        ("no disks by its flags", with_disks(flags=0x23)),
+        ("what has changed since a base", with_disks(flags=0xA3)),
+        ("both", with_disks(flags=0xE3)),
+        ("a port to listen at", with_disks(sizes=SIZES.replace("<nbd>", "<nbd port='49152'>"))),
+        ("the size of another disk", with_disks(sizes=SIZES.replace("vdc", "vdb"))),
+        ("no size", with_disks(sizes=SIZES.replace("'9'", "'many'"))),
+        ("a file", with_disks(sizes=SIZES.replace("capacity='9'/", "capacity='9' file='/etc/x'/"))),
+        ("a source", with_disks(sizes=SIZES.replace("'9'/>", "'9'><source/></disk>"))),
+    ],
+)
+def test_a_migration_with_other_disks_is_stopped(story: str, message: bytes) -> None:
+    with pytest.raises(NotLetThrough):
+        disk_filter()(message)
+
+
+def test_a_vm_without_local_disks_brings_none_along() -> None:
+    for message in (with_disks(), with_disks((), "", 0x63, ""), with_disks((), DISKS, 0x23, "")):
+        with pytest.raises(NotLetThrough):
+            disk_filter(())(message)
+    assert disk_filter(())(of(PREPARE)) == of(PREPARE)
+
+
 def test_a_message_that_ends_early_or_goes_on_is_stopped() -> None:
     for message in (of(PREPARE), of(FINISH), of(OPEN), of(libvirt_rpc.CLOSE)):
         body = message[HEADER.size :]

@@ -78,9 +78,9 @@ class FakeBlocks:
 
     def pieces(self, path: str) -> Pieces:
         """The bytes of a volume."""
-        return self._volume(path).pieces
+        return self.volume(path).pieces
 
-    def _volume(self, path: str, writable: bool = False) -> FakeNbd:
+    def volume(self, path: str, writable: bool = False) -> FakeNbd:
         where, _, volume = path.rpartition("/")
         if volume in self._lvm.made and where == "/dev/vg0":
             return FakeNbd(self._lvm.made[volume], self._lvm.contents[path], writable)
@@ -95,7 +95,7 @@ class FakeBlocks:
         if "serve" in self.broken:
             raise CommandFailed(f"qemu-nbd does not serve {path}: is it in use?")
         self.opened.append((path, writable))
-        self.servers[socket] = FakeServer(self, socket, self._volume(path, writable))
+        self.servers[socket] = FakeServer(self, socket, self.volume(path, writable))
         return self.servers[socket]
 
     @contextlib.contextmanager
@@ -112,7 +112,7 @@ class FakeBlocks:
     def convert(
         self, path: str, format: Format, socket: Path, told: Callable[[float], None]
     ) -> None:
-        source, target = self._volume(path), self._behind(socket)
+        source, target = self.volume(path), self._behind(socket)
         if target.size < source.size:
             raise CommandFailed("`qemu-img` exited with 1: output file is smaller than input file")
         for number, (offset, data) in enumerate(sorted(source.pieces.items()), 1):

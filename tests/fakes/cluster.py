@@ -91,6 +91,9 @@ class FakeCluster:
             )
             for name in names
         }
+        for name in names:
+            self.domains[name].volume = self.blocks[name].volume
+        self.wrote: set[str] = set()  # nodes on which a guest wrote after it had arrived
         self.bridges = {name: FakeBridges() for name in names}
         self.boots = dict.fromkeys(names, 1)  # how often each host has come up
         self.going_down: set[str] = set()  # hosts that shut down

@@ -5,17 +5,31 @@ from __future__ import annotations
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from mcv.document.hardware import Cpu
-from mcv.drivers.domain_xml import SavedState, is_ours, mark_of
+from mcv.drivers.domain_xml import SavedState, is_ours, mark_of, substance
 from mcv.drivers.libvirt import Definition
 from mcv.drivers.libvirt_identity import FOREIGN, DomainStates, ForeignDomain, KnownUuids, uuid_of
 from mcv.drivers.libvirt_migration import Movement
 from mcv.drivers.libvirt_saved import SAVED
 from mcv.drivers.libvirt_xml import Capabilities
-from mcv.errors import HypervisorFailed, LibvirtSilent
+from mcv.drivers.migration_xml import MovedDisks, for_destination
+from mcv.errors import CommandFailed, HypervisorFailed, LibvirtSilent
 from tests.fakes.live_disks import FakeLiveDisks
+
+
+class Volume(Protocol):
+    """What a path of a host holds: its size, and its bytes by the piece."""
+
+    size: int
+    pieces: dict[int, bytes]
+
+
+def no_volume(path: str) -> Volume:
+    raise CommandFailed(f"Cannot access storage file '{path}': No such file or directory")
 
 
 class FakeDomains:
@@ -39,6 +53,7 @@ class FakeDomains:
         self.ran: Callable[[str], None] = lambda name: None  # told when a domain begins to run
         self.hook: Callable[[str, str], int] = lambda operation, xml: 0  # 0 lets it begin
         self.io_errors: set[str] = set()
+        self.volume: Callable[[str], Volume] = lambda path: no_volume(path)
         self.silence = ""  # that libvirt hangs: it answers nothing
         self._begun_with: dict[str, str] = {}  # the definitions of what is active
         self.migration = FakeMigration(self)
@@ -345,24 +360,49 @@ class FakeSavedStates:
         return SavedState(incarnation=mark.incarnation)
 
 
+@dataclass
+class Mirror:
+    """A disk that goes along: all of it, over whatever the new volume held."""
+
+    old: Volume
+    new: Volume
+
+    def carry(self, whole: bool) -> None:
+        some = sorted(self.old.pieces.items())
+        self.new.pieces.clear()
+        self.new.pieces.update(some if whole else some[: len(some) // 2])
+
+
 class FakeMigration:
     """Live migrations between FakeDomains: each phase is told, and may raise."""
 
     def __init__(self, domains: FakeDomains) -> None:
         self._domains = domains
 
-    def send(self, name: str, to: str, memory: str, bandwidth: int = 0) -> None:
+    def send(
+        self,
+        name: str,
+        to: str,
+        memory: str,
+        bandwidth: int = 0,
+        disks: MovedDisks | None = None,
+    ) -> None:
         here = self._domains
         domain = here._find("migrate", name, must_run=True)
         there = here.ways[to.partition("socket=")[2]]
         if domain in there.active:
             raise HypervisorFailed(f"Could not migrate {name}: domain is already active.")
+        xml = here._begun_with[domain]
+        arriving = for_destination(xml, disks) if disks else xml
         for operation in ("migrate", "prepare"):
-            there._ask_hook(operation, domain, here._begun_with[domain], there.hook)
-        there.active[domain], there._begun_with[domain] = "paused", here._begun_with[domain]
+            there._ask_hook(operation, domain, arriving, there.hook)
+        mirrors = self._mirrors(name, xml, arriving, there, disks)
+        there.active[domain], there._begun_with[domain] = "paused", arriving
         for phase in ("begun", "moving", "arrived"):
             try:
                 here.phase(phase)
+                for mirror in mirrors:
+                    mirror.carry(whole=phase != "begun")
             except BaseException:
                 # The arrival goes with the way that it came by, unless all of it is there.
                 if phase != "arrived":
@@ -370,6 +410,28 @@ class FakeMigration:
                 raise
         here.active.pop(domain, None)
         here.phase("ended")
+
+    def _mirrors(
+        self, name: str, xml: str, arriving: str, there: FakeDomains, disks: MovedDisks | None
+    ) -> list[Mirror]:
+        """The disks that go along, from what the domain has here to what it has there."""
+        if disks is None or not disks.mirrored:
+            return []
+        here = self._domains
+        if here.ways.get(disks.uri.removeprefix("unix://")) is not there:
+            raise HypervisorFailed(f"Could not migrate {name}: Failed to connect to the disks.")
+        old, new = dict(substance(xml).disks), dict(substance(arriving).disks)
+        try:
+            mirrors = [
+                Mirror(here.volume(old[target]), there.volume(new[target]))
+                for target in disks.mirrored
+            ]
+        except CommandFailed as error:
+            raise HypervisorFailed(f"Could not migrate {name}: {error.message}") from error
+        if any(mirror.old.size != mirror.new.size for mirror in mirrors):
+            sizes = "Source and target image have different sizes"
+            raise HypervisorFailed(f"Could not migrate {name}: {sizes}.")
+        return mirrors
 
     def expected(self, name: str) -> str:
         self._domains._find("read", name)

@@ -237,6 +237,83 @@ def test_a_source_that_dies_for_good_leaves_a_vm_that_can_be_taken_over(web1: li
     runs_on(web1, two)
 
 
+POOL = "/var/lib/mcv/pool"
+# The numbers that a guest has written to its file, told when it has ended.
+NUMBERS = f"""
+    qemu-img convert -O raw {POOL}/*.qcow2 /root/read
+    dd if=/root/read bs=512 skip=1 count={guests.WRITTEN} status=none |
+        od -A none -v -t u4 -w512 | cut -c1-11
+    rm /root/read
+"""
+FILL = """
+    seq -f '%015.0f' 1 1048576 | dd of=/dev/vg0/mcv-web1-2 bs=1M conv=notrunc,fsync status=none
+    seq -f '%015.0f' 8 1048583 | dd of=/dev/drbd100 bs=1M conv=notrunc,fsync status=none
+"""
+
+
+@pytest.fixture
+def mixed(pair: list[Node]) -> Iterator[list[Node]]:
+    """The VM web1, which counts and writes to a file; beside it an lvm and a replicated disk."""
+    one = pair[0]
+    options = "--storage file --image-format raw"
+    create(one, "web1", options, image=guests.writer(16), disk="32MiB")
+    mcv(one, "update web1 --memory 48MiB")
+    mcv(one, "start web1")
+    mcv(one, "disk add web1 16MiB --storage lvm")
+    mcv(one, "disk add web1 16MiB --storage drbd")
+    one.run(FILL, timeout=60)
+    yield pair
+    bring_back(pair, "systemctl reset-failed mcvd; systemctl start mcvd")
+    wait_until(lambda: is_settled(pair), 120, "everything to be settled")
+    one.run("mcv stop web1", check=False)
+    mcv(one, "delete web1 --yes")
+
+
+def volumes(node: Node) -> set[str]:
+    """Local volumes and files of web1 on a node."""
+    files = node.run(f"ls {POOL}").stdout.split()
+    return {*files, *(name for name in reality.volumes(node) if "web1-3" not in name)}
+
+
+def written(node: Node) -> list[int]:
+    return sorted(int(word) for word in node.run(NUMBERS, timeout=60).stdout.split())
+
+
+def digests(node: Node) -> list[str]:
+    return [reality.digest(node, f"/dev/vg0/mcv-web1-{disk}", 16) for disk in (2, 3)]
+
+
+def test_a_guest_takes_its_disks_along_while_it_writes(mixed: list[Node]) -> None:
+    one, two = mixed
+    before = digests(one)
+
+    cancelled = one.start(f"timeout 200 mcv {SLOW} 2>&1; code=$?; echo; echo $code")
+    one.run(MOVING, timeout=120)
+    assert volumes(two) != set()
+    jobs = one.run("mcv job list | grep running").stdout
+    mcv(one, f"job cancel {jobs.split()[0]}")
+    said = ended(cancelled)
+    assert "was cancelled, and web1 runs on node1" in said and "left" in said, said
+    assert where(mixed) == ["node1"] and volumes(two) == set()
+
+    mcv(one, MIGRATE)
+
+    assert where(mixed) == ["node2"] and reality.domain(one, "web1") == "absent"
+    assert volumes(one) == set() and len(volumes(two)) == 2
+    vm = reality.document(one)["vms"]["web1"]
+    assert vm["node"] == "node2" and vm == reality.document(two)["vms"]["web1"]
+    assert digests(two) == before
+    sockets = [node.run("ls /run/libvirt/mcv").stdout for node in mixed]
+    assert not any("web1" in names for names in sockets), sockets
+    mcv(two, "stop web1")
+    numbers = written(two)
+    assert numbers[-1] > 50
+    newest = numbers[numbers.index(max(numbers))]
+    assert numbers[-min(newest, guests.WRITTEN) :] == list(
+        range(newest - min(newest, guests.WRITTEN) + 1, newest + 1)
+    ), "a write was lost"
+
+
 # Changes the parameters of node1's libvirt as /root/lie.json says: a member that lies.
 LIE = """
     cd /opt/mcv/lib/python3*/site-packages/mcv/drivers && cp -n libvirt_migration.py /root/honest.py

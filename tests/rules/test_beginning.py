@@ -76,3 +76,25 @@ def test_a_node_without_a_replica_is_no_place_to_arrive_at() -> None:
     problem = beginning.why_not([COMING], "n3", coming)
 
     assert problem is not None and "migrates web1 to n3" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("story", "expected", "operation", "more", "may"),
+    [
+        ("volumes were made for its disks", "job1", MIGRATE, {}, True),
+        ("for an operation of before", "job0", MIGRATE, {}, False),
+        ("they were made, and it begins", "job1", PREPARE, {"arrival": "job1"}, True),
+        ("they were made, and it is started", "job1", PREPARE, {}, False),
+    ],
+)
+def test_local_disks_come_where_their_volumes_were_made(
+    story: str, expected: str, operation: Operation, more: dict[str, object], may: bool
+) -> None:
+    coming = Beginning(operation=operation, uuid=vm().uuid, incarnation=2, expected=expected)
+
+    problem = beginning.why_not([COMING], "n3", replace(coming, **more))
+
+    assert (problem is None) == may, problem
+    assert beginning.arriving([COMING], "n3", vm().uuid, expected) == (
+        "job1" if expected == "job1" else ""
+    )
