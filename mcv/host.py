@@ -201,10 +201,19 @@ class Host:
 
     @contextlib.contextmanager
     def _as_job(self) -> Iterator[None]:
-        """Give what happens in this block one job, the one under way if there is one."""
-        token = jobs_module.current.set(self.job)
-        try:
+        """Give what happens in this block one job, the one under way if there is one.
+
+        Another job of the daemon's runs until the block ends: the loop that resumes entries
+        without a job may be another thread.
+        """
+        if jobs_module.current.get() is not None:
             yield
+            return
+        job = self.job
+        token = jobs_module.current.set(job)
+        try:
+            with self.jobs.unlisted(job):
+                yield
         finally:
             jobs_module.current.reset(token)
 

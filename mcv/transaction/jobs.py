@@ -174,6 +174,21 @@ class Jobs:
         threading.Thread(target=self.run, args=(job, work), name=name, daemon=True).start()
         return job
 
+    @contextlib.contextmanager
+    def unlisted(self, job: Job) -> Iterator[None]:
+        """Have a job of the daemon's own run in this block; it is neither listed nor kept.
+
+        Whoever resumes what no job carries out leaves its entry and its claims alone meanwhile.
+        """
+        job.is_over = True
+        with self._lock:
+            self._jobs[job.id] = job
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._jobs[job.id]
+
     def run(self, job: Job, work: Callable[[], Any]) -> None:
         """Carry out work as this job; its end, good or bad, is written down."""
         token = current.set(job)

@@ -2,11 +2,12 @@
 
 import contextvars
 import logging
+import time
 
 from mcv.document.disks import Disk
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
-from mcv.errors import Busy, DoneInPart, LibvirtSilent, McvError, Refused, refuse_all
+from mcv.errors import Busy, DoneInPart, LibvirtSilent, McvError, NotFound, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import disk_bus, preconditions
 from mcv.transaction.plan import readable
@@ -16,6 +17,9 @@ from mcv.vm.disk_plans import leave_plan, remove_plan
 from mcv.vm.validation import Problems
 
 log = logging.getLogger(__name__)
+
+PATIENCE = 30.0  # s that a removal waits for the daemon's loop, which does the same
+POLL = 0.1
 
 
 def remove(
@@ -71,13 +75,28 @@ def _finish_now(host: Host, name: str, disk: int) -> None:
     if all(known.id != disk for known in host.read().vm(name).disks):
         return
     try:
-        # An operation of its own: its changes are counted from the beginning.
-        contextvars.Context().run(finish, host, name, disk)
+        _finish_or_wait(host, name, disk)
     except McvError as error:
         raise DoneInPart(
             f"{name} has no disk {disk} any more, and its volume is not gone yet: {error.message}",
             error.hint or f"It goes by itself; see: mcv disk list {name}",
         ) from error
+
+
+def _finish_or_wait(host: Host, name: str, disk: int) -> None:
+    """Finish, unless the daemon's loop has begun to: between two claims it may be the first."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            # An operation of its own: its changes are counted from the beginning.
+            return contextvars.Context().run(finish, host, name, disk)
+        except (Busy, NotFound):
+            vm = host.read().vms.get(name)
+            if vm is None or all(known.id != disk for known in vm.disks):
+                return None
+            if time.monotonic() > until:
+                raise
+        time.sleep(POLL)
 
 
 def finish(host: Host, name: str, disk: int) -> None:

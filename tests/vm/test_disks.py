@@ -1,5 +1,6 @@
 """Disks as things of their own: added, taken away, grown and set, of every kind."""
 
+import contextvars
 import re
 from typing import Any
 
@@ -236,6 +237,41 @@ def test_a_disk_of_a_running_vm_goes_when_its_guest_lets_go(running: FakeCluster
     assert [set(door.made) for door in running.lvm.values()] == [{"mcv-web1-1"}] * 2
     assert running.drbd["n1"].status("mcv-web1-2") is None
     assert add(running).disk == 3
+
+
+def test_nobody_resumes_a_removal_that_is_at_work(running: FakeCluster) -> None:
+    """The loop of the daemon looks at the journal while the removal's second half runs."""
+    add(running)
+    host, looks = running.hosts["n1"], list[str]()
+
+    def look(caller: str, node: str, operation: str) -> None:
+        if operation == "volume.remove" and not looks:
+            looks.append(operation)
+            contextvars.Context().run(journal_recovery.resume_all, host, patience=False)
+            assert host.journal.entries() and journal_recovery.left(host) == []
+
+    running.answered = look
+    running.run("n1", disk_remove.remove, name="web1", disk=2)
+
+    assert looks and ids(running) == [1] and host.journal.entries() == []
+    assert [row["title"] for row in host.jobs.listed()][-2:] == ["add", "remove"]
+
+
+def test_a_removal_that_the_loop_was_quicker_to_end_is_done(
+    running: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(running)
+    host, late = running.hosts["n1"], disk_remove.finish
+
+    def second(*words: Any) -> None:
+        monkeypatch.setattr(disk_remove, "finish", late)
+        contextvars.Context().run(disk_remove.reconcile, host)
+        raise Busy("web1 is busy: remove disk 2 of web1.")
+
+    monkeypatch.setattr(disk_remove, "finish", second)
+    running.run("n1", disk_remove.remove, name="web1", disk=2)
+
+    assert ids(running) == [1]
 
 
 def test_a_guest_that_does_not_let_go_keeps_its_disk_until_it_stops(running: FakeCluster) -> None:
