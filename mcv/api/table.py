@@ -192,6 +192,7 @@ TABLE: dict[str, Operation] = {
     "vm.discard_target": step(live.discard_target),
     "vm.fill": step(create.fill, timeout=HOURS),
     "vm.bring_cd": step(image_use.bring_cd, timeout=HOURS),
+    "vm.change_cd": step(image_use.change_cd),
     "image.read": question(image.read, timeout=60),
     "image.keep": question(image.keep),
     "image.drop": question(image.drop),

@@ -128,6 +128,7 @@ def vm_text(vm: dict[str, Any]) -> str:
             "locked": locked_text(vm),
             "autostart": autostart_text(vm),
             "uuid": vm["uuid"],
+            "cd": vm.get("cd"),
             "vnc": vm["vnc"],
             "verification": verification_text(vm["verify"]) if is_replicated else None,
         }

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from mcv.commands import image_source
 from mcv.commands.many import Said, for_each
 from mcv.commands.options import (
     common,
@@ -26,6 +27,7 @@ from mcv.errors import McvError
 @vm_argument
 @click.option("--memory", metavar="SIZE", help="Memory: 512MiB, 8GiB, 10GB.")
 @click.option("--cpus", metavar="N", help="Number of CPUs.")
+@click.option("--iso", metavar="NAME|FILE|none", help="The image in its CD drive; none: no CD.")
 @start_options
 @discard_saved_option
 @common(dry_run=True)
@@ -35,6 +37,7 @@ def update(
     name: str,
     memory: str | None,
     cpus: str | None,
+    iso: str | None,
     autostart: str | None,
     start_order: str | None,
     start_delay: str | None,
@@ -42,11 +45,14 @@ def update(
 ) -> None:
     """Change a VM; what is not named stays as it was.
 
-    Memory and CPUs count from the VM's next start on.
+    Memory and CPUs count from the VM's next start on. A CD is changed while the VM runs, where it
+    has a drive and its guest does not hold it shut.
 
     \b
     Examples:
       mcv update web1 --memory 4GiB --cpus 2
+      mcv update web1 --iso debian-13
+      mcv update web1 --iso none
       mcv update web1 --autostart yes --start-order 10 --start-delay 30
     """
     wanted: dict[str, Any] = {
@@ -56,6 +62,8 @@ def update(
         **start_settings(autostart, start_order, start_delay),
         **only_given(discard_saved=discard_saved),
     }
+    if iso is not None:
+        wanted["iso"] = "" if iso == "none" else image_source.iso(session, iso)
     if discard_saved:
         ask_discard(session, name, "vm.update", wanted)
     updated = session.run("vm.update", **wanted, dry_run=session.dry_run)

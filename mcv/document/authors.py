@@ -158,6 +158,7 @@ AUTHORS: dict[str, Rule] = {
     "vm.release": _releaser_of_vm,
     "vm.remove": _claimant_of_vm,
     "vm.renew": _claimant_of_vm,
+    "vm.set_cd": _claimant_of_vm,
     "vm.set_start": _claimant_of_vm,
     "vm.update": _claimant_of_vm,
     "vm.verified": _verifier,

@@ -16,6 +16,12 @@ from mcv.document.subject import Subject
 from mcv.errors import Busy, Refused
 
 
+def require_whole(base: Cluster, image: str) -> None:
+    """Raise Refused unless a node has an image whole."""
+    if not base.image(image).ready:
+        raise Refused(f"No node has the image {image} whole.", "See: mcv image list")
+
+
 @change("vm.claim")
 def vm_claim(base: Cluster, made: ChangeMade, /, name: str, why: str) -> Cluster:
     """Claim a VM; Busy while another operation has claimed it."""
@@ -54,8 +60,8 @@ def vm_add(
         base.node(node)
     for nic in new.nics:
         base.network(nic.network)
-    if new.cd and not base.image(new.cd).ready:
-        raise Refused(f"No node has the image {new.cd} whole.", "See: mcv image list")
+    if new.cd:
+        require_whole(base, new.cd)
     taken = [disk for _, disk in base.disks()]
     for disk in new.disks:
         if clash := next(filter(None, map(disk.clash, taken)), ""):
@@ -107,6 +113,20 @@ def vm_update(
             cpus=vm.cpus if cpus is None else cpus,
         )
     )
+
+
+@change("vm.set_cd")
+def vm_set_cd(base: Cluster, made: ChangeMade, /, name: str, cd: str) -> Cluster:
+    """Give a VM another CD, "" for none, under this operation's claim.
+
+    Refused unless a node has the image whole: from then on the image is in use.
+    """
+    vm = require_claim(base, made, name)
+    if base.schema < 3:
+        raise Refused(f"The CD of {name} cannot be written down yet.")
+    if cd:
+        require_whole(base, cd)
+    return base.with_vm(replace(vm, cd=cd))
 
 
 @change("vm.set_start")

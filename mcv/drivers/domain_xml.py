@@ -73,8 +73,8 @@ def domain_xml(
         _disk(devices, disk, sources[disk.id], order)
     for controller in controllers_of(disks).values():
         devices.append(controller)
-    if vm.cd:
-        _cd(devices, cd, order)
+    if has_cd_drive(vm):
+        devices.append(cd_element(cd if vm.cd else "", order))
     for nic in vm.nics:
         source = {"bridge": bridges[nic.network]}
         if nic.network in nats:
@@ -112,11 +112,23 @@ def boot_order(vm: Vm) -> dict[str, int]:
     """The place of each device in the order of booting: disks by target, cards by address."""
     of_kind = {
         "disk": [disk.target for disk in vm.disks if disk.role == "data" and not disk.leaving],
-        "cd": [CD] if vm.cd else [],
+        "cd": [CD] if has_cd_drive(vm) else [],
         "net": [nic.mac for nic in vm.nics],
     }
     devices = [device for kind in vm.boot or USUAL_BOOT for device in of_kind[kind]]
     return {device: place for place, device in enumerate(devices, 1)}
+
+
+def has_cd_drive(vm: Vm) -> bool:
+    """Whether the VM has a CD drive: where its chipset has the bus, always, so that a CD can come.
+
+    What the VM boots from does not depend on the CD in it.
+    """
+    return bool(vm.cd) or chipset_has_drive(vm)
+
+
+def chipset_has_drive(vm: Vm) -> bool:
+    return domain_devices.chipset(vm.machine) == domain_devices.Q35
 
 
 def is_ours(xml: str) -> bool:
@@ -259,15 +271,17 @@ def _boot(device: ET.Element, place: int | None) -> None:
         ET.SubElement(device, "boot", order=str(place))
 
 
-def _cd(devices: ET.Element, path: str, order: Mapping[str, int]) -> None:
-    """A CD drive on the bus that the machine's chipset has, with an image in it."""
-    element = ET.SubElement(devices, "disk", type="file", device="cdrom")
+def cd_element(path: str, order: Mapping[str, int]) -> ET.Element:
+    """A CD drive on the bus that the machine's chipset has, with an image in it, or empty ("")."""
+    element = ET.Element("disk", type="file", device="cdrom")
     ET.SubElement(element, "driver", name="qemu", type="raw")
-    ET.SubElement(element, "source", file=path)
+    if path:
+        ET.SubElement(element, "source", file=path)
     ET.SubElement(element, "target", dev=CD, bus="sata")
     ET.SubElement(element, "readonly")
     _boot(element, order.get(CD))
     ET.SubElement(element, "address", CD_ADDRESS)
+    return element
 
 
 def _interface(

@@ -21,7 +21,7 @@ class LiveDisks:
 
     @read
     def targets(self, name: str) -> list[str]:
-        """The targets of the disks that the domain has now, a CD drive's among them."""
+        """The targets of the disks that the domain has now."""
         with self._connection.domain(name, "look at", missing_ok=True) as domain:
             return [] if domain is None or not domain.isActive() else targets_in(_live(domain))
 
@@ -83,6 +83,31 @@ class LiveDisks:
             domain.setBlockIoTune(target, limits, _live_only())
 
     @read
+    def medium(self, name: str, target: str) -> str | None:
+        """The file in a CD drive, "" for an empty one; None without a drive that runs."""
+        with self._connection.domain(name, "look at", missing_ok=True) as domain:
+            if domain is None or not domain.isActive():
+                return None
+            return medium_in(_live(domain), target)
+
+    @change
+    def change_medium(self, name: str, target: str, path: str) -> None:
+        """Put a file into a CD drive in place of what is in it, or "" for nothing.
+
+        Harmless where it is so. A guest that holds the drive shut keeps what is in it; libvirt
+        says so.
+        """
+        with self._connection.domain(name, f"change the CD in {target} of") as domain:
+            drive = _element(_live(domain), target)
+            if drive is not None and medium_in(_live(domain), target) != path:
+                for source in drive.findall("source"):
+                    drive.remove(source)
+                if path:
+                    ET.SubElement(drive, "source", file=path)
+                text = ET.tostring(drive, encoding="unicode")
+                domain.updateDeviceFlags(text, _live_only())
+
+    @read
     def limits(self, name: str, target: str) -> tuple[int, int]:
         """The operations and bytes a second that a disk is held down to; 0 is no limit."""
         with self._connection.domain(name, f"look at disk {target} of") as domain:
@@ -91,9 +116,19 @@ class LiveDisks:
 
 
 def targets_in(xml: str) -> list[str]:
-    """The targets of the disks of a definition."""
-    found = ET.fromstring(xml).iterfind("devices/disk/target")
-    return [target.get("dev", "") for target in found]
+    """The targets of the disks of a definition; a CD drive is none."""
+    disks = ET.fromstring(xml).iterfind("devices/disk")
+    found = [disk.find("target") for disk in disks if disk.get("device") != "cdrom"]
+    return [target.get("dev", "") for target in found if target is not None]
+
+
+def medium_in(xml: str, target: str) -> str | None:
+    """The file in a CD drive of a definition, "" for an empty one; None without that drive."""
+    drive = _element(xml, target)
+    if drive is None or drive.get("device") != "cdrom":
+        return None
+    source = drive.find("source")
+    return "" if source is None else source.get("file", "")
 
 
 def controllers_in(xml: str) -> list[str]:

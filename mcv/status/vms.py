@@ -83,9 +83,10 @@ class VerificationView(Struct, frozen=True, kw_only=True):
 
 
 class VmInfo(VmSummary, frozen=True, kw_only=True):
-    """All about one VM."""
+    """All about one VM; `cd` is the image in its CD drive."""
 
     uuid: str
+    cd: str | None
     claim: Claim | None
     administrators_lock: bool
     start_order: int
@@ -137,6 +138,7 @@ def info(host: Host, name: str) -> VmInfo:
     return VmInfo(
         **asdict(summary(cluster, vm, seen)),
         uuid=vm.uuid,
+        cd=vm.cd or None,
         claim=vm.claim,
         administrators_lock=vm.locked,
         start_order=vm.start_order,

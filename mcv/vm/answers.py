@@ -56,7 +56,7 @@ class Moved(Struct, frozen=True, kw_only=True):
 class Updated(Struct, frozen=True, kw_only=True):
     """A VM's size: memory in bytes; in words what was changed.
 
-    `active` is whether the VM runs and has its new size from its next start on.
+    `active` is whether the VM runs and has a part of it from its next start on.
     """
 
     name: str

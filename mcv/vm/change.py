@@ -6,6 +6,7 @@ from mcv.document.subject import Subject
 from mcv.errors import refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, saved
+from mcv.vm import image_use
 from mcv.vm.answers import Locked, Updated
 from mcv.vm.plans import update_plan
 from mcv.vm.validation import LEAST_MEMORY, MOST_MEMORY, Problems, StartSettings
@@ -19,18 +20,20 @@ def update(
     autostart: str | None = None,
     start_order: int | None = None,
     start_delay: int | None = None,
+    iso: str | None = None,
     discard_saved: bool = False,
     dry_run: bool = False,
 ) -> Updated | DryRun:
     """Change memory, CPUs, or how the VM starts with its node; what is not named stays.
 
-    Memory and CPUs count from the next start on; refused while the VM is saved: it would go
-    on as it was, unless its memory is given up.
+    Memory and CPUs count from the next start on; the CD (`iso`, "" for none) counts at once where
+    the VM runs with a drive. They are refused while the VM is saved: it would go on as it was,
+    unless its memory is given up.
     """
 
     def prepare() -> Prepared[Updated]:
         start = (autostart, start_order, start_delay)
-        return _prepare_update(host, name, memory, cpus, start, discard_saved)
+        return _prepare_update(host, name, memory, cpus, start, iso, discard_saved)
 
     return host.operate(Subject.vm(name), f"update {name}", prepare, dry_run)
 
@@ -41,6 +44,7 @@ def _prepare_update(
     memory: str | None,
     cpus: int | None,
     start: tuple[str | None, int | None, int | None],
+    cd: str | None,
     discard_saved: bool,
 ) -> Prepared[Updated]:
     host.consensus.require_contact()
@@ -48,27 +52,36 @@ def _prepare_update(
     preconditions.unclaimed(host.both(), host.job.id, name)
     preconditions.unlocked(vm)
     problems = Problems()
-    if memory is None and cpus is None and start == (None, None, None):
+    if (memory, cpus, cd, *start) == (None,) * 6:
         problems.add("There is nothing to change.", "See: mcv update --help")
     size = None if memory is None else problems.size(memory, "memory", LEAST_MEMORY, MOST_MEMORY)
     if cpus is not None:
         problems.cpus(cpus)
     settings = problems.start_settings(host.read(), *start)
-    if memory is not None or cpus is not None:
+    if cd is not None:
+        problems.found += image_use.why_not_change(host.read(), vm, cd)
+    if (memory, cpus, cd) != (None, None, None):
         states = {host.name: host.domains.saved.of(name)}
         problems.found += saved.why_not_change(vm, states, discard_saved)
     refuse_all(problems.found)
-    plan = update_plan(vm, size, cpus, settings, discard_saved)
-    return Prepared(plan, _answer(host, vm, size, cpus, settings))
+    plan = update_plan(vm, size, cpus, settings, discard_saved, cd)
+    return Prepared(plan, _answer(host, vm, size, cpus, settings, cd))
 
 
 def _answer(
-    host: Host, vm: Vm, memory: int | None, cpus: int | None, start: StartSettings
+    host: Host,
+    vm: Vm,
+    memory: int | None,
+    cpus: int | None,
+    start: StartSettings,
+    cd: str | None,
 ) -> Updated:
     new_memory = vm.memory if memory is None else memory
     new_cpus = vm.cpus if cpus is None else cpus
     is_resized = memory is not None or cpus is not None
-    words = [f"{sizes.shown(new_memory)}, {new_cpus} CPUs"] if is_resized else []
+    words = [f"{sizes.shown(new_memory)}, {new_cpus} CPU{'s'[: new_cpus != 1]}"] * is_resized
+    words += [f"CD {cd}" if cd else "no CD"] * (cd is not None)
+    is_later = is_resized or (cd is not None and not image_use.may_change_now(host, vm))
     words += [
         f"{option} {value}"
         for option, value in (
@@ -83,7 +96,7 @@ def _answer(
         memory=new_memory,
         cpus=new_cpus,
         said=", ".join(words),
-        active=is_resized and host.domains.is_active(vm.name),
+        active=is_later and host.domains.is_active(vm.name),
     )
 
 

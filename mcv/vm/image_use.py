@@ -3,10 +3,10 @@
 from typing import Any
 
 from mcv.document.disks import Format
-from mcv.document.model import Cluster
+from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
-from mcv.drivers import qemu_img
-from mcv.errors import Refused
+from mcv.drivers import domain_xml, qemu_img
+from mcv.errors import HypervisorFailed, Refused
 from mcv.host import Host
 from mcv.storage import image_copies, image_files, images
 
@@ -46,6 +46,18 @@ def why_no_cd(cluster: Cluster, name: str, node: str) -> list[Refused]:
     return []
 
 
+def why_not_change(cluster: Cluster, vm: Vm, cd: str) -> list[Refused]:
+    """What forbids that a VM gets another CD, or none ("")."""
+    if cluster.schema < 3:
+        return [
+            Refused(
+                "A CD cannot be written down yet: a member that is online has an older mcv.",
+                "Install this mcv on every node; which lack it: mcv info",
+            )
+        ]
+    return why_no_cd(cluster, cd, vm.node) if cd else []
+
+
 def fill(host: Host, token: str, path: str, format: Format) -> None:
     """Write an image into an empty disk of this node, durably; its file comes here first."""
     name = token.removeprefix(TOKEN)
@@ -56,10 +68,40 @@ def fill(host: Host, token: str, path: str, format: Format) -> None:
         qemu_img.convert_into(fd, path, format, watch, kept.format)
 
 
-def bring_cd(host: Host, name: str) -> None:
-    """A step: the image in a VM's CD drive is whole on this node; harmless when it is."""
-    if cd := host.both()[-1].vm(name).cd:
+def bring_cd(host: Host, name: str, image: str = "") -> None:
+    """A step: the image in a VM's CD drive is whole on this node; harmless when it is.
+
+    With `image`, the image that is to come into it.
+    """
+    if cd := image or host.both()[-1].vm(name).cd:
         have(host, cd)
+
+
+def change_cd(host: Host, name: str) -> None:
+    """A step: the drive of the VM that runs here has what the document says; harmless when it has.
+
+    Raises Refused where the guest holds its drive shut.
+    """
+    vm = host.both()[-1].vm(name)
+    path = str(image_files.path(host, vm.cd)) if vm.cd else ""
+    drives = host.domains.disks
+    if not domain_xml.chipset_has_drive(vm) or drives.medium(name, domain_xml.CD) in (None, path):
+        return
+    try:
+        drives.change_medium(name, domain_xml.CD, path)
+    except HypervisorFailed as error:
+        raise Refused(
+            f"{name} still has its old CD: {error.message.rstrip('.')}",
+            f"Eject it in the guest and say it again, or it counts from the next start of {name}.",
+        ) from error
+
+
+def may_change_now(host: Host, vm: Vm) -> bool:
+    """Whether another CD can be seen before the next start: the VM runs with a drive."""
+    return (
+        domain_xml.chipset_has_drive(vm)
+        and host.domains.disks.medium(vm.name, domain_xml.CD) is not None
+    )
 
 
 def have(host: Host, name: str) -> None:

@@ -188,21 +188,29 @@ def update_plan(
     cpus: int | None,
     start: StartSettings = UNNAMED,
     discard_saved: bool = False,
+    cd: str | None = None,
 ) -> list[Item]:
     """Write the new values to the document, the first of which commits the plan, then define it.
 
-    How the VM starts with its node is no part of its definition.
+    How the VM starts with its node is no part of its definition. An image comes to the node
+    before it is the VM's CD (`cd`, "" for none); the guest of a VM that runs may keep the old one.
     """
-    plan: list[Item] = []
+    name, values = vm.name, msgspec.structs.asdict(start)
+    before: list[Item] = [Step(on(vm.node, "vm.bring_cd", name=name, image=cd))] if cd else []
+    changes = []
+    if cd is not None:
+        changes.append(change("vm.set_cd", name=name, cd=cd))
     if memory is not None or cpus is not None:
-        plan += [
-            Step(change("vm.update", name=vm.name, memory=memory, cpus=cpus), commits=True),
-            Step(on(vm.node, "vm.define", name=vm.name)),
-            *discarded(vm.node, vm.name, discard_saved),
-        ]
+        changes.append(change("vm.update", name=name, memory=memory, cpus=cpus))
+    is_defined = bool(changes)
     if start.are_named:
-        values = msgspec.structs.asdict(start)
-        plan.append(Step(change("vm.set_start", name=vm.name, **values), commits=not plan))
+        changes.append(change("vm.set_start", name=name, **values))
+    plan = before + [Step(each, commits=each is changes[0]) for each in changes]
+    if is_defined:
+        plan.append(Step(on(vm.node, "vm.define", name=name)))
+        plan += discarded(vm.node, name, discard_saved)
+    if cd is not None:
+        plan.append(Step(on(vm.node, "vm.change_cd", name=name), may_fail=True))
     return plan
 
 

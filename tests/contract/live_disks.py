@@ -3,12 +3,14 @@
 The guest has no driver: it is asked to let go of a disk, and does not.
 """
 
+import xml.etree.ElementTree as ET
 from typing import Protocol
 
 import pytest
 
+from mcv.drivers.domain_xml import CD, cd_element
 from mcv.drivers.libvirt import Hypervisor
-from mcv.drivers.libvirt_devices import targets_in
+from mcv.drivers.libvirt_devices import medium_in, targets_in
 from mcv.errors import HypervisorFailed
 from tests.contract.domains import NAME, OTHER
 
@@ -94,6 +96,24 @@ def limits_count_at_once_and_can_be_lifted(stand: Stand) -> None:
     assert domains.disks.limits(NAME, "vda") == (100, MIB)
     domains.disks.throttle(NAME, "vda", 0, 0)
     assert domains.disks.limits(NAME, "vda") == (0, 0)
+
+
+def a_cd_is_changed_in_what_runs_and_not_in_its_definition(stand: Stand) -> None:
+    drive = ET.tostring(cd_element("", {}), encoding="unicode")
+    definition = stand.definition().replace("</devices>", f"{drive}</devices>")
+    source = ET.fromstring(stand.disk("vdb")).find("source")
+    assert source is not None
+    cd, domains = source.get("file", ""), stand.domains
+    domains.define(definition)
+    assert domains.disks.medium(NAME, CD) is None
+    domains.start(NAME)
+
+    for path in (cd, cd, "", "", cd):
+        domains.disks.change_medium(NAME, CD, path)
+
+        assert domains.disks.medium(NAME, CD) == path
+    assert domains.disks.medium(NAME, "vda") is None
+    assert medium_in(domains.definitions()[NAME].xml, CD) == ""
 
 
 def a_disk_that_is_not_there_is_told(stand: Stand) -> None:

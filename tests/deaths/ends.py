@@ -102,7 +102,7 @@ def disk_moved(old: str, new: str) -> End:
             return f"{disk} without its bytes"
         if disk.volume not in cluster.domains[node].defined["web1"] and disk.storage != "drbd":
             return "the domain has another disk"
-        if cluster.domains[node].defined["web1"].count("<disk ") != 1 or has_notes(cluster):
+        if cluster.domains[node].defined["web1"].count('device="disk"') != 1 or has_notes(cluster):
             return "the domain has more disks, or a note is left"
         return "whole" if disk.storage == new else "nothing"
 

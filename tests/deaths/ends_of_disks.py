@@ -1,7 +1,9 @@
 """How a story of a disk may end; the words are those of tests/deaths/ends.py."""
 
 from mcv.document.pools import DEFAULT_LOCATION
-from mcv.drivers.libvirt_devices import targets_in
+from mcv.drivers.domain_xml import CD
+from mcv.drivers.libvirt_devices import medium_in, targets_in
+from mcv.storage import image_files
 from tests.deaths.ends import End, was_done_in_part
 from tests.fakes.cluster import FakeCluster
 
@@ -77,3 +79,16 @@ def limited(cluster: FakeCluster, node: str) -> str:
     if domains.is_active("web1"):
         found.append(domains.disks.limits("web1", "vda") == (500, MIB))
     return "whole" if all(found) else str(found) if any(found) else "nothing"
+
+
+def has_cd(cluster: FakeCluster, node: str) -> str:
+    """The CD debian is in the drive of web1 by the document, the definition and what runs.
+
+    A guest may have the old one until it starts anew: then the operator is told so.
+    """
+    cd = cluster.read(node).vm("web1").cd
+    file = str(image_files.path(cluster.hosts[node], "debian")) if cd else ""
+    defined = medium_in(cluster.domains[node].defined["web1"], CD)
+    if defined != file or cluster.read(node).images["debian"].nodes.get(node) != "ready":
+        return f"the CD is {cd!r}, and {defined!r} is defined"
+    return "whole" if cd else "nothing"

@@ -9,7 +9,7 @@ import msgspec
 
 from mcv.cluster import join, members, permissions
 from mcv.document.model import Node
-from mcv.document.pools import DEFAULT_LOCATION
+from mcv.document.pools import DEFAULT_LOCATION, ImageKind
 from mcv.document.subject import Subject
 from mcv.drbd import resolve, resync, verify
 from mcv.host import Host, Prepared
@@ -265,14 +265,20 @@ def resolve_for(keep: Callable[[str], str]) -> Act:
     return lambda cluster, node: cluster.run(node, resolve.resolve, name="web1", keep=keep(node))
 
 
-def add_image(*on: Callable[[str], str]) -> Act:
+def run_beside_a_cd(cluster: FakeCluster, node: str) -> None:
+    run(cluster, node)
+    add_image(kind="iso")(cluster, node)
+
+
+def add_image(*on: Callable[[str], str], kind: ImageKind = "disk") -> Act:
     def act(cluster: FakeCluster, node: str) -> None:
         path = cluster.directory / "disk.raw"
         path.write_bytes(bytes(range(256)) * 64)
         fd = os.open(path, os.O_RDONLY)
         nodes = [who(node) for who in on]
+        file = {"pid": os.getpid(), "fd": fd}
         try:
-            cluster.run(node, images.add, name="debian", pid=os.getpid(), fd=fd, on=nodes)
+            cluster.run(node, images.add, name="debian", on=nodes, kind=kind, **file)
         finally:
             os.close(fd)
 
@@ -363,6 +369,11 @@ PLANS = {
     },
     "update": Story(
         lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make
+    ),
+    "put a CD in": Story(
+        lambda c, node: c.run(node, change.update, name="web1", iso="debian"),
+        ends_of_disks.has_cd,
+        run_beside_a_cd,
     ),
     "migrate what is saved": Story(
         lambda c, node: c.run(

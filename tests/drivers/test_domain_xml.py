@@ -258,14 +258,15 @@ def test_uefis_variables_are_no_disk_of_the_guest(
     text = domain_xml(uefi, sources=sources, bridges={"lan": "b"}, domain_type="qemu", emulator="q")
 
     root = ET.fromstring(text)
-    assert [one.get("dev") for one in root.findall("devices/disk/target")] == ["vda"]
+    disks = root.findall("devices/disk[@device='disk']/target")
+    assert [one.get("dev") for one in disks] == ["vda"]
     nvram = root.find("os/nvram")
     assert nvram is not None and nvram.get("type") == kind
     assert nvram.find("source").attrib == {attribute: "/dev/of-uefi"}  # type: ignore[union-attr]
     loader = root.find("os/loader")
     assert loader is not None and loader.attrib == {"readonly": "yes", "type": "pflash"}
     assert loader.text == "/usr/share/OVMF/OVMF_CODE_4M.fd"
-    assert hardware(text).nvram == "/dev/of-uefi" and hardware(text).boot == ("vda",)
+    assert hardware(text).nvram == "/dev/of-uefi" and hardware(text).boot == ("vda", "sdzz")
     assert uefi.disks[1].target == ""
 
 
@@ -295,17 +296,26 @@ def test_a_processor_of_another_model_is_no_substitute() -> None:
 @pytest.mark.parametrize(
     ("boot", "cd", "order"),
     [
-        ((), "", ("vda", "vdb")),
+        ((), "", ("vda", "vdb", "sdzz")),
         ((), "debian", ("vda", "vdb", "sdzz")),
         (("cd", "net"), "debian", ("sdzz", "52:54:00:01:02:03")),
         (("net", "disk"), "", ("52:54:00:01:02:03", "vda", "vdb")),
-        (("cd", "disk"), "", ("vda", "vdb")),
+        (("cd", "disk"), "", ("sdzz", "vda", "vdb")),
     ],
 )
 def test_it_boots_from_what_was_asked_for(
     boot: tuple[BootDevice, ...], cd: str, order: tuple[str, ...]
 ) -> None:
     assert hardware(xml(new_vm(boot=boot, cd=cd))).boot == order
+
+
+def test_a_drive_is_there_for_a_cd_that_comes_later() -> None:
+    (drive,) = ET.fromstring(xml(new_vm())).findall("devices/disk[@device='cdrom']")
+
+    assert drive.find("source") is None and drive.find("readonly") is not None
+    for machine in ("pc", ""):
+        text = xml(new_vm(machine=machine))
+        assert ET.fromstring(text).find("devices/disk[@device='cdrom']") is None
 
 
 def test_a_definition_tells_its_chipset_whatever_qemu_calls_it() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
-from mcv.drivers.libvirt_devices import LETTING_GO, controllers_in, targets_in
+from mcv.drivers.libvirt_devices import LETTING_GO, controllers_in, medium_in, targets_in
 from mcv.errors import HypervisorFailed
 
 if TYPE_CHECKING:
@@ -65,6 +65,24 @@ class FakeLiveDisks:
             if target is not None and (name, target.get("dev")) in self.pending:
                 devices.remove(element)
         self.pending = {asked for asked in self.pending if asked[0] != name}
+        self._domains._begun_with[domain] = ET.tostring(root, encoding="unicode")
+
+    def medium(self, name: str, target: str) -> str | None:
+        self._domains._ask()
+        domain = self._domains._own(name)
+        return medium_in(self._live(domain), target) if domain in self._domains.active else None
+
+    def change_medium(self, name: str, target: str, path: str) -> None:
+        domain = self._domains._find(f"change the CD in {target} of", name, must_run=True)
+        if self.medium(name, target) in (None, path):
+            return
+        self._domains._may("change the CD", name)
+        root = ET.fromstring(self._live(domain))
+        for drive in root.iterfind("devices/disk[@device='cdrom']"):
+            for source in drive.findall("source"):
+                drive.remove(source)
+            if path:
+                ET.SubElement(drive, "source", file=path)
         self._domains._begun_with[domain] = ET.tostring(root, encoding="unicode")
 
     def capacity(self, name: str, target: str) -> int:

@@ -66,7 +66,7 @@ def test_a_disk_moves_from_every_kind_to_every_other(
     for node in ("n1", "n2"):
         assert volumes(cluster, node) == ([disk.volume] if node in there else [])
         assert list(cluster.drbd[node].statuses()) == ([disk.volume] if new == "drbd" else [])
-    assert cluster.hosts["n1"].domains.xml("web1").count("<disk ") == 1
+    assert cluster.hosts["n1"].domains.xml("web1").count('device="disk"') == 1
     assert vm.last_disk == 2 and vm.incarnation == 1
     cluster.run("n1", power.start, name="web1")
 

@@ -11,9 +11,11 @@ import pytest
 from mcv.check import runner
 from mcv.document.disks import Format
 from mcv.drivers import qemu_img
-from mcv.errors import Failed, McvError, NotFound, Refused
+from mcv.drivers.domain_xml import CD as CD_DRIVE
+from mcv.errors import DoneInPart, Failed, McvError, NotFound, Refused
+from mcv.status import vms
 from mcv.storage import image_files, images
-from mcv.vm import bootable, create, delete, migrate
+from mcv.vm import bootable, change, create, delete, migrate
 from tests.fakes.cluster import FakeCluster
 from tests.storage.test_images import MIB, add, raw, there
 
@@ -42,6 +44,68 @@ def cd(cluster: FakeCluster, tmp_path: Path, node: str = "n1", **params: Any) ->
 def make(cluster: FakeCluster, node: str = "n2", **params: Any) -> None:
     wanted = {"name": "web1", "memory": "64MiB", "storage": "drbd", **params}
     cluster.run(node, create.create, **wanted)
+
+
+def test_a_cd_is_put_in_and_taken_out_while_the_vm_runs(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    cd(cluster, tmp_path)
+    make(cluster, "n2", disks=["64MiB"], start=True)
+    drives = cluster.domains["n2"].disks
+    assert drives.medium("web1", CD_DRIVE) == ""
+
+    put_in = cluster.run("n2", change.update, name="web1", iso="netinst")
+
+    assert (put_in.said, put_in.active) == ("CD netinst", False)
+    # It came here first.
+    assert cluster.read().images["netinst"].nodes["n2"] == "ready"
+    assert drives.medium("web1", CD_DRIVE) == str(image_files.path(cluster.hosts["n2"], "netinst"))
+    assert cluster.run("n2", vms.info, name="web1").cd == "netinst"
+    with pytest.raises(Refused, match="netinst is the CD of web1"):
+        cluster.run("n1", images.delete, name="netinst")
+
+    taken_out = cluster.run("n2", change.update, name="web1", iso="", cpus=1)
+
+    assert (taken_out.said, taken_out.active) == ("64MiB, 1 CPU, no CD", True)
+    assert drives.medium("web1", CD_DRIVE) == ""
+    assert cluster.read().vm("web1").cd == "" and cluster.read().vm("web1").claim is None
+    cluster.run("n1", images.delete, name="netinst")
+
+
+def test_a_guest_that_holds_its_drive_shut_has_the_cd_from_the_next_start_on(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    cd(cluster, tmp_path)
+    make(cluster, "n1", disks=["64MiB"], start=True)
+    cluster.domains["n1"].broken.add("change the CD")
+
+    with pytest.raises(DoneInPart, match="update web1 is done, but: web1 still has its old CD"):
+        cluster.run("n1", change.update, name="web1", iso="netinst")
+
+    assert cluster.read().vm("web1").cd == "netinst"
+    file = str(image_files.path(cluster.hosts["n1"], "netinst"))
+    assert file in cluster.domains["n1"].defined["web1"]
+
+
+def test_a_machine_without_a_drive_has_its_cd_from_the_next_start_on(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    cd(cluster, tmp_path)
+    make(cluster, "n1", disks=["64MiB"], machine="pc", start=True)
+
+    answer = cluster.run("n1", change.update, name="web1", iso="netinst")
+
+    assert (answer.said, answer.active) == ("CD netinst", True)
+    assert 'device="cdrom"' in cluster.domains["n1"].defined["web1"]
+
+
+def test_what_is_no_cd_comes_into_no_drive(cluster: FakeCluster, tmp_path: Path) -> None:
+    add(cluster, raw(tmp_path / "disk.raw"))
+    make(cluster, "n1", disks=["64MiB"])
+
+    for name, why in (("debian", "debian is a disk, and no CD"), ("nix", "There is no image nix")):
+        with pytest.raises(Refused, match=why):
+            cluster.run("n1", change.update, name="web1", iso=name)
 
 
 def test_a_disk_is_filled_on_a_node_that_gets_the_image_first(

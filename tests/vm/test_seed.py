@@ -1,6 +1,7 @@
 """What sets a guest up: taken from the caller's files, and written to its seed and nowhere else."""
 
 import os
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,10 @@ def test_a_seed_is_a_disk_of_its_vm_and_holds_what_was_typed(
     assert files["user-data"].decode() == USER_DATA
     assert f'local-hostname: "web1"\npublic-keys:\n  - "{KEY}"\n' in files["meta-data"].decode()
     assert f'instance-id: "{vm.uuid}"' in files["meta-data"].decode()
-    xml = cluster.domains["n1"].defined["web1"]
-    assert xml.count("<readonly />") == 1 and xml.count("<boot ") == 1
+    root = ET.fromstring(cluster.domains["n1"].defined["web1"])
+    disks = root.findall("devices/disk[@device='disk']")
+    assert [disk.find("readonly") is not None for disk in disks] == [False, True]
+    assert [disk.find("boot") is not None for disk in disks] == [True, False]
 
 
 def test_what_is_secret_is_in_no_document_no_history_and_no_journal(
