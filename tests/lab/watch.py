@@ -38,7 +38,6 @@ def watch(state: Path, instant: str, seconds: float) -> bool:
     for place in (state, state / "journal"):
         if libc.inotify_add_watch(events, os.fsencode(place), MOVED_TO) < 0:
             raise OSError(ctypes.get_errno(), f"{place} cannot be watched")
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
     print("ready", flush=True)
     until = time.monotonic() + seconds
     while not is_there(state, instant):
@@ -49,5 +48,6 @@ def watch(state: Path, instant: str, seconds: float) -> bool:
 
 
 if __name__ == "__main__":
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
     is_seen = watch(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
     print("seen" if is_seen else "missed")
