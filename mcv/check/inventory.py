@@ -32,7 +32,7 @@ from mcv.system import files, room, users
 from mcv.system.fanout import ask_all
 
 PATIENCE = 4.0  # seconds that libvirt, LVM and DRBD have, side by side
-SCAN = 3.4  # s of these that the pools wait for the one scan of LVM
+SCAN = 3.0  # s of these that the pools wait for the one scan of LVM
 UNITS = Path("/etc/systemd/system")
 SENDMAIL = Path("/usr/sbin/sendmail")  # what cron and mcv-verify hand their mail to
 ROOT = Path("/")
