@@ -22,7 +22,7 @@ from mcv.system.looks import StillLooking
 IMPLICIT = "lvm"  # the pool of a cluster that has none of volume groups: mcv.conf's group
 KEPT_FREE = 2 * 1024**3  # bytes of the state's file system that no disk takes
 SHORT = 0.8  # s that a report waits for a directory, or for LVM
-BRIEF = 0.3  # s that a report waits for LVM where it knows what LVM told before
+BRIEF = 0.3  # s that a report waits for them where it knows how they were before
 LONG = 8.0  # s that a creation waits for them, and takes nothing that was seen before
 MARGIN = 0.4  # s that they have to be waited for at once
 OLDEST = 60.0  # s after which a report tells no more what LVM told before
@@ -216,7 +216,7 @@ def of_directory(
         return host.directories.view(location)
 
     if in_a_report:
-        view = host.looks.at(location, look, SHORT, BUSY, fresh=FRESH, grace=BUSY)
+        view = host.looks.at(location, look, SHORT, BUSY, brief=BRIEF, fresh=FRESH, grace=BUSY)
     else:
         view = look()
     promised = sum(max(0, disk.size - view.volumes.get(disk.volume, 0)) for disk in disks)
