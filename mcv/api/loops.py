@@ -13,7 +13,15 @@ from mcv.host import Host
 from mcv.network import nat
 from mcv.recovery import journal_recovery
 from mcv.storage import copy_target
-from mcv.vm import arrivals, autostart, disk_closing, disk_remove, saved_states, stray_copies
+from mcv.vm import (
+    arrivals,
+    autostart,
+    disk_closing,
+    disk_mirror,
+    disk_remove,
+    saved_states,
+    stray_copies,
+)
 
 log = logging.getLogger("mcvd")
 
@@ -83,6 +91,7 @@ LOOPS = (
     Loop("cluster", 3.0, look_after_cluster),
     Loop("domains", 2.0, disk_closing.reconcile),
     Loop("leaving disks", 5.0, disk_remove.reconcile),
+    Loop("mirrored disks", 5.0, disk_mirror.reconcile),
     Loop("autostart", 4.0, autostart.look_after),
     Loop("replicas", 3.0, lost_peers.look_after),
     Loop("verifications", 3600.0, verification_age.look_back),

@@ -60,7 +60,9 @@ class Operation:
     lasts, and is followed. `to`: the node that carries the call out; an operator's call is
     forwarded there once. `beside`: the parameter that names this node and is none of the
     function's. `step`: served to the node that the plan's claims name, for what they claim, under
-    the locks of the plan's subjects. `any_epoch`: answered also to a caller that is out of step.
+    the locks of the plan's subjects; a step that `looks` changes nothing, lasts, and takes no
+    lock, so that a stop takes its turn meanwhile. `any_epoch`: answered also to a caller that is
+    out of step.
     `sender`: the caller's name is a parameter. `pid`: the caller's process is.
     `brief`: where the job failed and was undone, nothing of it is listed.
     `asks`: it changes nothing, so a lost answer leaves nothing open.
@@ -77,6 +79,7 @@ class Operation:
     beside: str = ""
     timeout: float = 10.0
     step: bool = False
+    looks: bool = False
     any_epoch: bool = False
     sender: bool = False
     pid: bool = False
@@ -129,9 +132,12 @@ def power(function: Callable[..., Any], to: Where) -> Operation:
 
 
 def step(
-    function: Callable[..., Any], timeout: float = 120.0, subject: SubjectParameter = VM
+    function: Callable[..., Any],
+    timeout: float = 120.0,
+    subject: SubjectParameter = VM,
+    looks: bool = False,
 ) -> Operation:
-    return Operation(function, PEER_ONLY, subject=subject, step=True, timeout=timeout)
+    return Operation(function, PEER_ONLY, subject=subject, step=True, timeout=timeout, looks=looks)
 
 
 def question(function: Callable[..., Any], timeout: float = 5.0, sender: bool = False) -> Operation:

@@ -205,9 +205,9 @@ def move(
 ) -> None:
     """Move a disk to another pool or kind of storage.
 
-    The VM is stopped; the disk goes to another pool, or to another kind of storage.
-
-    The bytes are copied and compared; the old disk goes last. A copy that is cut off is resumed.
+    A stopped VM's disk is copied and compared; a copy that is cut off is resumed. While the VM
+    runs QEMU mirrors the disk, and the guest stands still for a moment at the end. The old disk
+    goes last; with DRBD it goes when the other replica has every byte.
 
     \b
     Examples:

@@ -119,6 +119,7 @@ AUTHORS: dict[str, Rule] = {
     "disk.remove": _claimant_of_vm,
     "disk.set": _claimant_of_vm,
     "disk.sized": _owner,
+    "disk.whole": _claimant_of_vm,
     "document.schema": _any_member,
     "drbd.enable": _any_member,
     "drbd.set": _any_member,

@@ -37,7 +37,9 @@ class AnyDisk(Value, frozen=True, kw_only=True, tag_field="storage"):
     `size` is exact, in bytes. `pool` is "" for a disk of a document of before there were
     pools. `bandwidth` is in bytes a second, `iops` in operations a second; 0 is no limit.
     A disk that is `leaving` has been taken from its VM and may still be open in its guest; with
-    `keep` its volume stays when the guest has let go.
+    `keep` its volume stays when the guest has let go. Where `mirror_of` is not 0 the disk is not
+    known to be whole: a running domain was to go over to it from the disk of that id, and only
+    the VM's owner can tell whether it did.
     """
 
     id: int
@@ -52,6 +54,7 @@ class AnyDisk(Value, frozen=True, kw_only=True, tag_field="storage"):
     bandwidth: Bytes = 0
     leaving: bool = False
     keep: bool = False
+    mirror_of: Bytes = 0
 
     @property
     def storage(self) -> str:

@@ -12,7 +12,7 @@ from mcv.document.pool_changes import with_pool_on
 from mcv.document.pools import Pool
 from mcv.document.registry import change, require_claim
 from mcv.document.vm_nodes import placed
-from mcv.errors import Busy
+from mcv.errors import Busy, Refused
 
 
 @change("vm.move")
@@ -48,14 +48,34 @@ def vm_move(
 
 
 @change("disk.exchange")
-def disk_exchange(base: Cluster, made: ChangeMade, /, name: str, disk: int, by: int) -> Cluster:
+def disk_exchange(
+    base: Cluster, made: ChangeMade, /, name: str, disk: int, by: int, mirrored: bool = False
+) -> Cluster:
     """Exchange the ids of two disks of a VM: its guest finds the one where the other was.
 
-    Precondition: both hold the same bytes. Effect: the other disk is leaving. The VM is renewed,
-    since saved memory names the disks where they were; it may run where all its disks are.
+    Precondition: both hold the same bytes, or a running domain mirrors the first to the other;
+    then the new disk is not known to be whole until `disk.whole`. Effect: the other disk is
+    leaving. The VM is renewed, since saved memory names the disks where they were; it may run
+    where all its disks are.
     """
     vm = require_claim(base, made, name)
     old, new = vm.disk(disk), vm.disk(by)
-    renamed = {disk: replace(new, id=disk), by: replace(old, id=by, leaving=True)}
+    new = replace(new, id=disk, mirror_of=by if mirrored else 0)
+    renamed = {disk: new, by: replace(old, id=by, leaving=True)}
     disks = tuple(renamed.get(known.id, known) for known in vm.disks)
     return base.with_vm(placed(base, replace(vm, disks=disks)).renewed())
+
+
+@change("disk.whole")
+def disk_whole(base: Cluster, made: ChangeMade, /, name: str, disk: int) -> Cluster:
+    """Record that a running domain has gone over to a disk, or that the disk was filled since.
+
+    Errors: Refused for a node that does not own the VM: it cannot know.
+    """
+    vm = require_claim(base, made, name)
+    if made.node != vm.node:
+        raise Refused(
+            f"{vm.node} alone knows whether disk {disk} of {name} is whole.",
+            f"When {vm.node} is back: mcv locks clear {name}",
+        )
+    return base.with_vm(vm.with_disk(replace(vm.disk(disk), mirror_of=0)))

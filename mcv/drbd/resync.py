@@ -268,3 +268,24 @@ def _wait_connected(host: Host, resource: str) -> None:
             return
         time.sleep(0.2)
     raise McvError(f"{resource} does not connect again.", "See: mcv drbd list")
+
+
+def write_alone(host: Host, name: str, disk: int) -> None:
+    """The step: become Primary and part from the peer, so that this replica is written to alone.
+
+    A Primary that disconnects outdates its peer, durably: no kernel promotes that one meanwhile.
+    """
+    resource = host.both()[-1].vm(name).replica(disk).resource
+    host.drbd.promote(resource)
+    host.drbd.disconnect(resource)
+
+
+def rejoin(host: Host, name: str, disk: int) -> None:
+    """The step: look for the peer again; harmless where it is looked for, or found."""
+    host.drbd.connect(host.both()[-1].vm(name).replica(disk).resource)
+
+
+def await_in_step(host: Host, name: str, disk: int) -> None:
+    """Wait until the peer's replica has all that this one has; no lock is held meanwhile."""
+    vm = host.both()[-1].vm(name)
+    wait_in_step(host, vm, [vm.replica(disk)])

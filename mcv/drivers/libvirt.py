@@ -24,6 +24,7 @@ from mcv.drivers.libvirt_identity import (
 )
 from mcv.drivers.libvirt_listing import STATES, has_failed_to_start, state_of
 from mcv.drivers.libvirt_migration import LiveMigration
+from mcv.drivers.libvirt_mirrors import LiveMirrors
 from mcv.drivers.libvirt_networks import Networks
 from mcv.drivers.libvirt_processor import Processor
 from mcv.drivers.libvirt_saved import SavedStates, mark_active
@@ -59,6 +60,7 @@ class Hypervisor:
         self.networks = Networks(self._connection)
         self.processor = Processor(self._connection)
         self.disks = LiveDisks(self._connection)
+        self.mirrors = LiveMirrors(self._connection)
 
     @property
     def silence(self) -> str:

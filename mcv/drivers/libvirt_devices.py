@@ -98,7 +98,7 @@ class LiveDisks:
         says so.
         """
         with self._connection.domain(name, f"change the CD in {target} of") as domain:
-            drive = _element(_live(domain), target)
+            drive = disk_element(_live(domain), target)
             if drive is not None and medium_in(_live(domain), target) != path:
                 for source in drive.findall("source"):
                     drive.remove(source)
@@ -124,7 +124,7 @@ def targets_in(xml: str) -> list[str]:
 
 def medium_in(xml: str, target: str) -> str | None:
     """The file in a CD drive of a definition, "" for an empty one; None without that drive."""
-    drive = _element(xml, target)
+    drive = disk_element(xml, target)
     if drive is None or drive.get("device") != "cdrom":
         return None
     source = drive.find("source")
@@ -137,7 +137,7 @@ def controllers_in(xml: str) -> list[str]:
     return [f"{each.get('type')} {each.get('index')}" for each in found]
 
 
-def _element(xml: str, target: str) -> ET.Element | None:
+def disk_element(xml: str, target: str) -> ET.Element | None:
     """The disk of a target in a definition."""
     for element in ET.fromstring(xml).iterfind("devices/disk"):
         found = element.find("target")
@@ -157,7 +157,7 @@ def _live_only() -> int:
 def _ask_to_let_go(domain: Any, target: str) -> None:
     """Ask QEMU to pull the disk out. Where it was asked already libvirt refuses to ask again."""
     libvirt = libvirt_module()
-    element = _element(_live(domain), target)
+    element = disk_element(_live(domain), target)
     if element is None:
         return
     try:

@@ -10,7 +10,7 @@ from mcv.document.claim import Claim
 from mcv.document.generation import Value
 from mcv.document.model import Cluster, Vm
 from mcv.errors import Refused
-from mcv.rules import saved
+from mcv.rules import disk_bus, saved
 from mcv.rules.replica import verify_problem
 
 
@@ -115,6 +115,8 @@ def _problem(cluster: Cluster, vm: Vm, me: str, beginning: Beginning) -> Refused
             f"{vm.name} is busy: {vm.claim.why}, on {vm.claim.node}.",
             f"mcv job wait {vm.claim.operation}",
         )
+    if mirrored := disk_bus.why_mirrored(vm):
+        return mirrored[0]
     if beginning.operation is Operation.RESTORE:
         return saved.why_not_restore(vm, beginning.incarnation)
     is_blocked = vm.blocked or any(disk.resource in beginning.noted for disk in vm.replicated)

@@ -64,6 +64,19 @@ def why_leaving(vm: Vm, disk: Disk) -> list[Refused]:
     ]
 
 
+def why_mirrored(vm: Vm) -> list[Refused]:
+    """What forbids to start, move or change a VM of which a disk is not known to be whole."""
+    return [
+        Refused(
+            f"Disk {disk.id} of {vm.name} was being moved on {vm.node}: which volume has its bytes "
+            f"{vm.node} alone can tell.",
+            f"{vm.node} ends the move by itself: mcv job list",
+        )
+        for disk in vm.disks
+        if disk.mirror_of
+    ]
+
+
 def finding(vm: Vm, disk: Disk) -> Finding | None:
     """A note for a disk that is leaving: its volume is there as long as its guest has it."""
     problems = why_leaving(vm, disk)

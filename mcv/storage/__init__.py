@@ -67,12 +67,14 @@ def why_not_start(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
     staying = [disk for disk in vm.disks if not disk.leaving]
     found = (of(disk).why_not_start(host, vm, ignore_verify) for disk in staying)
     cd = image_files.why_not_use(host, vm.cd) if vm.cd else None
-    return [problem for problem in (*found, cd) if problem is not None]
+    problems = [problem for problem in (*found, cd) if problem is not None]
+    return [*disk_bus.why_mirrored(vm), *problems]
 
 
 def why_not_move(host: Host, vm: Vm, ignore_verify: bool) -> list[Refused]:
     """What forbids a migration of the VM from here, of each of its disks."""
     leaving = [problem for disk in vm.disks for problem in disk_bus.why_leaving(vm, disk)]
+    leaving = disk_bus.why_mirrored(vm) or leaving
     if leaving:
         return leaving
     found = (of(disk).why_not_move(host, vm, ignore_verify) for disk in vm.disks)

@@ -111,12 +111,12 @@ def send(host: Host, name: str, disk: int, to: str) -> None:
         _Copy(host, storage_path, source, way, f"disk {disk} of {name} to {to}").carry_out()
 
 
-def send_here(host: Host, name: str, disk: int, to: int, what: str) -> None:
+def send_here(host: Host, name: str, disk: int, to: int, what: str, is_zero: bool = True) -> None:
     """Copy a disk of a VM to another disk that was made for it; a step.
 
     Precondition: nothing writes to either, and both are open here. Effect and errors as of
-    `send`. The other disk reads as zeros until a note says that the copy has begun; the note
-    stays until the operation is over.
+    `send`. The other disk reads as zeros until a note says that the copy has begun, or from the
+    beginning not where `is_zero` says so; the note stays until the operation is over.
     """
     cluster = host.both()[-1]
     source, target = cluster.vm(name).disk(disk), cluster.vm(name).disk(to)
@@ -125,7 +125,13 @@ def send_here(host: Host, name: str, disk: int, to: int, what: str) -> None:
         raise Refused(f"Nobody has claimed {name}.")
     note = copy_notes.read(host, name, to)
     if note is None or note.operation != claim.operation:
-        note = CopyNote(name=name, source=host.name, operation=claim.operation, target=target)
+        note = CopyNote(
+            name=name,
+            source=host.name,
+            operation=claim.operation,
+            target=target,
+            begun=not is_zero,
+        )
         copy_notes.write(host, note)
     path = paths.path(cluster, source, host.name)
     with host.job.may_be_cancelled(waits=False):

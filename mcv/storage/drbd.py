@@ -80,6 +80,21 @@ class Drbd:
             ],
         )
 
+    def before_mirror(self, vm: Vm) -> list[Item]:
+        """Part the replicas: the owner's alone is Primary, and the peer's Outdated meanwhile.
+
+        So the kernel promotes no replica that lacks what the mirror had still on its way.
+        """
+        return [Step(on(vm.node, "drbd.write_alone", name=vm.name, disk=self.disk.id))]
+
+    def after_mirror(self, vm: Vm) -> list[Item]:
+        """Join the replicas, and wait until the peer's has what was written meanwhile."""
+        there = {"name": vm.name, "disk": self.disk.id}
+        return [
+            Step(on(vm.node, "drbd.rejoin", **there)),
+            Step(on(vm.node, "drbd.await_in_step", **there)),
+        ]
+
     def offline_move(self, vm: Vm, to: str) -> list[Item]:
         return [Step(on(vm.node, "drbd.release", name=vm.name))]
 

@@ -58,6 +58,12 @@ class Kind(Protocol):
         Before the document has the size no guest and no DRBD sees it.
         """
 
+    def before_mirror(self, vm: Vm) -> list[Item]:
+        """Make a new disk ready for what a running domain of the owner mirrors to it."""
+
+    def after_mirror(self, vm: Vm) -> list[Item]:
+        """Complete the disk, now that the domain has gone over to it."""
+
     def offline_move(self, vm: Vm, to: str) -> list[Item]:
         """Release the disks on the owner, before another node becomes it."""
 

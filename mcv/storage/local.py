@@ -47,6 +47,12 @@ class Plain:
             before=[volume_growth(node, vm.name, self.disk.id, size, was[node])], after=[]
         )
 
+    def before_mirror(self, vm: Vm) -> list[Item]:
+        return []
+
+    def after_mirror(self, vm: Vm) -> list[Item]:
+        return []
+
     def offline_move(self, vm: Vm, to: str) -> list[Item]:
         return []
 

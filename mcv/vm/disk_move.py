@@ -1,4 +1,4 @@
-"""Moving a disk of a stopped VM to another pool, or to another kind of storage."""
+"""Moving a disk to another pool, or to another kind of storage; the VM may run."""
 
 import contextlib
 from typing import cast
@@ -15,7 +15,7 @@ from mcv.host import DryRun, Host, Prepared
 from mcv.storage import copy_source, paths
 from mcv.vm import copies, disk_choice, disks, placing, power
 from mcv.vm.disk_answers import DiskMoved
-from mcv.vm.disk_plans import move_plan
+from mcv.vm.disk_plans import mirror_plan, move_plan
 from mcv.vm.validation import Problems
 
 
@@ -31,6 +31,8 @@ def move(
     dry_run: bool = False,
 ) -> DiskMoved | DryRun:
     """Copy a disk of a VM of this node elsewhere, compare, and take the old one away.
+
+    While the VM runs QEMU mirrors the disk, and its domain goes over to the new one.
 
     With `source` and `to` a replica goes from one node to another: the node that is left may be
     offline, and what it has of the disk stays there then. Raises Refused with every reason at
@@ -52,7 +54,8 @@ def move(
             nodes=sorted(nodes_of(host.read(), new)),
         )
         away = sorted(set(old.places) - set(host.read().online))
-        return Prepared(move_plan(vm, old, new, pools, away), answer)
+        plan = mirror_plan if host.domains.is_active(name) else move_plan
+        return Prepared(plan(vm, old, new, pools, away), answer)
 
     return host.operate(Subject.vm(name), f"move disk {disk} of {name}", prepare, dry_run)
 
@@ -94,7 +97,7 @@ def _judged(
     old = vm.disk(disk)
     if kind is None and pool is None:
         raise Refused("Where to?", f"mcv disk move {name} {disk} --pool P, or: --storage KIND")
-    problems.found += _active(host, name)
+    problems.found += _active(host, vm, old)
     if old.leaving:
         problems.add(f"Disk {disk} of {name} is leaving.", f"See: mcv disk list {name}")
     problems.found += _unusable(host, vm, old)
@@ -116,12 +119,23 @@ def _judged(
     return vm, old, placed
 
 
-def _active(host: Host, name: str) -> list[Refused]:
+def _active(host: Host, vm: Vm, disk: Disk) -> list[Refused]:
+    """What of a domain that runs forbids the move, or what has a stopped VM's disks open."""
+    if host.domains.is_active(vm.name):
+        is_mirrored = disk.target in host.domains.disks.targets(vm.name)
+        return [] if is_mirrored and disk.role == "data" else [_no_mirror(vm, disk)]
     try:
-        power.require_stopped(host, name)
+        power.require_stopped(host, vm.name)
     except Refused as problem:
         return [problem]
     return []
+
+
+def _no_mirror(vm: Vm, disk: Disk) -> Refused:
+    return Refused(
+        f"Disk {disk.id} of {vm.name} is no disk that QEMU can mirror ({disk.role}).",
+        f"First: mcv shutdown {vm.name} --wait",
+    )
 
 
 def _unusable(host: Host, vm: Vm, old: Disk) -> list[Refused]:

@@ -132,6 +132,59 @@ def move_plan(
     ]
 
 
+def mirror_plan(
+    vm: Vm, old: Disk, new: Disk, pools: Mapping[str, Pool], away: Sequence[str] = ()
+) -> list[Item]:
+    """As `move_plan`, of a VM that runs: its domain mirrors the disk, and then goes over.
+
+    The exchange in the document commits the plan, with the new disk as one that may not be
+    whole. The domain goes over only then: before it the old disk is the VM's whatever dies, and
+    after it the owner makes the new one whole, from the running domain or from the old disk.
+    """
+    there = {"name": vm.name, "disk": old.id, "to": new.id}
+    extra = {"pools": plain(pools)} if pools else {}
+    kind, grown = storage.of(new), replace(vm, disks=(*vm.disks, new))
+    return [
+        Step(
+            change("disk.add", name=vm.name, disk=plain(new), **extra),
+            undo=change("disk.remove", name=vm.name, disk=new.id),
+        ),
+        *kind.creation(grown),
+        *kind.before_mirror(grown),
+        Step(on(vm.node, "disk.mirror", **there), undo=on(vm.node, "disk.end_mirror", **there)),
+        Step(on(vm.node, "disk.follow_mirror", **there)),
+        Step(
+            change("disk.exchange", name=vm.name, disk=old.id, by=new.id, mirrored=True),
+            commits=True,
+        ),
+        *_finish(vm, replace(new, id=old.id), replace(old, id=new.id), away),
+    ]
+
+
+def finish_plan(vm: Vm, new: Disk, old: Disk) -> list[Item]:
+    """The end of a move whose operation was given up after the exchange in the document.
+
+    Its first step commits it, and is harmless when done: what fails is begun anew.
+    """
+    first, *others = _finish(vm, new, old, ())
+    assert isinstance(first, Step)
+    return [replace(first, commits=True), *others]
+
+
+def _finish(vm: Vm, new: Disk, old: Disk, away: Sequence[str]) -> list[Item]:
+    """Go over to the new disk, have its kind complete it, and take the old one away."""
+    there = {"name": vm.name, "disk": new.id}
+    return [
+        Step(on(vm.node, "disk.go_over", old=old.id, **there)),
+        Step(change("disk.whole", **there)),
+        Step(on(vm.node, "vm.define", name=vm.name)),
+        *without(storage.of(new).after_mirror(vm), away),
+        Step(on(vm.node, "disk.close", name=vm.name, disk=old.id)),
+        *without(storage.of(old).deletion(vm, keep=False), away),
+        Step(change("disk.remove", name=vm.name, disk=old.id)),
+    ]
+
+
 def without(plan: Sequence[Item], away: Sequence[str]) -> list[Item]:
     """The items of a plan without the calls to some nodes."""
     kept = []

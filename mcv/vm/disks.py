@@ -4,7 +4,7 @@ from mcv.document.disks import Disk
 from mcv.document.model import Cluster, Vm
 from mcv.errors import Refused
 from mcv.host import Host
-from mcv.rules import preconditions, saved
+from mcv.rules import disk_bus, preconditions, saved
 from mcv.storage import paths
 from mcv.vm.disk_answers import DiskRow
 from mcv.vm.validation import Problems
@@ -37,7 +37,7 @@ def _row(cluster: Cluster, disk: Disk) -> DiskRow:
     )
 
 
-def changeable(host: Host, name: str, problems: Problems) -> Vm:
+def changeable(host: Host, name: str, problems: Problems, may_be_mirrored: bool = False) -> Vm:
     """The VM, whose disks this node may change. Raises Refused, NotFound or Busy.
 
     What an operator can mend goes to problems: a lock, saved memory that would not fit.
@@ -54,6 +54,7 @@ def changeable(host: Host, name: str, problems: Problems) -> Vm:
         preconditions.unlocked(vm)
     except Refused as problem:
         problems.found.append(problem)
+    problems.found += [] if may_be_mirrored else disk_bus.why_mirrored(vm)
     problems.found += saved.why_not_change(vm, {host.name: host.domains.saved.of(name)}, False)
     return vm
 

@@ -5,7 +5,7 @@ from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.rules import preconditions, takeover
+from mcv.rules import disk_bus, preconditions, takeover
 from mcv.rules.domain import why_foreign
 from mcv.transaction.plan import Item, Step, change, on
 from mcv.vm import definition, domains_elsewhere, power, processor, run_notes
@@ -77,6 +77,7 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
     problems = [
         *domains_elsewhere.copies(host, name, but=[host.name]),
         *processor.why_not_here(host, vm),
+        *disk_bus.why_mirrored(vm),
     ]
     if (foreign := host.domains.foreign(name)) is not None:
         problems.append(why_foreign(host.name, foreign))

@@ -20,6 +20,7 @@ from tests.contract import (
     domains,
     drbd,
     live_disks,
+    live_mirrors,
     promises,
     replication,
     thin,
@@ -48,6 +49,9 @@ class FakeDomainsStand:
 
     def disk(self, target: str) -> str:
         return definition_of_disk(target, "/more.img")
+
+    def volume(self, name: str) -> str:
+        return f"/{name}.img"
 
     def define_as_others_do(self, xml: str) -> None:
         self._fake.defined[domain_name(xml)] = xml
@@ -81,6 +85,11 @@ def test_the_fake_of_libvirts_disks(promise: Promise) -> None:
     fake = FakeDomains(lambda: domains.KNOWN)
     fake.disks.deaf.add(domains.NAME)
     promise(FakeDomainsStand(fake))
+
+
+@pytest.mark.parametrize("promise", promises(live_mirrors), ids=lambda one: one.__name__)
+def test_the_fake_of_qemus_mirrors(promise: Promise) -> None:
+    promise(FakeDomainsStand(FakeDomains(lambda: domains.KNOWN)))
 
 
 @pytest.mark.parametrize("promise", promises(domains), ids=lambda one: one.__name__)

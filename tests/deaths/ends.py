@@ -81,7 +81,9 @@ def volumes(cluster: FakeCluster, node: str) -> set[str]:
 
 
 def has_notes(cluster: FakeCluster) -> bool:
-    return any(list(host.settings.notes.glob("*.copy.json")) for host in cluster.hosts.values())
+    notes = ("*.copy.json", "*.mirror.json")
+    hosts = cluster.hosts.values()
+    return any(list(host.settings.notes.glob(note)) for host in hosts for note in notes)
 
 
 def disk_moved(old: str, new: str) -> End:
@@ -98,7 +100,7 @@ def disk_moved(old: str, new: str) -> End:
         resources = {disk.volume} if disk.storage == "drbd" else set()
         if any(set(door.statuses()) != resources for door in cluster.drbd.values()):
             return f"{disk}, and other resources"
-        if pieces(cluster, node, node) != DATA:
+        if disk.mirror_of or pieces(cluster, node, node) != DATA | cluster.written:
             return f"{disk} without its bytes"
         if disk.volume not in cluster.domains[node].defined["web1"] and disk.storage != "drbd":
             return "the domain has another disk"

@@ -110,6 +110,16 @@ def run_local(storage: str) -> Act:
     return act
 
 
+def run_to_mirror(storage: str) -> Act:
+    """web1 runs with such a disk."""
+
+    def act(cluster: FakeCluster, node: str) -> None:
+        make_local(storage)(cluster, node)
+        cluster.run(node, power.start, name="web1")
+
+    return act
+
+
 def run_mixed(cluster: FakeCluster, node: str) -> None:
     run(cluster, node)
     cluster.run(node, disk_add.add, name="web1", size="32MiB", storage="lvm")
@@ -366,6 +376,14 @@ PLANS = {
             make_local(old),
         )
         for old, new in (("file", "lvm"), ("file", "drbd"), ("drbd", "file"))
+    },
+    **{
+        f"move a disk from {old} to {new} while its guest writes": Story(
+            move_disk(new),
+            ends.disk_moved(old, new),
+            run_to_mirror(old),
+        )
+        for old, new in (("file", "lvm"), ("lvm", "drbd"), ("drbd", "file"))
     },
     "update": Story(
         lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import json
 import logging
 import threading
@@ -36,6 +37,7 @@ from mcv.rpc import names
 from mcv.rpc.auth import Caller
 from mcv.rpc.tunnel import Granted
 from mcv.rpc.values import internal_error
+from mcv.storage.pieces import PIECE
 from mcv.system import files
 from mcv.system.locks import Locks
 from mcv.system.observations import Observations
@@ -94,6 +96,11 @@ class FakeCluster:
         for name in names:
             self.domains[name].volume = self.blocks[name].volume
         self.wrote: set[str] = set()  # nodes on which a guest wrote after it had arrived
+        self._writes = itertools.count()
+        self.written: Pieces = {}  # what guests wrote to disks that are mirrored
+        for name in names:
+            self.domains[name].mirrors.copy = functools.partial(self._copy_volume, name)
+            self.domains[name].mirrors.write = functools.partial(self._write_volume, name)
         self.bridges = {name: FakeBridges() for name in names}
         self.boots = dict.fromkeys(names, 1)  # how often each host has come up
         self.going_down: set[str] = set()  # hosts that shut down
@@ -195,6 +202,18 @@ class FakeCluster:
             if disk.device == path and status is not None and status.is_primary:
                 return FakeNbd(disk.size, self.devices.setdefault(disk.resource, {}), False)
         return None
+
+    def _copy_volume(self, name: str, source: str, to: str) -> None:
+        pieces = dict(self.blocks[name].pieces(source))
+        self.blocks[name].pieces(to).clear()
+        self.blocks[name].pieces(to).update(pieces)
+
+    def _write_volume(self, name: str, path: str) -> None:
+        """A guest's next write, to one of a few places in turn."""
+        number = next(self._writes)
+        place = {PIECE * (8 + number % 4): b"write %d" % number}
+        self.blocks[name].pieces(path).update(place)
+        self.written.update(place)
 
     def _count(self, domain: str) -> None:
         uuids = {uuid for door in self.domains.values() for uuid in door.running(domain)}

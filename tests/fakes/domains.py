@@ -19,6 +19,7 @@ from mcv.drivers.libvirt_xml import Capabilities
 from mcv.drivers.migration_xml import MovedDisks, for_destination
 from mcv.errors import CommandFailed, HypervisorFailed, LibvirtSilent
 from tests.fakes.live_disks import FakeLiveDisks
+from tests.fakes.mirrors import FakeMirrors
 
 
 class Volume(Protocol):
@@ -61,6 +62,7 @@ class FakeDomains:
         self.networks = FakeNetworks(self)
         self.processor = FakeProcessor()
         self.disks = FakeLiveDisks(self)
+        self.mirrors = FakeMirrors(self)
 
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
@@ -156,6 +158,7 @@ class FakeDomains:
             return
         self.active[domain] = "running"
         self.ran(domain)
+        self.mirrors.guest_writes(name)
 
     def xml(self, name: str) -> str:
         domain = self._find("read", name)

@@ -16,7 +16,7 @@ from mcv.errors import CallLost, CommandFailed, HypervisorFailed, McvError, Peer
 from mcv.recovery import journal_recovery
 from mcv.storage import copy_target
 from mcv.system import files
-from mcv.vm import autostart, disk_closing, disk_remove, stray_copies
+from mcv.vm import autostart, disk_closing, disk_mirror, disk_remove, stray_copies
 from tests.fakes.cluster import FakeCluster
 
 
@@ -57,6 +57,7 @@ class ProcessKiller:
         cluster.answered = self._after
         for name, door in cluster.domains.items():
             door.phase = functools.partial(self._phase, name)
+            door.mirrors.phase = functools.partial(self._instant, name)
         for name, blocks in cluster.blocks.items():
             blocks.phase = functools.partial(self._copies, name)
         for name in ("write_atomically", "rename", "remove"):
@@ -189,4 +190,5 @@ def _turn(cluster: FakeCluster, name: str) -> None:
     disk_closing.reconcile(host)
     copy_target.clear_over(host)
     disk_remove.reconcile(host)
+    disk_mirror.reconcile(host)
     autostart.look_after(host)

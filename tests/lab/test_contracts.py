@@ -19,6 +19,7 @@ from tests.contract import (
     drbd,
     eventually,
     live_disks,
+    live_mirrors,
     promises,
     replication,
     thin,
@@ -85,6 +86,11 @@ class LibvirtStand:
         self._node.run(f"truncate --size 1M {image}")
         return definition_of_disk(target, image)
 
+    def volume(self, name: str) -> str:
+        path = f"{GUEST}.{name}"
+        self._node.run(f"truncate --reference {GUEST} {path}")
+        return path
+
     def define_as_others_do(self, xml: str) -> None:
         self._node.put(xml.encode(), "/root/foreign.xml")
         self._node.run("virsh -q define /root/foreign.xml")
@@ -110,7 +116,9 @@ class LibvirtStand:
         self._node.run(f"mv {GUEST} {GUEST}.away")
 
     def clean(self) -> None:
-        self._node.run(f"[ ! -e {GUEST}.away ] || mv {GUEST}.away {GUEST}; rm -f {GUEST}.?d?")
+        self._node.run(
+            f"[ ! -e {GUEST}.away ] || mv {GUEST}.away {GUEST}; rm -f {GUEST}.?d? {GUEST}.[ab]"
+        )
         for name in (domains.NAME, domains.OTHER, "renamed"):
             self._node.run(
                 f"virsh destroy {name}; virsh undefine --managed-save {name}", check=False
@@ -125,7 +133,9 @@ def libvirt(contract_nodes: list[Node]) -> Iterator[LibvirtStand]:
     cast(Any, stand.domains).close()
 
 
-@pytest.mark.parametrize("promise", promises(domains, live_disks), ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "promise", promises(domains, live_disks, live_mirrors), ids=lambda one: one.__name__
+)
 def test_libvirt(libvirt: LibvirtStand, promise: Promise) -> None:
     try:
         promise(libvirt)

@@ -142,14 +142,6 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(
     assert cluster.picture() == before
 
 
-def test_a_disk_of_a_vm_that_runs_is_not_moved(cluster: FakeCluster) -> None:
-    make(cluster, "file")
-    cluster.run("n1", power.start, name="web1")
-
-    with pytest.raises(Refused, match="web1 is running"):
-        move(cluster, storage="lvm")
-
-
 def make_on_three(three: FakeCluster) -> None:
     options = {"memory": "64MiB", "disks": ["64MiB"], "storage": "drbd", "nodes": ["n1", "n2"]}
     three.run("n1", create.create, name="web1", **options)
