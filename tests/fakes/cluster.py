@@ -112,7 +112,7 @@ class FakeCluster:
 
     def boot(self, name: str, first: Cluster | None = None) -> Host:
         """Start a node's daemon, anew: what was only in its memory is gone."""
-        conf = _settings(self.directory, name)
+        conf = settings_of(self.directory, name)
         self.directories[name].make(str(conf.images))
         store = Store(conf.state, conf.history)
         if first is not None:
@@ -331,7 +331,7 @@ def _passed_on(error: McvError) -> McvError:
     return error
 
 
-def _settings(directory: Path, name: str) -> settings.Settings:
+def settings_of(directory: Path, name: str) -> settings.Settings:
     return settings.Settings(
         hostname=name,
         node=name,
@@ -345,7 +345,7 @@ def _settings(directory: Path, name: str) -> settings.Settings:
 
 
 def _member_document(directory: Path, names: tuple[str, ...]) -> Cluster:
-    base = alone(_settings(directory, names[0]), f"certificate of {names[0]}")
+    base = alone(settings_of(directory, names[0]), f"certificate of {names[0]}")
     nodes = {
         name: Node(
             name=name,
