@@ -35,6 +35,7 @@ class LiveMigration:
         memory: str,
         bandwidth: int = 0,
         disks: MovedDisks | None = None,
+        proven_shared: bool = False,
     ) -> None:
         """Move a running domain to the libvirt at the URI `to`, and wait; it ends here.
 
@@ -42,11 +43,14 @@ class LiveMigration:
         an arrival before it knows that the departure has ended, and where the answer to that
         is lost it lets both run. `memory` is the URI by which QEMU gets the memory across;
         bandwidth is in bytes a second, 0 for no limit. `disks` go along; no other disk does.
+        Where the other disks are proven to be shared, libvirt does not judge their file systems.
         """
         libvirt = libvirt_module()
         flags = (
             libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_PAUSED
         )
+        if proven_shared:
+            flags |= libvirt.VIR_MIGRATE_UNSAFE
         params: dict[str, Any] = {libvirt.VIR_MIGRATE_PARAM_URI: memory}
         if bandwidth:
             params[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = max(1, bandwidth // MIB)

@@ -31,6 +31,8 @@ URI = b"qemu:///system"
 # VIR_MIGRATE_LIVE, _PEER2PEER, _PAUSED: the arrival is not persistent and does not run.
 FLAGS = 0x1 | 0x2 | 0x20
 WITH_DISKS = 0x40  # VIR_MIGRATE_NON_SHARED_DISK: whole disks go along, those that are named
+# VIR_MIGRATE_UNSAFE: the source's libvirt does not judge file systems; nothing to its target.
+BY_SOURCE = 0x200
 
 
 class Arrival(Value, frozen=True, kw_only=True):
@@ -130,7 +132,7 @@ class ArrivalFilter:
             text = _decoded(cookie.removesuffix(b"\0"))
             arrival = self._arrival
             require_plain_cookie(text, arrival.name, arrival.uuid, arrival.mirrored)
-        if body.number() != FLAGS | (WITH_DISKS if self._arrival.mirrored else 0):
+        if body.number() & ~BY_SOURCE != FLAGS | (WITH_DISKS if self._arrival.mirrored else 0):
             raise Unexpected("the flags are another migration's")
         return mirrored
 

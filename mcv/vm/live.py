@@ -160,7 +160,8 @@ class _Sending:
         disks: MovedDisks | None,
     ) -> None:
         self.error: McvError | None = None
-        self._arguments = (name, uri, memory, bandwidth, disks)
+        proven = live_storage.is_proven_shared(host.read().vm(name))
+        self._arguments = (name, uri, memory, bandwidth, disks, proven)
         self._migration = host.domains.migration
         self._thread = threading.Thread(target=self._run, name=f"send-{name}", daemon=True)
         self._thread.start()

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from mcv.document.disks import Disk
+from mcv.document.disks import Disk, SharedDisk
 from mcv.document.model import Vm
 from mcv.drivers.migration_xml import MovedDisks
 from mcv.host import Host
@@ -36,6 +36,16 @@ def is_mirrored(disk: Disk) -> bool:
 def mirrored(disks: Sequence[Disk]) -> tuple[str, ...]:
     """The targets of the disks whose bytes go along."""
     return tuple(disk.target for disk in disks if is_mirrored(disk))
+
+
+def is_proven_shared(vm: Vm) -> bool:
+    """Whether the VM has shared disks, and no page cache stands between any disk and its bytes.
+
+    The mark of a shared pool proves that both nodes see the same files. libvirt knows network
+    file systems by a list of its own, and calls a move on any other unsafe.
+    """
+    is_uncached = all(disk.cache in ("none", "directsync") for disk in vm.disks)
+    return is_uncached and any(isinstance(disk, SharedDisk) for disk in vm.disks)
 
 
 def guest_sizes(host: Host, vm: Vm) -> dict[int, int]:

@@ -191,6 +191,16 @@ def test_a_migration_with_other_flags_is_stopped(procedure: int, story: str, fla
         arrival_filter()(lie)
 
 
+@pytest.mark.parametrize("procedure", [PREPARE, FINISH])
+def test_whether_the_source_judged_file_systems_is_no_matter(procedure: int) -> None:
+    message = of(procedure)
+    body = message[HEADER.size :]
+    end = len(body) - (4 if procedure == FINISH else 0)
+    said = framed(message, body[: end - 4] + (0x223).to_bytes(4, "big") + body[end:])
+
+    assert arrival_filter()(said) == said
+
+
 DISKS = "unix:///run/libvirt/mcv/mcv-disks.tunnelmigrate.dest.web1"
 ALONG = ("vda", "vdc")
 SIZES = "<nbd><disk target='vda' capacity='4194304'/><disk target='vdc' capacity='9'/></nbd>"

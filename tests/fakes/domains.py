@@ -389,6 +389,7 @@ class FakeMigration:
         memory: str,
         bandwidth: int = 0,
         disks: MovedDisks | None = None,
+        proven_shared: bool = False,
     ) -> None:
         here = self._domains
         domain = here._find("migrate", name, must_run=True)

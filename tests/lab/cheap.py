@@ -57,6 +57,8 @@ BEGIN = """
     libvirtd
     exit
 """
+# Killed with the process that starts it, and with it everything in its namespaces.
+APART = "setpriv --pdeathsig KILL unshare --mount --uts --pid --fork --kill-child --mount-proc"
 LIBVIRTD_CONF = 'host_uuid = "{uuid}"\nauth_unix_rw = "none"\n'
 QEMU_CONF = """
 user = "root"
@@ -95,10 +97,8 @@ class PrivateLibvirt:
         program.chmod(0o755)
         mounts = "\n".join(f"mount --bind {home}/{part} {to}" for part, to in PRIVATE.items())
         begin = BEGIN.format(name=name, mounts=mounts, home=home, devices=DEVICES)
-        # Killed with this process, and with it everything in its namespace.
         self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--uts", "--pid", "--fork"]
-            + ["--kill-child", "--mount-proc", "sh", "-ec", begin],
+            [*APART.split(), "sh", "-ec", begin],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=(home / "libvirtd.log").open("w"),

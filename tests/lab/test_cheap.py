@@ -172,12 +172,26 @@ def test_a_stopped_vm_moves(web1: CheapCluster, kind: str) -> None:
     assert web1.hosts["n2"].domains.state("web1") == "running"
 
 
-def test_a_running_vm_on_a_shared_pool_moves_and_goes_on_writing(web1: CheapCluster) -> None:
-    made(web1, "shared")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_running_vm_moves_and_its_guest_goes_on_writing(web1: CheapCluster, kind: str) -> None:
+    made(web1, kind)
+    write(web1, b"the end", SIZE - 512)
     boots(web1, "n1", guests.writer(1))
-    wait_until(lambda: used(web1, "n1") > 64 * 1024, 30, "the guest to write")
+    before = path_of(web1, "n1")
+    wait_until(lambda: used(web1, "n1") > 512 * 1024, 30, "the guest to write")
 
     web1.run("n1", live.migrate, name="web1", to="n2")
 
     one, two = (web1.hosts[node].domains for node in ("n1", "n2"))
     assert (one.state("web1"), two.state("web1")) == ("absent", "running")
+    assert before.exists() == (kind == "shared")
+    written = path_of(web1, "n2").stat().st_mtime_ns
+    wait_until(lambda: path_of(web1, "n2").stat().st_mtime_ns > written, 30, "more to be written")
+    two.stop("web1")
+    data, last = read(web1, "n2"), SIZE - 512
+    assert data[last : last + 7] == b"the end" and used(web1, "n2") < 4 * MIB
+    # The sector behind each of the last numbers, at most as many as there are, holds it.
+    numbers = [int.from_bytes(data[at : at + 4], "little") for at in range(512, 513 * 1024, 512)]
+    latest = max(numbers)
+    wrong = [n for n in range(max(1, latest - 1000), latest) if numbers[n % 1024] != n]
+    assert wrong == [] and latest > 50

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mcv.document.disks import FileDisk, Role
+from mcv.document.disks import FileDisk, Role, SharedDisk
 from mcv.document.pools import DEFAULT_LOCATION
 from mcv.drivers.domain_source import Source
 from mcv.drivers.domain_xml import substance
@@ -122,6 +122,28 @@ def test_it_goes_on_over_there_with_every_byte_and_the_source_is_gone(
     assert vm.incarnation == 1
 
 
+@pytest.mark.parametrize(
+    ("story", "kinds", "cache", "proven"),
+    [
+        ("a shared disk", "shared", "none", True),
+        ("beside a local one", "shared file", "directsync", True),
+        ("one whose host keeps pages", "shared", "writeback", False),
+        ("none is shared", "file", "none", False),
+    ],
+)
+def test_libvirt_judges_no_file_system_of_a_proven_pool(
+    story: str, kinds: str, cache: Any, proven: bool
+) -> None:
+    of_kind = {
+        "shared": SharedDisk(id=1, size=MIB, pool="nfs", volume="a", cache=cache),
+        "file": FileDisk(id=2, size=MIB, volume="b", places={"n1": "/pool"}, cache=cache),
+    }
+
+    disks = tuple(of_kind[kind] for kind in kinds.split())
+
+    assert live_storage.is_proven_shared(replace(vm(), disks=disks)) is proven, story
+
+
 def sent(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What libvirt is asked to send from n1."""
     asked: list[Any] = []
@@ -149,7 +171,8 @@ def test_of_a_vm_of_three_kinds_the_local_disks_alone_go_along(
 
     move(cluster, bandwidth="10MiB")
 
-    [(_, _, _, bandwidth, disks)] = asked
+    [(_, _, _, bandwidth, disks, proven_shared)] = asked
+    assert not proven_shared
     assert disks.mirrored == ("vdb", "vdc") == tuple(disks.sources)
     assert bandwidth == 5 * MIB
     vm = cluster.read("n2").vm("web1")
