@@ -7,7 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcv.cluster import members, upgrade
-from mcv.drbd import enable, lost_peers, roles, sizing, verification_age, verification_results
+from mcv.drbd import (
+    enable,
+    left_replicas,
+    lost_peers,
+    roles,
+    sizing,
+    verification_age,
+    verification_results,
+)
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.network import nat
@@ -94,6 +102,7 @@ LOOPS = (
     Loop("mirrored disks", 5.0, disk_mirror.reconcile),
     Loop("autostart", 4.0, autostart.look_after),
     Loop("replicas", 3.0, lost_peers.look_after),
+    Loop("left replicas", 10.0, left_replicas.look_after),
     Loop("verifications", 3600.0, verification_age.look_back),
     Loop("networks", 5.0, nat.look_after),
     Loop("journal", 3.0, journal_recovery.resume_all),

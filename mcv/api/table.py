@@ -29,9 +29,19 @@ from mcv.api.operation import (
 from mcv.api.operation import change as change_vm
 from mcv.api.operation import power as power_vm
 from mcv.check import fixes, inventory, runner
-from mcv.cluster import cpu_baseline, divergence, facts, join, leaving, members, permissions
+from mcv.cluster import (
+    cpu_baseline,
+    divergence,
+    facts,
+    join,
+    leaving,
+    members,
+    permissions,
+    replacing,
+)
 from mcv.drbd import enable, pairs, resolve, resync, roles, secret, sizing, verify
 from mcv.drbd import growth as drbd_growth
+from mcv.drbd import replica_moves as drbd_moves
 from mcv.network import nat
 from mcv.network import verbs as network
 from mcv.recovery import claims, jobs, journal_recovery
@@ -47,6 +57,7 @@ from mcv.storage import (
     images,
     pool_places,
     pools,
+    replica_moves,
     volumes,
 )
 from mcv.vm import (
@@ -72,6 +83,7 @@ from mcv.vm import (
     power,
     processor,
     register,
+    replica_move,
     saved_states,
     seed,
 )
@@ -92,6 +104,7 @@ TABLE: dict[str, Operation] = {
     "cluster.unstage_join": Operation(join.unstage_join, OPERATOR_ONLY, Right.ADMIN),
     "node.offline": admin(members.offline, NODES, to=leaver, offline_too=True),
     "node.online": admin(members.online, NODE_BY_NAME, to=itself, offline_too=True),
+    "node.replace": admin(replacing.replace, NODE),
     "node.last_seen": read(members.last_seen),
     "cluster.sync": admin(divergence.sync),
     "config.sync": Operation(divergence.begin_epoch, PEER_ONLY, timeout=30, any_epoch=True),
@@ -209,6 +222,8 @@ TABLE: dict[str, Operation] = {
     "disk.follow_mirror": step(disk_mirror.follow, timeout=DAYS, looks=True),
     "disk.end_mirror": step(disk_mirror.end),
     "disk.go_over": step(disk_mirror.go_over, timeout=DAYS),
+    "disk.why_not_replace": question(replica_move.why_not_replace, timeout=20),
+    "disk.replace_here": Operation(replica_move.replace_here, PEER_ONLY, timeout=DAYS),
     "disk.withhold": step(disk_devices.withhold),
     "disk.attach": step(disk_devices.attach),
     "disk.detach": step(disk_devices.detach),
@@ -271,6 +286,17 @@ TABLE: dict[str, Operation] = {
     "drbd.rewrite": step(drbd_growth.rewrite),
     "drbd.resize": step(drbd_growth.resize, timeout=300),
     "drbd.await_size": step(drbd_growth.await_size),
+    # A replica that moves. Waiting for it holds no lock: its VM may run, and stop.
+    "replica.part": step(drbd_moves.part, timeout=180),
+    "replica.rejoin": step(drbd_moves.rejoin, timeout=300),
+    "replica.retire": step(drbd_moves.retire),
+    "replica.take_back": step(drbd_moves.take_back, timeout=600),
+    "replica.join": step(drbd_moves.join, timeout=180),
+    "replica.leave": step(drbd_moves.leave, timeout=180),
+    "replica.await_whole": Operation(drbd_moves.await_whole, PEER_ONLY, timeout=DAYS),
+    "replica.check": Operation(drbd_moves.check, PEER_ONLY, timeout=DAYS),
+    "replica.remove": step(drbd_moves.remove),
+    "replica.discard": step(replica_moves.discard),
     "volume.size": question(growth.size, timeout=15),
     "volume.look": question(volumes.look, timeout=15),
     "volume.grow": step(growth.grow, timeout=HOURS),

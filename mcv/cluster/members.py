@@ -67,10 +67,12 @@ def remove_node(
     return host.operate(Subject.node(node), f"remove node {node}", prepare, dry_run)
 
 
-def _moved_by(cluster: Cluster, name: str, node: str) -> str:
-    """The command that moves the first replica that a node holds of a VM."""
-    first = next(disk.id for disk in cluster.vm(name).disks if node in disk.places)
-    return f"mcv disk move {name} {first} --from {node} --to N"
+def _moved_by(cluster: Cluster, held: list[str], node: str) -> str:
+    """The command that moves the replicas that a node holds: all of a dead node, or the first."""
+    if cluster.node(node).status == "offline":
+        return f"mcv node replace {node} --by N"
+    first = next(disk.id for disk in cluster.vm(held[0]).disks if node in disk.places)
+    return f"mcv disk move {held[0]} {first} --from {node} --to N"
 
 
 def _removal(host: Host, node: str, force: bool) -> list[Item]:
@@ -97,7 +99,7 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
         problems.append(
             Refused(
                 f"{node} holds a replica of {', '.join(held)}.",
-                f"Move it while {held[0]} is stopped: {_moved_by(cluster, held[0], node)}",
+                f"First: {_moved_by(cluster, held, node)}",
             )
         )
     if member.status == "offline" and not force:

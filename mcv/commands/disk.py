@@ -209,6 +209,10 @@ def move(
     runs QEMU mirrors the disk, and the guest stands still for a moment at the end. The old disk
     goes last; with DRBD it goes when the other replica has every byte.
 
+    With --from and --to a replica goes to another node while the VM runs, also from a node that
+    is offline. The old replica goes when the new one is UpToDate and verified; until then the
+    one on the VM's own node is the only one that counts.
+
     \b
     Examples:
       mcv disk move web1 1 --pool fast

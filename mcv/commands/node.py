@@ -1,4 +1,4 @@
-"""Nodes: maintenance, and the word about the dead."""
+"""Nodes: maintenance, the word about the dead, and their replacement."""
 
 import click
 
@@ -13,7 +13,7 @@ DEAD = (
 
 @click.group()
 def node() -> None:
-    """Take nodes offline and bring them back."""
+    """Take nodes offline, bring them back, replace dead ones."""
 
 
 @node.command()
@@ -69,3 +69,30 @@ def online(session: Session, name: str) -> None:
     """End a node's maintenance."""
     answer = session.run("node.online", name=name)
     session.show(answer, f"{name} is online.")
+
+
+@node.command()
+@click.argument("name", metavar="DEAD", shell_complete=nodes)
+@click.option("--by", required=True, metavar="N", help="The node that gets its replicas.")
+@common(dry_run=True)
+@click.pass_obj
+def replace(session: Session, name: str, by: str) -> None:
+    """Give the replicas of a dead node to another node.
+
+    Every VM with a replica on DEAD gets one on N instead, synced and verified, while it runs.
+    Until then its owner's replica is the only one. DEAD is offline; what it has is stale from
+    then on, and is never used when it comes back. Interrupted, it goes on by itself; said
+    again, it goes on with what is left.
+
+    \b
+    Examples:
+      mcv node replace n2 --by n4 --dry-run
+      mcv node replace n2 --by n4
+    """
+    wanted = {"node": name, "by": by}
+    session.ask(f"Replace {name} by {by}?", lambda: session.plan("node.replace", **wanted))
+    answer = session.run("node.replace", **wanted, dry_run=session.dry_run)
+    moved = ", ".join(answer.get("moved") or ()) or "no VM"
+    lost = ", ".join(answer.get("lost") or ())
+    alone = f" Lost with {name}, where their disks are alone: {lost}." if lost else ""
+    session.show(answer, f"{by} has the replicas that {name} had of {moved}.{alone}")

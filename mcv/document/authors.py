@@ -117,6 +117,7 @@ AUTHORS: dict[str, Rule] = {
     "disk.grow": _claimant_of_vm,
     "disk.leaving": _claimant_of_vm,
     "disk.remove": _claimant_of_vm,
+    "disk.replicas": _claimant_of_vm,
     "disk.set": _claimant_of_vm,
     "disk.sized": _owner,
     "disk.whole": _claimant_of_vm,

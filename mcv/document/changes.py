@@ -17,6 +17,7 @@ from mcv.document import (
     image_changes,
     move_changes,
     pool_changes,
+    replica_changes,
     vm_changes,
 )
 from mcv.document.generation import ChangeMade
@@ -33,6 +34,7 @@ __all__ = [
     "image_changes",
     "move_changes",
     "pool_changes",
+    "replica_changes",
     "vm_changes",
 ]  # they register what they define
 

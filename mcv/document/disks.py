@@ -89,6 +89,8 @@ class DrbdDisk(AnyDisk, frozen=True, kw_only=True, tag="drbd"):
 
     A disk that is `exact` has its size in its resource file. A disk of before schema 3 is not:
     its device is larger than `size` says, until that is written down.
+    `former` is a replica that is being replaced, by its node: it is kept, outdated, until the
+    replica that replaces it is whole and checked. `former_port` is the port of its connection.
     """
 
     volume: PlainName
@@ -100,6 +102,8 @@ class DrbdDisk(AnyDisk, frozen=True, kw_only=True, tag="drbd"):
     port: int
     exact: bool = False
     verification: Verification = Verification()
+    former: dict[Name, Location] = field(default_factory=dict)
+    former_port: int = 0
 
     @property
     def blocked(self) -> bool:
@@ -119,9 +123,14 @@ class DrbdDisk(AnyDisk, frozen=True, kw_only=True, tag="drbd"):
         """The logical volume below the DRBD device on one node."""
         return device_of(self.places[node], self.volume)
 
+    @property
+    def ports(self) -> set[int]:
+        """The ports that no other disk may have, with that of a replica being replaced."""
+        return {self.port, self.former_port} - {0}
+
     def clash(self, other: "Disk") -> str:
         """What both disks would have that a host has once; "" where they get along."""
-        if isinstance(other, DrbdDisk) and (self.minor == other.minor or self.port == other.port):
+        if isinstance(other, DrbdDisk) and (self.minor == other.minor or self.ports & other.ports):
             return f"Minor {self.minor} or port {self.port}"
         return ""
 

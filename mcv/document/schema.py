@@ -28,7 +28,7 @@ OF_EACH_NETWORK_3 = ("nat",)
 OF_EACH_VM_3 = ("last_disk", "machine", "firmware", "boot", "cpu", "cd")
 OF_EACH_DISK_3 = (
     *("pool", "format", "role", "bus", "cache", "discard", "iops", "bandwidth", "leaving", "keep"),
-    *("exact", "mirror_of"),
+    *("exact", "mirror_of", "former", "former_port"),
 )
 
 

@@ -158,12 +158,12 @@ def ask_handler(host: Host, status: Status) -> None:
         host.drbd.connect(resource)
     try:
         host.drbd.ask_handler_again(resource)
-        _wait_for_verdict(host, resource)
+        await_verdict(host, resource)
     finally:
         host.drbd.connect(resource)
 
 
-def _wait_for_verdict(host: Host, resource: str) -> None:
+def await_verdict(host: Host, resource: str) -> None:
     """Wait until I/O goes on, or a handler has begun and ended; at most VERDICT seconds."""
     until = time.monotonic() + VERDICT
     has_begun = False

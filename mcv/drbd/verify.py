@@ -148,3 +148,20 @@ def _write_end(host: Host, vm: Vm, disk: DrbdDisk, end: End, began: float) -> Ve
     )
     verification_results.record_end(host, vm, disk, written)
     return written
+
+
+def verify_disk(host: Host, vm: Vm, disk: DrbdDisk) -> Verification:
+    """Verify a disk for an operation that claims its VM; the result is in the document then.
+
+    Errors: McvError where the verification cannot begin, or its end cannot be written down.
+    """
+    with _guard:
+        own = host.verifying.setdefault(vm.name, SharedWork())
+    try:
+        with _turn(host, vm.name):
+            return _verified(host, vm, disk)
+    finally:
+        with _guard:
+            if host.verifying.get(vm.name) is own:
+                del host.verifying[vm.name]
+        own.over.set()

@@ -33,3 +33,7 @@ class Metadata:
         """Declare both new replicas equal as they are; harmless when they are UpToDate."""
         command = ("drbdsetup", "new-current-uuid", str(minor), "--clear-bitmap")
         self._tools.until(lambda now: now is not None and now.both_up_to_date, resource, *command)
+
+    def new_current_uuid(self, resource: str, minor: int) -> None:
+        """Begin a new generation of this replica's data; the resource is StandAlone."""
+        self._tools.clean("drbdsetup", "new-current-uuid", str(minor), timeout=60)

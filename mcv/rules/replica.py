@@ -29,6 +29,7 @@ class Kind(StrEnum):
     TWO_PRIMARIES = "two primaries"
     WORKING = "working"
     OUT_OF_SYNC = "out of sync"
+    REPLACED = "replaced"
 
 
 class ReplicaFinding(Finding, frozen=True, kw_only=True):
@@ -140,7 +141,7 @@ Findings = Iterator[ReplicaFinding]
 
 def findings(pair: ReplicaPair) -> list[ReplicaFinding]:
     """Everything about a pair that is not as it should be, in no order."""
-    found = list(_verification(pair))
+    found = [*_verification(pair), *_replaced(pair)]
     if pair.is_enabled:
         for node, side in pair.replicas.items():
             found += [*_side(pair, node, side)]
@@ -174,6 +175,18 @@ def _verification(pair: ReplicaPair) -> Findings:
     elif mark.result == "interrupted" or (mark.result == "running" and not is_running):
         message = f"The last verification of {name} was interrupted: it proves nothing."
         yield _found(pair, Severity.WARNING, kind, message, verify)
+
+
+def _replaced(pair: ReplicaPair) -> Findings:
+    """A replica that moves: until the new one is whole the owner's is the only one."""
+    vm, disk = pair.vm, pair.disk
+    for source in disk.former:
+        message = (
+            f"{pair.name} has one replica, on {vm.node}: the one on {source} is replaced by one on "
+            f"{disk.other(vm.node)}."
+        )
+        hint = f"mcv job wait {vm.claim.operation}" if vm.claim else "mcv drbd list"
+        yield _found(pair, Severity.WARNING, Kind.REPLACED, message, hint)
 
 
 def _side(pair: ReplicaPair, node: str, side: Replica) -> Findings:

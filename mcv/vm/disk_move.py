@@ -13,7 +13,7 @@ from mcv.document.vm_nodes import nodes_of
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.storage import copy_source, paths
-from mcv.vm import copies, disk_choice, disks, placing, power
+from mcv.vm import copies, disk_choice, disks, placing, power, replica_move
 from mcv.vm.disk_answers import DiskMoved
 from mcv.vm.disk_plans import mirror_plan, move_plan
 from mcv.vm.validation import Problems
@@ -34,16 +34,22 @@ def move(
 
     While the VM runs QEMU mirrors the disk, and its domain goes over to the new one.
 
-    With `source` and `to` a replica goes from one node to another: the node that is left may be
-    offline, and what it has of the disk stays there then. Raises Refused with every reason at
-    once; Failed when it was begun and everything was undone.
+    With `source` and `to` a replica goes from one node to another, also while the VM runs; into
+    another pool it goes with the whole disk. The node that is left
+    may be offline, and what it has of the disk stays there then. Raises Refused with every
+    reason at once; Failed when it was begun and everything was undone.
     """
+    if source is not None or to is not None:
+        _, known = replica_move.require_movable(host.read(), name, disk, source, to)
+        assert source is not None and to is not None
+        if pool in (None, known.pool):
+            return replica_move.move(host, name, disk, source, to, dry_run)
 
     def prepare() -> Prepared[DiskMoved]:
         kind, where, there = storage, pool, nodes
         if source is not None or to is not None:
-            kind, there = "drbd", _with_other_node(host.read(), name, disk, source, to)
-            where = pool or host.read().vm(name).disk(disk).pool
+            vm, _ = replica_move.require_movable(host.read(), name, disk, source, to)
+            kind, there = "drbd", [vm.node, str(to)]
         vm, old, new = _judged(host, name, disk, kind, where, there)
         pools = placing.new_pools(host.read(), replace(vm, disks=(new,)))
         answer = DiskMoved(
@@ -58,29 +64,6 @@ def move(
         return Prepared(plan(vm, old, new, pools, away), answer)
 
     return host.operate(Subject.vm(name), f"move disk {disk} of {name}", prepare, dry_run)
-
-
-def _with_other_node(
-    cluster: Cluster, name: str, number: int, source: str | None, to: str | None
-) -> list[str]:
-    """The nodes of a replicated disk with a replica on another node.
-
-    Errors: Refused where that is no replica's move.
-    """
-    vm = cluster.vm(name)
-    disk = vm.disk(number)
-    if source is None or to is None:
-        raise Refused("A replica moves from a node to a node.", "--from N --to N")
-    if not isinstance(disk, DrbdDisk) or source not in disk.places:
-        raise Refused(f"{source} holds no replica of disk {number} of {name}.")
-    if to in disk.places:
-        raise Refused(f"{to} holds a replica of disk {number} of {name} already.")
-    if source == vm.node:
-        raise Refused(
-            f"{source} owns {name}, whose bytes are copied from there.",
-            f"First: mcv migrate {name}",
-        )
-    return [vm.node, to]
 
 
 def _judged(

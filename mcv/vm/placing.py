@@ -50,7 +50,7 @@ def facts_of(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:
 def placed(cluster: Cluster, vm: Vm, facts: dict[str, Capacity]) -> Vm:
     """The VM with its disks' locations, and with minors and ports that are free everywhere."""
     taken_minors = {disk.minor for _, disk in cluster.replicated()}
-    taken_ports = {disk.port for _, disk in cluster.replicated()}
+    taken_ports = {port for _, disk in cluster.replicated() for port in disk.ports}
     for fact in facts.values():
         taken_minors |= set(fact.minors)
         taken_ports |= set(fact.ports)

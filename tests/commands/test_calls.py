@@ -220,6 +220,11 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {"names": ["n2", "n3"], "confirm_dead": True},
     ),
     ("node online n2", "node.online", {"name": "n2"}),
+    (
+        "node replace n2 --by n3 --yes",
+        "node.replace",
+        {"node": "n2", "by": "n3", "dry_run": False},
+    ),
     ("config show", "config.show", {"generation": None}),
     ("config show --generation 7", "config.show", {"generation": 7}),
     ("config history", "config.history", {}),

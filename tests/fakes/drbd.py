@@ -38,6 +38,7 @@ class World:
     doors: dict[str, "FakeDrbd"] = field(default_factory=dict)
     met: set[str] = field(default_factory=set)  # resources whose replicas have found each other
     sizes: dict[str, int] = field(default_factory=dict)  # of the devices, in bytes
+    invalidated: list[str] = field(default_factory=list)  # whose peer is to get all blocks
     begun: int = JUST_CREATED  # the last generation that began anywhere
 
 
@@ -55,6 +56,8 @@ class FakeDrbd:
         self.lacks: dict[str, str] = {}
         self.loaded = False
         self.words: dict[str, str] = {}  # the secret that the kernel has of each resource
+        self.created: list[str] = []  # resources, each time that they got new metadata
+        self.ports: dict[str, str] = {}  # where the kernel has each resource's connection
         self.unreadable = ""  # what drbdadm says of a foreign file
         self.release = 8
         self.kept: dict[str, str] = {}  # how the data is, by the metadata of what is down
@@ -148,6 +151,16 @@ class FakeDrbd:
             if one is not None and two is not None and one.role == "Primary":
                 # It tells who parts from it to be stale, so that nobody is primary beside it.
                 one.known_of_peer, two.disk = "Outdated", "Outdated"
+
+    def part(self, resource: str) -> None:
+        if resource not in self.standalone:
+            self.disconnect(resource)
+
+    def invalidate_remote(self, resource: str) -> None:
+        self._minor("invalidate_remote", resource)
+        if self._mine(resource).role != "Primary":
+            raise CommandFailed(f"`drbdadm invalidate-remote {resource}` exited with 11: ")
+        self.world.invalidated.append(resource)
 
     def detach(self, resource: str) -> None:
         """What an I/O error makes of a replica."""
@@ -288,7 +301,10 @@ class FakeDrbd:
             self._agree(resource, (theirs if older else mine).current)
 
     def _agree(self, resource: str, generation: int) -> None:
+        port = self.ports.get(resource)
         for node, side in self.world.replicas[resource].items():
+            if self.world.doors[node].ports.get(resource) != port:
+                continue
             side.disk, side.known_of_peer = "UpToDate", "DUnknown"
             door = self.world.doors[node]
             door.generations[resource] = Generations(current=generation, bitmap=0)
@@ -315,7 +331,9 @@ class FakeDrbd:
         """The other side, if this one and it are in contact; they meet when they first are."""
         door = self._in_touch(resource)
         if door is None:
-            self.world.met.discard(resource)
+            # A third replica, left on another port, has not met the two that have.
+            if len(self.world.replicas.get(resource, {})) < 3:
+                self.world.met.discard(resource)
         elif resource not in self.world.met:
             self.world.met.add(resource)
             self._meet(resource, door)
@@ -324,7 +342,10 @@ class FakeDrbd:
 
     def _in_touch(self, resource: str) -> "FakeDrbd | None":
         """The door of the peer's host, where nothing is between the replicas."""
-        here = (self.me, *(self.world.replicas.get(resource, {}).keys() - {self.me}))
+        others = self.world.replicas.get(resource, {}).keys() - {self.me}
+        port = self.ports.get(resource)
+        there = (node for node in others if self.world.doors[node].ports.get(resource) == port)
+        here = (self.me, *there)
         doors = [self.world.doors[node] for node in here]
         apart = any(
             one.me in self.world.down
@@ -344,6 +365,11 @@ class FakeDrbd:
         if verb in ("up", "adjust", "connect", "connect_discarding"):
             word = re.search(r'shared-secret "(.*)";', text)
             self.words[resource] = word.group(1) if word else ""
+            address = re.search(r" address .*:(\d+);", text)
+            port = address.group(1) if address else ""
+            if self.ports.get(resource, port) != port:
+                self.world.met.discard(resource)
+            self.ports[resource] = port
         return int(found.group(1))
 
     def _size_in_file(self, resource: str) -> int | None:

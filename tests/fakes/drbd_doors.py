@@ -47,6 +47,7 @@ class FakeMetadata:
         self._drbd._minor("create_metadata", resource)
         if (up := self._drbd._replica(resource)) and up.disk != "Diskless":
             raise CommandFailed(f"`drbdadm create-md {resource}`: Device is configured!")
+        self._drbd.created.append(resource)
         self._drbd.kept[resource] = "Inconsistent"
         self._drbd.generations[resource] = Generations(current=JUST_CREATED, bitmap=0)
 
@@ -59,6 +60,14 @@ class FakeMetadata:
             )
         if {mine.disk, other.disk} == {"Inconsistent"}:
             self._drbd._agree(resource, self._drbd._begin())
+
+    def new_current_uuid(self, resource: str, minor: int) -> None:
+        self._drbd._minor("new-current-uuid", resource)
+        if self._drbd._mine(resource).minor != minor or resource not in self._drbd.standalone:
+            raise CommandFailed("`drbdsetup new-current-uuid` exited with 10: (151) connected")
+        past = self._drbd.generations[resource]
+        begun = Generations(current=self._drbd._begin(), bitmap=past.current)
+        self._drbd.generations[resource] = begun
 
     def resize(self, resource: str) -> None:
         self._drbd._minor("resize", resource)
