@@ -1,5 +1,6 @@
 """A dead node replaced: every replica that it holds goes to another node, in one plan."""
 
+import re
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -136,7 +137,8 @@ def _problems(
     for vm, disk in replicas:
         for problem in _of_replica(host, vm, disk, node, by):
             clean = False
-            where = "" if vm.name in problem.message else f"{vm.name}: "
+            is_named = re.search(rf"(?<![\w-]){vm.name}(?![\w-])", problem.message)
+            where = "" if is_named else f"{vm.name}: "
             yield Refused(f"{where}{problem.message}", problem.hint)
     if clean and len(replicas) > 1:
         yield from _room(host, [disk for _, disk in replicas], by)

@@ -14,6 +14,7 @@ from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
 from mcv.storage import replica_moves
+from mcv.system.answers import plain
 from mcv.vm import disks, placing
 from mcv.vm.disk_answers import DiskMoved
 from mcv.vm.validation import Problems
@@ -174,9 +175,9 @@ def replace_here(host: Host, name: str, disk: int, source: str, to: str, who: st
 def _carry_out(host: Host, name: str, disk: int, source: str, to: str, who: str) -> None:
     errors: list[McvError] = []
 
-    def work() -> DiskMoved | DryRun:
+    def work() -> object:
         try:
-            return move(host, name, disk, source, to)
+            return plain(move(host, name, disk, source, to))
         except McvError as error:
             errors.append(error)
             raise
