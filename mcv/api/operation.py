@@ -48,6 +48,7 @@ VM = SubjectParameter("vm", "name")
 NODE = SubjectParameter("node", "node")
 NODE_BY_NAME = SubjectParameter("node", "name")
 NODES = SubjectParameter("node", "names")
+NODE_LEFT = SubjectParameter("node", "source")
 POOL = SubjectParameter("pool", "name")
 IMAGE = SubjectParameter("image", "name")
 

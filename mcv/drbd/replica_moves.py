@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from mcv.document.disks import DrbdDisk, group_of
 from mcv.document.model import Vm
-from mcv.drbd import lost_peers, notes, resync, roles, verify
-from mcv.errors import McvError, Refused
+from mcv.drbd import lost_peers, notes, roles, verify
+from mcv.errors import CommandFailed, McvError, Refused
 from mcv.host import Host
 from mcv.rules import replica
 from mcv.rules.replica_pair import disk_of
@@ -71,7 +71,18 @@ def leave(host: Host, name: str, disk: int) -> None:
 
 
 def _leave(host: Host, disk: DrbdDisk) -> None:
-    host.drbd.part(disk.resource)
+    """Effect: the resource is StandAlone. A Primary outdates a peer that is connected.
+
+    A Primary that does not know how its peer's replica is does not disconnect but by force, and
+    the kernel then calls the fence-peer handler.
+    """
+    try:
+        host.drbd.disconnect(disk.resource)
+    except CommandFailed:
+        now = host.drbd.status(disk.resource)
+        if now is None or now.connected:
+            raise
+        host.drbd.ask_handler_again(disk.resource)
     status = host.drbd.status(disk.resource)
     if status is not None and status.waits_for_fencing:
         lost_peers.await_verdict(host, disk.resource)
@@ -116,13 +127,6 @@ def _call_peer_inconsistent(host: Host, disk: DrbdDisk) -> None:
     finally:
         if not was_primary:
             host.drbd.demote(disk.resource)
-
-
-def await_whole(host: Host, name: str, disk: int) -> None:
-    """Wait until the new replica is UpToDate. Errors: McvError where that does not come."""
-    _, wanted = roles.find(host, name, disk)
-    vm = host.both()[-1].vm(name)
-    resync.wait_in_step(host, vm, [wanted])
 
 
 def check(host: Host, name: str, disk: int) -> None:

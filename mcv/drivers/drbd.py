@@ -185,20 +185,6 @@ class Drbd:
             resource,
         )
 
-    def part(self, resource: str) -> None:
-        """Part from the peer also as a Primary that does not know how its peer's replica is.
-
-        Effect: the resource is StandAlone. A Primary outdates a peer that is connected; without
-        one the kernel may call the fence-peer handler after this has returned.
-        """
-        try:
-            self.disconnect(resource)
-        except CommandFailed:
-            now = self.status(resource)
-            if now is None or now.connected:
-                raise
-            self.ask_handler_again(resource)
-
     def ask_handler_again(self, resource: str) -> None:
         """Have the kernel call the fence-peer handler for a Primary that has lost its peer.
 

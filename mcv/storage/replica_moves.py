@@ -52,7 +52,7 @@ def plan(
         Step(_replicas(vm, new, pools), undo=_replicas(vm, old, {})),
         Step(on(to, "drbd.create", **there)),
         Step(on(owner, "replica.join", **there), undo=on(owner, "replica.leave", **there)),
-        Step(on(owner, "replica.await_whole", **there)),
+        Step(on(owner, "drbd.await_in_step", **there)),
         Step(on(owner, "replica.check", **there)),
         replace(Step(_replicas(vm, replace(new, former={}, former_port=0), {})), commits=True),
         *([] if is_away else _end(vm, old, source)),

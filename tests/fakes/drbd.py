@@ -152,10 +152,6 @@ class FakeDrbd:
                 # It tells who parts from it to be stale, so that nobody is primary beside it.
                 one.known_of_peer, two.disk = "Outdated", "Outdated"
 
-    def part(self, resource: str) -> None:
-        if resource not in self.standalone:
-            self.disconnect(resource)
-
     def invalidate_remote(self, resource: str) -> None:
         self._minor("invalidate_remote", resource)
         if self._mine(resource).role != "Primary":
@@ -303,7 +299,7 @@ class FakeDrbd:
     def _agree(self, resource: str, generation: int) -> None:
         port = self.ports.get(resource)
         for node, side in self.world.replicas[resource].items():
-            if self.world.doors[node].ports.get(resource) != port:
+            if port not in (None, self._port_at(node, resource)):
                 continue
             side.disk, side.known_of_peer = "UpToDate", "DUnknown"
             door = self.world.doors[node]
@@ -344,7 +340,7 @@ class FakeDrbd:
         """The door of the peer's host, where nothing is between the replicas."""
         others = self.world.replicas.get(resource, {}).keys() - {self.me}
         port = self.ports.get(resource)
-        there = (node for node in others if self.world.doors[node].ports.get(resource) == port)
+        there = (node for node in others if port in (None, self._port_at(node, resource)))
         here = (self.me, *there)
         doors = [self.world.doors[node] for node in here]
         apart = any(
@@ -354,6 +350,10 @@ class FakeDrbd:
             for one in doors
         )
         return None if apart or len(doors) < 2 else doors[1]
+
+    def _port_at(self, node: str, resource: str) -> str | None:
+        """Where a node's kernel has the connection; as here, where nobody told it."""
+        return self.world.doors[node].ports.get(resource, self.ports.get(resource))
 
     def _minor(self, verb: str, resource: str) -> int:
         """The device number that the resource's file gives it; without a file drbdadm refuses."""

@@ -7,6 +7,7 @@ import pytest
 from mcv.cluster import members
 from mcv.drbd import left_replicas, resync, roles
 from mcv.errors import Failed, Refused
+from mcv.host import Host
 from mcv.rules.finding import Severity
 from mcv.status import vms
 from mcv.vm import create, disk_move, power
@@ -208,7 +209,7 @@ def test_the_risk_is_told_before_and_meanwhile(three: FakeCluster) -> None:
     seen: list[str] = []
 
     def look(caller: str, node: str, operation: str) -> None:
-        if operation == "replica.await_whole":
+        if operation == "drbd.await_in_step":
             seen.extend(
                 finding.message
                 for finding in vms.info(three.hosts["n1"], "web1").findings
@@ -281,3 +282,19 @@ def test_a_vm_whose_replica_moved_starts_and_stops(three: FakeCluster) -> None:
 
     three.run("n1", power.start, name="web1")
     three.run("n1", power.stop, name="web1")
+
+
+def test_a_vm_is_stopped_while_its_new_replica_is_waited_for(three: FakeCluster) -> None:
+    make(three)
+    stopped: list[str] = []
+
+    def stop(host: Host, *_: object) -> None:
+        power.stop(host, name="web1")
+        stopped.append("web1")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resync, "wait_in_step", stop)
+        move(three)
+
+    assert stopped == ["web1"] and not three.hosts["n1"].domains.is_active("web1")
+    assert there(three) == {"n1": ALL, "n2": NOTHING, "n3": ALL}
