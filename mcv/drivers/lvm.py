@@ -95,7 +95,7 @@ class Lvm:
         """
         found = self._existing(group)
         known = self._volume(found, name)
-        if known is not None and known.ours and known.size == size:
+        if known is not None and known.ours and not known.thin and known.size == size:
             return
         self._run(
             "lvcreate",

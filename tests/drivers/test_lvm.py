@@ -133,19 +133,20 @@ def test_making_a_volume_twice_is_harmless(lvm: Driver) -> None:
 
 
 @pytest.mark.parametrize(
-    ("story", "name", "size"),
+    ("story", "group", "name", "size"),
     [
-        ("ours, of another size", "web1", 8 * MIB),
-        ("of the same size, not ours", "home", 100 * MIB),
+        ("ours, of another size", "vg0", "web1", 8 * MIB),
+        ("of the same size, not ours", "vg0", "home", 100 * MIB),
+        ("ours, of the same size, thin", "data", "thin1", 100 * MIB),
     ],
 )
 def test_a_volume_that_stands_in_the_way_is_not_taken_for_the_new_one(
-    lvm: Driver, story: str, name: str, size: int
+    lvm: Driver, story: str, group: str, name: str, size: int
 ) -> None:
     driver, _ = lvm(lvcreate=CommandFailed("exited with 5: already exists"))
 
     with pytest.raises(CommandFailed, match="already exists"):
-        driver.create("vg0", name, size)
+        driver.create(group, name, size)
 
 
 def test_a_volume_is_removed_once(lvm: Driver) -> None:
