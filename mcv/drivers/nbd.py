@@ -35,6 +35,22 @@ class Extent(NamedTuple):
     is_zero: bool
 
 
+class _Answer:
+    """The memory that the data of an answer goes to, from an offset of the disk on."""
+
+    def __init__(self, offset: int, memory: memoryview) -> None:
+        self._offset, self._memory = offset, memory
+        self.missing = len(memory)
+
+    def part(self, at: int, length: int) -> memoryview:
+        """The memory for a part of the disk. Raises CommandFailed where nobody asked for it."""
+        begin = at - self._offset
+        if begin < 0 or length < 0 or begin + length > len(self._memory):
+            raise CommandFailed("The NBD server answered with bytes that nobody asked for.")
+        self.missing -= length
+        return self._memory[begin : begin + length]
+
+
 class Nbd:
     """A connection to the only export of a server. Every method raises CommandFailed."""
 
@@ -62,16 +78,21 @@ class Nbd:
         return found or [Extent(length, False)]
 
     def read(self, offset: int, length: int) -> bytes:
-        with _told():
-            self._request(READ, offset, length)
-            got = bytearray(length)
-            for kind, payload in self._chunks():
-                if kind == DATA:
-                    at = struct.unpack_from(">Q", payload)[0] - offset
-                    got[at : at + len(payload) - 8] = payload[8:]
-        if len(got) != length:
-            raise CommandFailed("The NBD server answered with bytes that nobody asked for.")
+        got = bytearray(length)
+        self.read_into(offset, memoryview(got))
         return bytes(got)
+
+    def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill memory that is kept: fresh memory for each read costs more than the read."""
+        answer = _Answer(offset, target)
+        with _told():
+            self._request(READ, offset, len(target))
+            for kind, payload in self._chunks(answer):
+                if kind == HOLE:
+                    at, length = struct.unpack(">QI", payload)
+                    answer.part(at, length)[:] = bytes(length)
+        if answer.missing:
+            raise CommandFailed("The NBD server left bytes out.")
 
     def write(self, offset: int, data: bytes) -> None:
         with _told():
@@ -133,8 +154,8 @@ class Nbd:
         head = struct.pack(">IHHQQI", REQUEST, 0, kind, self._handle, offset, length)
         self._sock.sendall(head + data)
 
-    def _chunks(self) -> Iterator[tuple[int, bytes]]:
-        """The parts of an answer, in the order of their arrival."""
+    def _chunks(self, answer: "_Answer | None" = None) -> Iterator[tuple[int, bytes]]:
+        """The parts of an answer, in the order of their arrival; data goes straight to `answer`."""
         while True:
             (magic,) = struct.unpack(">I", self._exactly(4))
             if magic == SIMPLE_REPLY:
@@ -142,7 +163,9 @@ class Nbd:
                 self._judge(error, handle)
                 return
             flags, kind, handle, length = struct.unpack(">HHQI", self._exactly(16))
-            payload = self._exactly(length)
+            payload = self._exactly(8 if kind == DATA and answer else length)
+            if kind == DATA and answer:
+                self._fill(answer.part(struct.unpack(">Q", payload)[0], length - 8))
             self._judge(_error_of(payload) if kind & ERROR else 0, handle, magic)
             yield kind, payload
             if flags & DONE:
@@ -161,13 +184,16 @@ class Nbd:
     def _exactly(self, count: int) -> bytes:
         if count > MOST:
             raise CommandFailed(f"The NBD server answered with {count} bytes at once.")
-        got = bytearray()
-        while len(got) < count:
-            data = self._sock.recv(min(count - len(got), 1 << 20))
-            if not data:
-                raise CommandFailed("The NBD server hung up.")
-            got += data
+        got = bytearray(count)
+        self._fill(memoryview(got))
         return bytes(got)
+
+    def _fill(self, target: memoryview) -> None:
+        while target:
+            count = self._sock.recv_into(target)
+            if not count:
+                raise CommandFailed("The NBD server hung up.")
+            target = target[count:]
 
 
 def connect(path: Path) -> Nbd:

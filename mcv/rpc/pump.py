@@ -12,6 +12,50 @@ POLL = 1000  # milliseconds
 MOST_REFUSALS = 16  # answers of a guard to one sender
 
 
+class _Store:
+    """Bytes in their order, in memory that is kept.
+
+    Fresh memory for each piece costs several times what a copy of the piece does.
+    """
+
+    def __init__(self) -> None:
+        self._view = memoryview(bytearray(ROOM + CHUNK))
+        self._begin = self._end = 0
+
+    def __len__(self) -> int:
+        return self._end - self._begin
+
+    def space(self) -> memoryview:
+        """Where the next bytes go, at least CHUNK while less than ROOM is taken."""
+        if len(self._view) - self._end < CHUNK:
+            self._move_down()
+        return self._view[self._end : self._end + CHUNK]
+
+    def _move_down(self) -> None:
+        self._view[: len(self)] = self._view[self._begin : self._end]
+        self._begin, self._end = 0, len(self)
+
+    def extend(self, count: int) -> None:
+        """So many bytes were written to `space`."""
+        self._end += count
+
+    def append(self, data: bytes | bytearray) -> None:
+        if len(self._view) - self._end < len(data):
+            larger = memoryview(bytearray(len(self) + len(data) + CHUNK))
+            larger[: len(self)] = self._view[self._begin : self._end]
+            self._begin, self._end, self._view = 0, len(self), larger
+        self._view[self._end : self._end + len(data)] = data
+        self._end += len(data)
+
+    def first(self) -> memoryview:
+        return self._view[self._begin : min(self._begin + CHUNK, self._end)]
+
+    def drop(self, count: int) -> None:
+        self._begin += count
+        if self._begin == self._end:
+            self._begin = self._end = 0
+
+
 class _Way:
     """One direction: the bytes read from its source and not yet written to its target."""
 
@@ -23,7 +67,7 @@ class _Way:
         self._guard = guard
         self.answers = bytearray()  # of the guard, for the source
         self.refused: list[str] = []
-        self.waiting = bytearray()
+        self.waiting = _Store()
         self.ended = False
 
     def read(self) -> bool:
@@ -34,14 +78,23 @@ class _Way:
         before = self.ended, len(self.waiting)
         while not self.ended and len(self.waiting) < ROOM:
             try:
-                got = self.source.recv(CHUNK)
+                count = self._take_in()
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
                 break
             except OSError:
-                got = b""
-            self.ended = not got
-            self.waiting += self._passed(got)
+                count = 0
+            self.ended = not count
         return (self.ended, len(self.waiting)) != before
+
+    def _take_in(self) -> int:
+        """Read once; how many bytes came, whatever the guard lets pass of them."""
+        if self._guard is everything:
+            count = self.source.recv_into(self.waiting.space())
+            self.waiting.extend(count)
+            return count
+        got = self.source.recv(CHUNK)
+        self.waiting.append(self._passed(got))
+        return len(got)
 
     def _passed(self, data: bytes) -> bytes:
         """What the guard lets pass. Errors: NotLetThrough, where the stream cannot go on."""
@@ -59,14 +112,13 @@ class _Way:
         if not self.waiting:
             return False
         try:
-            with memoryview(self.waiting) as whole, whole[:CHUNK] as part:
-                done = self.target.send(part)
+            done = self.target.send(self.waiting.first())
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             return False
         except OSError:
             # Nobody takes it any more, so there is no use in reading on either.
             done, self.ended = len(self.waiting), True
-        del self.waiting[:done]
+        self.waiting.drop(done)
         return True
 
 
@@ -91,7 +143,7 @@ def _carry(ways: tuple[_Way, _Way], secured: ssl.SSLSocket) -> None:
         moved = [step() for way in ways for step in (way.read, way.write)]
         back, forth = ways
         # libvirt writes its short answers whole, so the guard's stands between two of them.
-        back.waiting += forth.answers
+        back.waiting.append(forth.answers)
         forth.answers.clear()
         if any(way.ended and not way.waiting for way in ways):
             return

@@ -21,7 +21,7 @@ class Digests(Struct, frozen=True, kw_only=True):
 
 def digests(nbd: Nbd, offset: int, end: int) -> Digests:
     """The digests of the pieces up to `end`, as many as an answer takes; at least one."""
-    zeros = _Zeros(nbd)
+    zeros, memory = _Zeros(nbd), bytearray(PIECE)
     end, read = min(end, nbd.size), 0
     found: list[str] = []
     while offset < end and len(found) < MOST_PIECES and read < MOST_READ:
@@ -29,13 +29,15 @@ def digests(nbd: Nbd, offset: int, end: int) -> Digests:
         if zeros.cover(offset, length):
             found.append("")
         else:
-            found.append(digest(nbd.read(offset, length)))
+            memory = memory if length == PIECE else bytearray(length)
+            nbd.read_into(offset, memoryview(memory))
+            found.append(digest(memory))
             read += length
         offset += length
     return Digests(size=nbd.size, pieces=found)
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | bytearray) -> str:
     return "" if data.count(0) == len(data) else hashlib.sha256(data).hexdigest()
 
 

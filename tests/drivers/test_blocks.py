@@ -1,15 +1,20 @@
 """The guest's bytes of disks, by the real qemu-nbd and qemu-img: both formats, holes, locks."""
 
+import functools
 import os
+import socket
+import struct
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mcv.document.disks import Format
 from mcv.drivers.blocks import Blocks, done_of
-from mcv.drivers.nbd import Extent
+from mcv.drivers.nbd import Extent, Nbd
 from mcv.errors import CommandFailed
 from mcv.storage.pieces import PIECE, digest, digests
 from mcv.system.process import run
@@ -161,3 +166,65 @@ def test_what_is_no_nbd_server_is_told(blocks: Blocks, tmp_path: Path) -> None:
 def test_the_part_that_is_done_is_read_from_qemu_img_s_line() -> None:
     assert done_of("    (2.50/100%)\r    (12.50/100%)\r") == 0.125
     assert done_of("qemu-img: a word\n") is None
+
+
+def test_a_read_into_memory_that_is_kept_leaves_nothing_of_before(
+    blocks: Blocks, tmp_path: Path
+) -> None:
+    path = made(tmp_path / "disk", "qcow2")
+    written(blocks, path, "qcow2", {PIECE + 65536: b"x" * 65536})
+    memory = bytearray(b"y" * PIECE)
+
+    server = blocks.serve(path, "qcow2", tmp_path / "way", writable=False)
+    with blocks.connect(server.socket) as nbd:
+        nbd.read_into(PIECE, memoryview(memory))
+    server.end()
+
+    assert memory == (bytes(65536) + b"x" * 65536).ljust(PIECE, b"\0")
+
+
+GREETING = b"NBDMAGICIHAVEOPT\0\x03"
+REPLY = struct.Struct(">QIII")
+CHUNK = struct.Struct(">IHHQI")
+
+
+def answering(sock: socket.socket, chunks: list[tuple[int, bytes]]) -> None:
+    """A server of 4096 bytes that answers the first read with these chunks."""
+    reply = functools.partial(REPLY.pack, 0x3E889045565A9)
+    sock.sendall(GREETING)
+    sock.recv(4, socket.MSG_WAITALL)
+    for option, length in ((8, 0), (10, 27), (7, 6)):
+        sock.recv(16 + length, socket.MSG_WAITALL)
+        if option == 7:
+            sock.sendall(reply(7, 3, 12) + struct.pack(">HQH", 0, 4096, 0))
+        sock.sendall(reply(option, 1, 0))
+    handle = struct.unpack(">IHHQQI", sock.recv(28, socket.MSG_WAITALL))[3]
+    for number, (kind, payload) in enumerate(chunks, 1):
+        sock.sendall(CHUNK.pack(0x668E33EF, number == len(chunks), kind, handle, len(payload)))
+        sock.sendall(payload)
+
+
+@pytest.mark.parametrize(
+    ("story", "chunks", "problem"),
+    [
+        ("only a part", [(1, bytes(8) + b"x" * 512)], "left bytes out"),
+        ("before", [(1, (9).to_bytes(8) + b"x" * 4096)], "nobody asked for"),
+        ("too long", [(2, struct.pack(">QI", 0, 4097))], "nobody asked for"),
+        ("no offset", [(1, b"xxxx")], "hung up"),
+        ("nothing", [(0, b"")], "left bytes out"),
+    ],
+)
+def test_an_answer_that_is_not_what_was_asked_for_is_an_error(
+    story: str, chunks: list[tuple[int, bytes]], problem: str
+) -> None:
+    ours, theirs = socket.socketpair()
+
+    def serve() -> None:
+        with theirs:
+            answering(theirs, chunks)
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    with closing(Nbd(ours)) as nbd, pytest.raises(CommandFailed, match=problem):
+        nbd.read(0, 4096)
+    serving.join()

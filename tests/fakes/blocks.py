@@ -32,6 +32,9 @@ class FakeNbd:
     def read(self, offset: int, length: int) -> bytes:
         return self.pieces.get(offset, b"").ljust(length, b"\0")[:length]
 
+    def read_into(self, offset: int, target: memoryview) -> None:
+        target[:] = self.read(offset, len(target))
+
     def write(self, offset: int, data: bytes) -> None:
         if not self.writable:
             raise CommandFailed("The NBD server answered with error 22.")
