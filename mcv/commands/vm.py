@@ -115,7 +115,8 @@ def migrate(
     It goes to the node of its other replica, or to one that has the pools of its disks.
 
     Disks of one node alone are copied, sparse, and compared; a copy that is cut off is resumed.
-    The old disks go last, when the VM is on its new node.
+    The old disks go last, when the VM is on its new node. With --online they go along while the
+    guest writes; --bandwidth is for its memory and these disks together.
 
     A VM that runs is not moved, unless --online or --wait-for-shutdown says how. The latter
     asks the guest for nothing: shut it down from inside, or with: mcv shutdown VM. While it is
