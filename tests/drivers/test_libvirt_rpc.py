@@ -257,6 +257,26 @@ def test_a_migration_with_other_disks_is_stopped(story: str, message: bytes) -> 
         disk_filter()(message)
 
 
+@pytest.mark.parametrize("size", [1, 100, 1 << 20])
+def test_a_recorded_migration_with_disks_passes_in_whatever_pieces_it_comes(size: int) -> None:
+    """Of a q35 machine with UEFI, two files that go along, and its variables in a third."""
+    data = (RECORDED / "storage_migration.bin").read_bytes()
+    passes = ArrivalFilter(
+        Arrival(
+            name="web1",
+            uuid="8cdc3776-b92f-4fe1-9298-8ac6bfa4736a",
+            xml=(RECORDED / "storage_definition.xml").read_text(),
+            memory=MEMORY,
+            mirrored=("vda", "vdb"),
+            disks=DISKS,
+        )
+    )
+
+    passed = [passes(data[at : at + size]) for at in range(0, len(data), size)]
+
+    assert b"".join(passed) == data
+
+
 def test_a_vm_without_local_disks_brings_none_along() -> None:
     for message in (with_disks(), with_disks((), "", 0x63, ""), with_disks((), DISKS, 0x23, "")):
         with pytest.raises(NotLetThrough):
