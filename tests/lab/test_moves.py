@@ -1,11 +1,13 @@
 """VMs move with disks of one node alone, on nodes: every byte arrives, and a cut copy goes on."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.lab import Node, reality, wait_until
-from tests.lab.cluster import bring_back, mcv, told
+from tests.lab import Node, guests, reality, wait_until
+from tests.lab.cluster import bring_back, create, mcv, told
+from tests.lab.consistency import settle
 from tests.lab.test_kills import KILL, ended
 
 # 32 MiB of random bytes, then a hole, then a last MiB: 64 MiB.
@@ -98,3 +100,102 @@ def test_a_disk_moves_to_drbd_and_back(web1: tuple[list[Node], str]) -> None:
         assert disk["resource"] not in node.run("drbdsetup status", check=False).stdout
     mcv(one, "start web1")
     mcv(one, "stop web1")
+
+
+@pytest.fixture
+def writing(pair: list[Node]) -> Iterator[list[Node]]:
+    """The cluster with the VM web1, which counts and writes on node1."""
+    create(pair[0], "web1", "--storage file", image=guests.writer())
+    mcv(pair[0], "start web1")
+    wait_until(lambda: max(written(pair[0])) > 20, 90, "the guest to write")
+    yield pair
+    bring_back(pair, "systemctl reset-failed mcvd; systemctl start mcvd")
+    settle(pair)
+    pair[0].run("mcv stop web1", check=False)
+    mcv(pair[0], "delete web1 --yes")
+
+
+def only_disk(node: Node) -> dict[str, Any]:
+    (disk,) = reality.document(node)["vms"]["web1"]["disks"]
+    return dict(disk)
+
+
+def written(node: Node) -> list[int]:
+    """The numbers that the guest has written to the disk that the document names on a node."""
+    disk = only_disk(node)
+    where = f"/dev/vg0/{disk['volume']}"
+    if disk["storage"] == "file":
+        where = "/root/read"
+        node.run(f"qemu-img convert -U -O raw {POOL}/{disk['volume']} {where}")
+    dump = f"dd if={where} bs=512 skip=1 count={guests.WRITTEN} status=none"
+    dump += " iflag=direct" if disk["storage"] != "file" else ""
+    words = node.run(f"{dump} | od -A none -v -t u4 -w512 | cut -c1-11").stdout.split()
+    return [int(word) for word in words]
+
+
+def missing(numbers: list[int]) -> set[int]:
+    """What of the last numbers, one for each sector, is not there."""
+    newest = max(numbers)
+    return set(range(max(1, newest - guests.WRITTEN + 1), newest + 1)) - set(numbers)
+
+
+def is_left_alone(nodes: list[Node], at_least: int) -> bool:
+    """Whether the guest's disk has every number, and nothing is left of another volume."""
+    disk = only_disk(nodes[0])
+    for node in nodes:
+        on_lvm = disk["storage"] != "file" and node.name in places_of(disk)
+        assert reality.volumes(node) == ({disk["volume"]} if on_lvm else set())
+        is_replica = disk["storage"] == "drbd"
+        assert reality.kernel_resources(node) == ({disk["volume"]} if is_replica else set())
+    files = nodes[0].run(f"ls {POOL}").stdout.split()
+    assert files == ([disk["volume"]] if disk["storage"] == "file" else [])
+    numbers = written(nodes[0])
+    assert not missing(numbers) and max(numbers) >= at_least, sorted(numbers)
+    return True
+
+
+def writes_on(node: Node) -> int:
+    """Wait until the guest has written again; the newest number."""
+    before = max(written(node))
+    wait_until(lambda: max(written(node)) > before, 60, "the guest to write on")
+    return max(written(node))
+
+
+def places_of(disk: dict[str, Any]) -> set[str]:
+    return set(disk.get("volume_groups") or disk.get("places") or {})
+
+
+def test_a_disk_moves_while_its_guest_writes(writing: list[Node]) -> None:
+    one, _ = writing
+    newest = max(written(one))
+    for kind in ("lvm", "drbd", "file"):
+        mcv(one, f"disk move web1 1 --storage {kind}")
+
+        assert reality.domain(one, "web1") == "running" and only_disk(one)["storage"] == kind
+        if kind == "drbd":
+            assert reality.is_in_step(one, only_disk(one)["volume"])
+        assert max(written(one)) >= newest
+        newest = writes_on(one)
+    mcv(one, "stop web1")
+    assert is_left_alone(writing, newest)
+    mcv(one, "start web1")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kill", [KILL, "pkill -KILL -x qemu-system-x86"])
+def test_a_disk_that_moves_keeps_every_byte_wherever_daemon_or_guest_is_killed(
+    writing: list[Node], kill: str
+) -> None:
+    one, _ = writing
+    for number in range(10):
+        kind = ("lvm", "drbd", "file")[number % 3]
+        newest = max(written(one))
+        moving = one.start(f"timeout 200 mcv disk move web1 1 --storage {kind} 2>&1; echo $?")
+        one.run(f"sleep {0.6 * (number + 1)}; {kill}", check=False)
+        bring_back(writing, "systemctl reset-failed mcvd; systemctl start mcvd")
+        ended(moving)
+        settle(writing)
+        one.run("mcv stop web1", check=False)
+        assert is_left_alone(writing, newest)
+        mcv(one, "start web1")
+        writes_on(one)

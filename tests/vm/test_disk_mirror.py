@@ -146,6 +146,26 @@ def test_a_guest_that_ends_in_the_middle_takes_the_move_back(cluster: FakeCluste
     assert is_whole(cluster, "file")
 
 
+def test_a_vm_is_stopped_while_its_disk_is_mirrored(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(cluster, "file")
+    mirrors, stopped = cluster.domains["n1"].mirrors, []
+    seen = mirrors.seen
+
+    def look(name: str, target: str) -> Any:
+        found = seen(name, target)
+        if found is not None and not stopped:
+            stopped.append(cluster.run("n1", power.stop, name="web1"))
+        return found
+
+    monkeypatch.setattr(mirrors, "seen", look)
+    with pytest.raises(Failed, match="web1 has ended"):
+        move(cluster, "lvm")
+
+    assert stopped[0].state == "stopped" and is_whole(cluster, "file")
+
+
 def test_a_guest_that_stood_still_stands_still_afterwards(cluster: FakeCluster) -> None:
     run(cluster, "file")
     cluster.domains["n1"].pause("web1")
@@ -189,6 +209,7 @@ def test_where_qemu_ends_before_it_went_over_the_old_disk_is_copied(
     half_way(cluster, old, new)
     cluster.domains["n1"].mirrors.guest_writes("web1")
     assert pieces(cluster) != DATA | cluster.written  # the mirror lacks the guest's last writes
+    pieces(cluster)[5 * PIECE] = b"what has been zeroed since"
     cluster.domains["n1"].crash("web1")
 
     with pytest.raises(McvError):
@@ -197,6 +218,20 @@ def test_where_qemu_ends_before_it_went_over_the_old_disk_is_copied(
 
     assert is_whole(cluster, new)
     cluster.run("n1", power.start, name="web1")
+
+
+def test_a_note_that_is_unreadable_says_of_no_volume_that_it_is_whole(
+    cluster: FakeCluster,
+) -> None:
+    half_way(cluster, "file", "lvm")
+    cluster.domains["n1"].mirrors.guest_writes("web1")
+    cluster.domains["n1"].crash("web1")
+    (path,) = cluster.hosts["n1"].settings.notes.glob("*.mirror.json")
+    path.write_text("no JSON")
+
+    journal_recovery.resume_all(cluster.hosts["n1"], patience=False)
+
+    assert is_whole(cluster, "lvm")
 
 
 @pytest.mark.parametrize("ends", [False, True])
