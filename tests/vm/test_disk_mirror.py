@@ -150,7 +150,8 @@ def test_a_vm_is_stopped_while_its_disk_is_mirrored(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(cluster, "file")
-    mirrors, stopped = cluster.domains["n1"].mirrors, []
+    mirrors = cluster.domains["n1"].mirrors
+    stopped: list[Any] = []
     seen = mirrors.seen
 
     def look(name: str, target: str) -> Any:
@@ -292,8 +293,15 @@ def host_dies(cluster: FakeCluster) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("dies", [daemon_dies, host_dies])
-@pytest.mark.parametrize(("old", "new"), [("file", "lvm"), ("lvm", "drbd"), ("drbd", "file")])
+@pytest.mark.parametrize(
+    ("old", "new", "dies"),
+    [
+        ("file", "lvm", host_dies),
+        ("lvm", "drbd", host_dies),
+        ("drbd", "file", host_dies),
+        ("lvm", "drbd", daemon_dies),  # more of these are in tests/deaths
+    ],
+)
 def test_every_byte_is_there_wherever_daemon_or_host_dies(
     tmp_path: Path, dies: Death, old: str, new: str
 ) -> None:
