@@ -59,6 +59,7 @@ from mcv.storage import (
     pool_places,
     pools,
     replica_moves,
+    shared_locks,
     volumes,
 )
 from mcv.vm import (
@@ -162,6 +163,8 @@ TABLE: dict[str, Operation] = {
     "pool.delete": admin(pools.delete, POOL),
     "pool.list": read(status_pools.list_),
     "pool.place": question(pool_places.place, timeout=10),
+    "pool.prove_locks": question(shared_locks.prove, timeout=shared_locks.PROOF),
+    "pool.try_lock": question(shared_locks.try_lock, timeout=shared_locks.TRY),
     "pool.mark": step(pool_places.mark, subject=POOL),
     "pool.unmark": step(pool_places.unmark, subject=POOL),
     "pool.prove": step(pool_places.prove, subject=POOL),

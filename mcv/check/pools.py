@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mcv.check.finding import ClusterSnapshot, Finding
 from mcv.check.inventory import Inventory
 from mcv.document.model import Cluster
-from mcv.document.pools import DEFAULT, DEFAULT_LOCATION
+from mcv.document.pools import DEFAULT, DEFAULT_LOCATION, Pool
 from mcv.rules.finding import Severity
 from mcv.storage import fullness
 from mcv.storage.rooms import KEPT_FREE, LVM_TYPES, Room
@@ -14,11 +14,31 @@ GIB = 1024**3
 
 
 def judge(scene: ClusterSnapshot) -> Iterator[Finding]:
-    """What each node tells of its pools."""
+    """What each node tells of its pools, and shared pools whose locks are not proved."""
+    for name in sorted(scene.cluster.pools):
+        yield from _without_locks(scene, name, scene.cluster.pools[name])
     for node, inventory in scene.seen.items():
         for pool, room in inventory.rooms.items():
             if not _is_told(inventory, room):
                 yield from _of_pool(scene.cluster, node, pool, room)
+
+
+def _without_locks(scene: ClusterSnapshot, name: str, pool: Pool) -> Iterator[Finding]:
+    """A shared pool with disks, of whose nodes some were not seen to exclude the others."""
+    others = set(pool.nodes) - set(pool.locks)
+    is_used = any(disk.pool == name for _, disk in scene.cluster.disks())
+    if pool.type != "shared" or len(pool.nodes) < 2 or not others or not is_used:
+        return
+    yield Finding(
+        severity=Severity.WARNING,
+        node=scene.me,
+        subject=name,
+        message=f"In pool {name} the locks of {', '.join(sorted(others))} were not seen to exclude "
+        "those of other nodes: no VM with a disk there is taken over from them, or by them.",
+        hint="Mount it with locks, then have them tried anew: "
+        f"mcv pool remove-node {name} --node {max(others)}; mcv pool add-node {name} "
+        f"--node {max(others)}",
+    )
 
 
 def _is_told(inventory: Inventory, room: Room) -> bool:

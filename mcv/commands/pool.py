@@ -71,7 +71,15 @@ def create(
 
 def _made(answer: dict[str, Any]) -> str:
     places = ", ".join(f"{where} on {node}" for node, where in sorted(answer["nodes"].items()))
-    return f"Pool {answer['name']} is {places}."
+    return output.listed([f"Pool {answer['name']} is {places}.", *_locks(answer)])
+
+
+def _locks(answer: dict[str, Any]) -> list[str]:
+    """What the locks of a shared pool's nodes are good for, where some do not exclude others."""
+    if not (problems := answer.get("lock_problems")):
+        return []
+    last = "Between nodes whose locks do not exclude each other no VM is taken over."
+    return [*problems, last]
 
 
 @pool.command("add-node")

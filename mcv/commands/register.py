@@ -1,5 +1,8 @@
 """Recovery of a VM: define it where it belongs, take it over, take its definition away."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from mcv.commands.options import common, nodes, vm_argument
@@ -38,6 +41,7 @@ def register(session: Session, name: str, node: str | None, accept_stale: bool) 
                 f"{name} belongs to {owner}. Take it over on {node}?",
                 lambda: _prospects(session, name, node, accept_stale),
             )
+            _ask_of_shared(session, name, str(owner))
     answer = session.run(
         "vm.register",
         name=name,
@@ -58,6 +62,21 @@ def _prospects(session: Session, name: str, node: str, accept_stale: bool) -> li
     """What a takeover rests on, in words; raises what forbids it."""
     session.plan("vm.register", name=name, node=node, accept_stale=accept_stale)
     return list(session.call("vm.prospects", name=name, node=node))
+
+
+def _ask_of_shared(session: Session, name: str, owner: str) -> None:
+    """Ask once more of disks that the old owner sees, too; Refused unless the answer is yes."""
+    shared = [str(row["id"]) for row in session.call("disk.list", name=name) if is_shared(row)]
+    if shared:
+        disks = f"disk {shared[0]}" if len(shared) == 1 else f"disks {', '.join(shared)}"
+        session.answer(
+            f"{owner} can still write to {disks} of {name}, which is shared. Is {name} certainly "
+            f"off there?"
+        )
+
+
+def is_shared(disk: Mapping[str, Any]) -> bool:
+    return bool(disk["storage"] == "shared")
 
 
 def owner_of(session: Session, name: str) -> str | None:

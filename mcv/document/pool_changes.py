@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from mcv.document.disks import Disk
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster
-from mcv.document.pools import DEFAULT, Pool
+from mcv.document.pools import DEFAULT, Pool, excluding
 from mcv.document.registry import busy, change, new_claim, operation_of
 from mcv.document.vm_nodes import spread
 from mcv.errors import Refused
@@ -29,13 +29,27 @@ def pool_add(
 
 
 @change("pool.extend")
-def pool_extend(base: Cluster, made: ChangeMade, /, name: str, node: str, location: str) -> Cluster:
-    """A pool on one more node; Refused where the pool is on it already."""
+def pool_extend(
+    base: Cluster,
+    made: ChangeMade,
+    /,
+    name: str,
+    node: str,
+    location: str,
+    locks: list[str] | None = None,
+) -> Cluster:
+    """A pool on one more node; Refused where the pool is on it already.
+
+    `locks` are the nodes whose locks exclude each other there, the new one perhaps among them.
+    """
     base.node(node)
     pool = _unclaimed(base, made, name)
     if node in pool.nodes:
         raise Refused(f"Pool {name} is on {node} already ({pool.nodes[node]}).")
-    return spread(with_pool_on(base, name, replace(pool, nodes={node: location})))
+    wider = with_pool_on(base, name, replace(pool, nodes={node: location}))
+    there = wider.pools[name]
+    known = {*pool.locks, *(locks or ())} & there.nodes.keys()
+    return spread(_with(wider, name, replace(there, locks=excluding(known))))
 
 
 @change("pool.reduce")
@@ -45,8 +59,7 @@ def pool_reduce(base: Cluster, made: ChangeMade, /, name: str, node: str) -> Clu
     if node not in pool.nodes:
         return base
     require_without(base, name, node)
-    nodes = {key: location for key, location in pool.nodes.items() if key != node}
-    return spread(_with(base, name, replace(pool, nodes=nodes)))
+    return spread(_with(base, name, pool.without(node)))
 
 
 @change("pool.remove")

@@ -1,5 +1,6 @@
 """Pools, where disks lie, and images, which disks are filled from."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
@@ -22,17 +23,25 @@ DEFAULT_LOCATION = "/var/lib/mcv/pool"
 class Pool(Value, frozen=True, kw_only=True):
     """Where disks lie: on each of its nodes a directory, a volume group, or VG/POOL.
 
-    A shared pool is proved on each node by the file that holds its `id`.
+    A shared pool is proved on each node by the file that holds its `id`. `locks` are the nodes
+    whose locks were seen to exclude each other there: none, or two at least.
     """
 
     type: PoolType
     nodes: dict[Name, Location]
     id: Annotated[str, Meta(pattern=r"^[0-9a-f-]{0,36}\Z")] = ""
+    locks: tuple[Name, ...] = ()
     claim: Claim | None = None
 
     def without(self, node: str) -> "Pool":
         kept = {name: location for name, location in self.nodes.items() if name != node}
-        return replace(self, nodes=kept)
+        return replace(self, nodes=kept, locks=excluding(set(self.locks) - {node}))
+
+
+def excluding(nodes: Iterable[str]) -> tuple[str, ...]:
+    """Nodes whose locks exclude each other; a node alone excludes nobody."""
+    names = tuple(sorted(nodes))
+    return names if len(names) > 1 else ()
 
 
 class Image(Value, frozen=True, kw_only=True):

@@ -7,12 +7,14 @@ What is read of a directory is read by a child process with a deadline: a file s
 import contextlib
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from msgspec import Struct
 
 from mcv.document.disks import Format
-from mcv.drivers import open_devices, qcow2
+from mcv.drivers import image_lock, open_devices, qcow2
+from mcv.drivers.image_lock import Hold
 from mcv.drivers.open_devices import Holder
 from mcv.errors import CommandFailed
 from mcv.system import files
@@ -24,6 +26,7 @@ READ = 5.0  # s that a file system has to answer a question
 
 MARK = ".mcv-pool"  # the file with the id of a shared pool
 PROBE = ".mcv-probe"
+LOCK = ".mcv-lock"  # the file by which two nodes see whether their locks exclude each other
 IN_MEMORY = ("tmpfs", "ramfs")
 BLOCK = 512  # what find's %b counts
 QEMU_GROUPS = ("libvirt-qemu", "kvm")
@@ -203,6 +206,20 @@ class Directories:
     def remove_mark(self, location: str) -> None:
         """Harmless where there is none."""
         self._run("rm", "--force", "--", f"{location}/{MARK}", timeout=READ)
+
+    def lock_probe(self, location: str) -> AbstractContextManager[Hold]:
+        """Make a file for this block, whose lock can be held as QEMU does. Raises CommandFailed."""
+        return image_lock.probe(Path(location) / LOCK)
+
+    def is_free(self, location: str, volume: str = LOCK) -> bool:
+        """Take QEMU's lock of a file, and give it back; False where another QEMU has it.
+
+        Raises CommandFailed where there is no such file, or no locks.
+        """
+        path = Path(location) / LOCK
+        return image_lock.is_free(
+            path if volume == LOCK else files.child(Path(location), volume), self._run
+        )
 
     def make(self, location: str) -> None:
         """Make a directory that only root lists; harmless where it is there."""

@@ -10,7 +10,7 @@ from mcv.errors import Refused
 from mcv.host import Host
 from mcv.rules.takeover import Problem
 from mcv.sizes import shown
-from mcv.storage import backings, paths
+from mcv.storage import backings, paths, shared_locks
 from mcv.storage.kind import Growth, LiveMove, volume_growth
 from mcv.transaction.plan import Item, Step, on
 
@@ -116,10 +116,13 @@ class Shared(Plain):
 
     def why_not_take_over(self, host: Host, vm: Vm) -> Problem | None:
         refusal = self.why_not_start(host, vm, False)
+        if refusal is None and isinstance(self.disk, SharedDisk):
+            refusal = shared_locks.why_not_take_over(host, vm, self.disk)
         return Problem(refusal, may_be_accepted=False) if refusal else None
 
     def prospects(self, host: Host, vm: Vm) -> list[str]:
         return [
             f"Disk {self.disk.id} ({shown(self.disk.size)}) is in the shared pool "
-            f"{self.disk.pool}: if {vm.node} still runs, both write to it."
+            f"{self.disk.pool}, and QEMU's lock of it is free: if {vm.node} runs {vm.name} all "
+            f"the same, both write to it."
         ]

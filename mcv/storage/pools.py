@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mcv.document import pool_changes
 from mcv.document.model import Cluster
@@ -13,7 +14,9 @@ from mcv.document.pools import Pool, PoolType
 from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
+from mcv.storage import shared_locks
 from mcv.storage.pool_places import Place
+from mcv.storage.shared_locks import Excluding
 from mcv.system.answers import ask_typed, plain
 from mcv.transaction.plan import Item, Step, change, on
 
@@ -27,11 +30,17 @@ FORMS: dict[PoolType, str] = {
 
 
 class PoolNow(Struct, frozen=True, kw_only=True):
-    """A pool, and where it lies on each of its nodes."""
+    """A pool, and where it lies on each of its nodes.
+
+    `locks` are the nodes of a shared pool whose locks exclude each other; `lock_problems` say
+    why others' do not. No VM with a disk there is taken over between such nodes.
+    """
 
     name: str
     type: PoolType
     nodes: dict[str, str]
+    locks: list[str] = []
+    lock_problems: list[str] = []
 
 
 class PoolGone(Struct, frozen=True, kw_only=True):
@@ -51,7 +60,8 @@ def create(
     """Make a pool of what is on the nodes already. `on`: NODE or NODE=LOCATION each.
 
     Without `on` the pool is on every node. Effect: the pool's entry in the document; the mark
-    of a shared pool, which its first node writes and every other one has to see. Errors:
+    of a shared pool, which its first node writes and every other one has to see; whether locks
+    exclude each other there is tried once, and written down. Errors:
     Refused with every reason of every node; Failed where a node does not see the mark.
     """
     title = f"pool create {name}"
@@ -63,8 +73,9 @@ def create(
         nodes = _nodes(cluster, location, on or [], problems)
         problems += _problems_at(host, name, type, nodes)
         refuse_all(problems)
-        pool = Pool(type=type, nodes=nodes, id=id_)
-        answer = PoolNow(name=name, type=type, nodes=nodes)
+        tried = shared_locks.of_new_pool(host, nodes) if id_ else Excluding()
+        pool = Pool(type=type, nodes=nodes, id=id_, locks=tuple(sorted(tried.nodes)))
+        answer = _now(name, pool, tried)
         return Prepared(create_plan(name, pool, title), answer)
 
     return host.operate(Subject.pool(name), title, prepare, dry_run)
@@ -101,11 +112,26 @@ def add_node(
         where = _nodes(cluster, location or _common(pool), [node], problems)
         problems += _problems_at(host, name, pool.type, where, pool.id)
         refuse_all(problems)
-        nodes = {**pool.nodes, **where}
-        step = Step(change("pool.extend", name=name, node=node, location=where[node]))
-        return Prepared([step], PoolNow(name=name, type=pool.type, nodes=nodes))
+        tried = Excluding()
+        if pool.type == "shared":
+            tried = shared_locks.of_new_node(host, pool, node, where[node])
+        locks = {"locks": tried.nodes} if tried.nodes else {}
+        step = Step(change("pool.extend", name=name, node=node, location=where[node], **locks))
+        known = tuple(sorted({*pool.locks, *tried.nodes}))
+        wider = replace(pool, nodes={**pool.nodes, **where}, locks=known)
+        return Prepared([step], _now(name, wider, tried))
 
     return host.operate(Subject.pool(name), title, prepare, dry_run)
+
+
+def _now(name: str, pool: Pool, tried: Excluding) -> PoolNow:
+    return PoolNow(
+        name=name,
+        type=pool.type,
+        nodes=pool.nodes,
+        locks=list(pool.locks),
+        lock_problems=tried.problems,
+    )
 
 
 def _common(pool: Pool) -> str | None:
@@ -122,9 +148,8 @@ def remove_node(host: Host, name: str, node: str, dry_run: bool = False) -> Pool
         if node not in pool.nodes:
             raise Refused(f"Pool {name} is not on {node}.", "See: mcv pool list")
         pool_changes.require_without(host.read(), name, node)
-        nodes = {other: where for other, where in pool.nodes.items() if other != node}
         step = Step(change("pool.reduce", name=name, node=node))
-        return Prepared([step], PoolNow(name=name, type=pool.type, nodes=nodes))
+        return Prepared([step], _now(name, pool.without(node), Excluding()))
 
     title = f"pool remove-node {name} --node {node}"
     return host.operate(Subject.pool(name), title, prepare, dry_run)

@@ -38,6 +38,7 @@ PACKAGES = {
     "prlimit": "util-linux",
     "pvs": "lvm2",
     "qemu-img": "qemu-utils",
+    "qemu-io": "qemu-utils",
     "qemu-nbd": "qemu-utils",
     "setpriv": "util-linux",
     "xz": "xz-utils",

@@ -39,7 +39,7 @@ def cluster(cluster: FakeCluster) -> FakeCluster:
     pools = {
         "lvm": Pool(type="lvm", nodes=dict.fromkeys(NODES, "vg0")),
         "tp": Pool(type="thin", nodes=BOTH),
-        "nfs": Pool(type="shared", nodes=dict.fromkeys(NODES, SHARED), id=ID),
+        "nfs": Pool(type="shared", nodes=dict.fromkeys(NODES, SHARED), id=ID, locks=NODES),
     }
     record(cluster, lambda document: replace(document, pools=pools))
     return cluster

@@ -158,6 +158,23 @@ def test_a_dry_run_asks_nothing(mcv: Speak, daemon: FakeDaemon) -> None:
     assert (heard.code, heard.out) == (0, "document: node.remove name=n2\n")
 
 
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize(
+    ("storage", "typed", "code"), [("shared", "y\nn\n", 3), ("file", "y\n", 0)]
+)
+def test_a_shared_disk_is_asked_about_in_a_sentence_of_its_own(
+    mcv: Speak, daemon: FakeDaemon, storage: str, typed: str, code: int
+) -> None:
+    daemon.answers["disk.list"] = [{"id": 1, "storage": storage}]
+    daemon.job("vm.register", {"name": "web1", "node": "n2", "taken_over_from": "n1"})
+
+    heard = mcv("register web1 --node n2", typed=typed)
+
+    own = "n1 can still write to disk 1 of web1, which is shared. Is web1 certainly off there?"
+    assert (own in heard.err) == (storage == "shared")
+    assert heard.code == code and (changes(daemon) == []) == (code == 3)
+
+
 def test_registering_where_it_belongs_is_not_asked_about(mcv: Speak, daemon: FakeDaemon) -> None:
     daemon.job("vm.register", {"name": "web1", "node": "n1", "taken_over_from": None})
 

@@ -92,6 +92,23 @@ def a_mark_is_read_as_written_and_is_no_volume(stand: Stand) -> None:
         assert there.mark(stand.location) == ""
 
 
+def a_lock_that_is_held_keeps_others_out(stand: Stand) -> None:
+    there = stand.directories
+    there.create(stand.location, NAME, SIZE, "qcow2")
+
+    assert there.is_free(stand.location, NAME)
+    with there.lock_probe(stand.location) as hold:
+        assert there.is_free(stand.location)
+        with hold():
+            assert not there.is_free(stand.location)
+        assert there.is_free(stand.location)
+        assert list(there.volumes(stand.location)) == [NAME]
+    with pytest.raises(CommandFailed, match="No such file"):
+        there.is_free(stand.location)
+    with pytest.raises(CommandFailed, match="No such file"):
+        there.is_free(stand.location, "mcv-nobody-1.qcow2")
+
+
 def a_directory_is_made_once(stand: Stand) -> None:
     for _ in range(2):
         stand.directories.make(stand.nowhere)

@@ -95,6 +95,22 @@ def test_a_vm_on_shared_disks_may_run_where_its_pool_is() -> None:
         after(base, "pool.remove", name="nfs")
 
 
+def test_locks_are_known_of_two_nodes_at_least() -> None:
+    def extended(base: Cluster, node: str, *locks: str) -> Cluster:
+        there = {"node": node, "location": "/mnt/nfs", "locks": list(locks)}
+        return after(base, "pool.extend", name="nfs", **there)
+
+    base = replace(BASE, nodes=document("n1", "n2", "n3").nodes)
+    alone = after(base, "pool.reduce", name="nfs", node="n2")
+
+    two = extended(alone, "n2", "n1", "n2")
+    assert two.pools["nfs"].locks == ("n1", "n2")
+    assert extended(two, "n3", "n1", "n3").pools["nfs"].locks == ("n1", "n2", "n3")
+    assert extended(two, "n3").pools["nfs"].locks == ("n1", "n2")
+    assert extended(alone, "n2", "n2", "n9").pools["nfs"].locks == ()
+    assert after(two, "pool.reduce", name="nfs", node="n1").pools["nfs"].locks == ()
+
+
 def test_a_member_that_leaves_goes_out_of_its_pools() -> None:
     there = replace(FAST, nodes={"n2": "/srv/fast"})
     base = with_shared_vm(replace(BASE, pools={"fast": there, "nfs": NFS}))

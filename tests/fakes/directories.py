@@ -1,11 +1,14 @@
 """What stands in for the directories of disks of a host: as tests/contract says of them."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcv.document.disks import Format
 from mcv.document.pools import DEFAULT_LOCATION
-from mcv.drivers.directories import HANGS, UNMOUNTED, Shape, View
+from mcv.drivers.directories import HANGS, LOCK, UNMOUNTED, Shape, View
+from mcv.drivers.image_lock import Hold
 from mcv.drivers.open_devices import Holder
 from mcv.errors import CommandFailed, McvError
 
@@ -25,6 +28,9 @@ class About:
     closed: list[str] = field(default_factory=list)
     no_disks: str = ""
     hangs: bool = False
+    locked: set[str] = field(default_factory=set)  # the files that some QEMU has open
+    probed: bool = False  # whether the file is there by which locks are tried
+    excludes: bool = True  # whether a lock of one host keeps another out
 
 
 class FakeDirectories:
@@ -124,6 +130,29 @@ class FakeDirectories:
 
     def remove_mark(self, location: str) -> None:
         self.at(location).mark = ""
+
+    @contextlib.contextmanager
+    def lock_probe(self, location: str) -> Iterator[Hold]:
+        about = self._at(location)
+        about.probed = True
+        try:
+            yield lambda: self._held(about)
+        finally:
+            about.probed = False
+
+    @contextlib.contextmanager
+    def _held(self, about: About) -> Iterator[None]:
+        about.locked.add(LOCK)
+        try:
+            yield
+        finally:
+            about.locked.discard(LOCK)
+
+    def is_free(self, location: str, volume: str = LOCK) -> bool:
+        about = self._at(location)
+        if not (about.probed if volume == LOCK else self.exists(location, volume)):
+            raise CommandFailed(f"Could not open '{location}/{volume}': No such file or directory")
+        return volume not in about.locked or not about.excludes
 
     def make(self, location: str) -> None:
         self.made.setdefault(location, {})

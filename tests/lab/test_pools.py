@@ -148,7 +148,8 @@ def a_shared_pool_is_known_by_its_id(node1: Node, node2: Node) -> None:
     mcv(node1, f"{words} --on node1")
     assert "does not bear the pool's id" in problems(node1, "pool add-node nfs --node node2")
     node2.put(node1.run("cat /mnt/nfs/.mcv-pool").stdout, "/mnt/nfs/.mcv-pool")
-    mcv(node1, "pool add-node nfs --node node2")
+    added = mcv(node1, "pool add-node nfs --node node2").stdout
+    assert "No such file" in added and "no VM is taken over" in added, added
     create(node1, "web3", "--pool nfs")
     (row,) = (row for row in told(node1, "list") if row["name"] == "web3")
     assert (row["storage"], row["nodes"]) == ("shared", ["node1", "node2"])
