@@ -204,8 +204,9 @@ class Directories:
         files.write_atomically(Path(location) / MARK, f"{id}\n", 0o644)
 
     def remove_mark(self, location: str) -> None:
-        """Harmless where there is none."""
-        self._run("rm", "--force", "--", f"{location}/{MARK}", timeout=READ)
+        """Harmless where there is none; a probe that the daemon's end left goes, too."""
+        names = (f"{location}/{name}" for name in (MARK, LOCK))
+        self._run("rm", "--force", "--", *names, timeout=READ)
 
     def lock_probe(self, location: str) -> AbstractContextManager[Hold]:
         """Make a file for this block, whose lock can be held as QEMU does. Raises CommandFailed."""

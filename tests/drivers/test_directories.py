@@ -2,12 +2,14 @@
 
 import os
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from mcv.drivers.directories import Directories
+from mcv.drivers import image_lock
+from mcv.drivers.directories import LOCK, Directories
 from mcv.errors import CommandFailed
 from tests.contract import Promise, directories, promises
 
@@ -56,6 +58,38 @@ def test_a_directory_that_is_made_can_be_passed_whatever_the_umask_is(stand: Sta
         os.umask(before)
 
     assert Path(stand.nowhere).stat().st_mode & 0o777 == 0o711
+
+
+def test_a_probe_that_a_dead_daemon_left_is_no_obstacle_and_goes_with_the_mark(
+    stand: Stand,
+) -> None:
+    """The daemon ended between the making of the probe and its deletion."""
+    left = Path(stand.location) / LOCK
+    for _ in range(2):
+        left.write_text("half of a header")
+        with stand.directories.lock_probe(stand.location) as hold, hold():
+            assert not stand.directories.is_free(stand.location)
+        assert not left.exists()
+    left.write_text("half of a header")
+
+    stand.directories.remove_mark(stand.location)
+
+    assert not left.exists()
+
+
+def test_a_lock_that_was_not_held_to_its_end_is_told(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_lock, "LONGEST", "2")
+
+    with (
+        pytest.raises(CommandFailed, match="exited with 124"),
+        stand.directories.lock_probe(stand.location) as hold,
+        hold(),
+    ):
+        time.sleep(3)
+
+    assert not (Path(stand.location) / LOCK).exists()
 
 
 def test_a_file_system_in_memory_takes_no_disks() -> None:
