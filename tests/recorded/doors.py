@@ -4,8 +4,10 @@ from pathlib import Path
 
 import msgspec
 
+from mcv.document.disks import Format
 from mcv.drivers.drbd_status import Generations
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.directories import FakeDirectories
 from tests.fakes.drbd import FakeDrbd, Replica
 
 
@@ -29,13 +31,26 @@ class DrbdState(msgspec.Struct, kw_only=True):
     generations: dict[str, Generations]
 
 
+class FilesState(msgspec.Struct, kw_only=True):
+    """The directories of one host: the sizes of files by name, formats by path, marks."""
+
+    made: dict[str, dict[str, int]]
+    formats: dict[str, Format]
+    marks: dict[str, str]
+
+
 class NodeState(msgspec.Struct, kw_only=True):
-    """The doors of one host; `untagged` are volumes that are mcv's no more."""
+    """The doors of one host; `untagged` are volumes that are mcv's no more.
+
+    `thin` has the pool of each thin volume; it and `files` are new in schema 3.
+    """
 
     domains: DomainsState
     drbd: DrbdState
     volumes: dict[str, int]
     untagged: set[str]
+    thin: dict[str, str] = {}
+    files: FilesState | None = None
 
 
 class DoorsState(msgspec.Struct, kw_only=True):
@@ -92,6 +107,16 @@ def _look_at_node(cluster: FakeCluster, name: str) -> NodeState:
         ),
         volumes=lvm.made,
         untagged=lvm.foreign,
+        thin=lvm.thin,
+        files=_look_at_files(cluster.directories[name]),
+    )
+
+
+def _look_at_files(directories: FakeDirectories) -> FilesState:
+    return FilesState(
+        made=directories.made,
+        formats=directories.formats,
+        marks={location: about.mark for location, about in directories.about.items()},
     )
 
 
@@ -112,7 +137,19 @@ def restore(cluster: FakeCluster, state: DoorsState) -> None:
         libvirt._begun_with.update(node.domains.begun_with)
         lvm.made.update(node.volumes)
         lvm.foreign.update(node.untagged)
+        for pool in sorted(set(node.thin.values())):
+            lvm.make_pool(pool)
+        lvm.thin.update(node.thin)
+        if node.files is not None:
+            _restore_files(cluster.directories[name], node.files)
         _restore_drbd(cluster.drbd[name], node.drbd)
+
+
+def _restore_files(directories: FakeDirectories, state: FilesState) -> None:
+    directories.made.update(state.made)
+    directories.formats.update(state.formats)
+    for location, mark in state.marks.items():
+        directories.at(location).mark = mark
 
 
 def _restore_drbd(drbd: FakeDrbd, state: DrbdState) -> None:

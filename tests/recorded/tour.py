@@ -28,10 +28,11 @@ from mcv.drivers.domain_xml import domain_xml
 from mcv.errors import Busy, McvError, OutcomeOpen, Refused
 from mcv.host import Host
 from mcv.network import verbs as network
+from mcv.storage import pools
 from mcv.system import files
 from mcv.system.answers import plain
 from mcv.timestamps import timestamp
-from mcv.vm import change, create, power
+from mcv.vm import change, create, disk_add, disk_grow, disk_move, migrate, power
 from tests.deaths.stories import THREE
 from tests.documents import made
 from tests.fakes.cluster import FakeCluster
@@ -263,9 +264,50 @@ def _end_divergence(tour: Tour) -> None:
     )
 
 
+KINDS = {"thin": "tp", "shared": "nfs", "file": "fast", "lvm": "lvm", "drbd": "lvm"}
+
+
+def kinds(target: Path) -> None:
+    """A disk of every kind, in a pool of every type, some of them another one's second disk."""
+    with toured(target, "n1", "n2") as tour:
+        tour.run(network.create, name="lan", bridge="br-lan")
+        _make_pools(tour)
+        for storage, pool in KINDS.items():
+            where = ["n1", "n2"] if storage == "drbd" else ["n1"]
+            options: dict[str, Any] = {"storage": storage, "pool": pool, "nodes": where}
+            if storage == "shared":
+                options = {"storage": storage, "pool": pool, "firmware": "uefi"}
+            tour.run(create.create, name=storage, memory=MEMORY, disks=["8MiB"], **options)
+        tour.run(disk_add.add, name="drbd", size="12MiB", storage="file", pool="fast")
+        tour.run(disk_grow.grow, name="lvm", disk=1, size="16MiB")
+        tour.run(disk_move.move, name="file", disk=1, storage="lvm", pool="lvm")
+        tour.run(migrate.migrate, name="thin", to="n2")
+        tour.run(power.start, name="drbd")
+        tour.keep("kinds")
+
+
+def _make_pools(tour: Tour) -> None:
+    shared = tour.cluster.directories["n1"]
+    for name in ("n1", "n2"):
+        tour.cluster.lvm[name].uuid = f"group of {name}"
+        tour.cluster.lvm[name].make_pool("tp")
+        there = tour.cluster.directories[name]
+        there.make("/srv/fast")
+        there.make("/srv/nfs")
+        there.made["/srv/nfs"] = shared.made["/srv/nfs"]
+        there.about["/srv/nfs"] = shared.at("/srv/nfs")
+    for pool, type, location in (
+        ("tp", "thin", "vg0/tp"),
+        ("fast", "dir", "/srv/fast"),
+        ("nfs", "shared", "/srv/nfs"),
+        ("lvm", "lvm", "vg0"),
+    ):
+        tour.run(pools.create, name=pool, type=type, location=location)
+
+
 def main() -> None:
     target = Path(sys.argv[1]) / "trees"
-    for part in (alone, two, elsewhere, three, staged):
+    for part in (alone, two, elsewhere, three, staged, kinds):
         part(target)
 
 
