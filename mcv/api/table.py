@@ -280,6 +280,7 @@ TABLE: dict[str, Operation] = {
     "drbd.resync_from_here": step(resync.resync_from_here),
     "drbd.write_alone": step(resync.write_alone),
     "drbd.rejoin": step(resync.rejoin),
+    "drbd.await_peer": step(resync.await_peer, timeout=DAYS, looks=True),
     "drbd.await_in_step": step(resync.await_in_step, timeout=DAYS, looks=True),
     "drbd.disconnect": step(resolve.disconnect),
     "drbd.connect": step(resolve.connect),

@@ -88,11 +88,15 @@ class Drbd:
         return [Step(on(vm.node, "drbd.write_alone", name=vm.name, disk=self.disk.id))]
 
     def after_mirror(self, vm: Vm) -> list[Item]:
-        """Join the replicas, and wait until the peer's has what was written meanwhile."""
+        """Join the replicas, and wait until the peer's has what was written meanwhile.
+
+        A peer that was declared dead meanwhile is not waited for: it is brought up to date as
+        any peer that comes back.
+        """
         there = {"name": vm.name, "disk": self.disk.id}
         return [
             Step(on(vm.node, "drbd.rejoin", **there)),
-            Step(on(vm.node, "drbd.await_in_step", **there)),
+            Step(on(vm.node, "drbd.await_peer", **there)),
         ]
 
     def offline_move(self, vm: Vm, to: str) -> list[Item]:

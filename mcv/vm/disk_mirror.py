@@ -30,6 +30,7 @@ from mcv.vm.validation import Problems
 log = logging.getLogger(__name__)
 
 POLL = 0.5
+AGAIN = 60.0  # s between two tries of this node to end a move that was given up
 LOG = "See /var/log/libvirt/qemu/{name}.log on {node}, and the room: mcv pool list"
 
 
@@ -239,10 +240,19 @@ def reconcile(host: Host) -> None:
     for vm in list(host.read().vms.values()):
         if vm.node == host.name and vm.claim is None:
             for disk in vm.disks:
-                if disk.mirror_of:
+                if disk.mirror_of and _is_due(host, vm.name):
                     _by_itself(finish, host, vm.name, disk.id)
     for name in mirror_notes.noted(host):
         _by_itself(_end_left_over, host, name)
+
+
+def _is_due(host: Host, name: str) -> bool:
+    """Whether the move of a VM's disk was not tried lately; it counts as tried now."""
+    key, now = f"mirror {name}", time.monotonic()
+    if now - host.resumed_at.get(key, -AGAIN) < AGAIN:
+        return False
+    host.resumed_at[key] = now
+    return True
 
 
 def _by_itself(function: object, host: Host, name: str, *arguments: int) -> None:

@@ -32,12 +32,11 @@ def move(
 ) -> DiskMoved | DryRun:
     """Copy a disk of a VM of this node elsewhere, compare, and take the old one away.
 
-    While the VM runs QEMU mirrors the disk, and its domain goes over to the new one.
-
-    With `source` and `to` a replica goes from one node to another, also while the VM runs; into
-    another pool it goes with the whole disk. The node that is left
-    may be offline, and what it has of the disk stays there then. Raises Refused with every
-    reason at once; Failed when it was begun and everything was undone.
+    While the VM runs QEMU mirrors the disk, and its domain goes over to the new one. With
+    `source` and `to` a replica goes from one node to another; into another pool it goes with the
+    whole disk. The node that is left may be offline, and what it has of the disk stays there
+    then. Raises Refused with every reason at once; Failed when it was begun and everything was
+    undone.
     """
     if source is not None or to is not None:
         _, known = replica_move.require_movable(host.read(), name, disk, source, to)

@@ -172,13 +172,17 @@ def finish_plan(vm: Vm, new: Disk, old: Disk) -> list[Item]:
 
 
 def _finish(vm: Vm, new: Disk, old: Disk, away: Sequence[str]) -> list[Item]:
-    """Go over to the new disk, have its kind complete it, and take the old one away."""
+    """Go over to the new disk, have its kind complete it, and take the old one away.
+
+    The document calls the new disk whole when it is complete: where the operation is given up
+    before, the old disk stays, and the owner begins here again.
+    """
     there = {"name": vm.name, "disk": new.id}
     return [
         Step(on(vm.node, "disk.go_over", old=old.id, **there)),
-        Step(change("disk.whole", **there)),
         Step(on(vm.node, "vm.define", name=vm.name)),
         *without(storage.of(new).after_mirror(vm), away),
+        Step(change("disk.whole", **there)),
         Step(on(vm.node, "disk.close", name=vm.name, disk=old.id)),
         *without(storage.of(old).deletion(vm, keep=False), away),
         Step(change("disk.remove", name=vm.name, disk=old.id)),

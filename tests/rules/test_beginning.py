@@ -14,6 +14,7 @@ THEIRS = document().with_vm(vm(incarnation=2, node="n2"))
 COMING = after(THEIRS, "vm.claim", "job1.1", name="web1", why="migrate web1 to n1")
 FAILED = replace(disk().verification, result="out-of-sync", blocked=True)
 BLOCKED = FREE.with_vm(vm(incarnation=2, disks=(disk(verification=FAILED),)))
+MIRRORED = FREE.with_vm(vm(incarnation=2, disks=(disk(mirror_of=2),)))
 OFFLINE = after(FREE, "node.offline", name="n1")
 OTHER = document().with_vm(vm(uuid="00000000-0000-0000-0000-00000000000f", node="n2"))
 PERMIT = Permit(operation="job1")
@@ -37,6 +38,7 @@ SAME = ""
         ("its verification failed", [BLOCKED], PREPARE, {}, "verification"),
         ("as a note says", [FREE], PREPARE, {"noted": ("mcv-web1-1",)}, "verification"),
         ("a note of another disk", [FREE], PREPARE, {"noted": ("mcv-web2-1",)}, SAME),
+        ("a disk of it was being moved", [MIRRORED], PREPARE, {}, "was being moved on n1"),
         ("which is ignored", [BLOCKED], PREPARE, {"permit": PAST_VERIFICATION}, SAME),
         ("not elsewhere", [THEIRS], PREPARE, {"permit": PAST_VERIFICATION}, "belongs"),
         ("its memory is restored", [FREE], RESTORE, {}, SAME),

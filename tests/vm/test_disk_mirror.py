@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from mcv.cluster import members
 from mcv.document.pools import DEFAULT_LOCATION
+from mcv.drbd import resync
 from mcv.errors import Failed, McvError, Refused, RepairNeeded
 from mcv.recovery import claims, journal_recovery
 from mcv.storage.pieces import PIECE
@@ -267,6 +269,47 @@ def test_what_a_forgotten_move_has_left_is_ended(cluster: FakeCluster) -> None:
     disk_mirror.reconcile(host)
 
     assert mirror_notes.noted(host) == [] and disk.mirror_of == 0
+
+
+def test_the_old_disk_stays_until_the_peer_has_every_byte(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(cluster, "file")
+    monkeypatch.setattr(resync, "PATIENCE", 0.01)
+    monkeypatch.setattr(resync, "POLL", 0.001)
+    mirrors = cluster.domains["n1"].mirrors
+    mirrors.phase = lambda phase: cluster.down.add("n2") if "has ended" in phase else None
+
+    with pytest.raises(RepairNeeded, match="lost their connection"):
+        move(cluster, "drbd")
+
+    vm = cluster.read().vm("web1")
+    assert vm.disk(1).mirror_of == 2 and vm.disk(2).storage == "file"
+    assert cluster.directories["n1"].made[DEFAULT_LOCATION]
+    assert cluster.domains["n1"].state("web1") == "running"
+    cluster.down.clear()
+    journal_recovery.resume_all(cluster.hosts["n1"], patience=False)
+    assert is_whole(cluster, "drbd")
+
+
+def test_a_peer_that_was_declared_dead_is_not_waited_for(
+    three: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(three, "file")
+    monkeypatch.setattr(resync, "PATIENCE", 0.01)
+    monkeypatch.setattr(resync, "POLL", 0.001)
+    monkeypatch.setattr(members, "answers_at_all", lambda *_: False)
+    mirrors = three.domains["n1"].mirrors
+    mirrors.phase = lambda phase: three.down.add("n2") if "has ended" in phase else None
+    with pytest.raises(RepairNeeded):
+        move(three, "drbd", nodes=["n1", "n2"])
+
+    three.run("n1", members.offline, names=["n2"], confirm_dead=True)
+    journal_recovery.resume_all(three.hosts["n1"], patience=False)
+
+    (disk,) = three.read().vm("web1").disks
+    assert (disk.storage, disk.mirror_of) == ("drbd", 0)
+    assert pieces(three) == DATA | three.written and volumes(three, "n1") == [disk.volume]
 
 
 def test_a_guest_that_sees_another_size_is_not_mirrored(cluster: FakeCluster) -> None:
