@@ -103,9 +103,10 @@ def _judged(
 
 def _active(host: Host, vm: Vm, disk: Disk) -> list[Refused]:
     """What of a domain that runs forbids the move, or what has a stopped VM's disks open."""
-    if host.domains.is_active(vm.name):
-        is_mirrored = disk.target in host.domains.disks.targets(vm.name)
-        return [] if is_mirrored and disk.role == "data" else [_no_mirror(vm, disk)]
+    targets = host.domains.disks.targets(vm.name)
+    if targets or host.domains.is_active(vm.name):
+        is_mirrored = disk.target in targets and disk.role == "data"
+        return [] if is_mirrored else [_no_mirror(vm, disk)]
     try:
         power.require_stopped(host, vm.name)
     except Refused as problem:

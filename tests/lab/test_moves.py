@@ -181,21 +181,29 @@ def test_a_disk_moves_while_its_guest_writes(writing: list[Node]) -> None:
     mcv(one, "start web1")
 
 
+def is_claimed(node: Node) -> bool:
+    return reality.document(node)["vms"]["web1"]["claim"] is not None
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("kill", [KILL, "pkill -KILL -x qemu-system-x86"])
 def test_a_disk_that_moves_keeps_every_byte_wherever_daemon_or_guest_is_killed(
-    writing: list[Node], kill: str
+    pair: list[Node], kill: str
 ) -> None:
-    one, _ = writing
+    one, _ = pair
     for number in range(10):
-        kind = ("lvm", "drbd", "file")[number % 3]
-        newest = max(written(one))
-        moving = one.start(f"timeout 200 mcv disk move web1 1 --storage {kind} 2>&1; echo $?")
-        one.run(f"sleep {0.6 * (number + 1)}; {kill}", check=False)
-        bring_back(writing, "systemctl reset-failed mcvd; systemctl start mcvd")
-        ended(moving)
-        settle(writing)
-        one.run("mcv stop web1", check=False)
-        assert is_left_alone(writing, newest)
+        kinds = ("file", "lvm", "drbd")
+        old, new = kinds[number % 3], kinds[(number + 1) % 3]
+        create(one, "web1", f"--storage {old}", image=guests.writer())
         mcv(one, "start web1")
-        writes_on(one)
+        wait_until(lambda: max(written(one)) > 20, 90, "the guest to write")
+        newest = max(written(one))
+        moving = one.start(f"timeout 200 mcv disk move web1 1 --storage {new} 2>&1; echo $?")
+        wait_until(lambda: is_claimed(one), 60, "the move to begin")
+        one.run(f"sleep {1.5 * number}; {kill}", check=False)
+        bring_back(pair, "systemctl reset-failed mcvd; systemctl start mcvd")
+        ended(moving)
+        settle(pair)
+        one.run("mcv stop web1", check=False)
+        assert is_left_alone(pair, newest)
+        mcv(one, "delete web1 --yes")
