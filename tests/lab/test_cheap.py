@@ -159,6 +159,30 @@ def test_a_stopped_disk_is_copied_to_another_pool(
     assert not before.exists()
 
 
+@pytest.mark.parametrize(
+    ("kind", "pool", "becomes"),
+    [("file", "there", "file"), ("file", "everywhere", "shared"), ("shared", "here", "file")],
+)
+def test_a_disk_that_is_written_to_is_mirrored_to_another_pool(
+    web1: CheapCluster, kind: str, pool: str, becomes: str
+) -> None:
+    made(web1, kind)
+    write(web1, b"the end", SIZE - 512)
+    boots(web1, "n1", guests.writer(1))
+    before = path_of(web1, "n1")
+    wait_until(lambda: used(web1, "n1") > 512 * 1024, 30, "the guest to write")
+
+    web1.run("n1", disk_move.move, name="web1", disk=1, pool=pool)
+
+    domains = web1.hosts["n1"].domains
+    assert (disk_of(web1).storage, disk_of(web1).pool) == (becomes, pool)
+    assert domains.state("web1") == "running" and not before.exists()
+    written = path_of(web1, "n1").stat().st_mtime_ns
+    wait_until(lambda: path_of(web1, "n1").stat().st_mtime_ns > written, 30, "more to be written")
+    domains.stop("web1")
+    holds_what_was_written(web1, "n1")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stopped_vm_moves(web1: CheapCluster, kind: str) -> None:
     made(web1, kind)
@@ -188,9 +212,13 @@ def test_a_running_vm_moves_and_its_guest_goes_on_writing(web1: CheapCluster, ki
     written = path_of(web1, "n2").stat().st_mtime_ns
     wait_until(lambda: path_of(web1, "n2").stat().st_mtime_ns > written, 30, "more to be written")
     two.stop("web1")
-    data, last = read(web1, "n2"), SIZE - 512
-    assert data[last : last + 7] == b"the end" and used(web1, "n2") < 4 * MIB
-    # The sector behind each of the last numbers, at most as many as there are, holds it.
+    holds_what_was_written(web1, "n2")
+
+
+def holds_what_was_written(web1: CheapCluster, node: str) -> None:
+    """The sector of each of the guest's last numbers holds it, and the disk has its end."""
+    data, last = read(web1, node), SIZE - 512
+    assert data[last : last + 7] == b"the end" and used(web1, node) < 4 * MIB
     numbers = [int.from_bytes(data[at : at + 4], "little") for at in range(512, 513 * 1024, 512)]
     latest = max(numbers)
     wrong = [n for n in range(max(1, latest - 1000), latest) if numbers[n % 1024] != n]
