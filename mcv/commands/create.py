@@ -85,6 +85,9 @@ from mcv.commands.session import Session
     metavar="H",
     help="The guest's host name, for cloud-init in it; default with the above: NAME.",
 )
+@click.option("--kernel", metavar="FILE", help="A Linux kernel that is booted directly.")
+@click.option("--initrd", metavar="FILE", help="The initrd of --kernel.")
+@click.option("--append", metavar="TEXT", help="The words for --kernel, as a preseed needs them.")
 @click.option("--start", is_flag=True, help="Start it, too.")
 @start_options
 @common(dry_run=True)
@@ -106,6 +109,9 @@ def create(
     user_data: str | None,
     ssh_key: str | None,
     hostname: str | None,
+    kernel: str | None,
+    initrd: str | None,
+    append: str | None,
     start: bool,
     autostart: str | None,
     start_order: str | None,
@@ -126,6 +132,8 @@ def create(
     """
     if image_format is not None and image is None:
         raise click.UsageError("--image-format goes with --image.")
+    if kernel is None and not (initrd is None and append is None):
+        raise click.UsageError("--initrd and --append go with --kernel.")
     wanted: dict[str, Any] = {
         **asked,
         "name": name,
@@ -145,6 +153,12 @@ def create(
         wanted["iso"] = image_source.iso(session, wanted["iso"])
     if (seed := _take_seed(session, user_data, ssh_key, hostname)) is not None:
         wanted["seed"] = seed
+    if append is not None:
+        wanted["append"] = append
+    for word, path in (("kernel", kernel), ("initrd", initrd)):
+        if path is not None:
+            with user_files.opened(path) as fd:
+                wanted[word] = session.take(fd, "raw")
     created = session.run("vm.create", **wanted)
     session.show(created, _said(name, created))
 

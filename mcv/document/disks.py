@@ -12,7 +12,10 @@ Result = Literal["clean", "out-of-sync", "interrupted", "never", "running"]
 Bus = Literal["virtio", "scsi", "sata", "ide"]
 Cache = Literal["none", "writethrough", "writeback", "directsync", "unsafe"]
 Format = Literal["raw", "qcow2"]
-Role = Literal["data", "efi", "seed"]
+Role = Literal["data", "efi", "seed", "kernel", "initrd"]
+BOOT_ROLES: tuple[Role, ...] = ("kernel", "initrd")
+# What QEMU has of the VM, and its guest sees as no disk.
+UNSEEN_ROLES: tuple[Role, ...] = ("efi", *BOOT_ROLES)
 
 LETTERS = 26
 SECTOR = 512  # bytes
@@ -64,9 +67,10 @@ class AnyDisk(Value, frozen=True, kw_only=True, tag_field="storage"):
     def target(self) -> str:
         """The name that libvirt gives the disk: vda for disk 1, vdaa for disk 27.
 
-        The firmware's variables are no disk of the guest and have none.
+        The firmware's variables, and what is booted directly, are no disks of the guest and have
+        none.
         """
-        if self.role == "efi":
+        if self.role in UNSEEN_ROLES:
             return ""
         letters, number = "", self.id
         while number > 0:

@@ -18,6 +18,7 @@ from mcv.document.schema import SCHEMA
 from mcv.document.subject import Kind, Subject
 from mcv.errors import NotFound, Refused
 
+MOST_APPEND = 2047  # bytes: a Linux kernel of x86 reads no more
 REMEMBERED_CHANGES = 256
 
 # What can be claimed, and where the document holds it.
@@ -72,8 +73,9 @@ class Vm(Value, frozen=True, kw_only=True):
     VMs start in the order of `start_order`, `start_delay` seconds after each. A change of owner,
     and of a disk behind the guest's back, raises `incarnation`: a state saved before is void.
     `last_disk` is the highest id that a disk of the VM has had, where that disk is gone.
-    `machine` is "" for a VM of before a VM had one: it stays a `pc`. `boot` is what it boots
-    from, in this order; () is the usual order. `cd` is the image in its CD drive.
+    `append` are the words for a kernel that is booted directly. `machine` is "" for a VM of before
+    a VM had one: it stays a `pc`. `boot` is what it boots from, in this order; () is the usual
+    order. `cd` is the image in its CD drive.
     """
 
     name: Name
@@ -97,6 +99,7 @@ class Vm(Value, frozen=True, kw_only=True):
     boot: tuple[BootDevice, ...] = ()
     cpu: Cpu | None = None
     cd: NameOrNothing = ""
+    append: Annotated[str, Meta(max_length=MOST_APPEND)] = ""
 
     @property
     def storage(self) -> str:

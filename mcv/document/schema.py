@@ -25,7 +25,7 @@ OF_THE_CHANGE = ("name", "params", "signature")
 # Of schema 3.
 OF_THE_CLUSTER_3 = ("pools", "images", "cpu_baseline")
 OF_EACH_NETWORK_3 = ("nat",)
-OF_EACH_VM_3 = ("last_disk", "machine", "firmware", "boot", "cpu", "cd")
+OF_EACH_VM_3 = ("last_disk", "machine", "firmware", "boot", "cpu", "cd", "append")
 OF_EACH_DISK_3 = (
     *("pool", "format", "role", "bus", "cache", "discard", "iops", "bandwidth", "leaving", "keep"),
     *("exact", "mirror_of", "former", "former_port"),

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 
 from msgspec.structs import asdict
 
+from mcv.document.disks import BOOT_ROLES, Role
 from mcv.document.generation import Value
 from mcv.document.hardware import Cpu
 from mcv.document.model import Vm
@@ -14,6 +15,8 @@ from mcv.drivers.domain_source import Source
 ROOT_PORTS = 16
 AGENT = "org.qemu.guest_agent.0"
 Q35, PC = "q35", "pc"
+# The same on every node: domains name it.
+BOOT_FILES = "/var/lib/mcv/boot"
 OUR_NETWORKS = "mcv-"
 
 
@@ -35,6 +38,23 @@ def add_uefi(system: ET.Element, variables: Source) -> None:
     nvram = ET.SubElement(system, "nvram", type=variables.type)
     attribute = "dev" if variables.type == "block" else "file"
     ET.SubElement(nvram, "source", {attribute: variables.path})
+
+
+def boot_file(name: str, role: Role) -> str:
+    """Where a node has the kernel or the initrd of a VM, for QEMU."""
+    return f"{BOOT_FILES}/{name}.{role}"
+
+
+def add_kernel(system: ET.Element, vm: Vm) -> None:
+    """Boot a kernel directly, where the VM has one."""
+    roles = [disk.role for disk in vm.disks if not disk.leaving]
+    if "kernel" not in roles:
+        return
+    for role in BOOT_ROLES:
+        if role in roles:
+            ET.SubElement(system, role).text = boot_file(vm.name, role)
+    if vm.append:
+        ET.SubElement(system, "cmdline").text = vm.append
 
 
 def cpu_element(cpu: Cpu) -> ET.Element:
@@ -63,6 +83,9 @@ class Hardware(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
     machine: str  # its chipset
     cd: str = ""  # the file in the CD drive
     nvram: str = ""  # where the variables of UEFI are
+    kernel: str = ""  # what is booted directly, its words and its initrd
+    initrd: str = ""
+    append: str = ""
     boot: tuple[str, ...] = ()  # what it boots from: targets of disks, addresses of cards
 
 
@@ -75,6 +98,9 @@ def hardware(xml: str) -> Hardware:
         machine=chipset("" if kind is None else kind.get("machine", "")),
         cd="" if drive is None else drive.get("file", ""),
         nvram=_nvram(root),
+        kernel=root.findtext("os/kernel", ""),
+        initrd=root.findtext("os/initrd", ""),
+        append=root.findtext("os/cmdline", ""),
         boot=_boot(root),
     )
 

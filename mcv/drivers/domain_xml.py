@@ -4,7 +4,7 @@ import secrets
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Mapping, Sequence
 
-from mcv.document.disks import Disk
+from mcv.document.disks import UNSEEN_ROLES, Disk
 from mcv.document.generation import Value
 from mcv.document.hardware import USUAL_BOOT, Cpu
 from mcv.document.model import Nic, Vm
@@ -68,7 +68,7 @@ def domain_xml(
     devices = ET.SubElement(domain, "devices")
     _leaf(devices, "emulator", emulator)
     order = boot_order(vm)
-    disks = [disk for disk in vm.disks if not disk.leaving and disk.role != "efi"]
+    disks = [disk for disk in vm.disks if not disk.leaving and disk.role not in UNSEEN_ROLES]
     for disk in disks:
         _disk(devices, disk, sources[disk.id], order)
     for controller in controllers_of(disks).values():
@@ -93,6 +93,7 @@ def _system(domain: ET.Element, vm: Vm, sources: Mapping[int, Source]) -> None:
     for disk in vm.disks:
         if disk.role == "efi":
             domain_devices.add_uefi(system, sources[disk.id])
+    domain_devices.add_kernel(system, vm)
     features = ET.SubElement(domain, "features")
     # Without ACPI the guest never learns that it is asked to shut down.
     ET.SubElement(features, "acpi")

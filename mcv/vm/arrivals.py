@@ -13,7 +13,7 @@ from mcv.drivers.libvirt_identity import uuid_of
 from mcv.errors import Refused, Unreadable
 from mcv.host import Host
 from mcv.system import files
-from mcv.vm import definition, live_storage
+from mcv.vm import boot_files, definition, live_storage
 from mcv.vm.arrival_note import ENDING, ArrivalNote
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,9 @@ def expect(host: Host, name: str, disks: Sequence[dict[str, Any]] = ()) -> None:
     note = read(host, name)
     if note is not None and (note.operation, note.resumed) == (vm.claim.operation, True):
         return
-    host.domains.define(definition.of(host, live_storage.arriving(vm, moved)))
+    arriving = live_storage.arriving(vm, moved)
+    host.domains.define(definition.of(host, arriving))
+    boot_files.write_out(host, arriving)
     xml = host.domains.migration.expected(name)
     _write(
         host,

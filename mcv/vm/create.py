@@ -12,7 +12,7 @@ from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import McvError, RepairNeeded, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.vm import domains_elsewhere, image_use, placing, processor, validation
+from mcv.vm import boot_files, domains_elsewhere, image_use, placing, processor, validation
 from mcv.vm import image as images
 from mcv.vm.answers import Created
 from mcv.vm.extra_disks import Filling, with_extra_disks
@@ -43,15 +43,18 @@ def create(
     boot: list[str] | None = None,
     cpu_model: str | None = None,
     seed: dict[str, Any] | None = None,
+    kernel: dict[str, Any] | None = None,
+    initrd: dict[str, Any] | None = None,
+    append: str | None = None,
     start: bool = False,
     dry_run: bool = False,
 ) -> Created | DryRun:
     """Create a VM that this node owns; with start, start it.
 
     `image` says where the first disk's bytes are: {"node", "token", "size"}, or {"name"} of an
-    image; `seed`, what sets its guest up. Raises Refused with every reason at once; Failed when
-    it was begun and everything was undone; DoneInPart when it was created and could not be
-    started.
+    image; `seed`, what sets its guest up; `kernel` and `initrd`, what it boots directly. Raises
+    Refused with every reason at once; Failed when it was begun and everything was undone;
+    DoneInPart when it was created and could not be started.
     """
     image = image_use.named(host, image)
     request = VmRequest(
@@ -73,10 +76,11 @@ def create(
             machine=machine, firmware=firmware, boot=boot, cpu_model=cpu_model
         ),
         seed=seed,
+        direct=boot_files.asked(kernel, initrd, append),
     )
 
     source, token = (image["node"], image["token"]) if image else (host.name, None)
-    held = [(each["node"], each["token"]) for each in (image, seed) if each]
+    held = [(each["node"], each["token"]) for each in (image, seed, kernel, initrd) if each]
 
     def prepare() -> Prepared[Created]:
         vm, fillings = _judged_and_placed(host, request)

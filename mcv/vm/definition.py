@@ -1,11 +1,17 @@
 """A VM's definition on this node."""
 
+import logging
+
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.drivers.domain_devices import hardware
 from mcv.drivers.domain_xml import domain_xml, substance
+from mcv.drivers.libvirt_identity import FOREIGN
+from mcv.errors import HypervisorFailed
 from mcv.host import Host
 from mcv.storage import image_files
+
+log = logging.getLogger(__name__)
 
 
 def of(host: Host, vm: Vm) -> str:
@@ -29,3 +35,15 @@ def of(host: Host, vm: Vm) -> str:
 def are_equal(xml: str, other: str) -> bool:
     """Whether two definitions come down to the same VM."""
     return substance(xml) == substance(other) and hardware(xml) == hardware(other)
+
+
+def define_for_start(host: Host, vm: Vm) -> None:
+    """Define the domain anew. Where that fails, for want of room, an equal definition will do."""
+    xml = of(host, vm)
+    try:
+        host.domains.define(xml)
+    except HypervisorFailed as error:
+        is_there = host.domains.state(vm.name) not in ("absent", FOREIGN)
+        if not is_there or not are_equal(host.domains.xml(vm.name), xml):
+            raise
+        log.warning("%s starts as it is defined: %s", vm.name, error)

@@ -4,7 +4,7 @@ import contextvars
 import logging
 import time
 
-from mcv.document.disks import Disk
+from mcv.document.disks import BOOT_ROLES, Disk
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import Busy, DoneInPart, LibvirtSilent, McvError, NotFound, Refused, refuse_all
@@ -44,7 +44,7 @@ def _prepared(host: Host, name: str, disk: int, keep: bool) -> Prepared[DiskRemo
     problems = Problems()
     vm = disks.changeable(host, name, problems)
     known = vm.disk(disk)
-    problems.found += disks.why_fixed(vm, known)
+    problems.found += _why_stays(host, vm, known)
     is_attached = known.target in host.domains.disks.targets(name)
     problems.found += disk_bus.why_not_plugged(vm, known, is_attached, "removed")
     problems.found += _where_offline(host, known)
@@ -58,6 +58,20 @@ def _prepared(host: Host, name: str, disk: int, keep: bool) -> Prepared[DiskRemo
         return DryRun(plan=[*plan, *readable(rest)[1:]])
 
     return Prepared(leave_plan(vm, known, keep), answer, preview)
+
+
+def _why_stays(host: Host, vm: Vm, disk: Disk) -> list[Refused]:
+    """Why a disk that the guest does not see stays: a kernel goes while its VM is stopped."""
+    if disk.role not in BOOT_ROLES:
+        return disks.why_fixed(vm, disk)
+    if not host.domains.is_active(vm.name):
+        return []
+    return [
+        Refused(
+            f"Disk {disk.id} of {vm.name} holds the {disk.role} it runs with.",
+            f"First: mcv shutdown {vm.name} --wait",
+        )
+    ]
 
 
 def _where_offline(host: Host, disk: Disk) -> list[Refused]:

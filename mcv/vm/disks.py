@@ -1,6 +1,6 @@
 """The disks of a VM: listed; and what every change of a disk asks first."""
 
-from mcv.document.disks import Disk
+from mcv.document.disks import UNSEEN_ROLES, Disk
 from mcv.document.model import Cluster, Vm
 from mcv.errors import Refused
 from mcv.host import Host
@@ -61,8 +61,7 @@ def changeable(host: Host, name: str, problems: Problems, may_be_mirrored: bool 
 
 def why_fixed(vm: Vm, disk: Disk) -> list[Refused]:
     """Why a disk stays as it is for as long as its VM is there; nothing for others."""
-    if disk.role != "efi":
+    if disk.role not in UNSEEN_ROLES:
         return []
-    return [
-        Refused(f"Disk {disk.id} of {vm.name} holds the variables of its UEFI: it stays as it is.")
-    ]
+    holds = "the variables of its UEFI" if disk.role == "efi" else f"the {disk.role} it boots"
+    return [Refused(f"Disk {disk.id} of {vm.name} holds {holds}: it stays as it is.")]

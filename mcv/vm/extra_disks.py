@@ -9,7 +9,7 @@ from mcv.document.model import Vm
 from mcv.drivers import firmware
 from mcv.errors import McvError, Refused
 from mcv.host import Host
-from mcv.vm import disk_choice, seed
+from mcv.vm import boot_files, disk_choice, seed
 from mcv.vm import image as images
 from mcv.vm.disk_choice import Storage
 from mcv.vm.validation import VmRequest
@@ -35,7 +35,7 @@ def with_extra_disks(
     What stands in the way goes to problems. Precondition: nothing but them is wrong with the VM.
     """
     fillings: list[Filling] = []
-    if request.seed is None and vm.firmware != "uefi":
+    if request.seed is None and vm.firmware != "uefi" and not request.direct.files:
         return vm, fillings
     choice = disk_choice.of_vm(vm) or disk_choice.choose(
         host.read(), vm.node, request.storage, request.pool, request.nodes, problems
@@ -51,6 +51,11 @@ def with_extra_disks(
         token = seed.held(host, content).token
         images.keep(host, token)
         fillings.append(Filling(disk=number, source=host.name, token=token))
+    for role, file in request.direct.files.items():
+        size, number = boot_files.whole(file.size), vm.next_disk
+        disk = disk_choice.new_disk(host.read(), vm.name, vm.uuid, number, size, choice, role)
+        vm = replace(vm, disks=(*vm.disks, disk), nodes=choice.nodes)
+        fillings.append(Filling(disk=number, source=file.node, token=file.token))
     return vm, fillings
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from mcv.document.disks import Disk, SharedDisk
+from mcv.document.disks import UNSEEN_ROLES, Disk, SharedDisk
 from mcv.document.model import Vm
 from mcv.drivers.migration_xml import MovedDisks
 from mcv.host import Host
@@ -27,8 +27,8 @@ def arriving(vm: Vm, disks: Sequence[Disk]) -> Vm:
 def is_mirrored(disk: Disk) -> bool:
     """Whether the guest may write to the disk: its bytes go along while the guest runs.
 
-    A seed is read alone, and copied before. The firmware's variables are memory of the guest,
-    which QEMU writes out where the guest goes on.
+    A seed is read alone, and copied before; so is what is booted directly. The firmware's
+    variables are memory of the guest, which QEMU writes out where the guest goes on.
     """
     return disk.role == "data"
 
@@ -69,6 +69,6 @@ def moved(host: Host, disks: Sequence[Disk], to: str, uri: str) -> MovedDisks | 
     return MovedDisks(
         uri=uri,
         mirrored=mirrored(disks),
-        sources={disk.target: source for disk, source in sources if disk.role != "efi"},
+        sources={disk.target: source for disk, source in sources if disk.role not in UNSEEN_ROLES},
         variables=variables[0] if variables else None,
     )

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from mcv import storage
+from mcv.document.disks import BOOT_ROLES
 from mcv.document.model import Vm
 from mcv.document.pools import Pool
 from mcv.drbd.renewal import discarded
@@ -14,6 +15,8 @@ from mcv.storage.moves import DiskMove
 from mcv.system.answers import plain
 from mcv.transaction.plan import Call, Change, Item, Step, change, on
 from mcv.vm.validation import UNNAMED, StartSettings
+
+READ_ALONE = ("seed", *BOOT_ROLES)  # what no guest writes to
 
 
 def create_plan(
@@ -147,7 +150,7 @@ def live_plan(
     old, name = vm.node, vm.name
     disks = storage.live_move(vm, to)
     params: dict[str, Any] = {"disks": [plain(move.new) for move in moves]} if moves else {}
-    seeds = [move for move in moves if move.new.role == "seed"]
+    seeds = [move for move in moves if move.new.role in READ_ALONE]
     return [
         *discarded(to, name, discard_saved),
         *_cd(vm, to),

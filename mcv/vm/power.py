@@ -7,7 +7,6 @@ from collections.abc import Callable
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
-from mcv.drivers.libvirt_identity import FOREIGN
 from mcv.errors import (
     Cancelled,
     DoneInPart,
@@ -21,7 +20,15 @@ from mcv.host import DryRun, Host
 from mcv.rules import preconditions
 from mcv.system import stall
 from mcv.transaction.plan import Item, Step, change
-from mcv.vm import bootable, console_logs, definition, open_disks, run_notes, start_permit
+from mcv.vm import (
+    boot_files,
+    bootable,
+    console_logs,
+    definition,
+    open_disks,
+    run_notes,
+    start_permit,
+)
 from mcv.vm.answers import Stopped, VmState
 
 log = logging.getLogger(__name__)
@@ -95,12 +102,13 @@ def _record_override(host: Host, vm: Vm, what: str) -> None:
 
 def boot(host: Host, vm: Vm, ignore_verify: bool = False, discard_saved: bool = False) -> None:
     """Promote the disks and start the domain; what was promoted is demoted on failure."""
-    _define_for_start(host, vm)
+    definition.define_for_start(host, vm)
     with run_notes.around_start(host, vm.name):
         try:
             for disk in vm.disks:
                 if not disk.leaving:
                     storage.of(disk).open(host)
+            boot_files.write_out(host, vm)
             # The definition may have waited long for libvirt.
             preconditions.owned(host.both(), host.name, vm.name)
             if discard_saved:
@@ -113,18 +121,6 @@ def boot(host: Host, vm: Vm, ignore_verify: bool = False, discard_saved: bool = 
         except McvError:
             demote(host, vm)
             raise
-
-
-def _define_for_start(host: Host, vm: Vm) -> None:
-    """Define the domain anew. Where that fails, for want of room, an equal definition will do."""
-    xml = definition.of(host, vm)
-    try:
-        host.domains.define(xml)
-    except HypervisorFailed as error:
-        is_there = host.domains.state(vm.name) not in ("absent", FOREIGN)
-        if not is_there or not definition.are_equal(host.domains.xml(vm.name), xml):
-            raise
-        log.warning("%s starts as it is defined: %s", vm.name, error)
 
 
 def require_stopped(host: Host, name: str) -> None:
@@ -312,3 +308,4 @@ def undefine(host: Host, name: str, discard_saved: bool = False) -> None:
     host.domains.undefine(name)
     run_notes.remove(host, name)
     console_logs.remove(name)
+    boot_files.remove(name)

@@ -11,8 +11,10 @@ from mcv.document.names import problem_with_name
 from mcv.drivers.domain_xml import new_mac
 from mcv.errors import Refused
 from mcv.host import Host
-from mcv.vm import disk_choice, hardware_choice, image_use
+from mcv.vm import boot_files, disk_choice, hardware_choice, image_use
 from mcv.vm.answers import Rounded
+from mcv.vm.boot_files import NOTHING as NO_DIRECT_BOOT
+from mcv.vm.boot_files import BootRequest
 from mcv.vm.hardware_choice import UNNAMED as UNNAMED_HARDWARE
 from mcv.vm.hardware_choice import HardwareRequest
 
@@ -119,6 +121,7 @@ class VmRequest:
     start_delay: int | None
     hardware: HardwareRequest = UNNAMED_HARDWARE
     seed: dict[str, Any] | None = None
+    direct: BootRequest = NO_DIRECT_BOOT
 
 
 def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
@@ -133,6 +136,7 @@ def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
         problems.found += image_use.why_no_cd(cluster, request.iso, host.name)
     disks, nodes = _judge_disks(cluster, problems, request, host.name)
     problems.cpus(request.cpus)
+    problems.found += boot_files.why_not(host, cluster, request.direct)
     memory = problems.size(request.memory, "memory", LEAST_MEMORY, MOST_MEMORY)
     start = problems.start_settings(
         cluster, request.autostart, request.start_order, request.start_delay
@@ -150,6 +154,7 @@ def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
         start_order=start.start_order or 0,
         start_delay=start.start_delay or 0,
         cd=request.iso or "",
+        append=request.direct.append or "",
     )
     if request.image is not None:
         _judge_image(problems, request.image, vm)

@@ -48,6 +48,25 @@ def test_a_host_alone_creates_and_starts_a_vm_from_an_image(strangers: list[Node
     mcv(node, "delete web1 --yes")
     assert node.run("ls /var/lib/mcv/pool /var/log/libvirt/console").stdout.count("web1") == 0
 
+    boot_directly(node, "--hostname direct")
+    assert f"{CALLED} direct." in console(node)
+    mcv(node, "stop web1")
+    mcv(node, "cluster check")
+    mcv(node, "delete web1 --yes")
+    assert node.run("ls /var/lib/mcv/pool /var/lib/mcv/boot").stdout.count("web1") == 0
+
+
+def boot_directly(node: Node, options: str) -> None:
+    """Create a VM that boots the kernel of the lab's guest, and wait until it is up."""
+    node.put(guests.linux(), "/root/debian.raw")
+    node.run("cd /root && mcopy -o -n -i debian.raw ::vmlinuz ::initrd .")
+    mcv(
+        node,
+        f"create web1 --memory 128MiB --kernel /root/vmlinuz --initrd /root/initrd {options} "
+        "--append 'console=ttyS0 quiet no_timer_check mitigations=off' --start",
+    )
+    wait_until(lambda: UP in console(node), 150, "the guest to be up")
+
 
 def console(node: Node) -> str:
     """What the guest said on its serial console, by the log of it."""
@@ -107,6 +126,26 @@ def test_the_variables_of_uefi_are_kept_and_move_with_their_vm(pair: list[Node])
     mcv(node1, "stop web1")
     kept = variables(node1, skip=4 * MIB - SIZE)
     assert kept[:64] == VARIABLES.read_bytes()[:64] and kept != VARIABLES.read_bytes()
+    mcv(node1, "cluster check")
+    mcv(node1, "delete web1 --yes")
+
+
+@pytest.mark.soak
+def test_what_a_vm_boots_directly_moves_with_it(pair: list[Node]) -> None:
+    node1, node2 = pair
+    boot_directly(node1, "--disk 8MiB")
+
+    mcv(node1, "migrate web1 --online")
+
+    assert node2.run("ls -l /var/lib/mcv/boot").stdout.count("web1.") == 2
+    assert node1.run("ls -l /var/lib/mcv/boot").stdout.count("web1.") == 0
+    mcv(node2, "stop web1")
+    mcv(node2, "migrate web1 --start-after-migration")
+    wait_until(lambda: UP in console(node1), 150, "the guest to be up again")
+    mcv(node1, "stop web1")
+    for disk in (2, 3):
+        mcv(node1, f"disk remove web1 {disk} --yes")
+    assert "<kernel>" not in node1.run("virsh dumpxml --inactive web1").stdout
     mcv(node1, "cluster check")
     mcv(node1, "delete web1 --yes")
 
