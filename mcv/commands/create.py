@@ -1,6 +1,7 @@
 """mcv create: a new VM, with all that it begins with."""
 
 import contextlib
+import logging
 from typing import Any
 
 import click
@@ -18,6 +19,9 @@ from mcv.commands.options import (
     whole_number,
 )
 from mcv.commands.session import Session
+from mcv.errors import McvError, Refused, refuse_all
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -85,6 +89,7 @@ from mcv.commands.session import Session
     metavar="H",
     help="The guest's host name, for cloud-init in it; default with the above: NAME.",
 )
+@click.option("--tpm", is_flag=True, help="Is refused: what a TPM holds could not move.")
 @click.option("--kernel", metavar="FILE", help="A Linux kernel that is booted directly.")
 @click.option("--initrd", metavar="FILE", help="The initrd of --kernel.")
 @click.option("--append", metavar="TEXT", help="The words for --kernel, as a preseed needs them.")
@@ -112,6 +117,7 @@ def create(
     kernel: str | None,
     initrd: str | None,
     append: str | None,
+    tpm: bool,
     start: bool,
     autostart: str | None,
     start_order: str | None,
@@ -143,10 +149,12 @@ def create(
         "networks": list(networks),
         **start_settings(autostart, start_order, start_delay),
         **_hardware(machine, firmware, listed(boot), cpu_model),
-        **only_given(start=start),
+        **only_given(start=start, tpm=tpm),
         "dry_run": session.dry_run,
         "image": None,
     }
+    files = [user_data, ssh_key, kernel, initrd, *_sources(session, image, image_format, wanted)]
+    _refuse_first(session, wanted, [path for path in files if path is not None])
     if image is not None:
         wanted["image"] = image_source.image(session, image, image_format)
     if wanted["iso"] is not None:
@@ -159,8 +167,50 @@ def create(
         if path is not None:
             with user_files.opened(path) as fd:
                 wanted[word] = session.take(fd, "raw")
-    created = session.run("vm.create", **wanted)
+    created = _created(session, wanted)
     session.show(created, _said(name, created))
+
+
+def _sources(
+    session: Session, image: str | None, format: str | None, wanted: dict[str, Any]
+) -> list[str]:
+    """Which of --image and --iso are FILEs."""
+    disk = image is not None and (format or not image_source.is_known(session, image))
+    cd = wanted["iso"] is not None and not image_source.NAME.fullmatch(wanted["iso"])
+    return [image or ""] * bool(disk) + [wanted["iso"]] * cd
+
+
+def _refuse_first(session: Session, wanted: dict[str, Any], files: list[str]) -> None:
+    """Refuse what is certain before a file is read, with the files that cannot be read.
+
+    Without its files the VM is judged as it would be created; what only they tell comes later.
+    """
+    if files:
+        asked = {**wanted, "dry_run": True, "iso": None}
+        refuse_all(user_files.unreadable(files) + _refusals(session, asked))
+
+
+def _created(session: Session, wanted: dict[str, Any]) -> Any:
+    """Have the VM created; where its node cannot be asked, the other problems are told too."""
+    try:
+        return session.run("vm.create", **wanted)
+    except Refused as refusal:
+        if refusal.problems or wanted.get("node") is None or wanted["nodes"] is not None:
+            raise
+        others = _refusals(session, {**wanted, "node": None, "dry_run": True})
+        refuse_all([refusal, *(each for each in others if each.message != refusal.message)])
+        raise
+
+
+def _refusals(session: Session, asked: dict[str, Any]) -> list[Refused]:
+    """What a creation would be refused for."""
+    try:
+        session.run("vm.create", **asked)
+    except Refused as refusal:
+        return [Refused(*told) for told in refusal.problems] or [refusal]
+    except McvError as error:
+        log.debug("the creation itself will tell: %s", error)
+    return []
 
 
 def _take_seed(

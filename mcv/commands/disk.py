@@ -179,8 +179,14 @@ def set_(session: Session, name: str, number: str, settings: tuple[str, ...]) ->
     wanted = {"name": name, "disk": whole_number(number, "The disk"), "values": values}
     answer = session.run("disk.set", **wanted, dry_run=session.dry_run)
     pending = answer.get("pending") or []
-    later = f" From the next start on: {', '.join(pending)}." if pending else ""
-    session.show(answer, f"Disk {number} of {name}: {answer.get('said')}.{later}")
+    session.show(answer, f"Disk {number} of {name}: {_set(answer.get('said') or '', pending)}")
+
+
+def _set(said: str, pending: list[str]) -> str:
+    """What counts at once, and what from the next start on; nothing twice."""
+    at_once = [words for words in said.split(", ") if words not in pending]
+    later = f"from the next start on: {', '.join(pending)}" if pending else ""
+    return f"{'; '.join(filter(None, [', '.join(at_once), later]))}."
 
 
 @disk.command()

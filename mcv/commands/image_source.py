@@ -11,7 +11,7 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 def image(session: Session, text: str, format: str | None) -> dict[str, object]:
     """Where the bytes of a new disk are, for the daemon."""
-    if format is None and _is_known(session, text):
+    if format is None and is_known(session, text):
         return {"name": text}
     # The daemon opens the file by way of this process, so it stays open until then.
     with user_files.opened(text) as fd:
@@ -25,7 +25,7 @@ def iso(session: Session, text: str) -> str:
         return text
     name = re.sub(r"[^a-z0-9]+", "-", text.rpartition("/")[2].lower().removesuffix(".iso"))
     name = name.strip("-")[:63].strip("-") or "cd"
-    if _is_known(session, name):
+    if is_known(session, name):
         raise Refused(f"There is an image {name} already.", f"--iso {name}")
     if session.dry_run:
         raise Refused(f"{text} is no image yet.", f"mcv image add {name} {text}")
@@ -35,7 +35,7 @@ def iso(session: Session, text: str) -> str:
     return name
 
 
-def _is_known(session: Session, text: str) -> bool:
+def is_known(session: Session, text: str) -> bool:
     """Whether there is an image of that name; a text that is no name is not asked about."""
     return bool(NAME.fullmatch(text)) and any(
         row["name"] == text for row in session.call("image.list")

@@ -7,7 +7,7 @@ somebody may read.
 import contextlib
 import os
 import pwd
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mcv.errors import Refused
@@ -33,6 +33,18 @@ def opened(path: str, environment: Mapping[str, str] = os.environ) -> Iterator[i
         yield fd
     finally:
         os.close(fd)
+
+
+def unreadable(paths: Iterable[str]) -> list[Refused]:
+    """Why files cannot be opened by whoever typed their names; nothing where they can."""
+    found = []
+    for path in paths:
+        try:
+            with opened(path):
+                pass
+        except Refused as problem:
+            found.append(problem)
+    return found
 
 
 @contextlib.contextmanager

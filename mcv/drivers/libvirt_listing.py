@@ -30,6 +30,7 @@ BROKEN_ENDS = (
 )
 FAILED_START = 6
 IO_ERROR = 5  # of a pause: a disk failed
+STARTING_UP = 11  # of a pause: libvirt itself lets the domain go on in a moment
 
 
 def states(connection: Connection, marks: Marks) -> DomainStates:
@@ -81,6 +82,8 @@ def state_of(domain: Any) -> str:
     number, reason = domain.state()[:2]
     state = STATES.get(number, "running")
     if state == "stopped" and domain.isActive():
+        return "running"
+    if state == "paused" and reason == STARTING_UP:
         return "running"
     if state == "stopped" and domain.hasManagedSaveImage(0):
         return SAVED

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from mcv.document.model import REMEMBERED_CHANGES
-from mcv.errors import NotFound, Refused, error_to_plain
+from mcv.errors import DoneInPart, NotFound, Refused, error_to_plain
 from mcv.host import Host
 from mcv.recovery.rows import JobRow, Stopped, of_others
 from mcv.system.answers import decoded, plain
@@ -39,8 +39,14 @@ def follow(host: Host, job: str, node: str, seen: int = 0) -> dict[str, Any]:
 
 
 def own_jobs(host: Host) -> list[dict[str, Any]]:
-    records = [as_known_now(host, record) for record in host.jobs.listed()]
+    records = [_told(as_known_now(host, record)) for record in host.jobs.listed()]
     return [{key: value for key, value in one.items() if key != "open"} for one in records]
+
+
+def _told(record: dict[str, Any]) -> dict[str, Any]:
+    """A job as it is listed: one whose work is done but for a part did not fail."""
+    is_done = record["state"] == "failed" and record["error"]["class"] == DoneInPart.__name__
+    return {**record, "state": "done"} if is_done else record
 
 
 def as_known_now(host: Host, record: dict[str, Any]) -> dict[str, Any]:

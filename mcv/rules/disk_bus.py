@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import get_args
 
+from mcv import sizes
 from mcv.document.disks import Bus, Cache, Disk, DrbdDisk, SharedDisk
 from mcv.document.model import Vm
 from mcv.errors import Refused
@@ -90,12 +91,16 @@ def finding(vm: Vm, disk: Disk) -> Finding | None:
 def pending(known: Disk, new: Disk, names: Iterable[str]) -> list[str]:
     """In words, what of a change counts only from the next start on."""
     return [
-        f"{name} {shown(getattr(new, name))}"
+        in_words(name, getattr(new, name))
         for name in names
         if name in ("cache", "discard") and getattr(known, name) != getattr(new, name)
     ]
 
 
-def shown(value: object) -> str:
-    """A setting's value as it is typed."""
-    return str(value) if not isinstance(value, bool) else "yes" if value else "no"
+def in_words(name: str, value: object) -> str:
+    """A setting and its value, with its unit."""
+    if name == "bandwidth" and isinstance(value, int):
+        return f"bandwidth {sizes.shown(value)}/s" if value else "bandwidth without limit"
+    if name == "iops":
+        return f"{value} iops" if value else "iops without limit"
+    return f"{name} {value if not isinstance(value, bool) else 'yes' if value else 'no'}"

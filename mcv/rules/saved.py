@@ -35,31 +35,39 @@ def why_not_start(vm: Vm, state: SavedState | None, discard: bool) -> Refused | 
     return why_not_restore(vm, state.incarnation)
 
 
-def why_not_change(vm: Vm, states: States, discard: bool) -> list[Refused]:
-    """What forbids a change of a VM's disks, place or definition: a saved state on some node."""
+def why_not_change(vm: Vm, states: States, discard: bool, by: str = DISCARD) -> list[Refused]:
+    """What forbids a change of a VM's disks, place or definition: a saved state on some node.
+
+    `by` is what gives the memory up: a flag of the command, or another command.
+    """
     if discard:
         return []
     return [
-        _old(vm, node, state) if is_old(vm, node, state) else _present(vm, node)
+        _old(vm, node, state, by) if is_old(vm, node, state) else _present(vm, node, by)
         for node, state in states.items()
         if state is not None
     ]
 
 
-def _present(vm: Vm, node: str) -> Refused:
+def by_a_start(vm: Vm) -> str:
+    """The command that gives saved memory up, for commands that do not."""
+    return f"mcv start {vm.name} {DISCARD}"
+
+
+def _present(vm: Vm, node: str, by: str) -> Refused:
     return Refused(
         f"{vm.name} is saved on {node}: the memory of its guest would be lost.",
-        f"Let it go on with: mcv start {vm.name}; or give that memory up with: {DISCARD}",
+        f"Let it go on with: mcv start {vm.name}; or give that memory up with: {by}",
     )
 
 
-def _old(vm: Vm, node: str, state: SavedState) -> Refused:
+def _old(vm: Vm, node: str, state: SavedState, by: str = DISCARD) -> Refused:
     why = (
         "cannot be read"
         if state.incarnation is None
         else "is old: its memory does not fit the disks any more"
     )
-    return Refused(f"The saved state of {vm.name} on {node} {why}.", f"Give it up with: {DISCARD}")
+    return Refused(f"The saved state of {vm.name} on {node} {why}.", f"Give it up with: {by}")
 
 
 # What is wrong?

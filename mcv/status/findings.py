@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from mcv.document.disks import DrbdDisk
 from mcv.document.model import Cluster, Vm
 from mcv.drivers.libvirt_saved import SAVED
 from mcv.errors import McvError
 from mcv.rules import disk_bus, domain, replica, saved
-from mcv.rules.finding import Finding, worst_first
+from mcv.rules.finding import Finding, Severity, worst_first
 from mcv.rules.replica import Kind, ReplicaFinding
 from mcv.rules.replica_pair import Replica, ReplicaPair
 from mcv.status import pools
@@ -45,11 +47,21 @@ def of_vm(cluster: Cluster, vm: Vm, seen: Reports) -> list[Finding]:
         *_saved(vm, seen),
         *map(_shown, others),
         *_copies(vm, seen, active=False),
-        *pools.of_vm(cluster, vm, seen),
+        *_pools(cluster, vm, seen),
         *_unfinished(vm, seen),
         *(finding for disk in vm.disks if (finding := disk_bus.finding(vm, disk))),
     ]
     return worst_first(found)
+
+
+def _pools(cluster: Cluster, vm: Vm, seen: Reports) -> Iterator[Finding]:
+    """What is wrong with the VM's pools; a VM whose owner is offline is brought back first."""
+    owner = cluster.nodes.get(vm.node)
+    for finding in pools.of_vm(cluster, vm, seen):
+        is_error = finding.severity is Severity.ERROR
+        if is_error and owner is not None and owner.status == "offline":
+            finding = replace(finding, severity=Severity.WARNING)
+        yield finding
 
 
 def _shown(finding: ReplicaFinding) -> Finding:

@@ -113,7 +113,7 @@ def _complete(draft: str, copy: Draft, given: str, wanted: Wanted) -> Taken:
 
 
 def _judged(fd: int, wanted: Wanted) -> tuple[ImageKind, image_judge.Judged]:
-    judged = image_judge.judge(fd, wanted.format)
+    judged = image_judge.judge(fd, wanted.format, wanted.kind == "iso")
     kind = wanted.kind or ("iso" if judged.format == "raw" and image_judge.is_cd(fd) else "disk")
     if kind == "iso" and judged.format != "raw":
         raise Refused(f"The image is {judged.format}, and no CD.", "Leave out --kind iso.")

@@ -12,6 +12,10 @@ FORMATS = ("raw", "qcow2")
 
 ONLY_LOOKS = "If it is the disk of a guest and only looks like that: --image-format raw"
 
+IF_RAW = "If it is the disk of a guest all the same: --image-format raw"
+SECTOR = 512
+SPACE = 32
+
 # What qemu-img calls raw, and no guest could boot from.
 COMPRESSED = {
     b"\x1f\x8b": "gzip",
@@ -50,7 +54,7 @@ def is_cd(fd: int) -> bool:
     return os.pread(fd, len(CD_MARKS[0]), CD_AT) in CD_MARKS
 
 
-def judge(fd: int, told: str | None) -> Judged:
+def judge(fd: int, told: str | None, is_called_cd: bool = False) -> Judged:
     """The format and the size of an image, whose bytes are all in the file; else Refused.
 
     A file is judged by its first bytes, and QEMU does not read it. An image of which the
@@ -75,7 +79,27 @@ def judge(fd: int, told: str | None) -> Judged:
     if format_ not in FORMATS:
         hint = f"It can be raw or qcow2; see: qemu-img convert. {ONLY_LOOKS}"
         raise Refused(f"The image is {format_}.", hint)
+    if not (is_called_cd or is_cd(fd)):
+        _require_a_disk(beginning, status.st_size)
     return Judged("raw", status.st_size)
+
+
+def _require_a_disk(beginning: bytes, size: int) -> None:
+    """Raise Refused for what is no disk for sure: a part of a sector, or a text.
+
+    A disk without a boot sector, a table of partitions or a file system may hold anything.
+    """
+    what = ""
+    if size % SECTOR:
+        what = f"{size} bytes are no whole sectors of {SECTOR}"
+    elif size and beginning[:SECTOR].isascii() and _is_text(beginning[:SECTOR]):
+        what = "it begins as a text"
+    if what:
+        raise Refused(f"The image is no disk: {what}, and it is no qcow2.", IF_RAW)
+
+
+def _is_text(beginning: bytes) -> bool:
+    return all(byte >= SPACE or byte in b"\t\n\r\f" for byte in beginning)
 
 
 def whole_qcow2(fd: int) -> qcow2.Header:

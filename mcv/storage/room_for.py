@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from mcv.document.disks import Disk, DrbdDisk, LvmDisk, ThinDisk
+from mcv.document.pools import DEFAULT
 from mcv.drivers.lvm import drbd_size, rounded
 from mcv.errors import Refused
 from mcv.sizes import shown
 from mcv.storage import fullness
-from mcv.storage.rooms import Room
+from mcv.storage.rooms import KEPT_FREE, Room
 
 
 def needed(disk: Disk, extent: int) -> int:
@@ -64,6 +65,7 @@ def why_not_more(
         found.append(Refused(said, fullness.HINTS[room.type]))
     if asked <= free:
         return found
+    kept = f" ({shown(KEPT_FREE)} of its file system stay free)" if pool == DEFAULT else ""
     of = "" if room.location in ("", pool) else f" ({room.location})"
-    said = f"Pool {pool}{of} on {node} has {shown(free)} free, {shown(asked)} are needed."
+    said = f"Pool {pool}{of} on {node} has {shown(free)} free, {shown(asked)} are needed{kept}."
     return [*found, Refused(said)]

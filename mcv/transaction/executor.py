@@ -138,7 +138,7 @@ class Transaction:
             self._back(entry, report, error)
         self._end(entry)
         if entry.trouble:
-            message = f"{entry.title} is done, but: {entry.trouble}"
+            message = f"{entry.title} is done, but: {entry.trouble.rstrip('.')}."
             raise DoneInPart(message, *((lacking.hint, lacking.problems) if lacking else ()))
 
     def _open(self, entry: Entry, error: McvError, is_committed: bool) -> OutcomeOpen:

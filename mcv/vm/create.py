@@ -42,6 +42,7 @@ def create(
     firmware: str | None = None,
     boot: list[str] | None = None,
     cpu_model: str | None = None,
+    tpm: bool = False,
     seed: dict[str, Any] | None = None,
     kernel: dict[str, Any] | None = None,
     initrd: dict[str, Any] | None = None,
@@ -73,7 +74,7 @@ def create(
         start_order=start_order,
         start_delay=start_delay,
         hardware=HardwareRequest(
-            machine=machine, firmware=firmware, boot=boot, cpu_model=cpu_model
+            machine=machine, firmware=firmware, boot=boot, cpu_model=cpu_model, tpm=tpm
         ),
         seed=seed,
         direct=boot_files.asked(kernel, initrd, append),

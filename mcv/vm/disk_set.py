@@ -47,7 +47,7 @@ def set_(
                 problems.found.append(problem)
         refuse_all(problems.found)
         pending = disk_bus.pending(known, new, parsed) if active else []
-        said = ", ".join(f"{key} {disk_bus.shown(value)}" for key, value in parsed.items())
+        said = ", ".join(disk_bus.in_words(key, value) for key, value in parsed.items())
         return Prepared(
             set_plan(vm, known, msgspec.to_builtins(parsed)),
             DiskSet(name=name, disk=disk, said=said, pending=pending),

@@ -55,7 +55,8 @@ def changeable(host: Host, name: str, problems: Problems, may_be_mirrored: bool 
     except Refused as problem:
         problems.found.append(problem)
     problems.found += [] if may_be_mirrored else disk_bus.why_mirrored(vm)
-    problems.found += saved.why_not_change(vm, {host.name: host.domains.saved.of(name)}, False)
+    states = {host.name: host.domains.saved.of(name)}
+    problems.found += saved.why_not_change(vm, states, False, saved.by_a_start(vm))
     return vm
 
 

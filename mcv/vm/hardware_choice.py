@@ -17,6 +17,14 @@ BOOT_DEVICES: tuple[BootDevice, ...] = get_args(BootDevice)
 FIRMWARES: tuple[Firmware, ...] = get_args(Firmware)
 
 
+# swtpm's state is in a directory of libvirt's, which `undefine` deletes: a move or a takeover
+# would leave the guest without its keys, in silence.
+NO_TPM = Refused(
+    "No VM can have a TPM: what the TPM holds would be lost when the VM moves to another node.",
+    "Leave --tpm out. A guest that has to have a TPM cannot run in this cluster.",
+)
+
+
 class HardwareRequest(Value, frozen=True, kw_only=True):
     """What an operator asks for, as typed; None is what is usual."""
 
@@ -24,6 +32,7 @@ class HardwareRequest(Value, frozen=True, kw_only=True):
     firmware: str | None = None
     boot: list[str] | None = None
     cpu_model: str | None = None
+    tpm: bool = False
 
 
 UNNAMED = HardwareRequest()
@@ -45,6 +54,8 @@ def with_hardware(cluster: Cluster, vm: Vm, asked: HardwareRequest, problems: li
             )
         return vm
     before = len(problems)
+    if asked.tpm:
+        problems.append(NO_TPM)
     for option, word in (("--machine", asked.machine), ("--cpu-model", asked.cpu_model)):
         if word is not None and not re.fullmatch(WORD, word):
             problems.append(Refused(f"{option} {word!r} makes no sense."))

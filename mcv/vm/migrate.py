@@ -134,7 +134,8 @@ def require_movable(
         try:
             power.require_stopped(host, name)
         except Refused as problem:
-            waiting = f"; or: mcv migrate --node {to} --wait-for-shutdown {name}"
+            way = f"mcv migrate --node {to}"
+            waiting = f"; or: {way} --online {name}; or: {way} --wait-for-shutdown {name}"
             hears = host.domains.state(name) == "running"
             problems.append(Refused(problem.message, problem.hint + waiting * hears))
     problems += storage.why_not_move(host, vm, ignore_verify)

@@ -10,6 +10,7 @@ import pytest
 
 from mcv.api import table
 from mcv.commands.root import front
+from mcv.errors import McvError, Refused
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
 
 MENDED = {"deed": "define", "subject": "web1"}
@@ -539,12 +540,74 @@ def test_an_image_is_named_where_there_is_one_of_that_name(
         mcv(words, "--image", "suse")
     mcv(words, "--image", "debian", "--image-format", "raw")
 
-    given = [daemon.asked(operation) for operation in ("vm.create", "disk.add")]
+    given = [created(daemon), daemon.asked("disk.add")]
     taken = {"node": "n1", "token": "t", "size": 1024}
     assert [[each["image"] for each in asked] for asked in given] == [
         [{"name": "debian"}, taken],
         [{"name": "debian"}, taken, taken],
     ]
+
+
+def test_a_setting_of_a_disk_is_said_once(mcv: Speak, daemon: FakeDaemon) -> None:
+    told = {"said": "bandwidth 10MiB/s, cache none", "pending": ["cache none"]}
+    daemon.job("disk.set", told)
+
+    heard = mcv("disk set web1 1", "bandwidth=10MiB", "cache=none")
+
+    assert heard.out == ("Disk 1 of web1: bandwidth 10MiB/s; from the next start on: cache none.\n")
+
+
+def created(daemon: FakeDaemon) -> list[dict[str, Any]]:
+    """The creations that were asked for, without the looks before a file is read."""
+    return [asked for asked in daemon.asked("vm.create") if not asked["dry_run"]]
+
+
+def test_all_files_and_all_else_that_is_wrong_is_told_at_once(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    daemon.answers["vm.create"] = Refused("There is a VM web1 already.", "See: mcv list")
+
+    heard = mcv(
+        *(CREATE, "--image", "/nonexistent/image", "--iso", "/nonexistent/cd", "--json"),
+        *("--cloud-init", "/nonexistent/data", "--kernel", "/nonexistent/kernel"),
+    )
+
+    assert heard.code == 3
+    assert [problem["message"] for problem in heard.error["problems"]] == [
+        "/nonexistent/data cannot be read: No such file or directory.",
+        "/nonexistent/kernel cannot be read: No such file or directory.",
+        "/nonexistent/image cannot be read: No such file or directory.",
+        "/nonexistent/cd cannot be read: No such file or directory.",
+        "There is a VM web1 already.",
+    ]
+
+
+def test_a_file_is_not_read_for_what_is_refused_anyway(
+    mcv: Speak, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    (tmp_path / "debian.raw").write_bytes(b"boot")
+    daemon.answers["vm.create"] = Refused("There is no pool nix.")
+
+    heard = mcv(CREATE, "--image", str(tmp_path / "debian.raw"))
+
+    assert heard.code == 3 and "There is no pool nix." in heard.err
+    assert daemon.asked("vm.take_image") == [] == created(daemon)
+
+
+def test_what_else_is_wrong_is_told_beside_a_node_that_is_none(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    def refuse(params: dict[str, Any]) -> McvError:
+        if params["node"]:
+            return Refused("There is no node nix.")
+        return Refused("There is a VM web1 already.")
+
+    daemon.answers["vm.create"] = refuse
+
+    heard = mcv(CREATE, "--node", "nix", "--json")
+
+    told = [problem["message"] for problem in heard.error["problems"]]
+    assert told == ["There is no node nix.", "There is a VM web1 already."]
 
 
 def test_a_file_for_the_cd_drive_becomes_an_image_first(
@@ -557,7 +620,7 @@ def test_a_file_for_the_cd_drive_becomes_an_image_first(
     named, given = mcv(CREATE, "--iso", "netinst"), mcv(CREATE, "--iso", str(path))
     shown = mcv(CREATE, "--iso", str(path), "--dry-run")
 
-    assert [asked["iso"] for asked in daemon.asked("vm.create")] == ["netinst", "debian-12-5"]
+    assert [asked["iso"] for asked in created(daemon)] == ["netinst", "debian-12-5"]
     assert [asked["name"] for asked in daemon.asked("image.add")] == ["debian-12-5"]
     assert (named.code, given.code, shown.code) == (0, 0, 3)
     assert f"mcv image add debian-12-5 {path}" in shown.err
@@ -577,7 +640,7 @@ def test_an_image_is_handed_over_open(mcv: Speak, daemon: FakeDaemon, tmp_path: 
     heard = mcv(CREATE, "--disk", "1GiB", "--image", str(tmp_path / "debian.raw"))
 
     assert (heard.code, read) == (0, [b"boot"])
-    assert daemon.asked("vm.create")[0]["image"] == image
+    assert created(daemon)[0]["image"] == image
 
 
 def test_what_sets_a_guest_up_is_handed_over_open(
@@ -604,7 +667,7 @@ def test_what_sets_a_guest_up_is_handed_over_open(
     assert (heard.code, heard.err) == (0, "")
     assert read == {"user_data": b"#cloud-config", "keys": b"ssh-ed25519 AAAA"}
     assert daemon.asked("vm.take_seed")[0]["hostname"] == "www"
-    assert daemon.asked("vm.create") == [{**CREATED, "seed": seed}]
+    assert created(daemon) == [{**CREATED, "seed": seed}]
 
 
 @pytest.mark.parametrize(
@@ -626,7 +689,7 @@ def test_a_value_that_makes_no_sense_is_refused(mcv: Speak, daemon: FakeDaemon, 
     heard = mcv(words, "--json")
 
     assert (heard.code, heard.error["error"]) == (3, "refused")
-    assert daemon.calls == []
+    assert [name for name, asked in daemon.calls if not asked.get("dry_run")] == []
 
 
 def test_every_call_fits_its_operation(mcv: Speak, daemon: FakeDaemon, tmp_path: Path) -> None:

@@ -122,6 +122,19 @@ def test_only_a_domain_that_neither_runs_nor_is_off_is_asked_by_itself(
     assert asked == ["web1"] and stopped.vms == {"web1": "stopped"}
 
 
+def test_a_domain_that_libvirt_is_starting_is_not_called_paused() -> None:
+    class Starting:
+        def state(self) -> list[int]:
+            return [3, 11]
+
+    class Paused(Starting):
+        def state(self) -> list[int]:
+            return [3, 1]
+
+    assert libvirt_listing.state_of(Starting()) == "running"
+    assert libvirt_listing.state_of(Paused()) == "paused"
+
+
 def test_a_paused_domain_does_not_run_but_holds_its_disk(hypervisor: Hypervisor) -> None:
     hypervisor.start("web1")
     hypervisor.pause("web1")

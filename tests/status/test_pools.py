@@ -3,12 +3,15 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from mcv.check import runner
 from mcv.commands.info import cluster_text
+from mcv.rules.finding import Finding, Severity
 from mcv.status import cluster as status_cluster
+from mcv.status import findings, vms
 from mcv.status import pools as status_pools
-from mcv.status import vms
+from mcv.status.report import reports
 from mcv.storage import pools, rooms
 from mcv.system.answers import plain
 from mcv.vm import create, power
@@ -131,6 +134,22 @@ def test_a_guest_that_paused_in_a_full_pool_is_told_which(web1: FakeCluster) -> 
         "web1 is paused on n1: pool fast on n1 is full (100% used): "
         "make room there; then: mcv resume web1"
     )
+
+
+def test_the_takeover_of_an_offline_nodes_vm_comes_before_its_pools(
+    web1: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = Finding(severity=Severity.ERROR, message="Pool fast is full.")
+    monkeypatch.setattr(status_pools, "of_vm", lambda *_: [full])
+    seen = {"n2": reports(web1.hosts["n2"])["n2"]}
+    cluster = web1.read()
+    assert full in findings.of_vm(cluster, cluster.vm("web1"), seen)
+
+    cluster = cluster.with_node(replace(cluster.node("n1"), status="offline"))
+    first, *others = findings.of_vm(cluster, cluster.vm("web1"), seen)
+
+    assert first.message == "web1 belongs to n1, which is offline."
+    assert [finding.message for finding in others] == ["Pool fast is full."]
 
 
 def test_info_tells_memory_and_room_free_and_spoken_for(web1: FakeCluster) -> None:

@@ -48,6 +48,26 @@ def there(cluster: FakeCluster, node: str) -> list[str]:
     return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"Hello, world\n", "13 bytes are no whole sectors of 512"),
+        (b"#!/bin/sh\n" + b"echo no disk at all\n" * 100 + b"\n" * 38, "it begins as a text"),
+    ],
+)
+def test_what_is_no_disk_becomes_no_image(
+    cluster: FakeCluster, tmp_path: Path, content: bytes, why: str
+) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(content)
+
+    with pytest.raises(Refused, match=f"The image is no disk: {why}") as refused:
+        add(cluster, path)
+
+    assert "--image-format raw" in refused.value.hint and cluster.read().images == {}
+    assert add(cluster, path, format="raw").size == len(content)
+
+
 def test_an_image_is_a_private_copy_with_its_digest(cluster: FakeCluster, tmp_path: Path) -> None:
     path = raw(tmp_path / "disk.raw")
 

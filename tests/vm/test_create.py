@@ -234,6 +234,16 @@ def test_the_variables_move_to_another_kind_as_they_are(
         cluster.run("n1", disk_move.move, name="web1", disk=2, storage="lvm")
 
 
+def test_a_tpm_whose_keys_could_not_move_is_refused(cluster: FakeCluster) -> None:
+    with pytest.raises(Refused) as refused:
+        make(cluster, tpm=True, networks=["nix"])
+
+    assert [message for message, _ in refused.value.problems] == [
+        "There is no network nix.",
+        "No VM can have a TPM: what the TPM holds would be lost when the VM moves to another node.",
+    ]
+
+
 def test_a_node_without_the_firmware_is_named(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

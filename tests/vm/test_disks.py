@@ -201,8 +201,11 @@ def test_what_holds_the_vm_holds_its_disks(web1: FakeCluster) -> None:
 def test_a_saved_guest_keeps_the_disks_that_it_has(running: FakeCluster) -> None:
     running.domains["n1"].saved.save("web1")
 
-    with pytest.raises(Refused, match="web1 is saved on n1"):
+    with pytest.raises(Refused, match="web1 is saved on n1") as refused:
         add(running)
+
+    # No command about disks has a word for it.
+    assert refused.value.hint.endswith("with: mcv start web1 --discard-saved")
 
 
 @pytest.mark.parametrize("broken", ["attach", "define"])
@@ -278,7 +281,7 @@ def test_a_guest_that_does_not_let_go_keeps_its_disk_until_it_stops(running: Fak
     add(running)
     running.domains["n1"].disks.deaf.add("web1")
 
-    with pytest.raises(DoneInPart, match=r"has not let go of disk 2 \(vdb\)"):
+    with pytest.raises(DoneInPart, match=r"has not let go of disk 2 \(vdb\)\.$"):
         running.run("n1", disk_remove.remove, name="web1", disk=2)
 
     assert disks.list_(running.hosts["n1"], "web1")[1].leaving
@@ -527,6 +530,7 @@ def test_limits_count_at_once_and_the_rest_from_the_next_start_on(running: FakeC
 
     assert running.domains["n1"].disks.limits("web1", "vda") == (500, 10 * MIB)
     assert answer.pending == ["discard no", "cache directsync"]
+    assert answer.said == "500 iops, bandwidth 10MiB/s, discard no, cache directsync"
     xml = running.domains["n1"].defined["web1"]
     assert "<total_iops_sec>500</total_iops_sec>" in xml and 'cache="directsync"' in xml
     assert f"<total_bytes_sec>{10 * MIB}</total_bytes_sec>" in xml
