@@ -1,14 +1,45 @@
 """The record of a job on disk: which of them this version understands."""
 
+import logging
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from mcv.errors import McvError
+from mcv.system import files
+
+log = logging.getLogger(__name__)
 
 SCHEMA = 1  # of a job's record; a record without a number has this one
 
 Record = dict[str, Any]
+
+
+def all_in(directory: Path) -> Iterator[Record]:
+    """Every record, also a later version's; what is none is put aside."""
+    for path in sorted(directory.glob("*.json")):
+        record = files.read_or_set_aside(path, dict[str, Any])
+        if record is None:
+            continue
+        if problem := problem_with(record, path.stem):
+            files.set_aside(path, f"{path} cannot be read: {problem}.")
+            continue
+        yield record
+
+
+def known_in(directory: Path) -> list[Record]:
+    """The records that this version understands; a later version's are left alone."""
+    known = []
+    for record in all_in(directory):
+        try:
+            require_known(record)
+        except McvError as error:
+            log.warning("%s", error.message)
+        else:
+            known.append(without_schema(record))
+    return known
 
 
 def require_known(record: Record) -> None:

@@ -227,7 +227,7 @@ class Jobs:
 
     def listed(self) -> list[dict[str, Any]]:
         """Jobs under way and lately ended, the oldest first."""
-        listed = {record["id"]: record for record in self._remembered()}
+        listed = {record["id"]: record for record in records.known_in(self._directory)}
         with self._lock:
             for job in self._jobs.values():
                 listed[job.id] = job.plain()
@@ -245,7 +245,7 @@ class Jobs:
 
     def close_interrupted(self, unfinished: set[str]) -> None:
         """Close the record of each job that a stop of the daemon interrupted."""
-        for record in self._remembered():
+        for record in records.known_in(self._directory):
             if record["state"] != "running":
                 continue
             is_left = record["id"] in unfinished
@@ -269,34 +269,11 @@ class Jobs:
 
     def remembered(self, id: str) -> dict[str, Any] | None:
         """The record of a job; McvError where a later version wrote it."""
-        for record in self._records():
+        for record in records.all_in(self._directory):
             if record["id"] == id:
                 records.require_known(record)
                 return records.without_schema(record)
         return None
-
-    def _remembered(self) -> list[dict[str, Any]]:
-        """The records that this version understands; a later version's are left alone."""
-        known = []
-        for record in self._records():
-            try:
-                records.require_known(record)
-            except McvError as error:
-                log.warning("%s", error.message)
-            else:
-                known.append(records.without_schema(record))
-        return known
-
-    def _records(self) -> Iterator[dict[str, Any]]:
-        """Every record, also a later version's; what is none is put aside."""
-        for path in sorted(self._directory.glob("*.json")):
-            record = files.read_or_set_aside(path, dict[str, Any])
-            if record is None:
-                continue
-            if problem := records.problem_with(record, path.stem):
-                files.set_aside(path, f"{path} cannot be read: {problem}.")
-                continue
-            yield record
 
     def _save(self, record: dict[str, Any]) -> None:
         """Write a record down. Without room the job goes on: its record is in memory alone."""
