@@ -26,13 +26,13 @@ Way = Callable[[Node, Node], float]
 def offline(stage: Stage) -> list[Row]:
     """A VM that is stopped, there and back by either hand."""
     stage.create(VM, "")
-    still = _there_and_back(
+    still = there_and_back(
         stage,
         lambda old, new: stage.spent(old, f"mcv migrate --node {new.name} {VM}"),
         lambda old, new: _by_hand(stage, old, new, start=False),
         rounds=2,
     )
-    started = _there_and_back(
+    started = there_and_back(
         stage,
         lambda old, new: _started(stage, old, new),
         lambda old, new: _by_hand(stage, old, new, start=True),
@@ -52,7 +52,7 @@ def offline(stage: Stage) -> list[Row]:
     ]
 
 
-def _there_and_back(
+def there_and_back(
     stage: Stage, ours: Way, by_hand: Way, rounds: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Seconds of every move; by hand there and back again, so that the document stays right."""
@@ -97,7 +97,7 @@ def live(stage: Stage) -> list[Row]:
     )
     mcv(stage.node1, f"start {VM}")
     wait_until(lambda: _resident(stage.node1) > FILLED, PATIENCE, "the guest's memory to be full")
-    times = _there_and_back(
+    times = there_and_back(
         stage,
         lambda old, new: _live(stage, old, new),
         lambda old, new: _live_by_hand(stage, old, new),
