@@ -117,7 +117,15 @@ class Directories:
             self._run("qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(size))
 
     def holders(self, path: str) -> list[Holder]:
-        """Which processes of this host have a file or a device open."""
+        """Which processes of this host have a file or a device open.
+
+        Raises CommandFailed where the file system does not answer: nothing is known then.
+        """
+        try:
+            self._read(str(Path(path).parent), "stat", "--format=%i", "--", path)
+        except CommandFailed as error:
+            if error.hint == HANGS:
+                raise
         return open_devices.holders(self._root, path.lstrip("/"))
 
     def view(self, location: str) -> View:

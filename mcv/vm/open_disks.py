@@ -1,9 +1,11 @@
 """A VM has ended when nothing has its disks open: libvirt forgets a QEMU that waits for I/O."""
 
+from collections.abc import Callable
+
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.drivers.open_devices import Holder
-from mcv.errors import DoneInPart, Refused
+from mcv.errors import CommandFailed, DoneInPart, Refused
 from mcv.host import Host
 
 
@@ -22,15 +24,20 @@ def require_ended(host: Host, vm: Vm) -> None:
 
     Such a QEMU has not ended, whatever libvirt says: it still writes what it had begun to write.
     """
-    _refuse(host, vm, emulators(host, vm))
+    _refuse(host, vm, emulators)
 
 
 def require_closed(host: Host, vm: Vm) -> None:
     """Raises Refused while anything has a disk of the VM open. Precondition: no active domain."""
-    _refuse(host, vm, holders(host, vm))
+    _refuse(host, vm, holders)
 
 
-def _refuse(host: Host, vm: Vm, holding: list[Holder]) -> None:
+def _refuse(host: Host, vm: Vm, look: Callable[[Host, Vm], list[Holder]]) -> None:
+    """Raise Refused for what a look finds, and where a file system does not answer it."""
+    try:
+        holding = look(host, vm)
+    except CommandFailed as error:
+        raise Refused(error.message, error.hint) from error
     if holding:
         raise Refused(*_words(host, vm, holding))
 

@@ -9,6 +9,7 @@ from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import (
     Cancelled,
+    CommandFailed,
     DoneInPart,
     HypervisorFailed,
     LibvirtSilent,
@@ -136,7 +137,12 @@ def close(host: Host, vm: Vm) -> None:
     soon as it can be closed.
     """
     demote(host, vm)
-    if holding := open_disks.holders(host, vm):
+    try:
+        holding = open_disks.holders(host, vm)
+    except CommandFailed as error:
+        message = f"{vm.name} is stopped. Whether its disks are closed is not known: "
+        raise DoneInPart(f"{message}{error.message}", error.hint) from error
+    if holding:
         raise open_disks.done_but_open(host, vm, holding)
 
 

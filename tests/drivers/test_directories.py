@@ -129,3 +129,5 @@ def test_what_does_not_answer_is_told_by_its_name() -> None:
     for look in (hung.view, hung.real, hung.closed, hung.mark, hung.room, hung.volumes):
         with pytest.raises(CommandFailed, match=r"^/srv/nfs does not answer\.$"):
             look("/srv/nfs")
+    with pytest.raises(CommandFailed, match=r"^/srv/nfs does not answer\.$"):
+        hung.holders("/srv/nfs/mcv-web1-1.qcow2")

@@ -97,6 +97,9 @@ class FakeDirectories:
         self.made[location][volume] = size
 
     def holders(self, path: str) -> list[Holder]:
+        location = str(Path(path).parent)
+        if self.at(location).hangs:
+            raise CommandFailed(f"{location} does not answer.", HANGS)
         return self.open.get(path, [])
 
     def view(self, location: str) -> View:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mcv.document.subject import Subject
-from mcv.errors import Busy, Failed, NotFound, Refused
+from mcv.errors import Busy, DoneInPart, Failed, NotFound, Refused
 from mcv.storage import pools, rooms
 from mcv.vm import create, delete, power
 from tests.fakes.cluster import FakeCluster
@@ -221,6 +221,27 @@ def test_a_shared_pool_whose_server_is_gone_can_be_deleted(ready: FakeCluster) -
     ready.run("n2", pools.delete, name="fast")
 
     assert "fast" not in ready.read().pools
+
+
+def test_a_start_in_a_directory_that_hangs_is_refused(ready: FakeCluster) -> None:
+    make(ready)
+    ready.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"], pool="fast")
+    ready.directories["n1"].at(DIR).hangs = True
+
+    with pytest.raises(Refused, match=f"^{DIR} does not answer"):
+        ready.run("n1", power.start, name="web1")
+
+
+def test_a_stop_over_a_directory_that_hangs_is_done_in_part(ready: FakeCluster) -> None:
+    make(ready)
+    ready.run("n1", create.create, name="web1", memory="64MiB", disks=["64MiB"], pool="fast")
+    ready.run("n1", power.start, name="web1")
+    ready.directories["n1"].at(DIR).hangs = True
+
+    with pytest.raises(DoneInPart, match=f"web1 is stopped.*not known: {DIR} does not answer"):
+        ready.run("n1", power.stop, name="web1")
+
+    assert not ready.domains["n1"].is_active("web1")
 
 
 def test_an_unmounted_shared_pool_makes_starts_and_opens_nothing(ready: FakeCluster) -> None:
