@@ -1,7 +1,9 @@
 """Moving a replica of a disk from a node to another one, also while its VM runs."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import contextvars
+import sys
+from collections.abc import Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -167,7 +169,7 @@ def replace_here(host: Host, name: str, disk: int, source: str, to: str, who: st
         if claim is None:
             _carry_out(host, name, disk, source, to, who)
         elif host.jobs.running(claim.operation):
-            _follow(host, host.jobs.get(claim.operation).follow)
+            host.jobs.get(claim.operation).follow(sys.maxsize, NEWS)
         else:
             raise busy(name, claim)
 
@@ -182,25 +184,13 @@ def _carry_out(host: Host, name: str, disk: int, source: str, to: str, who: str)
             errors.append(error)
             raise
 
-    job = host.jobs.start(title(name, disk, source, to), who, work)
-    _follow(host, job.follow)
+    job = host.jobs.begin(title(name, disk, source, to), who)
+    # A job of its own, also where this very node carries out the plan that asks for it.
+    contextvars.Context().run(host.jobs.run, job, work)
     if errors:
         raise errors[0]
     if job.state != "done":
         raise McvError(f"{job.title} did not end well.", f"See: mcv job show {job.id}")
-
-
-def _follow(host: Host, follow: Callable[[int, float], dict[str, object]]) -> None:
-    """Wait for a job's end, and tell how far it is."""
-    seen = 0
-    while True:
-        news = follow(seen, NEWS)
-        if news["state"] != "running":
-            return
-        seen = int(str(news["seen"]))
-        bars = news["progress"]
-        for bar in bars if isinstance(bars, list) else ():
-            host.job.progress(**bar)
 
 
 def _has_moved(host: Host, name: str, disk: int, source: str, to: str) -> bool:

@@ -1,9 +1,12 @@
 """How a story of a disk may end; the words are those of tests/deaths/ends.py."""
 
+from collections.abc import Callable
+
 from mcv.document.pools import DEFAULT_LOCATION
 from mcv.drivers.domain_xml import CD
 from mcv.drivers.libvirt_devices import medium_in, targets_in
 from mcv.storage import image_files
+from tests.deaths import ends
 from tests.deaths.ends import End, was_done_in_part
 from tests.fakes.cluster import FakeCluster
 
@@ -92,3 +95,47 @@ def has_cd(cluster: FakeCluster, node: str) -> str:
     if defined != file or cluster.read(node).images["debian"].nodes.get(node) != "ready":
         return f"the CD is {cd!r}, and {defined!r} is defined"
     return "whole" if cd else "nothing"
+
+
+def replica_moved(source: Callable[[str], str], to: Callable[[str], str]) -> End:
+    """web1 runs, with its other replica on its old node or on the new one, whole and alone.
+
+    What a node that is away has stays there.
+    """
+
+    def end(cluster: FakeCluster, node: str) -> str:
+        vm = cluster.read(node).vm("web1")
+        (disk,) = vm.replicated
+        if disk.former or disk.former_port or set(vm.nodes) != set(disk.places):
+            return f"{disk} on {vm.nodes}"
+        places, found = set(disk.places), {**ends.parts(cluster)}
+        peer = disk.other(node)
+        spared = ({source(node)} & cluster.down) if peer == to(node) else set()
+        for what in ("volume", "replica", "file"):
+            if found[what] - spared != places:
+                return f"{disk.places}, and each {what} is on {found[what]}"
+        status = cluster.drbd[node].statuses()[ends.RESOURCE]
+        if peer not in cluster.down and not status.both_up_to_date:
+            return f"the replicas are {status.disk} and {status.peer_disk}"
+        if not cluster.domains[node].is_active("web1") or ends.has_notes(cluster):
+            return "web1 does not run, or a note is left"
+        return "whole" if peer == to(node) else "nothing"
+
+    return end
+
+
+def replica_settled(source: Callable[[str], str], to: Callable[[str], str]) -> End:
+    """A node that is back is the peer again, or has let go of its replica, which is Outdated."""
+
+    def end(cluster: FakeCluster, node: str) -> str:
+        (disk,) = cluster.read(node).vm("web1").replicated
+        old, found = source(node), ends.parts(cluster)
+        door = cluster.drbd[old]
+        if disk.other(node) == old:
+            well = cluster.drbd[node].statuses()[ends.RESOURCE].both_up_to_date
+            return "either" if well else "the old replica is not in step"
+        gone = old not in found["replica"] | found["file"]
+        stale = door.kept.get(ends.RESOURCE) == "Outdated"
+        return "either" if gone and stale else f"{old} keeps {found}, {door.kept}"
+
+    return end

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mcv.cluster import join, members, permissions
+from mcv.cluster import join, members, permissions, replacing
 from mcv.document.model import Node
 from mcv.document.pools import DEFAULT_LOCATION, ImageKind
 from mcv.document.subject import Subject
@@ -204,6 +204,24 @@ def lose_owner_and_step(cluster: FakeCluster, node: str) -> None:
     cluster.drbd[node].outdate(RESOURCE)
 
 
+def run_on(*nodes: Callable[[str], str]) -> Act:
+    """web1 runs on this node, with its other replica on another."""
+
+    def act(cluster: FakeCluster, node: str) -> None:
+        there = [who(node) for who in nodes]
+        options = {"memory": "64MiB", "disks": ["64MiB"], "storage": "drbd", "nodes": there}
+        cluster.run(node, create.create, name="web1", start=True, **options)
+
+    return act
+
+
+def lose_peer(cluster: FakeCluster, node: str) -> None:
+    """web1 runs on this node; n3, which has its other replica, is dead, and declared so."""
+    run_on(itself, third)(cluster, node)
+    cluster.down.add("n3")
+    cluster.run(node, members.offline, names=["n3"], confirm_dead=True)
+
+
 def fail(cluster: FakeCluster, node: str) -> None:
     """web1's verification failed, and what it found is mended since."""
     make(cluster, node)
@@ -305,6 +323,12 @@ def grow_disk(number: int) -> Act:
     )
 
 
+def move_replica(source: Callable[[str], str], to: Callable[[str], str]) -> Act:
+    return lambda cluster, node: cluster.run(
+        node, disk_move.move, name="web1", disk=1, source=source(node), to=to(node)
+    )
+
+
 def remove_disk(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, disk_remove.remove, name="web1", disk=2)
 
@@ -385,6 +409,27 @@ PLANS = {
         )
         for old, new in (("file", "lvm"), ("lvm", "drbd"), ("drbd", "file"))
     },
+    "move a replica": Story(
+        move_replica(other, third),
+        ends_of_disks.replica_moved(other, third),
+        run_on(itself, other),
+        THREE,
+        victims=("the coordinator", "its peer", "a third"),
+    ),
+    "move a replica of a dead node": Story(
+        move_replica(third, other),
+        ends_of_disks.replica_moved(third, other),
+        lose_peer,
+        THREE,
+        healed=ends_of_disks.replica_settled(third, other),
+    ),
+    "replace a node": Story(
+        lambda c, node: c.run(node, replacing.replace, node="n3", by=other(node)),
+        ends_of_disks.replica_moved(third, other),
+        lose_peer,
+        THREE,
+        healed=ends_of_disks.replica_settled(third, other),
+    ),
     "update": Story(
         lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make
     ),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mcv.cluster import members
-from mcv.drbd import roles, verification_results
+from mcv.drbd import left_replicas, roles, verification_results
 from mcv.errors import CallLost, CommandFailed, HypervisorFailed, McvError, PeerUnreachable
 from mcv.recovery import journal_recovery
 from mcv.storage import copy_target
@@ -189,6 +189,7 @@ def _turn(cluster: FakeCluster, name: str) -> None:
     journal_recovery.resume_all(host, patience=False)
     disk_closing.reconcile(host)
     copy_target.clear_over(host)
+    left_replicas.look_after(host)
     disk_remove.reconcile(host)
     disk_mirror.reconcile(host)
     autostart.look_after(host)
