@@ -6,11 +6,12 @@ import pytest
 
 from mcv.cluster import members
 from mcv.drbd import left_replicas, resync, roles
-from mcv.errors import Failed, Refused
+from mcv.errors import Failed, McvError, Refused
 from mcv.host import Host
+from mcv.recovery import claims
 from mcv.rules.finding import Severity
 from mcv.status import vms
-from mcv.vm import create, disk_move, power
+from mcv.vm import create, disk_move, power, register
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
@@ -298,3 +299,25 @@ def test_a_vm_is_stopped_while_its_new_replica_is_waited_for(three: FakeCluster)
 
     assert stopped == ["web1"] and not three.hosts["n1"].domains.is_active("web1")
     assert there(three) == {"n1": ALL, "n2": NOTHING, "n3": ALL}
+
+
+def test_the_old_replica_can_be_taken_when_the_owner_is_lost_in_the_middle(
+    three: FakeCluster,
+) -> None:
+    make(three)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resync, "wait_in_step", lambda *_: three.down.add("n1"))
+        with pytest.raises(McvError):
+            move(three)
+    three.domains["n1"].power_off()
+    three.run("n2", members.offline, names=["n1"], confirm_dead=True)
+
+    three.run("n2", claims.clear_lock, name="web1")
+    with pytest.raises(Refused, match="Outdated"):
+        three.run("n2", register.register, name="web1")
+    three.run("n2", register.register, name="web1", accept_stale=True)
+
+    vm = three.read("n2").vm("web1")
+    assert (vm.node, sorted(vm.nodes), vm.claim) == ("n2", ["n1", "n2"], None)
+    assert not vm.replicated[0].former and there(three)["n3"] == NOTHING
+    three.run("n2", power.start, name="web1")
