@@ -11,12 +11,16 @@ from mcv.document.model import decode
 from mcv.errors import Refused
 from mcv.settings import CONF, Settings
 
+# What lies beside the state directories, and is the same on every node.
+BESIDE = ("images", "pool")
+
 
 def located(settings: Settings) -> Settings:
     """The settings with the state directory whose document is of the node they name.
 
-    A host without any document gets a directory of its own name. Errors: Refused where the
-    documents beside are of other nodes alone, or where two are of this node.
+    A host without any document gets a directory of its own name, or NAME.node where the name is
+    that of the images' or the default pool's directory. Errors: Refused where the documents
+    beside are of other nodes alone, or where two are of this node.
     """
     holders = _holders(settings.var)
     ours = [directory for directory, owner in holders.items() if _is_of(settings, directory, owner)]
@@ -30,6 +34,8 @@ def located(settings: Settings) -> Settings:
         return replace(settings, directory=ours[0].name)
     for directory, owner in holders.items():
         raise _another(settings, directory, owner)
+    if settings.state.name in BESIDE:
+        return replace(settings, directory=f"{settings.state.name}.node")
     return settings
 
 

@@ -48,6 +48,16 @@ def test_a_host_without_any_document_gets_a_directory_of_its_own_name(settings: 
     assert place.located(replace(settings, var=settings.var / "gone")).directory == ""
 
 
+@pytest.mark.parametrize("name", ["images", "pool"])
+def test_a_host_that_is_called_as_what_lies_beside_its_state(settings: Settings, name: str) -> None:
+    host = renamed(settings, hostname=name, node=name)
+    new = place.located(host)
+    assert new.state == settings.var / f"{name}.node"
+
+    put(settings, new.state.name, document(name))
+    assert place.located(host).state == new.state
+
+
 @pytest.mark.parametrize("name", ["n1.example.org", "n1", "former-name"])
 def test_the_directory_whose_document_is_of_this_node_is_taken(
     settings: Settings, name: str
