@@ -1,6 +1,6 @@
 """What each kind of disk can, over the real libvirt, QEMU and files of a cheap lab.
 
-The kinds of this file need no device mapper: file and shared. test_kinds has the others.
+The kinds of this file need no device mapper: file and shared. The others are for the nodes.
 """
 
 import shutil
