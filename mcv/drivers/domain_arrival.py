@@ -196,12 +196,23 @@ def _is_bus_address(element: ET.Element) -> bool:
     return element.get("type") in ("pci", "drive", "virtio-serial", "usb") and not len(element)
 
 
+def _is_boot_order(element: ET.Element) -> bool:
+    """A place in the order of booting: a domain runs with that of its start.
+
+    A disk that was plugged in since has none, and in the definition has moved the others.
+    """
+    is_plain = not len(element) and set(element.attrib) == {"order"}
+    return is_plain and bool(NUMBER.fullmatch(element.get("order", "")))
+
+
 ALLOWED: dict[tuple[str, str], Callable[[ET.Element], bool]] = {
     ("domain", "metadata"): _is_metadata,
     ("domain", "cpu"): _is_cpu,
     ("domain", "resource"): _is_default_partition,
     ("domain", "seclabel"): _is_dynamic_label,
     ("disk", "backingStore"): _is_empty,
+    ("disk", "boot"): _is_boot_order,
+    ("interface", "boot"): _is_boot_order,
     **{
         (device, "address"): _is_bus_address
         for device in (

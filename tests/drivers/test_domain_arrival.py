@@ -72,3 +72,30 @@ def test_a_card_in_a_network_of_libvirts_has_a_port_of_the_host_it_comes_from() 
 def test_a_card_elsewhere_is_not_expected(arriving: str, expected: str) -> None:
     with pytest.raises(Unexpected):
         require_expected(card(arriving), card(expected))
+
+
+def booted(devices: str) -> str:
+    return f"<domain><devices>{devices}</devices></domain>"
+
+
+def test_a_guest_runs_with_the_order_of_booting_that_it_was_started_with() -> None:
+    """A disk was plugged in since: it has no place, and took that of the card."""
+    disk = "<disk><target dev='{}'/>{}</disk>"
+    card = "<interface><mac address='52:54:00:00:00:01'/><boot order='{}'/></interface>"
+    first = disk.format("vda", "<boot order='1'/>")
+
+    require_expected(
+        booted(first + disk.format("vdb", "") + card.format(2)),
+        booted(first + disk.format("vdb", "<boot order='2'/>") + card.format(3)),
+    )
+
+
+@pytest.mark.parametrize(
+    "boot",
+    ["<boot order='x'/>", "<boot order='1' dev='hd'/>", "<boot><a/></boot>", "<boot order='-1'/>"],
+)
+def test_a_place_in_the_order_of_booting_is_a_number(boot: str) -> None:
+    disk = "<disk><target dev='vda'/>{}</disk>"
+
+    with pytest.raises(Unexpected):
+        require_expected(booted(disk.format(boot)), booted(disk.format("<boot order='1'/>")))
