@@ -68,8 +68,8 @@ def move(
 
 @contextlib.contextmanager
 def _told(host: Host, said: str) -> Iterator[None]:
-    """Tell the operator before the first step."""
-    host.job.progress(said)
+    """Tell the operator before the first step: what a job waits for is shown as a line."""
+    host.job.progress(f"waiting for the new replica; {said[:1].lower()}{said[1:]}")
     yield
 
 
