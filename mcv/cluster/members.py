@@ -68,11 +68,18 @@ def remove_node(
 
 
 def _moved_by(cluster: Cluster, held: list[str], node: str) -> str:
-    """The command that moves the replicas that a node holds: all of a dead node, or the first."""
+    """The command that moves the replicas that a node holds: all of a dead node, or the first.
+
+    Where no other node could get the replica, the disk becomes one of its owner alone.
+    """
+    disks = cluster.vm(held[0]).disks
+    first = next(disk for disk in disks if node in disk.places)
+    if set(cluster.online) <= {*first.places, node}:
+        kind = "thin" if "/" in first.places[node] else "lvm"
+        return f"mcv disk move {held[0]} {first.id} --storage {kind}"
     if cluster.node(node).status == "offline":
         return f"mcv node replace {node} --by N"
-    first = next(disk.id for disk in cluster.vm(held[0]).disks if node in disk.places)
-    return f"mcv disk move {held[0]} {first} --from {node} --to N"
+    return f"mcv disk move {held[0]} {first.id} --from {node} --to N"
 
 
 def _removal(host: Host, node: str, force: bool) -> list[Item]:

@@ -272,7 +272,9 @@ def leave(stage: Stage) -> None:
     stage.refused(node1, "mcv cluster remove-node --node node2 --yes", "mcv migrate")
     stage.on1("mcv stop web1")
     claim("libvirt on node2 has it shut off", reality.domain(node2, "web1") == "shut off")
-    stage.refused(node2, "mcv cluster remove-node --node node1 --yes", "mcv info web1")
+    stage.refused(
+        node2, "mcv cluster remove-node --node node1 --yes", "mcv disk move web1 1 --storage lvm"
+    )
     stage.on1("mcv delete web1 --yes")
     for node in stage.nodes:
         left = {

@@ -205,3 +205,15 @@ def test_a_node_with_a_replica_is_not_removed_and_the_way_is_named(three: FakeCl
     assert refused.value.hint.endswith("mcv disk move web1 1 --from n2 --to N")
     move(three, source="n2", to="n3")
     three.run("n1", members.remove_node, node="n2", dry_run=True)
+
+
+def test_without_a_third_node_the_disk_becomes_one_of_its_owner_alone(cluster: FakeCluster) -> None:
+    make(cluster, "drbd")
+
+    with pytest.raises(Refused, match="n2 holds a replica of web1") as refused:
+        cluster.run("n1", members.remove_node, node="n2")
+
+    assert refused.value.hint == "First: mcv disk move web1 1 --storage lvm"
+    move(cluster, storage="lvm")
+    cluster.run("n1", members.remove_node, node="n2")
+    assert list(cluster.read().nodes) == ["n1"]
