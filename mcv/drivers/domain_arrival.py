@@ -55,10 +55,17 @@ def require_expected(arriving: str, expected: str) -> None:
     _match(_parse(arriving), _parse(expected), "")
 
 
-def require_plain_cookie(text: str, name: str, uuid: str, mirrored: Sequence[str] = ()) -> None:
+def disks_of(xml: str) -> tuple[str, ...]:
+    """The targets of all disks and drives of a domain."""
+    found = ET.fromstring(xml).iterfind("devices/disk/target")
+    return tuple(target.get("dev", "") for target in found)
+
+
+def require_plain_cookie(text: str, name: str, uuid: str, disks: Sequence[str] = ()) -> None:
     """Precondition of a migration's cookie: it is about this domain and says what it may.
 
-    Of disks it may tell how large those are that go along. Errors: Unexpected.
+    Where disks go along it may tell how large each of `disks` is: libvirt tells that of all disks
+    of the domain, also of those that stay. Errors: Unexpected.
     """
     root = _parse(text)
     if root.tag != "qemu-migration":
@@ -70,20 +77,20 @@ def require_plain_cookie(text: str, name: str, uuid: str, mirrored: Sequence[str
     for statistics in root.findall("statistics"):
         _require_numbers(statistics)
         root.remove(statistics)
-    for disks in root.findall("nbd") if mirrored else ():
-        _require_sizes(disks, mirrored)
-        root.remove(disks)
+    for sizes in root.findall("nbd") if disks else ():
+        _require_sizes(sizes, disks)
+        root.remove(sizes)
     _require_listed(root, COOKIE)
 
 
-def _require_sizes(disks: ET.Element, mirrored: Sequence[str]) -> None:
+def _require_sizes(sizes: ET.Element, targets: Sequence[str]) -> None:
     """Precondition: an element names these disks and their sizes, and no port to listen at."""
-    if disks.attrib:
-        raise Unexpected(f"nbd has {_shown(next(iter(disks.attrib)))}")
-    for disk in disks:
+    if sizes.attrib:
+        raise Unexpected(f"nbd has {_shown(next(iter(sizes.attrib)))}")
+    for disk in sizes:
         is_plain = disk.tag == "disk" and set(disk.attrib) == {"target", "capacity"}
         is_size = NUMBER.fullmatch(disk.get("capacity", ""))
-        if not is_plain or len(disk) or not is_size or disk.get("target") not in mirrored:
+        if not is_plain or len(disk) or not is_size or disk.get("target") not in targets:
             raise Unexpected(f"nbd/{_shown(disk.tag)} is not expected")
 
 

@@ -8,7 +8,12 @@ import struct
 from collections.abc import Callable
 
 from mcv.document.generation import Value
-from mcv.drivers.domain_arrival import Unexpected, require_expected, require_plain_cookie
+from mcv.drivers.domain_arrival import (
+    Unexpected,
+    disks_of,
+    require_expected,
+    require_plain_cookie,
+)
 from mcv.system.stream_guard import NotLetThrough
 
 # length, program, version, procedure, type, serial, status
@@ -131,7 +136,8 @@ class ArrivalFilter:
         if cookie:
             text = _decoded(cookie.removesuffix(b"\0"))
             arrival = self._arrival
-            require_plain_cookie(text, arrival.name, arrival.uuid, arrival.mirrored)
+            disks = disks_of(arrival.xml) if arrival.mirrored else ()
+            require_plain_cookie(text, arrival.name, arrival.uuid, disks)
         if body.number() & ~BY_SOURCE != FLAGS | (WITH_DISKS if self._arrival.mirrored else 0):
             raise Unexpected("the flags are another migration's")
         return mirrored

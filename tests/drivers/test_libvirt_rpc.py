@@ -204,11 +204,14 @@ def test_whether_the_source_judged_file_systems_is_no_matter(procedure: int) -> 
 DISKS = "unix:///run/libvirt/mcv/mcv-disks.tunnelmigrate.dest.web1"
 ALONG = ("vda", "vdc")
 SIZES = "<nbd><disk target='vda' capacity='4194304'/><disk target='vdc' capacity='9'/></nbd>"
+# Beside the recorded disk, vda: one that stays, and one that goes along.
+MORE = "".join(f"</disk><disk type='block'><target dev='{name}'/>" for name in ("vdb", "vdc"))
 
 
 def disk_filter(mirrored: tuple[str, ...] = ALONG) -> ArrivalFilter:
+    xml = XML.replace("</disk>", f"{MORE}</disk>")
     return ArrivalFilter(
-        Arrival(name="web1", uuid=UUID, xml=XML, memory=MEMORY, mirrored=mirrored, disks=DISKS)
+        Arrival(name="web1", uuid=UUID, xml=xml, memory=MEMORY, mirrored=mirrored, disks=DISKS)
     )
 
 
@@ -221,6 +224,7 @@ def with_disks(
 ) -> bytes:
     """The recorded preparation as it is with disks that go along."""
     message = replaced(of(PREPARE), b"<hostname>", f"{sizes}<hostname>".encode())
+    message = replaced(message, b"</disk>", f"{MORE}</disk>".encode())
     body = message[HEADER.size :]
     more = [("migrate_disks", name) for name in names] + [("disks_uri", uri)] * bool(uri)
     count = int.from_bytes(body[:4], "big") + len(more)
@@ -231,6 +235,11 @@ def with_disks(
 
 def test_a_migration_with_the_disks_that_are_expected_passes() -> None:
     assert disk_filter()(with_disks()) == with_disks()
+
+
+def test_of_a_disk_that_stays_the_size_is_told_too() -> None:
+    sizes = SIZES.replace("</nbd>", "<disk target='vdb' capacity='7'/></nbd>")
+    assert disk_filter()(with_disks(sizes=sizes)) == with_disks(sizes=sizes)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +255,7 @@ def test_a_migration_with_the_disks_that_are_expected_passes() -> None:
         ("what has changed since a base", with_disks(flags=0xA3)),
         ("both", with_disks(flags=0xE3)),
         ("a port to listen at", with_disks(sizes=SIZES.replace("<nbd>", "<nbd port='49152'>"))),
-        ("the size of another disk", with_disks(sizes=SIZES.replace("vdc", "vdb"))),
+        ("the size of another disk", with_disks(sizes=SIZES.replace("vdc", "vdd"))),
         ("no size", with_disks(sizes=SIZES.replace("'9'", "'many'"))),
         ("a file", with_disks(sizes=SIZES.replace("capacity='9'/", "capacity='9' file='/etc/x'/"))),
         ("a source", with_disks(sizes=SIZES.replace("'9'/>", "'9'><source/></disk>"))),
@@ -281,7 +290,8 @@ def test_a_vm_without_local_disks_brings_none_along() -> None:
     for message in (with_disks(), with_disks((), "", 0x63, ""), with_disks((), DISKS, 0x23, "")):
         with pytest.raises(NotLetThrough):
             disk_filter(())(message)
-    assert disk_filter(())(of(PREPARE)) == of(PREPARE)
+    plain = with_disks((), "", 0x23, "")
+    assert disk_filter(())(plain) == plain
 
 
 def test_a_message_that_ends_early_or_goes_on_is_stopped() -> None:
