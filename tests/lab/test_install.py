@@ -25,7 +25,8 @@ MODES = {
     "/etc/libvirt/hooks/qemu.d/mcv": "755 root",
     "/run/mcv": "700 root",
     "/run/mcv/mcvd.sock": "600 root",
-    "/var/lib/mcv": "700 root",
+    "/var/lib/mcv": "711 root",  # QEMU passes through to the pool
+    "/var/lib/mcv/pool": "711 root",
     "/var/lib/mcv/node1": "700 root",
     "/var/lib/mcv/node1/config.json": "600 root",
     "/var/lib/mcv/node1/pki": "700 root",
