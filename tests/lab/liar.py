@@ -69,7 +69,7 @@ class Liar:
             "id": 1,
             "size": 1,
             "volume": "x",
-            "places": {self.me: "vg0", self.peer: "vg0"},
+            "volume_groups": {self.me: "vg0", self.peer: "vg0"},
             "resource": "../../tmp/evil",
             "minor": 150,
             "port": 7950,
