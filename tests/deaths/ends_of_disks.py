@@ -100,7 +100,7 @@ def has_cd(cluster: FakeCluster, node: str) -> str:
 def replica_moved(source: Callable[[str], str], to: Callable[[str], str]) -> End:
     """web1 runs, with its other replica on its old node or on the new one, whole and alone.
 
-    What a node that is away has stays there.
+    What a node that is away has stays there, and what its operator was told could not be removed.
     """
 
     def end(cluster: FakeCluster, node: str) -> str:
@@ -110,7 +110,8 @@ def replica_moved(source: Callable[[str], str], to: Callable[[str], str]) -> End
             return f"{disk} on {vm.nodes}"
         places, found = set(disk.places), {**ends.parts(cluster)}
         peer = disk.other(node)
-        spared = ({source(node)} & cluster.down) if peer == to(node) else set()
+        may_stay = source(node) in cluster.down or was_done_in_part(cluster, node)
+        spared = {source(node)} if peer == to(node) and may_stay else set()
         for what in ("volume", "replica", "file"):
             if found[what] - spared != places:
                 return f"{disk.places}, and each {what} is on {found[what]}"
