@@ -30,7 +30,7 @@ class DirectorySeen(Struct, frozen=True, kw_only=True):
 
 
 def look(host: Host) -> dict[str, DirectorySeen]:
-    """Every directory that is a pool of this node; one that hangs delays no other."""
+    """Every directory that is a pool of this node; a directory that hangs delays no other."""
     disks = _disks_here(host)
     locations = {where for cluster in host.both() for where in _directories(cluster, host.name)}
 

@@ -37,7 +37,7 @@ def judge(scene: ClusterSnapshot) -> Findings:
 
 
 def _is_judged_here(scene: ClusterSnapshot, vm: Vm, disk: Disk, node: str) -> bool:
-    """A shared file is the same on every node: its VM's owner tells, or who is there."""
+    """A shared file is the same on every node: the owner of its VM tells, or the first node."""
     if not isinstance(disk, SharedDisk):
         return True
     there = sorted(name for name in scene.seen if paths.location(scene.cluster, disk, name))

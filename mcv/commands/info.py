@@ -211,7 +211,7 @@ def disks_table(disks: list[dict[str, Any]]) -> str:
 
 
 def replication_cells(drbd: dict[str, Any] | None) -> tuple[str | None, ...]:
-    """What DRBD says of a disk; nothing of one that it does not replicate."""
+    """What DRBD says of a disk; nothing of a disk that is not replicated."""
     if drbd is None:
         return (None,) * 4
     return (

@@ -9,7 +9,7 @@ from mcv.document.generation import ChangeMade, Epoch, EpochNow, Past
 from mcv.document.hardware import Cpu
 from mcv.document.model import Cluster, Network, Node, Permissions, digest
 from mcv.document.pool_changes import without_node
-from mcv.document.registry import busy, change, new_claim, operation_of
+from mcv.document.registry import change, claimed, new_claim, released
 from mcv.document.schema_3 import with_pools
 from mcv.errors import Busy, NotFound, Refused
 
@@ -95,19 +95,14 @@ def _spread_diskless(base: Cluster) -> Cluster:
 @change("node.claim")
 def node_claim(base: Cluster, made: ChangeMade, /, name: str, why: str) -> Cluster:
     """Claim a member; Busy while another operation has claimed it."""
-    node = base.node(name)
-    if node.claim is not None and node.claim.operation != operation_of(made):
-        raise busy(name, node.claim)
-    return base.with_node(replace(node, claim=new_claim(base, made, why)))
+    return base.with_node(claimed(base, made, name, base.node(name), why))
 
 
 @change("node.release")
 def node_release(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     """End the claim; without effect where the member, or this operation's claim, is gone."""
-    node = base.nodes.get(name)
-    if node is None or node.claim is None or node.claim.operation != operation_of(made):
-        return base
-    return base.with_node(replace(node, claim=None))
+    node = released(made, base.nodes.get(name))
+    return base if node is None else base.with_node(node)
 
 
 @change("node.online")

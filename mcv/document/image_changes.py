@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster
 from mcv.document.pools import Image, ImageState
-from mcv.document.registry import busy, change, new_claim, operation_of
+from mcv.document.registry import change, claimed, new_claim, released
 from mcv.errors import Refused
 
 
@@ -82,19 +82,14 @@ def image_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
 @change("image.claim")
 def image_claim(base: Cluster, made: ChangeMade, /, name: str, why: str) -> Cluster:
     """Claim an image; Busy while another operation has claimed it."""
-    image = base.image(name)
-    if image.claim is not None and image.claim.operation != operation_of(made):
-        raise busy(name, image.claim)
-    return _with(base, name, replace(image, claim=new_claim(base, made, why)))
+    return _with(base, name, claimed(base, made, name, base.image(name), why))
 
 
 @change("image.release")
 def image_release(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     """End the claim of this operation; harmless without image or claim."""
-    image = base.images.get(name)
-    if image is None or image.claim is None or image.claim.operation != operation_of(made):
-        return base
-    return _with(base, name, replace(image, claim=None))
+    image = released(made, base.images.get(name))
+    return base if image is None else _with(base, name, image)
 
 
 def _with(base: Cluster, name: str, image: Image) -> Cluster:

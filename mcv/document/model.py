@@ -262,7 +262,7 @@ class Cluster(Value, frozen=True, kw_only=True):
 
     @property
     def all_pools(self) -> dict[str, Pool]:
-        """Every pool by name, the one that every node has among them."""
+        """Every pool by name, `default` among them, which every node has."""
         default = Pool(type="dir", nodes=dict.fromkeys(sorted(self.nodes), DEFAULT_LOCATION))
         return {DEFAULT: default, **self.pools}
 

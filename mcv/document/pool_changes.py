@@ -9,7 +9,7 @@ from mcv.document.disks import Disk
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster
 from mcv.document.pools import DEFAULT, Pool, excluding
-from mcv.document.registry import busy, change, new_claim, operation_of
+from mcv.document.registry import busy, change, claimed, new_claim, operation_of, released
 from mcv.document.vm_nodes import spread
 from mcv.errors import Refused
 
@@ -75,23 +75,18 @@ def pool_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
 @change("pool.claim")
 def pool_claim(base: Cluster, made: ChangeMade, /, name: str, why: str) -> Cluster:
     """Claim a pool; Busy while another operation has claimed it."""
-    pool = own(base, name)
-    if pool.claim is not None and pool.claim.operation != operation_of(made):
-        raise busy(name, pool.claim)
-    return _with(base, name, replace(pool, claim=new_claim(base, made, why)))
+    return _with(base, name, claimed(base, made, name, own(base, name), why))
 
 
 @change("pool.release")
 def pool_release(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     """End the claim; without effect where the pool, or this operation's claim, is gone."""
-    pool = base.pools.get(name)
-    if pool is None or pool.claim is None or pool.claim.operation != operation_of(made):
-        return base
-    return _with(base, name, replace(pool, claim=None))
+    pool = released(made, base.pools.get(name))
+    return base if pool is None else _with(base, name, pool)
 
 
 def own(base: Cluster, name: str) -> Pool:
-    """A pool of the document; Refused for the one that every node has."""
+    """A pool of the document; Refused for `default`, which every node has."""
     if name == DEFAULT:
         raise Refused(f"The pool {DEFAULT} is on every node and stays as it is.")
     return base.pool(name)

@@ -1,13 +1,18 @@
 """What every change of the document has in common: its name, and the claim that it needs."""
 
 from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec.structs import replace
 
 from mcv.document.claim import Claim
 from mcv.document.generation import ChangeMade
-from mcv.document.model import Cluster, Vm
+from mcv.document.model import Cluster, Node, Vm
+from mcv.document.pools import Image, Pool
 from mcv.errors import Busy
 
 Function = Callable[..., Cluster]
+Claimable = TypeVar("Claimable", Vm, Node, Pool, Image)
 CHANGES: dict[str, Function] = {}
 
 
@@ -39,6 +44,20 @@ def new_claim(base: Cluster, made: ChangeMade, why: str) -> Claim:
         why=why,
         since=made.when,
     )
+
+
+def claimed(base: Cluster, made: ChangeMade, name: str, entry: Claimable, why: str) -> Claimable:
+    """An entry with this operation's claim; Busy while another operation has claimed it."""
+    if entry.claim is not None and entry.claim.operation != operation_of(made):
+        raise busy(name, entry.claim)
+    return replace(entry, claim=new_claim(base, made, why))
+
+
+def released(made: ChangeMade, entry: Claimable | None) -> Claimable | None:
+    """An entry without this operation's claim; None where the entry, or that claim, is gone."""
+    if entry is None or entry.claim is None or entry.claim.operation != operation_of(made):
+        return None
+    return replace(entry, claim=None)
 
 
 def require_claim(base: Cluster, made: ChangeMade, name: str) -> Vm:

@@ -10,7 +10,15 @@ from mcv.document.generation import ChangeMade
 from mcv.document.model import Autostart, Cluster, Override, Vm
 from mcv.document.pool_changes import require_place, with_pool_on
 from mcv.document.pools import Pool
-from mcv.document.registry import busy, change, new_claim, operation_of, require_claim
+from mcv.document.registry import (
+    busy,
+    change,
+    claimed,
+    new_claim,
+    operation_of,
+    released,
+    require_claim,
+)
 from mcv.document.schema_3 import with_pools_of
 from mcv.document.subject import Subject
 from mcv.errors import Busy, Refused
@@ -25,19 +33,14 @@ def require_whole(base: Cluster, image: str) -> None:
 @change("vm.claim")
 def vm_claim(base: Cluster, made: ChangeMade, /, name: str, why: str) -> Cluster:
     """Claim a VM; Busy while another operation has claimed it."""
-    vm = base.vm(name)
-    if vm.claim is not None and vm.claim.operation != operation_of(made):
-        raise busy(name, vm.claim)
-    return base.with_vm(replace(vm, claim=new_claim(base, made, why)))
+    return base.with_vm(claimed(base, made, name, base.vm(name), why))
 
 
 @change("vm.release")
 def vm_release(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     """End the claim; nothing to do where the VM, or this operation's claim, is gone."""
-    vm = base.vms.get(name)
-    if vm is None or vm.claim is None or vm.claim.operation != operation_of(made):
-        return base
-    return base.with_vm(replace(vm, claim=None))
+    vm = released(made, base.vms.get(name))
+    return base if vm is None else base.with_vm(vm)
 
 
 @change("vm.add")

@@ -21,7 +21,7 @@ from mcv.host import Host, Prepared
 from mcv.sizes import shown
 from mcv.storage import copy_source, paths
 from mcv.system import stall
-from mcv.vm import disks, mirror_notes
+from mcv.vm import disks, mirror_notes, open_disks
 from mcv.vm.disk_answers import DiskMoved
 from mcv.vm.disk_plans import finish_plan
 from mcv.vm.mirror_notes import MirrorNote
@@ -148,17 +148,9 @@ def _is_whole(host: Host, vm: Vm, new: Disk) -> bool:
 
 def _fill(host: Host, vm: Vm, new: Disk, old: Disk) -> None:
     """Copy the old disk over what a mirror has left in the new one, and compare them."""
-    with contextlib.ExitStack() as opened:
-        for kind in (storage.of(old), storage.of(new)):
-            kind.open(host)
-            opened.callback(_closed, host, kind)
+    with open_disks.opened(host, old, new):
         what = f"disk {new.id} of {vm.name} to {new.storage}"
         copy_source.send_here(host, vm.name, old.id, new.id, what, is_zero=False)
-
-
-def _closed(host: Host, kind: storage.kind.Kind) -> None:
-    with contextlib.suppress(McvError):  # the daemon closes what no domain has, again and again
-        kind.close(host)
 
 
 def _find(host: Host, name: str, disk: int, other: int) -> tuple[Cluster, Vm, Disk, Disk]:

@@ -1,6 +1,5 @@
 """Moving a disk to another pool, or to another kind of storage; the VM may run."""
 
-import contextlib
 from typing import cast
 
 from msgspec.structs import replace
@@ -10,10 +9,10 @@ from mcv.document.disks import Disk, DrbdDisk
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.document.vm_nodes import nodes_of
-from mcv.errors import McvError, Refused, refuse_all
+from mcv.errors import Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.storage import copy_source, paths
-from mcv.vm import copies, disk_choice, disks, placing, power, replica_move
+from mcv.vm import copies, disk_choice, disks, open_disks, placing, power, replica_move
 from mcv.vm.disk_answers import DiskMoved
 from mcv.vm.disk_plans import mirror_plan, move_plan
 from mcv.vm.validation import Problems
@@ -171,15 +170,6 @@ def copy(host: Host, name: str, disk: int, to: int) -> None:
     Both are open for as long as it lasts. Errors: McvError where the copy fails or differs.
     """
     vm = host.both()[-1].vm(name)
-    old, new = storage.of(vm.disk(disk)), storage.of(vm.disk(to))
-    with contextlib.ExitStack() as opened:
-        for kind in (old, new):
-            kind.open(host)
-            opened.callback(_closed, host, kind)
+    with open_disks.opened(host, vm.disk(disk), vm.disk(to)):
         what = f"disk {disk} of {name} to {vm.disk(to).storage}"
         copy_source.send_here(host, name, disk, to, what)
-
-
-def _closed(host: Host, kind: storage.kind.Kind) -> None:
-    with contextlib.suppress(McvError):  # the daemon closes what no domain has, again and again
-        kind.close(host)

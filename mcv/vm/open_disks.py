@@ -1,12 +1,32 @@
 """A VM has ended when nothing has its disks open: libvirt forgets a QEMU that waits for I/O."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 from mcv import storage
+from mcv.document.disks import Disk
 from mcv.document.model import Vm
 from mcv.drivers.open_devices import Holder
-from mcv.errors import CommandFailed, DoneInPart, Refused
+from mcv.errors import CommandFailed, DoneInPart, McvError, Refused
 from mcv.host import Host
+
+
+@contextlib.contextmanager
+def opened(host: Host, *disks: Disk) -> Iterator[None]:
+    """A context in which disks that no domain has are open, and closed afterwards.
+
+    Errors: McvError where a disk cannot be opened.
+    """
+    with contextlib.ExitStack() as closing:
+        for disk in disks:
+            storage.of(disk).open(host)
+            closing.callback(_close, host, disk)
+        yield
+
+
+def _close(host: Host, disk: Disk) -> None:
+    with contextlib.suppress(McvError):  # the daemon closes what no domain has, again and again
+        storage.of(disk).close(host)
 
 
 def holders(host: Host, vm: Vm) -> list[Holder]:
