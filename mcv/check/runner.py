@@ -20,7 +20,7 @@ from mcv.system.answers import decoded
 from mcv.system.fanout import ask_all
 
 SIGN_OF_LIFE = 1.5  # seconds in which a peer that lives says what it holds, and no longer
-ANSWER = 5.0  # seconds that a node which lives has to look at all that it has
+ANSWER = 15.0  # seconds that a node which lives, however busy, has to look at all that it has
 AGAIN = 0.7  # seconds after which a document that was just changing is looked at once more
 MEND = 120.0
 SETTLING = 10.0  # seconds that a replica has to find its peer after it was brought up

@@ -115,10 +115,10 @@ def test_a_libvirtd_that_hangs_holds_nobody_up_and_nothing_runs_twice(
                         break
                 assert seconds < READ, f"mcv {words} took {seconds} s"
                 assert "libvirt does not answer" in said and DEATH not in said
-            info = told(node, "info")
+            info = told(node, "info", at_once=True)
             problems = {one["name"]: (one["status"], one["problem"]) for one in info["nodes"]}
             assert problems["node1"] == ("online", "libvirt does not answer")
-            [row] = told(node, "list")
+            [row] = told(node, "list", at_once=True)
             assert row["state"] == "unknown"
         started = mcv(owner, "start web1", code=4)
         assert "libvirt" in started.stderr and "mcv job wait" in started.stderr
