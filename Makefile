@@ -34,9 +34,10 @@ export PIP_DEFAULT_TIMEOUT := 10
 
 BESIDE = $(if $(LAB), LAB=$(LAB))
 
-# A lab keeps about one core busy, with gaps: three processes leave none on two cores. A file's
-# tests stay in one process, whose lab is booted once.
-SHARED := -n 3 --dist loadfile --no-loadscope-reorder
+# A lab keeps about one core busy, with gaps: a third process on two cores would save minutes, and
+# make nodes so slow that what they do within seconds fails. A file's tests stay in one process,
+# whose lab is booted once.
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help:  ## List the targets

@@ -41,6 +41,7 @@ def impatient(pair: list[Node]) -> Iterator[Node]:
     pair[1].run("cp /var/lib/lab-mcv.conf /etc/mcv/mcv.conf")
 
 
+@pytest.mark.soak
 def test_a_host_that_shuts_down_leaves_and_comes_back_by_itself(
     pair: list[Node], impatient: Node
 ) -> None:

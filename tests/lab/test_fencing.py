@@ -171,6 +171,7 @@ def test_by_the_policy_wait_nothing_is_written_alone(web1: list[Node]) -> None:
     mcv(node1, "drbd set on-peer-loss=continue")
 
 
+@pytest.mark.soak
 def test_suspended_io_goes_on_when_the_peer_is_declared_dead(web1: list[Node]) -> None:
     node1, node2 = web1
     mcv(node1, "drbd set on-peer-loss=wait")

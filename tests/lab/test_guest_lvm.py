@@ -6,6 +6,8 @@ volume group on its disk; a group of the host's own name is made from a group's 
 
 from typing import Any
 
+import pytest
+
 from tests.lab import Node, reality
 from tests.lab.cluster import create, mcv, told
 from tests.lab.lab import wait_until
@@ -53,6 +55,7 @@ def seen_guests(node: Node) -> list[dict[str, Any]]:
     return [row for row in findings if row["subject"] == CONF]
 
 
+@pytest.mark.soak
 def test_a_guests_volume_groups_stop_nothing(pair: list[Node]) -> None:
     node1, node2 = pair
     for node in pair:

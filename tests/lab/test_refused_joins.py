@@ -168,6 +168,7 @@ def test_nodes_with_ipv6_addresses_join_and_replicate(apart: list[Node]) -> None
     node1, node2 = apart
     add = ADD.replace("10.99.0.2", "fd00:99::2")
     node2.run(f"ip address add fd00:99::2/64 dev vec0 nodad; {SET_ADDRESS} fd00:99::2' {CONF}")
+    wait_until(lambda: own_address(node2) == "fd00:99::2", 30, "its own address")
     refused(
         apart,
         ADD,

@@ -49,6 +49,7 @@ def newest_generation(node: Node) -> str:
     return node.run(f"drbdadm get-gi {RESOURCE}").stdout.split(":")[0]
 
 
+@pytest.mark.soak
 def test_a_replica_moves_while_its_guest_writes_and_a_dead_node_is_replaced(
     trio: list[Node],
 ) -> None:
