@@ -25,6 +25,7 @@ COMMANDS = {
     "start": ("power", "start"),
     "stop": ("power", "stop"),
     "shutdown": ("power", "shutdown"),
+    "reboot": ("power", "reboot"),
     "reset": ("power", "reset"),
     "pause": ("power", "pause"),
     "resume": ("power", "resume"),

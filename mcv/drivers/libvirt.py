@@ -27,6 +27,7 @@ from mcv.drivers.libvirt_migration import LiveMigration
 from mcv.drivers.libvirt_mirrors import LiveMirrors
 from mcv.drivers.libvirt_networks import Networks
 from mcv.drivers.libvirt_processor import Processor
+from mcv.drivers.libvirt_resets import Resets
 from mcv.drivers.libvirt_saved import SavedStates, mark_active
 from mcv.drivers.libvirt_xml import Capabilities, parse_capabilities, vnc_of
 from mcv.errors import HypervisorFailed
@@ -61,6 +62,7 @@ class Hypervisor:
         self.processor = Processor(self._connection)
         self.disks = LiveDisks(self._connection)
         self.mirrors = LiveMirrors(self._connection)
+        self.resets = Resets(self._connection)
 
     @property
     def silence(self) -> str:

@@ -82,7 +82,7 @@ class Connection:
     def current(self) -> Any:
         """The open libvirt connection; opened again where libvirtd has gone since."""
         with self._guard:
-            if self._connected is not None and _alive(self._connected):
+            if self._connected is not None and is_alive(self._connected):
                 return self._connected
             self._forget()
             self._connected = self._open()
@@ -245,7 +245,7 @@ def libvirt_module() -> Any:
     return libvirt
 
 
-def _alive(connection: Any) -> bool:
+def is_alive(connection: Any) -> bool:
     try:
         return bool(connection.isAlive())
     except libvirt_module().libvirtError:

@@ -91,6 +91,12 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("stop web1", "vm.stop", {"name": "web1", "node": None}),
     ("stop web1 --on n2", "vm.stop", {"name": "web1", "node": "n2"}),
+    ("reboot web1", "vm.reboot", {"name": "web1", "wait": False, "timeout": None}),
+    (
+        "reboot web1 --wait --timeout 60",
+        "vm.reboot",
+        {"name": "web1", "wait": True, "timeout": 60.0},
+    ),
     ("shutdown web1", "vm.shutdown", {"name": "web1", "wait": False, "timeout": None}),
     (
         "shutdown web1 --wait --timeout 1.5",
@@ -434,7 +440,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
         }
     )
     power = ("vm.start", "vm.stop", "vm.shutdown", "vm.reset", "vm.pause", "vm.resume")
-    for operation in (*power, "vm.unregister"):
+    for operation in (*power, "vm.reboot", "vm.unregister"):
         daemon.job(operation, {"node": "n1", "state": "stopped"})
     daemon.job("vm.delete", {"kept": ["mcv-web1-1"]})
     daemon.job("cluster.fix", {"ok": True, "findings": [], "fixed": []})
@@ -678,6 +684,7 @@ def test_what_sets_a_guest_up_is_handed_over_open(
         f"{CREATE} --cloud-init /nonexistent/user-data",
         f"{CREATE} --image /nonexistent/image",
         "update web1 --cpus 1.5",
+        "reboot web1 --wait --timeout soon",
         "shutdown web1 --wait --timeout soon",
         "shutdown web1 --wait --timeout nan",
         "migrate --node n2 --wait-for-shutdown --timeout -1 web1",

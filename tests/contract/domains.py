@@ -260,6 +260,38 @@ def a_guest_that_heeds_the_power_button_ends(stand: Stand) -> None:
     assert domains.state(NAME) == "stopped"
 
 
+def a_guest_that_heeds_the_power_button_reboots_and_that_is_told(stand: Stand) -> None:
+    domains = _running(stand)
+
+    def has_reset() -> bool:
+        domains.resets.reboot(NAME)
+        return next(looks)
+
+    with domains.resets.watched(NAME) as looks:
+        assert next(looks) is False
+        eventually(has_reset)
+
+    assert domains.state(NAME) == "running"
+
+
+def a_reset_is_told_to_who_watches_since(stand: Stand) -> None:
+    domains = _running(stand)
+    with domains.resets.watched(NAME) as looks:
+        domains.reset(NAME)
+        eventually(lambda: next(looks))
+
+    with domains.resets.watched(NAME) as looks:
+        assert next(looks) is False
+
+
+def what_does_not_run_cannot_be_asked_to_reboot(stand: Stand) -> None:
+    stand.domains.define(stand.definition())
+
+    for name in (NAME, OTHER):
+        with pytest.raises(HypervisorFailed, match=f"Could not reboot {name}: "):
+            stand.domains.resets.reboot(name)
+
+
 def a_reset_keeps_it_running(stand: Stand) -> None:
     domains = _running(stand)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -63,6 +64,7 @@ class FakeDomains:
         self.processor = FakeProcessor()
         self.disks = FakeLiveDisks(self)
         self.mirrors = FakeMirrors(self)
+        self.resets = FakeResets(self)
 
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
@@ -149,7 +151,7 @@ class FakeDomains:
         self.active[self._find("pause", name, must_run=True)] = "paused"
 
     def reset(self, name: str) -> None:
-        self._find("reset", name, must_run=True)
+        self.resets.told.append(self._find("reset", name, must_run=True))
         self.disks.let_go(name)
 
     def resume(self, name: str) -> None:
@@ -286,6 +288,33 @@ class FakeDomains:
     def _may(self, verb: str, name: str) -> None:
         if verb in self.broken or name in self.broken:
             raise HypervisorFailed(f"Could not {verb} {name}: it is broken.")
+
+
+class FakeResets:
+    """The guests of FakeDomains that are asked to reboot: each but the deaf ones does at once."""
+
+    def __init__(self, domains: FakeDomains) -> None:
+        self._domains = domains
+        self.deaf: set[str] = set()  # guests without ACPI
+        self.told: list[str] = []  # the domains that were reset, one after the other
+        self.watched_by: Callable[[], bool] = lambda: True  # whether libvirtd is still there
+
+    def reboot(self, name: str) -> None:
+        domain = self._domains._find("reboot", name, must_run=True)
+        if name not in self.deaf:
+            self.told.append(domain)
+
+    @contextlib.contextmanager
+    def watched(self, name: str) -> Iterator[Iterator[bool]]:
+        domain = self._domains._find("watch", name)
+        before = self.told.count(domain)
+
+        def looks() -> Iterator[bool]:
+            while self.told.count(domain) > before or self.watched_by():
+                time.sleep(0.01)
+                yield self.told.count(domain) > before
+
+        yield looks()
 
 
 class FakeNetworks:
