@@ -2,21 +2,17 @@
 
 from mcv.api import consensus_calls
 from mcv.api.operation import (
-    IMAGE,
     NODE,
     NODE_BY_NAME,
-    NODE_LEFT,
     NODES,
     OPERATOR_ONLY,
     OPERATOR_OR_PEER,
     PEER_ONLY,
-    POOL,
     VM,
     Operation,
     Right,
     admin,
     another,
-    coordinator,
     itself,
     leaver,
     named,
@@ -29,7 +25,12 @@ from mcv.api.operation import (
 )
 from mcv.api.operation import change as change_vm
 from mcv.api.operation import power as power_vm
-from mcv.check import fixes, inventory, runner
+from mcv.api.storage_table import STORAGE
+from mcv.check import (
+    fixes,
+    inventory,
+    runner,
+)
 from mcv.cluster import (
     cpu_baseline,
     divergence,
@@ -40,27 +41,18 @@ from mcv.cluster import (
     permissions,
     replacing,
 )
-from mcv.drbd import enable, pairs, resolve, resync, roles, secret, sizing, verify
-from mcv.drbd import growth as drbd_growth
-from mcv.drbd import replica_moves as drbd_moves
 from mcv.network import nat
 from mcv.network import verbs as network
-from mcv.recovery import claims, jobs, journal_recovery
+from mcv.recovery import (
+    claims,
+    jobs,
+    journal_recovery,
+)
 from mcv.status import cluster as status_cluster
-from mcv.status import history, report, resources, vms
-from mcv.status import pools as status_pools
-from mcv.storage import (
-    copy_source,
-    copy_target,
-    growth,
-    image_copies,
-    image_intake,
-    images,
-    pool_places,
-    pools,
-    replica_moves,
-    shared_locks,
-    volumes,
+from mcv.status import (
+    history,
+    report,
+    vms,
 )
 from mcv.vm import (
     arrivals,
@@ -68,14 +60,6 @@ from mcv.vm import (
     change,
     create,
     delete,
-    disk_add,
-    disk_devices,
-    disk_grow,
-    disk_mirror,
-    disk_move,
-    disk_remove,
-    disk_set,
-    disks,
     domains_elsewhere,
     image,
     image_use,
@@ -86,13 +70,12 @@ from mcv.vm import (
     processor,
     reboot,
     register,
-    replica_move,
+    rename,
     saved_states,
     seed,
 )
 
 HOURS = 6 * 3600.0
-DAYS = 14 * 24 * 3600.0
 
 TABLE: dict[str, Operation] = {
     # The cluster
@@ -157,18 +140,7 @@ TABLE: dict[str, Operation] = {
     "network.list": read(network.list_),
     "network.bring_up": Operation(nat.bring_up, PEER_ONLY, timeout=30),
     "node.bridges": question(network.bridges),
-    # Pools
-    "pool.create": admin(pools.create, POOL),
-    "pool.add_node": admin(pools.add_node, POOL),
-    "pool.remove_node": admin(pools.remove_node, POOL),
-    "pool.delete": admin(pools.delete, POOL),
-    "pool.list": read(status_pools.list_),
-    "pool.place": question(pool_places.place, timeout=10),
-    "pool.prove_locks": question(shared_locks.prove, timeout=shared_locks.PROOF),
-    "pool.try_lock": question(shared_locks.try_lock, timeout=shared_locks.TRY),
-    "pool.mark": step(pool_places.mark, subject=POOL),
-    "pool.unmark": step(pool_places.unmark, subject=POOL),
-    "pool.prove": step(pool_places.prove, subject=POOL),
+    **STORAGE,
     # VMs
     "node.report": question(report.report),
     "node.inventory": question(inventory.inventory),
@@ -192,6 +164,7 @@ TABLE: dict[str, Operation] = {
     "vm.fits": question(migrate.fits),
     "vm.domains": question(domains_elsewhere.here),
     "vm.update": change_vm(change.update, owner),
+    "vm.rename": change_vm(rename.rename, owner),
     "vm.delete": change_vm(delete.delete, owner),
     "vm.register": change_vm(register.register, named, beside="node"),
     "vm.prospects": Operation(
@@ -201,6 +174,7 @@ TABLE: dict[str, Operation] = {
     "vm.lock": change_vm(change.lock, owner_or_here),
     "vm.unlock": change_vm(change.unlock, owner_or_here),
     "vm.define": step(power.define),
+    "vm.take_name": step(rename.take_name),
     "vm.expect": step(arrivals.expect),
     "vm.undefine": step(power.undefine),
     "vm.discard_saved": step(saved_states.discard),
@@ -216,103 +190,4 @@ TABLE: dict[str, Operation] = {
     "image.read": question(image.read, timeout=60),
     "image.keep": question(image.keep),
     "image.drop": question(image.drop),
-    # Disks of VMs
-    "disk.list": read(disks.list_, VM),
-    "disk.add": change_vm(disk_add.add, owner),
-    "disk.remove": change_vm(disk_remove.remove, owner),
-    "disk.grow": change_vm(disk_grow.grow, owner),
-    "disk.set": change_vm(disk_set.set_, owner),
-    "disk.move": change_vm(disk_move.move, owner),
-    "disk.copy": step(disk_move.copy, timeout=DAYS),
-    "disk.mirror": step(disk_mirror.begin),
-    "disk.follow_mirror": step(disk_mirror.follow, timeout=DAYS, looks=True),
-    "disk.end_mirror": step(disk_mirror.end),
-    "disk.go_over": step(disk_mirror.go_over, timeout=DAYS),
-    "disk.why_not_replace": question(replica_move.why_not_replace, timeout=20),
-    "disk.replace_here": step(replica_move.replace_here, DAYS, NODE_LEFT, looks=True),
-    "disk.withhold": step(disk_devices.withhold),
-    "disk.attach": step(disk_devices.attach),
-    "disk.detach": step(disk_devices.detach),
-    "disk.close": step(disk_devices.close),
-    "disk.tell_size": step(disk_devices.tell_size),
-    "disk.throttle": step(disk_devices.throttle),
-    # Images
-    "image.add": Operation(images.add, OPERATOR_ONLY, Right.ADMIN, IMAGE, job=True, pid=True),
-    "image.sync": admin(images.sync, IMAGE),
-    "image.drop_copy": admin(images.drop, IMAGE),
-    "image.delete": admin(images.delete, IMAGE),
-    "image.list": read(images.list_),
-    "image.lengths": question(image_copies.lengths),
-    "node.own_addresses": question(image_intake.own_addresses),
-    "image.part": question(image_copies.part, timeout=60),
-    "image.beginning": question(image_copies.beginning, timeout=image_copies.DIGEST),
-    "image.place": step(images.place, subject=IMAGE),
-    "image.take_back": step(images.take_back, subject=IMAGE),
-    "image.copy": step(image_copies.copy, timeout=HOURS, subject=IMAGE),
-    "image.withdraw": step(images.withdraw, subject=IMAGE),
-    "image.restore": step(images.restore, subject=IMAGE),
-    "image.purge": step(images.purge, subject=IMAGE),
-    # DRBD and volumes
-    "drbd.enable": admin(enable.enable, to=coordinator),
-    "drbd.able": question(enable.able, timeout=30),
-    "drbd.take_secret": Operation(secret.take, PEER_ONLY),
-    "drbd.give_secret": Operation(secret.give, PEER_ONLY, sender=True),
-    "drbd.renew_secret": step(secret.renew, subject=NODE),
-    "drbd.reconnect": Operation(secret.reconnect, PEER_ONLY, sender=True),
-    "drbd.list": read(resources.list_),
-    "drbd.set": admin(enable.set_),
-    "drbd.verify": change_vm(verify.verify, owner),
-    "drbd.resync": change_vm(resync.resync, owner),
-    "drbd.resolve": change_vm(resolve.resolve, owner),
-    "drbd.prospects": Operation(
-        resolve.prospects, OPERATOR_OR_PEER, subject=VM, to=owner, timeout=60
-    ),
-    "drbd.sides": question(pairs.sides, timeout=15),
-    "drbd.sizes": question(sizing.sizes),
-    "drbd.create": step(roles.create),
-    "drbd.remove": step(roles.remove),
-    "drbd.skip_initial_sync": step(roles.skip_initial_sync, timeout=180),
-    "drbd.release": step(roles.step_down),
-    "drbd.two_primaries": step(roles.two_primaries),
-    "drbd.one_primary": step(roles.one_primary),
-    "drbd.promote": step(roles.promote),
-    "drbd.step_down": step(roles.step_down),
-    "drbd.accept_stale": step(roles.accept_stale),
-    "drbd.outdate": question(roles.outdate, sender=True),
-    "drbd.resync_from_here": step(resync.resync_from_here),
-    "drbd.write_alone": step(resync.write_alone),
-    "drbd.rejoin": step(resync.rejoin),
-    "drbd.await_peer": step(resync.await_peer, timeout=DAYS, looks=True),
-    "drbd.await_in_step": step(resync.await_in_step, timeout=DAYS, looks=True),
-    "drbd.disconnect": step(resolve.disconnect),
-    "drbd.connect": step(resolve.connect),
-    "drbd.discard_and_reconnect": step(resolve.discard_and_reconnect),
-    "drbd.attach": step(resync.attach, timeout=600),
-    "volume.create": step(volumes.create, timeout=HOURS),
-    "drbd.require_growable": step(drbd_growth.require_growable),
-    "drbd.rewrite": step(drbd_growth.rewrite),
-    "drbd.resize": step(drbd_growth.resize, timeout=300),
-    "drbd.await_size": step(drbd_growth.await_size),
-    "replica.part": step(drbd_moves.part, timeout=180),
-    "replica.rejoin": step(drbd_moves.rejoin, timeout=300),
-    "replica.retire": step(drbd_moves.retire),
-    "replica.take_back": step(drbd_moves.take_back, timeout=600),
-    "replica.join": step(drbd_moves.join, timeout=180),
-    "replica.leave": step(drbd_moves.leave, timeout=180),
-    "replica.check": step(drbd_moves.check, timeout=DAYS, looks=True),
-    "replica.remove": step(drbd_moves.remove),
-    "replica.discard": step(replica_moves.discard),
-    "volume.size": question(growth.size, timeout=15),
-    "volume.look": question(volumes.look, timeout=15),
-    "volume.grow": step(growth.grow, timeout=HOURS),
-    "volume.zero_growth": step(growth.zero_growth, timeout=HOURS),
-    "volume.adopt": step(volumes.adopt),
-    "volume.remove": step(volumes.remove),
-    "volume.untag": step(volumes.untag),
-    "volume.remove_moved": step(volumes.remove_moved),
-    "volume.receive": step(copy_target.receive, timeout=HOURS),
-    "volume.discard": step(copy_target.discard),
-    "volume.send": step(copy_source.send, timeout=DAYS),
-    "volume.has_begun": question(copy_target.has_begun, sender=True),
-    "volume.digests": question(copy_target.digests, sender=True),
 }

@@ -21,6 +21,7 @@ COMMANDS = {
     "list": ("info", "list_"),
     "create": ("create", "create"),
     "update": ("vm", "update"),
+    "rename": ("vm", "rename"),
     "delete": ("vm", "delete"),
     "start": ("power", "start"),
     "stop": ("power", "stop"),

@@ -218,3 +218,22 @@ def ask_discard(session: Session, name: str, operation: str, wanted: dict[str, A
     session.ask(
         f"Give up the memory of {name} that is saved?", lambda: session.plan(operation, **wanted)
     )
+
+
+@click.command()
+@vm_argument
+@click.argument("new", metavar="NEW")
+@common(dry_run=True)
+@click.pass_obj
+def rename(session: Session, name: str, new: str) -> None:
+    """Give a stopped VM another name.
+
+    Its UUID stays, and its disks keep the names of their volumes and DRBD resources. What the
+    guest calls itself is its own.
+
+    \b
+    Example:
+      mcv rename web1 www
+    """
+    renamed = session.run("vm.rename", name=name, new=new, dry_run=session.dry_run)
+    session.show(renamed, f"{name} is called {renamed.get('name')} now.")

@@ -159,6 +159,7 @@ AUTHORS: dict[str, Rule] = {
     "vm.override": _owner,
     "vm.release": _releaser_of_vm,
     "vm.remove": _claimant_of_vm,
+    "vm.rename": _claimant_of_vm,
     "vm.renew": _claimant_of_vm,
     "vm.set_cd": _claimant_of_vm,
     "vm.set_start": _claimant_of_vm,

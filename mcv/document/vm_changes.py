@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from mcv.document.disks import SECTOR, Verification
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Autostart, Cluster, Override, Vm
+from mcv.document.names import problem_with_name
 from mcv.document.pool_changes import require_place, with_pool_on
 from mcv.document.pools import Pool
 from mcv.document.registry import (
@@ -85,6 +86,21 @@ def vm_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
         return base
     require_claim(base, made, name)
     return base.without_vm(name)
+
+
+@change("vm.rename")
+def vm_rename(base: Cluster, made: ChangeMade, /, name: str, new: str) -> Cluster:
+    """Give a VM another name, under this operation's claim, which goes along as it is.
+
+    Its UUID, and the names of its volumes and resources, stay. Errors: Refused where another
+    VM has the name, or it is none.
+    """
+    vm = require_claim(base, made, name)
+    if problem := problem_with_name(new, "VM"):
+        raise problem
+    if new in base.vms:
+        raise Refused(f"There is a VM {new} already.", "See: mcv list")
+    return base.without_vm(name).with_vm(replace(vm, name=new))
 
 
 @change("vm.assign")

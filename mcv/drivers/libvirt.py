@@ -83,18 +83,22 @@ class Hypervisor:
     def define(self, xml: str) -> None:
         """Define a VM's domain, or define it anew; libvirt never starts it by itself.
 
-        A domain that is active runs on as it is, and bears the new mark from now on.
+        A domain that is active runs on as it is, and bears the new mark from now on. The stopped
+        domain of a VM that was renamed gets its name.
 
         Raises HypervisorFailed where the name or the UUID is another domain's.
         """
         libvirt, uuid = libvirt_module(), libvirt_identity.uuid_of(xml)
         with self._connection.translated("Could not define a domain"):
-            connection = self._connection.current()
+            connection, name = self._connection.current(), libvirt_identity.name_of(xml)
             present = libvirt_identity.by_uuid(libvirt, connection, uuid)
             if present is not None and not libvirt_identity.is_marked(libvirt, present):
                 raise HypervisorFailed(
                     f"Could not define a domain: the domain with uuid {uuid} is not mcv's."
                 )
+            is_this_vm = self._connection.known().get(name) == uuid
+            if present is not None and is_this_vm and present.name() != name:
+                _undefine_former(connection, present, name)
             domain = connection.defineXML(xml)
             if domain.autostart():
                 domain.setAutostart(False)
@@ -270,6 +274,15 @@ def _unless_ended(domain: Any, end: Callable[[], Any]) -> None:
         with ignoring_missing():
             if domain.isActive():
                 raise error
+
+
+def _undefine_former(connection: Any, domain: Any, name: str) -> None:
+    """Undefine a VM's domain that has a former name, where the next definition can replace it."""
+    if domain.isActive() or domain.hasManagedSaveImage(0):
+        state = state_of(domain)
+        raise HypervisorFailed(f"Could not define {name}: it is {state} as {domain.name()}.")
+    if libvirt_identity.by_name(libvirt_module(), connection, name) is None:
+        _undefine(domain)
 
 
 def _undefine(domain: Any) -> None:

@@ -106,6 +106,14 @@ def uuid_of(xml: str) -> str:
         return ""
 
 
+def name_of(xml: str) -> str:
+    """The name in a definition; "" where libvirt will refuse the text."""
+    try:
+        return ET.fromstring(xml).findtext("name", "")
+    except ET.ParseError:
+        return ""
+
+
 def _looked_up(libvirt: Any, look_up: Callable[[str], Any], key: str) -> Any:
     try:
         return look_up(key)

@@ -151,14 +151,10 @@ def _is_over_there(host: Host, entry: Entry) -> bool:
 def _claimed(host: Host, entry: Entry) -> bool:
     """Whether the document, or the proposal, holds a claim of an entry, on the entry's node.
 
-    After a takeover the claims name another node, and the entry here is over.
+    After a takeover the claims name another node, and the entry here is over. A claim on a VM
+    that the entry renamed is the entry's, whether that was noted or not.
     """
-    claims = [
-        claim
-        for cluster in host.both()
-        for subject in entry.subjects
-        if (claim := cluster.claim_of(subject)) and claim.operation == entry.operation
-    ]
+    claims = [claim for claim in _claims_of(host) if claim.operation == entry.operation]
     # A claim of this node on another's entry is a takeover that was cut off: see claims.repair.
     return any(claim.node in (entry.node, host.name) for claim in claims)
 

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from mcv.document.model import Cluster
-from mcv.document.subject import Subject
 from mcv.errors import (
     Busy,
     CallLost,
@@ -26,7 +25,7 @@ from mcv.errors import (
     SystemFailed,
     of_system,
 )
-from mcv.transaction.effects import may_have_committed, was_not_made
+from mcv.transaction.effects import followed, may_have_committed, was_not_made
 from mcv.transaction.journal import Entry, Journal, encode
 from mcv.transaction.plan import (
     Action,
@@ -246,7 +245,7 @@ class Transaction:
         id_ = _change_id(entry, str(entry.position))
         document = self._make(action, id=id_, who=entry.who, why=entry.title)
         for number in entry.claims:
-            claim = document.claim_of(Subject.parse(number.subject))
+            claim = document.claim_of(followed(entry, number, document))
             if claim is not None and claim.operation == entry.operation:
                 number.number = (claim.epoch, claim.generation)
 

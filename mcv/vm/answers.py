@@ -66,6 +66,14 @@ class Updated(Struct, frozen=True, kw_only=True):
     active: bool
 
 
+class Renamed(Struct, frozen=True, kw_only=True):
+    """A VM that has another name now, the name that it had, and its owner."""
+
+    name: str
+    former: str
+    node: str
+
+
 class Locked(Struct, frozen=True, kw_only=True):
     """Whether an administrator's lock holds a VM."""
 

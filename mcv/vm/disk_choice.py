@@ -244,13 +244,17 @@ def new_disk(
 ) -> Disk:
     """Another disk of a VM, by its kind; a replicated one has no minor and no port yet.
 
-    The name of a file holds a part of the VM's UUID: a file of that name is of this disk. A disk
+    The name of a file holds a part of the VM's UUID: a file of that name is of this disk. So does
+    the name of another volume where a VM that was renamed has a disk of the usual name. A disk
     that is not for data is as large as it is asked for, and raw.
     """
     whole = -(-size // unit(cluster)) * unit(cluster) if role == "data" else size
     volume = f"mcv-{name}-{number}"
+    file_stem = volume
+    if any(disk.volume == volume for _, disk in cluster.disks()):
+        volume = f"mcv-{name}-{uuid[:8]}-{number}"
     format: Format = "qcow2" if role == "data" else "raw"
-    file = f"{volume}-{uuid[:8]}.{format}"
+    file = f"{file_stem}-{uuid[:8]}.{format}"
     here = {choice.nodes[0]: ""}
     common: dict[str, Any] = {"id": number, "size": whole}
     if cluster.schema >= 3:

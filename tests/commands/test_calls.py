@@ -183,6 +183,7 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {"name": "web1", "node": "n2", "accept_stale": True, "dry_run": False},
     ),
     ("unregister web1", "vm.unregister", {"name": "web1"}),
+    ("rename web1 www", "vm.rename", {"name": "web1", "new": "www", "dry_run": False}),
     ("lock web1", "vm.lock", {"name": "web1"}),
     ("unlock web1", "vm.unlock", {"name": "web1"}),
     ("verify web1", "drbd.verify", {"name": "web1"}),

@@ -418,6 +418,28 @@ def a_vms_domain_of_another_name_is_the_vms(stand: Stand) -> None:
     assert stand.raw_state("renamed") == "absent"
 
 
+def a_vm_that_was_renamed_is_defined_by_its_name_and_its_former_domain_is_gone(
+    stand: Stand,
+) -> None:
+    domains = stand.domains
+    stand.define_as_others_do(stand.definition("renamed"))
+
+    domains.define(stand.definition())
+
+    assert (domains.state(NAME), stand.raw_state("renamed")) == ("stopped", "absent")
+
+
+def what_runs_by_its_former_name_is_not_defined_anew(stand: Stand) -> None:
+    domains = stand.domains
+    stand.define_as_others_do(stand.definition("renamed"))
+    stand.start_as_others_do("renamed")
+
+    with pytest.raises(HypervisorFailed, match=f"Could not define {NAME}: it is running as"):
+        domains.define(stand.definition())
+
+    assert (domains.state(NAME), stand.raw_state("renamed")) == ("running", "running")
+
+
 def _saved(stand: Stand, incarnation: int = 0) -> Hypervisor:
     domains = _running(stand)
     marked = stand.definition().replace('incarnation="0"', f'incarnation="{incarnation}"')

@@ -67,6 +67,19 @@ def moved_from(old: Callable[[str], str]) -> End:
     return end
 
 
+def renamed(cluster: FakeCluster, node: str) -> str:
+    """web1 is called www everywhere, or nowhere; its volumes are called as before."""
+    names = {tuple(host.read().vms) for host in cluster.hosts.values()}
+    defined = {name: tuple(door.defined) for name, door in cluster.domains.items()}
+    volumes = {tuple(door.made) for door in cluster.lvm.values()}
+    for word, name in (("nothing", "web1"), ("whole", "www")):
+        if names == {(name,)}:
+            expected = {each: (name,) if each == node else () for each in cluster.hosts}
+            is_well = defined == expected and volumes == {("mcv-web1-1",)}
+            return word if is_well else f"{defined}, {volumes}"
+    return f"{names}"
+
+
 def pieces(cluster: FakeCluster, node: str, on: str) -> Pieces:
     """The bytes that a node has of the only disk of web1, which `node` knows."""
     (disk,) = cluster.read(node).vm("web1").disks

@@ -29,6 +29,7 @@ from mcv.vm import (
     migrate,
     power,
     register,
+    rename,
     seed,
 )
 from tests.deaths import ends, ends_of_disks
@@ -429,6 +430,9 @@ PLANS = {
         lose_peer,
         THREE,
         healed=ends_of_disks.replica_settled(third, other),
+    ),
+    "rename": Story(
+        lambda c, node: c.run(node, rename.rename, name="web1", new="www"), ends.renamed, make
     ),
     "update": Story(
         lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make

@@ -50,6 +50,7 @@ STORIES: list[tuple[str, Cluster, str, dict[str, Any], str]] = [
     ("an override too", THREE, "vm.override", {"name": "web1", "what": "start"}, "n2"),
     ("under a claim its node", VM_CLAIMED, "vm.override", {"name": "web1", "what": "x"}, "n3"),
     ("owner", VM_CLAIMED, "vm.assign", {"name": "web1", "node": "n1"}, "n3"),
+    ("name", VM_CLAIMED, "vm.rename", {"name": "web1", "new": "www"}, "n3"),
     ("removal", VM_CLAIMED, "vm.remove", WEB1, "n3"),
     ("definition", VM_CLAIMED, "vm.update", {"name": "web1", "memory": 1, "cpus": 1}, "n3"),
     ("release", VM_CLAIMED, "vm.release", WEB1, "n3"),

@@ -69,6 +69,12 @@ class FakeDomains:
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
         self._may("define", name)
+        former = self._own(name)
+        if former not in (None, name) and former and name not in self._all():
+            if former in self.active or former in self.saved.memories:
+                state = self.state_of(former)
+                raise HypervisorFailed(f"Could not define {name}: it is {state} as {former}.")
+            self._forget(former)
         for other, present in self._all().items():
             if (other == name) != (_named(present)[1] == uuid):
                 raise HypervisorFailed(
