@@ -21,7 +21,9 @@ from mcv.document.registry import (
     require_claim,
 )
 from mcv.document.schema_3 import with_pools_of
+from mcv.document.schema_4 import assigned, with_home
 from mcv.document.subject import Subject
+from mcv.document.vm_nics import require_nics
 from mcv.errors import Busy, Refused
 
 
@@ -62,8 +64,7 @@ def vm_add(
         raise Refused(f"There is a VM {new.name} already.", "See: mcv list")
     for node in new.nodes:
         base.node(node)
-    for nic in new.nics:
-        base.network(nic.network)
+    require_nics(base, new)
     if new.cd:
         require_whole(base, new.cd)
     taken = [disk for _, disk in base.disks()]
@@ -74,6 +75,8 @@ def vm_add(
         base = with_pool_on(base, pool, msgspec.convert(entry, Pool))
     if base.schema >= 3:  # plans of before have disks without pools
         base, new = with_pools_of(base, new)
+    if base.schema >= 4:
+        new = with_home(new)
     for disk in new.disks:
         require_place(base, made, disk)
     return base.with_vm(replace(new, claim=new_claim(base, made, why)))
@@ -104,13 +107,19 @@ def vm_rename(base: Cluster, made: ChangeMade, /, name: str, new: str) -> Cluste
 
 
 @change("vm.assign")
-def vm_assign(base: Cluster, made: ChangeMade, /, name: str, node: str) -> Cluster:
-    """Give a VM another owner, under this operation's claim; from schema 2 on, renew it too."""
+def vm_assign(
+    base: Cluster, made: ChangeMade, /, name: str, node: str, home: bool = True
+) -> Cluster:
+    """Give a VM another owner, under this operation's claim; from schema 2 on, renew it too.
+
+    With `home` its home moves with it, from schema 4 on: an operator put it there. Otherwise the
+    home stays, as after a takeover.
+    """
     base.node(node)
     vm = require_claim(base, made, name)
     if base.schema >= 2 and node != vm.node:
         vm = vm.renewed()
-    return base.with_vm(replace(vm, node=node))
+    return base.with_vm(assigned(base, vm, node, home))
 
 
 @change("vm.renew")

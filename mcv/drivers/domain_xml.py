@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from mcv.document.disks import UNSEEN_ROLES, Disk
 from mcv.document.generation import Value
 from mcv.document.hardware import USUAL_BOOT, Cpu
-from mcv.document.model import Nic, Vm
+from mcv.document.model import Vm
+from mcv.document.networks import Nic
 from mcv.drivers import domain_devices
 from mcv.drivers.domain_source import Source as Source
 

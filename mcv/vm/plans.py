@@ -9,6 +9,7 @@ from mcv import storage
 from mcv.document.disks import BOOT_ROLES
 from mcv.document.model import Vm
 from mcv.document.pools import Pool
+from mcv.document.schema_4 import words_of
 from mcv.drbd.renewal import discarded
 from mcv.storage import moves as disk_moves
 from mcv.storage.moves import DiskMove
@@ -36,7 +37,9 @@ def create_plan(
     """
     plan: list[Item] = [
         Step(
-            change("vm.add", vm=plain(vm), why=why, **({"pools": plain(pools)} if pools else {})),
+            change(
+                "vm.add", vm=words_of(vm), why=why, **({"pools": plain(pools)} if pools else {})
+            ),
             undo=change("vm.remove", name=vm.name),
         )
     ]

@@ -46,9 +46,13 @@ def _define_here(host: Host, vm: Vm) -> Registered:
 
 
 def takeover_plan(vm: Vm, node: str, accept_stale: bool) -> list[Item]:
-    """Assign the VM to the survivor, which commits the plan, then define it there."""
+    """Assign the VM to the survivor, which commits the plan, then define it there.
+
+    Its home stays; a VM of before schema 4 has none, and members of before know no such word.
+    """
+    home = {"home": False} if vm.home else {}
     plan: list[Item] = [
-        Step(change("vm.assign", name=vm.name, node=node), commits=True),
+        Step(change("vm.assign", name=vm.name, node=node, **home), commits=True),
         Step(on(node, "vm.define", name=vm.name)),
     ]
     if accept_stale:

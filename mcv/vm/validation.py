@@ -6,8 +6,9 @@ from typing import Any, cast
 from mcv import sizes
 from mcv.document.disks import Disk
 from mcv.document.generation import Value
-from mcv.document.model import Autostart, Cluster, Nic, Vm
+from mcv.document.model import Autostart, Cluster, Vm
 from mcv.document.names import problem_with_name
+from mcv.document.networks import Nic
 from mcv.drivers.domain_xml import new_mac
 from mcv.errors import Refused
 from mcv.host import Host

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from mcv.document.model import DrbdSettings
+from mcv.document.drbd_settings import DrbdSettings
 from mcv.document.pools import DEFAULT_LOCATION
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.directories import Directories

@@ -65,6 +65,14 @@ STORIES: list[tuple[str, Cluster, str, dict[str, Any], str]] = [
     ("or with the join", NODE_CLAIMED, "node.online", {"name": "n2"}, "n3"),
     ("a node leaves itself", THREE, "node.offline", {"name": "n2"}, "n2"),
     ("a node is removed by the claim's", NODE_CLAIMED, "node.release", {"name": "n2"}, "n3"),
+    ("a drain", THREE, "node.drain", {"name": "n2"}, "n1 n2 n3"),
+    ("maintenance under a claim", NODE_CLAIMED, "node.maintenance", {"name": "n2"}, "n3"),
+    ("a restoration under a claim", NODE_CLAIMED, "node.restore", {"name": "n2"}, "n3"),
+    ("a grant", THREE, "permission.grant", {"who": "%ops", "right": "view"}, "n1 n2 n3"),
+    ("properties", VM_CLAIMED, "vm.set", {"name": "web1", "protected": True}, "n3"),
+    ("NICs", VM_CLAIMED, "vm.nics", {"name": "web1", "nics": []}, "n3"),
+    ("devices", VM_CLAIMED, "vm.devices", {"name": "web1", "devices": []}, "n3"),
+    ("an overlay", VM_CLAIMED, "vm.overlay", {"name": "web1", "overlay": "<a/>"}, "n3"),
     ("a network", THREE, "network.add", {"name": "lan", "bridge": "br0"}, "n1 n2 n3"),
 ]
 

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from mcv.document.disks import DrbdDisk
 from mcv.document.hardware import BootDevice, Cpu
-from mcv.document.model import Nic, Vm
+from mcv.document.model import Vm
+from mcv.document.networks import Nic
 from mcv.drivers.domain_devices import hardware
 from mcv.drivers.domain_xml import (
     Source,

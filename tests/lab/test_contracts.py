@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from mcv.document.model import DrbdSettings
+from mcv.document.drbd_settings import DrbdSettings
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.drbd import Drbd
 from mcv.drivers.drbd_resource_file import Side, resource_text

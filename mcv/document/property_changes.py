@@ -1,0 +1,79 @@
+"""Changes of what a VM is made of, each under the claim of the operation that carries it out."""
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from mcv.document.generation import ChangeMade
+from mcv.document.model import Cluster, Vm
+from mcv.document.registry import change, require_claim
+from mcv.document.schema import require_schema
+from mcv.document.vm_nics import require_nics
+from mcv.errors import Refused
+
+# What `vm.set` may change, each as the VM has it.
+PROPERTIES = (
+    *("memory", "cpus", "cpu", "cpu_limit", "machine", "firmware", "boot", "append"),
+    *("autostart", "start_order", "start_delay", "description", "tags", "protected"),
+    *("watchdog", "video", "keyboard", "clock"),
+)
+
+
+@change("vm.set")
+def vm_set(base: Cluster, made: ChangeMade, /, name: str, **values: Any) -> Cluster:
+    """Change properties of a VM, under this operation's claim; what is not named stays.
+
+    Precondition: schema 4; `vm.update` and `vm.set_start` are known to members of before.
+    Refused for what is no property, and for a value that no VM has.
+    """
+    vm = require_claim(base, made, name)
+    require_schema(base, 4)
+    if foreign := sorted(set(values) - {*PROPERTIES}):
+        raise Refused(f"A VM has no property {', '.join(foreign)} that is set.")
+    return base.with_vm(_with(vm, values))
+
+
+@change("vm.nics")
+def vm_nics(base: Cluster, made: ChangeMade, /, name: str, nics: list[dict[str, Any]]) -> Cluster:
+    """Give a VM these NICs, in this order, under this operation's claim.
+
+    Precondition: schema 4. Refused for a network that is not there, and for a MAC that another
+    NIC of the cluster has.
+    """
+    vm = require_claim(base, made, name)
+    require_schema(base, 4)
+    new = _with(vm, {"nics": nics})
+    require_nics(base, new)
+    return base.with_vm(new)
+
+
+@change("vm.devices")
+def vm_devices(
+    base: Cluster, made: ChangeMade, /, name: str, devices: list[dict[str, Any]]
+) -> Cluster:
+    """Give a VM these devices of hosts, under this operation's claim. Precondition: schema 4."""
+    vm = require_claim(base, made, name)
+    require_schema(base, 4)
+    new = _with(vm, {"devices": devices})
+    for device in new.devices:
+        base.node(device.node)
+    return base.with_vm(new)
+
+
+@change("vm.overlay")
+def vm_overlay(base: Cluster, made: ChangeMade, /, name: str, overlay: str) -> Cluster:
+    """Lay this XML over a VM's domain, "" for none, under this operation's claim.
+
+    Precondition: schema 4, and that the result was judged: the document cannot.
+    """
+    vm = require_claim(base, made, name)
+    require_schema(base, 4)
+    return base.with_vm(_with(vm, {"overlay": overlay}))
+
+
+def _with(vm: Vm, values: dict[str, Any]) -> Vm:
+    """The VM with other values, each of the type that the VM's struct says."""
+    raw = {**msgspec.to_builtins(vm), **values}
+    new = msgspec.convert(raw, Vm)
+    return replace(new, tags=tuple(sorted(set(new.tags))))
