@@ -29,7 +29,7 @@ from mcv.document.schema import SCHEMA
 from mcv.document.store import Store
 from mcv.drbd import enable, roles, verification_results
 from mcv.drbd import notes as notes_
-from mcv.drivers.domain_xml import MIB, is_ours, substance
+from mcv.drivers.domain_reading import MIB, is_ours, substance
 from mcv.errors import McvError, Refused
 from mcv.recovery.jobs import as_known_now
 from mcv.storage import copy_notes, paths

@@ -9,7 +9,8 @@ from mcv.check.inventory import Domain
 from mcv.document.model import Cluster, Vm
 from mcv.drivers import domain_devices
 from mcv.drivers.domain_devices import hardware
-from mcv.drivers.domain_xml import domain_xml, substance
+from mcv.drivers.domain_reading import substance
+from mcv.drivers.domain_xml import domain_xml
 from mcv.storage import image_files
 
 

@@ -15,7 +15,7 @@ from mcv.document.identity import known_uuids
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.drbd import roles
-from mcv.drivers.domain_xml import is_ours, substance
+from mcv.drivers.domain_reading import is_ours, substance
 from mcv.drivers.libvirt import Definition
 from mcv.drivers.libvirt_identity import FOREIGN, uuid_of
 from mcv.drivers.libvirt_saved import SAVED

@@ -16,7 +16,7 @@ from mcv.document.model import Cluster
 from mcv.drbd import notes, pairs, roles, secret
 from mcv.drivers import drbd_resource_file, libvirt_guests, libvirt_hook
 from mcv.drivers.domain_devices import Hardware, hardware
-from mcv.drivers.domain_xml import SavedState, Substance, is_ours, substance
+from mcv.drivers.domain_reading import SavedState, Substance, is_ours, substance
 from mcv.drivers.libvirt_guests import GuestsSettings
 from mcv.drivers.libvirt_hook import HookState
 from mcv.drivers.lvm_filter import Sight

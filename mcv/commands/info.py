@@ -139,11 +139,17 @@ def vm_text(vm: dict[str, Any]) -> str:
     if vm["networks"]:
         rows = [(nic["network"], nic["mac"]) for nic in vm["networks"]]
         parts.append(output.table(rows, ("network", "mac")))
+    if vm.get("pending"):
+        parts.append("\n".join(["pending until its next start:", *_indented(vm["pending"])]))
     if vm["findings"]:
         parts.append(
             "\n".join(["findings:", *(finding_text(finding) for finding in vm["findings"])])
         )
     return "\n\n".join(parts)
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
 
 
 def finding_text(finding: dict[str, Any]) -> str:

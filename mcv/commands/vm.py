@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mcv.commands import image_source
+from mcv.commands import image_source, output
 from mcv.commands.many import Said, for_each
 from mcv.commands.options import (
     common,
@@ -45,8 +45,10 @@ def update(
 ) -> None:
     """Change a VM; what is not named stays as it was.
 
-    Memory and CPUs count from the VM's next start on. A CD is changed while the VM runs, where it
-    has a drive and its guest does not hold it shut.
+    A VM that runs has at once what can be had at once: less memory, and as much again as it
+    began with (its guest has to drive the balloon); more CPUs, up to twice as many as it began
+    with, and at least 4; its CD, where it has a drive and its guest does not hold it shut. The
+    rest it has from its next start on: mcv info shows it as pending.
 
     \b
     Examples:
@@ -67,8 +69,16 @@ def update(
     if discard_saved:
         ask_discard(session, name, "vm.update", wanted)
     updated = session.run("vm.update", **wanted, dry_run=session.dry_run)
-    later = " It counts from the next start on." if updated.get("active") else ""
-    session.show(updated, f"{name} has {updated.get('said')} now.{later}")
+    session.show(updated, lambda: updated_text(name, updated))
+
+
+def updated_text(name: str, updated: dict[str, Any]) -> str:
+    """What a VM has now, and below it what it has from its next start on."""
+    lines = [f"{name} has {updated.get('said')} now."]
+    if pending := updated.get("pending"):
+        lines += [f"From its next start on (mcv shutdown {name} --wait, mcv start {name}):"]
+        lines += [f"  {text}" for text in pending]
+    return output.listed(lines)
 
 
 @click.command()

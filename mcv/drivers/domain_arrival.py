@@ -8,7 +8,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 
-from mcv.drivers.domain_xml import NAMESPACE
+from mcv.drivers.domain_reading import NAMESPACE
 
 NUMBER = re.compile(r"[0-9]{1,18}")
 # Names of CPU models, features, machines, hosts: nothing that QEMU's command line parses further.

@@ -57,6 +57,15 @@ def add_kernel(system: ET.Element, vm: Vm) -> None:
         ET.SubElement(system, "cmdline").text = vm.append
 
 
+def cpu_words(cpu: Cpu | None) -> str:
+    """What processor was asked for, in a line; "" for what is usual."""
+    if cpu is None:
+        return ""
+    signs = {"require": "+", "disable": "-"}
+    features = [f"{signs[policy]}{feature}" for feature, policy in sorted(cpu.features.items())]
+    return " ".join([cpu.model, *features])
+
+
 def cpu_element(cpu: Cpu) -> ET.Element:
     """A processor in libvirt's words."""
     element = ET.Element("cpu", mode="custom", match="exact")

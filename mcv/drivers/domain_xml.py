@@ -5,18 +5,16 @@ import xml.etree.ElementTree as ET
 from collections.abc import Collection, Mapping, Sequence
 
 from mcv.document.disks import UNSEEN_ROLES, Disk
-from mcv.document.generation import Value
 from mcv.document.hardware import USUAL_BOOT, Cpu
 from mcv.document.model import Vm
 from mcv.document.networks import Nic
 from mcv.drivers import domain_devices
+from mcv.drivers.domain_reading import INCARNATION, NAMESPACE, PROCESSOR
 from mcv.drivers.domain_source import Source as Source
 
-NAMESPACE = "urn:mcv:vm:1"
-PREFIX = "mcv"
-INCARNATION = "incarnation"
 MAC_PREFIX = "52:54:00"
-MIB = 1024**2
+MOST_CPUS = 255  # of a machine without an IOMMU
+CPU_PERIOD = 100_000  # µs over which a limit of the CPU is kept
 ON_A_CONTROLLER = 15  # disks that libvirt puts on a SCSI controller
 OF_BEFORE = "pc"  # the machine of a VM of before a VM had one
 # The CD drive's name, which no disk has, and its place: the last of the first SATA controller's.
@@ -24,8 +22,6 @@ CD = "sdzz"
 CD_ADDRESS = {"type": "drive", "controller": "0", "bus": "0", "target": "0", "unit": "5"}
 # mcvd's unit makes it. AppArmor lets a domain NAME write to NAME.log below libvirt's logs.
 CONSOLE_LOGS = "/var/log/libvirt/console"
-
-ET.register_namespace(PREFIX, NAMESPACE)
 
 
 def console_log(name: str) -> str:
@@ -58,8 +54,9 @@ def domain_xml(
     _leaf(domain, "uuid", vm.uuid)
     mark = ET.SubElement(ET.SubElement(domain, "metadata"), f"{{{NAMESPACE}}}vm")
     mark.set(INCARNATION, str(vm.incarnation))
+    mark.set(PROCESSOR, domain_devices.cpu_words(vm.cpu))
     _leaf(domain, "memory", str(vm.memory), unit="b")
-    _leaf(domain, "vcpu", str(vm.cpus))
+    _vcpu(domain, vm)
     _system(domain, vm, sources)
     _cpu(domain, vm.cpu, domain_type)
     ET.SubElement(domain, "clock", offset="utc")
@@ -86,6 +83,20 @@ def domain_xml(
     _consoles(devices, vm)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
+
+
+def most_cpus(vm: Vm) -> int:
+    """How many CPUs the VM can have without another start: twice as many, and at least 4.
+
+    A VM of before a VM had a machine stays as it was.
+    """
+    return min(MOST_CPUS, max(2 * vm.cpus, 4)) if vm.machine else vm.cpus
+
+
+def _vcpu(domain: ET.Element, vm: Vm) -> None:
+    most = most_cpus(vm)
+    current = {"current": str(vm.cpus)} if most != vm.cpus else {}
+    _leaf(domain, "vcpu", str(most), **current)
 
 
 def _system(domain: ET.Element, vm: Vm, sources: Mapping[int, Source]) -> None:
@@ -131,97 +142,6 @@ def has_cd_drive(vm: Vm) -> bool:
 
 def chipset_has_drive(vm: Vm) -> bool:
     return domain_devices.chipset(vm.machine) == domain_devices.Q35
-
-
-def is_ours(xml: str) -> bool:
-    """Whether a definition bears mcv's mark."""
-    return ET.fromstring(xml).find(f"metadata/{{{NAMESPACE}}}vm") is not None
-
-
-class Mark(Value, frozen=True, kw_only=True):
-    """What mcv writes into a definition: whose it is, and the VM's incarnation at that time."""
-
-    uuid: str
-    incarnation: int
-
-
-def mark_of(xml: str) -> Mark | None:
-    """Read mcv's mark; None for a definition without it, and for what is no definition.
-
-    A mark of before there were incarnations is of incarnation 0.
-    """
-    try:
-        root = ET.fromstring(xml)
-    except ET.ParseError:
-        return None
-    mark = root.find(f"metadata/{{{NAMESPACE}}}vm")
-    if mark is None:
-        return None
-    number = mark.get(INCARNATION, "0")
-    return Mark(
-        uuid=root.findtext("uuid", "").lower(),
-        incarnation=int(number) if number.isascii() and number.isdigit() else -1,
-    )
-
-
-def mark_xml(incarnation: int) -> str:
-    """The mark alone, as libvirt takes it for a domain that runs: it adds the namespace."""
-    return ET.tostring(ET.Element("vm", {INCARNATION: str(incarnation)}), encoding="unicode")
-
-
-class SavedState(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """The saved memory of a domain, and of which incarnation of its VM; None: not to be read.
-
-    It crosses between nodes.
-    """
-
-    incarnation: int | None
-
-
-class Substance(Value, frozen=True, kw_only=True):
-    """What a definition comes down to; libvirt adds the rest by itself."""
-
-    uuid: str
-    memory: int  # MiB, as fine as libvirt keeps it
-    cpus: int
-    disks: tuple[tuple[str, str], ...]  # (target, source)
-    nics: tuple[tuple[str, str], ...]  # (mac, bridge)
-
-
-def substance(xml: str) -> Substance:
-    """Read a definition, one of mcv's or as libvirt gives it back."""
-    root = ET.fromstring(xml)
-    memory = root.find("memory")
-    assert memory is not None
-    disks = [disk for disk in root.iterfind("devices/disk") if disk.get("device") == "disk"]
-    nics = root.findall("devices/interface")
-    return Substance(
-        uuid=root.findtext("uuid", ""),
-        memory=_bytes(memory) // MIB,
-        cpus=int(root.findtext("vcpu", "1")),
-        disks=tuple((_of(disk, "target", "dev"), _source(disk)) for disk in disks),
-        nics=tuple((_of(nic, "mac", "address"), _network(nic)) for nic in nics),
-    )
-
-
-def _network(nic: ET.Element) -> str:
-    """Where a card is connected; libvirt names the bridge of its own network beside it."""
-    return _of(nic, "source", "network") or _of(nic, "source", "bridge")
-
-
-def _bytes(memory: ET.Element) -> int:
-    unit = memory.get("unit", "KiB")
-    factor = 1 if unit in ("b", "bytes") else 1024 ** ("KMGT".index(unit[0].upper()) + 1)
-    return int(memory.text or "0") * factor
-
-
-def _source(disk: ET.Element) -> str:
-    return _of(disk, "source", "dev") or _of(disk, "source", "file")
-
-
-def _of(parent: ET.Element, tag: str, attribute: str) -> str:
-    found = parent.find(tag)
-    return "" if found is None else found.get(attribute, "")
 
 
 def _disk(devices: ET.Element, disk: Disk, source: Source, order: Mapping[str, int]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from mcv.document.generation import Value
 from mcv.drivers import libvirt_host, libvirt_identity, libvirt_listing
-from mcv.drivers.domain_xml import mark_of
+from mcv.drivers.domain_reading import mark_of
 from mcv.drivers.libvirt_connection import (
     Connection,
     change,
@@ -23,6 +23,7 @@ from mcv.drivers.libvirt_identity import (
     KnownUuids,
 )
 from mcv.drivers.libvirt_listing import STATES, has_failed_to_start, state_of
+from mcv.drivers.libvirt_live import LiveMachine
 from mcv.drivers.libvirt_migration import LiveMigration
 from mcv.drivers.libvirt_mirrors import LiveMirrors
 from mcv.drivers.libvirt_networks import Networks
@@ -61,6 +62,7 @@ class Hypervisor:
         self.networks = Networks(self._connection)
         self.processor = Processor(self._connection)
         self.disks = LiveDisks(self._connection)
+        self.machine = LiveMachine(self._connection)
         self.mirrors = LiveMirrors(self._connection)
         self.resets = Resets(self._connection)
 

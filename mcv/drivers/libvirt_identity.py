@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mcv.document.generation import Value
-from mcv.drivers.domain_xml import NAMESPACE
+from mcv.drivers.domain_reading import NAMESPACE
 
 KnownUuids = Callable[[], Mapping[str, str]]  # the UUIDs of the document's VMs, by name
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mcv.document.model import Cluster, Vm
 from mcv.document.registry import busy
-from mcv.drivers.domain_xml import SavedState
+from mcv.drivers.domain_reading import SavedState
 from mcv.drivers.libvirt_identity import ForeignDomain
 from mcv.errors import Refused
 from mcv.rules.domain import why_foreign

@@ -13,6 +13,7 @@ from mcv.rules.finding import Finding
 from mcv.status import findings
 from mcv.status.findings import is_verified_now
 from mcv.status.report import NodeReport, Reports, reports, told
+from mcv.system.answers import ask_typed
 from mcv.system.fanout import ask_all
 from mcv.system.observations import READ
 
@@ -83,7 +84,10 @@ class VerificationView(Struct, frozen=True, kw_only=True):
 
 
 class VmInfo(VmSummary, frozen=True, kw_only=True):
-    """All about one VM; `cd` is the image in its CD drive."""
+    """All about one VM; `cd` is the image in its CD drive.
+
+    `pending` is what the running domain has otherwise, and has from its next start on.
+    """
 
     uuid: str
     cd: str | None
@@ -95,6 +99,7 @@ class VmInfo(VmSummary, frozen=True, kw_only=True):
     networks: list[NetworkView]
     verify: VerificationView
     vnc: str | None
+    pending: list[str] = []
 
 
 def list_(host: Host) -> list[VmSummary]:
@@ -147,6 +152,7 @@ def info(host: Host, name: str) -> VmInfo:
         networks=[NetworkView(network=nic.network, mac=nic.mac) for nic in vm.nics],
         verify=verification(vm, seen),
         vnc=_vnc(host, vm, seen),
+        pending=_pending(host, vm, seen),
     )
 
 
@@ -156,6 +162,14 @@ def _vnc(host: Host, vm: Vm, seen: Reports) -> str | None:
         return None
     answer = ask_all(host.call, [vm.node], "vm.vnc", READ, name=vm.name)[vm.node]
     return answer if isinstance(answer, str) else None
+
+
+def _pending(host: Host, vm: Vm, seen: Reports) -> list[str]:
+    """What an active VM has from its next start on; nothing where the owner does not tell."""
+    if state_of(vm, seen) not in ("running", "paused"):
+        return []
+    told = ask_typed(host.call, [vm.node], "vm.pending", READ, list[str], name=vm.name)[vm.node]
+    return told if isinstance(told, list) else []
 
 
 def vnc(host: Host, name: str) -> str | None:

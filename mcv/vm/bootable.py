@@ -2,7 +2,7 @@
 
 from mcv import storage
 from mcv.document.model import Vm
-from mcv.drivers.domain_xml import SavedState
+from mcv.drivers.domain_reading import SavedState
 from mcv.errors import Refused, refuse_all
 from mcv.host import Host
 from mcv.rules import saved

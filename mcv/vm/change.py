@@ -1,12 +1,14 @@
 """Changing a VM's definition, and the administrator's lock on it."""
 
+from msgspec.structs import replace
+
 from mcv import sizes
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions, saved
-from mcv.vm import image_use
+from mcv.vm import image_use, pending
 from mcv.vm.answers import Locked, Updated
 from mcv.vm.plans import update_plan
 from mcv.vm.validation import LEAST_MEMORY, MOST_MEMORY, Problems, StartSettings
@@ -26,16 +28,22 @@ def update(
 ) -> Updated | DryRun:
     """Change memory, CPUs, or how the VM starts with its node; what is not named stays.
 
-    Memory and CPUs count from the next start on; the CD (`iso`, "" for none) counts at once where
-    the VM runs with a drive. They are refused while the VM is saved: it would go on as it was,
-    unless its memory is given up.
+    A VM that runs has at once what libvirt can bring about, and the rest from its next start on;
+    the CD (`iso`, "" for none) at once where it runs with a drive. They are refused while the VM
+    is saved: it would go on as it was, unless its memory is given up.
     """
 
     def prepare() -> Prepared[Updated]:
         start = (autostart, start_order, start_delay)
         return _prepare_update(host, name, memory, cpus, start, iso, discard_saved)
 
-    return host.operate(Subject.vm(name), f"update {name}", prepare, dry_run)
+    answer = host.operate(Subject.vm(name), f"update {name}", prepare, dry_run)
+    return answer if isinstance(answer, DryRun) else _with_pending(host, answer)
+
+
+def _with_pending(host: Host, answer: Updated) -> Updated:
+    told = [difference.text for difference in pending.settled(host, answer.name)]
+    return replace(answer, pending=told, active=bool(told))
 
 
 def _prepare_update(
@@ -81,7 +89,6 @@ def _answer(
     is_resized = memory is not None or cpus is not None
     words = [f"{sizes.shown(new_memory)}, {new_cpus} CPU{'s'[: new_cpus != 1]}"] * is_resized
     words += [f"CD {cd}" if cd else "no CD"] * (cd is not None)
-    is_later = is_resized or (cd is not None and not image_use.may_change_now(host, vm))
     words += [
         f"{option} {value}"
         for option, value in (
@@ -96,7 +103,7 @@ def _answer(
         memory=new_memory,
         cpus=new_cpus,
         said=", ".join(words),
-        active=is_later and host.domains.is_active(vm.name),
+        active=False,
     )
 
 

@@ -5,7 +5,9 @@ import logging
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.drivers.domain_devices import hardware
-from mcv.drivers.domain_xml import domain_xml, substance
+from mcv.drivers.domain_reading import substance
+from mcv.drivers.domain_shape import Shape, shape
+from mcv.drivers.domain_xml import domain_xml
 from mcv.drivers.libvirt_identity import FOREIGN
 from mcv.errors import HypervisorFailed
 from mcv.host import Host
@@ -16,11 +18,20 @@ log = logging.getLogger(__name__)
 
 def of(host: Host, vm: Vm) -> str:
     """The domain's XML for this node: what the document says, in libvirt's words."""
-    cluster = host.read()
-    bridges = {nic.network: cluster.network(nic.network).bridge for nic in vm.nics}
     can = host.domains.capabilities()
     domain_type = host.settings.domain_type or can.domain_type
     emulator = host.settings.emulator or can.emulator
+    return _xml(host, vm, domain_type, emulator)
+
+
+def shape_of(host: Host, vm: Vm) -> Shape:
+    """What the domain would be like: it asks libvirt nothing, which takes long to tell its type."""
+    return shape(_xml(host, vm, domain_type="", emulator=""))
+
+
+def _xml(host: Host, vm: Vm, domain_type: str, emulator: str) -> str:
+    cluster = host.read()
+    bridges = {nic.network: cluster.network(nic.network).bridge for nic in vm.nics}
     return domain_xml(
         vm,
         sources=storage.sources(cluster, vm, host.name),

@@ -215,6 +215,8 @@ def update_plan(
     if is_defined:
         plan.append(Step(on(vm.node, "vm.define", name=name)))
         plan += discarded(vm.node, name, discard_saved)
+    if memory is not None or cpus is not None:
+        plan.append(Step(on(vm.node, "vm.adjust", name=name), may_fail=True))
     if cd is not None:
         plan.append(Step(on(vm.node, "vm.change_cd", name=name), may_fail=True))
     return plan

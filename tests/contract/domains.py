@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from mcv.drivers.domain_xml import SavedState, substance
+from mcv.drivers.domain_reading import SavedState, substance
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
 from mcv.errors import HypervisorFailed

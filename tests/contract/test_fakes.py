@@ -20,6 +20,7 @@ from tests.contract import (
     domains,
     drbd,
     live_disks,
+    live_machine,
     live_mirrors,
     promises,
     replication,
@@ -84,6 +85,13 @@ def test_the_fake_of_libvirt(promise: Promise) -> None:
 def test_the_fake_of_libvirts_disks(promise: Promise) -> None:
     fake = FakeDomains(lambda: domains.KNOWN)
     fake.disks.deaf.add(domains.NAME)
+    promise(FakeDomainsStand(fake))
+
+
+@pytest.mark.parametrize("promise", promises(live_machine), ids=lambda one: one.__name__)
+def test_the_fake_of_a_live_machine(promise: Promise) -> None:
+    fake = FakeDomains(lambda: domains.KNOWN)
+    fake.machine.deaf.add(domains.NAME)
     promise(FakeDomainsStand(fake))
 
 

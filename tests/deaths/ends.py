@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from mcv.document.pools import DEFAULT_LOCATION
+from mcv.drivers.domain_reading import substance
 from mcv.drivers.drbd_status import have_split
 from mcv.rules import saved
 from mcv.storage import image_files
@@ -246,9 +247,7 @@ def shared(cluster: FakeCluster, node: str) -> str:
 
 def grown(cluster: FakeCluster, node: str) -> str:
     cpus = cluster.read(node).vm("web1").cpus
-    defined = f"<vcpu>{cpus}</vcpu>" in cluster.domains[node].defined["web1"].replace(
-        ' placement="static"', ""
-    )
+    defined = substance(cluster.domains[node].defined["web1"]).cpus == cpus
     return f"{cpus} CPUs, not so defined" if not defined else "whole" if cpus == 3 else "nothing"
 
 

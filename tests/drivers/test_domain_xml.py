@@ -13,15 +13,8 @@ from mcv.document.hardware import BootDevice, Cpu
 from mcv.document.model import Vm
 from mcv.document.networks import Nic
 from mcv.drivers.domain_devices import hardware
-from mcv.drivers.domain_xml import (
-    Source,
-    Substance,
-    disk_xml,
-    domain_xml,
-    is_ours,
-    new_mac,
-    substance,
-)
+from mcv.drivers.domain_reading import Substance, is_ours, substance
+from mcv.drivers.domain_xml import Source, disk_xml, domain_xml, new_mac
 
 SOURCES = {number: Source(type="block", path=f"/dev/drbd{99 + number}") for number in range(1, 21)}
 ISO = "/var/lib/mcv/images/debian"
@@ -78,7 +71,7 @@ def test_a_domain_is_what_the_document_says() -> None:
         str(512 * 1024**2),
         "b",
     )
-    assert root.findtext("vcpu") == "2"
+    assert substance(xml()).cpus == 2
     assert [one.get("bridge") for one in root.findall("devices/interface/source")] == ["br0"]
     assert [one.get("address") for one in root.findall("devices/interface/mac")] == [
         "52:54:00:01:02:03"

@@ -11,7 +11,7 @@ from typing import Protocol
 from uuid import UUID
 
 from mcv.document.hardware import Cpu
-from mcv.drivers.domain_xml import SavedState, is_ours, mark_of, substance
+from mcv.drivers.domain_reading import SavedState, is_ours, mark_of, substance
 from mcv.drivers.libvirt import Definition
 from mcv.drivers.libvirt_identity import FOREIGN, DomainStates, ForeignDomain, KnownUuids, uuid_of
 from mcv.drivers.libvirt_migration import Movement
@@ -20,6 +20,7 @@ from mcv.drivers.libvirt_xml import Capabilities
 from mcv.drivers.migration_xml import MovedDisks, for_destination
 from mcv.errors import CommandFailed, HypervisorFailed, LibvirtSilent
 from tests.fakes.live_disks import FakeLiveDisks
+from tests.fakes.live_machine import FakeLiveMachine
 from tests.fakes.mirrors import FakeMirrors
 
 
@@ -63,6 +64,7 @@ class FakeDomains:
         self.networks = FakeNetworks(self)
         self.processor = FakeProcessor()
         self.disks = FakeLiveDisks(self)
+        self.machine = FakeLiveMachine(self)
         self.mirrors = FakeMirrors(self)
         self.resets = FakeResets(self)
 

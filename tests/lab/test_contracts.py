@@ -19,6 +19,7 @@ from tests.contract import (
     drbd,
     eventually,
     live_disks,
+    live_machine,
     live_mirrors,
     promises,
     replication,
@@ -134,7 +135,9 @@ def libvirt(contract_nodes: list[Node]) -> Iterator[LibvirtStand]:
 
 
 @pytest.mark.parametrize(
-    "promise", promises(domains, live_disks, live_mirrors), ids=lambda one: one.__name__
+    "promise",
+    promises(domains, live_disks, live_machine, live_mirrors),
+    ids=lambda one: one.__name__,
 )
 def test_libvirt(libvirt: LibvirtStand, promise: Promise) -> None:
     try:

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from mcv.document.disks import FileDisk, Role, SharedDisk
 from mcv.document.pools import DEFAULT_LOCATION
+from mcv.drivers.domain_reading import substance
 from mcv.drivers.domain_source import Source
-from mcv.drivers.domain_xml import substance
 from mcv.drivers.migration_xml import MovedDisks
 from mcv.errors import (
     CallLost,
