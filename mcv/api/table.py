@@ -1,6 +1,7 @@
 """The table: every operation with its callers, right, subject, carrying node and timeout."""
 
 from mcv.api import consensus_calls
+from mcv.api.node_table import NODE_TABLE
 from mcv.api.operation import (
     NODE,
     NODE_BY_NAME,
@@ -79,6 +80,7 @@ from mcv.vm import (
 HOURS = 6 * 3600.0
 
 TABLE: dict[str, Operation] = {
+    **NODE_TABLE,
     # The cluster
     "cluster.info": read(status_cluster.info),
     "cluster.check": read(runner.check),

@@ -2,6 +2,7 @@
 
 import click
 
+from mcv.commands import evacuate
 from mcv.commands.options import common, nodes
 from mcv.commands.session import Session
 
@@ -13,7 +14,11 @@ DEAD = (
 
 @click.group()
 def node() -> None:
-    """Take nodes offline, bring them back, replace dead ones."""
+    """Drain nodes and restore them, replace dead ones."""
+
+
+node.add_command(evacuate.drain)
+node.add_command(evacuate.restore)
 
 
 @node.command()
@@ -28,8 +33,9 @@ def node() -> None:
 def offline(session: Session, names: tuple[str, ...], confirm_dead: bool) -> None:
     """Take a node offline for maintenance, or declare nodes dead.
 
-    Maintenance is for one node that lives and owns no VM. --confirm-dead is your word that
-    the nodes are off; mcv acts on it, so go and look first.
+    Maintenance is for one node that lives and owns no VM. It is emptied with: mcv node drain N
+
+    --confirm-dead is your word that the nodes are off; mcv acts on it, so go and look first.
 
     \b
     Examples:

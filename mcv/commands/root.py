@@ -33,6 +33,7 @@ COMMANDS = {
     "migrate": ("vm", "migrate"),
     "register": ("register", "register"),
     "unregister": ("register", "unregister"),
+    "evacuate": ("evacuate", "evacuate"),
     "lock": ("lock", "lock"),
     "unlock": ("lock", "unlock"),
     "verify": ("verify", "verify"),

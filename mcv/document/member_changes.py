@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from mcv.document.generation import ChangeMade
-from mcv.document.model import Cluster
+from mcv.document.model import Cluster, Node
 from mcv.document.registry import busy, change, claimed, operation_of, released
 from mcv.document.schema import require_schema
 from mcv.errors import Refused
@@ -49,27 +49,48 @@ def node_offline(
 @change("node.drain")
 def node_drain(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     """Let a member take no new VMs; Busy while another operation has claimed it."""
-    return _with_state(base, made, name, draining=True)
+    return base.with_node(replace(_for_this(base, made, name), draining=True))
 
 
 @change("node.maintenance")
 def node_maintenance(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
-    """A member whose VMs have left is in maintenance; Busy while another operation claims it."""
-    return _with_state(base, made, name, draining=False, maintenance=True)
+    """Take a drained member offline for maintenance; it takes no VMs until it is restored.
+
+    Refused while it owns a VM or carries an operation out, and for the last member online.
+    """
+    node = _for_this(base, made, name)
+    owned = sorted(vm.name for vm in base.vms.values() if vm.node == name)
+    if owned:
+        raise Refused(
+            f"{name} still owns {', '.join(owned)}.", f"Go on with: mcv node drain {name}"
+        )
+    claims = filter(None, map(base.claim_of, base.subjects()))
+    if work := sorted({claim.why for claim in claims if claim.node == name}):
+        raise Refused(f"{name} is at work: {work[0]}.", f"Go on with: mcv node drain {name}")
+    if base.online == [name]:
+        raise Refused(f"{name} is the last node online.")
+    return base.with_node(replace(node, status="offline", maintenance=True, draining=True))
 
 
 @change("node.restore")
 def node_restore(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
-    """End drain and maintenance; Busy while another operation has claimed the member."""
-    return _with_state(base, made, name, draining=False, maintenance=False)
+    """End drain and maintenance: a member in maintenance is online again.
+
+    Busy while another operation has claimed the member. One that is offline for another reason
+    stays so.
+    """
+    node = _for_this(base, made, name)
+    status = "online" if node.maintenance else node.status
+    return base.with_node(replace(node, status=status, maintenance=False, draining=False))
 
 
-def _with_state(base: Cluster, made: ChangeMade, name: str, **state: bool) -> Cluster:
+def _for_this(base: Cluster, made: ChangeMade, name: str) -> Node:
+    """The member; Busy while another operation than the change's has claimed it."""
     require_schema(base, 4)
     node = base.node(name)
     if node.claim is not None and node.claim.operation != operation_of(made):
         raise busy(name, node.claim)
-    return base.with_node(replace(node, **state))
+    return node
 
 
 @change("node.addresses")

@@ -46,7 +46,8 @@ Autostart = Literal["yes", "no", "last"]
 class Node(Value, frozen=True, kw_only=True):
     """A member: where it answers, and the certificate that it is.
 
-    While it is `draining` its VMs leave it and no others come; `maintenance` is what follows.
+    While it is `draining` its VMs leave it and no others come, until it is restored; when all have
+    left, it is offline for `maintenance`.
     """
 
     name: Name

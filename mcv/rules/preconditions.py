@@ -106,3 +106,33 @@ def online(cluster: Cluster, node: str) -> None:
     """Raises Refused where the document calls a node offline."""
     if cluster.node(node).status == "offline":
         raise Refused(f"{node} is offline.", f"Bring it back with: mcv node online {node}")
+
+
+def accepting(cluster: Cluster, node: str) -> None:
+    """Raises Refused where a node takes no VM and no replica: it is offline, or is drained."""
+    if cluster.node(node).draining:
+        raise Refused(f"{node} is drained: it takes no VMs.", _restore(node))
+    online(cluster, node)
+
+
+def why_not_accepting(cluster: Cluster, node: str) -> list[Refused]:
+    """The same as a list, for whoever tells all problems at once."""
+    try:
+        accepting(cluster, node)
+    except Refused as problem:
+        return [problem]
+    return []
+
+
+def startable(cluster: Cluster, me: str, name: str) -> None:
+    """Raises Refused on a node that is drained: what is left there is not started."""
+    if cluster.node(me).draining:
+        raise Refused(
+            f"{me} is drained: it starts no VMs.",
+            f"Move it: mcv migrate --start-after-migration {name}; or, when the work on {me} is "
+            f"over: mcv node restore {me}",
+        )
+
+
+def _restore(node: str) -> str:
+    return f"When the work on it is over: mcv node restore {node}"

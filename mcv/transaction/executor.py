@@ -120,7 +120,9 @@ class Transaction:
             if _is_open(error, was_begun=index == begun_before):
                 raise self._open(entry, error, is_committed=index > commit) from error
             if index > commit and all(step.may_fail for step in steps_of(item)):
-                entry.trouble, lacking = error.message, error
+                lacking, known = error, entry.trouble
+                # Each part that failed is told, also after a crash: the journal has it.
+                entry.trouble = known if error.message in known else f"{known} {error.message}"
                 continue
             is_committed = index > commit
             was_begun = index == begun_before
@@ -137,7 +139,7 @@ class Transaction:
             self._back(entry, report, error)
         self._end(entry)
         if entry.trouble:
-            message = f"{entry.title} is done, but: {entry.trouble.rstrip('.')}."
+            message = f"{entry.title} is done, but: {entry.trouble.strip().rstrip('.')}."
             raise DoneInPart(message, *((lacking.hint, lacking.problems) if lacking else ()))
 
     def _open(self, entry: Entry, error: McvError, is_committed: bool) -> OutcomeOpen:

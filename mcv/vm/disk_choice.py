@@ -16,6 +16,7 @@ from mcv.document.disks import (
 from mcv.document.model import Cluster, Vm
 from mcv.document.pools import PoolType
 from mcv.errors import Refused
+from mcv.rules import preconditions
 from mcv.storage.rooms import IMPLICIT, has_implicit
 
 Storage = Literal["drbd", "lvm", "thin", "file", "shared"]
@@ -140,17 +141,15 @@ def _nodes(
 
 
 def _not_there(cluster: Cluster, nodes: list[str]) -> list[Refused]:
-    """The nodes that are no members, or offline."""
+    """The nodes that are no members, or take no VMs."""
     found = []
     for node in nodes:
         if node not in cluster.nodes:
             found.append(
                 Refused(f"There is no node {node}.", f"Nodes: {', '.join(sorted(cluster.nodes))}.")
             )
-        elif cluster.nodes[node].status == "offline":
-            found.append(
-                Refused(f"{node} is offline.", f"Bring it back with: mcv node online {node}")
-            )
+        else:
+            found += preconditions.why_not_accepting(cluster, node)
     return found
 
 

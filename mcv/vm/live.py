@@ -37,6 +37,7 @@ def migrate(
     ignore_verify: bool = False,
     discard_saved: bool = False,
     dry_run: bool = False,
+    keeps_home: bool = False,
 ) -> Moved | DryRun:
     """Move a VM that runs, without a stop longer than the last of its memory takes.
 
@@ -59,6 +60,7 @@ def migrate(
                 disk_moves,
                 pools=copies.new_pools(host, vm, disk_moves),
                 exact=live_storage.guest_sizes(host, vm),
+                keeps_home=keeps_home,
             ),
         ]
         return Prepared(plan, Moved(name=name, node=to, started=True))

@@ -31,9 +31,10 @@ def migrate(
     ignore_verify: bool = False,
     discard_saved: bool = False,
     dry_run: bool = False,
+    keeps_home: bool = False,
 ) -> Moved | DryRun:
     """Move a stopped VM, by default to its only other node; with wait_for_shutdown, a running one
-    as soon as it has ended.
+    as soon as it has ended. The new node is its home, unless it keeps the home that it has.
 
     Nothing is claimed and nothing has been changed while the guest is waited for. Raises
     Refused, with every problem; Failed when it was begun and undone.
@@ -52,7 +53,7 @@ def migrate(
         disk_moves = copies.to_node(host, vm, to)
         plan = [
             *power.override_steps(host, vm, "migrate", ignore_verify),
-            *_plan(host, vm, to, disk_moves, discard_saved),
+            *_plan(host, vm, to, disk_moves, discard_saved, keeps_home),
         ]
         if start_after_migration:
             plan.append(_start(vm, to, ignore_verify))
@@ -69,13 +70,18 @@ def _start(vm: Vm, to: str, ignore_verify: bool) -> Step:
 
 
 def _plan(
-    host: Host, vm: Vm, to: str, disk_moves: list[DiskMove], discard_saved: bool
+    host: Host,
+    vm: Vm,
+    to: str,
+    disk_moves: list[DiskMove],
+    discard_saved: bool,
+    keeps_home: bool,
 ) -> list[Item]:
     """The steps by the kinds of the VM's disks, without a start."""
     if not disk_moves:
-        return offline_plan(vm, to, start=False, discard_saved=discard_saved)
+        return offline_plan(vm, to, False, discard_saved, keeps_home)
     pools = copies.new_pools(host, vm, disk_moves)
-    return copied_plan(vm, to, disk_moves, discard_saved, pools)
+    return copied_plan(vm, to, disk_moves, discard_saved, pools, keeps_home)
 
 
 def only_place(host: Host, name: str) -> str:
@@ -165,7 +171,7 @@ def _no_place(cluster: Cluster, vm: Vm, to: str, others: list[str]) -> Refused:
 
 def _target_problems(host: Host, vm: Vm, to: str, live: bool, discard_saved: bool) -> list[Refused]:
     """What the node that it would move to lacks: asked there, so it must answer."""
-    preconditions.online(host.read(), to)
+    preconditions.accepting(host.read(), to)
     bridges = bootable.bridges_of(host, vm)
     xml = host.domains.xml(vm.name) if live else ""
     asked: dict[str, Any] = {"name": vm.name, "memory": vm.memory, "bridges": bridges, "xml": xml}

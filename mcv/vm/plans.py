@@ -79,7 +79,9 @@ def delete_plan(
     return plan
 
 
-def offline_plan(vm: Vm, to: str, start: bool, discard_saved: bool = False) -> list[Item]:
+def offline_plan(
+    vm: Vm, to: str, start: bool, discard_saved: bool = False, keeps_home: bool = False
+) -> list[Item]:
     """Define it there, give the disks back here, write the new owner down, forget it here.
 
     The new owner in the document commits the plan. A start follows and may fail: the VM
@@ -95,7 +97,7 @@ def offline_plan(vm: Vm, to: str, start: bool, discard_saved: bool = False) -> l
             undo=on(to, "vm.undefine", name=vm.name),
         ),
         *storage.offline_move(vm, to),
-        Step(change("vm.assign", name=vm.name, node=to), commits=True),
+        Step(_assigned(vm, to, keeps_home), commits=True),
         Step(_undefine(old, vm.name, discard_saved)),
     ]
     if start:
@@ -109,6 +111,7 @@ def copied_plan(
     moves: Sequence[DiskMove],
     discard_saved: bool = False,
     pools: Mapping[str, Pool] | None = None,
+    keeps_home: bool = False,
 ) -> list[Item]:
     """Copy the local disks there, write owner and places down, define it there, forget it here.
 
@@ -122,7 +125,7 @@ def copied_plan(
         *_cd(vm, to),
         *disk_moves.copy_steps(name, moves),
         *storage.offline_move(vm, to),
-        Step(_moved(vm, to, moves, pools), commits=True),
+        Step(_moved(vm, to, moves, pools, keeps_home), commits=True),
         Step(on(to, "vm.define", name=name)),
         Step(_undefine(old, name, discard_saved)),
     ]
@@ -136,6 +139,7 @@ def live_plan(
     moves: Sequence[DiskMove] = (),
     pools: Mapping[str, Pool] | None = None,
     exact: Mapping[int, int] | None = None,
+    keeps_home: bool = False,
 ) -> list[Item]:
     """Open both sides, send the memory, resume the target, record the new owner, close.
 
@@ -172,7 +176,9 @@ def live_plan(
             seen=on(to, "vm.has_arrived", name=name),
             only_there=bool(moves),
         ),
-        Step(_moved(vm, to, moves, pools) if moves else change("vm.assign", name=name, node=to)),
+        Step(
+            _moved(vm, to, moves, pools, keeps_home) if moves else _assigned(vm, to, keeps_home),
+        ),
         Step(on(to, "vm.define", name=name)),
         *disks.after,
         Step(on(old, "vm.undefine", name=name)),
@@ -180,12 +186,28 @@ def live_plan(
     ]
 
 
-def _moved(vm: Vm, to: str, moves: Sequence[DiskMove], pools: Mapping[str, Pool] | None) -> Change:
+def _assigned(vm: Vm, to: str, keeps_home: bool) -> Change:
+    """The owner alone; the new owner is the VM's home, unless it keeps the home that it has."""
+    return change("vm.assign", name=vm.name, node=to, **_home(vm, keeps_home))
+
+
+def _moved(
+    vm: Vm,
+    to: str,
+    moves: Sequence[DiskMove],
+    pools: Mapping[str, Pool] | None,
+    keeps_home: bool,
+) -> Change:
     """Owner and places of the disks, in one change."""
     params: dict[str, Any] = {"disks": [plain(move.new) for move in moves]}
     if pools:
         params["pools"] = plain(pools)
-    return change("vm.move", name=vm.name, node=to, **params)
+    return change("vm.move", name=vm.name, node=to, **params, **_home(vm, keeps_home))
+
+
+def _home(vm: Vm, keeps_home: bool) -> dict[str, bool]:
+    """Members of before schema 4 know no such word, and no VM has a home in their documents."""
+    return {"home": False} if keeps_home and vm.home else {}
 
 
 def update_plan(

@@ -68,6 +68,7 @@ def start_if(
         vm = preconditions.owned(host.both(), host.name, name)
         preconditions.unclaimed(host.both(), host.job.id, name)
         preconditions.unlocked(vm)
+        preconditions.startable(host.read(), host.name, name)
         if not is_wanted():
             raise Refused(f"{name} is not to start by itself any more.")
         if host.domains.is_active(name):

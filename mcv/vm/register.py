@@ -65,6 +65,7 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
     vm = cluster.vm(name)
     preconditions.unclaimed(host.both(), host.job.id, name)
     preconditions.unlocked(vm)
+    preconditions.accepting(cluster, host.name)
     owner = cluster.node(vm.node)
     if owner.status == "online":
         raise Refused(

@@ -12,6 +12,7 @@ from mcv.document.networks import Nic
 from mcv.drivers.domain_xml import new_mac
 from mcv.errors import Refused
 from mcv.host import Host
+from mcv.rules import preconditions
 from mcv.vm import boot_files, disk_choice, hardware_choice, image_use
 from mcv.vm.answers import Rounded
 from mcv.vm.boot_files import NOTHING as NO_DIRECT_BOOT
@@ -180,6 +181,7 @@ def _judge_disks(
         for number, text in enumerate(texts, 1)
     ]
     if not asked and request.storage is None and request.pool is None and request.nodes is None:
+        problems.found += preconditions.why_not_accepting(cluster, owner)
         return (), tuple(sorted(cluster.nodes))
     choice = disk_choice.choose(
         cluster, owner, request.storage, request.pool, request.nodes, problems.found

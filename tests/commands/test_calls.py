@@ -233,6 +233,13 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         "node.replace",
         {"node": "n2", "by": "n3", "dry_run": False},
     ),
+    (
+        "node drain n2 --shutdown --wait",
+        "node.drain",
+        {"node": "n2", "shutdown": True, "wait": True, "dry_run": False},
+    ),
+    ("node restore n2", "node.restore", {"node": "n2", "dry_run": False}),
+    ("evacuate n2", "node.evacuate", {"node": "n2", "shutdown": False, "dry_run": False}),
     ("config show", "config.show", {"generation": None}),
     ("config show --generation 7", "config.show", {"generation": 7}),
     ("config history", "config.history", {}),

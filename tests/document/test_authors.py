@@ -31,6 +31,7 @@ def away(base: Cluster, *names: str) -> Cluster:
 
 VM_CLAIMED = claimed(THREE, Subject.vm("web1"), "n3")
 NODE_CLAIMED = claimed(away(THREE, "n2"), Subject.node("n2"), "n3")
+EMPTY_CLAIMED = NODE_CLAIMED.without_vm("web1")
 VERIFIED = {"result": "out-of-sync", "when": "x", "who": "x", "operation": "job1"}
 BEGUN = {**VERIFIED, "result": "running"}
 CLEAN = {**VERIFIED, "result": "clean"}
@@ -66,7 +67,7 @@ STORIES: list[tuple[str, Cluster, str, dict[str, Any], str]] = [
     ("a node leaves itself", THREE, "node.offline", {"name": "n2"}, "n2"),
     ("a node is removed by the claim's", NODE_CLAIMED, "node.release", {"name": "n2"}, "n3"),
     ("a drain", THREE, "node.drain", {"name": "n2"}, "n1 n2 n3"),
-    ("maintenance under a claim", NODE_CLAIMED, "node.maintenance", {"name": "n2"}, "n3"),
+    ("maintenance under a claim", EMPTY_CLAIMED, "node.maintenance", {"name": "n2"}, "n3"),
     ("a restoration under a claim", NODE_CLAIMED, "node.restore", {"name": "n2"}, "n3"),
     ("a grant", THREE, "permission.grant", {"who": "%ops", "right": "view"}, "n1 n2 n3"),
     ("properties", VM_CLAIMED, "vm.set", {"name": "web1", "protected": True}, "n3"),

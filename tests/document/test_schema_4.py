@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from mcv.document.changes import recomputed
+from mcv.document.claim import Claim
 from mcv.document.model import Cluster, Vm, decode, digest, encode
 from mcv.document.networks import Network, Nic
 from mcv.document.rights import Grant
@@ -282,10 +283,29 @@ def test_a_node_drains_is_in_maintenance_and_is_restored() -> None:
     back = after(rests, "node.restore", name="n2")
 
     states = [
-        (one.node("n2").draining, one.node("n2").maintenance) for one in (drains, rests, back)
+        (one.node("n2").status, one.node("n2").draining, one.node("n2").maintenance)
+        for one in (drains, rests, back)
     ]
-    assert states == [(True, False), (False, True), (False, False)]
+    assert states == [("online", True, False), ("offline", True, True), ("online", False, False)]
     assert back.nodes == LAN.nodes
+
+
+def test_a_node_that_owns_vms_or_is_at_work_or_the_last_is_not_in_maintenance() -> None:
+    drains = after(LAN, "node.drain", name="n2")
+    owner = drains.with_vm(vm(node="n2"))
+    with pytest.raises(Refused, match="n2 still owns web1"):
+        after(owner, "node.maintenance", name="n2")
+
+    claim = Claim(operation="job1", node="n2", why="start it", since="", epoch=1, generation=1)
+    at_work = drains.with_vm(vm(node="n1", claim=claim))
+    with pytest.raises(Refused, match="n2 is at work: start it"):
+        after(at_work, "node.maintenance", name="n2")
+
+    alone = after(drains, "node.offline", name="n1")
+    for other in [name for name in alone.online if name != "n2"]:
+        alone = after(alone, "node.offline", name=other)
+    with pytest.raises(Refused, match="n2 is the last node online"):
+        after(alone, "node.maintenance", name="n2")
 
 
 def test_a_right_is_given_once_and_taken_away_in_the_same_words() -> None:

@@ -1,0 +1,27 @@
+"""The part of the table that is about whole nodes: drained, evacuated, restored."""
+
+from mcv.api.operation import (
+    NODE,
+    Operation,
+    admin,
+    another,
+    question,
+    step,
+)
+from mcv.cluster import departures, draining
+from mcv.drbd import in_step
+
+DAYS = 14 * 24 * 3600.0
+JUDGE = draining.ASK
+
+NODE_TABLE: dict[str, Operation] = {
+    "node.drain": admin(draining.drain, NODE, to=another),
+    "node.evacuate": admin(draining.evacuate, NODE, to=another),
+    "node.restore": admin(draining.restore, NODE, to=another),
+    "node.departures": question(departures.departures, timeout=JUDGE),
+    "node.syncing": question(in_step.syncing),
+    "node.give_away": step(departures.give_away, DAYS, NODE, looks=True),
+    "node.send_away": step(draining.send_away, DAYS, NODE, looks=True),
+    "node.bring_home": step(draining.bring_home, DAYS, NODE, looks=True),
+    "node.await_idle": step(draining.await_idle, DAYS, NODE, looks=True),
+}
