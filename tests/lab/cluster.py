@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from tests.lab import CommandError, Lab, LabError, Node, Result, guests, reality
+from tests.lab import CommandError, Lab, LabError, Node, Result, guests, reality, wait_until
 from tests.lab.image import PASSWORD
 
 PASSWORD_FILE = "/root/password"
@@ -50,6 +50,20 @@ def bring_back(nodes: Sequence[Node], command: str = "systemctl start mcvd") -> 
         if not node.is_running:
             node.boot()
         node.run(command)
+
+
+def in_contact(nodes: Sequence[Node]) -> bool:
+    """Whether each node has heard from all others since its daemon began, and finds all well."""
+    return all(
+        {one["status"] for one in told(node, "info")["nodes"]} == {"online"}
+        and not told(node, "info")["attention"]
+        for node in nodes
+    )
+
+
+def wait_for_contact(nodes: Sequence[Node]) -> None:
+    """A daemon that has begun anew refuses changes until it has heard from the others."""
+    wait_until(lambda: in_contact(nodes), 60, "the nodes being in contact")
 
 
 def reset(node: Node) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.lab import Node, reality, wait_until
-from tests.lab.cluster import create, mcv, told
+from tests.lab.cluster import create, mcv, told, wait_for_contact
 
 READ = 3.0  # seconds from Enter to prompt
 CHANGE = 10.0
@@ -21,17 +21,9 @@ def owner(pair: list[Node]) -> Iterator[Node]:
     if not pair[1].is_running:
         pair[1].boot()
     pair[1].sigcont()
-    wait_until(lambda: in_contact(pair), 60, "the two nodes being in contact again")
+    wait_for_contact(pair)
     mcv(pair[0], "stop web1", code=0 if reality.domain(pair[0], "web1") == "running" else 3)
     mcv(pair[0], "delete web1 --yes")
-
-
-def in_contact(nodes: list[Node]) -> bool:
-    return all(
-        [one["status"] for one in told(node, "info")["nodes"]] == ["online", "online"]
-        and not told(node, "info")["attention"]
-        for node in nodes
-    )
 
 
 def timed(node: Node, words: str, code: int = 0) -> tuple[float, str]:
@@ -129,7 +121,7 @@ def test_a_libvirtd_that_hangs_holds_nobody_up_and_nothing_runs_twice(
         owner.sigcont("libvirtd")
 
     wait_until(lambda: reality.domain(owner, "web1") == "running", 60, "the start")
-    wait_until(lambda: in_contact(pair), 60, "nothing being wrong any more")
+    wait_for_contact(pair)
     assert seen(pair[1]) == ("running", None)
     assert not told(pair[1], "locks list")["claims"]
 
@@ -172,7 +164,7 @@ def test_without_room_power_works_and_all_else_is_refused_in_words(
         "systemctl start mcvd"
     )
     try:
-        wait_until(lambda: in_contact(pair), 60, "node1 being back")
+        wait_for_contact(pair)
         owner.run("cat /dev/zero > /var/lib/mcv/fill", check=False)
         for words in ("start web1", "reset web1", "stop web1"):
             mcv(owner, words)
@@ -192,7 +184,7 @@ def test_without_room_power_works_and_all_else_is_refused_in_words(
         owner.run("systemctl stop mcvd && umount --lazy /var/lib/mcv && systemctl start mcvd")
         owner.run("rm -rf /root/state")
 
-    wait_until(lambda: in_contact(pair), 60, "nothing being wrong any more")
+    wait_for_contact(pair)
     assert reality.document(owner) == before
     mcv(owner, "lock web1")
     mcv(owner, "unlock web1")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import Node, cluster, reality
-from tests.lab.cluster import mcv
+from tests.lab.cluster import mcv, wait_for_contact
 from tests.lab.lab import side_by_side, wait_until
 
 MIB = 1024**2
@@ -46,8 +46,10 @@ def old(pair: list[Node]) -> Iterator[list[Node]]:
     """The pair as programs of schema 1 hold it; afterwards they are of today again."""
     text = pair[0].run("cat /var/lib/mcv/node1/config.json").stdout
     side_by_side(lambda node: become_old(node, text), pair)
+    wait_for_contact(pair)
     yield pair
     side_by_side(lambda node: node.run(NEW), pair)
+    wait_for_contact(pair)
 
 
 def become_old(node: Node, text: str) -> None:
