@@ -16,22 +16,38 @@ from mcv.transaction.jobs import Job
 log = logging.getLogger(__name__)
 
 POLL = 1.0  # seconds between two looks at how far it is
+TRIES = 3  # verifications that are begun, where nobody saw how the one before ended
 
 
 @dataclass(frozen=True)
 class End:
-    """How a verification ended: whether at its end, and how many bytes it found to differ."""
+    """How a verification ended: whether at its end, and how many bytes it found to differ.
+
+    `unseen`: the kernel's events were lost, so it may have finished, and nothing proves it.
+    """
 
     finished: bool
     found: int
+    unseen: bool = False
 
 
 def watch(host: Host, vm: Vm, disk: DrbdDisk) -> End:
-    """Run one verification of a disk and wait for its end; a cancelled job ends it early.
+    """Verify a disk and wait for the end; a cancelled job ends it early.
 
-    The stream of events is opened before the verification, so that one that is over at
-    the first look counts.
+    Two resources that change at once can make drbdsetup drop events (it takes the kernel's
+    messages for lost where they come out of their order). A verification whose end was dropped
+    is run again, up to TRIES times in all.
     """
+    for left in reversed(range(TRIES)):
+        end = _watch_once(host, vm, disk)
+        if not end.unseen or end.found or not left or host.job.cancelled.is_set():
+            break
+        log.info("verifying %s once more: nobody saw how it ended", disk.resource)
+    return end
+
+
+def _watch_once(host: Host, vm: Vm, disk: DrbdDisk) -> End:
+    """Run one verification; its events are read from before it begins, or it may end unseen."""
     job = host.job
     with host.drbd.verification.events(disk.resource) as events:
         try:
@@ -39,6 +55,8 @@ def watch(host: Host, vm: Vm, disk: DrbdDisk) -> End:
             host.drbd.verification.start(disk.resource)
             with job.may_be_cancelled(waits=False), _told(host, job, vm, disk) as found:
                 end = follow(events)
+                while end.unseen and (again := _follow_again(host, disk, end)) is not None:
+                    end = again
         finally:
             give_rate_back(host, disk)
     if not end.finished:
@@ -47,7 +65,20 @@ def watch(host: Host, vm: Vm, disk: DrbdDisk) -> End:
     finished = end.finished and not job.cancelled.is_set()
     if finished:
         job.progress(_title(vm, disk), disk.size, disk.size, "B")
-    return End(finished, max(end.found, *found))
+    return End(finished, max(end.found, *found), end.unseen)
+
+
+def _follow_again(host: Host, disk: DrbdDisk, before: End) -> End | None:
+    """Follow a verification whose events were lost and that is still under way; None otherwise.
+
+    That it is proves that it was not cut off: the kernel goes on with none that was.
+    """
+    status = host.drbd.status(disk.resource)
+    if status is None or not status.is_verifying:
+        return None
+    with host.drbd.verification.events(disk.resource) as events:
+        end = follow(events, under_way=True)
+    return End(end.finished, max(before.found, end.found), end.unseen)
 
 
 def found_by_now(host: Host, disk: DrbdDisk) -> int:
@@ -57,12 +88,13 @@ def found_by_now(host: Host, disk: DrbdDisk) -> int:
     return status.out_of_sync if status is not None and tells else 0
 
 
-def follow(events: Iterable[Event]) -> End:
+def follow(events: Iterable[Event], under_way: bool = False) -> End:
     """Read events up to the verification's end.
 
     It is finished if VerifyS was followed by Established, the connection and the disks
     unchanged all along. What was found is what the kernel said with these events: its
     counter of later may be less, after a resync, or more, after a lost connection.
+    One that was under way before, and is not where the events begin, ended unseen.
     """
     began, found = False, 0
     for event in events:
@@ -71,10 +103,12 @@ def follow(events: Iterable[Event]) -> End:
         if began:
             found = max(found, event.out_of_sync or 0)
         if _cuts_off(event):
+            return End(False, found)
+        if under_way and not began and event.ends_the_dump:
             break
         if began and replication is not None and not replication.is_verifying:
             return End(replication.is_established, found)
-    return End(False, found)
+    return End(False, found, unseen=True)
 
 
 def _cuts_off(event: Event) -> bool:

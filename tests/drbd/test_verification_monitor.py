@@ -25,9 +25,9 @@ def existing(replication: str = "Established") -> list[str]:
         ("a whole one", [BEGUN, ENDED], End(True, 0)),
         ("one that found something", [BEGUN, FOUND], End(True, 8192)),
         ("what was found stays found", [BEGUN, FINDS, ENDED], End(True, 8192)),
-        ("nothing began", [ENDED], End(False, 0)),
-        ("the stream is lost", [BEGUN], End(False, 0)),
-        ("a part of the stream is lost", [BEGUN, "- skipped 5"], End(False, 0)),
+        ("nothing began", [ENDED], End(False, 0, unseen=True)),
+        ("the stream is lost", [BEGUN], End(False, 0, unseen=True)),
+        ("a part of the stream is lost", [BEGUN, "- skipped 5"], End(False, 0, unseen=True)),
         ("the link is lost", [BEGUN, LOST, ENDED], End(False, 0)),
         (
             "a disk is detached",
@@ -50,3 +50,19 @@ def test_it_is_finished_only_if_nothing_else_happened(
     events = [event for event in read if event is not None and event.verb != "lost"]
 
     assert follow(events) == end, story
+
+
+@pytest.mark.parametrize(
+    ("story", "replication", "news", "end"),
+    [
+        ("it goes on to its end", "VerifyS", [ENDED], End(True, 0)),
+        ("it had ended meanwhile", "Established", [BEGUN, ENDED], End(False, 0, unseen=True)),
+        ("the link was lost meanwhile", "Off", [ENDED], End(False, 0, unseen=True)),
+    ],
+)
+def test_one_that_was_under_way_counts_only_where_it_still_is(
+    story: str, replication: str, news: list[str], end: End
+) -> None:
+    read = [parse_event(line) for line in [*existing(replication), *news]]
+
+    assert follow([event for event in read if event], under_way=True) == end, story

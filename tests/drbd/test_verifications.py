@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mcv.document.disks import Verification
-from mcv.drbd import notes, verification_results, verify
+from mcv.drbd import notes, verification_monitor, verification_results, verify
 from mcv.errors import Cancelled, CommandFailed, McvError, PeerUnreachable, Refused
 from mcv.recovery import jobs as recovered_jobs
 from mcv.status import resources, vms
@@ -323,3 +323,31 @@ def test_ignoring_a_failure_that_only_a_note_knows_is_recorded(cluster: FakeClus
 
     override = cluster.read("n2").vm("web1").override
     assert override is not None and (override.who, override.what) == ("alice", "start")
+
+
+def test_one_whose_end_nobody_saw_is_run_again_and_given_up_in_the_end(
+    cluster: FakeCluster,
+) -> None:
+    make(cluster, "web1")
+    kernel = cluster.drbd["n1"].verification
+    kernel.unseen = verification_monitor.TRIES - 1
+
+    assert Asked(cluster).ended().result == "clean"
+    assert kernel.begun == verification_monitor.TRIES
+
+    kernel.unseen = verification_monitor.TRIES
+    assert Asked(cluster).ended().result == "interrupted"
+    assert kernel.begun == 2 * verification_monitor.TRIES
+
+
+def test_one_that_is_under_way_when_events_are_lost_is_followed_on(cluster: FakeCluster) -> None:
+    make(cluster, "web1")
+    kernel = cluster.drbd["n1"].verification
+    cluster.drbd["n1"].broken.add("slow")
+    kernel.skips = 2
+    asked = Asked(cluster)
+    until(lambda: kernel.streams == 3)
+
+    kernel.stop(RESOURCE)
+
+    assert asked.ended().result == "clean" and kernel.begun == 1

@@ -105,6 +105,10 @@ class FakeVerification:
     def __init__(self, drbd: "FakeDrbd") -> None:
         self._drbd = drbd
         self._news: dict[str, list[Event]] = {}
+        self.begun = 0
+        self.streams = 0  # that were opened
+        self.unseen = 0  # verifications from now on whose events are lost
+        self.skips = 0  # streams from now on that are lost while a verification is under way
 
     def set_rate(self, resource: str, rate: int) -> None:
         self._drbd._minor("set_rate", resource)
@@ -112,6 +116,7 @@ class FakeVerification:
 
     def start(self, resource: str) -> None:
         self._drbd._minor("verify", resource)
+        self.begun += 1
         mine, other = self._drbd._mine(resource), self._drbd._peer(resource)
         if other is None or {mine.disk, other.disk} != {"UpToDate"}:
             raise CommandFailed(f"`drbdadm verify {resource}`: Need a connection to start verify")
@@ -136,6 +141,10 @@ class FakeVerification:
 
     def _end_verification(self, resource: str) -> None:
         found = str(self._drbd.world.out_of_sync.get(resource, 0) // 1024)
+        if self.unseen:
+            self.unseen -= 1
+            self._news[resource].clear()
+            return
         self._say(resource, "peer-device", replication="Established", **{"out-of-sync": found})
 
     def cut(self, resource: str) -> None:
@@ -148,10 +157,14 @@ class FakeVerification:
         news = self._news[resource] = []
         now = self._drbd.status(resource)
         dump = [] if now is None else _dump(now)
+        self.streams += 1
         yield chain([*dump, Event("exists", "-", {})], self._heard(resource, news))
 
     def _heard(self, resource: str, news: list[Event]) -> Iterator[Event]:
         while news or resource in self._drbd.world.verifying:
+            if self.skips:
+                self.skips -= 1
+                return
             if news:
                 yield news.pop(0)
             else:
@@ -166,7 +179,10 @@ def _dump(now: Status) -> list[Event]:
     """What events2 says of a resource as it is."""
     parts: dict[str, dict[str, str]] = {
         "resource": {"role": now.role},
-        "connection": {"connection": now.connection, "role": now.peer_role},
+        "connection": {
+            "connection": "Connected" if now.connected else now.connection,
+            "role": now.peer_role,
+        },
         "device": {"disk": now.disk},
         "peer-device": {"replication": now.replication, "peer-disk": now.peer_disk},
     }
