@@ -126,6 +126,7 @@ class Daemon:
         self.server.start_operator()
         systemd.ready(f"{self.conf.node} serves")
         log.info("mcvd %s serves as %s", mcv.__version__, self.conf.node)
+        self.host.tell("mcvd begins", self.conf.node, f"version {mcv.__version__}")
         threading.Thread(target=self.loops.run, name="loops", daemon=True).start()
 
     def _make_default_pool(self) -> None:
@@ -148,11 +149,14 @@ class Daemon:
         if self._host_is_going_down():
             has_left = leaving.leave_in_order(self.host)
             log.info("this host goes down%s", ", offline in the document" if has_left else "")
+            self.host.tell("host goes down", self.conf.node, "offline" if has_left else "online")
         try:
             self.host.observations.save(at_once=True)
         except McvError as error:
             log.warning("what was seen of the others is not kept: %s", error)
         log.info("mcvd stops")
+        self.host.tell("mcvd stops", self.conf.node)
+        self.host.jobs.events.flush()
         self.server.stop()
 
     def _host_is_going_down(self) -> bool:

@@ -118,6 +118,7 @@ class Host:
     lost_peers: Pauses = field(default_factory=Pauses)  # by resource and what is known of its peer
     marked: dict[str, int] = field(default_factory=dict)  # incarnation that a VM here runs as
     nat_networks: bool = True  # whether there are any to look after, as far as is known
+    heard_members: dict[str, bool] = field(default_factory=dict)  # at the last look for events
     looks: Looks = field(default_factory=Looks)
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
 
@@ -137,6 +138,10 @@ class Host:
     def both(self) -> list[Cluster]:
         """The committed document and the proposal: a node acts on what both allow."""
         return self.consensus.both()
+
+    def tell(self, what: str, subject: str = "", outcome: str = "done") -> None:
+        """Note as an event what the daemon does, or sees, by itself."""
+        self.jobs.events.record("mcvd", what, subject, outcome)
 
     @property
     def job(self) -> Job:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from mcv import printable
+from mcv.api import events
 from mcv.api.operation import Operation, Right
 from mcv.api.table import TABLE
 from mcv.document.subject import Subject
@@ -41,7 +42,8 @@ def serve(
         raise NotPermitted(f"{operation} is not for {caller.kind}s.")
     params = dict(params)
     if caller.kind == "operator":
-        return _serve_operator(host, caller, operation, spec, params)
+        with events.refusals_noted(host, caller, operation, spec, params):
+            return _serve_operator(host, caller, operation, spec, params)
     if spec.step and host.consensus.damage:
         raise host.consensus.damage
     if not spec.any_epoch:
@@ -96,7 +98,9 @@ def run(host: Host, operation: str, spec: Operation, params: dict[str, Any], who
     arguments = spec.arguments(params)
     _bind(host, operation, spec, arguments)
     if not spec.job:
-        return plain(spec.function(host, **arguments))
+        answer = plain(spec.function(host, **arguments))
+        events.note_done(host, who, operation, spec, params)
+        return answer
     work = partial(spec.function, host, **arguments)
 
     def carried_out() -> Any:
@@ -106,7 +110,8 @@ def run(host: Host, operation: str, spec: Operation, params: dict[str, Any], who
 
     is_plan = bool(arguments.get("dry_run"))
     told = f"{'plan to ' * is_plan}{title(operation, arguments)}"
-    job = host.jobs.start(told, who, carried_out, spec.brief, is_plan)
+    about = events.about(operation, spec, params)
+    job = host.jobs.start(told, who, carried_out, spec.brief, is_plan, about)
     return {"job": job.id, "node": host.name}
 
 

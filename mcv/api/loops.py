@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcv.cluster import members, upgrade
+from mcv.cluster import members, sightings, upgrade
 from mcv.drbd import (
     enable,
     left_replicas,
@@ -107,6 +107,7 @@ LOOPS = (
     Loop("networks", 5.0, nat.look_after),
     Loop("journal", 3.0, journal_recovery.resume_all),
     Loop("paths", 3.0, members.watch_paths),
+    Loop("sightings", 3.0, sightings.look),
     Loop("arrivals", 30.0, arrivals.forget_over),
     Loop("copies", 30.0, copy_target.clear_over),
 )

@@ -26,6 +26,7 @@ from mcv.api.operation import (
 )
 from mcv.api.operation import change as change_vm
 from mcv.api.operation import power as power_vm
+from mcv.api.seeing_table import SEEING
 from mcv.api.storage_table import STORAGE
 from mcv.check import (
     fixes,
@@ -137,6 +138,7 @@ TABLE: dict[str, Operation] = {
     "locks.list": read(claims.list_locks),
     "locks.own": question(claims.own_locks),
     "locks.clear": admin(claims.clear_lock),
+    **SEEING,
     # Networks
     "network.create": admin(network.create),
     "network.delete": admin(network.delete),

@@ -293,6 +293,7 @@ def come_back(host: Host) -> None:
     if not cluster.online:
         return
     host.update("node.online", f"{host.name} is back", name=host.name)
+    host.tell("online again", host.name)
 
 
 def addresses(host: Host) -> None:

@@ -1,5 +1,6 @@
 """The record of a job on disk: which of them this version understands."""
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,23 @@ def problem_with(record: Record, id: str) -> str:
     except msgspec.ValidationError as error:
         return str(error)
     return ""
+
+
+def interruption(record: Record, is_left: bool) -> McvError:
+    """How a job ended that a stop of the daemon cut off; whether the journal has the rest."""
+    rest = "the rest is in the journal." if is_left else "nothing is left in the journal."
+    return McvError(
+        f"{record['title']} was interrupted by a stop of mcvd; {rest}",
+        "See: mcv repair" if is_left else "Run it again.",
+    )
+
+
+def forget_oldest(directory: Path, kept: int) -> None:
+    """Delete all but the newest records."""
+    with contextlib.suppress(OSError):  # what another thread puts aside meanwhile
+        paths = sorted(directory.glob("*.json"), key=lambda path: path.lstat().st_mtime)
+        for path in paths[:-kept]:
+            path.unlink()
 
 
 def without_schema(record: Record) -> Record:

@@ -23,6 +23,14 @@ FINDING = {
     "fix": {**MENDED, "node": "n1", "text": "n1: define web1"},
 }
 MOVED = {"name": "web1", "disk": 2}
+EVENT = {
+    "when": "2026-01-31T12:00:00.000Z",
+    "node": "n1",
+    "who": "alice",
+    "what": "start",
+    "subject": "web1",
+    "outcome": "done",
+}
 DISK: dict[str, Any] = {
     "name": "web1",
     "size": "1GiB",
@@ -39,6 +47,11 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("info", "cluster.info", {}),
     ("info web1", "vm.info", {"name": "web1"}),
     ("list", "vm.list", {}),
+    (
+        "events --since 2026-01-31T12:00:00Z",
+        "event.list",
+        {"since": "2026-01-31T12:00:00.000Z", "cursors": {}},
+    ),
     ("start web1", "vm.start", {"name": "web1", "ignore_verify": False}),
     ("start web1 --ignore-verify", "vm.start", {"name": "web1", "ignore_verify": True}),
     (
@@ -441,6 +454,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "image.list": [],
             "drbd.prospects": {"lose": "n1", "lines": []},
             "job.list": [],
+            "event.list": {"events": [EVENT], "cursors": {}, "more": [], "silent": {}},
             "job.show": {**job, **times, "cancellable": False},
             "locks.list": {"claims": [], "locks": [], "held": []},
             "vm.take_seed": {"node": "n1", "token": "t", "size": 10},
