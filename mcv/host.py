@@ -6,7 +6,7 @@ import logging
 import math
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -25,6 +25,7 @@ from mcv.system.locks import Locks
 from mcv.system.looks import Looks
 from mcv.system.observations import Observations
 from mcv.system.pauses import Pauses
+from mcv.system.processor import Spent
 from mcv.system.shared_work import SharedWork
 from mcv.transaction import jobs as jobs_module
 from mcv.transaction.executor import Transaction
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mcv.drivers.directories import Directories
     from mcv.drivers.drbd import Drbd
     from mcv.drivers.libvirt import Hypervisor
+    from mcv.drivers.libvirt_load import Used
     from mcv.drivers.lvm import Lvm
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,15 @@ class StartAttempt:
 
     at: float  # monotonic
     why: str
+
+
+@dataclass(frozen=True)
+class LoadSample:
+    """What this host's processors and VMs had used at a moment of the monotonic clock."""
+
+    at: float
+    spent: Spent
+    vms: Mapping[str, "Used"]
 
 
 class DryRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +129,7 @@ class Host:
     lost_peers: Pauses = field(default_factory=Pauses)  # by resource and what is known of its peer
     marked: dict[str, int] = field(default_factory=dict)  # incarnation that a VM here runs as
     nat_networks: bool = True  # whether there are any to look after, as far as is known
+    load_sample: LoadSample | None = None  # what was used when somebody last looked
     heard_members: dict[str, bool] = field(default_factory=dict)  # at the last look for events
     looks: Looks = field(default_factory=Looks)
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step

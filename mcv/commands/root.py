@@ -47,6 +47,7 @@ COMMANDS = {
     "drbd": ("drbd", "drbd"),
     "config": ("config", "config"),
     "permission": ("permission", "permission"),
+    "top": ("top", "top"),
     "events": ("events", "events"),
     "job": ("job", "job"),
     "locks": ("locks", "locks"),

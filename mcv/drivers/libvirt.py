@@ -24,6 +24,7 @@ from mcv.drivers.libvirt_identity import (
 )
 from mcv.drivers.libvirt_listing import STATES, has_failed_to_start, state_of
 from mcv.drivers.libvirt_live import LiveMachine
+from mcv.drivers.libvirt_load import Load
 from mcv.drivers.libvirt_migration import LiveMigration
 from mcv.drivers.libvirt_mirrors import LiveMirrors
 from mcv.drivers.libvirt_networks import Networks
@@ -61,6 +62,7 @@ class Hypervisor:
         self.saved = SavedStates(self._connection)
         self.networks = Networks(self._connection)
         self.processor = Processor(self._connection)
+        self.load = Load(self._connection)
         self.disks = LiveDisks(self._connection)
         self.machine = LiveMachine(self._connection)
         self.mirrors = LiveMirrors(self._connection)

@@ -47,6 +47,7 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("info", "cluster.info", {}),
     ("info web1", "vm.info", {"name": "web1"}),
     ("list", "vm.list", {}),
+    ("top", "top.show", {}),
     (
         "events --since 2026-01-31T12:00:00Z",
         "event.list",
@@ -454,6 +455,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "image.list": [],
             "drbd.prospects": {"lose": "n1", "lines": []},
             "job.list": [],
+            "top.show": {"nodes": [], "vms": []},
             "event.list": {"events": [EVENT], "cursors": {}, "more": [], "silent": {}},
             "job.show": {**job, **times, "cancellable": False},
             "locks.list": {"claims": [], "locks": [], "held": []},

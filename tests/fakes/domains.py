@@ -14,6 +14,7 @@ from mcv.document.hardware import Cpu
 from mcv.drivers.domain_reading import SavedState, is_ours, mark_of, substance
 from mcv.drivers.libvirt import Definition
 from mcv.drivers.libvirt_identity import FOREIGN, DomainStates, ForeignDomain, KnownUuids, uuid_of
+from mcv.drivers.libvirt_load import Used
 from mcv.drivers.libvirt_migration import Movement
 from mcv.drivers.libvirt_saved import SAVED
 from mcv.drivers.libvirt_xml import Capabilities
@@ -63,6 +64,7 @@ class FakeDomains:
         self.saved = FakeSavedStates(self)
         self.networks = FakeNetworks(self)
         self.processor = FakeProcessor()
+        self.load = FakeLoad(self)
         self.disks = FakeLiveDisks(self)
         self.machine = FakeLiveMachine(self)
         self.mirrors = FakeMirrors(self)
@@ -362,6 +364,31 @@ class FakeProcessor:
 
     def can_run(self, cpu: Cpu) -> bool:
         return cpu.model in self.models
+
+
+class FakeLoad:
+    """What FakeDomains that are active have used: each look adds `step`."""
+
+    def __init__(self, domains: FakeDomains) -> None:
+        self._domains = domains
+        self._looks = 0
+        self.step = Used(cpu=0.25, memory=64 << 20, read=4096, written=8192)
+
+    @property
+    def looks(self) -> int:
+        return self._looks
+
+    def used(self) -> dict[str, Used]:
+        states = self._domains.states().vms
+        self._looks += 1
+        cpu, read, written = self.step.cpu or 0.0, self.step.read or 0, self.step.written or 0
+        each = Used(
+            cpu=cpu * self._looks,
+            memory=self.step.memory,
+            read=read * self._looks,
+            written=written * self._looks,
+        )
+        return {name: each for name, state in states.items() if state in ("running", "paused")}
 
 
 class FakeSavedStates:
