@@ -110,6 +110,7 @@ class Host:
     observations: Observations
     knows: Callable[[str], bool] = lambda operation: True  # whether a step's operation exists
     is_going_down: Callable[[], bool] = systemd.host_is_stopping  # this whole host; may raise
+    go_down: Callable[[str], None] = systemd.go_down  # go_down("reboot" or "poweroff")
     advice: Callable[..., str] = wait_for  # advice(*nodes): what to do about silent members
 
     # What this run of the daemon knows; a restart begins without it.

@@ -1,14 +1,15 @@
-"""The part of the table that is about whole nodes: drained, evacuated, restored."""
+"""The part of the table about whole nodes: drained, evacuated, restored, rebooted."""
 
 from mcv.api.operation import (
     NODE,
     Operation,
     admin,
     another,
+    named,
     question,
     step,
 )
-from mcv.cluster import departures, draining
+from mcv.cluster import departures, draining, powering, takeovers
 from mcv.drbd import in_step
 
 DAYS = 14 * 24 * 3600.0
@@ -18,6 +19,13 @@ NODE_TABLE: dict[str, Operation] = {
     "node.drain": admin(draining.drain, NODE, to=another),
     "node.evacuate": admin(draining.evacuate, NODE, to=another),
     "node.restore": admin(draining.restore, NODE, to=another),
+    "node.reboot": admin(powering.reboot, NODE, to=named, offline_too=True),
+    "node.power_off": admin(powering.power_off, NODE, to=named, offline_too=True),
+    "node.await_return": admin(powering.await_return, NODE),
+    "node.boot": question(powering.boot),
+    "node.takeovers": question(takeovers.prospects, timeout=takeovers.ASK),
+    "node.take_over": step(takeovers.take_over, takeovers.CALL, NODE, looks=True),
+    "node.take_vm": step(takeovers.take_vm, takeovers.CALL, NODE, looks=True),
     "node.departures": question(departures.departures, timeout=JUDGE),
     "node.syncing": question(in_step.syncing),
     "node.give_away": step(departures.give_away, DAYS, NODE, looks=True),

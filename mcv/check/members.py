@@ -56,8 +56,9 @@ def _members(scene: ClusterSnapshot) -> Findings:
 
 
 def _offline(node: Node) -> Finding:
+    back = "restore" if node.draining else "online"
     helps = (
-        f"When its maintenance is over: mcv node online {node.name}"
+        f"When its maintenance is over: mcv node {back} {node.name}"
         if node.maintenance
         else "It comes back by itself when mcvd runs there."
     )

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from mcv.cluster import takeovers
 from mcv.cluster.departures import Departure
+from mcv.cluster.takeovers import TakenOver
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.drbd.in_step import Syncing
@@ -71,11 +73,14 @@ def drain(
 
 def evacuate(
     host: Host, node: str, shutdown: bool = False, dry_run: bool = False
-) -> Emptied | DryRun:
+) -> Emptied | TakenOver | DryRun:
     """Move the VMs of a living node elsewhere now; the node goes on taking VMs.
 
-    Errors: Refused where none of its VMs can leave; DoneInPart where some are left.
+    The VMs of a node that is offline in the document are taken over. Errors: Refused where none
+    of its VMs can leave; DoneInPart where some are left.
     """
+    if host.read().node(node).status == "offline":
+        return takeovers.take_all_over(host, node, dry_run)
 
     def prepare() -> Prepared[Emptied]:
         cluster = _require_emptied(host, node)

@@ -4,6 +4,9 @@ import click
 
 from mcv.commands.options import common, nodes
 from mcv.commands.session import Session
+from mcv.errors import Refused
+
+AWAY = ("offline", "maintenance")  # statuses of a node that takes part in nothing
 
 shutdown_option = click.option(
     "--shutdown",
@@ -24,14 +27,31 @@ def evacuate(session: Session, name: str, shutdown: bool) -> None:
     A VM that runs moves live. The node stays a member and may get VMs again at once. The home of
     each VM stays; back they go with: mcv node restore N.
 
+    The VMs of a node that is offline, as one that was declared dead, are taken over by the nodes
+    that hold their other replicas, after a list of what may be lost. None of them is started.
+
     \b
     Examples:
       mcv evacuate n2 --dry-run
       mcv evacuate n2
     """
     asked = {"node": name, "shutdown": shutdown}
+    if _is_offline(session, name):
+        session.ask(f"Take over all VMs of {name}?", lambda: session.plan("node.evacuate", **asked))
     answer = session.run("node.evacuate", **asked, dry_run=session.dry_run)
-    session.show(answer, f"{_names(answer, 'moved')} left {name}.")
+    names = _names(answer, "moved")
+    if answer.get("taken_over") and answer["moved"]:
+        start = " ".join(answer["moved"])
+        session.show(answer, f"{names} were taken over from {name}. Next: mcv start {start}")
+    else:
+        session.show(answer, f"{names} left {name}.")
+
+
+def _is_offline(session: Session, name: str) -> bool:
+    if session.yes or session.dry_run:
+        return False
+    nodes = session.call("cluster.info")["nodes"]
+    return any(node["name"] == name and node["status"] in AWAY for node in nodes)
 
 
 @click.command()
@@ -82,6 +102,54 @@ def restore(session: Session, name: str) -> None:
     """
     answer = session.run("node.restore", node=name, dry_run=session.dry_run)
     session.show(answer, f"{name} takes VMs again; {_names(answer, 'moved')} went back to it.")
+
+
+@click.command()
+@node_argument
+@click.option("--shutdown", is_flag=True, help="Guests that run there are shut down with it.")
+@click.option("--wait", is_flag=True, help="Wait until it is back, in contact with the cluster.")
+@common(dry_run=True)
+@click.pass_obj
+def reboot(session: Session, name: str, shutdown: bool, wait: bool) -> None:
+    """Reboot a node's host, in good order.
+
+    Refused while VMs run there, unless --shutdown: what ran starts again with the node, as its
+    autostart says. Moved elsewhere they are before by: mcv node drain N
+
+    \b
+    Example:
+      mcv node reboot n2 --wait
+    """
+    asked = {"node": name, "shutdown": shutdown}
+    if wait and session.call("cluster.info")["node"] == name:
+        raise Refused(f"{name} is this node: what waits here goes down with it.", "Without --wait")
+    session.ask(f"Reboot {name}?", lambda: session.plan("node.reboot", **asked))
+    answer = session.run("node.reboot", **asked, dry_run=session.dry_run)
+    if wait and not session.dry_run:
+        session.run("node.await_return", node=name, boot=answer["boot"])
+        session.show(answer, f"{name} is back.")
+    else:
+        session.show(answer, f"{name} reboots.")
+
+
+@click.command("power-off")
+@node_argument
+@click.option("--shutdown", is_flag=True, help="Guests that run there are shut down with it.")
+@common(dry_run=True)
+@click.pass_obj
+def power_off(session: Session, name: str, shutdown: bool) -> None:
+    """Power a node's host off, in good order.
+
+    Refused while VMs run there, unless --shutdown. They are moved elsewhere by: mcv node drain N
+
+    \b
+    Example:
+      mcv node power-off n2
+    """
+    asked = {"node": name, "shutdown": shutdown}
+    session.ask(f"Power {name} off?", lambda: session.plan("node.power_off", **asked))
+    answer = session.run("node.power_off", **asked, dry_run=session.dry_run)
+    session.show(answer, f"{name} powers off.")
 
 
 def _names(answer: dict[str, list[str]], key: str) -> str:

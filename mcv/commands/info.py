@@ -121,6 +121,7 @@ def vm_text(vm: dict[str, Any]) -> str:
             "name": vm["name"],
             "state": vm["state"],
             "node": vm["node"],
+            "home": vm.get("home") if vm.get("home") != vm["node"] else None,
             "may run on": ", ".join(vm["nodes"]),
             "memory": output.size(vm["memory"]),
             "cpus": vm["cpus"],

@@ -19,6 +19,8 @@ def node() -> None:
 
 node.add_command(evacuate.drain)
 node.add_command(evacuate.restore)
+node.add_command(evacuate.reboot)
+node.add_command(evacuate.power_off)
 
 
 @node.command()

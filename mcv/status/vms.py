@@ -84,7 +84,7 @@ class VerificationView(Struct, frozen=True, kw_only=True):
 
 
 class VmInfo(VmSummary, frozen=True, kw_only=True):
-    """All about one VM; `cd` is the image in its CD drive.
+    """All about one VM; `cd` is the image in its CD drive, `home` the node of its last migration.
 
     `pending` is what the running domain has otherwise, and has from its next start on.
     """
@@ -100,6 +100,7 @@ class VmInfo(VmSummary, frozen=True, kw_only=True):
     verify: VerificationView
     vnc: str | None
     pending: list[str] = []
+    home: str = ""
 
 
 def list_(host: Host) -> list[VmSummary]:
@@ -153,6 +154,7 @@ def info(host: Host, name: str) -> VmInfo:
         verify=verification(vm, seen),
         vnc=_vnc(host, vm, seen),
         pending=_pending(host, vm, seen),
+        home=vm.home or vm.node,
     )
 
 

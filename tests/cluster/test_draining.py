@@ -6,6 +6,8 @@ import pytest
 
 from mcv.cluster import draining, members
 from mcv.errors import Cancelled, DoneInPart, HypervisorFailed, McvError, Refused
+from mcv.status import cluster as status
+from mcv.status import vms
 from mcv.vm import create, live, migrate, power, register
 from tests.fakes.cluster import FakeCluster
 
@@ -75,6 +77,23 @@ def test_a_drained_node_is_empty_and_offline_and_its_guests_ran_all_the_while(
     assert state(busy) == ("offline", True, True)
     assert {vm.home for vm in busy.read("n2").vms.values()} == {"n1"}
     assert busy.twice == [] and is_idle(busy)
+
+
+def test_info_tells_of_a_drain_and_of_a_home(busy: FakeCluster) -> None:
+    busy.domains["n1"].pause("web1")
+    with pytest.raises(DoneInPart):
+        drain(busy)
+
+    told = busy.run("n2", status.info)
+    assert [node.status for node in told.nodes] == ["draining", "online", "online"]
+    assert told.attention[0].startswith("n1 is draining and takes no VMs; web1 did not leave it")
+
+    busy.domains["n1"].resume("web1")
+    drain(busy)
+    told = busy.run("n2", status.info)
+    assert [node.status for node in told.nodes] == ["maintenance", "online", "online"]
+    assert not told.attention
+    assert busy.run("n2", vms.info, name="web1").home == "n1"
 
 
 def test_the_plan_says_where_each_vm_goes(busy: FakeCluster) -> None:

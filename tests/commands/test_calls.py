@@ -253,6 +253,17 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {"node": "n2", "shutdown": True, "wait": True, "dry_run": False},
     ),
     ("node restore n2", "node.restore", {"node": "n2", "dry_run": False}),
+    (
+        "node reboot n2 --shutdown --yes",
+        "node.reboot",
+        {"node": "n2", "shutdown": True, "dry_run": False},
+    ),
+    ("node reboot n2 --wait --yes", "node.await_return", {"node": "n2", "boot": "b1"}),
+    (
+        "node power-off n2 --yes",
+        "node.power_off",
+        {"node": "n2", "shutdown": False, "dry_run": False},
+    ),
     ("evacuate n2", "node.evacuate", {"node": "n2", "shutdown": False, "dry_run": False}),
     ("config show", "config.show", {"generation": None}),
     ("config show --generation 7", "config.show", {"generation": 7}),
@@ -431,6 +442,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     info = {"uuid": "u", "disks": [{**disk, "drbd": None}], "networks": [], "verify": verify}
     daemon.answers.update(
         {
+            "node.reboot": {"node": "n2", "boot": "b1"},
             "cluster.info": {
                 "cluster": None,
                 "epoch": 1,

@@ -104,6 +104,7 @@ class FakeCluster:
         self.bridges = {name: FakeBridges() for name in names}
         self.boots = dict.fromkeys(names, 1)  # how often each host has come up
         self.going_down: set[str] = set()  # hosts that shut down
+        self.ordered: list[tuple[str, str]] = []  # (node, "reboot" or "poweroff") of systemd
         first = _member_document(directory, names) if begins else None
         for name in names:
             self.boot(name, first)
@@ -143,6 +144,7 @@ class FakeCluster:
             certificate=f"certificate of {name}",
             observations=Observations(conf.state / "sight.json", f"boot {self.boots[name]}"),
             is_going_down=lambda: name in self.going_down,
+            go_down=lambda verb: self.ordered.append((name, verb)),
             advice=ways_out,
         )
         return self.hosts[name]
