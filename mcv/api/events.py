@@ -38,7 +38,7 @@ def _texts(value: object) -> list[str]:
 
 def note_done(host: Host, who: str, operation: str, spec: Operation, params: Parameters) -> None:
     """Note a call that was answered at once; what only looks is no event."""
-    if spec.right is not Right.VIEW:
+    if spec.right is not Right.VIEW and not spec.asks:
         host.jobs.events.record(who, *about(operation, spec, params))
 
 

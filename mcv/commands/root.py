@@ -49,6 +49,7 @@ COMMANDS = {
     "permission": ("permission", "permission"),
     "top": ("top", "top"),
     "events": ("events", "events"),
+    "log": ("log", "log"),
     "job": ("job", "job"),
     "locks": ("locks", "locks"),
     "repair": ("repair", "repair"),

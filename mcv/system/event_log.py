@@ -32,6 +32,7 @@ LONGEST = {"who": 64, "what": 200, "subject": 200, "outcome": 400}  # characters
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
 CURSOR = re.compile(r"(\d{4}-\d\d-\d\d)/(\d{1,12})")
 
+NEWLINE = b"\n"
 DONE = "done"
 REFUSED = "refused"
 
@@ -199,23 +200,26 @@ class EventLog:
             return days, offset if day in days else 0
         return [each for each in self._days() if each >= since[:10]], 0
 
-    def lately(self, about: str, most: int, budget: int = 2 * LARGEST) -> list[Event]:
+    def lately(self, about: str, most: int, budget: int = 2 * LARGEST) -> Page:
         """The last events, most at the most, that name a VM or a node; the oldest first.
 
-        No more than the newest `budget` bytes are looked through.
+        No more than the newest `budget` bytes are looked through. The page's cursor is the end.
         """
         self.flush()
         named = naming(about)
         found: list[Event] = []
-        for day in reversed(self._days()):
+        cursor = f"{moment(self._now())[:10]}/0"
+        for index, day in enumerate(reversed(self._days())):
             data = _part(self._directory / f"{day}.jsonl", 0, LARGEST + PAGE)
+            if index == 0:
+                cursor = f"{day}/{data.rfind(NEWLINE) + 1}"
             budget -= len(data)
             lines = [line for line in data.splitlines() if about.encode() in line]
-            events = [event for event in _decoded(b"\n".join(lines)) if is_about(event, named)]
+            events = [event for event in _decoded(NEWLINE.join(lines)) if is_about(event, named)]
             found = [*events, *found][-most:]
             if budget <= 0 or len(found) >= most:
                 break
-        return found
+        return Page(events=found, cursor=cursor)
 
 
 def naming(name: str) -> re.Pattern[str]:

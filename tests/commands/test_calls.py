@@ -10,7 +10,7 @@ import pytest
 
 from mcv.api import table
 from mcv.commands.root import front
-from mcv.errors import McvError, Refused
+from mcv.errors import McvError, NotFound, Refused
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
 
 MENDED = {"deed": "define", "subject": "web1"}
@@ -23,6 +23,7 @@ FINDING = {
     "fix": {**MENDED, "node": "n1", "text": "n1: define web1"},
 }
 MOVED = {"name": "web1", "disk": 2}
+NOTHING: dict[str, Any] = {"lines": [], "cursors": {}, "more": [], "silent": {}}
 EVENT = {
     "when": "2026-01-31T12:00:00.000Z",
     "node": "n1",
@@ -48,6 +49,8 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("info web1", "vm.info", {"name": "web1"}),
     ("list", "vm.list", {}),
     ("top", "top.show", {}),
+    ("log n2 --lines 9", "node.log", {"name": "n2", "lines": 9, "cursors": {}}),
+    ("log web1", "vm.log", {"name": "web1", "lines": 200, "cursors": {}}),
     (
         "events --since 2026-01-31T12:00:00Z",
         "event.list",
@@ -467,6 +470,10 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "image.list": [],
             "drbd.prospects": {"lose": "n1", "lines": []},
             "job.list": [],
+            "vm.log": lambda params: (
+                NOTHING if params["name"] == "web1" else NotFound(f"No VM {params['name']}.")
+            ),
+            "node.log": NOTHING,
             "top.show": {"nodes": [], "vms": []},
             "event.list": {"events": [EVENT], "cursors": {}, "more": [], "silent": {}},
             "job.show": {**job, **times, "cancellable": False},

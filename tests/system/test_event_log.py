@@ -242,11 +242,17 @@ def test_what_names_a_vm_is_found_and_not_what_begins_like_it(
     events.record("alice", "migrate web1 to n2")
     events.record("mcvd", "evacuate", "n1", "failed: web1 does not move.")
 
-    found = events.lately("web1", 10)
+    page = events.lately("web1", 10)
+    found = page.events
 
     assert [event.what for event in found] == ["start", "migrate web1 to n2", "evacuate"]
-    assert [event.what for event in events.lately("web1", 2)] == ["migrate web1 to n2", "evacuate"]
+    assert [event.what for event in events.lately("web1", 2).events] == [
+        "migrate web1 to n2",
+        "evacuate",
+    ]
     assert naming("web1").search("web1-2") is None
+    events.record("bob", "stop", "web2")
+    assert whats(events, cursor=page.cursor) == ["stop"]
 
 
 @pytest.mark.parametrize(
