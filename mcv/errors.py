@@ -90,6 +90,12 @@ class LibvirtSilent(McvError):
     kind = "libvirt-silent"
 
 
+class AgentSilent(Refused):
+    """The agent in a guest does not answer; nothing was asked of it but a sign of life."""
+
+    kind = "agent-silent"
+
+
 class Cancelled(Refused):
     """Somebody ended the wait before anything had been changed."""
 

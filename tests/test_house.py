@@ -47,6 +47,7 @@ HOMES = {
     "tabulate": ("mcv.commands.output",),
     "Pyro5": ("mcv.rpc.",),
     "libvirt": ("mcv.drivers.libvirt_connection",),
+    "libvirt_qemu": ("mcv.drivers.libvirt_connection",),
     "paramiko": ("mcv.system.ssh", "mcv.system.known_hosts"),
     "cryptography": ("mcv.rpc.pki",),
     "filelock": ("mcv.system.locks",),

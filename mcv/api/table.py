@@ -63,6 +63,7 @@ from mcv.vm import (
     create,
     delete,
     domains_elsewhere,
+    guest_exec,
     image,
     image_use,
     live,
@@ -162,6 +163,13 @@ TABLE: dict[str, Operation] = {
     "vm.stop": power_vm(power.stop, named),
     "vm.shutdown": power_vm(power.shutdown, owner),
     "vm.reset": power_vm(power.reset, owner),
+    "vm.exec": Operation(
+        guest_exec.begin, OPERATOR_OR_PEER, Right.CHANGE, VM, job=True, to=owner, brief=True
+    ),
+    "vm.exec_state": Operation(
+        guest_exec.state, OPERATOR_OR_PEER, Right.CHANGE, VM, to=owner, timeout=20
+    ),
+    "vm.agent": question(guest_exec.agent),
     "vm.reboot": power_vm(reboot.reboot, owner),
     "vm.pause": power_vm(pausing.pause, owner),
     "vm.resume": power_vm(pausing.resume, owner),

@@ -131,6 +131,7 @@ def vm_text(vm: dict[str, Any]) -> str:
             "uuid": vm["uuid"],
             "cd": vm.get("cd"),
             "vnc": vm["vnc"],
+            "guest agent": vm.get("agent"),
             "verification": verification_text(vm["verify"]) if is_replicated else None,
         }
     )

@@ -28,6 +28,7 @@ COMMANDS = {
     "shutdown": ("power", "shutdown"),
     "reboot": ("power", "reboot"),
     "reset": ("power", "reset"),
+    "exec": ("guest", "exec_"),
     "pause": ("power", "pause"),
     "resume": ("power", "resume"),
     "migrate": ("vm", "migrate"),

@@ -14,6 +14,7 @@ from mcv.drivers.domain_source import Source
 # libvirt itself leaves one free port, and the second device that is plugged in fails.
 ROOT_PORTS = 16
 AGENT = "org.qemu.guest_agent.0"
+LAST_SLOT = {"type": "pci", "domain": "0", "bus": "0", "slot": "0x1f", "function": "0"}
 Q35, PC = "q35", "pc"
 # The same on every node: domains name it.
 BOOT_FILES = "/var/lib/mcv/boot"
@@ -21,12 +22,23 @@ OUR_NETWORKS = "mcv-"
 
 
 def add(devices: ET.Element, vm: Vm) -> None:
-    """Add ports for devices that are plugged in later, and the channel of the guest's agent."""
+    """Add ports for devices that are plugged in later."""
     if chipset(vm.machine) == Q35:
         for index in range(1, ROOT_PORTS + 1):
             ET.SubElement(
                 devices, "controller", type="pci", index=str(index), model="pcie-root-port"
             )
+
+
+def add_agent(devices: ET.Element, vm: Vm) -> None:
+    """Add the channel of the guest's agent.
+
+    A VM of before a VM had a machine did not have it. Its controller gets a slot behind all
+    others, so that its guest finds every other device where it was.
+    """
+    if not vm.machine:
+        controller = ET.SubElement(devices, "controller", type="virtio-serial", index="0")
+        ET.SubElement(controller, "address", LAST_SLOT)
     channel = ET.SubElement(devices, "channel", type="unix")
     ET.SubElement(channel, "target", type="virtio", name=AGENT)
 

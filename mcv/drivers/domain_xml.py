@@ -80,6 +80,7 @@ def domain_xml(
         _interface(devices, nic, source, order)
     if vm.machine:
         domain_devices.add(devices, vm)
+    domain_devices.add_agent(devices, vm)
     _consoles(devices, vm)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"

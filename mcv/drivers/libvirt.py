@@ -6,6 +6,7 @@ from typing import Any
 from mcv.document.generation import Value
 from mcv.drivers import libvirt_host, libvirt_identity, libvirt_listing
 from mcv.drivers.domain_reading import mark_of
+from mcv.drivers.libvirt_agent import GuestAgent
 from mcv.drivers.libvirt_connection import (
     Connection,
     change,
@@ -67,6 +68,7 @@ class Hypervisor:
         self.machine = LiveMachine(self._connection)
         self.mirrors = LiveMirrors(self._connection)
         self.resets = Resets(self._connection)
+        self.agent = GuestAgent(self._connection)
 
     @property
     def silence(self) -> str:

@@ -245,6 +245,13 @@ def libvirt_module() -> Any:
     return libvirt
 
 
+def qemu_module() -> Any:
+    """The part of libvirt's module that is about QEMU alone."""
+    import libvirt_qemu
+
+    return libvirt_qemu
+
+
 def is_alive(connection: Any) -> bool:
     try:
         return bool(connection.isAlive())

@@ -87,6 +87,7 @@ class VmInfo(VmSummary, frozen=True, kw_only=True):
     """All about one VM; `cd` is the image in its CD drive, `home` the node of its last migration.
 
     `pending` is what the running domain has otherwise, and has from its next start on.
+    `agent` is "answers", "silent", or "none" where none is connected; None where that is not told.
     """
 
     uuid: str
@@ -99,6 +100,7 @@ class VmInfo(VmSummary, frozen=True, kw_only=True):
     networks: list[NetworkView]
     verify: VerificationView
     vnc: str | None
+    agent: str | None
     pending: list[str] = []
     home: str = ""
 
@@ -152,17 +154,18 @@ def info(host: Host, name: str) -> VmInfo:
         disks=[_disk(cluster, vm, disk, seen) for disk in vm.disks],
         networks=[NetworkView(network=nic.network, mac=nic.mac) for nic in vm.nics],
         verify=verification(vm, seen),
-        vnc=_vnc(host, vm, seen),
+        vnc=_asked(host, vm, seen, "vm.vnc", ("running", "paused")),
+        agent=_asked(host, vm, seen, "vm.agent", ("running",)),
         pending=_pending(host, vm, seen),
         home=vm.home or vm.node,
     )
 
 
-def _vnc(host: Host, vm: Vm, seen: Reports) -> str | None:
-    """Where the screen of an active VM is; None where the owner does not tell."""
-    if state_of(vm, seen) not in ("running", "paused"):
+def _asked(host: Host, vm: Vm, seen: Reports, question: str, states: tuple[str, ...]) -> str | None:
+    """What the owner says of a VM that is in one of some states; None where it does not tell."""
+    if state_of(vm, seen) not in states:
         return None
-    answer = ask_all(host.call, [vm.node], "vm.vnc", READ, name=vm.name)[vm.node]
+    answer = ask_all(host.call, [vm.node], question, READ, name=vm.name)[vm.node]
     return answer if isinstance(answer, str) else None
 
 

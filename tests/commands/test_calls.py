@@ -108,6 +108,8 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("stop web1", "vm.stop", {"name": "web1", "node": None}),
     ("stop web1 --on n2", "vm.stop", {"name": "web1", "node": "n2"}),
+    ("exec web1 ls", "vm.exec", {"name": "web1", "command": ["ls"]}),
+    ("exec web1 ls", "vm.exec_state", {"name": "web1", "process": 77}),
     ("reboot web1", "vm.reboot", {"name": "web1", "wait": False, "timeout": None}),
     (
         "reboot web1 --wait --timeout 60",
@@ -485,6 +487,8 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     power = ("vm.start", "vm.stop", "vm.shutdown", "vm.reset", "vm.pause", "vm.resume")
     for operation in (*power, "vm.reboot", "vm.unregister"):
         daemon.job(operation, {"node": "n1", "state": "stopped"})
+    daemon.job("vm.exec", {"node": "n1", "process": 77})
+    daemon.answers["vm.exec_state"] = {"ended": True}
     daemon.job("vm.delete", {"kept": ["mcv-web1-1"]})
     daemon.job("cluster.fix", {"ok": True, "findings": [], "fixed": []})
     clean = {"vm": "web1", "disk": 1, "result": "clean", "out_of_sync": 0, "seconds": 1.0}

@@ -209,8 +209,16 @@ def test_a_vm_of_before_stays_the_machine_that_it_was() -> None:
     root = ET.fromstring(xml())
 
     assert root.find("os/type").get("machine") == "pc"  # type: ignore[union-attr]
-    for path in ("devices/controller", "devices/channel", "devices/serial/log", "cpu"):
+    for path in ("devices/controller[@type='pci']", "devices/serial/log", "cpu"):
         assert root.find(path) is None
+
+
+def test_a_vm_of_before_gets_an_agents_channel_behind_all_that_it_has() -> None:
+    root = ET.fromstring(xml())
+
+    assert root.find("devices/channel/target[@name='org.qemu.guest_agent.0']") is not None
+    address = root.find("devices/controller[@type='virtio-serial']/address")
+    assert address is not None and address.get("slot") == "0x1f"
 
 
 def test_a_new_vm_has_ports_an_agents_channel_and_a_logged_console() -> None:

@@ -13,13 +13,14 @@ from uuid import UUID
 from mcv.document.hardware import Cpu
 from mcv.drivers.domain_reading import SavedState, is_ours, mark_of, substance
 from mcv.drivers.libvirt import Definition
+from mcv.drivers.libvirt_agent import Status
 from mcv.drivers.libvirt_identity import FOREIGN, DomainStates, ForeignDomain, KnownUuids, uuid_of
 from mcv.drivers.libvirt_load import Used
 from mcv.drivers.libvirt_migration import Movement
 from mcv.drivers.libvirt_saved import SAVED
 from mcv.drivers.libvirt_xml import Capabilities
 from mcv.drivers.migration_xml import MovedDisks, for_destination
-from mcv.errors import CommandFailed, HypervisorFailed, LibvirtSilent
+from mcv.errors import AgentSilent, CommandFailed, HypervisorFailed, LibvirtSilent
 from tests.fakes.live_disks import FakeLiveDisks
 from tests.fakes.live_machine import FakeLiveMachine
 from tests.fakes.mirrors import FakeMirrors
@@ -69,6 +70,7 @@ class FakeDomains:
         self.machine = FakeLiveMachine(self)
         self.mirrors = FakeMirrors(self)
         self.resets = FakeResets(self)
+        self.agent = FakeAgent(self)
 
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
@@ -325,6 +327,36 @@ class FakeResets:
                 yield self.told.count(domain) > before
 
         yield looks()
+
+
+class FakeAgent:
+    """The agents in the guests of FakeDomains: guests with one, and what their processes did."""
+
+    def __init__(self, domains: FakeDomains) -> None:
+        self._domains = domains
+        self.connected: set[str] = set()
+        self.silent: set[str] = set()
+        self.ran: list[tuple[str, list[str]]] = []
+        self.states: dict[int, Status] = {}
+
+    def is_connected(self, name: str) -> bool:
+        return name in self.connected and self._domains.is_active(name)
+
+    def answers(self, name: str) -> bool:
+        return self.is_connected(name) and name not in self.silent
+
+    def begin(self, name: str, command: list[str]) -> int:
+        self._domains._find("ask the agent in", name, must_run=True)
+        if not self.answers(name):
+            raise AgentSilent(f"The agent in {name} does not answer.")
+        self.ran.append((name, command))
+        self.states.setdefault(len(self.ran), Status(exited=False))
+        return len(self.ran)
+
+    def status(self, name: str, process: int) -> Status:
+        if not self.answers(name):
+            raise AgentSilent(f"The agent in {name} does not answer.")
+        return self.states[process]
 
 
 class FakeNetworks:
