@@ -43,6 +43,12 @@ def add_agent(devices: ET.Element, vm: Vm) -> None:
     ET.SubElement(channel, "target", type="virtio", name=AGENT)
 
 
+def add_watchdog(devices: ET.Element, vm: Vm) -> None:
+    """Add the watchdog, where the VM has one: what happens when its guest stops feeding it."""
+    if vm.watchdog:
+        ET.SubElement(devices, "watchdog", model="i6300esb", action=vm.watchdog)
+
+
 def add_uefi(system: ET.Element, variables: Source) -> None:
     """Boot by UEFI, without Secure Boot, whose variables are what is named."""
     loader = ET.SubElement(system, "loader", readonly="yes", type="pflash")

@@ -81,6 +81,7 @@ def domain_xml(
     if vm.machine:
         domain_devices.add(devices, vm)
     domain_devices.add_agent(devices, vm)
+    domain_devices.add_watchdog(devices, vm)
     _consoles(devices, vm)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"

@@ -488,7 +488,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     for operation in (*power, "vm.reboot", "vm.unregister"):
         daemon.job(operation, {"node": "n1", "state": "stopped"})
     daemon.job("vm.exec", {"node": "n1", "process": 77})
-    daemon.answers["vm.exec_state"] = {"ended": True}
+    daemon.answers["vm.exec_state"] = {"ended": True, "stdout": "aGkK"}
     daemon.job("vm.delete", {"kept": ["mcv-web1-1"]})
     daemon.job("cluster.fix", {"ok": True, "findings": [], "fixed": []})
     clean = {"vm": "web1", "disk": 1, "result": "clean", "out_of_sync": 0, "seconds": 1.0}

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from mcv.document.disks import DrbdDisk
-from mcv.document.hardware import BootDevice, Cpu
+from mcv.document.hardware import BootDevice, Cpu, Watchdog
 from mcv.document.model import Vm
 from mcv.document.networks import Nic
 from mcv.drivers.domain_devices import hardware
@@ -219,6 +219,15 @@ def test_a_vm_of_before_gets_an_agents_channel_behind_all_that_it_has() -> None:
     assert root.find("devices/channel/target[@name='org.qemu.guest_agent.0']") is not None
     address = root.find("devices/controller[@type='virtio-serial']/address")
     assert address is not None and address.get("slot") == "0x1f"
+
+
+@pytest.mark.parametrize("action", ["reset", "poweroff", "pause", "none", "dump", "inject-nmi"])
+def test_a_watchdog_is_a_device_with_its_action(action: Watchdog) -> None:
+    text = xml(replace(new_vm(), watchdog=action))
+
+    dog = ET.fromstring(text).find("devices/watchdog")
+    assert dog is not None and dog.attrib == {"model": "i6300esb", "action": action}
+    assert ET.fromstring(xml(new_vm())).find("devices/watchdog") is None
 
 
 def test_a_new_vm_has_ports_an_agents_channel_and_a_logged_console() -> None:

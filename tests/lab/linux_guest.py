@@ -25,12 +25,9 @@ CALLED = "The guest is called"
 LETS_IN = "The guest lets in"
 TOLD = "The guest is told:"
 
-# Of the kernel's modules: the power button, what reads it, the virtio devices of mcv's VMs, the
-# file system of seeds, and the watchdog.
-MODULES = (
-    *("button", "evdev", "virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "isofs"),
-    "i6300esb",
-)
+# Of the kernel's modules: the power button, what reads it, the virtio devices of mcv's VMs, and
+# the file system of seeds.
+MODULES = ("button", "evdev", "virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "isofs")
 
 BOOT = "SERIAL 0 115200\nDEFAULT linux\nLABEL linux\n"
 BOOT += (
