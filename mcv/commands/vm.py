@@ -48,7 +48,7 @@ def update(
     A VM that runs has at once what can be had at once: less memory, and as much again as it
     began with (its guest has to drive the balloon); more CPUs, up to twice as many as it began
     with, and at least 4; its CD, where it has a drive and its guest does not hold it shut. The
-    rest it has from its next start on: mcv info shows it as pending.
+    rest it has from its next start on, and until then it is pending in: mcv info
 
     \b
     Examples:
