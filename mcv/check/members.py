@@ -56,9 +56,10 @@ def _members(scene: ClusterSnapshot) -> Findings:
 
 
 def _offline(node: Node) -> Finding:
-    back = "restore" if node.draining else "online"
+    online, restore = f"mcv node online {node.name}", f"mcv node restore {node.name}"
+    back = restore if node.draining else online
     helps = (
-        f"When its maintenance is over: mcv node {back} {node.name}"
+        f"When its maintenance is over: {back}"
         if node.maintenance
         else "It comes back by itself when mcvd runs there."
     )
