@@ -9,7 +9,7 @@ from mcv.api.operation import (
     question,
     step,
 )
-from mcv.cluster import departures, draining, powering, takeovers
+from mcv.cluster import departures, draining, powering, rolling, takeovers
 from mcv.drbd import in_step
 
 DAYS = 14 * 24 * 3600.0
@@ -22,6 +22,8 @@ NODE_TABLE: dict[str, Operation] = {
     "node.reboot": admin(powering.reboot, NODE, to=named, offline_too=True),
     "node.power_off": admin(powering.power_off, NODE, to=named, offline_too=True),
     "node.await_return": admin(powering.await_return, NODE),
+    "cluster.reboot": admin(rolling.reboot_others),
+    "cluster.reboot_last": admin(rolling.reboot_last, NODE, to=another),
     "node.boot": question(powering.boot),
     "node.takeovers": question(takeovers.prospects, timeout=takeovers.ASK),
     "node.take_over": step(takeovers.take_over, takeovers.CALL, NODE, looks=True),

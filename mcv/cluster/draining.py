@@ -240,14 +240,18 @@ def bring_home(host: Host, node: str, name: str, who: str) -> None:
     if vm is None or vm.node == node or vm.home != node:
         return
     try:
-        _await_in_step(host, vm)
+        await_in_step(host, vm)
         asked = {"node": node, "name": name, "who": who, "to": node}
         host.call(vm.node, "node.give_away", timeout=DAYS, **asked)
     except McvError as error:
         raise _named(name, vm.node, error) from error
 
 
-def _await_in_step(host: Host, vm: Vm) -> None:
+def await_in_step(host: Host, vm: Vm) -> None:
+    """Wait until the replicas of a VM are in step, as its owner says; may be cancelled.
+
+    Errors: McvError where they do not find each other.
+    """
     since, most = time.monotonic(), 0
     while True:
         host.job.check_cancelled()

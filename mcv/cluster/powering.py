@@ -8,6 +8,7 @@ from msgspec import Struct
 from mcv.cluster.draining import working
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host
+from mcv.recovery.rows import JobError
 from mcv.system.answers import decoded
 
 log = logging.getLogger(__name__)
@@ -91,8 +92,16 @@ def _order(host: Host, verb: str) -> None:
 
 
 def boot(host: Host) -> Boot:
-    """Tell another node in which boot this host is."""
-    return Boot(boot=host.observations.boot, in_contact=host.consensus.in_contact)
+    """Tell another node in which boot this host is.
+
+    In maintenance a node is offline in the document, and in contact when it has heard the others.
+    """
+    online = set(host.read().online)
+    is_heard = host.name not in online and online <= host.consensus.heard
+    return Boot(
+        boot=host.observations.boot,
+        in_contact=host.consensus.in_contact or bool(online and is_heard),
+    )
 
 
 def await_return(host: Host, node: str, boot: str) -> Back:
@@ -120,3 +129,31 @@ def boot_of(host: Host, node: str) -> Boot | None:
         return decoded(node, "node.boot", answer, Boot)
     except McvError:
         return None
+
+
+class _Begun(Struct, frozen=True):
+    """A job that a node began at another one's word."""
+
+    job: str
+
+
+class _End(Struct, frozen=True):
+    """What a node tells of a job."""
+
+    state: str
+    error: JobError | None = None
+
+
+def order(host: Host, node: str) -> None:
+    """Have another host reboot, by a job of its own daemon. Errors: McvError where it does not.
+
+    No claim is needed: a host that is offline in the document hears of claims later.
+    """
+    answer = host.call(node, "node.reboot", node=node)
+    begun = decoded(node, "node.reboot", answer, _Begun)
+    end = _End(state="running")
+    while end.state == "running":
+        told = host.call(node, "job.follow", job=begun.job, node=node)
+        end = decoded(node, "job.follow", told, _End)
+    if end.error is not None:
+        raise McvError(end.error.message, end.error.hint)

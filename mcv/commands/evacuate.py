@@ -152,5 +152,39 @@ def power_off(session: Session, name: str, shutdown: bool) -> None:
     session.show(answer, f"{name} powers off.")
 
 
+@click.command("reboot")
+@click.option("--rolling", is_flag=True, help="One host after the other: there is no other way.")
+@shutdown_option
+@common(dry_run=True)
+@click.pass_obj
+def reboot_all(session: Session, rolling: bool, shutdown: bool) -> None:
+    """Reboot all hosts, one after the other, while all VMs run on.
+
+    Each host is drained, rebooted and restored, and the next one follows when all disks are in
+    step. This node's own host is last, and another node sees to it. It stops at the first trouble;
+    the same command goes on. What cannot leave its host is told before it begins.
+
+    \b
+    Examples:
+      mcv cluster reboot --rolling --dry-run
+      mcv cluster reboot --rolling --yes
+    """
+    if not rolling:
+        raise Refused("All hosts at once would stop every VM.", "mcv cluster reboot --rolling")
+    asked = {"shutdown": shutdown}
+    session.ask(
+        "Reboot all hosts, one after the other?", lambda: session.plan("cluster.reboot", **asked)
+    )
+    answer = session.run("cluster.reboot", **asked, dry_run=session.dry_run)
+    last = answer.get("last")
+    if last:
+        session.note(
+            f"All other hosts were rebooted. {last}, this one, is last: another node sees to it, "
+            f"also when this command ends with it. On that node: mcv job list"
+        )
+        session.run("cluster.reboot_last", node=last, boot=answer["boot"], **asked)
+    session.show(answer, "All hosts were rebooted.")
+
+
 def _names(answer: dict[str, list[str]], key: str) -> str:
     return ", ".join(answer.get(key) or ()) or "no VM"

@@ -10,10 +10,12 @@ from mcv.errors import McvError
 from mcv.host import Host
 from mcv.system.answers import plain
 
+Work = Callable[[], object]
+
 NEWS = 1.0  # s between two looks at how far a job is
 
 
-def carry_out(host: Host, title: str, who: str, work: Callable[[], object]) -> None:
+def carry_out(host: Host, title: str, who: str, work: Work) -> None:
     """Carry work out as a job of this node, and wait for its end. Errors: those of the work."""
     errors: list[McvError] = []
 

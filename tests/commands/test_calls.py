@@ -259,6 +259,16 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("node restore n2", "node.restore", {"node": "n2", "dry_run": False}),
     (
+        "cluster reboot --rolling --yes",
+        "cluster.reboot",
+        {"shutdown": False, "dry_run": False},
+    ),
+    (
+        "cluster reboot --rolling --shutdown --yes",
+        "cluster.reboot",
+        {"shutdown": True, "dry_run": False},
+    ),
+    (
         "node reboot n2 --shutdown --yes",
         "node.reboot",
         {"node": "n2", "shutdown": True, "dry_run": False},
@@ -780,7 +790,7 @@ def test_every_operation_with_a_plan_is_asked_for_it_by_its_command(
 
 
 # Asked while a job is followed, and before a question that is put to a terminal alone.
-BESIDE_COMMANDS = {"job.follow", "node.last_seen", "vm.prospects"}
+BESIDE_COMMANDS = {"cluster.reboot_last", "job.follow", "node.last_seen", "vm.prospects"}
 
 
 def test_every_operation_for_operators_has_a_command(

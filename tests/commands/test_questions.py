@@ -21,6 +21,7 @@ CHANGING = {
     "drbd.resolve",
     "locks.clear",
     "node.evacuate",
+    "cluster.reboot",
     "node.reboot",
     "node.power_off",
 }
@@ -35,6 +36,7 @@ ASKED = [
     "register web1 --node n2",
     "locks clear web1",
     "evacuate n2",
+    "cluster reboot --rolling",
     "node reboot n2",
     "node power-off n2",
 ]
