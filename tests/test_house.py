@@ -27,6 +27,7 @@ FLOORS: list[tuple[str, str]] = [
     ("doors", "mcv.host"),
     ("replication", "mcv.drbd.*"),
     ("storage", "mcv.storage.*"),
+    ("bridges", "mcv.network.needs mcv.network.tags"),
     ("verbs of parts", "mcv.vm.* mcv.network.* mcv.recovery.*"),
     ("what is seen", "mcv.status.* mcv.check.*"),
     ("verbs of the cluster", "mcv.cluster.*"),

@@ -43,7 +43,7 @@ from mcv.cluster import (
     permissions,
     replacing,
 )
-from mcv.network import nat
+from mcv.network import fitting, nat
 from mcv.network import verbs as network
 from mcv.recovery import (
     claims,
@@ -142,10 +142,13 @@ TABLE: dict[str, Operation] = {
     **SEEING,
     # Networks
     "network.create": admin(network.create),
+    "network.set": admin(network.set_),
     "network.delete": admin(network.delete),
     "network.list": read(network.list_),
     "network.bring_up": Operation(nat.bring_up, PEER_ONLY, timeout=30),
+    "network.lacks": question(fitting.lacks, timeout=15),
     "node.bridges": question(network.bridges),
+    "vm.active": question(fitting.active, timeout=15),
     **STORAGE,
     # VMs
     "node.report": question(report.report),

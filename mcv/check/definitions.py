@@ -16,16 +16,11 @@ from mcv.storage import image_files
 
 def differing(cluster: Cluster, vm: Vm, domain: Domain) -> list[str]:
     """What of a definition is not as the document says: memory, cpus, disks, nics, machine."""
-    networks = cluster.networks
-    bridges = {
-        nic.network: networks[nic.network].bridge if nic.network in networks else ""
-        for nic in vm.nics
-    }
     xml = domain_xml(
         vm,
         sources=storage.sources(cluster, vm, vm.node),
-        bridges=bridges,
-        nats=cluster.nats,
+        networks=cluster.networks,
+        node=vm.node,
         domain_type="",
         emulator="",
         cd=_cd_file(cluster, vm),

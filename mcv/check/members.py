@@ -264,15 +264,16 @@ def clock_ahead(inventory: Inventory, asked: float, answered: float) -> float:
 
 def _networks(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
     for name, network in sorted(scene.cluster.networks.items()):
-        if network.bridge not in inventory.bridges:
+        bridge = network.bridge_on(inventory.node)
+        if bridge not in inventory.bridges:
             yield Finding(
                 severity=Severity.ERROR,
                 node=inventory.node,
                 subject=name,
-                message=f"Network {name}: {inventory.node} has no bridge {network.bridge}.",
+                message=f"Network {name}: {inventory.node} has no bridge {bridge}.",
                 hint=f"mcvd makes it; why it could not: journalctl -u mcvd on {inventory.node}"
                 if network.nat
-                else f"Make it there: ip link add {network.bridge} type bridge, and for the next "
+                else f"Make it there: ip link add {bridge} type bridge, and for the next "
                 "boot in the host's network configuration",
             )
 

@@ -1,5 +1,7 @@
 """Networks of the cluster, and a VM's NICs in them."""
 
+import re
+import zlib
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
@@ -15,6 +17,19 @@ LEAST_MTU = 576  # what every host of IPv4 takes
 
 Vlan = Annotated[int, Meta(ge=0, le=MOST_VLAN)]  # 0 for none
 Link = Literal["up", "down"]
+
+# A bridge that mcvd makes for the frames of one VLAN of a bridge, and its port there.
+TAGGED = re.compile(r"mcv-(\d{1,4})-([0-9a-f]{6})")
+
+
+def tagged_bridge(bridge: str, vlan: int) -> str:
+    """The name of the bridge for a VLAN of a bridge: at most 15 characters, the same everywhere."""
+    return f"mcv-{vlan}-{zlib.crc32(bridge.encode()) & 0xFFFFFF:06x}"
+
+
+def tagged_port(name: str) -> str:
+    """The name of the VLAN device that is the port of such a bridge."""
+    return name.replace("mcv-", "mcvt", 1)
 
 
 class Network(Value, frozen=True, kw_only=True):
@@ -37,6 +52,11 @@ class Network(Value, frozen=True, kw_only=True):
         """The bridge of this network on a node."""
         return self.on.get(node, self.bridge)
 
+    @property
+    def bridges(self) -> list[str]:
+        """Every bridge that the network has on some node."""
+        return sorted({self.bridge, *self.on.values()})
+
 
 class Nic(Value, frozen=True, kw_only=True):
     """A VM's network card; `model` "" is virtio, `vlan` 0 the network's."""
@@ -46,3 +66,12 @@ class Nic(Value, frozen=True, kw_only=True):
     model: Annotated[str, Meta(pattern=rf"^({WORD})?\Z")] = ""
     vlan: Vlan = 0
     link: Link = "up"
+
+    def tag_in(self, network: Network) -> int:
+        """The VLAN that the card is in, 0 for none."""
+        return self.vlan or network.vlan
+
+    def bridge_in(self, network: Network, node: str) -> str:
+        """The bridge that the card is connected to on a node."""
+        bridge, vlan = network.bridge_on(node), self.tag_in(network)
+        return tagged_bridge(bridge, vlan) if vlan else bridge

@@ -2,13 +2,13 @@
 
 import secrets
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from mcv.document.disks import UNSEEN_ROLES, Disk
 from mcv.document.hardware import USUAL_BOOT, Cpu
 from mcv.document.model import Vm
-from mcv.document.networks import Nic
-from mcv.drivers import domain_devices
+from mcv.document.networks import Network
+from mcv.drivers import domain_devices, interface_xml
 from mcv.drivers.domain_reading import INCARNATION, NAMESPACE, PROCESSOR
 from mcv.drivers.domain_source import Source as Source
 
@@ -38,16 +38,16 @@ def domain_xml(
     vm: Vm,
     *,
     sources: Mapping[int, Source],
-    bridges: Mapping[str, str],
+    networks: Mapping[str, Network],
+    node: str,
     domain_type: str,
     emulator: str,
     cd: str = "",
-    nats: Collection[str] = (),
 ) -> str:
-    """The whole definition: `sources` of its disks by id, `bridges` of its networks by name.
+    """The whole definition on a node: `sources` of its disks by id, its networks by name.
 
     The domain type is kvm, or qemu where there is no KVM. `cd` is the path of the image in its
-    CD drive. `nats` are the networks that are libvirt's own.
+    CD drive. A card in an unknown network is connected to no bridge.
     """
     domain = ET.Element("domain", type=domain_type)
     _leaf(domain, "name", vm.name)
@@ -74,10 +74,7 @@ def domain_xml(
     if has_cd_drive(vm):
         devices.append(cd_element(cd if vm.cd else "", order))
     for nic in vm.nics:
-        source = {"bridge": bridges[nic.network]}
-        if nic.network in nats:
-            source = {"network": domain_devices.network_name(nic.network)}
-        _interface(devices, nic, source, order)
+        devices.append(interface_xml.element(nic, networks.get(nic.network), node, order))
     if vm.machine:
         domain_devices.add(devices, vm)
     domain_devices.add_agent(devices, vm)
@@ -206,16 +203,6 @@ def cd_element(path: str, order: Mapping[str, int]) -> ET.Element:
     _boot(element, order.get(CD))
     ET.SubElement(element, "address", CD_ADDRESS)
     return element
-
-
-def _interface(
-    devices: ET.Element, nic: Nic, source: dict[str, str], order: Mapping[str, int]
-) -> None:
-    element = ET.SubElement(devices, "interface", type=next(iter(source)))
-    ET.SubElement(element, "mac", address=nic.mac)
-    ET.SubElement(element, "source", source)
-    ET.SubElement(element, "model", type="virtio")
-    _boot(element, order.get(nic.mac))
 
 
 def _consoles(devices: ET.Element, vm: Vm) -> None:

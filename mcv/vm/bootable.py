@@ -5,6 +5,7 @@ from mcv.document.model import Vm
 from mcv.drivers.domain_reading import SavedState
 from mcv.errors import Refused, refuse_all
 from mcv.host import Host
+from mcv.network import needs
 from mcv.rules import saved
 from mcv.rules.beginning import Permit
 from mcv.vm import processor
@@ -15,9 +16,8 @@ def require(
 ) -> SavedState | None:
     """The memory that is saved, if there is any; Refused where disks or it forbid a start."""
     memory = host.domains.saved.of(vm.name)
-    bridges = no_bridges(host, bridges_of(host, vm))
     problems = [
-        *bridges,
+        *needs.why_not_here(host, host.read(), vm),
         *processor.why_not_here(host, vm),
         *storage.why_not_start(host, vm, ignore_verify),
     ]
@@ -32,9 +32,9 @@ def in_words(host: Host, vm: Vm, memory: SavedState | None, discard_saved: bool)
     return [*(given_up if memory and discard_saved else []), f"{host.name}: start {vm.name}"]
 
 
-def bridges_of(host: Host, vm: Vm) -> list[str]:
-    """The bridges that a VM is connected to, as the document says."""
-    return [host.read().network(nic.network).bridge for nic in vm.nics]
+def bridges_of(host: Host, vm: Vm, node: str) -> list[str]:
+    """The bridges that a VM is connected to on a node, as the document says."""
+    return [host.read().network(nic.network).bridge_on(node) for nic in vm.nics]
 
 
 def no_bridges(host: Host, bridges: list[str]) -> list[Refused]:

@@ -31,12 +31,11 @@ def shape_of(host: Host, vm: Vm) -> Shape:
 
 def _xml(host: Host, vm: Vm, domain_type: str, emulator: str) -> str:
     cluster = host.read()
-    bridges = {nic.network: cluster.network(nic.network).bridge for nic in vm.nics}
     return domain_xml(
         vm,
         sources=storage.sources(cluster, vm, host.name),
-        bridges=bridges,
-        nats=cluster.nats,
+        networks=cluster.networks,
+        node=host.name,
         domain_type=domain_type,
         emulator=emulator,
         cd=str(image_files.path(host, vm.cd)) if vm.cd else "",

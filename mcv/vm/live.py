@@ -14,6 +14,7 @@ from mcv.drivers.libvirt_migration import Movement
 from mcv.drivers.migration_xml import MovedDisks
 from mcv.errors import Cancelled, HypervisorFailed, LibvirtSilent, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
+from mcv.network.needs import other_bridges
 from mcv.rules import preconditions
 from mcv.storage import copy_notes
 from mcv.system import stall
@@ -130,7 +131,8 @@ def send(
         entries = live_storage.entries(disks)
         mirrored = live_storage.mirrored(entries)
         with migration_tunnel.opened(host, name, to, with_disks=bool(mirrored)) as way:
-            moved = live_storage.moved(host, entries, to, way.disks)
+            bridges = other_bridges(host.read(), name, to)
+            moved = live_storage.moved(host, entries, to, way.disks, bridges)
             # libvirt gives the limit to each disk; together they keep to it.
             limit = bandwidth // max(1, len(mirrored))
             sending = _Sending(host, name, way.libvirt, way.memory, limit, moved)

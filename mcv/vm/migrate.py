@@ -9,6 +9,7 @@ from mcv.document.subject import Subject
 from mcv.drivers.libvirt_xml import parse_needs
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
+from mcv.network import needs
 from mcv.rules import preconditions, saved
 from mcv.rules.domain import why_foreign
 from mcv.sizes import shown as shown_size
@@ -172,7 +173,7 @@ def _no_place(cluster: Cluster, vm: Vm, to: str, others: list[str]) -> Refused:
 def _target_problems(host: Host, vm: Vm, to: str, live: bool, discard_saved: bool) -> list[Refused]:
     """What the node that it would move to lacks: asked there, so it must answer."""
     preconditions.accepting(host.read(), to)
-    bridges = bootable.bridges_of(host, vm)
+    bridges = bootable.bridges_of(host, vm, to)
     xml = host.domains.xml(vm.name) if live else ""
     asked: dict[str, Any] = {"name": vm.name, "memory": vm.memory, "bridges": bridges, "xml": xml}
     if discard_saved:
@@ -198,7 +199,9 @@ def fits(
     With the XML that it runs with, also what it lacks to take it over while it runs.
     """
     found = _lacking(host, memory, xml) if xml else []
-    found += [(problem.message, problem.hint) for problem in bootable.no_bridges(host, bridges)]
+    lacking = bootable.no_bridges(host, bridges)
+    lacking += needs.why_not_here(host, host.read(), host.read().vm(name))
+    found += dict.fromkeys((problem.message, problem.hint) for problem in lacking)
     for problem in processor.why_not_here(host, host.read().vm(name)):
         found.append((problem.message, problem.hint))
     if host.domains.is_active(name):

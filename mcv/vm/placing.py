@@ -37,9 +37,10 @@ def facts_of(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:
             problems.found += hardware_choice.why_not(node, vm, answer)
             missing = sorted(
                 {
-                    host.read().networks[nic.network].bridge
+                    bridge
                     for nic in vm.nics
-                    if host.read().networks[nic.network].bridge not in answer.bridges
+                    if (bridge := host.read().networks[nic.network].bridge_on(node))
+                    not in answer.bridges
                 }
             )
             for bridge in missing:

@@ -18,6 +18,7 @@ from mcv.errors import (
     Refused,
 )
 from mcv.host import DryRun, Host
+from mcv.network import tags
 from mcv.rules import preconditions
 from mcv.system import stall
 from mcv.transaction.plan import Item, Step, change
@@ -104,6 +105,7 @@ def _record_override(host: Host, vm: Vm, what: str) -> None:
 
 def boot(host: Host, vm: Vm, ignore_verify: bool = False, discard_saved: bool = False) -> None:
     """Promote the disks and start the domain; what was promoted is demoted on failure."""
+    tags.bring_up(host, vm)
     definition.define_for_start(host, vm)
     with run_notes.around_start(host, vm.name):
         try:

@@ -102,7 +102,8 @@ def define(count: str) -> None:
             domain_xml(
                 wanted[name],
                 sources={},
-                bridges={},
+                networks={},
+                node="n1",
                 domain_type="qemu",
                 emulator="/usr/bin/qemu-system-x86_64",
             )

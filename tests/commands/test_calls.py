@@ -291,6 +291,22 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("cluster cpu-baseline", "cluster.cpu_baseline", {}),
     ("cluster cpu-baseline --set", "cluster.cpu_baseline", {"set": True, "dry_run": False}),
     ("network create out --nat", "network.create", {"name": "out", "nat": True}),
+    (
+        "network create dmz --bridge br0 --vlan 7 --mtu 9000 --on n2=br1 --on n3=br2",
+        "network.create",
+        {
+            "name": "dmz",
+            "bridge": "br0",
+            "vlan": 7,
+            "mtu": 9000,
+            "on": {"n2": "br1", "n3": "br2"},
+        },
+    ),
+    (
+        "network set dmz --vlan 0 --on n2=",
+        "network.set",
+        {"name": "dmz", "vlan": 0, "on": {"n2": ""}},
+    ),
     ("network delete lan", "network.delete", {"name": "lan"}),
     ("network list", "network.list", {}),
     (

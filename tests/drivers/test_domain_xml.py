@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from mcv.document.disks import DrbdDisk
 from mcv.document.hardware import BootDevice, Cpu, Watchdog
 from mcv.document.model import Vm
-from mcv.document.networks import Nic
+from mcv.document.networks import Network, Nic
 from mcv.drivers.domain_devices import hardware
 from mcv.drivers.domain_reading import Substance, is_ours, substance
 from mcv.drivers.domain_xml import Source, disk_xml, domain_xml, new_mac
 
+LAN = {"lan": Network(name="lan", bridge="br0")}
 SOURCES = {number: Source(type="block", path=f"/dev/drbd{99 + number}") for number in range(1, 21)}
 ISO = "/var/lib/mcv/images/debian"
 UUID = "6d637600-0000-4000-8000-000000000001"
@@ -55,7 +56,8 @@ def xml(one: Vm | None = None, domain_type: str = "qemu") -> str:
     return domain_xml(
         one or vm(),
         sources=SOURCES,
-        bridges={"lan": "br0"},
+        networks=LAN,
+        node="n1",
         domain_type=domain_type,
         emulator="/usr/bin/qemu-system-x86_64",
         cd=ISO,
@@ -248,8 +250,8 @@ def test_a_card_in_a_network_of_libvirts_names_it() -> None:
     text = domain_xml(
         new_vm(),
         sources=SOURCES,
-        bridges={"lan": "mcvnat0"},
-        nats=["lan"],
+        networks={"lan": Network(name="lan", bridge="mcvnat0", nat=True)},
+        node="n1",
         domain_type="qemu",
         emulator="q",
     )
@@ -266,7 +268,9 @@ def test_uefis_variables_are_no_disk_of_the_guest(
     uefi = new_vm(disks=(disk(1), replace(disk(2), role="efi")))
     sources = {**SOURCES, 2: Source(type=kind, path="/dev/of-uefi")}
 
-    text = domain_xml(uefi, sources=sources, bridges={"lan": "b"}, domain_type="qemu", emulator="q")
+    text = domain_xml(
+        uefi, sources=sources, networks=LAN, node="n1", domain_type="qemu", emulator="q"
+    )
 
     root = ET.fromstring(text)
     disks = root.findall("devices/disk[@device='disk']/target")
@@ -355,7 +359,7 @@ def test_addresses_of_interfaces_are_random_and_qemus() -> None:
 
 def test_a_definition_comes_down_to_what_the_document_says() -> None:
     found = substance(
-        domain_xml(vm(), sources=SOURCES, bridges={"lan": "br0"}, domain_type="kvm", emulator="q")
+        domain_xml(vm(), sources=SOURCES, networks=LAN, node="n1", domain_type="kvm", emulator="q")
     )
 
     assert found == Substance(

@@ -295,7 +295,8 @@ def test_json_has_the_keys_that_scripts_rely_on(pair: list[Node]) -> None:
     assert has(whole, CLUSTER) and all(has(node, NODE) for node in whole["nodes"])
     assert has(rows[0], "vm disk resource minor port node out_of_sync done")
     assert all(has(side, "role disk connection") for side in rows[0]["node"].values())
-    assert told(node1, "network list") == [{"name": "lan", "bridge": "br-lan", "vms": 1}]
+    (lan,) = told(node1, "network list")
+    assert (lan["name"], lan["bridge"], lan["vms"], lan["vlan"]) == ("lan", "br-lan", 1, 0)
     # And what they say is so.
     xml = node1.run("virsh dumpxml web1").stdout
     assert info["uuid"] == node1.run("virsh domuuid web1").stdout.strip()

@@ -200,7 +200,8 @@ def elsewhere(target: Path) -> None:
             domain_xml(
                 replace(vm, machine="q35"),
                 sources=storage.sources(tour.host.read(), vm, tour.host.name),
-                bridges={"lan": "br-lan"},
+                networks=tour.host.read().networks,
+                node="n1",
                 domain_type="kvm",
                 emulator=emulator,
             )
