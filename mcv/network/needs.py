@@ -16,7 +16,9 @@ def why_not_here(host: Host, cluster: Cluster, vm: Vm) -> list[Refused]:
 
 def other_bridges(cluster: Cluster, name: str, to: str) -> dict[str, str]:
     """The bridges of the VM's cards on another node by their addresses, where they differ."""
-    vm = cluster.vm(name)
+    vm = cluster.vms.get(name)
+    if vm is None:
+        return {}
     cards = [(nic, cluster.network(nic.network)) for nic in vm.nics]
     return {
         nic.mac: nic.bridge_in(network, to)

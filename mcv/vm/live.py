@@ -14,7 +14,6 @@ from mcv.drivers.libvirt_migration import Movement
 from mcv.drivers.migration_xml import MovedDisks
 from mcv.errors import Cancelled, HypervisorFailed, LibvirtSilent, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.network.needs import other_bridges
 from mcv.rules import preconditions
 from mcv.storage import copy_notes
 from mcv.system import stall
@@ -131,8 +130,7 @@ def send(
         entries = live_storage.entries(disks)
         mirrored = live_storage.mirrored(entries)
         with migration_tunnel.opened(host, name, to, with_disks=bool(mirrored)) as way:
-            bridges = other_bridges(host.read(), name, to)
-            moved = live_storage.moved(host, entries, to, way.disks, bridges)
+            moved = live_storage.moved(host, name, entries, to, way.disks)
             # libvirt gives the limit to each disk; together they keep to it.
             limit = bandwidth // max(1, len(mirrored))
             sending = _Sending(host, name, way.libvirt, way.memory, limit, moved)

@@ -9,6 +9,7 @@ from mcv.document.disks import UNSEEN_ROLES, Disk, SharedDisk
 from mcv.document.model import Vm
 from mcv.drivers.migration_xml import MovedDisks
 from mcv.host import Host
+from mcv.network.needs import other_bridges
 from mcv.storage import backings, moves, paths
 
 
@@ -60,10 +61,9 @@ def _guest_size(host: Host, disk: Disk) -> int:
     return backings.of(host, disk).size(paths.location(host.read(), disk, host.name), disk.volume)
 
 
-def moved(
-    host: Host, disks: Sequence[Disk], to: str, uri: str, bridges: Mapping[str, str]
-) -> MovedDisks | None:
+def moved(host: Host, name: str, disks: Sequence[Disk], to: str, uri: str) -> MovedDisks | None:
     """What libvirt here is told of disks and cards that are others on the other node, if any."""
+    bridges = other_bridges(host.read(), name, to)
     if not disks and not bridges:
         return None
     sources = [(disk, paths.source(host.read(), disk, to)) for disk in disks]
