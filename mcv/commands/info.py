@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from mcv.commands import output
+from mcv.commands import nic, output
 from mcv.commands.options import common, vms
 from mcv.commands.session import Session
 
@@ -139,8 +139,8 @@ def vm_text(vm: dict[str, Any]) -> str:
     if vm["disks"]:
         parts.append(disks_table(vm["disks"]))
     if vm["networks"]:
-        rows = [(nic["network"], nic["mac"]) for nic in vm["networks"]]
-        parts.append(output.table(rows, ("network", "mac")))
+        rows = [nic.row(card) for card in vm["networks"]]
+        parts.append(output.table(rows, nic.HEADINGS))
     if vm.get("pending"):
         parts.append("\n".join(["pending until its next start:", *_indented(vm["pending"])]))
     if vm["findings"]:

@@ -42,6 +42,7 @@ COMMANDS = {
     "cluster": ("cluster", "cluster"),
     "node": ("node", "node"),
     "disk": ("disk", "disk"),
+    "nic": ("nic", "nic"),
     "network": ("network", "network"),
     "pool": ("pool", "pool"),
     "image": ("image", "image"),

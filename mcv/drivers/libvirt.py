@@ -29,6 +29,7 @@ from mcv.drivers.libvirt_load import Load
 from mcv.drivers.libvirt_migration import LiveMigration
 from mcv.drivers.libvirt_mirrors import LiveMirrors
 from mcv.drivers.libvirt_networks import Networks
+from mcv.drivers.libvirt_nics import LiveNics
 from mcv.drivers.libvirt_processor import Processor
 from mcv.drivers.libvirt_resets import Resets
 from mcv.drivers.libvirt_saved import SavedStates, mark_active
@@ -67,6 +68,7 @@ class Hypervisor:
         self.disks = LiveDisks(self._connection)
         self.machine = LiveMachine(self._connection)
         self.mirrors = LiveMirrors(self._connection)
+        self.nics = LiveNics(self._connection)
         self.resets = Resets(self._connection)
         self.agent = GuestAgent(self._connection)
 

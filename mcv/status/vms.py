@@ -8,6 +8,7 @@ from mcv.document.claim import Claim
 from mcv.document.disks import Disk, DrbdDisk
 from mcv.document.model import Cluster, Override, Vm
 from mcv.drivers.drbd_states import DiskState, Role
+from mcv.drivers.libvirt_nics import GuestAddress
 from mcv.host import Host
 from mcv.rules.finding import Finding
 from mcv.status import findings
@@ -16,6 +17,8 @@ from mcv.status.report import NodeReport, Reports, reports, told
 from mcv.system.answers import ask_typed
 from mcv.system.fanout import ask_all
 from mcv.system.observations import READ
+from mcv.vm import nics
+from mcv.vm.nics import NicRow
 
 # The results of verifications, the worst first.
 RESULTS = ("out-of-sync", "interrupted", "running", "never", "clean")
@@ -63,11 +66,6 @@ class DiskView(Struct, frozen=True, kw_only=True):
     drbd: DrbdView | None
 
 
-class NetworkView(Struct, frozen=True, kw_only=True):
-    network: str
-    mac: str
-
-
 class VerificationView(Struct, frozen=True, kw_only=True):
     """The worst of a VM's disks: what the last verification said, and whether it blocks.
 
@@ -97,7 +95,7 @@ class VmInfo(VmSummary, frozen=True, kw_only=True):
     start_order: int
     start_delay: int
     disks: list[DiskView]
-    networks: list[NetworkView]
+    networks: list[NicRow]
     verify: VerificationView
     vnc: str | None
     agent: str | None
@@ -152,13 +150,19 @@ def info(host: Host, name: str) -> VmInfo:
         start_order=vm.start_order,
         start_delay=vm.start_delay,
         disks=[_disk(cluster, vm, disk, seen) for disk in vm.disks],
-        networks=[NetworkView(network=nic.network, mac=nic.mac) for nic in vm.nics],
+        networks=nics.rows(host, vm, _addresses(host, vm, seen)),
         verify=verification(vm, seen),
         vnc=_asked(host, vm, seen, "vm.vnc", ("running", "paused")),
         agent=_asked(host, vm, seen, "vm.agent", ("running",)),
         pending=_pending(host, vm, seen),
         home=vm.home or vm.node,
     )
+
+
+def _addresses(host: Host, vm: Vm, seen: Reports) -> dict[str, list[GuestAddress]]:
+    """The addresses of a guest that runs; a stopped one has none."""
+    runs = bool(vm.nics) and state_of(vm, seen) == "running"
+    return nics.told_addresses(host, vm, READ) if runs else {}
 
 
 def _asked(host: Host, vm: Vm, seen: Reports, question: str, states: tuple[str, ...]) -> str | None:

@@ -8,7 +8,7 @@ from mcv.host import DryRun, Host, Prepared
 from mcv.rules import disk_bus, preconditions, takeover
 from mcv.rules.domain import why_foreign
 from mcv.transaction.plan import Item, Step, change, on
-from mcv.vm import definition, domains_elsewhere, power, processor, run_notes
+from mcv.vm import definition, domains_elsewhere, macs, power, processor, run_notes
 from mcv.vm.answers import Registered, Unregistered
 
 
@@ -39,6 +39,7 @@ def _define_here(host: Host, vm: Vm) -> Registered:
     with host.hold(Subject.vm(vm.name), f"register {vm.name}"):
         preconditions.unclaimed(host.both(), host.job.id, vm.name)
         preconditions.no_foreign(host.name, host.domains.foreign(vm.name))
+        refuse_all(macs.why_taken(host, vm.name, (nic.mac for nic in vm.nics)))
         host.domains.define(definition.of(host, vm))
         for disk in vm.disks:
             storage.of(disk).bring_up(host)
@@ -83,6 +84,7 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
         *domains_elsewhere.copies(host, name, but=[host.name]),
         *processor.why_not_here(host, vm),
         *disk_bus.why_mirrored(vm),
+        *macs.why_taken(host, vm.name, (nic.mac for nic in vm.nics)),
     ]
     if (foreign := host.domains.foreign(name)) is not None:
         problems.append(why_foreign(host.name, foreign))

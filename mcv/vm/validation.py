@@ -9,11 +9,10 @@ from mcv.document.generation import Value
 from mcv.document.model import Autostart, Cluster, Vm
 from mcv.document.names import problem_with_name
 from mcv.document.networks import Nic
-from mcv.drivers.domain_xml import new_mac
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.rules import preconditions
-from mcv.vm import boot_files, disk_choice, hardware_choice, image_use
+from mcv.vm import boot_files, disk_choice, hardware_choice, image_use, macs
 from mcv.vm.answers import Rounded
 from mcv.vm.boot_files import NOTHING as NO_DIRECT_BOOT
 from mcv.vm.boot_files import BootRequest
@@ -212,12 +211,13 @@ def rounded(request: VmRequest, vm: Vm) -> tuple[Rounded, ...]:
 
 
 def _judge_networks(cluster: Cluster, problems: Problems, networks: list[str]) -> tuple[Nic, ...]:
-    found = []
+    found: list[Nic] = []
     for network in networks:
         if network not in cluster.networks:
             problems.add(f"There is no network {network}.", "See: mcv network list")
         else:
-            found.append(Nic(network=network, mac=new_mac()))
+            mac = macs.unused(cluster, (nic.mac for nic in found))
+            found.append(Nic(network=network, mac=mac))
     return tuple(found)
 
 

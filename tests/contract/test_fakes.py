@@ -22,6 +22,7 @@ from tests.contract import (
     live_disks,
     live_machine,
     live_mirrors,
+    live_nics,
     promises,
     replication,
     thin,
@@ -92,6 +93,13 @@ def test_the_fake_of_libvirts_disks(promise: Promise) -> None:
 def test_the_fake_of_a_live_machine(promise: Promise) -> None:
     fake = FakeDomains(lambda: domains.KNOWN)
     fake.machine.deaf.add(domains.NAME)
+    promise(FakeDomainsStand(fake))
+
+
+@pytest.mark.parametrize("promise", promises(live_nics), ids=lambda one: one.__name__)
+def test_the_fake_of_libvirts_cards(promise: Promise) -> None:
+    fake = FakeDomains(lambda: domains.KNOWN)
+    fake.nics.deaf.add(domains.NAME)
     promise(FakeDomainsStand(fake))
 
 

@@ -23,6 +23,7 @@ from mcv.drivers.migration_xml import MovedDisks, for_destination
 from mcv.errors import AgentSilent, CommandFailed, HypervisorFailed, LibvirtSilent
 from tests.fakes.live_disks import FakeLiveDisks
 from tests.fakes.live_machine import FakeLiveMachine
+from tests.fakes.live_nics import FakeLiveNics
 from tests.fakes.mirrors import FakeMirrors
 
 
@@ -69,6 +70,7 @@ class FakeDomains:
         self.disks = FakeLiveDisks(self)
         self.machine = FakeLiveMachine(self)
         self.mirrors = FakeMirrors(self)
+        self.nics = FakeLiveNics(self)
         self.resets = FakeResets(self)
         self.agent = FakeAgent(self)
 

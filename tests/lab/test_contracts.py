@@ -21,6 +21,7 @@ from tests.contract import (
     live_disks,
     live_machine,
     live_mirrors,
+    live_nics,
     promises,
     replication,
     thin,
@@ -136,7 +137,7 @@ def libvirt(contract_nodes: list[Node]) -> Iterator[LibvirtStand]:
 
 @pytest.mark.parametrize(
     "promise",
-    promises(domains, live_disks, live_machine, live_mirrors),
+    promises(domains, live_disks, live_machine, live_mirrors, live_nics),
     ids=lambda one: one.__name__,
 )
 def test_libvirt(libvirt: LibvirtStand, promise: Promise) -> None:
