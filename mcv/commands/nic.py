@@ -89,8 +89,9 @@ def add(
 @common(dry_run=True)
 @click.pass_obj
 def set_(session: Session, /, name: str, card: str, vlan: str | None, **asked: str | None) -> None:
-    """Change a card: network, VLAN and link at once, the model from the next start on.
+    """Change a card.
 
+    Network, VLAN and link count at once, the model from the next start on.
     A card is named by its MAC, or by its network where the VM has no other card in it.
 
     \b
