@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from mcv.document.model import Vm
 from mcv.document.networks import MOST_VLAN, Nic
 from mcv.document.subject import Subject
+from mcv.drivers.domain_devices import Q35, chipset
 from mcv.drivers.libvirt_nics import GuestAddress
 from mcv.errors import Busy, McvError, NotFound, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
@@ -22,6 +23,7 @@ from mcv.vm.validation import Problems
 LOOK = 5.0  # s that the owner has to ask for a guest's addresses
 MOST_NICS = 20
 MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "vmxnet3", "pcnet", "ne2k_pci")
+CONVENTIONAL = ("e1000", "rtl8139", "pcnet", "ne2k_pci")  # no PCI Express: its ports take none
 
 
 class NicRow(Struct, frozen=True, kw_only=True):
@@ -116,6 +118,7 @@ def add(
         if len(vm.nics) >= MOST_NICS:
             problems.add(f"{name} has {len(vm.nics)} cards already, and can have {MOST_NICS}.")
         new = _judged(host, vm, Nic(network=network, mac=""), request, problems)
+        problems.found += _why_not_plugged(host, vm, new)
         problems.found += macs.why_taken(host, "", [new.mac] if new.mac else [])
         refuse_all(problems.found)
         if not new.mac:
@@ -258,6 +261,19 @@ def _judged(host: Host, vm: Vm, card: Nic, request: CardRequest, problems: Probl
         problems.add(f"{network.name} is a network by NAT: it has no VLANs.")
     problems.found += needs.why_not(host, [(network, new.tag_in(network))])
     return new
+
+
+def _why_not_plugged(host: Host, vm: Vm, card: Nic) -> list[Refused]:
+    """Why a card of this model cannot be plugged into a machine that runs."""
+    is_express = chipset(vm.machine) == Q35
+    if card.model not in CONVENTIONAL or not is_express or not host.domains.is_active(vm.name):
+        return []
+    return [
+        Refused(
+            f"{vm.name} runs, and its machine takes no other {card.model} until it stops.",
+            f"Take virtio or e1000e, or stop it first: mcv shutdown {vm.name}",
+        )
+    ]
 
 
 def _pending(host: Host, vm: Vm, old: Nic, new: Nic) -> list[str]:

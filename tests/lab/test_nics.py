@@ -35,7 +35,8 @@ def test_cards_come_change_move_and_go(pair: list[Node]) -> None:
     mcv(node1, "start web1")
 
     # Added while it runs, from the other node too; in a VLAN by a bridge of its own.
-    mcv(node1, f"nic add web1 --network lan --mac {MAC} --model e1000")
+    assert "e1000e" in mcv(node1, "nic add web1 --network lan --model e1000", code=3).stderr
+    mcv(node1, f"nic add web1 --network lan --mac {MAC} --model e1000e")
     added = json.loads(mcv(node2, f"nic add web1 --network tagged --mac {SECOND} --json").stdout)
     assert added["active"] is True
     assert connected(node1) == {MAC: "br-lan", SECOND: here}

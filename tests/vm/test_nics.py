@@ -92,6 +92,18 @@ def test_an_addition_that_fails_leaves_document_and_domain_as_they_were(web: Fak
     assert (cards(web), in_domain(web), defined(web)) == before
 
 
+def test_a_model_without_pci_express_is_not_plugged_into_what_runs(web: FakeCluster) -> None:
+    web.run("n1", power.start, name="web1")
+
+    with pytest.raises(Refused, match="takes no other e1000 until it stops"):
+        web.run("n1", nics.add, name="web1", network="dmz", model="e1000")
+    web.run("n1", nics.add, name="web1", network="dmz", model="e1000e")
+    web.run("n1", power.stop, name="web1")
+    web.run("n1", nics.add, name="web1", network="dmz", model="e1000")
+
+    assert [nic.model for nic in cards(web)] == ["", "e1000e", "e1000"]
+
+
 def test_a_change_that_libvirt_refuses_is_undone(web: FakeCluster) -> None:
     web.run("n1", power.start, name="web1")
     before = (cards(web), in_domain(web), defined(web))
