@@ -10,6 +10,7 @@ import click
 from mcv.commands import moments, output
 from mcv.commands.options import common
 from mcv.commands.session import Session
+from mcv.errors import DaemonDown, PeerUnreachable
 
 POLL = 2.0  # s between two looks of --follow
 BY_DEFAULT = "1d"
@@ -40,7 +41,7 @@ def events(session: Session, follow: bool, since: str | None) -> None:
         session.say("Nothing happened.")
     while follow:
         time.sleep(POLL)
-        _show(session, reader.all())
+        _show(session, reader.later())
 
 
 def _show(session: Session, rows: list[dict[str, Any]]) -> None:
@@ -67,11 +68,26 @@ class Reader:
         self._params = params
         self._cursors: dict[str, Any] = {}
         self._silent: set[str] = set()
+        self._is_away = False
 
     def all(self) -> list[dict[str, Any]]:
         """What is there and was not read yet, the oldest first."""
         rows = [row for page in self._pages() for row in page[self._key]]
         return sorted(rows, key=lambda row: str(row["when"]))
+
+    def later(self) -> list[dict[str, Any]]:
+        """As all, for who follows: a daemon that is away is waited for, and told of once."""
+        try:
+            rows = self.all()
+        except (DaemonDown, PeerUnreachable) as error:
+            if not self._is_away:
+                self._session.tell([error.message])
+            self._is_away = True
+            return []
+        if self._is_away:
+            self._session.tell(["It answers again."])
+        self._is_away = False
+        return rows
 
     def _pages(self) -> Iterator[dict[str, Any]]:
         page = self._page()

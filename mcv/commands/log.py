@@ -36,7 +36,7 @@ def log(session: Session, name: str, follow: bool, lines: str | None) -> None:
         for row in rows:
             session.say(output.as_line(row) if session.json else output.listed([text(row)]))
         time.sleep(POLL)
-        rows = reader.all()
+        rows = reader.later()
 
 
 def _first(session: Session, name: str, most: int) -> tuple[Reader, list[dict[str, Any]]]:

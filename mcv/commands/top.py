@@ -14,6 +14,7 @@ import click
 from mcv.commands import output
 from mcv.commands.options import common
 from mcv.commands.session import Session
+from mcv.errors import DaemonDown, PeerUnreachable
 
 AMOUNTS = ("memory", "read", "written")
 AGAIN = 2.0  # s between two drawings
@@ -38,9 +39,17 @@ def top(session: Session, once: bool) -> None:
         return
     with screen(), contextlib.suppress(KeyboardInterrupt):
         while True:
-            draw(tables(session.call("top.show")))
+            draw(_parts(session))
             if key(AGAIN) in ("q", "Q"):
                 return
+
+
+def _parts(session: Session) -> list[str]:
+    """What is drawn: the tables, or why there are none while a daemon is away."""
+    try:
+        return tables(session.call("top.show"))
+    except (DaemonDown, PeerUnreachable) as error:
+        return [output.error_text(error)]
 
 
 def tables(found: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from mcv.commands import events as command
 from mcv.commands import moments
-from mcv.errors import Refused
+from mcv.errors import DaemonDown, Refused
 from tests.commands.conftest import FakeDaemon, Speak
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -100,6 +100,34 @@ def test_following_shows_what_comes_and_tells_of_silence_once(
         {"n1": "2"},
     ]
     assert waited == [command.POLL] * 3
+
+
+def test_following_outlives_a_daemon_that_is_away_and_goes_on_where_it_was(
+    mcv: Speak, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down = DaemonDown("mcvd does not run on this host.")
+    answers: list[Any] = [
+        page(cursors={"n1": "1"}),
+        down,
+        down,
+        page(row("start"), cursors={"n1": "2"}),
+    ]
+
+    def answer(params: dict[str, Any]) -> Any:
+        if not answers:
+            raise KeyboardInterrupt
+        if isinstance(told := answers.pop(0), DaemonDown):
+            raise told
+        return told
+
+    daemon.answers["event.list"] = answer
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+    heard = mcv("events --follow")
+
+    assert [line.split()[3] for line in heard.out.splitlines()] == ["start"]
+    assert heard.err.splitlines()[:2] == [str(down), "It answers again."]
+    assert daemon.asked("event.list")[3]["cursors"] == {"n1": "1"}
 
 
 @pytest.mark.parametrize(

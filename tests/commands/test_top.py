@@ -13,8 +13,9 @@ import pytest
 
 from mcv.commands import top
 from mcv.commands.session import Session
+from mcv.errors import DaemonDown
 from mcv.rpc.client import Client
-from tests.commands.conftest import FakeDaemon, Speak
+from tests.commands.conftest import FakeDaemon, Speak, told
 
 GIB = 1 << 30
 
@@ -80,6 +81,8 @@ def test_on_a_terminal_it_is_drawn_until_q_is_pressed(
 ) -> None:
     daemon.answers["top.show"] = {**FOUND, "vms": [vm("web1\x1b[2J", 1.0)]}
     stdout = terminal(monkeypatch)
+    answers = [daemon.answers["top.show"], DaemonDown("mcvd does not run."), FOUND]
+    daemon.answers["top.show"] = lambda params: told(answers.pop(0), params)
     pressed = iter(["", "x", "q"])
     monkeypatch.setattr(top, "key", lambda wait: next(pressed))
 
@@ -88,6 +91,7 @@ def test_on_a_terminal_it_is_drawn_until_q_is_pressed(
     text = stdout.getvalue()
     assert len(daemon.asked("top.show")) == text.count(top.HOME) == 3
     assert text.startswith(top.SHOW_OTHER) and text.endswith(top.HIDE_OTHER)
+    assert text.count("Error: mcvd does not run.") == 1
     assert "\x1b[2J" not in text and "web1\\x1b[2J" in text
 
 
