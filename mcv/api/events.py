@@ -18,7 +18,8 @@ NAMES = ("name", "names", "node", "user", "job")  # parameters that say what a c
 def about(operation: str, spec: Operation, params: Parameters) -> tuple[str, str]:
     """The words of an operation ("migrate to n2"), and what it is about ("web1").
 
-    Names of things alone are in them: no other parameter is told.
+    Names of things are in them, and what was insisted on ("--confirm-dead"): no other parameter
+    is told.
     """
     noun, _, verb = operation.partition(".")
     words = [(verb if noun == "vm" else operation).replace(".", " ").replace("_", " ")]
@@ -28,6 +29,11 @@ def about(operation: str, spec: Operation, params: Parameters) -> tuple[str, str
     if key != "node" and spec.subject and spec.subject.parameter != "node":
         words += [f"on {node}" for node in _texts(params.get("node"))]
     words += [f"to {to}" for to in _texts(params.get("to"))]
+    words += [
+        f"--{key.replace('_', '-')}"
+        for key, value in params.items()
+        if value is True and key != "dry_run"
+    ]
     return " ".join(words), " ".join(subjects)
 
 

@@ -69,6 +69,8 @@ def test_where_a_vm_goes_is_told_and_no_other_parameter() -> None:
         "node offline",
         "n2 n3",
     )
+    dead = {"names": ["n2"], "confirm_dead": True, "dry_run": True}
+    assert about("node.offline", rows["node.offline"], dead)[0] == "node offline --confirm-dead"
     assert about("cluster.add_node", rows["cluster.add_node"], {"node": "n3"}) == (
         "cluster add node",
         "n3",
