@@ -34,15 +34,31 @@ def info(session: Session, name: str | None) -> None:
 
 
 @click.command("list")
+@click.option("--tag", "tags", metavar="T", multiple=True, help="That have the tag; all, if more.")
+@click.option("--node", metavar="N", help="That belong to the node.")
+@click.option("--state", metavar="S", help="That are running, stopped, paused, crashed or saved.")
 @common(changes=False)
 @click.pass_obj
-def list_(session: Session) -> None:
-    """List the VMs: state, owner, size, and what needs attention."""
-    vms = session.call("vm.list")
-    session.show(vms, lambda: list_text(vms) if vms else "There is no VM.")
+def list_(session: Session, tags: tuple[str, ...], node: str | None, state: str | None) -> None:
+    """List the VMs: state, owner, size, and what needs attention.
+
+    Filters go together: what is listed passes all of them.
+
+    \b
+    Examples:
+      mcv list
+      mcv list --tag prod --node n1 --state running
+    """
+    asked = {"tags": list(tags) or None, "node": node, "state": state}
+    wanted = {key: value for key, value in asked.items() if value is not None}
+    vms = session.call("vm.list", **wanted)
+    none = "There is no such VM." if wanted else "There is no VM."
+    session.show(vms, lambda: list_text(vms) if vms else none)
 
 
 def list_text(vms: list[dict[str, Any]]) -> str:
+    """A row for each VM; the column of tags only where a VM has one."""
+    has_tags = any(vm.get("tags") for vm in vms)
     rows = [
         (
             vm["name"],
@@ -52,12 +68,13 @@ def list_text(vms: list[dict[str, Any]]) -> str:
             vm["cpus"],
             vm["storage"],
             "locked" if vm["locked"] else "",
+            *([",".join(vm["tags"])] if has_tags else []),
             vm["attention"],
         )
         for vm in vms
     ]
-    headings = ("name", "state", "node", "memory", "cpus", "storage", "flags", "attention")
-    return output.table(rows, headings)
+    headings = ("name", "state", "node", "memory", "cpus", "storage", "flags")
+    return output.table(rows, (*headings, *(["tags"] if has_tags else []), "attention"))
 
 
 def cluster_text(cluster: dict[str, Any]) -> str:
@@ -128,6 +145,10 @@ def vm_text(vm: dict[str, Any]) -> str:
             "storage": vm["storage"],
             "locked": locked_text(vm),
             "autostart": autostart_text(vm),
+            "description": vm.get("description") or None,
+            "tags": ", ".join(vm.get("tags") or ()) or None,
+            "protected": "yes" if vm.get("protected") else None,
+            **machine_fields(vm),
             "uuid": vm["uuid"],
             "cd": vm.get("cd"),
             "vnc": vm["vnc"],
@@ -148,6 +169,17 @@ def vm_text(vm: dict[str, Any]) -> str:
             "\n".join(["findings:", *(finding_text(finding) for finding in vm["findings"])])
         )
     return "\n\n".join(parts)
+
+
+def machine_fields(vm: dict[str, Any]) -> dict[str, str | None]:
+    """What of the machine is not as usual."""
+    fields: dict[str, str | None] = {
+        key.replace("_", " "): vm.get(key) or None
+        for key in ("cpu_model", "watchdog", "video", "keyboard", "clock")
+    }
+    if limit := vm.get("cpu_limit"):
+        fields["cpu limit"] = f"{limit} % of one CPU"
+    return fields
 
 
 def _indented(lines: list[str]) -> list[str]:

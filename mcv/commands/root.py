@@ -20,7 +20,7 @@ COMMANDS = {
     "info": ("info", "info"),
     "list": ("info", "list_"),
     "create": ("create", "create"),
-    "update": ("vm", "update"),
+    "update": ("update", "update"),
     "rename": ("vm", "rename"),
     "delete": ("vm", "delete"),
     "start": ("power", "start"),

@@ -1,11 +1,10 @@
-"""VMs: change, move, delete."""
+"""VMs: move, delete."""
 
 import contextlib
 from typing import Any
 
 import click
 
-from mcv.commands import image_source, output
 from mcv.commands.many import Said, for_each
 from mcv.commands.options import (
     common,
@@ -13,72 +12,11 @@ from mcv.commands.options import (
     nodes,
     only_given,
     seconds,
-    start_options,
-    start_settings,
     vm_argument,
     vms_argument,
-    whole_number,
 )
 from mcv.commands.session import Session, is_plan
 from mcv.errors import McvError
-
-
-@click.command()
-@vm_argument
-@click.option("--memory", metavar="SIZE", help="Memory: 512MiB, 8GiB, 10GB.")
-@click.option("--cpus", metavar="N", help="Number of CPUs.")
-@click.option("--iso", metavar="NAME|FILE|none", help="The image in its CD drive; none: no CD.")
-@start_options
-@discard_saved_option
-@common(dry_run=True)
-@click.pass_obj
-def update(
-    session: Session,
-    name: str,
-    memory: str | None,
-    cpus: str | None,
-    iso: str | None,
-    autostart: str | None,
-    start_order: str | None,
-    start_delay: str | None,
-    discard_saved: bool,
-) -> None:
-    """Change a VM; what is not named stays as it was.
-
-    A VM that runs has at once what can be had at once: less memory, and as much again as it
-    began with (its guest has to drive the balloon); more CPUs, up to twice as many as it began
-    with, and at least 4; its CD, where it has a drive and its guest does not hold it shut. The
-    rest it has from its next start on, and until then it is pending in: mcv info
-
-    \b
-    Examples:
-      mcv update web1 --memory 4GiB --cpus 2
-      mcv update web1 --iso debian-13
-      mcv update web1 --iso none
-      mcv update web1 --autostart yes --start-order 10 --start-delay 30
-    """
-    wanted: dict[str, Any] = {
-        "name": name,
-        "memory": memory,
-        "cpus": whole_number(cpus, "--cpus"),
-        **start_settings(autostart, start_order, start_delay),
-        **only_given(discard_saved=discard_saved),
-    }
-    if iso is not None:
-        wanted["iso"] = "" if iso == "none" else image_source.iso(session, iso)
-    if discard_saved:
-        ask_discard(session, name, "vm.update", wanted)
-    updated = session.run("vm.update", **wanted, dry_run=session.dry_run)
-    session.show(updated, lambda: updated_text(name, updated))
-
-
-def updated_text(name: str, updated: dict[str, Any]) -> str:
-    """What a VM has now, and below it what it has from its next start on."""
-    lines = [f"{name} has {updated.get('said')} now."]
-    if pending := updated.get("pending"):
-        lines += [f"From its next start on (mcv shutdown {name} --wait, mcv start {name}):"]
-        lines += [f"  {text}" for text in pending]
-    return output.listed(lines)
 
 
 @click.command()

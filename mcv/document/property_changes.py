@@ -9,6 +9,7 @@ from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster, Vm
 from mcv.document.registry import change, require_claim
 from mcv.document.schema import require_schema
+from mcv.document.vm_changes import require_whole
 from mcv.document.vm_nics import require_nics
 from mcv.errors import Refused
 
@@ -16,22 +17,37 @@ from mcv.errors import Refused
 PROPERTIES = (
     *("memory", "cpus", "cpu", "cpu_limit", "machine", "firmware", "boot", "append"),
     *("autostart", "start_order", "start_delay", "description", "tags", "protected"),
-    *("watchdog", "video", "keyboard", "clock"),
+    *("watchdog", "video", "keyboard", "clock", "cd"),
 )
+# What it may change of every data disk of the VM.
+LIMITS = ("iops", "bandwidth")
 
 
 @change("vm.set")
 def vm_set(base: Cluster, made: ChangeMade, /, name: str, **values: Any) -> Cluster:
     """Change properties of a VM, under this operation's claim; what is not named stays.
 
-    Precondition: schema 4; `vm.update` and `vm.set_start` are known to members of before.
-    Refused for what is no property, and for a value that no VM has.
+    `iops` and `bandwidth` are those of each data disk. Precondition: schema 4; `vm.update` and
+    `vm.set_start` are known to members of before. Refused for what is no property, for a value
+    that no VM has, and for a CD that no node has whole: from then on the image is in use.
     """
     vm = require_claim(base, made, name)
     require_schema(base, 4)
-    if foreign := sorted(set(values) - {*PROPERTIES}):
+    if foreign := sorted(set(values) - {*PROPERTIES, *LIMITS}):
         raise Refused(f"A VM has no property {', '.join(foreign)} that is set.")
-    return base.with_vm(_with(vm, values))
+    if values.get("cd"):
+        require_whole(base, values["cd"])
+    limits = {key: values.pop(key) for key in LIMITS if key in values}
+    return base.with_vm(_limited(_with(vm, values), limits))
+
+
+def _limited(vm: Vm, limits: dict[str, Any]) -> Vm:
+    """The VM with other limits of each data disk that stays."""
+    for disk in vm.disks if limits else ():
+        if disk.role == "data" and not disk.leaving:
+            raw = {**msgspec.to_builtins(disk), **limits}
+            vm = vm.with_disk(msgspec.convert(raw, type(disk)))
+    return vm
 
 
 @change("vm.nics")

@@ -16,6 +16,7 @@ ROOT_PORTS = 16
 AGENT = "org.qemu.guest_agent.0"
 LAST_SLOT = {"type": "pci", "domain": "0", "bus": "0", "slot": "0x1f", "function": "0"}
 Q35, PC = "q35", "pc"
+OF_PCI = ("e1000", "rtl8139", "ne2k_pci", "pcnet")  # cards that are no PCIe devices
 # The same on every node: domains name it.
 BOOT_FILES = "/var/lib/mcv/boot"
 OUR_NETWORKS = "mcv-"
@@ -28,6 +29,19 @@ def add(devices: ET.Element, vm: Vm) -> None:
             ET.SubElement(
                 devices, "controller", type="pci", index=str(index), model="pcie-root-port"
             )
+        _add_bridge(devices, vm)
+
+
+def _add_bridge(devices: ET.Element, vm: Vm) -> None:
+    """Add the bridge to PCI for devices that are no PCIe ones, behind the last port.
+
+    libvirt would put it behind the first port: every device would have another address then, and
+    the guest's network cards other names.
+    """
+    if vm.watchdog or any(nic.model in OF_PCI for nic in vm.nics):
+        bridge = {"type": "pci", "index": str(ROOT_PORTS + 1), "model": "pcie-to-pci-bridge"}
+        element = ET.SubElement(devices, "controller", bridge)
+        ET.SubElement(element, "address", type="pci", bus=str(ROOT_PORTS), slot="0")
 
 
 def add_agent(devices: ET.Element, vm: Vm) -> None:
@@ -73,6 +87,14 @@ def add_kernel(system: ET.Element, vm: Vm) -> None:
             ET.SubElement(system, role).text = boot_file(vm.name, role)
     if vm.append:
         ET.SubElement(system, "cmdline").text = vm.append
+
+
+def add_clock(domain: ET.Element, vm: Vm) -> None:
+    """Let the hardware clock show UTC, or the time of the host, or of a zone."""
+    if vm.clock in ("", "utc", "localtime"):
+        ET.SubElement(domain, "clock", offset=vm.clock or "utc")
+    else:
+        ET.SubElement(domain, "clock", offset="timezone", timezone=vm.clock)
 
 
 def cpu_words(cpu: Cpu | None) -> str:

@@ -20,6 +20,7 @@ OF_BEFORE = "pc"  # the machine of a VM of before a VM had one
 # The CD drive's name, which no disk has, and its place: the last of the first SATA controller's.
 CD = "sdzz"
 CD_ADDRESS = {"type": "drive", "controller": "0", "bus": "0", "target": "0", "unit": "5"}
+USUAL_VIDEO = "vga"
 # mcvd's unit makes it. AppArmor lets a domain NAME write to NAME.log below libvirt's logs.
 CONSOLE_LOGS = "/var/log/libvirt/console"
 
@@ -57,9 +58,10 @@ def domain_xml(
     mark.set(PROCESSOR, domain_devices.cpu_words(vm.cpu))
     _leaf(domain, "memory", str(vm.memory), unit="b")
     _vcpu(domain, vm)
+    _limit(domain, vm)
     _system(domain, vm, sources)
     _cpu(domain, vm.cpu, domain_type)
-    ET.SubElement(domain, "clock", offset="utc")
+    domain_devices.add_clock(domain, vm)
     _leaf(domain, "on_poweroff", "destroy")
     _leaf(domain, "on_reboot", "restart")
     _leaf(domain, "on_crash", "destroy")
@@ -96,6 +98,19 @@ def _vcpu(domain: ET.Element, vm: Vm) -> None:
     most = most_cpus(vm)
     current = {"current": str(vm.cpus)} if most != vm.cpus else {}
     _leaf(domain, "vcpu", str(most), **current)
+
+
+def _limit(domain: ET.Element, vm: Vm) -> None:
+    """Hold all threads of the domain together down to the VM's limit, where it has one."""
+    if vm.cpu_limit:
+        tune = ET.SubElement(domain, "cputune")
+        ET.SubElement(tune, "global_period").text = str(CPU_PERIOD)
+        ET.SubElement(tune, "global_quota").text = str(quota_of(vm.cpu_limit))
+
+
+def quota_of(percent: int) -> int:
+    """The µs of CPU in each period that a limit in percent of one CPU comes to."""
+    return percent * CPU_PERIOD // 100
 
 
 def _system(domain: ET.Element, vm: Vm, sources: Mapping[int, Source]) -> None:
@@ -213,9 +228,11 @@ def _consoles(devices: ET.Element, vm: Vm) -> None:
     console = ET.SubElement(devices, "console", type="pty")
     ET.SubElement(console, "target", type="serial", port="0")
     graphics = ET.SubElement(devices, "graphics", type="vnc", port="-1", autoport="yes")
+    if vm.keyboard:
+        graphics.set("keymap", vm.keyboard)
     ET.SubElement(graphics, "listen", type="address", address="127.0.0.1")
     video = ET.SubElement(devices, "video")
-    ET.SubElement(video, "model", type="vga")
+    ET.SubElement(video, "model", type=vm.video or USUAL_VIDEO)
     ET.SubElement(devices, "memballoon", model="virtio")
     rng = ET.SubElement(devices, "rng", model="virtio")
     _leaf(rng, "backend", "/dev/urandom", model="random")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcv.drivers.domain_xml import CPU_PERIOD
+from mcv.drivers.domain_xml import CPU_PERIOD, quota_of
 from mcv.drivers.libvirt_connection import Connection, change, libvirt_module
 
 KIB = 1024
@@ -35,7 +35,7 @@ class LiveMachine:
     @change
     def set_cpu_limit(self, name: str, percent: int) -> None:
         """Hold all of the domain down to so many percent of one CPU; 0 is no limit."""
-        quota = percent * CPU_PERIOD // 100 if percent else NO_QUOTA
+        quota = quota_of(percent) if percent else NO_QUOTA
         limits = {"global_period": CPU_PERIOD, "global_quota": quota}
         with self._connection.domain(name, "limit the CPU of") as domain:
             domain.setSchedulerParametersFlags(limits, _live_only())

@@ -57,6 +57,12 @@ def unlocked(vm: Vm) -> None:
         raise Refused(f"{vm.name} is locked by an administrator.", f"mcv unlock {vm.name}")
 
 
+def unprotected(vm: Vm) -> None:
+    """Raises Refused for a VM that is protected: neither it nor a disk of it is deleted."""
+    if vm.protected:
+        raise Refused(f"{vm.name} is protected.", f"mcv update {vm.name} --protect no")
+
+
 def stopped(name: str, is_active: bool, state: str) -> None:
     """Raises Refused while the VM's domain is active: a paused domain holds its disks too."""
     if is_active and state == "paused":

@@ -11,7 +11,7 @@ from mcv.drivers.drbd_states import DiskState, Role
 from mcv.drivers.libvirt_nics import GuestAddress
 from mcv.host import Host
 from mcv.rules.finding import Finding
-from mcv.status import findings
+from mcv.status import findings, vm_filters
 from mcv.status.findings import is_verified_now
 from mcv.status.report import NodeReport, Reports, reports, told
 from mcv.system.answers import ask_typed
@@ -22,6 +22,8 @@ from mcv.vm.nics import NicRow
 
 # The results of verifications, the worst first.
 RESULTS = ("out-of-sync", "interrupted", "running", "never", "clean")
+
+PENDING = 3.0  # s that an owner, which has just told the VM's state, has to compare its domain
 
 
 class VmSummary(Struct, frozen=True, kw_only=True):
@@ -38,6 +40,8 @@ class VmSummary(Struct, frozen=True, kw_only=True):
     autostart: str
     attention: str | None
     findings: list[Finding]
+    tags: tuple[str, ...] = ()
+    description: str = ""
 
 
 class DrbdView(Struct, frozen=True, kw_only=True):
@@ -93,6 +97,16 @@ class VmInfo(VmSummary, frozen=True, kw_only=True):
     claim: Claim | None
     administrators_lock: bool
     start_order: int
+    # What is "" or () is as it usually is; the limit is in percent of one CPU, 0 for none.
+    protected: bool = False
+    firmware: str = "bios"
+    boot: tuple[str, ...] = ()
+    cpu_model: str | None = None
+    cpu_limit: int = 0
+    watchdog: str = ""
+    video: str = ""
+    keyboard: str = ""
+    clock: str = ""
     start_delay: int
     disks: list[DiskView]
     networks: list[NicRow]
@@ -103,11 +117,27 @@ class VmInfo(VmSummary, frozen=True, kw_only=True):
     home: str = ""
 
 
-def list_(host: Host) -> list[VmSummary]:
-    """All VMs with their states; "unknown" where the owner does not tell."""
+def list_(
+    host: Host,
+    tags: list[str] | None = None,
+    node: str | None = None,
+    state: str | None = None,
+) -> list[VmSummary]:
+    """The VMs with their states; "unknown" where the owner does not tell.
+
+    Those that have every one of the tags, belong to the node, and are in the state. Raises
+    Refused, with every reason, for a node and a state that there is not.
+    """
+    cluster = host.read()
+    vm_filters.require(cluster, node, state)
     seen = reports(host)
     cluster = host.read()
-    return [summary(cluster, vm, seen) for _, vm in sorted(cluster.vms.items())]
+    rows = [
+        summary(cluster, vm, seen)
+        for _, vm in sorted(cluster.vms.items())
+        if node in (None, vm.node) and {*(tags or ())} <= {*vm.tags}
+    ]
+    return [row for row in rows if state in (None, row.state)]
 
 
 def summary(cluster: Cluster, vm: Vm, seen: Reports) -> VmSummary:
@@ -124,6 +154,8 @@ def summary(cluster: Cluster, vm: Vm, seen: Reports) -> VmSummary:
         autostart=vm.autostart,
         attention=findings.attention(found),
         findings=found,
+        tags=vm.tags,
+        description=vm.description,
     )
 
 
@@ -148,6 +180,15 @@ def info(host: Host, name: str) -> VmInfo:
         claim=vm.claim,
         administrators_lock=vm.locked,
         start_order=vm.start_order,
+        protected=vm.protected,
+        firmware=vm.firmware,
+        boot=vm.boot,
+        cpu_model=vm.cpu.model if vm.cpu else None,
+        cpu_limit=vm.cpu_limit,
+        watchdog=vm.watchdog,
+        video=vm.video,
+        keyboard=vm.keyboard,
+        clock=vm.clock,
         start_delay=vm.start_delay,
         disks=[_disk(cluster, vm, disk, seen) for disk in vm.disks],
         networks=nics.rows(host, vm, _addresses(host, vm, seen)),
@@ -177,8 +218,9 @@ def _pending(host: Host, vm: Vm, seen: Reports) -> list[str]:
     """What an active VM has from its next start on; nothing where the owner does not tell."""
     if state_of(vm, seen) not in ("running", "paused"):
         return []
-    told = ask_typed(host.call, [vm.node], "vm.pending", READ, list[str], name=vm.name)[vm.node]
-    return told if isinstance(told, list) else []
+    told = ask_typed(host.call, [vm.node], "vm.pending", PENDING, list[str], name=vm.name)
+    answer = told[vm.node]
+    return answer if isinstance(answer, list) else []
 
 
 def vnc(host: Host, name: str) -> str | None:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from mcv import storage
 from mcv.document.disks import BOOT_ROLES
 from mcv.document.model import Vm
@@ -15,7 +13,6 @@ from mcv.storage import moves as disk_moves
 from mcv.storage.moves import DiskMove
 from mcv.system.answers import plain
 from mcv.transaction.plan import Call, Change, Item, Step, change, on
-from mcv.vm.validation import UNNAMED, StartSettings
 
 READ_ALONE = ("seed", *BOOT_ROLES)  # what no guest writes to
 
@@ -210,38 +207,48 @@ def _home(vm: Vm, keeps_home: bool) -> dict[str, bool]:
     return {"home": False} if keeps_home and vm.home else {}
 
 
-def update_plan(
-    vm: Vm,
-    memory: int | None,
-    cpus: int | None,
-    start: StartSettings = UNNAMED,
-    discard_saved: bool = False,
-    cd: str | None = None,
-) -> list[Item]:
-    """Write the new values to the document, the first of which commits the plan, then define it.
+# What of a VM that runs counts at once, where libvirt can bring it about.
+LIVE = ("memory", "cpus", "cpu_limit", "iops", "bandwidth")
 
-    How the VM starts with its node is no part of its definition. An image comes to the node
-    before it is the VM's CD (`cd`, "" for none); the guest of a VM that runs may keep the old one.
+
+def update_plan(
+    schema: int,
+    vm: Vm,
+    values: Mapping[str, Any],
+    is_of_domain: bool = True,
+    discard_saved: bool = False,
+) -> list[Item]:
+    """Write the new values to the document, which commits the plan, then define the VM.
+
+    An image comes to the node before it is the VM's CD (`cd`, "" for none). What libvirt refuses
+    of a VM that runs is told: the guest has that from its next start on.
     """
-    name, values = vm.name, msgspec.structs.asdict(start)
-    before: list[Item] = [Step(on(vm.node, "vm.bring_cd", name=name, image=cd))] if cd else []
-    changes = []
-    if cd is not None:
-        changes.append(change("vm.set_cd", name=name, cd=cd))
-    if memory is not None or cpus is not None:
-        changes.append(change("vm.update", name=name, memory=memory, cpus=cpus))
-    is_defined = bool(changes)
-    if start.are_named:
-        changes.append(change("vm.set_start", name=name, **values))
-    plan = before + [Step(each, commits=each is changes[0]) for each in changes]
-    if is_defined:
+    name, cd = vm.name, values.get("cd")
+    plan: list[Item] = [Step(on(vm.node, "vm.bring_cd", name=name, image=cd))] if cd else []
+    changes = _changes(schema, name, values)
+    plan += [Step(each, commits=each is changes[0]) for each in changes]
+    if is_of_domain:
         plan.append(Step(on(vm.node, "vm.define", name=name)))
         plan += discarded(vm.node, name, discard_saved)
-    if memory is not None or cpus is not None:
+    if any(key in LIVE for key in values):
         plan.append(Step(on(vm.node, "vm.adjust", name=name), may_fail=True))
     if cd is not None:
         plan.append(Step(on(vm.node, "vm.change_cd", name=name), may_fail=True))
     return plan
+
+
+def _changes(schema: int, name: str, values: Mapping[str, Any]) -> list[Change]:
+    """One change; in a document of before schema 4 one for each that its members know."""
+    if schema >= 4:
+        return [change("vm.set", name=name, **values)]
+    start = {key: values.get(key) for key in ("autostart", "start_order", "start_delay")}
+    sizes = {key: values.get(key) for key in ("memory", "cpus")}
+    changes = [change("vm.set_cd", name=name, cd=values["cd"])] if "cd" in values else []
+    if any(value is not None for value in sizes.values()):
+        changes.append(change("vm.update", name=name, **sizes))
+    if any(value is not None for value in start.values()):
+        changes.append(change("vm.set_start", name=name, **start))
+    return changes
 
 
 def _cd(vm: Vm, node: str) -> list[Item]:

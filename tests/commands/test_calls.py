@@ -56,6 +56,11 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         "event.list",
         {"since": "2026-01-31T12:00:00.000Z", "cursors": {}},
     ),
+    (
+        "list --tag prod --tag web --node n1 --state running",
+        "vm.list",
+        {"tags": ["prod", "web"], "node": "n1", "state": "running"},
+    ),
     ("start web1", "vm.start", {"name": "web1", "ignore_verify": False}),
     ("start web1 --ignore-verify", "vm.start", {"name": "web1", "ignore_verify": True}),
     (
@@ -167,6 +172,30 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         "update web1 --memory 1GiB",
         "vm.update",
         {"name": "web1", "memory": "1GiB", "cpus": None, "dry_run": False},
+    ),
+    (
+        "update web1 --cpu-model baseline --boot disk,net --firmware uefi --cpu-limit 150 "
+        "--io-limit iops=5 --watchdog reset --video vga --keyboard de --clock utc --protect yes "
+        "--description shop --tag prod --tag -web",
+        "vm.update",
+        {
+            "name": "web1",
+            "memory": None,
+            "cpus": None,
+            "cpu_model": "baseline",
+            "boot": ["disk", "net"],
+            "firmware": "uefi",
+            "cpu_limit": "150",
+            "io_limit": "iops=5",
+            "watchdog": "reset",
+            "video": "vga",
+            "keyboard": "de",
+            "clock": "utc",
+            "protect": "yes",
+            "description": "shop",
+            "tags": ["prod", "-web"],
+            "dry_run": False,
+        },
     ),
     (
         "update web1 --cpus 4 --dry-run",

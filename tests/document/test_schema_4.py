@@ -174,6 +174,14 @@ def test_what_is_not_named_stays_as_it_was() -> None:
     assert replace(found, tags=(), cpus=1, watchdog="", clock="") == CLAIMED.vm("web1")
 
 
+def test_limits_are_those_of_each_data_disk() -> None:
+    new = after(CLAIMED, "vm.set", "job1.2", name="web1", iops=5, bandwidth=4096, cpus=2)
+
+    disks = new.vm("web1").disks
+    assert disks and {(disk.iops, disk.bandwidth) for disk in disks} == {(5, 4096)}
+    assert new.vm("web1").cpus == 2
+
+
 def test_devices_and_an_overlay_are_written_down() -> None:
     usb = {"type": "usb", "address": "1-1.2", "node": "n1"}
 
@@ -211,6 +219,8 @@ REFUSALS: list[tuple[str, Cluster, dict[str, Any], type[Exception], str]] = [
     ("vm.set", CLAIMED, {"name": "web1", "node": "n2"}, Refused, "no property node"),
     ("vm.set", CLAIMED, {"name": "web1", "uuid": "x"}, Refused, "no property uuid"),
     ("vm.set", CLAIMED, {"name": "web1", "watchdog": "cat"}, msgspec.ValidationError, "watchdog"),
+    ("vm.set", CLAIMED, {"name": "web1", "iops": -1}, msgspec.ValidationError, "iops"),
+    ("vm.set", CLAIMED, {"name": "web1", "cd": "netinst"}, NotFound, "no image netinst"),
     ("vm.set", CLAIMED, {"name": "web1", "tags": ["a b"]}, msgspec.ValidationError, "tags"),
     ("vm.set", CLAIMED, {"name": "web1", "description": "a\nb"}, msgspec.ValidationError, "descr"),
     (

@@ -14,6 +14,7 @@ from mcv.document.model import Vm
 from mcv.document.networks import Network, Nic
 from mcv.drivers.domain_devices import hardware
 from mcv.drivers.domain_reading import Substance, is_ours, substance
+from mcv.drivers.domain_shape import shape
 from mcv.drivers.domain_xml import Source, disk_xml, domain_xml, new_mac
 
 LAN = {"lan": Network(name="lan", bridge="br0")}
@@ -289,6 +290,36 @@ def test_a_file_of_variables_is_read_as_libvirt_writes_it() -> None:
     xml = "<domain><os><type machine='pc-q35-7.2'/><nvram>/pool/a</nvram></os></domain>"
 
     assert hardware(xml).nvram == "/pool/a"
+
+
+def test_what_an_operator_chooses_is_written_and_read_as_it_was_chosen() -> None:
+    chosen = new_vm(
+        cpus=3, cpu_limit=150, video="virtio", keyboard="de", clock="Europe/Berlin", boot=("cd",)
+    )
+
+    found = shape(xml(chosen))
+
+    assert (found.cpus, found.most_cpus, found.cpu_limit) == (3, 6, 150)
+    assert (found.video, found.keyboard, found.clock) == ("virtio", "de", "Europe/Berlin")
+    assert shape(xml(new_vm(clock="localtime"))).clock == "localtime"
+    usual = shape(xml(new_vm(cpus=1)))
+    assert (usual.most_cpus, usual.cpu_limit, usual.video, usual.clock) == (4, 0, "vga", "utc")
+    # A VM of before stays as it was.
+    assert shape(xml(vm())).most_cpus == 2
+
+
+def test_a_watchdog_is_behind_the_last_port_where_it_moves_no_other_device() -> None:
+    devices = ET.fromstring(xml(new_vm(watchdog="reset"))).find("devices")
+
+    assert devices is not None
+    watchdog, bridge = devices.find("watchdog"), devices.find("controller[@index='17']")
+    assert watchdog is not None and bridge is not None
+    assert watchdog.attrib == {"model": "i6300esb", "action": "reset"}
+    assert bridge.get("model") == "pcie-to-pci-bridge"
+    assert bridge.find("address").get("bus") == "16"  # type: ignore[union-attr]
+    assert "pcie-to-pci" not in xml(new_vm()) and "<watchdog" not in xml(new_vm())
+    old = xml(new_vm(machine="pc", watchdog="pause"))
+    assert 'action="pause"' in old and "pcie" not in old
 
 
 def test_a_machine_without_pcie_gets_no_ports() -> None:
