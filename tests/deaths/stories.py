@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mcv.cluster import join, members, permissions, replacing
+from mcv.cluster import draining, join, members, permissions, replacing
 from mcv.document.model import Node
 from mcv.document.pools import DEFAULT_LOCATION, ImageKind
 from mcv.document.subject import Subject
@@ -32,7 +32,7 @@ from mcv.vm import (
     rename,
     seed,
 )
-from tests.deaths import ends, ends_of_disks
+from tests.deaths import ends, ends_of_disks, ends_of_nodes
 from tests.deaths.ends import RESOURCE, End, other
 from tests.fakes.cluster import FakeCluster
 
@@ -142,6 +142,22 @@ def move_disk(kind: str) -> Act:
 def run(cluster: FakeCluster, node: str) -> None:
     make(cluster, node)
     cluster.run(node, power.start, name="web1")
+
+
+def run_on_other(cluster: FakeCluster, node: str) -> None:
+    """web1 runs on the other node."""
+    run(cluster, other(node))
+
+
+def drain(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, draining.drain, node=other(node))
+
+
+def drain_other(cluster: FakeCluster, node: str) -> None:
+    """web1 left the other node, its home, when that was drained; it runs on."""
+    run_on_other(cluster, node)
+    drain(cluster, node)
+    cluster.look(other(node))
 
 
 def make_and_start(cluster: FakeCluster, node: str) -> None:
@@ -430,6 +446,12 @@ PLANS = {
         lose_peer,
         THREE,
         healed=ends_of_disks.replica_settled(third, other),
+    ),
+    "drain": Story(drain, ends_of_nodes.drained, run_on_other),
+    "restore": Story(
+        lambda c, node: c.run(node, draining.restore, node=other(node)),
+        ends_of_nodes.restored,
+        drain_other,
     ),
     "rename": Story(
         lambda c, node: c.run(node, rename.rename, name="web1", new="www"), ends.renamed, make
