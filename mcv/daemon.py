@@ -31,7 +31,7 @@ from mcv.rpc.pki import Keys, load_or_create
 from mcv.rpc.server import Server
 from mcv.rpc.tunnel import tunnel
 from mcv.storage import image_files
-from mcv.system import logs, systemd
+from mcv.system import lines, logs, systemd
 from mcv.system.locks import Locks
 from mcv.system.observations import Observations, boot_id
 from mcv.transaction.jobs import Jobs
@@ -119,6 +119,7 @@ class Daemon:
     def _start(self) -> None:
         self.close_interrupted()
         self._clean_images()
+        lines.clear(self.conf.run)
         self._make_default_pool()
         if self.conf.address and not self.consensus.contact.key_damage:
             trusted = self.calls.trusted

@@ -152,6 +152,13 @@ class OutcomeOpen(RepairNeeded):
     kind = "outcome-open"
 
 
+class LineLost(McvError):
+    """A console or a screen that was open has ended before its reader left it."""
+
+    exit_code = 4
+    kind = "line-lost"
+
+
 class DoneInPart(McvError):
     """It is done, or was asked for, but for a part that the message names."""
 

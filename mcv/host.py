@@ -21,6 +21,7 @@ from mcv.errors import McvError, OutcomeOpen, RepairNeeded, wait_for
 from mcv.settings import Settings
 from mcv.system import systemd
 from mcv.system.held_file import HeldFile
+from mcv.system.lines import Lead, Lines
 from mcv.system.locks import Locks
 from mcv.system.looks import Looks
 from mcv.system.observations import Observations
@@ -134,6 +135,8 @@ class Host:
     heard_members: dict[str, bool] = field(default_factory=dict)  # at the last look for events
     looks: Looks = field(default_factory=Looks)
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
+    lines: Lines = field(default_factory=Lines)  # to guests of this node
+    leads: dict[str, Lead] = field(default_factory=dict)  # to lines of other nodes, by token
 
     @functools.cached_property
     def verify_slots(self) -> threading.Semaphore:

@@ -19,6 +19,7 @@ from mcv.rpc.auth import MAX_NAME, Caller
 from mcv.system import stall
 from mcv.system.answers import plain
 from mcv.transaction.journal import EntryClaim, Escort
+from mcv.vm.consoles import Reader
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,10 @@ def _serve_operator(
     require_right(host, caller, spec.right, spec.subjects(params))
     if spec.pid:
         params["pid"] = caller.pid
+    if spec.reader:
+        subjects = spec.subjects(params)
+        still = partial(require_right, host, caller, spec.right, subjects)
+        params["reader"] = Reader(caller.name, caller.pid, still)
     where = spec.to(host, params)
     if where == host.name:
         return run(host, operation, spec, params, caller.name)

@@ -64,7 +64,8 @@ class Operation:
     the locks of the plan's subjects; a step that `looks` changes nothing, lasts, and takes no
     lock, so that a stop takes its turn meanwhile. `any_epoch`: answered also to a caller that is
     out of step.
-    `sender`: the caller's name is a parameter. `pid`: the caller's process is.
+    `sender`: the caller's name is a parameter. `pid`: the caller's process is. `reader`: the
+    operator is, who may be asked about as long as a stream lasts (mcv.vm.consoles.Reader).
     `brief`: where the job failed and was undone, nothing of it is listed.
     `asks`: it changes nothing, so a lost answer leaves nothing open.
     `awaits_libvirt`: the job begins when libvirt answers on its node. `offline_too`: forwarded
@@ -84,6 +85,7 @@ class Operation:
     any_epoch: bool = False
     sender: bool = False
     pid: bool = False
+    reader: bool = False
     awaits_libvirt: bool = False
     asks: bool = False
     brief: bool = False

@@ -31,6 +31,7 @@ COMMANDS = {
     "exec": ("guest", "exec_"),
     "pause": ("power", "pause"),
     "resume": ("power", "resume"),
+    "console": ("console", "console"),
     "migrate": ("vm", "migrate"),
     "register": ("register", "register"),
     "unregister": ("register", "unregister"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from mcv.document.generation import Value
 from mcv.drivers import libvirt_host, libvirt_identity, libvirt_listing
+from mcv.drivers.domain_doors import Doors
 from mcv.drivers.domain_reading import mark_of
 from mcv.drivers.libvirt_agent import GuestAgent
 from mcv.drivers.libvirt_connection import (
@@ -71,6 +72,7 @@ class Hypervisor:
         self.nics = LiveNics(self._connection)
         self.resets = Resets(self._connection)
         self.agent = GuestAgent(self._connection)
+        self.doors = Doors(self._connection)
 
     @property
     def silence(self) -> str:

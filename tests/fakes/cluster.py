@@ -45,7 +45,8 @@ from mcv.transaction import jobs
 from mcv.transaction.executor import escort
 from mcv.transaction.jobs import Job, Jobs
 from mcv.transaction.journal import Journal
-from mcv.vm import libvirt_hook, streams
+from mcv.vm import consoles, libvirt_hook, streams
+from tests.fakes import lines
 from tests.fakes.blocks import FakeBlocks, FakeNbd, Pieces
 from tests.fakes.directories import FakeDirectories
 from tests.fakes.domains import FakeDomains
@@ -228,9 +229,20 @@ class FakeCluster:
             self.twice.append(f"{domain} runs on {' and '.join(where)}")
 
     def _tunnel(self, me: str) -> Callable[..., Any]:
+        def target(node: str, member: str, asked: dict[str, str]) -> Granted:
+            return streams.target(self.hosts[node], member, asked)
+
+        line = lines.led(me, target, self.down.__contains__)
+
         @contextlib.contextmanager
-        def tunnel(path: Path, node: str, asked: dict[str, str]) -> Iterator[None]:
-            """It leads to the libvirt of the other host, or to a volume there."""
+        def tunnel(
+            path: Path, node: str, asked: dict[str, str], ended: Callable[[], None] = lambda: None
+        ) -> Iterator[None]:
+            """It leads to the libvirt of the other host, to a volume, or to a guest's line."""
+            if asked.get("for") == consoles.PURPOSE:
+                with line(path, node, asked, ended):
+                    yield
+                return
             way = functools.partial(self._volume_of, me, node, asked)
             self.domains[me].ways[str(path)] = self.domains[node]
             self.blocks[me].ways[str(path)] = way

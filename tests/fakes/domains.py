@@ -73,6 +73,7 @@ class FakeDomains:
         self.nics = FakeLiveNics(self)
         self.resets = FakeResets(self)
         self.agent = FakeAgent(self)
+        self.doors = FakeDoors(self)
 
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
@@ -359,6 +360,25 @@ class FakeAgent:
         if not self.answers(name):
             raise AgentSilent(f"The agent in {name} does not answer.")
         return self.states[process]
+
+
+class FakeDoors:
+    """The doors of FakeDomains' guests, where a test has opened any: ptys and sockets by VM."""
+
+    def __init__(self, domains: FakeDomains) -> None:
+        self._domains = domains
+        self.consoles: dict[str, str] = {}
+        self.screens: dict[str, str] = {}
+        self.others: list[str] = []  # other programs that read
+
+    def console(self, name: str) -> str:
+        return self.consoles.get(name, "") if self._domains.is_active(name) else ""
+
+    def screen(self, name: str) -> str:
+        return self.screens.get(name, "") if self._domains.is_active(name) else ""
+
+    def readers(self, pty: str) -> list[str]:
+        return self.others
 
 
 class FakeNetworks:
