@@ -485,7 +485,7 @@ def test_a_domain_says_what_the_document_beside_it_does(path: Path) -> None:
 def as_said(cluster: Cluster, vm: Vm, node: str) -> tuple[Any, ...]:
     of_guest = [disk for disk in vm.disks if disk.role != "efi"]
     disks = tuple((disk.target, paths.path(cluster, disk, node)) for disk in of_guest)
-    nics = tuple((nic.mac, cluster.networks[nic.network].bridge) for nic in vm.nics)
+    nics = tuple((nic.mac, nic.bridge_in(cluster.networks[nic.network], node)) for nic in vm.nics)
     return vm.uuid, vm.memory // MIB, vm.cpus, disks, nics
 
 

@@ -172,7 +172,7 @@ def remove(host: Host, name: str, nic: str, dry_run: bool = False) -> NicChanged
         # A guest that was asked to let go may do so at any time later: there is no way back.
         written = Step(change("vm.nics", name=name, nics=_plain(cards)), commits=True)
         gone = Step(on(vm.node, "nic.apply", name=name, nics=_plain(cards)), may_fail=True)
-        plan: list[Item] = [written, gone]
+        plan: list[Item] = [written, Step(on(vm.node, "vm.define", name=name)), gone]
         return Prepared(plan, _answer(host, vm, old, []))
 
     return host.operate(Subject.vm(name), f"take a card from {name}", prepare, dry_run)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from mcv.document.pools import DEFAULT_LOCATION
 from mcv.drivers.domain_reading import substance
 from mcv.drivers.drbd_status import have_split
+from mcv.drivers.libvirt_nics import macs_in
 from mcv.rules import saved
 from mcv.storage import image_files
 from mcv.storage.pieces import PIECE
@@ -79,6 +80,21 @@ def renamed(cluster: FakeCluster, node: str) -> str:
             is_well = defined == expected and volumes == {("mcv-web1-1",)}
             return word if is_well else f"{defined}, {volumes}"
     return f"{names}"
+
+
+def cards(before: int, after: int) -> End:
+    """web1 has its cards in the document and its definition; what it gets, what runs has too."""
+
+    def end(cluster: FakeCluster, node: str) -> str:
+        documents = [host.read().vm("web1") for host in cluster.hosts.values()]
+        found = {tuple(nic.mac for nic in vm.nics) for vm in documents}
+        found.add(tuple(macs_in(cluster.domains[node].defined["web1"])))
+        if after > before:
+            found.add(tuple(macs_in(cluster.domains[node].xml("web1"))))
+        words = {before: "nothing", after: "whole"}
+        return words[len(found.pop())] if len(found) == 1 else f"{found}"
+
+    return end
 
 
 def pieces(cluster: FakeCluster, node: str, on: str) -> Pieces:

@@ -27,6 +27,7 @@ from mcv.vm import (
     disk_set,
     live,
     migrate,
+    nics,
     power,
     register,
     rename,
@@ -162,6 +163,16 @@ def drain_other(cluster: FakeCluster, node: str) -> None:
 
 def make_and_start(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, create.create, name="web1", memory="64MiB", disks=["64MiB"], start=True)
+
+
+def run_beside_a_network(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, network.create, name="lan", bridge="br-lan")
+    make_and_start(cluster, node)
+
+
+def run_with_a_card(cluster: FakeCluster, node: str) -> None:
+    run_beside_a_network(cluster, node)
+    cluster.run(node, nics.add, name="web1", network="lan")
 
 
 def run_with_two_disks(cluster: FakeCluster, node: str) -> None:
@@ -455,6 +466,16 @@ PLANS = {
     ),
     "rename": Story(
         lambda c, node: c.run(node, rename.rename, name="web1", new="www"), ends.renamed, make
+    ),
+    "add a card": Story(
+        lambda c, node: c.run(node, nics.add, name="web1", network="lan", vlan=7),
+        ends.cards(0, 1),
+        run_beside_a_network,
+    ),
+    "take a card away": Story(
+        lambda c, node: c.run(node, nics.remove, name="web1", nic="lan"),
+        ends.cards(1, 0),
+        run_with_a_card,
     ),
     "update": Story(
         lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make
