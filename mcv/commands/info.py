@@ -37,12 +37,21 @@ def info(session: Session, name: str | None) -> None:
 @click.option("--tag", "tags", metavar="T", multiple=True, help="That have the tag; all, if more.")
 @click.option("--node", metavar="N", help="That belong to the node.")
 @click.option("--state", metavar="S", help="That are running, stopped, paused, crashed or saved.")
+@click.option("--inventory", "as_inventory", is_flag=True, help="As an inventory for Ansible.")
 @common(changes=False)
 @click.pass_obj
-def list_(session: Session, tags: tuple[str, ...], node: str | None, state: str | None) -> None:
+def list_(
+    session: Session,
+    tags: tuple[str, ...],
+    node: str | None,
+    state: str | None,
+    as_inventory: bool,
+) -> None:
     """List the VMs: state, owner, size, and what needs attention.
 
-    Filters go together: what is listed passes all of them.
+    Filters go together: what is listed passes all of them. An inventory is JSON: a host for each
+    VM, in groups by tag, node and state. A script of these two lines is an inventory of Ansible's:
+    "#!/bin/sh", "exec sudo mcv list --inventory".
 
     \b
     Examples:
@@ -52,6 +61,11 @@ def list_(session: Session, tags: tuple[str, ...], node: str | None, state: str 
     asked = {"tags": list(tags) or None, "node": node, "state": state}
     wanted = {key: value for key, value in asked.items() if value is not None}
     vms = session.call("vm.list", **wanted)
+    if as_inventory:
+        from mcv.commands.inventory import inventory
+
+        session.say(output.as_json(inventory(vms)))
+        return
     none = "There is no such VM." if wanted else "There is no VM."
     session.show(vms, lambda: list_text(vms) if vms else none)
 
