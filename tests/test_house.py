@@ -53,7 +53,7 @@ HOMES = {
     "libvirt": ("mcv.drivers.libvirt_connection",),
     "libvirt_qemu": ("mcv.drivers.libvirt_connection",),
     "paramiko": ("mcv.system.ssh", "mcv.system.known_hosts"),
-    "cryptography": ("mcv.rpc.pki",),
+    "cryptography": ("mcv.rpc.pki", "mcv.commands.rfb"),
     "filelock": ("mcv.system.locks",),
     "subprocess": ("mcv.system.process",),
 }

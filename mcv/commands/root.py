@@ -32,6 +32,7 @@ COMMANDS = {
     "pause": ("power", "pause"),
     "resume": ("power", "resume"),
     "console": ("console", "console"),
+    "vnc": ("vnc", "vnc"),
     "migrate": ("vm", "migrate"),
     "register": ("register", "register"),
     "unregister": ("register", "unregister"),

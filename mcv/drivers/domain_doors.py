@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mcv.drivers import open_devices
 from mcv.drivers.libvirt_connection import Connection, read
+from mcv.drivers.libvirt_xml import vnc_of
 
 
 class Doors:
@@ -21,7 +22,7 @@ class Doors:
 
     @read
     def screen(self, name: str) -> str:
-        """The unix socket of a domain's VNC server; "" where it does not run or has none."""
+        """Where a domain's VNC server answers; "" where it does not run or has none."""
         return screen_of(self._xml(name))
 
     def _xml(self, name: str) -> str:
@@ -45,8 +46,14 @@ def console_of(xml: str) -> str:
 
 
 def screen_of(xml: str) -> str:
-    """Read a running domain's XML: the unix socket of its VNC server."""
+    """Read a running domain's XML: its VNC server's unix socket, or its address:port on loopback.
+
+    "" where it has neither: a screen that is open to the network is not mcv's.
+    """
     if not xml:
         return ""
     listen = ET.fromstring(xml).find("devices/graphics[@type='vnc']/listen[@type='socket']")
-    return "" if listen is None else listen.get("socket", "")
+    if listen is not None:
+        return listen.get("socket", "")
+    address = vnc_of(xml) or ""
+    return address if address.startswith("127.0.0.1:") else ""

@@ -269,10 +269,16 @@ def _read(far: int) -> bytes:
         return b""
 
 
-def _connect(name: str, path: str) -> int:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+def _connect(name: str, door: str) -> int:
+    """Connect to the screen at a unix socket, or at a port of loopback."""
+    address, _, port = door.rpartition(":")
+    is_port = bool(address) and not door.startswith("/")
+    with socket.socket(socket.AF_INET if is_port else socket.AF_UNIX) as sock:
         try:
-            sock.connect(path)
+            sock.settimeout(5)
+            sock.connect((address, int(port)) if is_port else door)
+            if is_port:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             raise Refused(f"The screen of {name} does not answer: {error.strerror}.") from error
         sock.setblocking(False)

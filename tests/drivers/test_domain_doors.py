@@ -30,15 +30,19 @@ def test_the_serial_line_is_a_pty(serial: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("graphics", "expected"),
     [
-        ("<listen type='socket' socket='/var/lib/libvirt/qemu/domain-1-web1/vnc.sock'/>", True),
-        ("<listen type='address' address='127.0.0.1'/>", False),
-        ("<listen type='socket'/>", False),
+        (
+            "<graphics type='vnc'><listen type='socket' socket='/x/vnc.sock'/></graphics>",
+            "/x/vnc.sock",
+        ),
+        ("<graphics type='vnc'><listen type='socket'/></graphics>", ""),
+        ("<graphics type='vnc' port='5901' listen='127.0.0.1'/>", "127.0.0.1:5901"),
+        ("<graphics type='vnc' port='5901' listen='0.0.0.0'/>", ""),
+        ("<graphics type='vnc' port='-1' autoport='yes'/>", ""),
+        ("<graphics type='spice' port='5901' listen='127.0.0.1'/>", ""),
     ],
 )
-def test_the_screen_is_a_unix_socket(graphics: str, expected: bool) -> None:
-    xml = DEVICES.format(f"<graphics type='vnc'>{graphics}</graphics>")
-
-    assert screen_of(xml) == "/var/lib/libvirt/qemu/domain-1-web1/vnc.sock" * expected
+def test_the_screen_is_a_unix_socket_or_a_port_of_loopback(graphics: str, expected: str) -> None:
+    assert screen_of(DEVICES.format(graphics)) == expected
 
 
 def test_a_domain_that_does_not_run_has_no_doors() -> None:

@@ -43,6 +43,7 @@ def test_a_linux_is_typed_to_from_the_other_node_and_obeys_the_power_button(
     console.communicate(timeout=30)
     ended = node1.run("cat /root/ended").stdout
     assert "on node2 took the console of web1 over" in ended and "exit 4" in ended, ended
+    assert greeting_of_the_screen(node1) == "RFB 003.008"
     runs_commands_through_its_agent(node2, node1)
     console = node1.start(CONSOLE)
     mcv(node1, "shutdown web1")
@@ -80,6 +81,21 @@ def runs_commands_through_its_agent(owner: Node, other: Node) -> None:
 
 def agent_of(node: Node, name: str) -> object:
     return json.loads(mcv(node, f"info {name} --json").stdout).get("agent")
+
+
+VIEW = """
+    timeout 30 mcv vnc web1 --json > /root/screen &
+    until grep -q '^}' /root/screen; do sleep 0.2; done
+    port=$(sed -n 's/.*"port": \\([0-9]*\\).*/\\1/p' /root/screen)
+    exec 3<> /dev/tcp/127.0.0.1/$port && head -c 11 <&3
+    kill %1
+"""
+
+
+def greeting_of_the_screen(node: Node) -> str:
+    """The first words of QEMU's VNC server, read on a node where the VM does not run."""
+    node.put(VIEW, "/root/view.sh")
+    return node.run("bash /root/view.sh", check=False).stdout
 
 
 def typed(console: "subprocess.Popen[str]", line: str) -> None:

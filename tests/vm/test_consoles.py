@@ -273,16 +273,19 @@ def test_a_reader_whose_process_is_gone_holds_nothing(vm: FakeCluster, guest: Gu
     assert not Path(line.path).exists()
 
 
+@pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET])
 def test_the_screen_is_led_too_and_refused_where_there_is_none(
-    vm: FakeCluster, guest: Guest, tmp_path: Path
+    vm: FakeCluster, guest: Guest, tmp_path: Path, family: socket.AddressFamily
 ) -> None:
     with pytest.raises(Refused, match="runs without a screen"):
         consoles.screen(vm.hosts["n2"], "web1", reader())
-    path = tmp_path / "vnc.sock"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(path))
+    with socket.socket(family) as listener:
+        is_unix = family == socket.AF_UNIX
+        listener.bind(str(tmp_path / "vnc.sock") if is_unix else ("127.0.0.1", 0))
         listener.listen()
-        vm.domains["n1"].doors.screens["web1"] = str(path)
+        name = listener.getsockname()
+        door = name if is_unix else f"{name[0]}:{name[1]}"
+        vm.domains["n1"].doors.screens["web1"] = door
 
         line = consoles.screen(vm.hosts["n2"], "web1", reader())
         with connected(line) as sock, listener.accept()[0] as qemu:
