@@ -17,6 +17,7 @@ from mcv.errors import AgentSilent, HypervisorFailed, McvError, OutcomeOpen, Ref
 T = TypeVar("T")
 
 COMMAND = 10  # s that an agent has to answer a command; libvirt knows whole seconds
+OUTPUT = 25  # s that it has to tell the output of a command, which may be long
 PING = 1  # s that libvirt waits for a sign of life
 LOOK = 0.6  # s that a read waits for it
 TEXT = "unable to execute QEMU agent command"
@@ -117,12 +118,13 @@ class GuestAgent:
     def status(self, name: str, process: int) -> Status:
         """What became of a process. An agent tells the end of it once, and its output with it."""
         about = Process(pid=process)
-        text = self._patiently(name, Command(execute="guest-exec-status", arguments=about))
+        command = Command(execute="guest-exec-status", arguments=about)
+        text = self._patiently(name, command, OUTPUT)
         return _returned(name, text, Status)
 
-    def _patiently(self, name: str, command: Command) -> str:
+    def _patiently(self, name: str, command: Command, timeout: int = COMMAND) -> str:
         return self._connection.circuit.change(
-            command.execute, lambda: self._ask(name, command, COMMAND)
+            command.execute, lambda: self._ask(name, command, timeout)
         )
 
     def _ask(self, name: str, command: Command, timeout: int) -> str:
