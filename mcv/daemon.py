@@ -64,6 +64,9 @@ class Daemon:
             conf.run / "mcvd.sock",
             target=functools.partial(streams.target, self.host),
         )
+        self.host.also_listen = self.server.also_listen
+        self.host.listen_only = self.server.listen_only
+        self.host.reach = self.calls.reach
         self.loops = Loops(self.host)
         self.consensus.on_commit(self._committed)
         self.consensus.contact.advice = self.calls.peers.advice = self.host.advice

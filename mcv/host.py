@@ -114,6 +114,10 @@ class Host:
     go_down: Callable[[str], None] = systemd.go_down  # go_down("reboot" or "poweroff")
     advice: Callable[..., str] = wait_for  # advice(*nodes): what to do about silent members
 
+    also_listen: Callable[[str], None] = lambda address: None  # at another address, too
+    listen_only: Callable[[str], None] = lambda address: None  # at one address
+    reach: Callable[[str, str], None] = lambda node, address: None  # a member there; may raise
+
     # What this run of the daemon knows; a restart begins without it.
     is_leaving: bool = False  # the host shuts down: nothing is started any more
     stray_copies_paused_at: str = ""  # hash of the document of the last look for them

@@ -103,10 +103,19 @@ class Calls:
         epoch = self.host.read().epoch
         return Context(
             epoch=(epoch.number, epoch.id),
-            address=self._settings.address,
+            address=self.host.settings.address,
             escort=escort.get() or UNSET,
             who=who,
         )
+
+    def reach(self, node: str, address: str) -> None:
+        """Have a member give a sign of life at an address. Raises McvError where it does not."""
+        key = self.host.read().node(node).certificate
+        peers = self.peers.only(Address(address, self._settings.port, key))
+        try:
+            peers.call(node, "config.poll", {}, plain(self._context()), ASK)
+        finally:
+            peers.close()
 
     def find(self, node: str) -> Address:
         """The address and key of a member, a joining node, or a member just removed."""

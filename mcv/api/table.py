@@ -34,6 +34,7 @@ from mcv.check import (
     runner,
 )
 from mcv.cluster import (
+    addresses,
     cpu_baseline,
     divergence,
     facts,
@@ -43,6 +44,7 @@ from mcv.cluster import (
     permissions,
     replacing,
 )
+from mcv.drbd import new_addresses
 from mcv.network import fitting, nat
 from mcv.network import verbs as network
 from mcv.recovery import (
@@ -99,6 +101,13 @@ TABLE: dict[str, Operation] = {
     "cluster.unstage_join": Operation(join.unstage_join, OPERATOR_ONLY, Right.ADMIN),
     "node.offline": admin(members.offline, NODES, to=leaver, offline_too=True),
     "node.online": admin(members.online, NODE_BY_NAME, to=itself, offline_too=True),
+    "node.set": admin(addresses.set_, NODE_BY_NAME, to=itself),
+    "node.apart": question(new_addresses.apart, timeout=10),
+    "node.unreached": question(addresses.unreached, timeout=15),
+    "node.take_addresses": step(addresses.take_addresses, subject=NODE),
+    "node.keep_addresses": step(addresses.keep_addresses, subject=NODE),
+    "node.leave_former": step(addresses.leave_former, subject=NODE),
+    "node.await_replicas": step(new_addresses.await_replicas, timeout=90, subject=NODE, looks=True),
     "node.replace": admin(replacing.replace, NODE),
     "node.last_seen": read(members.last_seen),
     "cluster.sync": admin(divergence.sync),
@@ -179,7 +188,7 @@ TABLE: dict[str, Operation] = {
         guest_exec.begin, OPERATOR_OR_PEER, Right.CHANGE, VM, job=True, to=owner, brief=True
     ),
     "vm.exec_state": Operation(
-        guest_exec.state, OPERATOR_OR_PEER, Right.CHANGE, VM, to=owner, timeout=20
+        guest_exec.state, OPERATOR_OR_PEER, Right.CHANGE, VM, to=owner, timeout=28
     ),
     "vm.agent": question(guest_exec.agent),
     "vm.reboot": power_vm(reboot.reboot, owner),

@@ -300,8 +300,8 @@ def addresses(host: Host) -> None:
     """One round of the loop: what mcv.conf says of this node is in the document too."""
     node = host.read().nodes.get(host.name)
     settings = host.settings
-    if node is None or not settings.address or node.status != "online":
-        return
+    if node is None or not settings.address or node.status != "online" or node.claim is not None:
+        return  # under a claim the claim's plan knows which of them count
     if (node.ip_address, node.drbd_address) != (settings.address, settings.drbd_address):
         host.update(
             "node.addresses",

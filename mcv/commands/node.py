@@ -104,3 +104,28 @@ def replace(session: Session, name: str, by: str) -> None:
     lost = ", ".join(answer.get("lost") or ())
     alone = f" Lost with {name}, where their disks are alone: {lost}." if lost else ""
     session.show(answer, f"{by} has the replicas that {name} had of {moved}.{alone}")
+
+
+@node.command("set")
+@click.argument("name", metavar="N", shell_complete=nodes)
+@click.option("--ip-address", metavar="A", help="Where the other nodes reach its mcvd.")
+@click.option("--drbd-address", metavar="A", help="Where its replicas are connected.")
+@common(dry_run=True)
+@click.pass_obj
+def set_(session: Session, name: str, ip_address: str | None, drbd_address: str | None) -> None:
+    """Give a living node other addresses; its name stays.
+
+    N has the new addresses already, beside the old ones, and every node reaches it there: that
+    is tried first. They are written to mcv.conf on N. DRBD disconnects each replica of N and
+    connects it again, while guests run on; no other node is set until all are connected. The old
+    addresses can be taken away afterwards.
+
+    \b
+    Examples:
+      mcv node set n2 --ip-address 10.0.0.12 --dry-run
+      mcv node set n2 --ip-address 10.0.0.12 --drbd-address 10.1.0.12
+    """
+    wanted = {"name": name, "ip_address": ip_address, "drbd_address": drbd_address}
+    answer = session.run("node.set", **wanted, dry_run=session.dry_run)
+    both = f"{answer.get('ip_address')} and, for DRBD, {answer.get('drbd_address')}"
+    session.show(answer, f"{name} is at {both} now.")

@@ -231,6 +231,11 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {"name": "web1", "node": "n2", "accept_stale": True, "dry_run": False},
     ),
     ("unregister web1", "vm.unregister", {"name": "web1"}),
+    (
+        "node set n2 --ip-address 10.0.0.9",
+        "node.set",
+        {"name": "n2", "ip_address": "10.0.0.9", "drbd_address": None, "dry_run": False},
+    ),
     ("rename web1 www", "vm.rename", {"name": "web1", "new": "www", "dry_run": False}),
     ("lock web1", "vm.lock", {"name": "web1"}),
     ("unlock web1", "vm.unlock", {"name": "web1"}),

@@ -13,6 +13,7 @@ from tests.fakes.blocks import Pieces
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
+NEW_ADDRESS = "10.0.9.1"
 DATA = {0: b"boot", PIECE: b"data", 7 * PIECE: b"the end"}  # of a disk, by the piece
 SINCE = {3 * PIECE: b"written since"}  # by a guest that went on on another node
 
@@ -95,6 +96,18 @@ def cards(before: int, after: int) -> End:
         return words[len(found.pop())] if len(found) == 1 else f"{found}"
 
     return end
+
+
+def has_addresses(cluster: FakeCluster, node: str) -> str:
+    """The document, the node's mcv.conf and its daemon name one address, the old or the new."""
+    host = cluster.hosts[node]
+    said = {each.read().node(node).ip_address for each in cluster.hosts.values()}
+    said.add(host.settings.address)
+    conf = host.settings.conf
+    is_in_conf = conf.exists() and f"address = {NEW_ADDRESS}\n" in conf.read_text()
+    if said == {NEW_ADDRESS} and is_in_conf:
+        return "whole"
+    return "nothing" if len(said) == 1 and not is_in_conf else f"{said}, in mcv.conf: {is_in_conf}"
 
 
 def pieces(cluster: FakeCluster, node: str, on: str) -> Pieces:

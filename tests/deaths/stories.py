@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
+import pytest
 
-from mcv.cluster import draining, join, members, permissions, replacing
+from mcv.cluster import addresses, draining, join, members, permissions, replacing
 from mcv.document.model import Node
 from mcv.document.pools import DEFAULT_LOCATION, ImageKind
 from mcv.document.subject import Subject
 from mcv.drbd import resolve, resync, verify
+from mcv.drivers import addresses as own_addresses
 from mcv.host import Host, Prepared
 from mcv.network import verbs as network
 from mcv.storage import images, pools
@@ -366,6 +368,13 @@ def set_disk(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, disk_set.set_, name="web1", disk=1, values=values)
 
 
+def set_addresses(cluster: FakeCluster, node: str) -> None:
+    """The DRBD address stays: no loop that adjusts DRBD turns beside a story."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_addresses, "own", lambda: [ends.NEW_ADDRESS])
+        cluster.run(node, addresses.set_, name=node, ip_address=ends.NEW_ADDRESS)
+
+
 def permit(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, permissions.add, user="bob")
 
@@ -464,6 +473,7 @@ PLANS = {
         ends_of_nodes.restored,
         drain_other,
     ),
+    "set addresses": Story(set_addresses, ends.has_addresses, make),
     "rename": Story(
         lambda c, node: c.run(node, rename.rename, name="web1", new="www"), ends.renamed, make
     ),

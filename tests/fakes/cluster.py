@@ -346,15 +346,21 @@ def _passed_on(error: McvError) -> McvError:
 
 
 def settings_of(directory: Path, name: str) -> settings.Settings:
+    """The settings of a node; its mcv.conf may tell other addresses."""
+    conf = directory / "conf" / f"{name}.conf"
+    conf.parent.mkdir(parents=True, exist_ok=True)
+    usual = f"10.0.0.{name[1:]}"
+    read = settings.load(conf, resolve=lambda _: usual)
     return settings.Settings(
         hostname=name,
         node=name,
-        address=f"10.0.0.{name[1:]}",
-        drbd_address=f"10.0.0.{name[1:]}",
+        address=read.address,
+        drbd_address=read.drbd_address,
         var=directory / "var",
         run=directory / "run" / name,
         drbd_directory=directory / "drbd.d" / name,
         images=directory / "images" / name,
+        conf=conf,
     )
 
 
