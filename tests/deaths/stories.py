@@ -521,6 +521,13 @@ PLANS = {
     "resolve": Story(resolve_for(itself), ends.kept(itself), split),
     "resolve for the other": Story(resolve_for(other), ends.kept(other), split),
     "register": Story(take_over(False), taken, lose_owner, THREE, healed=taken_and_back),
+    "evacuate a dead node": Story(
+        lambda c, node: c.run(other(node), draining.evacuate, node="n3"),
+        taken,
+        lose_owner,
+        THREE,
+        healed=taken_and_back,
+    ),
     "register stale": Story(
         take_over(True), taken, lose_owner_and_step, THREE, healed=taken_and_back
     ),
