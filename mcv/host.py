@@ -105,7 +105,7 @@ class Host:
     blocks: "Blocks"
     bridges: "Bridges"
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
-    forward: Callable[..., Any]  # forward(node, operation, params, who): an operator's call
+    forward: Callable[..., Any]  # forward(node, operation, params, person): an operator's
     tunnel: Callable[..., AbstractContextManager[None]]  # tunnel(path, node, asked): a stream
     certificate: str
     observations: Observations

@@ -6,13 +6,14 @@ The end of a job is noted where the job ends; here is what never became a job.
 import contextlib
 from collections.abc import Iterator
 
-from mcv.api.operation import Operation, Parameters, Right
+from mcv.api.operation import Operation, Parameters
 from mcv.errors import McvError, NotPermitted
 from mcv.host import Host
 from mcv.rpc.auth import Caller
+from mcv.rules.rights import Right
 from mcv.system.event_log import outcome
 
-NAMES = ("name", "names", "node", "user", "job")  # parameters that say what a call is about
+NAMES = ("name", "names", "node", "user", "who", "job")  # parameters that say what a call is about
 
 
 def about(operation: str, spec: Operation, params: Parameters) -> tuple[str, str]:

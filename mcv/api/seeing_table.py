@@ -1,6 +1,7 @@
 """Rows of the table that only look: events, load, logs."""
 
-from mcv.api.operation import NODE_BY_NAME, OPERATOR_ONLY, VM, Operation, Right, question, read
+from mcv.api.operation import NODE_BY_NAME, OPERATOR_ONLY, VM, Operation, question, read
+from mcv.rules.rights import Right
 from mcv.status import events, logs, top
 
 SEEING: dict[str, Operation] = {

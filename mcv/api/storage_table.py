@@ -10,7 +10,6 @@ from mcv.api.operation import (
     POOL,
     VM,
     Operation,
-    Right,
     admin,
     coordinator,
     owner,
@@ -31,6 +30,7 @@ from mcv.drbd import (
 )
 from mcv.drbd import growth as drbd_growth
 from mcv.drbd import replica_moves as drbd_moves
+from mcv.rules.rights import Right
 from mcv.status import pools as status_pools
 from mcv.status import resources
 from mcv.storage import (

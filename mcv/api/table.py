@@ -11,7 +11,6 @@ from mcv.api.operation import (
     PEER_ONLY,
     VM,
     Operation,
-    Right,
     admin,
     another,
     itself,
@@ -47,11 +46,8 @@ from mcv.cluster import (
 from mcv.drbd import new_addresses
 from mcv.network import fitting, nat
 from mcv.network import verbs as network
-from mcv.recovery import (
-    claims,
-    jobs,
-    journal_recovery,
-)
+from mcv.recovery import claims, jobs, journal_recovery
+from mcv.rules.rights import Right
 from mcv.status import cluster as status_cluster
 from mcv.status import (
     history,
@@ -117,7 +113,10 @@ TABLE: dict[str, Operation] = {
     "node.cpu": question(processor.own, timeout=20),
     "node.lacks_cpu": question(processor.lacks, timeout=20),
     "permission.add": admin(permissions.add),
-    "permission.remove": admin(permissions.remove),
+    "permission.remove": admin(permissions.remove, person=True),
+    "permission.grant": admin(permissions.grant, person=True),
+    "permission.revoke": admin(permissions.revoke, person=True),
+    "permission.check": read(permissions.check),
     "permission.list": read(permissions.list_),
     "config.show": read(history.show),
     "config.history": read(history.history),
@@ -185,17 +184,17 @@ TABLE: dict[str, Operation] = {
     "vm.shutdown": power_vm(power.shutdown, owner),
     "vm.reset": power_vm(power.reset, owner),
     "vm.exec": Operation(
-        guest_exec.begin, OPERATOR_OR_PEER, Right.CHANGE, VM, job=True, to=owner, brief=True
+        guest_exec.begin, OPERATOR_OR_PEER, Right.CONSOLE, VM, job=True, to=owner, brief=True
     ),
     "vm.exec_state": Operation(
-        guest_exec.state, OPERATOR_OR_PEER, Right.CHANGE, VM, to=owner, timeout=28
+        guest_exec.state, OPERATOR_OR_PEER, Right.CONSOLE, VM, to=owner, timeout=28
     ),
     "vm.agent": question(guest_exec.agent),
     "vm.reboot": power_vm(reboot.reboot, owner),
     "vm.pause": power_vm(pausing.pause, owner),
     "vm.resume": power_vm(pausing.resume, owner),
-    "vm.migrate": change_vm(migrate.migrate, owner),
-    "vm.migrate_live": change_vm(live.migrate, owner),
+    "vm.migrate": change_vm(migrate.migrate, owner, Right.POWER),
+    "vm.migrate_live": change_vm(live.migrate, owner, Right.POWER),
     "vm.fits": question(migrate.fits),
     "nic.list": read(nics.list_, VM),
     "nic.add": change_vm(nics.add, owner),

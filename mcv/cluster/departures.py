@@ -166,7 +166,7 @@ def _leave(host: Host, departure: Departure, who: str, restarts: bool) -> None:
         return migrate.migrate(host, name, to, start_after_migration=starts, keeps_home=True)
 
     try:
-        own_job.carry_out(host, f"move {name} to {to}", who, work)
+        own_job.carry_out(host, f"move {name} to {to}", who, work, vm=name)
     except McvError as error:
         why = " ".join([error.message, *(message for message, _ in error.problems)])
         raise McvError(f"{name} did not go to {to}: {why}", error.hint) from error

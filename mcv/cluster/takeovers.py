@@ -193,4 +193,4 @@ def take_vm(host: Host, node: str, name: str, who: str) -> None:
             own_job.follow(host, name, vm.claim)
             continue
         title = f"take {name} over from {node}"
-        own_job.carry_out(host, title, who, lambda: register.register(host, name))
+        own_job.carry_out(host, title, who, lambda: register.register(host, name), vm=name)

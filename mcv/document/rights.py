@@ -22,7 +22,19 @@ class Grant(Value, frozen=True, kw_only=True, order=True):
 
 
 class Permissions(Value, frozen=True, kw_only=True):
-    """Superusers by name; while there is none, every user that sudo lets through is one."""
+    """Superusers by name, and grants; while there is neither, sudo alone says who may do all."""
 
     superusers: tuple[str, ...] = ()
     grants: tuple[Grant, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody was given a right, so that everybody has all."""
+        return not self.superusers and not self.grants
+
+    @property
+    def has_admin(self) -> bool:
+        """Whether a user or group has the right admin over the cluster."""
+        return bool(self.superusers) or any(
+            grant.right == "admin" and not grant.vm for grant in self.grants
+        )

@@ -11,6 +11,7 @@ from mcv.errors import Busy, McvError, NotFound, Refused, Unreadable
 from mcv.host import Host
 from mcv.recovery.rows import EntryCopy, Repaired, Unfinished
 from mcv.system.answers import decoded
+from mcv.transaction.job_records import About
 from mcv.transaction.journal import Entry
 from mcv.transaction.journal import decode as decode_entry
 from mcv.transaction.plan import Change, brings_claim, change, commit_point, nodes_of, steps_of
@@ -165,7 +166,8 @@ def resume(host: Host, entry: Entry) -> bool:
         return True  # another thread has ended it since the entries were listed
     log.info("resuming %s (%s, %s)", entry.title, entry.operation, entry.direction)
     try:
-        job = host.jobs.begin(entry.title, entry.who, entry.operation)
+        vms = tuple(subject.name for subject in entry.subjects if subject.kind == "vm")
+        job = host.jobs.begin(entry.title, entry.who, entry.operation, About(vms=vms))
     except Busy:
         return False
     host.jobs.run(job, lambda: _resumed(host, entry))

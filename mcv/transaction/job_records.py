@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,21 @@ log = logging.getLogger(__name__)
 SCHEMA = 1  # of a job's record; a record without a number has this one
 
 Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class About:
+    """The VMs that a job is about, none where it is about the cluster, and the right to it.
+
+    `what` and `subject` are its event's: "migrate to n2", "web1". An empty `what` is its title.
+    `is_plan`: it makes a plan alone, and nothing is left of it.
+    """
+
+    right: str = "admin"
+    vms: tuple[str, ...] = ()
+    what: str = ""
+    subject: str = ""
+    is_plan: bool = False
 
 
 def all_in(directory: Path) -> Iterator[Record]:
@@ -97,6 +113,8 @@ class Required(msgspec.Struct):
     who: str
     began: str
     at: float = 0.0
+    right: str = "admin"
+    vms: list[str] = []
     error: Record | None = None
     open: Record = {}
 

@@ -27,10 +27,13 @@ from mcv.system.event_log import EventLog
 from mcv.timestamps import timestamp
 from mcv.transaction import job_records as records
 from mcv.transaction.cancellation import Cancellable
+from mcv.transaction.job_records import About
 
 log = logging.getLogger(__name__)
 
 REMEMBERED = 100
+
+Work = Callable[[], Any]
 
 
 class Job(Cancellable):
@@ -40,8 +43,9 @@ class Job(Cancellable):
         super().__init__(printable.line(title))
         self.id = id
         self.who = printable.line(who)
-        self.what, self.subject, self.told = title, "", ""  # its event, and its last outcome
+        self.told = ""  # the last outcome that an event told
         self.node = node
+        self.about = About()
         self.began = timestamp()
         self.at = time.time()
         self.started = time.monotonic()
@@ -52,7 +56,6 @@ class Job(Cancellable):
         self.changes = 0
         self.open: dict[str, Any] = {}  # the change of unknown outcome, the generation then
         self.is_brief = False  # a power button: when it failed, nothing is left of it
-        self.is_plan = False  # it makes a plan alone: nothing is left of it either
         self.is_over = False  # it ended and left nothing: it is not listed
         self.stalled = ""
         self._bars: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -130,6 +133,8 @@ class Job(Cancellable):
             "title": self.title,
             "who": self.who,
             "node": self.node,
+            "right": self.about.right,
+            "vms": list(self.about.vms),
             "began": self.began,
             "at": self.at,
             "ended": self.ended,
@@ -155,13 +160,14 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
 
-    def begin(self, title: str, who: str, id: str = "") -> Job:
+    def begin(self, title: str, who: str, id: str = "", about: About | None = None) -> Job:
         """Begin a job; with an id, resume that job: Busy if it is at work."""
         with self._lock:
             former = self._jobs.get(id)
             if former is not None and former.state == "running":
                 raise Busy(f"{title} is at work already.", f"See: mcv job wait {id}")
             job = Job(id or secrets.token_hex(4), title, who, self._node)
+            job.about = former.about if former else about or job.about
             if former is not None:
                 job.cancellation, job.told = former.cancellation, former.told
             self._jobs[job.id] = job
@@ -169,18 +175,11 @@ class Jobs:
         return job
 
     def start(
-        self,
-        title: str,
-        who: str,
-        work: Callable[[], Any],
-        brief: bool = False,
-        plan: bool = False,
-        about: tuple[str, str] | None = None,
+        self, title: str, who: str, work: Work, brief: bool = False, about: About | None = None
     ) -> Job:
-        """Carry out work in a thread, as a job that can be followed; `about`: what, subject."""
-        job = self.begin(title, who)
-        job.what, job.subject = about or (title, "")
-        job.is_brief, job.is_plan = brief, plan
+        """Carry out work in a thread of its own, as a job that can be followed."""
+        job = self.begin(title, who, about=about)
+        job.is_brief = brief
         name = f"job-{job.id}"
         threading.Thread(target=self.run, args=(job, work), name=name, daemon=True).start()
         return job
@@ -207,14 +206,14 @@ class Jobs:
         try:
             result = work()
             log.info("%s, asked for by %s: done (job %s)", job.title, job.who, job.id)
-            job.is_over = job.is_plan
+            job.is_over = job.about.is_plan
             self._tell(job, None)
             job.end(result, None)
         except McvError as error:
             if isinstance(error, CallLost):
                 error = OutcomeOpen(error.message, "See: mcv job list, mcv info")
             log.info("%s, asked for by %s: %s (job %s)", job.title, job.who, error, job.id)
-            job.is_over = job.is_plan or job.left_nothing(error)
+            job.is_over = job.about.is_plan or job.left_nothing(error)
             self._tell(job, error)
             job.end(None, error)
         except Exception as error:
@@ -233,8 +232,8 @@ class Jobs:
     def _tell(self, job: Job, error: McvError | None) -> None:
         """Note the end of a job as an event, not again where each attempt ends alike."""
         before, job.told = job.told, event_log.outcome(error)
-        if not job.is_plan and job.told != before:
-            self.events.record(job.who, job.what, job.subject, job.told)
+        if not job.about.is_plan and job.told != before:
+            self.events.record(job.who, job.about.what or job.title, job.about.subject, job.told)
 
     def known(self, id: str) -> Job | None:
         """A job of this run of the daemon; None where it is none, or forgotten."""

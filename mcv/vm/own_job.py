@@ -9,14 +9,18 @@ from mcv.document.registry import busy
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.system.answers import plain
+from mcv.transaction.job_records import About
 
 Work = Callable[[], object]
 
 NEWS = 1.0  # s between two looks at how far a job is
 
 
-def carry_out(host: Host, title: str, who: str, work: Work) -> None:
-    """Carry work out as a job of this node, and wait for its end. Errors: those of the work."""
+def carry_out(host: Host, title: str, who: str, work: Work, vm: str = "") -> None:
+    """Carry work out as a job of this node, about a VM or about the cluster, and await its end.
+
+    Errors: those of the work.
+    """
     errors: list[McvError] = []
 
     def noted() -> object:
@@ -26,7 +30,7 @@ def carry_out(host: Host, title: str, who: str, work: Work) -> None:
             errors.append(error)
             raise
 
-    job = host.jobs.begin(title, who)
+    job = host.jobs.begin(title, who, about=About("change", (vm,)) if vm else None)
     # A job of its own, also where this very node carries out the plan that asks for it.
     contextvars.Context().run(host.jobs.run, job, noted)
     if errors:

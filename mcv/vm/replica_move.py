@@ -166,6 +166,7 @@ def replace_here(host: Host, name: str, disk: int, source: str, to: str, who: st
                 title(name, disk, source, to),
                 who,
                 lambda: move(host, name, disk, source, to),
+                vm=name,
             )
         else:
             own_job.follow(host, name, claim)

@@ -321,6 +321,17 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("permission add ada", "permission.add", {"user": "ada"}),
     ("permission remove ada", "permission.remove", {"user": "ada"}),
     ("permission list", "permission.list", {}),
+    (
+        "permission grant %ops power",
+        "permission.grant",
+        {"who": "%ops", "right": "power", "vm": None},
+    ),
+    (
+        "permission revoke ada view --vm web*",
+        "permission.revoke",
+        {"who": "ada", "right": "view", "vm": "web*"},
+    ),
+    ("permission check ada", "permission.check", {"who": "ada"}),
     ("network create lan --bridge br0", "network.create", {"name": "lan", "bridge": "br0"}),
     ("cluster cpu-baseline", "cluster.cpu_baseline", {}),
     ("cluster cpu-baseline --set", "cluster.cpu_baseline", {"set": True, "dry_run": False}),
@@ -552,7 +563,8 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "cluster.host_key": {"fingerprint": "SHA256:x", "type": "ssh-rsa", "known": True},
             "config.history": [],
             "config.diff": {"lines": []},
-            "permission.list": {"superusers": []},
+            "permission.list": {"superusers": [], "grants": []},
+            "permission.check": {"who": "ada", "known": True, "open": True, "rights": []},
             "network.list": [],
             "pool.list": [],
             "drbd.list": [],
@@ -844,6 +856,8 @@ def test_every_call_fits_its_operation(mcv: Speak, daemon: FakeDaemon, tmp_path:
     for operation, params in daemon.calls:
         row = table.TABLE[operation]
         given = {key: value for key, value in params.items() if key != row.beside}
+        if row.person:
+            given["person"] = None
         if row.pid:
             given["pid"] = 1
         inspect.signature(row.function).bind("the host", **given)
@@ -904,7 +918,7 @@ def parameters(operation: str) -> dict[str, Any]:
     return {
         parameter.name: ... if parameter.default is parameter.empty else parameter.default
         for parameter in taken
-        if parameter.name not in {"pid", "sender", "reader"}
+        if parameter.name not in {"pid", "person", "sender", "reader"}
     }
 
 
