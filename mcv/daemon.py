@@ -22,6 +22,7 @@ from mcv.drivers.blocks import Blocks
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.directories import Directories
 from mcv.drivers.drbd import Drbd
+from mcv.drivers.host_devices import HostDevices
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.lvm import Lvm
 from mcv.errors import McvError
@@ -87,6 +88,7 @@ class Daemon:
             directories=Directories(),
             blocks=Blocks(),
             bridges=Bridges(),
+            devices=HostDevices(),
             call=self.calls.call,
             forward=self.calls.forward,
             tunnel=functools.partial(tunnel, reach=self.calls.peers.stream),
@@ -123,6 +125,7 @@ class Daemon:
         self.close_interrupted()
         self._clean_images()
         lines.clear(self.conf.run)
+        threading.Thread(target=self._remove_trials, name="trials", daemon=True).start()
         self._make_default_pool()
         if self.conf.address and not self.consensus.contact.key_damage:
             trusted = self.calls.trusted
@@ -148,6 +151,14 @@ class Daemon:
                 log.info("%s was left by a job that was cut off; it is deleted", name)
         except McvError as error:
             log.error("the directory of images: %s", error)
+
+    def _remove_trials(self) -> None:
+        """Undefine trials of a daemon that was killed; what stays is seen by the check."""
+        try:
+            for name in self.host.domains.trials.remove_left():
+                log.info("%s was left by a trial that was cut off; it is undefined", name)
+        except McvError as error:
+            log.warning("left trials: %s", error)
 
     def _stop(self) -> None:
         if self._host_is_going_down():

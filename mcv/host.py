@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mcv.drivers.bridge import Bridges
     from mcv.drivers.directories import Directories
     from mcv.drivers.drbd import Drbd
+    from mcv.drivers.host_devices import HostDevices
     from mcv.drivers.libvirt import Hypervisor
     from mcv.drivers.libvirt_load import Used
     from mcv.drivers.lvm import Lvm
@@ -104,6 +105,7 @@ class Host:
     directories: "Directories"
     blocks: "Blocks"
     bridges: "Bridges"
+    devices: "HostDevices"
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
     forward: Callable[..., Any]  # forward(node, operation, params, person): an operator's
     tunnel: Callable[..., AbstractContextManager[None]]  # tunnel(path, node, asked): a stream

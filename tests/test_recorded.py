@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from mcv import settings
 from mcv.api.dispatch import row
-from mcv.check.inventory import is_mcvs
+from mcv.check.resource_files import is_mcvs
 from mcv.cluster import join, upgrade
 from mcv.document import changes
 from mcv.document.generation import ChangeMade

@@ -1,6 +1,7 @@
 """The table: every operation with its callers, right, subject, carrying node and timeout."""
 
 from mcv.api import consensus_calls
+from mcv.api.host_table import OF_HOSTS
 from mcv.api.node_table import NODE_TABLE
 from mcv.api.operation import (
     NODE,
@@ -162,6 +163,7 @@ TABLE: dict[str, Operation] = {
     "node.bridges": question(network.bridges),
     "vm.active": question(fitting.active, timeout=15),
     **STORAGE,
+    **OF_HOSTS,
     # VMs
     "node.report": question(report.report),
     "node.inventory": question(inventory.inventory),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import mcv
-from mcv.check import artifacts, hook, host_drbd, host_lvm, images, pools, replicas, volumes
+from mcv.check import artifacts, hook, host_drbd, host_lvm, images, pools, replicas, ties, volumes
 from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
 from mcv.document.claim import Claim
@@ -26,6 +26,7 @@ def judge(scene: ClusterSnapshot) -> list[Finding]:
             *_members(scene),
             *_claims(scene),
             *artifacts.judge(scene),
+            *ties.judge(scene),
             *volumes.judge(scene),
             *replicas.judge(scene),
             *host_lvm.judge(scene),

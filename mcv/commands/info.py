@@ -165,6 +165,8 @@ def vm_text(vm: dict[str, Any]) -> str:
             **machine_fields(vm),
             "uuid": vm["uuid"],
             "cd": vm.get("cd"),
+            "devices": _devices(vm.get("devices") or []),
+            "overlay": f"mcv edit {vm['name']} --show" if vm.get("overlay") else None,
             "vnc": vm["vnc"],
             "guest agent": vm.get("agent"),
             "verification": verification_text(vm["verify"]) if is_replicated else None,
@@ -194,6 +196,12 @@ def machine_fields(vm: dict[str, Any]) -> dict[str, str | None]:
     if limit := vm.get("cpu_limit"):
         fields["cpu limit"] = f"{limit} % of one CPU"
     return fields
+
+
+def _devices(devices: list[dict[str, Any]]) -> str | None:
+    """The devices of its host that a VM has, in words."""
+    words = [f"{each['type']} {each['address']} of {each['node']}" for each in devices]
+    return ", ".join(words) or None
 
 
 def _indented(lines: list[str]) -> list[str]:

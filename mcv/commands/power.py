@@ -22,10 +22,15 @@ from mcv.commands.session import Session, is_plan
     help="Start it although a verification failed; this once, and it is recorded.",
 )
 @discard_saved_option
+@click.option("--without-overlay", is_flag=True, help="This once without its overlay (mcv edit).")
 @common(dry_run=True)
 @click.pass_obj
 def start(
-    session: Session, names: tuple[str, ...], ignore_verify: bool, discard_saved: bool
+    session: Session,
+    names: tuple[str, ...],
+    ignore_verify: bool,
+    discard_saved: bool,
+    without_overlay: bool,
 ) -> None:
     """Start VMs on the nodes that own them.
 
@@ -40,6 +45,7 @@ def start(
 
     def work(name: str) -> Said:
         wanted = {"name": name, "ignore_verify": ignore_verify}
+        wanted |= only_given(without_overlay=without_overlay)
         if discard_saved:
             wanted["discard_saved"] = True
             session.ask(

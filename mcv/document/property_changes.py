@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from mcv.document import overlays
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster, Vm
 from mcv.document.registry import change, require_claim
@@ -81,11 +82,16 @@ def vm_devices(
 def vm_overlay(base: Cluster, made: ChangeMade, /, name: str, overlay: str) -> Cluster:
     """Lay this XML over a VM's domain, "" for none, under this operation's claim.
 
-    Precondition: schema 4, and that the result was judged: the document cannot.
+    Precondition: schema 4, and that the result was judged: the document cannot. Refused for what
+    is no overlay, and for a MAC that another NIC of the cluster has.
     """
     vm = require_claim(base, made, name)
     require_schema(base, 4)
-    return base.with_vm(_with(vm, {"overlay": overlay}))
+    new = _with(vm, {"overlay": overlay})
+    if overlay:
+        overlays.parse(overlay)
+    require_nics(base, new)
+    return base.with_vm(new)
 
 
 def _with(vm: Vm, values: dict[str, Any]) -> Vm:

@@ -1,5 +1,6 @@
 """What a VM's NICs need of the document: a network each, and a MAC of their own."""
 
+from mcv.document import overlays
 from mcv.document.model import Cluster, Vm
 from mcv.errors import Busy
 
@@ -15,15 +16,19 @@ def require_nics(base: Cluster, vm: Vm) -> None:
         _require_macs(base, vm)
 
 
+def _macs(vm: Vm) -> list[str]:
+    """The addresses of a VM's NICs, those that its overlay adds among them."""
+    return [*(nic.mac.lower() for nic in vm.nics), *overlays.macs(vm.overlay)]
+
+
 def _require_macs(base: Cluster, vm: Vm) -> None:
     taken = {
-        nic.mac.lower(): other.name
+        mac: other.name
         for other in base.vms.values()
         if other.name != vm.name
-        for nic in other.nics
+        for mac in _macs(other)
     }
-    for nic in vm.nics:
-        mac = nic.mac.lower()
+    for mac in _macs(vm):
         if mac in taken:
             raise Busy(f"The MAC {mac} is {taken[mac]}'s already.")
         taken[mac] = vm.name

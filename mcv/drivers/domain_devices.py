@@ -1,10 +1,11 @@
 """The devices of a new VM's machine, and what of a machine is compared with the document."""
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 
 from msgspec.structs import asdict
 
-from mcv.document.disks import BOOT_ROLES, Role
+from mcv.document.disks import BOOT_ROLES, Disk, Role
 from mcv.document.generation import Value
 from mcv.document.hardware import Cpu
 from mcv.document.model import Vm
@@ -13,6 +14,7 @@ from mcv.drivers.domain_source import Source
 
 # libvirt itself leaves one free port, and the second device that is plugged in fails.
 ROOT_PORTS = 16
+ON_A_CONTROLLER = 15  # disks that libvirt puts on a SCSI controller
 AGENT = "org.qemu.guest_agent.0"
 LAST_SLOT = {"type": "pci", "domain": "0", "bus": "0", "slot": "0x1f", "function": "0"}
 Q35, PC = "q35", "pc"
@@ -61,6 +63,20 @@ def add_watchdog(devices: ET.Element, vm: Vm) -> None:
     """Add the watchdog, where the VM has one: what happens when its guest stops feeding it."""
     if vm.watchdog:
         ET.SubElement(devices, "watchdog", model="i6300esb", action=vm.watchdog)
+
+
+def controllers_of(disks: Sequence[Disk]) -> dict[str, ET.Element]:
+    """The controllers that disks need beside the machine's own, by kind and index: "scsi 0".
+
+    libvirt adds what is missing by itself, but takes a SCSI controller that few guests know.
+    """
+    indices = sorted({(disk.id - 1) // ON_A_CONTROLLER for disk in disks if disk.bus == "scsi"})
+    return {
+        f"scsi {index}": ET.Element(
+            "controller", type="scsi", index=str(index), model="virtio-scsi"
+        )
+        for index in indices
+    }
 
 
 def add_uefi(system: ET.Element, variables: Source) -> None:

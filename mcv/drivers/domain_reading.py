@@ -8,6 +8,7 @@ NAMESPACE = "urn:mcv:vm:1"
 PREFIX = "mcv"
 INCARNATION = "incarnation"
 PROCESSOR = "cpu"
+OVERLAY = "overlay"
 MIB = 1024**2
 
 ET.register_namespace(PREFIX, NAMESPACE)
@@ -22,12 +23,13 @@ class Mark(Value, frozen=True, kw_only=True):
     """What mcv writes into a definition: whose it is, and the VM's incarnation at that time.
 
     `cpu` is the processor that was asked for, which libvirt does not tell of a domain that runs;
-    None where an mcv of before wrote the mark.
+    None where an mcv of before wrote the mark. `overlay` tells which overlay it has, "" for none.
     """
 
     uuid: str
     incarnation: int
     cpu: str | None = None
+    overlay: str = ""
 
 
 def mark_of(xml: str) -> Mark | None:
@@ -47,13 +49,20 @@ def mark_of(xml: str) -> Mark | None:
         uuid=root.findtext("uuid", "").lower(),
         incarnation=int(number) if number.isascii() and number.isdigit() else -1,
         cpu=mark.get(PROCESSOR),
+        overlay=mark.get(OVERLAY, ""),
     )
 
 
-def mark_xml(incarnation: int, cpu: str | None = None) -> str:
-    """The mark alone, as libvirt takes it for a domain that runs: it adds the namespace."""
-    processor = {} if cpu is None else {PROCESSOR: cpu}
-    mark = ET.Element("vm", {INCARNATION: str(incarnation), **processor})
+def mark_xml(incarnation: int, begun: Mark | None = None) -> str:
+    """The mark alone, as libvirt takes it for a domain that runs: it adds the namespace.
+
+    Of the mark that the domain began with the rest stays.
+    """
+    mark = ET.Element("vm", {INCARNATION: str(incarnation)})
+    if begun is not None and begun.cpu is not None:
+        mark.set(PROCESSOR, begun.cpu)
+    if begun is not None and begun.overlay:
+        mark.set(OVERLAY, begun.overlay)
     return ET.tostring(mark, encoding="unicode")
 
 

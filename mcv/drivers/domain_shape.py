@@ -7,9 +7,11 @@ is usual by itself, so only what mcv writes is read.
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from mcv import sizes
 from mcv.document.generation import Value
-from mcv.drivers import domain_devices
+from mcv.drivers import domain_devices, host_device_xml
 from mcv.drivers.domain_reading import MIB, bytes_of, mark_of, network_of
 from mcv.drivers.domain_xml import CD
 
@@ -52,6 +54,8 @@ class Shape(Value, frozen=True, kw_only=True):
     video: str
     keyboard: str
     watchdog: str
+    overlay: str
+    host_devices: tuple[str, ...]
     disks: dict[str, DiskShape]
     nics: dict[str, NicShape]
 
@@ -88,6 +92,8 @@ def shape(xml: str) -> Shape:
         video=_of(root, "devices/video/model", "type"),
         keyboard=_of(root, "devices/graphics", "keymap"),
         watchdog=_of(root, "devices/watchdog", "action"),
+        overlay="" if mark is None else mark.overlay,
+        host_devices=tuple(map(host_device_xml.words_of, root.iterfind("devices/hostdev"))),
         disks=dict(_disks(root)),
         nics=dict(_nics(root)),
     )
@@ -105,6 +111,8 @@ def differences(running: Shape, wanted: Shape) -> list[Difference]:
         *_limit(running, wanted),
         *_plain(running, wanted),
         *_boot(running, wanted),
+        *_overlay(running, wanted),
+        *_host_devices(running, wanted),
         *_of_disks(running, wanted),
         *_of_nics(running, wanted),
     ]
@@ -158,6 +166,23 @@ def _plain(running: Shape, wanted: Shape) -> Iterator[Difference]:
         yield Difference(text=f"CD {wanted.cd or 'none'} (now {running.cd or 'none'})")
 
 
+def _overlay(running: Shape, wanted: Shape) -> Iterator[Difference]:
+    if running.overlay != wanted.overlay:
+        words = ("an overlay", "none") if wanted.overlay else ("no overlay", "one")
+        if running.overlay and wanted.overlay:
+            words = ("its overlay", "another one")
+        yield Difference(text=f"{words[0]} (it runs with {words[1]})")
+
+
+def _host_devices(running: Shape, wanted: Shape) -> Iterator[Difference]:
+    for device in wanted.host_devices:
+        if device not in running.host_devices:
+            yield Difference(text=f"{device} of the host")
+    for device in running.host_devices:
+        if device not in wanted.host_devices:
+            yield Difference(text=f"no {device} of the host (its guest has it)")
+
+
 def _boot(running: Shape, wanted: Shape) -> Iterator[Difference]:
     """The kinds of devices, and the order of those that both have.
 
@@ -187,6 +212,8 @@ def _of_disks(running: Shape, wanted: Shape) -> Iterator[Difference]:
 def _of_nics(running: Shape, wanted: Shape) -> Iterator[Difference]:
     for mac in sorted(running.nics.keys() & wanted.nics.keys()):
         old, new = running.nics[mac], wanted.nics[mac]
+        if not new.model:  # an overlay's, which leaves it to libvirt
+            old = replace(old, model="")
         if old != new:
             yield _next(f"card {mac}", _nic_text(new), _nic_text(old))
 

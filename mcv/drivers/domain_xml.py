@@ -2,20 +2,20 @@
 
 import secrets
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from mcv.document import overlays
 from mcv.document.disks import UNSEEN_ROLES, Disk
 from mcv.document.hardware import USUAL_BOOT, Cpu
 from mcv.document.model import Vm
 from mcv.document.networks import Network
-from mcv.drivers import domain_devices, interface_xml
-from mcv.drivers.domain_reading import INCARNATION, NAMESPACE, PROCESSOR
+from mcv.drivers import domain_devices, host_device_xml, interface_xml, overlay
+from mcv.drivers.domain_reading import INCARNATION, NAMESPACE, OVERLAY, PROCESSOR
 from mcv.drivers.domain_source import Source as Source
 
 MAC_PREFIX = "52:54:00"
 MOST_CPUS = 255  # of a machine without an IOMMU
 CPU_PERIOD = 100_000  # µs over which a limit of the CPU is kept
-ON_A_CONTROLLER = 15  # disks that libvirt puts on a SCSI controller
 OF_BEFORE = "pc"  # the machine of a VM of before a VM had one
 # The CD drive's name, which no disk has, and its place: the last of the first SATA controller's.
 CD = "sdzz"
@@ -71,7 +71,7 @@ def domain_xml(
     disks = [disk for disk in vm.disks if not disk.leaving and disk.role not in UNSEEN_ROLES]
     for disk in disks:
         _disk(devices, disk, sources[disk.id], order)
-    for controller in controllers_of(disks).values():
+    for controller in domain_devices.controllers_of(disks).values():
         devices.append(controller)
     if has_cd_drive(vm):
         devices.append(cd_element(cd if vm.cd else "", order))
@@ -82,6 +82,11 @@ def domain_xml(
     domain_devices.add_agent(devices, vm)
     domain_devices.add_watchdog(devices, vm)
     _consoles(devices, vm)
+    for device in vm.devices:
+        devices.append(host_device_xml.element(device))
+    if vm.overlay:
+        mark.set(OVERLAY, overlays.digest(vm.overlay))
+        overlay.lay(overlays.parse(vm.overlay), domain)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
 
@@ -186,20 +191,6 @@ def disk_xml(disk: Disk, source: Source) -> str:
     devices = ET.Element("devices")
     _disk(devices, disk, source, {})
     return ET.tostring(devices[0], encoding="unicode")
-
-
-def controllers_of(disks: Sequence[Disk]) -> dict[str, ET.Element]:
-    """The controllers that disks need beside the machine's own, by kind and index: "scsi 0".
-
-    libvirt adds what is missing by itself, but takes a SCSI controller that few guests know.
-    """
-    indices = sorted({(disk.id - 1) // ON_A_CONTROLLER for disk in disks if disk.bus == "scsi"})
-    return {
-        f"scsi {index}": ET.Element(
-            "controller", type="scsi", index=str(index), model="virtio-scsi"
-        )
-        for index in indices
-    }
 
 
 def _boot(device: ET.Element, place: int | None) -> None:

@@ -16,8 +16,10 @@ from mcv.drivers.libvirt_connection import (
     libvirt_module,
     read,
     slow_read,
+    undefine_whole,
 )
 from mcv.drivers.libvirt_devices import LiveDisks
+from mcv.drivers.libvirt_host_devices import LiveHostDevices
 from mcv.drivers.libvirt_identity import (
     FOREIGN,
     DomainStates,
@@ -34,6 +36,7 @@ from mcv.drivers.libvirt_nics import LiveNics
 from mcv.drivers.libvirt_processor import Processor
 from mcv.drivers.libvirt_resets import Resets
 from mcv.drivers.libvirt_saved import SavedStates, mark_active
+from mcv.drivers.libvirt_trials import Trials
 from mcv.drivers.libvirt_xml import Capabilities, parse_capabilities, vnc_of
 from mcv.errors import HypervisorFailed
 
@@ -73,6 +76,8 @@ class Hypervisor:
         self.resets = Resets(self._connection)
         self.agent = GuestAgent(self._connection)
         self.doors = Doors(self._connection)
+        self.trials = Trials(self._connection)
+        self.host_devices = LiveHostDevices(self._connection)
 
     @property
     def silence(self) -> str:
@@ -123,7 +128,7 @@ class Hypervisor:
         """
         with self._connection.domain(name, "undefine", missing_ok=True) as domain:
             if domain is not None and domain.isPersistent():
-                _undefine(domain)
+                undefine_whole(domain)
 
     @change
     def undefine_leftover(self, name: str) -> None:
@@ -131,7 +136,7 @@ class Hypervisor:
         with self._connection.marked(name, "undefine") as domain:
             if domain.isActive() or domain.UUIDString() in self._connection.known().values():
                 raise HypervisorFailed(f"Could not undefine {name}: it is not left over.")
-            _undefine(domain)
+            undefine_whole(domain)
 
     @read
     def xml(self, name: str) -> str:
@@ -292,20 +297,4 @@ def _undefine_former(connection: Any, domain: Any, name: str) -> None:
         state = state_of(domain)
         raise HypervisorFailed(f"Could not define {name}: it is {state} as {domain.name()}.")
     if libvirt_identity.by_name(libvirt_module(), connection, name) is None:
-        _undefine(domain)
-
-
-def _undefine(domain: Any) -> None:
-    """Undefine with all that libvirt keeps of a domain; its drivers know different flags."""
-    libvirt = libvirt_module()
-    common = (
-        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-    )
-    # UEFI's variables are a disk of the VM's: its plans move it, and delete it.
-    qemu = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-    try:
-        domain.undefineFlags(common | qemu)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
-            raise
-        domain.undefineFlags(common)
+        undefine_whole(domain)

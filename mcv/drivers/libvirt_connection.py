@@ -272,3 +272,19 @@ def ignoring_missing() -> Iterator[None]:
     except libvirt_module().libvirtError as error:
         if not is_missing(error):
             raise
+
+
+def undefine_whole(domain: Any) -> None:
+    """Undefine with all that libvirt keeps of a domain; its drivers know different flags."""
+    libvirt = libvirt_module()
+    common = (
+        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    )
+    # UEFI's variables are a disk of the VM's: its plans move it, and delete it.
+    qemu = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    try:
+        domain.undefineFlags(common | qemu)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
+            raise
+        domain.undefineFlags(common)

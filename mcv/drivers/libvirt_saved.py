@@ -53,7 +53,7 @@ class SavedStates:
 def mark_active(domain: Any, mark: Mark | None) -> None:
     """Renew the mark that a domain runs with; no error where the domain has just ended.
 
-    The processor that it bears stays: it is the one that the domain began with.
+    The processor and the overlay that it bears stay: the domain began with them.
     """
     if mark is None:
         return
@@ -62,7 +62,7 @@ def mark_active(domain: Any, mark: Mark | None) -> None:
         begun = mark_of(str(domain.XMLDesc(0)))
         domain.setMetadata(
             libvirt.VIR_DOMAIN_METADATA_ELEMENT,
-            mark_xml(mark.incarnation, begun.cpu if begun else None),
+            mark_xml(mark.incarnation, begun),
             PREFIX,
             NAMESPACE,
             libvirt.VIR_DOMAIN_AFFECT_LIVE,

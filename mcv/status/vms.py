@@ -6,10 +6,12 @@ from msgspec.structs import asdict
 from mcv import storage
 from mcv.document.claim import Claim
 from mcv.document.disks import Disk, DrbdDisk
+from mcv.document.hardware import Device
 from mcv.document.model import Cluster, Override, Vm
 from mcv.drivers.drbd_states import DiskState, Role
 from mcv.drivers.libvirt_nics import GuestAddress
 from mcv.host import Host
+from mcv.rules import tied
 from mcv.rules.finding import Finding
 from mcv.status import findings, vm_filters
 from mcv.status.findings import is_verified_now
@@ -90,6 +92,7 @@ class VmInfo(VmSummary, frozen=True, kw_only=True):
 
     `pending` is what the running domain has otherwise, and has from its next start on.
     `agent` is "answers", "silent", or "none" where none is connected; None where that is not told.
+    `overlay` is whether it has one; `devices` are those of its host.
     """
 
     uuid: str
@@ -115,6 +118,8 @@ class VmInfo(VmSummary, frozen=True, kw_only=True):
     agent: str | None
     pending: list[str] = []
     home: str = ""
+    devices: tuple[Device, ...] = ()
+    overlay: bool = False
 
 
 def list_(
@@ -146,7 +151,7 @@ def summary(cluster: Cluster, vm: Vm, seen: Reports) -> VmSummary:
         name=vm.name,
         state=state_of(vm, seen),
         node=vm.node,
-        nodes=vm.nodes,
+        nodes=tied.nodes(vm),
         memory=vm.memory,
         cpus=vm.cpus,
         storage=vm.storage,
@@ -177,6 +182,8 @@ def info(host: Host, name: str) -> VmInfo:
         **asdict(summary(cluster, vm, seen)),
         uuid=vm.uuid,
         cd=vm.cd or None,
+        devices=vm.devices,
+        overlay=bool(vm.overlay),
         claim=vm.claim,
         administrators_lock=vm.locked,
         start_order=vm.start_order,

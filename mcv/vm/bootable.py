@@ -2,11 +2,12 @@
 
 from mcv import storage
 from mcv.document.model import Vm
+from mcv.drivers import overlay
 from mcv.drivers.domain_reading import SavedState
 from mcv.errors import Refused, refuse_all
 from mcv.host import Host
 from mcv.network import needs
-from mcv.rules import saved
+from mcv.rules import host_devices, saved
 from mcv.rules.beginning import Permit
 from mcv.vm import processor
 
@@ -18,7 +19,9 @@ def require(
     memory = host.domains.saved.of(vm.name)
     problems = [
         *needs.why_not_here(host, host.read(), vm),
+        *no_bridges(host, overlay.bridges(vm.overlay)),
         *processor.why_not_here(host, vm),
+        *(host_devices.why_not_start(vm, host.name, host.devices.all()) if vm.devices else []),
         *storage.why_not_start(host, vm, ignore_verify),
     ]
     problem = saved.why_not_start(vm, memory, discard_saved)
@@ -33,8 +36,9 @@ def in_words(host: Host, vm: Vm, memory: SavedState | None, discard_saved: bool)
 
 
 def bridges_of(host: Host, vm: Vm, node: str) -> list[str]:
-    """The bridges that a VM is connected to on a node, as the document says."""
-    return [host.read().network(nic.network).bridge_on(node) for nic in vm.nics]
+    """The bridges that a VM is connected to on a node, as the document and its overlay say."""
+    of_nics = [host.read().network(nic.network).bridge_on(node) for nic in vm.nics]
+    return [*of_nics, *overlay.bridges(vm.overlay)]
 
 
 def no_bridges(host: Host, bridges: list[str]) -> list[Refused]:

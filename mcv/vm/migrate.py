@@ -10,14 +10,14 @@ from mcv.drivers.libvirt_xml import parse_needs
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.network import needs
-from mcv.rules import preconditions, saved
+from mcv.rules import preconditions, saved, tied
 from mcv.rules.domain import why_foreign
 from mcv.sizes import shown as shown_size
 from mcv.storage import moves
 from mcv.storage.moves import DiskMove
 from mcv.system.answers import decoded
 from mcv.transaction.plan import Item, Step, on
-from mcv.vm import bootable, copies, domains_elsewhere, power, processor
+from mcv.vm import bootable, copies, domains_elsewhere, overrides, power, processor
 from mcv.vm.answers import Moved
 from mcv.vm.plans import copied_plan, offline_plan
 
@@ -53,7 +53,7 @@ def migrate(
         vm = require_movable(host, name, to, ignore_verify, may_run, discard_saved=discard_saved)
         disk_moves = copies.to_node(host, vm, to)
         plan = [
-            *power.override_steps(host, vm, "migrate", ignore_verify),
+            *overrides.steps(host, vm, "migrate", ignore_verify),
             *_plan(host, vm, to, disk_moves, discard_saved, keeps_home),
         ]
         if start_after_migration:
@@ -86,8 +86,12 @@ def _plan(
 
 
 def only_place(host: Host, name: str) -> str:
-    """The only other node that a VM can run on; Refused where there is none, or several."""
+    """The only other node that a VM can run on.
+
+    Refused where there is none, or several, or something ties the VM to its node.
+    """
     vm = host.read().vm(name)
+    refuse_all(tied.why_not_move(vm))
     others = moves.candidates(host.read(), vm)
     if not others:
         raise Refused(
@@ -134,6 +138,7 @@ def require_movable(
         preconditions.unlocked(vm)
     except Refused as problem:
         problems.append(problem)
+    problems += tied.why_not_move(vm)
     others = moves.candidates(cluster, vm)
     if to not in others:
         problems.append(_no_place(cluster, vm, to, others))

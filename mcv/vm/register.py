@@ -5,7 +5,7 @@ from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.rules import disk_bus, preconditions, takeover
+from mcv.rules import disk_bus, preconditions, takeover, tied
 from mcv.rules.domain import why_foreign
 from mcv.transaction.plan import Item, Step, change, on
 from mcv.vm import definition, domains_elsewhere, macs, power, processor, run_notes
@@ -83,6 +83,7 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
     problems = [
         *domains_elsewhere.copies(host, name, but=[host.name]),
         *processor.why_not_here(host, vm),
+        *tied.why_not_move(vm),
         *disk_bus.why_mirrored(vm),
         *macs.why_taken(host, vm.name, (nic.mac for nic in vm.nics)),
     ]

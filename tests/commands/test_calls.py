@@ -517,6 +517,30 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("repair", "repair", {}),
     ("locks list", "locks.list", {}),
     ("locks clear web1 --yes", "locks.clear", {"name": "web1"}),
+    (
+        "device add web1 usb 1d6b:0002",
+        "device.add",
+        {"name": "web1", "type": "usb", "address": "1d6b:0002", "dry_run": False},
+    ),
+    (
+        "device remove web1 pci 0000:03:00.0",
+        "device.remove",
+        {"name": "web1", "type": "pci", "address": "0000:03:00.0", "dry_run": False},
+    ),
+    ("device list web1", "device.list", {"name": "web1"}),
+    ("device list --node n1", "node.devices", {"node": "n1"}),
+    ("edit web1 --show", "vm.overlay", {"name": "web1"}),
+    ("edit web1 --file - --show", "vm.overlay", {"name": "web1", "overlay": "typed"}),
+    (
+        "edit web1 --remove --yes",
+        "vm.edit",
+        {"name": "web1", "overlay": "", "dry_run": False},
+    ),
+    (
+        "start web1 --without-overlay",
+        "vm.start",
+        {"name": "web1", "ignore_verify": False, "without_overlay": True},
+    ),
 ]
 CREATE = "create web1 --memory 1GiB"
 CREATED = {
@@ -961,5 +985,5 @@ def test_every_command_is_asked_for_here() -> None:
 def test_the_line_to_add_names_operation_and_parameters() -> None:
     assert line_to_add("start web1", "vm.start", parameters("vm.start")) == (
         '    ("start web1", "vm.start", {"name": ..., "ignore_verify": False, '
-        '"discard_saved": False, "dry_run": False}),'
+        '"discard_saved": False, "without_overlay": False, "dry_run": False}),'
     )

@@ -9,6 +9,7 @@ import pytest
 from mcv.drivers.domain_reading import SavedState, substance
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
+from mcv.drivers.libvirt_trials import PREFIX
 from mcv.errors import HypervisorFailed
 from tests.contract import eventually
 
@@ -474,3 +475,34 @@ def saved_memory_can_be_given_up(stand: Stand) -> None:
 
     assert domains.state(NAME) == "stopped" and domains.saved.of(NAME) is None
     domains.saved.discard(OTHER)
+
+
+WATCHDOG = "<devices><watchdog model='i6300esb' action='reset'/>"
+
+
+def a_trial_of_what_libvirt_takes_leaves_nothing(stand: Stand) -> None:
+    stand.domains.define(stand.definition())
+    before = stand.domains.definitions()
+
+    assert stand.domains.trials.why_not(stand.definition()) == ""
+    assert stand.domains.trials.why_not(stand.definition().replace("<devices>", WATCHDOG)) == ""
+
+    assert stand.domains.definitions() == before
+
+
+def a_trial_of_what_libvirt_does_not_take_says_why_and_leaves_nothing(stand: Stand) -> None:
+    odd = stand.definition().replace("<devices>", "<devices><nonsense/>")
+
+    assert len(stand.domains.trials.why_not(odd).splitlines()) == 1
+
+    assert stand.domains.trials.remove_left() == []
+    assert stand.raw_state(NAME) == "absent"
+
+
+def a_trial_that_was_left_is_removed(stand: Stand) -> None:
+    left = f"{PREFIX}left"
+    stand.define_as_others_do(stand.definition(left, NOBODYS_UUID))
+
+    assert stand.domains.trials.remove_left() == [left]
+
+    assert stand.raw_state(left) == "absent"

@@ -21,12 +21,14 @@ from mcv.vm import (
     change,
     create,
     delete,
+    devices,
     disk_add,
     disk_closing,
     disk_grow,
     disk_move,
     disk_remove,
     disk_set,
+    edit,
     live,
     migrate,
     nics,
@@ -35,7 +37,7 @@ from mcv.vm import (
     rename,
     seed,
 )
-from tests.deaths import ends, ends_of_disks, ends_of_nodes
+from tests.deaths import ends, ends_of_disks, ends_of_hosts, ends_of_nodes
 from tests.deaths.ends import RESOURCE, End, other
 from tests.fakes.cluster import FakeCluster
 
@@ -375,6 +377,23 @@ def set_addresses(cluster: FakeCluster, node: str) -> None:
         cluster.run(node, addresses.set_, name=node, ip_address=ends.NEW_ADDRESS)
 
 
+def give_device(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, devices.add, name="web1", type="usb", address="1d6b:0002")
+
+
+def take_device(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, devices.remove, name="web1", type="usb", address="1d6b:0002")
+
+
+def run_with_a_device(cluster: FakeCluster, node: str) -> None:
+    run(cluster, node)
+    give_device(cluster, node)
+
+
+def lay_over(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, edit.edit, name="web1", overlay=ends_of_hosts.WATCHDOG)
+
+
 def permit(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, permissions.add, user="bob")
 
@@ -517,6 +536,9 @@ PLANS = {
     "grow a disk": Story(grow_disk(1), ends_of_disks.grown(1), run),
     "grow a file": Story(grow_disk(2), ends_of_disks.grown(2), run_with_a_file),
     "set a disk": Story(set_disk, ends_of_disks.limited, run),
+    "give a device": Story(give_device, ends_of_hosts.has_device, run),
+    "take a device": Story(take_device, ends.reverse(ends_of_hosts.has_device), run_with_a_device),
+    "edit": Story(lay_over, ends_of_hosts.has_overlay, make),
     "resync": Story(lambda c, node: c.run(node, resync.resync, name="web1"), ends.same, make),
     "resolve": Story(resolve_for(itself), ends.kept(itself), split),
     "resolve for the other": Story(resolve_for(other), ends.kept(other), split),

@@ -73,7 +73,7 @@ STORIES: list[tuple[str, Cluster, str, dict[str, Any], str]] = [
     ("properties", VM_CLAIMED, "vm.set", {"name": "web1", "protected": True}, "n3"),
     ("NICs", VM_CLAIMED, "vm.nics", {"name": "web1", "nics": []}, "n3"),
     ("devices", VM_CLAIMED, "vm.devices", {"name": "web1", "devices": []}, "n3"),
-    ("an overlay", VM_CLAIMED, "vm.overlay", {"name": "web1", "overlay": "<a/>"}, "n3"),
+    ("an overlay", VM_CLAIMED, "vm.overlay", {"name": "web1", "overlay": "<domain/>"}, "n3"),
     ("a network", THREE, "network.add", {"name": "lan", "bridge": "br0"}, "n1 n2 n3"),
 ]
 

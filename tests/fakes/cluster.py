@@ -51,6 +51,7 @@ from tests.fakes.blocks import FakeBlocks, FakeNbd, Pieces
 from tests.fakes.directories import FakeDirectories
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
+from tests.fakes.host_devices import FakeHostDevices
 from tests.fakes.keys import FakeKeys
 from tests.fakes.volumes import FakeBridges, FakeLvm
 
@@ -103,6 +104,7 @@ class FakeCluster:
             self.domains[name].mirrors.copy = functools.partial(self._copy_volume, name)
             self.domains[name].mirrors.write = functools.partial(self._write_volume, name)
         self.bridges = {name: FakeBridges() for name in names}
+        self.devices_of = {name: FakeHostDevices() for name in names}
         self.boots = dict.fromkeys(names, 1)  # how often each host has come up
         self.going_down: set[str] = set()  # hosts that shut down
         self.ordered: list[tuple[str, str]] = []  # (node, "reboot" or "poweroff") of systemd
@@ -139,6 +141,7 @@ class FakeCluster:
             directories=cast(Any, self.directories[name]),
             blocks=cast(Any, self.blocks[name]),
             bridges=cast(Any, self.bridges[name]),
+            devices=cast(Any, self.devices_of[name]),
             call=call,
             forward=lambda node, operation, params, who: None,
             tunnel=self._tunnel(name),

@@ -21,10 +21,12 @@ from mcv.drivers.libvirt_saved import SAVED
 from mcv.drivers.libvirt_xml import Capabilities
 from mcv.drivers.migration_xml import MovedDisks, for_destination
 from mcv.errors import AgentSilent, CommandFailed, HypervisorFailed, LibvirtSilent
+from tests.fakes.host_devices import FakeDevicesOfDomains
 from tests.fakes.live_disks import FakeLiveDisks
 from tests.fakes.live_machine import FakeLiveMachine
 from tests.fakes.live_nics import FakeLiveNics
 from tests.fakes.mirrors import FakeMirrors
+from tests.fakes.trials import FakeTrials
 
 
 class Volume(Protocol):
@@ -74,6 +76,8 @@ class FakeDomains:
         self.resets = FakeResets(self)
         self.agent = FakeAgent(self)
         self.doors = FakeDoors(self)
+        self.host_devices = FakeDevicesOfDomains(self)
+        self.trials = FakeTrials(self)
 
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
