@@ -8,6 +8,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 
+from mcv.drivers import arrival_changes
 from mcv.drivers.domain_reading import NAMESPACE
 
 NUMBER = re.compile(r"[0-9]{1,18}")
@@ -159,7 +160,8 @@ def _may_differ(expected: ET.Element, key: str, value: str) -> bool:
     is_port = (
         expected.tag == "source" and expected.get("network") is not None and key in OF_NETWORKS
     )
-    return (is_machine or is_port) and bool(WORD.fullmatch(value))
+    is_changed = arrival_changes.may_differ(expected.tag, key, value)
+    return is_changed or ((is_machine or is_port) and bool(WORD.fullmatch(value)))
 
 
 # What libvirt adds to a domain that runs, by parent and element.
@@ -220,6 +222,7 @@ ALLOWED: dict[tuple[str, str], Callable[[ET.Element], bool]] = {
     ("disk", "backingStore"): _is_empty,
     ("disk", "boot"): _is_boot_order,
     ("interface", "boot"): _is_boot_order,
+    **arrival_changes.ALLOWED,
     **{
         (device, "address"): _is_bus_address
         for device in (
