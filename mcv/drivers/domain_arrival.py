@@ -214,6 +214,11 @@ def _is_boot_order(element: ET.Element) -> bool:
     return is_plain and bool(NUMBER.fullmatch(element.get("order", "")))
 
 
+def _is_up(element: ET.Element) -> bool:
+    """A link that was down since the start, and is up again: a definition does not name it."""
+    return not len(element) and element.attrib == {"state": "up"}
+
+
 ALLOWED: dict[tuple[str, str], Callable[[ET.Element], bool]] = {
     ("domain", "metadata"): _is_metadata,
     ("domain", "cpu"): _is_cpu,
@@ -223,6 +228,7 @@ ALLOWED: dict[tuple[str, str], Callable[[ET.Element], bool]] = {
     ("disk", "boot"): _is_boot_order,
     ("interface", "boot"): _is_boot_order,
     **arrival_changes.ALLOWED,
+    ("interface", "link"): _is_up,
     **{
         (device, "address"): _is_bus_address
         for device in (

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from mcv.document.networks import tagged_bridge, tagged_port
 from tests.lab import Node, wait_until
 from tests.lab.cluster import create, mcv, told
@@ -26,6 +28,7 @@ def cards(node: Node) -> dict[str, Any]:
     return {row["mac"]: row for row in told(node, "nic list web1")}
 
 
+@pytest.mark.soak
 def test_cards_come_change_move_and_go(pair: list[Node]) -> None:
     node1, node2 = pair
     here, there = tagged_bridge("br-lan", 7), tagged_bridge("br-dmz", 7)
