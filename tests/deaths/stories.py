@@ -16,6 +16,7 @@ from mcv.drbd import resolve, resync, verify
 from mcv.drivers import addresses as own_addresses
 from mcv.host import Host, Prepared
 from mcv.network import verbs as network
+from mcv.rules.rights import Person
 from mcv.storage import images, pools
 from mcv.vm import (
     change,
@@ -399,7 +400,7 @@ def permit(cluster: FakeCluster, node: str) -> None:
 
 
 def forbid(cluster: FakeCluster, node: str) -> None:
-    cluster.run(node, permissions.remove, user="bob")
+    cluster.run(node, permissions.remove, user="bob", person=Person(name="alice"))
 
 
 def taken(cluster: FakeCluster, node: str) -> str:
