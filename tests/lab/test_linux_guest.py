@@ -39,7 +39,9 @@ def test_a_linux_is_typed_to_from_the_other_node_and_obeys_the_power_button(
     console = node1.start(CONSOLE)
     wait_until(lambda: UP in said(node1), 150, "the guest to be up on its new node")
     taken = mcv(node2, "console web1 --take < /dev/null", timeout=60)
-    assert said(node1).splitlines()[-2:] == taken.stdout.splitlines()[-2:], taken.stdout
+    # The shell's question to the terminal, where its cursor is, is not asked of a later reader.
+    live = said(node1).replace("\x1b[6n", "")
+    assert live.splitlines()[-2:] == taken.stdout.replace("\r", "").splitlines()[-2:]
     console.communicate(timeout=30)
     ended = node1.run("cat /root/ended").stdout
     assert "on node2 took the console of web1 over" in ended and "exit 4" in ended, ended
