@@ -22,6 +22,7 @@ from mcv.drivers.blocks import Blocks
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.directories import Directories
 from mcv.drivers.drbd import Drbd
+from mcv.drivers.host_devices import HostDevices
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.lvm import Lvm
 from mcv.errors import McvError
@@ -31,7 +32,7 @@ from mcv.rpc.pki import Keys, load_or_create
 from mcv.rpc.server import Server
 from mcv.rpc.tunnel import tunnel
 from mcv.storage import image_files
-from mcv.system import logs, systemd
+from mcv.system import lines, logs, systemd
 from mcv.system.locks import Locks
 from mcv.system.observations import Observations, boot_id
 from mcv.transaction.jobs import Jobs
@@ -64,6 +65,9 @@ class Daemon:
             conf.run / "mcvd.sock",
             target=functools.partial(streams.target, self.host),
         )
+        self.host.also_listen = self.server.also_listen
+        self.host.listen_only = self.server.listen_only
+        self.host.reach = self.calls.reach
         self.loops = Loops(self.host)
         self.consensus.on_commit(self._committed)
         self.consensus.contact.advice = self.calls.peers.advice = self.host.advice
@@ -84,6 +88,7 @@ class Daemon:
             directories=Directories(),
             blocks=Blocks(),
             bridges=Bridges(),
+            devices=HostDevices(),
             call=self.calls.call,
             forward=self.calls.forward,
             tunnel=functools.partial(tunnel, reach=self.calls.peers.stream),
@@ -119,6 +124,8 @@ class Daemon:
     def _start(self) -> None:
         self.close_interrupted()
         self._clean_images()
+        lines.clear(self.conf.run)
+        threading.Thread(target=self._remove_trials, name="trials", daemon=True).start()
         self._make_default_pool()
         if self.conf.address and not self.consensus.contact.key_damage:
             trusted = self.calls.trusted
@@ -126,6 +133,7 @@ class Daemon:
         self.server.start_operator()
         systemd.ready(f"{self.conf.node} serves")
         log.info("mcvd %s serves as %s", mcv.__version__, self.conf.node)
+        self.host.tell("mcvd begins", self.conf.node, f"version {mcv.__version__}")
         threading.Thread(target=self.loops.run, name="loops", daemon=True).start()
 
     def _make_default_pool(self) -> None:
@@ -144,15 +152,26 @@ class Daemon:
         except McvError as error:
             log.error("the directory of images: %s", error)
 
+    def _remove_trials(self) -> None:
+        """Undefine trials of a daemon that was killed; what stays is seen by the check."""
+        try:
+            for name in self.host.domains.trials.remove_left():
+                log.info("%s was left by a trial that was cut off; it is undefined", name)
+        except McvError as error:
+            log.warning("left trials: %s", error)
+
     def _stop(self) -> None:
         if self._host_is_going_down():
             has_left = leaving.leave_in_order(self.host)
             log.info("this host goes down%s", ", offline in the document" if has_left else "")
+            self.host.tell("host goes down", self.conf.node, "offline" if has_left else "online")
         try:
             self.host.observations.save(at_once=True)
         except McvError as error:
             log.warning("what was seen of the others is not kept: %s", error)
         log.info("mcvd stops")
+        self.host.tell("mcvd stops", self.conf.node)
+        self.host.jobs.events.flush()
         self.server.stop()
 
     def _host_is_going_down(self) -> bool:

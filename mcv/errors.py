@@ -90,6 +90,12 @@ class LibvirtSilent(McvError):
     kind = "libvirt-silent"
 
 
+class AgentSilent(Refused):
+    """The agent in a guest does not answer; nothing was asked of it but a sign of life."""
+
+    kind = "agent-silent"
+
+
 class Cancelled(Refused):
     """Somebody ended the wait before anything had been changed."""
 
@@ -144,6 +150,13 @@ class OutcomeOpen(RepairNeeded):
     """A change was proposed and it is not known yet whether it is committed."""
 
     kind = "outcome-open"
+
+
+class LineLost(McvError):
+    """A console or a screen that was open has ended before its reader left it."""
+
+    exit_code = 4
+    kind = "line-lost"
 
 
 class DoneInPart(McvError):

@@ -6,7 +6,7 @@ import logging
 import math
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -21,10 +21,12 @@ from mcv.errors import McvError, OutcomeOpen, RepairNeeded, wait_for
 from mcv.settings import Settings
 from mcv.system import systemd
 from mcv.system.held_file import HeldFile
+from mcv.system.lines import Lead, Lines
 from mcv.system.locks import Locks
 from mcv.system.looks import Looks
 from mcv.system.observations import Observations
 from mcv.system.pauses import Pauses
+from mcv.system.processor import Spent
 from mcv.system.shared_work import SharedWork
 from mcv.transaction import jobs as jobs_module
 from mcv.transaction.executor import Transaction
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
     from mcv.drivers.bridge import Bridges
     from mcv.drivers.directories import Directories
     from mcv.drivers.drbd import Drbd
+    from mcv.drivers.host_devices import HostDevices
     from mcv.drivers.libvirt import Hypervisor
+    from mcv.drivers.libvirt_load import Used
     from mcv.drivers.lvm import Lvm
 
 log = logging.getLogger(__name__)
@@ -54,6 +58,15 @@ class StartAttempt:
 
     at: float  # monotonic
     why: str
+
+
+@dataclass(frozen=True)
+class LoadSample:
+    """What this host's processors and VMs had used at a moment of the monotonic clock."""
+
+    at: float
+    spent: Spent
+    vms: Mapping[str, "Used"]
 
 
 class DryRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,14 +105,20 @@ class Host:
     directories: "Directories"
     blocks: "Blocks"
     bridges: "Bridges"
+    devices: "HostDevices"
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
-    forward: Callable[..., Any]  # forward(node, operation, params, who): an operator's call
+    forward: Callable[..., Any]  # forward(node, operation, params, person): an operator's
     tunnel: Callable[..., AbstractContextManager[None]]  # tunnel(path, node, asked): a stream
     certificate: str
     observations: Observations
     knows: Callable[[str], bool] = lambda operation: True  # whether a step's operation exists
     is_going_down: Callable[[], bool] = systemd.host_is_stopping  # this whole host; may raise
+    go_down: Callable[[str], None] = systemd.go_down  # go_down("reboot" or "poweroff")
     advice: Callable[..., str] = wait_for  # advice(*nodes): what to do about silent members
+
+    also_listen: Callable[[str], None] = lambda address: None  # at another address, too
+    listen_only: Callable[[str], None] = lambda address: None  # at one address
+    reach: Callable[[str, str], None] = lambda node, address: None  # a member there; may raise
 
     # What this run of the daemon knows; a restart begins without it.
     is_leaving: bool = False  # the host shuts down: nothing is started any more
@@ -118,8 +137,12 @@ class Host:
     lost_peers: Pauses = field(default_factory=Pauses)  # by resource and what is known of its peer
     marked: dict[str, int] = field(default_factory=dict)  # incarnation that a VM here runs as
     nat_networks: bool = True  # whether there are any to look after, as far as is known
+    load_sample: LoadSample | None = None  # what was used when somebody last looked
+    heard_members: dict[str, bool] = field(default_factory=dict)  # at the last look for events
     looks: Looks = field(default_factory=Looks)
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
+    lines: Lines = field(default_factory=Lines)  # to guests of this node
+    leads: dict[str, Lead] = field(default_factory=dict)  # to lines of other nodes, by token
 
     @functools.cached_property
     def verify_slots(self) -> threading.Semaphore:
@@ -137,6 +160,10 @@ class Host:
     def both(self) -> list[Cluster]:
         """The committed document and the proposal: a node acts on what both allow."""
         return self.consensus.both()
+
+    def tell(self, what: str, subject: str = "", outcome: str = "done") -> None:
+        """Note as an event what the daemon does, or sees, by itself."""
+        self.jobs.events.record("mcvd", what, subject, outcome)
 
     @property
     def job(self) -> Job:

@@ -69,6 +69,7 @@ class Settings:
     drbd_directory: Path = Path("/etc/drbd.d")
     drbd_handler: Path = DRBD_HANDLER
     port: int = PEER_PORT
+    conf: Path = CONF
     directory: str = ""  # name of the state directory; "" is the host's name
 
     @property
@@ -173,6 +174,7 @@ def load(path: Path = CONF, resolve: Callable[[str], str] | None = None) -> Sett
         shutdown_timeout=numbers["shutdown_timeout"],
         verify_period=numbers["verify_period"],
         drbd_handler=Path(handler),
+        conf=path,
     )
 
 

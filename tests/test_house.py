@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent / "mcv"
 # The floors, the ground first, in packages. A module imports from floors below its own and
 # from its neighbours of one package.
 FLOORS: list[tuple[str, str]] = [
-    ("ground", "mcv mcv.errors mcv.printable mcv.settings mcv.sizes mcv.timestamps"),
+    ("ground", "mcv mcv.carrying mcv.errors mcv.printable mcv.settings mcv.sizes mcv.timestamps"),
     ("system", "mcv.system.*"),
     ("the document", "mcv.document.*"),
     (
@@ -27,6 +27,7 @@ FLOORS: list[tuple[str, str]] = [
     ("doors", "mcv.host"),
     ("replication", "mcv.drbd.*"),
     ("storage", "mcv.storage.*"),
+    ("bridges", "mcv.network.needs mcv.network.tags"),
     ("verbs of parts", "mcv.vm.* mcv.network.* mcv.recovery.*"),
     ("what is seen", "mcv.status.* mcv.check.*"),
     ("verbs of the cluster", "mcv.cluster.*"),
@@ -36,7 +37,10 @@ FLOORS: list[tuple[str, str]] = [
 ]
 
 # The programs of the command line know the wire, errors and sizes, and nothing of the daemon.
-COMMANDS_MAY = ("mcv", "mcv.errors", "mcv.printable", "mcv.sizes", "mcv.settings", "mcv.rpc.client")
+COMMANDS_MAY = (
+    *("mcv", "mcv.carrying", "mcv.errors", "mcv.printable", "mcv.sizes", "mcv.settings"),
+    "mcv.rpc.client",
+)
 
 # The one program that DRBD's kernel module starts: it needs the wire and no daemon.
 PROGRAMS = {"mcv.drbd.handler"}
@@ -47,8 +51,9 @@ HOMES = {
     "tabulate": ("mcv.commands.output",),
     "Pyro5": ("mcv.rpc.",),
     "libvirt": ("mcv.drivers.libvirt_connection",),
+    "libvirt_qemu": ("mcv.drivers.libvirt_connection",),
     "paramiko": ("mcv.system.ssh", "mcv.system.known_hosts"),
-    "cryptography": ("mcv.rpc.pki",),
+    "cryptography": ("mcv.rpc.pki", "mcv.commands.rfb"),
     "filelock": ("mcv.system.locks",),
     "subprocess": ("mcv.system.process",),
 }

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from mcv import settings
 from mcv.api.dispatch import row
-from mcv.check.inventory import is_mcvs
+from mcv.check.resource_files import is_mcvs
 from mcv.cluster import join, upgrade
 from mcv.document import changes
 from mcv.document.generation import ChangeMade
@@ -29,7 +29,7 @@ from mcv.document.schema import SCHEMA
 from mcv.document.store import Store
 from mcv.drbd import enable, roles, verification_results
 from mcv.drbd import notes as notes_
-from mcv.drivers.domain_xml import MIB, is_ours, substance
+from mcv.drivers.domain_reading import MIB, is_ours, substance
 from mcv.errors import McvError, Refused
 from mcv.recovery.jobs import as_known_now
 from mcv.storage import copy_notes, paths
@@ -187,10 +187,14 @@ def test_every_document_of_then_rises_to_the_schema_of_today() -> None:
     for name, text in recorded_documents():
         then = decode_document(text)
         if then.schema == SCHEMA:
-            continue  # has pools, and tests/document has what becomes of them
+            continue  # has pools and homes, and tests/document has what becomes of them
         now = changes.apply(then, "document.schema", {"schema": SCHEMA}, made)
         if now.schema != SCHEMA or decode_document(on_disk(now)) != now:
             wrong.append(f"{name} does not rise")
+        if any(vm.home != vm.node for vm in now.vms.values()):
+            wrong.append(f"{name} has a VM without a home")
+        if then.schema >= 3:
+            continue
         for before, after in zip(then.replicated(), now.replicated(), strict=True):
             groups += 1
             pool = now.pools[after[1].pool]
@@ -481,7 +485,7 @@ def test_a_domain_says_what_the_document_beside_it_does(path: Path) -> None:
 def as_said(cluster: Cluster, vm: Vm, node: str) -> tuple[Any, ...]:
     of_guest = [disk for disk in vm.disks if disk.role != "efi"]
     disks = tuple((disk.target, paths.path(cluster, disk, node)) for disk in of_guest)
-    nics = tuple((nic.mac, cluster.networks[nic.network].bridge) for nic in vm.nics)
+    nics = tuple((nic.mac, nic.bridge_in(cluster.networks[nic.network], node)) for nic in vm.nics)
     return vm.uuid, vm.memory // MIB, vm.cpus, disks, nics
 
 

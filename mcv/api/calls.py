@@ -12,6 +12,7 @@ from mcv.errors import CallLost, NoAnswer, NotFound, OutcomeOpen, PeerUnreachabl
 from mcv.host import Host
 from mcv.rpc.auth import Caller
 from mcv.rpc.peers import Address, Peers
+from mcv.rules.rights import Person
 from mcv.settings import Settings, is_reachable
 from mcv.system.answers import plain
 from mcv.transaction.executor import escort
@@ -21,12 +22,16 @@ FORMER = 20  # generations in which a removed member is still found
 
 
 class Context(Struct, frozen=True, kw_only=True):
-    """What accompanies a call: the caller's epoch and address; a plan's escort; an operator."""
+    """What accompanies a call: the caller's epoch and address; a plan's escort; an operator.
+
+    `who` is the name of `person`, for members of earlier versions.
+    """
 
     epoch: tuple[int, str]
     address: str
     escort: dict[str, Any] | UnsetType = UNSET
     who: str | UnsetType = UNSET
+    person: Person | UnsetType = UNSET
 
 
 class Calls:
@@ -78,12 +83,12 @@ class Calls:
         self.host.observations.hear(node)
         return answer
 
-    def forward(self, node: str, operation: str, params: dict[str, Any], who: str) -> Any:
+    def forward(self, node: str, operation: str, params: dict[str, Any], person: Person) -> Any:
         """Hand an operator's call to the node that carries it out.
 
         Raises PeerUnreachable where nothing was sent, OutcomeOpen where the answer was lost.
         """
-        context = plain(self._context(who))
+        context = plain(self._context(person))
         limit = dispatch.row(operation).timeout
         try:
             self.call(node, "config.poll", timeout=ASK)
@@ -99,14 +104,24 @@ class Calls:
                 f"{node} did not say what became of it: {error.message}", "See: mcv job list"
             ) from error
 
-    def _context(self, who: str | UnsetType = UNSET) -> Context:
+    def _context(self, person: Person | None = None) -> Context:
         epoch = self.host.read().epoch
         return Context(
             epoch=(epoch.number, epoch.id),
-            address=self._settings.address,
+            address=self.host.settings.address,
             escort=escort.get() or UNSET,
-            who=who,
+            who=person.name if person else UNSET,
+            person=person or UNSET,
         )
+
+    def reach(self, node: str, address: str) -> None:
+        """Have a member give a sign of life at an address. Raises McvError where it does not."""
+        key = self.host.read().node(node).certificate
+        peers = self.peers.only(Address(address, self._settings.port, key))
+        try:
+            peers.call(node, "config.poll", {}, plain(self._context()), ASK)
+        finally:
+            peers.close()
 
     def find(self, node: str) -> Address:
         """The address and key of a member, a joining node, or a member just removed."""

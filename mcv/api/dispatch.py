@@ -8,16 +8,20 @@ from typing import Any
 
 import msgspec
 
-from mcv import printable
-from mcv.api.operation import Operation, Right
+from mcv.api import events, rights
+from mcv.api.operation import Operation
+from mcv.api.seen import Sight, seen
 from mcv.api.table import TABLE
 from mcv.document.subject import Subject
-from mcv.errors import NotPermitted, OutcomeOpen, OutOfStep, Refused
+from mcv.errors import McvError, NotPermitted, OutcomeOpen, OutOfStep, Refused
 from mcv.host import Host
-from mcv.rpc.auth import MAX_NAME, Caller
+from mcv.rpc.auth import Caller
+from mcv.rules.rights import Person, Right
 from mcv.system import stall
 from mcv.system.answers import plain
+from mcv.transaction.job_records import About
 from mcv.transaction.journal import EntryClaim, Escort
+from mcv.vm.consoles import Reader
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +45,8 @@ def serve(
         raise NotPermitted(f"{operation} is not for {caller.kind}s.")
     params = dict(params)
     if caller.kind == "operator":
-        return _serve_operator(host, caller, operation, spec, params)
+        with events.refusals_noted(host, caller, operation, spec, params):
+            return _serve_operator(host, caller, operation, spec, params)
     if spec.step and host.consensus.damage:
         raise host.consensus.damage
     if not spec.any_epoch:
@@ -49,25 +54,43 @@ def serve(
     if spec.sender:
         params["sender"] = caller.name
     if "operator" in spec.who:
-        # Forwarded, once: the node that was asked has judged the operator's right.
-        return run(host, operation, spec, params, _author(context.get("who", caller.name)))
+        # Forwarded, once. Whether the person has the right by this node's document counts, too.
+        person = rights.forwarded(context, caller)
+        rights.require(host, rights.rights_of(host, person), operation, spec, params)
+        return run(host, operation, spec, params, person)
     return perform(host, operation, params, context, caller.name)
-
-
-def _author(who: object) -> str:
-    """The operator's name as the node says that forwards the call."""
-    return printable.line(str(who))[:MAX_NAME]
 
 
 def _serve_operator(
     host: Host, caller: Caller, operation: str, spec: Operation, params: dict[str, Any]
 ) -> Any:
-    require_right(host, caller, spec.right, spec.subjects(params))
-    if spec.pid:
-        params["pid"] = caller.pid
-    where = spec.to(host, params)
-    if where == host.name:
-        return run(host, operation, spec, params, caller.name)
+    """Serve an operator's call, here or by the node that carries it out.
+
+    Errors and answers name no VM that the person may not see.
+    """
+    person = rights.person_of(host, caller)
+    held = rights.rights_of(host, person)
+    try:
+        rights.require(host, held, operation, spec, params)
+        where = spec.to(host, params)
+        if spec.pid:
+            params["pid"] = caller.pid
+        if spec.reader:
+            still = partial(require_right, host, caller, spec.right, spec.subjects(params))
+            params["reader"] = Reader(caller.name, caller.pid, still)
+        if where == host.name:
+            answer = run(host, operation, spec, params, person)
+        else:
+            answer = _forward(host, where, operation, spec, params, person)
+    except McvError as error:
+        typed = [subject.name for subject in spec.subjects(params)]
+        raise Sight(held, host.both(), typed).error(error) from error
+    return seen(Sight(held, host.both()), operation, answer)
+
+
+def _forward(
+    host: Host, where: str, operation: str, spec: Operation, params: dict[str, Any], person: Person
+) -> Any:
     if where not in host.read().nodes:
         raise Refused(
             f"There is no node {where}.", f"Nodes: {', '.join(sorted(host.read().nodes))}."
@@ -76,7 +99,7 @@ def _serve_operator(
         host.consensus.require_contact()  # raises Diverged: no other command helps
     if host.read().nodes[where].status == "offline" and not spec.offline_too:
         raise Refused(f"{where} is offline.", _ways_on(host, where, spec.subjects(params)))
-    return host.forward(where, operation, params, caller.name)
+    return host.forward(where, operation, params, person)
 
 
 def _ways_on(host: Host, owner: str, subjects: list[Subject]) -> str:
@@ -91,12 +114,16 @@ def _ways_on(host: Host, owner: str, subjects: list[Subject]) -> str:
     return f"Bring it back with: mcv node online {owner}{takeovers}"
 
 
-def run(host: Host, operation: str, spec: Operation, params: dict[str, Any], who: str) -> Any:
+def run(host: Host, operation: str, spec: Operation, params: dict[str, Any], person: Person) -> Any:
     """Carry an operation out here: as a job where it lasts, else at once."""
     arguments = spec.arguments(params)
+    if spec.person:
+        arguments["person"] = person
     _bind(host, operation, spec, arguments)
     if not spec.job:
-        return plain(spec.function(host, **arguments))
+        answer = plain(spec.function(host, **arguments))
+        events.note_done(host, person.name, operation, spec, params)
+        return answer
     work = partial(spec.function, host, **arguments)
 
     def carried_out() -> Any:
@@ -106,7 +133,9 @@ def run(host: Host, operation: str, spec: Operation, params: dict[str, Any], who
 
     is_plan = bool(arguments.get("dry_run"))
     told = f"{'plan to ' * is_plan}{title(operation, arguments)}"
-    job = host.jobs.start(told, who, carried_out, spec.brief, is_plan)
+    vms = tuple(subject.name for subject in spec.subjects(params) if subject.kind == "vm")
+    about = About(spec.right, vms, *events.about(operation, spec, params), is_plan)
+    job = host.jobs.start(told, person.name, carried_out, spec.brief, about)
     return {"job": job.id, "node": host.name}
 
 
@@ -124,7 +153,7 @@ def title(operation: str, params: dict[str, Any]) -> str:
     """An operation in words: "migrate web1 to node2"."""
     noun, _, verb = operation.partition(".")
     words = [(verb if noun == "vm" else operation).replace(".", " ").replace("_", " ")]
-    for key in ("name", "names", "node", "user"):
+    for key in ("name", "names", "node", "user", "who", "right"):
         value = params.get(key) or []
         words += map(str, value if isinstance(value, list | tuple) else [value])
     if params.get("to"):
@@ -229,20 +258,12 @@ def require_in_step(host: Host, caller: Caller, context: dict[str, Any]) -> None
 
 
 def require_right(host: Host, caller: Caller, right: Right, subjects: list[Subject]) -> None:
-    """Raise NotPermitted unless an operator has a right, on the call's subjects.
+    """Raise NotPermitted unless an operator has a right now, on VMs or else on the cluster.
 
-    Everybody may view; every other right, on whatever subject, is the superusers'.
-    Permissions are about the name behind sudo; a root shell is no subject of them.
+    It is asked again and again while a stream lasts: groups and grants are looked up anew.
     """
-    if right is Right.VIEW:
-        return
-    superusers = host.read().permissions.superusers
-    if caller.superuser_shell or not superusers or caller.name in superusers:
-        return
-    raise NotPermitted(
-        f"{caller.name} is no superuser of this cluster.",
-        f"A superuser can say: mcv permission add {caller.name}",
-    )
+    held = rights.rights_of(host, rights.person_of(host, caller))
+    rights.require_on(held, right, [one.name for one in subjects if one.kind == "vm"])
 
 
 def _bind(host: Host, operation: str, spec: Operation, params: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcv.cluster import members, upgrade
+from mcv.cluster import members, sightings, upgrade
 from mcv.drbd import (
     enable,
     left_replicas,
@@ -18,7 +18,7 @@ from mcv.drbd import (
 )
 from mcv.errors import McvError
 from mcv.host import Host
-from mcv.network import nat
+from mcv.network import networks
 from mcv.recovery import journal_recovery
 from mcv.storage import copy_target
 from mcv.vm import (
@@ -104,9 +104,10 @@ LOOPS = (
     Loop("replicas", 3.0, lost_peers.look_after),
     Loop("left replicas", 10.0, left_replicas.look_after),
     Loop("verifications", 3600.0, verification_age.look_back),
-    Loop("networks", 5.0, nat.look_after),
+    Loop("networks", 5.0, networks.look_after),
     Loop("journal", 3.0, journal_recovery.resume_all),
     Loop("paths", 3.0, members.watch_paths),
+    Loop("sightings", 3.0, sightings.look),
     Loop("arrivals", 30.0, arrivals.forget_over),
     Loop("copies", 30.0, copy_target.clear_over),
 )

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from mcv.document.subject import Kind, Subject
 from mcv.host import Host
+from mcv.rules.rights import Right as Right  # whoever writes a row needs it
 
 OPERATOR_ONLY = frozenset({"operator"})
 PEER_ONLY = frozenset({"peer"})
@@ -19,16 +19,6 @@ Where = Callable[[Host, Parameters], str]
 def here(host: Host, params: Parameters) -> str:
     """The node that was asked."""
     return host.name
-
-
-class Right(StrEnum):
-    """What an operator needs to be allowed: to see, to operate a VM, to change what is."""
-
-    VIEW = "view"
-    POWER = "power"  # of a VM: start, stop, shut down, reset
-    CONSOLE = "console"  # of a VM: its screen and its serial line
-    CHANGE = "change"  # of a VM: create, move, change, verify, delete
-    ADMIN = "admin"  # of the cluster: members, networks, DRBD, permissions, repair
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,9 @@ class Operation:
     the locks of the plan's subjects; a step that `looks` changes nothing, lasts, and takes no
     lock, so that a stop takes its turn meanwhile. `any_epoch`: answered also to a caller that is
     out of step.
-    `sender`: the caller's name is a parameter. `pid`: the caller's process is.
+    `sender`: the caller's name is a parameter. `pid`: the caller's process is. `person`: the
+    person who asked is. `reader`: the operator is, who may be asked about as long as a stream
+    lasts (mcv.vm.consoles.Reader).
     `brief`: where the job failed and was undone, nothing of it is listed.
     `asks`: it changes nothing, so a lost answer leaves nothing open.
     `awaits_libvirt`: the job begins when libvirt answers on its node. `offline_too`: forwarded
@@ -84,6 +76,8 @@ class Operation:
     any_epoch: bool = False
     sender: bool = False
     pid: bool = False
+    reader: bool = False
+    person: bool = False
     awaits_libvirt: bool = False
     asks: bool = False
     brief: bool = False
@@ -108,9 +102,11 @@ def admin(
     return Operation(function, _callers(**how), Right.ADMIN, subject, job=True, **how)
 
 
-def change(function: Callable[..., Any], to: Where, **how: Any) -> Operation:
+def change(
+    function: Callable[..., Any], to: Where, right: Right = Right.CHANGE, **how: Any
+) -> Operation:
     """A change of a VM, as a job."""
-    return Operation(function, _callers(to), Right.CHANGE, VM, job=True, to=to, **how)
+    return Operation(function, _callers(to), right, VM, job=True, to=to, **how)
 
 
 def _callers(to: Where = here, **_: Any) -> frozenset[str]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from mcv.check import definitions
 from mcv.check.finding import FIX, ClusterSnapshot, Finding, Fix
-from mcv.check.inventory import Domain, Inventory, is_mcvs
+from mcv.check.inventory import Domain, Inventory
+from mcv.check.resource_files import is_mcvs
 from mcv.document.identity import known_uuids
 from mcv.document.model import Vm
 from mcv.drivers.libvirt_identity import ForeignDomain

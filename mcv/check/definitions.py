@@ -9,22 +9,21 @@ from mcv.check.inventory import Domain
 from mcv.document.model import Cluster, Vm
 from mcv.drivers import domain_devices
 from mcv.drivers.domain_devices import hardware
-from mcv.drivers.domain_xml import domain_xml, substance
+from mcv.drivers.domain_reading import substance
+from mcv.drivers.domain_xml import domain_xml
+from mcv.rules import overlay
 from mcv.storage import image_files
 
 
 def differing(cluster: Cluster, vm: Vm, domain: Domain) -> list[str]:
     """What of a definition is not as the document says: memory, cpus, disks, nics, machine."""
-    networks = cluster.networks
-    bridges = {
-        nic.network: networks[nic.network].bridge if nic.network in networks else ""
-        for nic in vm.nics
-    }
+    if vm.overlay and overlay.problems(cluster, vm, vm.overlay):
+        return ["overlay"]  # it is laid over no domain
     xml = domain_xml(
         vm,
         sources=storage.sources(cluster, vm, vm.node),
-        bridges=bridges,
-        nats=cluster.nats,
+        networks=cluster.networks,
+        node=vm.node,
         domain_type="",
         emulator="",
         cd=_cd_file(cluster, vm),

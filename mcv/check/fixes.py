@@ -9,13 +9,13 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from mcv import storage
-from mcv.check import artifacts, inventory, volumes
+from mcv.check import artifacts, resource_files, volumes
 from mcv.document.disks import DrbdDisk, group_of
 from mcv.document.identity import known_uuids
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.drbd import roles
-from mcv.drivers.domain_xml import is_ours, substance
+from mcv.drivers.domain_reading import is_ours, substance
 from mcv.drivers.libvirt import Definition
 from mcv.drivers.libvirt_identity import FOREIGN, uuid_of
 from mcv.drivers.libvirt_saved import SAVED
@@ -205,7 +205,7 @@ def _require_left_over(host: Host, resource: str) -> None:
 def _down(host: Host, resource: str) -> None:
     _require_left_over(host, resource)
     status = host.drbd.status(resource)
-    if not inventory.is_mcvs(resource):
+    if not resource_files.is_mcvs(resource):
         raise Refused(f"{resource} is not mcv's.")
     if status is not None and status.is_primary:
         raise Refused(f"{resource} is Primary on {host.name}: it is in use.")
@@ -220,7 +220,7 @@ def _remove_file(host: Host, path: str) -> None:
     where = files.child(host.settings.drbd_directory, f"{resource}.res")
     if path != artifacts.file_of(resource):
         raise Refused(f"{path} is no resource file.")
-    if not inventory.is_mcvs(resource, files.read_or_none(where) or ""):
+    if not resource_files.is_mcvs(resource, files.read_or_none(where) or ""):
         raise Refused(f"{path} is not mcv's.")
     if host.drbd.status(resource) is not None:
         raise Refused(f"{resource} is up on {host.name}.")

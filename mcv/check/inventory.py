@@ -9,18 +9,19 @@ import msgspec
 from msgspec.structs import asdict
 
 import mcv
-from mcv.check import files_seen
+from mcv.check import files_seen, resource_files
 from mcv.check.files_seen import DirectorySeen
+from mcv.check.resource_files import ResourceFile
 from mcv.document.generation import Epoch
-from mcv.document.model import Cluster
-from mcv.drbd import notes, pairs, roles, secret
-from mcv.drivers import drbd_resource_file, libvirt_guests, libvirt_hook
+from mcv.drbd import notes, pairs, secret
+from mcv.drivers import libvirt_guests, libvirt_hook
 from mcv.drivers.domain_devices import Hardware, hardware
-from mcv.drivers.domain_xml import SavedState, Substance, is_ours, substance
+from mcv.drivers.domain_reading import SavedState, Substance, is_ours, substance
+from mcv.drivers.host_devices import HostDevice
 from mcv.drivers.libvirt_guests import GuestsSettings
 from mcv.drivers.libvirt_hook import HookState
 from mcv.drivers.lvm_filter import Sight
-from mcv.errors import McvError, Unreadable
+from mcv.errors import McvError
 from mcv.host import Host
 from mcv.recovery import journal_recovery
 from mcv.recovery.rows import Unfinished
@@ -28,7 +29,7 @@ from mcv.rules.replica_state import ReplicaState
 from mcv.storage import image_files, rooms
 from mcv.storage.image_files import ImageSeen
 from mcv.storage.rooms import LvmView, Room
-from mcv.system import files, room, users
+from mcv.system import room, users
 from mcv.system.fanout import ask_all
 
 PATIENCE = 4.0  # seconds that libvirt, LVM and DRBD have, side by side
@@ -66,13 +67,6 @@ class Domain(Told, frozen=True, kw_only=True):
     @property
     def is_active(self) -> bool:
         return self.state in ("running", "paused")
-
-
-class ResourceFile(Told, frozen=True, kw_only=True):
-    """A file in /etc/drbd.d: whether it says what it should; None where it should not be."""
-
-    ours: bool
-    right: bool | None = None
 
 
 class Inventory(Told, frozen=True, kw_only=True):
@@ -126,6 +120,7 @@ class Inventory(Told, frozen=True, kw_only=True):
     rooms: dict[str, Room] = {}
     images: dict[str, ImageSeen] = {}
     images_problem: str = ""
+    devices: list[HostDevice] | None = None
 
 
 def inventory(host: Host) -> Inventory:
@@ -202,6 +197,7 @@ class Part(Told, frozen=True, kw_only=True):
     domains: dict[str, Domain] | None = None
     saved: dict[str, SavedState] | None = None
     rooms: dict[str, Room] | None = None
+    devices: list[HostDevice] | None = None
 
 
 def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
@@ -214,8 +210,9 @@ def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
     if host.read().drbd.enabled:
         readers["DRBD"] = _resources
         readers["LVM's configuration"] = _lvm_sight
-    readers["resource files"] = _files
+    readers["resource files"] = lambda host: Part(files=resource_files.look(host))
     readers["pools"] = lambda host: Part(rooms=rooms.for_report(host, scan))
+    readers["devices"] = lambda host: Part(devices=host.devices.all())
     readers["directories"] = lambda host: Part(directories=files_seen.look(host))
 
     def ask(tool: str, _: str, timeout: float) -> Part:
@@ -277,43 +274,3 @@ def _resources(host: Host) -> Part:
         resources=pairs.for_report(host, host.drbd.statuses()),
         drbd_complaint=host.drbd.module.complaint(),
     )
-
-
-def _files(host: Host) -> Part:
-    """Every resource file, and whether it says what it should.
-
-    Which text is right only this node can tell: it holds the secret.
-    """
-    cluster = host.read()
-    right = _right_texts(host, cluster) if cluster.drbd.enabled else {}
-    found = {}
-    for path in sorted(host.settings.drbd_directory.glob("*.res")):
-        text = _text(path)
-        wanted = right.get(path.stem)
-        found[path.stem] = ResourceFile(
-            ours=is_mcvs(path.stem, text), right=None if wanted is None else text == wanted
-        )
-    return Part(files=found)
-
-
-def _text(path: Path) -> str:
-    """What a resource file says; "" where it cannot be read: it is not as mcv writes it."""
-    try:
-        return files.read_or_none(path) or ""
-    except Unreadable:
-        return ""
-
-
-def _right_texts(host: Host, cluster: Cluster) -> dict[str, str]:
-    if not secret.exists(host, cluster.drbd.secret_id):
-        return {}
-    return {
-        disk.resource: roles.file_text(host, cluster, disk)
-        for _, disk in cluster.replicated()
-        if host.name in disk.places
-    }
-
-
-def is_mcvs(resource: str, text: str = "") -> bool:
-    """Whether mcv made a resource: by the name that it gives, or the line that it writes."""
-    return resource.startswith("mcv-") or text.startswith(drbd_resource_file.MARK)

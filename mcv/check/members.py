@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import mcv
-from mcv.check import artifacts, hook, host_drbd, host_lvm, images, pools, replicas, volumes
+from mcv.check import artifacts, hook, host_drbd, host_lvm, images, pools, replicas, ties, volumes
 from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
 from mcv.document.claim import Claim
@@ -26,6 +26,7 @@ def judge(scene: ClusterSnapshot) -> list[Finding]:
             *_members(scene),
             *_claims(scene),
             *artifacts.judge(scene),
+            *ties.judge(scene),
             *volumes.judge(scene),
             *replicas.judge(scene),
             *host_lvm.judge(scene),
@@ -56,8 +57,10 @@ def _members(scene: ClusterSnapshot) -> Findings:
 
 
 def _offline(node: Node) -> Finding:
+    online, restore = f"mcv node online {node.name}", f"mcv node restore {node.name}"
+    back = restore if node.draining else online
     helps = (
-        f"When its maintenance is over: mcv node online {node.name}"
+        f"When its maintenance is over: {back}"
         if node.maintenance
         else "It comes back by itself when mcvd runs there."
     )
@@ -262,15 +265,16 @@ def clock_ahead(inventory: Inventory, asked: float, answered: float) -> float:
 
 def _networks(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
     for name, network in sorted(scene.cluster.networks.items()):
-        if network.bridge not in inventory.bridges:
+        bridge = network.bridge_on(inventory.node)
+        if bridge not in inventory.bridges:
             yield Finding(
                 severity=Severity.ERROR,
                 node=inventory.node,
                 subject=name,
-                message=f"Network {name}: {inventory.node} has no bridge {network.bridge}.",
+                message=f"Network {name}: {inventory.node} has no bridge {bridge}.",
                 hint=f"mcvd makes it; why it could not: journalctl -u mcvd on {inventory.node}"
                 if network.nat
-                else f"Make it there: ip link add {network.bridge} type bridge, and for the next "
+                else f"Make it there: ip link add {bridge} type bridge, and for the next "
                 "boot in the host's network configuration",
             )
 

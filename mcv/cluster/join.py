@@ -11,6 +11,7 @@ from msgspec import Struct
 from mcv.cluster import cpu_baseline, remote_facts, suitability
 from mcv.document.model import Node, decode, encode
 from mcv.document.names import problem_with_name
+from mcv.document.schema_4 import words_of_node
 from mcv.document.subject import Subject
 from mcv.drbd import secret
 from mcv.errors import (
@@ -26,7 +27,6 @@ from mcv.errors import (
 from mcv.host import DryRun, Host, Prepared
 from mcv.system import files, ssh
 from mcv.system.addresses import canonical
-from mcv.system.answers import plain
 from mcv.transaction.plan import Item, Step, change, on
 
 STAGED_FOR = 600.0  # seconds that a join which was begun from outside may take
@@ -94,7 +94,7 @@ def add_plan(member: Node, me: str, why: str) -> list[Item]:
     """
     return [
         Step(
-            change("node.add", node=plain(member), why=why),
+            change("node.add", node=words_of_node(member), why=why),
             undo=change("node.remove", name=member.name),
         ),
         Step(

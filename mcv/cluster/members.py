@@ -97,10 +97,7 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
     )
     if owned:
         problems.append(
-            Refused(
-                f"{node} owns {', '.join(owned)}.",
-                f"Move it first: mcv migrate {owned[0]}",
-            )
+            Refused(f"{node} owns {', '.join(owned)}.", f"Move them first: mcv evacuate {node}")
         )
     if held:
         problems.append(
@@ -167,9 +164,7 @@ def _refuse_busy(cluster: Cluster, name: str) -> None:
     owned = sorted(vm.name for vm in cluster.vms.values() if vm.node == name)
     if owned:
         problems.append(
-            Refused(
-                f"{name} owns {', '.join(owned)}.", f"First: mcv migrate --node NODE {owned[0]}"
-            )
+            Refused(f"{name} owns {', '.join(owned)}.", f"Move them first: mcv node drain {name}")
         )
     claims = [cluster.claim_of(subject) for subject in cluster.subjects()]
     work = {claim.operation: claim.why for claim in claims if claim and claim.node == name}
@@ -219,8 +214,12 @@ def online(host: Host, name: str) -> Online:
     """End maintenance, or bring back a node that is there again."""
     node = host.read().node(name)
     if node.status == "online":
-        raise Refused(f"{name} is online already.")
-    host.update("node.online", f"node online {name}", name=name, maintenance=True)
+        hint = f"mcv node restore {name}" * node.draining
+        raise Refused(f"{name} is online already.", hint)
+    if node.draining and node.maintenance:
+        host.update("node.restore", f"node online {name}", name=name)
+    else:
+        host.update("node.online", f"node online {name}", name=name, maintenance=True)
     return Online(online=name)
 
 
@@ -294,14 +293,15 @@ def come_back(host: Host) -> None:
     if not cluster.online:
         return
     host.update("node.online", f"{host.name} is back", name=host.name)
+    host.tell("online again", host.name)
 
 
 def addresses(host: Host) -> None:
     """One round of the loop: what mcv.conf says of this node is in the document too."""
     node = host.read().nodes.get(host.name)
     settings = host.settings
-    if node is None or not settings.address or node.status != "online":
-        return
+    if node is None or not settings.address or node.status != "online" or node.claim is not None:
+        return  # under a claim the claim's plan knows which of them count
     if (node.ip_address, node.drbd_address) != (settings.address, settings.drbd_address):
         host.update(
             "node.addresses",

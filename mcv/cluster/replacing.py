@@ -10,6 +10,7 @@ from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
+from mcv.rules import preconditions
 from mcv.storage import room_for
 from mcv.storage.rooms import IMPLICIT
 from mcv.system.answers import decoded
@@ -124,8 +125,8 @@ def _require_replaceable(cluster: Cluster, node: str, by: str) -> None:
         )
     if by == node:
         problems.append(Refused(f"{node} cannot be replaced by itself."))
-    elif cluster.node(by).status == "offline":
-        problems.append(Refused(f"{by} is offline.", f"Bring it back with: mcv node online {by}"))
+    else:
+        problems += preconditions.why_not_accepting(cluster, by)
     refuse_all(problems)
 
 

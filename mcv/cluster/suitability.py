@@ -183,8 +183,9 @@ def _machine(
     room = theirs.capacity
     if room is not None:
         for network in cluster.networks.values():
-            if network.bridge not in room.bridges and not network.nat:
-                found.append((f"{node} has no bridge {network.bridge} ({network.name}).", ""))
+            bridge = network.bridge_on(node)
+            if bridge not in room.bridges and not network.nat:
+                found.append((f"{node} has no bridge {bridge} ({network.name}).", ""))
         group = room.rooms.get(IMPLICIT)
         if cluster.drbd.enabled and group is not None and group.problem:
             found.append((f"{node}: {group.problem}", group.hint))

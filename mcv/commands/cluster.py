@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mcv.commands import output, user_files
+from mcv.commands import evacuate, output, user_files
 from mcv.commands import session as sessions
 from mcv.commands.check import check
 from mcv.commands.options import common, nodes
@@ -19,6 +19,7 @@ def cluster() -> None:
 
 
 cluster.add_command(check)
+cluster.add_command(evacuate.reboot_all)
 
 
 @cluster.command("add-node")

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from mcv.commands import output
+from mcv.commands import nic, output
 from mcv.commands.options import common, vms
 from mcv.commands.session import Session
 
@@ -34,15 +34,45 @@ def info(session: Session, name: str | None) -> None:
 
 
 @click.command("list")
+@click.option("--tag", "tags", metavar="T", multiple=True, help="That have the tag; all, if more.")
+@click.option("--node", metavar="N", help="That belong to the node.")
+@click.option("--state", metavar="S", help="That are running, stopped, paused, crashed or saved.")
+@click.option("--inventory", "as_inventory", is_flag=True, help="As an inventory for Ansible.")
 @common(changes=False)
 @click.pass_obj
-def list_(session: Session) -> None:
-    """List the VMs: state, owner, size, and what needs attention."""
-    vms = session.call("vm.list")
-    session.show(vms, lambda: list_text(vms) if vms else "There is no VM.")
+def list_(
+    session: Session,
+    tags: tuple[str, ...],
+    node: str | None,
+    state: str | None,
+    as_inventory: bool,
+) -> None:
+    """List the VMs: state, owner, size, and what needs attention.
+
+    Filters go together: what is listed passes all of them. An inventory is JSON: a host for each
+    VM, in groups by tag, node and state. A script of these two lines is an inventory of Ansible's:
+    "#!/bin/sh", "exec sudo mcv list --inventory".
+
+    \b
+    Examples:
+      mcv list
+      mcv list --tag prod --node n1 --state running
+    """
+    asked = {"tags": list(tags) or None, "node": node, "state": state}
+    wanted = {key: value for key, value in asked.items() if value is not None}
+    vms = session.call("vm.list", **wanted)
+    if as_inventory:
+        from mcv.commands.inventory import inventory
+
+        session.say(output.as_json(inventory(vms)))
+        return
+    none = "There is no such VM." if wanted else "There is no VM."
+    session.show(vms, lambda: list_text(vms) if vms else none)
 
 
 def list_text(vms: list[dict[str, Any]]) -> str:
+    """A row for each VM; the column of tags only where a VM has one."""
+    has_tags = any(vm.get("tags") for vm in vms)
     rows = [
         (
             vm["name"],
@@ -52,12 +82,13 @@ def list_text(vms: list[dict[str, Any]]) -> str:
             vm["cpus"],
             vm["storage"],
             "locked" if vm["locked"] else "",
+            *([",".join(vm["tags"])] if has_tags else []),
             vm["attention"],
         )
         for vm in vms
     ]
-    headings = ("name", "state", "node", "memory", "cpus", "storage", "flags", "attention")
-    return output.table(rows, headings)
+    headings = ("name", "state", "node", "memory", "cpus", "storage", "flags")
+    return output.table(rows, (*headings, *(["tags"] if has_tags else []), "attention"))
 
 
 def cluster_text(cluster: dict[str, Any]) -> str:
@@ -121,15 +152,23 @@ def vm_text(vm: dict[str, Any]) -> str:
             "name": vm["name"],
             "state": vm["state"],
             "node": vm["node"],
+            "home": vm.get("home") if vm.get("home") != vm["node"] else None,
             "may run on": ", ".join(vm["nodes"]),
             "memory": output.size(vm["memory"]),
             "cpus": vm["cpus"],
             "storage": vm["storage"],
             "locked": locked_text(vm),
             "autostart": autostart_text(vm),
+            "description": vm.get("description") or None,
+            "tags": ", ".join(vm.get("tags") or ()) or None,
+            "protected": "yes" if vm.get("protected") else None,
+            **machine_fields(vm),
             "uuid": vm["uuid"],
             "cd": vm.get("cd"),
+            "devices": _devices(vm.get("devices") or []),
+            "overlay": f"mcv edit {vm['name']} --show" if vm.get("overlay") else None,
             "vnc": vm["vnc"],
+            "guest agent": vm.get("agent"),
             "verification": verification_text(vm["verify"]) if is_replicated else None,
         }
     )
@@ -137,13 +176,36 @@ def vm_text(vm: dict[str, Any]) -> str:
     if vm["disks"]:
         parts.append(disks_table(vm["disks"]))
     if vm["networks"]:
-        rows = [(nic["network"], nic["mac"]) for nic in vm["networks"]]
-        parts.append(output.table(rows, ("network", "mac")))
+        rows = [nic.row(card) for card in vm["networks"]]
+        parts.append(output.table(rows, nic.HEADINGS))
+    if vm.get("pending"):
+        parts.append("\n".join(["pending until its next start:", *_indented(vm["pending"])]))
     if vm["findings"]:
         parts.append(
             "\n".join(["findings:", *(finding_text(finding) for finding in vm["findings"])])
         )
     return "\n\n".join(parts)
+
+
+def machine_fields(vm: dict[str, Any]) -> dict[str, str | None]:
+    """What of the machine is not as usual."""
+    fields: dict[str, str | None] = {
+        key.replace("_", " "): vm.get(key) or None
+        for key in ("cpu_model", "watchdog", "video", "keyboard", "clock")
+    }
+    if limit := vm.get("cpu_limit"):
+        fields["cpu limit"] = f"{limit} % of one CPU"
+    return fields
+
+
+def _devices(devices: list[dict[str, Any]]) -> str | None:
+    """The devices of its host that a VM has, in words."""
+    words = [f"{each['type']} {each['address']} of {each['node']}" for each in devices]
+    return ", ".join(words) or None
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
 
 
 def finding_text(finding: dict[str, Any]) -> str:

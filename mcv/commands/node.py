@@ -2,6 +2,7 @@
 
 import click
 
+from mcv.commands import evacuate
 from mcv.commands.options import common, nodes
 from mcv.commands.session import Session
 
@@ -13,7 +14,13 @@ DEAD = (
 
 @click.group()
 def node() -> None:
-    """Take nodes offline, bring them back, replace dead ones."""
+    """Drain nodes and restore them, replace dead ones."""
+
+
+node.add_command(evacuate.drain)
+node.add_command(evacuate.restore)
+node.add_command(evacuate.reboot)
+node.add_command(evacuate.power_off)
 
 
 @node.command()
@@ -28,8 +35,9 @@ def node() -> None:
 def offline(session: Session, names: tuple[str, ...], confirm_dead: bool) -> None:
     """Take a node offline for maintenance, or declare nodes dead.
 
-    Maintenance is for one node that lives and owns no VM. --confirm-dead is your word that
-    the nodes are off; mcv acts on it, so go and look first.
+    Maintenance is for one node that lives and owns no VM. It is emptied with: mcv node drain N
+
+    --confirm-dead is your word that the nodes are off; mcv acts on it, so go and look first.
 
     \b
     Examples:
@@ -96,3 +104,28 @@ def replace(session: Session, name: str, by: str) -> None:
     lost = ", ".join(answer.get("lost") or ())
     alone = f" Lost with {name}, where their disks are alone: {lost}." if lost else ""
     session.show(answer, f"{by} has the replicas that {name} had of {moved}.{alone}")
+
+
+@node.command("set")
+@click.argument("name", metavar="N", shell_complete=nodes)
+@click.option("--ip-address", metavar="A", help="Where the other nodes reach its mcvd.")
+@click.option("--drbd-address", metavar="A", help="Where its replicas are connected.")
+@common(dry_run=True)
+@click.pass_obj
+def set_(session: Session, name: str, ip_address: str | None, drbd_address: str | None) -> None:
+    """Give a living node other addresses; its name stays.
+
+    N has the new addresses already, beside the old ones, and every node reaches it there: that
+    is tried first. They are written to mcv.conf on N. DRBD disconnects each replica of N and
+    connects it again, while guests run on; no other node is set until all are connected. The old
+    addresses can be taken away afterwards.
+
+    \b
+    Examples:
+      mcv node set n2 --ip-address 10.0.0.12 --dry-run
+      mcv node set n2 --ip-address 10.0.0.12 --drbd-address 10.1.0.12
+    """
+    wanted = {"name": name, "ip_address": ip_address, "drbd_address": drbd_address}
+    answer = session.run("node.set", **wanted, dry_run=session.dry_run)
+    both = f"{answer.get('ip_address')} and, for DRBD, {answer.get('drbd_address')}"
+    session.show(answer, f"{name} is at {both} now.")

@@ -37,6 +37,15 @@ class PatientStream:
             self.error = self.error or error
             return len(text)
 
+    def write_raw(self, data: bytes) -> None:
+        """Write bytes as they are, behind what was written before."""
+        try:
+            self.stream.flush()
+            self.stream.buffer.write(data)
+            self.stream.buffer.flush()
+        except OSError as error:
+            self.error = self.error or error
+
     def flush(self) -> None:
         try:
             self.stream.flush()
@@ -50,6 +59,13 @@ class PatientStream:
 def say(text: str, err: bool = False) -> None:
     """Print a text of one or more lines; nothing in it acts on a terminal."""
     click.echo(printable.lines(text), err=err)
+
+
+def say_raw(data: bytes, err: bool = False) -> None:
+    """Write what a guest wrote, as it is: it may act on a terminal."""
+    stream = sys.stderr if err else sys.stdout
+    if isinstance(stream, PatientStream):
+        stream.write_raw(data)
 
 
 def as_json(value: Any) -> str:

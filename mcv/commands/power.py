@@ -1,4 +1,4 @@
-"""Start, stop, shutdown, reset, pause and resume: several VMs at a time, a line each."""
+"""Start, stop, shutdown, reboot, reset, pause and resume: several VMs at a time, a line each."""
 
 import click
 
@@ -22,10 +22,15 @@ from mcv.commands.session import Session, is_plan
     help="Start it although a verification failed; this once, and it is recorded.",
 )
 @discard_saved_option
+@click.option("--without-overlay", is_flag=True, help="This once without its overlay (mcv edit).")
 @common(dry_run=True)
 @click.pass_obj
 def start(
-    session: Session, names: tuple[str, ...], ignore_verify: bool, discard_saved: bool
+    session: Session,
+    names: tuple[str, ...],
+    ignore_verify: bool,
+    discard_saved: bool,
+    without_overlay: bool,
 ) -> None:
     """Start VMs on the nodes that own them.
 
@@ -40,6 +45,7 @@ def start(
 
     def work(name: str) -> Said:
         wanted = {"name": name, "ignore_verify": ignore_verify}
+        wanted |= only_given(without_overlay=without_overlay)
         if discard_saved:
             wanted["discard_saved"] = True
             session.ask(
@@ -116,6 +122,42 @@ def shutdown(session: Session, names: tuple[str, ...], wait: bool, timeout: str 
         if asked["state"] == "stopped":
             return Said(f"{name} has shut down.")
         return Said(f"{name} has been asked to shut down.")
+
+    # Those that are waited for are waited for together.
+    for_each(session, names, work, at_once=len(names) if wait else 1)
+
+
+@click.command()
+@vms_argument
+@click.option("--wait", is_flag=True, help="Wait until the guest has been reset.")
+@click.option(
+    "--timeout",
+    metavar="S",
+    help="With --wait: at most so many seconds; then exit 4: it may still reboot.",
+)
+@common()
+@click.pass_obj
+def reboot(session: Session, names: tuple[str, ...], wait: bool, timeout: str | None) -> None:
+    """Ask guests to reboot (ACPI).
+
+    A guest need not obey, and one without ACPI does nothing: mcv reset presses the reset button.
+    Ctrl-C ends the waiting; the guest has been asked nevertheless. The VM keeps the hardware that
+    it has: what is pending comes with the next start after a shutdown.
+
+    \b
+    Examples:
+      mcv reboot web1
+      mcv reboot web1 web2 --wait --timeout 120
+    """
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout goes with --wait.")
+    limit = seconds(timeout)
+
+    def work(name: str) -> Said:
+        asked = session.run("vm.reboot", name=name, wait=wait, timeout=limit)
+        if asked["state"] == "rebooted":
+            return Said(f"{name} has rebooted.")
+        return Said(f"{name} has been asked to reboot.")
 
     # Those that are waited for are waited for together.
     for_each(session, names, work, at_once=len(names) if wait else 1)

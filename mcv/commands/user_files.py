@@ -67,6 +67,12 @@ def acting_as_typist(environment: Mapping[str, str]) -> Iterator[None]:
         os.setgroups(old_groups)
 
 
+def typist(environment: Mapping[str, str]) -> tuple[int, int, list[int]]:
+    """The uid, gid and groups of who typed the command; root's without sudo."""
+    uid = _typist(environment)
+    return (0, 0, [0]) if uid == 0 else (uid, *_groups(uid, environment))
+
+
 def _typist(environment: Mapping[str, str]) -> int:
     """The uid that sudo names, by number or at least by name; root's where there was no sudo.
 

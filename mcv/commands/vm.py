@@ -1,11 +1,10 @@
-"""VMs: change, move, delete."""
+"""VMs: move, delete."""
 
 import contextlib
 from typing import Any
 
 import click
 
-from mcv.commands import image_source
 from mcv.commands.many import Said, for_each
 from mcv.commands.options import (
     common,
@@ -13,62 +12,11 @@ from mcv.commands.options import (
     nodes,
     only_given,
     seconds,
-    start_options,
-    start_settings,
     vm_argument,
     vms_argument,
-    whole_number,
 )
 from mcv.commands.session import Session, is_plan
 from mcv.errors import McvError
-
-
-@click.command()
-@vm_argument
-@click.option("--memory", metavar="SIZE", help="Memory: 512MiB, 8GiB, 10GB.")
-@click.option("--cpus", metavar="N", help="Number of CPUs.")
-@click.option("--iso", metavar="NAME|FILE|none", help="The image in its CD drive; none: no CD.")
-@start_options
-@discard_saved_option
-@common(dry_run=True)
-@click.pass_obj
-def update(
-    session: Session,
-    name: str,
-    memory: str | None,
-    cpus: str | None,
-    iso: str | None,
-    autostart: str | None,
-    start_order: str | None,
-    start_delay: str | None,
-    discard_saved: bool,
-) -> None:
-    """Change a VM; what is not named stays as it was.
-
-    Memory and CPUs count from the VM's next start on. A CD is changed while the VM runs, where it
-    has a drive and its guest does not hold it shut.
-
-    \b
-    Examples:
-      mcv update web1 --memory 4GiB --cpus 2
-      mcv update web1 --iso debian-13
-      mcv update web1 --iso none
-      mcv update web1 --autostart yes --start-order 10 --start-delay 30
-    """
-    wanted: dict[str, Any] = {
-        "name": name,
-        "memory": memory,
-        "cpus": whole_number(cpus, "--cpus"),
-        **start_settings(autostart, start_order, start_delay),
-        **only_given(discard_saved=discard_saved),
-    }
-    if iso is not None:
-        wanted["iso"] = "" if iso == "none" else image_source.iso(session, iso)
-    if discard_saved:
-        ask_discard(session, name, "vm.update", wanted)
-    updated = session.run("vm.update", **wanted, dry_run=session.dry_run)
-    later = " It counts from the next start on." if updated.get("active") else ""
-    session.show(updated, f"{name} has {updated.get('said')} now.{later}")
 
 
 @click.command()
@@ -218,3 +166,22 @@ def ask_discard(session: Session, name: str, operation: str, wanted: dict[str, A
     session.ask(
         f"Give up the memory of {name} that is saved?", lambda: session.plan(operation, **wanted)
     )
+
+
+@click.command()
+@vm_argument
+@click.argument("new", metavar="NEW")
+@common(dry_run=True)
+@click.pass_obj
+def rename(session: Session, name: str, new: str) -> None:
+    """Give a stopped VM another name.
+
+    Its UUID stays, and its disks keep the names of their volumes and DRBD resources. What the
+    guest calls itself is its own.
+
+    \b
+    Example:
+      mcv rename web1 www
+    """
+    renamed = session.run("vm.rename", name=name, new=new, dry_run=session.dry_run)
+    session.show(renamed, f"{name} is called {renamed.get('name')} now.")

@@ -15,15 +15,19 @@ from mcv.document import (
     cluster_changes,
     disk_changes,
     image_changes,
+    member_changes,
     move_changes,
+    network_changes,
+    permission_changes,
     pool_changes,
+    property_changes,
     replica_changes,
     vm_changes,
 )
 from mcv.document.generation import ChangeMade
 from mcv.document.model import REMEMBERED_CHANGES, Cluster, decode, digest, encode
 from mcv.document.registry import CHANGES
-from mcv.document.schema import SCHEMA
+from mcv.document.schema import SCHEMA, not_yet
 from mcv.errors import McvError, Refused
 
 __all__ = [
@@ -32,8 +36,12 @@ __all__ = [
     "cluster_changes",
     "disk_changes",
     "image_changes",
+    "member_changes",
     "move_changes",
+    "network_changes",
+    "permission_changes",
     "pool_changes",
+    "property_changes",
     "replica_changes",
     "vm_changes",
 ]  # they register what they define
@@ -76,10 +84,7 @@ def apply(
         changes=(*base.changes, made.id)[-REMEMBERED_CHANGES:],
     )
     if new.schema < SCHEMA and decode(encode(new)) != new:
-        raise Refused(
-            "The document cannot hold this yet: a member that is online has an older mcv.",
-            "Install this mcv on every node; the others tell which: mcv info",
-        )
+        raise not_yet()
     return new
 
 

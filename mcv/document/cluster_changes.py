@@ -1,4 +1,4 @@
-"""Changes of members, networks, permissions and settings, and of the lineage itself."""
+"""Changes of membership and settings, and of the lineage itself."""
 
 from typing import Any
 
@@ -7,50 +7,18 @@ from msgspec.structs import replace
 
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Past
 from mcv.document.hardware import Cpu
-from mcv.document.model import Cluster, Network, Node, Permissions, digest
+from mcv.document.model import Cluster, Node, digest
 from mcv.document.pool_changes import without_node
-from mcv.document.registry import change, claimed, new_claim, released
+from mcv.document.registry import change, new_claim
 from mcv.document.schema_3 import with_pools
-from mcv.errors import Busy, NotFound, Refused
+from mcv.document.schema_4 import with_homes
+from mcv.errors import Refused
 
 
 @change("barrier")
 def barrier(base: Cluster, made: ChangeMade, /) -> Cluster:
     """Change nothing: committed, it shows that every earlier proposal is committed or excluded."""
     return replace(base)
-
-
-@change("network.add")
-def network_add(base: Cluster, made: ChangeMade, /, name: str, bridge: str) -> Cluster:
-    """Name a bridge that exists on every node."""
-    if name in base.networks:
-        raise Refused(f"There is a network {name} already.", "See: mcv network list")
-    return base.with_network(Network(name=name, bridge=bridge))
-
-
-@change("network.add_nat")
-def network_add_nat(base: Cluster, made: ChangeMade, /, name: str, bridge: str) -> Cluster:
-    """Add a network by NAT, whose bridge mcvd makes on every node; no other has that bridge."""
-    if base.schema < 3:
-        raise Refused("A document of this schema holds no network by NAT.")
-    if name in base.networks:
-        raise Refused(f"There is a network {name} already.", "See: mcv network list")
-    if bridge in {network.bridge for network in base.networks.values()}:
-        raise Busy(f"The bridge {bridge} has been taken meanwhile.")
-    return base.with_network(Network(name=name, bridge=bridge, nat=True))
-
-
-@change("network.remove")
-def network_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
-    """Forget a network; Refused while a VM has a NIC in it."""
-    base.network(name)
-    users = sorted(vm.name for vm in base.vms.values() if any(n.network == name for n in vm.nics))
-    if users:
-        raise Refused(
-            f"Network {name} is used by {', '.join(users)}.",
-            f"It can go when no VM has it. See: mcv info {users[0]}",
-        )
-    return base.without_network(name)
 
 
 @change("cluster.cpu")
@@ -65,12 +33,14 @@ def cluster_cpu(base: Cluster, made: ChangeMade, /, cpu: dict[str, Any]) -> Clus
 def document_schema(base: Cluster, made: ChangeMade, /, schema: int) -> Cluster:
     """The document is written in a later schema from now on; without effect where it is.
 
-    From schema 3 on every disk is in a pool.
+    From schema 3 on every disk is in a pool, from schema 4 on every VM has a home.
     """
     if schema <= base.schema:
         return base
     raised = replace(base, schema=schema)
-    return with_pools(raised) if schema >= 3 else raised
+    if schema >= 3:
+        raised = with_pools(raised)
+    return with_homes(raised) if schema >= 4 else raised
 
 
 @change("node.add")
@@ -90,43 +60,6 @@ def _spread_diskless(base: Cluster) -> Cluster:
         if not vm.disks:
             base = base.with_vm(replace(vm, nodes=nodes))
     return base
-
-
-@change("node.claim")
-def node_claim(base: Cluster, made: ChangeMade, /, name: str, why: str) -> Cluster:
-    """Claim a member; Busy while another operation has claimed it."""
-    return base.with_node(claimed(base, made, name, base.node(name), why))
-
-
-@change("node.release")
-def node_release(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
-    """End the claim; without effect where the member, or this operation's claim, is gone."""
-    node = released(made, base.nodes.get(name))
-    return base if node is None else base.with_node(node)
-
-
-@change("node.online")
-def node_online(
-    base: Cluster, made: ChangeMade, /, name: str, maintenance: bool = False
-) -> Cluster:
-    """Bring a member online; out of maintenance only where that is asked for."""
-    node = base.node(name)
-    if node.maintenance and not maintenance:
-        raise Refused(
-            f"{name} is offline for maintenance.", f"Bring it back with: mcv node online {name}"
-        )
-    return base.with_node(replace(node, status="online", maintenance=False))
-
-
-@change("node.offline")
-def node_offline(
-    base: Cluster, made: ChangeMade, /, name: str, maintenance: bool = False
-) -> Cluster:
-    """Take a member offline; Refused for the last member online."""
-    node = base.node(name)
-    if base.online == [name]:
-        raise Refused(f"{name} is the last node online.")
-    return base.with_node(replace(node, status="offline", maintenance=maintenance))
 
 
 @change("node.dead")
@@ -182,17 +115,21 @@ def node_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     if holds:
         raise Refused(f"{name} owns or holds a replica of {', '.join(holds)}.")
     left = base.without_node(name)
-    # Pools and images are of schema 3.
-    return _spread_diskless(without_node(left, name) if base.schema >= 3 else left)
+    # Pools and images are of schema 3, homes and bridges of single nodes of schema 4.
+    left = without_node(left, name) if base.schema >= 3 else left
+    return _spread_diskless(_without_traces(left, name))
 
 
-@change("node.addresses")
-def node_addresses(
-    base: Cluster, made: ChangeMade, /, name: str, ip_address: str, drbd_address: str
-) -> Cluster:
-    """Give a member the addresses of its mcv.conf."""
-    node = base.node(name)
-    return base.with_node(replace(node, ip_address=ip_address, drbd_address=drbd_address))
+def _without_traces(base: Cluster, node: str) -> Cluster:
+    """The document without a node as a VM's home, or with a bridge of its own."""
+    for vm in base.vms.values():
+        if vm.home == node:
+            base = base.with_vm(replace(vm, home=vm.node))
+    for network in base.networks.values():
+        if node in network.on:
+            on = {name: bridge for name, bridge in network.on.items() if name != node}
+            base = base.with_network(replace(network, on=on))
+    return base
 
 
 @change("drbd.enable")
@@ -207,26 +144,6 @@ def drbd_enable(base: Cluster, made: ChangeMade, /) -> Cluster:
 def drbd_set(base: Cluster, made: ChangeMade, /, **values: Any) -> Cluster:
     """Change settings that hold for every resource."""
     return replace(base, drbd=replace(base.drbd, **values))
-
-
-@change("permission.add")
-def permission_add(base: Cluster, made: ChangeMade, /, user: str) -> Cluster:
-    """Make a user a superuser."""
-    users = base.permissions.superusers
-    if user in users:
-        raise Refused(f"{user} is a superuser already.")
-    return replace(base, permissions=Permissions(superusers=tuple(sorted((*users, user)))))
-
-
-@change("permission.remove")
-def permission_remove(base: Cluster, made: ChangeMade, /, user: str) -> Cluster:
-    """Take the rights of a superuser away."""
-    users = base.permissions.superusers
-    if user not in users:
-        raise NotFound(f"{user} is no superuser.", "See: mcv permission list")
-    return replace(
-        base, permissions=Permissions(superusers=tuple(other for other in users if other != user))
-    )
 
 
 @change("drbd.secret")

@@ -10,15 +10,30 @@ from msgspec.structs import replace
 from mcv.document import schema
 from mcv.document.claim import Claim
 from mcv.document.disks import Bytes, Disk, DrbdDisk
+from mcv.document.drbd_settings import DrbdSettings
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Value
-from mcv.document.hardware import BootDevice, Cpu, Firmware, Machine
+from mcv.document.hardware import (
+    BootDevice,
+    Clock,
+    Cpu,
+    Device,
+    Firmware,
+    Keymap,
+    Machine,
+    Video,
+    Watchdog,
+)
+from mcv.document.labels import Description, Tags
 from mcv.document.names import Address, Name, NameOrNothing, PlainName
+from mcv.document.networks import Network, Nic
 from mcv.document.pools import DEFAULT, DEFAULT_LOCATION, Image, Pool
+from mcv.document.rights import Permissions
 from mcv.document.schema import SCHEMA
 from mcv.document.subject import Kind, Subject
 from mcv.errors import NotFound, Refused
 
 MOST_APPEND = 2047  # bytes: a Linux kernel of x86 reads no more
+MOST_OVERLAY = 64 * 1024  # characters
 REMEMBERED_CHANGES = 256
 
 # What can be claimed, and where the document holds it.
@@ -29,7 +44,11 @@ Autostart = Literal["yes", "no", "last"]
 
 
 class Node(Value, frozen=True, kw_only=True):
-    """A member: where it answers, and the certificate that it is."""
+    """A member: where it answers, and the certificate that it is.
+
+    While it is `draining` its VMs leave it and no others come, until it is restored; when all have
+    left, it is offline for `maintenance`.
+    """
 
     name: Name
     hostname: PlainName
@@ -39,23 +58,7 @@ class Node(Value, frozen=True, kw_only=True):
     status: Status = "online"
     maintenance: bool = False
     claim: Claim | None = None
-
-
-class Network(Value, frozen=True, kw_only=True):
-    """A name for a bridge that exists on every node.
-
-    With `nat` mcvd makes it, as a network of libvirt's own: on each node its own.
-    """
-
-    name: Name
-    bridge: PlainName
-    claim: Claim | None = None
-    nat: bool = False
-
-
-class Nic(Value, frozen=True, kw_only=True):
-    network: Name
-    mac: str
+    draining: bool = False
 
 
 class Override(Value, frozen=True, kw_only=True):
@@ -76,6 +79,11 @@ class Vm(Value, frozen=True, kw_only=True):
     `append` are the words for a kernel that is booted directly. `machine` is "" for a VM of before
     a VM had one: it stays a `pc`. `boot` is what it boots from, in this order; () is the usual
     order. `cd` is the image in its CD drive.
+
+    `home` is the node where an operator last put the VM; "" in a document of before schema 4.
+    `cpu_limit` is in percent of one CPU, 0 for no limit. A VM has no watchdog device where
+    `watchdog` is "". `video`, `keyboard` and `clock` are "" where QEMU and libvirt choose.
+    `overlay` is XML that is laid over the domain's.
     """
 
     name: Name
@@ -100,6 +108,17 @@ class Vm(Value, frozen=True, kw_only=True):
     cpu: Cpu | None = None
     cd: NameOrNothing = ""
     append: Annotated[str, Meta(max_length=MOST_APPEND)] = ""
+    home: NameOrNothing = ""
+    description: Description = ""
+    tags: Tags = ()
+    protected: bool = False
+    cpu_limit: Annotated[int, Meta(ge=0)] = 0
+    watchdog: Watchdog = ""
+    video: Video = ""
+    keyboard: Keymap = ""
+    clock: Clock = ""
+    devices: tuple[Device, ...] = ()
+    overlay: Annotated[str, Meta(max_length=MOST_OVERLAY)] = ""
 
     @property
     def storage(self) -> str:
@@ -145,26 +164,6 @@ class Vm(Value, frozen=True, kw_only=True):
 
     def with_disk(self, disk: Disk) -> "Vm":
         return replace(self, disks=tuple(disk if old.id == disk.id else old for old in self.disks))
-
-
-class DrbdSettings(Value, frozen=True, kw_only=True):
-    """What holds for every resource of the cluster; rates in bytes a second.
-
-    The dynamic controller of DRBD 8.4 begins at about 1 MB/s, so its plan-ahead is off
-    and the fixed rate counts. `secret_id` names the secret in use, "" the first one.
-    """
-
-    enabled: bool = False
-    resync_rate: Bytes = 200 * 1024**2
-    verify_rate: Bytes = 200 * 1024**2
-    on_peer_loss: Literal["continue", "wait"] = "continue"
-    secret_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{0,32}\Z")] = ""
-
-
-class Permissions(Value, frozen=True, kw_only=True):
-    """Superusers by name; while there is none, every user that sudo lets through is one."""
-
-    superusers: tuple[str, ...] = ()
 
 
 class Cluster(Value, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from mcv.document.model import Cluster
 from mcv.document.pool_changes import with_pool_on
 from mcv.document.pools import Pool
 from mcv.document.registry import change, require_claim
+from mcv.document.schema_4 import assigned
 from mcv.document.vm_nodes import placed
 from mcv.errors import Busy, Refused
 
@@ -24,13 +25,14 @@ def vm_move(
     node: str,
     disks: list[dict[str, Any]],
     pools: dict[str, Any] | None = None,
+    home: bool = True,
 ) -> Cluster:
     """Give a VM its disks elsewhere, and its owner with them, under this operation's claim.
 
     `disks` are entries of disks that the VM has; `pools` are those that the document lacks, or
     lacks nodes of. Effect: owner and places change at once, and the VM is renewed, since saved
     memory names the disks where they were. Errors: Refused where the owner lacks a disk; Busy
-    where a minor or a port was taken meanwhile.
+    where a minor or a port was taken meanwhile. With `home` its home moves with it.
     """
     base.node(node)
     vm = require_claim(base, made, name)
@@ -44,7 +46,7 @@ def vm_move(
         if clash := next(filter(None, map(disk.clash, others)), ""):
             raise Busy(f"{clash} has been taken meanwhile.")
         vm = vm.with_disk(disk)
-    return base.with_vm(placed(base, replace(vm, node=node)).renewed())
+    return base.with_vm(placed(base, assigned(base, vm, node, home)).renewed())
 
 
 @change("disk.exchange")

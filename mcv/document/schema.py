@@ -7,13 +7,21 @@ which is what a document of an older schema means by not having it.
 """
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
 from mcv.errors import Refused
 
 Raw = dict[str, Any]
 
-SCHEMA = 3
+
+class Document(Protocol):
+    """A document, which knows its schema."""
+
+    @property
+    def schema(self) -> int: ...
+
+
+SCHEMA = 4
 OLDEST = 1
 
 # Of schema 2: the fields that each struct got. Reading needs nothing of it; writing leaves
@@ -31,9 +39,21 @@ OF_EACH_DISK_3 = (
     *("exact", "mirror_of", "former", "former_port"),
 )
 
+# Of schema 4.
+OF_EACH_NODE_4 = ("draining",)
+OF_EACH_NETWORK_4 = ("vlan", "mtu", "on")
+OF_PERMISSIONS_4 = ("grants",)
+OF_EACH_NIC_4 = ("model", "vlan", "link")
+OF_EACH_VM_4 = (
+    *("home", "description", "tags", "protected", "cpu_limit", "watchdog", "video", "keyboard"),
+    *("clock", "devices", "overlay"),
+)
+
 
 def older(raw: Raw, schema: int) -> Raw:
     """A document of the newest schema, as plain values, without what came after `schema`."""
+    if schema < 4:
+        raw = _of_schema_3(raw)
     if schema < 3:
         raw = _without(raw, OF_THE_CLUSTER_3)
         raw["vms"] = {name: _vm_of_schema_2(vm) for name, vm in raw["vms"].items()}
@@ -45,6 +65,28 @@ def older(raw: Raw, schema: int) -> Raw:
         raw["drbd"] = _without(raw["drbd"], OF_DRBD)
         raw["change"] = _without(raw["change"], OF_THE_CHANGE)
     return raw
+
+
+def _of_schema_3(raw: Raw) -> Raw:
+    """A document of schema 4 without what came in it."""
+    raw = {**raw, "permissions": _without(raw["permissions"], OF_PERMISSIONS_4)}
+    raw["nodes"] = {name: node_of_schema_3(node) for name, node in raw["nodes"].items()}
+    raw["networks"] = {
+        name: _without(network, OF_EACH_NETWORK_4) for name, network in raw["networks"].items()
+    }
+    raw["vms"] = {name: vm_of_schema_3(vm) for name, vm in raw["vms"].items()}
+    return raw
+
+
+def node_of_schema_3(node: Raw) -> Raw:
+    """A member of schema 4 without what came in it."""
+    return _without(node, OF_EACH_NODE_4)
+
+
+def vm_of_schema_3(vm: Raw) -> Raw:
+    """A VM of schema 4 without what came in it."""
+    nics = [_without(nic, OF_EACH_NIC_4) for nic in vm["nics"]]
+    return {**_without(vm, OF_EACH_VM_4), "nics": nics}
 
 
 def _vm_of_schema_2(vm: Raw) -> Raw:
@@ -60,6 +102,20 @@ def _vm_of_schema_1(vm: Raw) -> Raw:
     first = ("id", "size", "storage")
     disks = [{**{key: disk[key] for key in first}, **disk} for disk in vm["disks"]]
     return {**_without(vm, OF_EACH_VM), "disks": disks}
+
+
+def require_schema(document: "Document", schema: int) -> None:
+    """Raise Refused unless a document is of that schema, or a later one."""
+    if document.schema < schema:
+        raise not_yet()
+
+
+def not_yet() -> Refused:
+    """The error for a change that a document of this schema cannot hold."""
+    return Refused(
+        "The document cannot hold this yet: a member that is online has an older mcv.",
+        "Install this mcv on every node; the others tell which: mcv info",
+    )
 
 
 def _without(raw: Raw, fields: tuple[str, ...]) -> Raw:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from mcv.document.disks import SECTOR, Verification
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Autostart, Cluster, Override, Vm
+from mcv.document.names import problem_with_name
 from mcv.document.pool_changes import require_place, with_pool_on
 from mcv.document.pools import Pool
 from mcv.document.registry import (
@@ -20,7 +21,9 @@ from mcv.document.registry import (
     require_claim,
 )
 from mcv.document.schema_3 import with_pools_of
+from mcv.document.schema_4 import assigned, with_home
 from mcv.document.subject import Subject
+from mcv.document.vm_nics import require_nics
 from mcv.errors import Busy, Refused
 
 
@@ -61,8 +64,7 @@ def vm_add(
         raise Refused(f"There is a VM {new.name} already.", "See: mcv list")
     for node in new.nodes:
         base.node(node)
-    for nic in new.nics:
-        base.network(nic.network)
+    require_nics(base, new)
     if new.cd:
         require_whole(base, new.cd)
     taken = [disk for _, disk in base.disks()]
@@ -73,6 +75,8 @@ def vm_add(
         base = with_pool_on(base, pool, msgspec.convert(entry, Pool))
     if base.schema >= 3:  # plans of before have disks without pools
         base, new = with_pools_of(base, new)
+    if base.schema >= 4:
+        new = with_home(new)
     for disk in new.disks:
         require_place(base, made, disk)
     return base.with_vm(replace(new, claim=new_claim(base, made, why)))
@@ -87,14 +91,35 @@ def vm_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     return base.without_vm(name)
 
 
+@change("vm.rename")
+def vm_rename(base: Cluster, made: ChangeMade, /, name: str, new: str) -> Cluster:
+    """Give a VM another name, under this operation's claim, which goes along as it is.
+
+    Its UUID, and the names of its volumes and resources, stay. Errors: Refused where another
+    VM has the name, or it is none.
+    """
+    vm = require_claim(base, made, name)
+    if problem := problem_with_name(new, "VM"):
+        raise problem
+    if new in base.vms:
+        raise Refused(f"There is a VM {new} already.", "See: mcv list")
+    return base.without_vm(name).with_vm(replace(vm, name=new))
+
+
 @change("vm.assign")
-def vm_assign(base: Cluster, made: ChangeMade, /, name: str, node: str) -> Cluster:
-    """Give a VM another owner, under this operation's claim; from schema 2 on, renew it too."""
+def vm_assign(
+    base: Cluster, made: ChangeMade, /, name: str, node: str, home: bool = True
+) -> Cluster:
+    """Give a VM another owner, under this operation's claim; from schema 2 on, renew it too.
+
+    With `home` its home moves with it, from schema 4 on: an operator put it there. Otherwise the
+    home stays, as after a takeover.
+    """
     base.node(node)
     vm = require_claim(base, made, name)
     if base.schema >= 2 and node != vm.node:
         vm = vm.renewed()
-    return base.with_vm(replace(vm, node=node))
+    return base.with_vm(assigned(base, vm, node, home))
 
 
 @change("vm.renew")

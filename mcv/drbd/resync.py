@@ -169,7 +169,7 @@ def wait_in_step(host: Host, vm: Vm, disks: Sequence[DrbdDisk], total: int = 0) 
         known = [status for status in statuses if status is not None]
         left = sum(status.out_of_sync for status in known)
         total = max(total, left)
-        if len(known) == len(statuses) and all(_is_alike(status) for status in known):
+        if len(known) == len(statuses) and all(is_alike(status) for status in known):
             host.job.progress(f"resync {vm.name}", total, total, "B")
             return total
         _require_disks(vm, disks, known)
@@ -192,7 +192,7 @@ def _in_words(vm: Vm, disks: Sequence[DrbdDisk], known: list[Status]) -> str:
     return vm.name if len(apart) == len(vm.disks) else " and ".join(disk_of(vm, d) for d in apart)
 
 
-def _is_alike(status: Status) -> bool:
+def is_alike(status: Status) -> bool:
     return status.out_of_sync == 0 and status.both_up_to_date and not status.is_working
 
 

@@ -42,6 +42,7 @@ def record_end(host: Host, vm: Vm, disk: DrbdDisk, result: Verification) -> None
     the document alone.
     """
     directory = host.settings.notes
+    _tell(host, vm, disk, result)
     if result.result == "out-of-sync":
         values = {"out_of_sync": result.out_of_sync, "who": result.who, "seconds": result.seconds}
         notes.write(directory, disk.resource, notes.OUT_OF_SYNC, when=result.when, **values)
@@ -58,6 +59,12 @@ def record_end(host: Host, vm: Vm, disk: DrbdDisk, result: Verification) -> None
         log.warning("the verification of %s is written down later: %s", vm.name, error)
         return
     notes.remove(directory, disk.resource, notes.OUT_OF_SYNC)
+
+
+def _tell(host: Host, vm: Vm, disk: DrbdDisk, result: Verification) -> None:
+    """Note the end as an event: whoever asked for it may be the system's cron, or a handler."""
+    found = f" ({result.out_of_sync} bytes)" if result.out_of_sync else ""
+    host.tell(f"verification of disk {disk.id}", vm.name, f"found {result.result}{found}")
 
 
 def conclude(host: Host) -> None:
@@ -155,6 +162,7 @@ def _write_down(host: Host, vm: Vm, disk: DrbdDisk) -> None:
         seconds=float(note.get("seconds", 0)),
     )
     record(host, vm, disk, result)
+    _tell(host, vm, disk, result)
 
 
 def is_settled(last: Verification, noted: str) -> bool:

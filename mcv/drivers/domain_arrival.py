@@ -8,7 +8,8 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 
-from mcv.drivers.domain_xml import NAMESPACE
+from mcv.drivers import arrival_changes
+from mcv.drivers.domain_reading import NAMESPACE
 
 NUMBER = re.compile(r"[0-9]{1,18}")
 # Names of CPU models, features, machines, hosts: nothing that QEMU's command line parses further.
@@ -159,7 +160,8 @@ def _may_differ(expected: ET.Element, key: str, value: str) -> bool:
     is_port = (
         expected.tag == "source" and expected.get("network") is not None and key in OF_NETWORKS
     )
-    return (is_machine or is_port) and bool(WORD.fullmatch(value))
+    is_changed = arrival_changes.may_differ(expected.tag, key, value)
+    return is_changed or ((is_machine or is_port) and bool(WORD.fullmatch(value)))
 
 
 # What libvirt adds to a domain that runs, by parent and element.
@@ -212,6 +214,11 @@ def _is_boot_order(element: ET.Element) -> bool:
     return is_plain and bool(NUMBER.fullmatch(element.get("order", "")))
 
 
+def _is_up(element: ET.Element) -> bool:
+    """A link that was down since the start, and is up again: a definition does not name it."""
+    return not len(element) and element.attrib == {"state": "up"}
+
+
 ALLOWED: dict[tuple[str, str], Callable[[ET.Element], bool]] = {
     ("domain", "metadata"): _is_metadata,
     ("domain", "cpu"): _is_cpu,
@@ -220,6 +227,8 @@ ALLOWED: dict[tuple[str, str], Callable[[ET.Element], bool]] = {
     ("disk", "backingStore"): _is_empty,
     ("disk", "boot"): _is_boot_order,
     ("interface", "boot"): _is_boot_order,
+    **arrival_changes.ALLOWED,
+    ("interface", "link"): _is_up,
     **{
         (device, "address"): _is_bus_address
         for device in (

@@ -1,10 +1,11 @@
 """The devices of a new VM's machine, and what of a machine is compared with the document."""
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 
 from msgspec.structs import asdict
 
-from mcv.document.disks import BOOT_ROLES, Role
+from mcv.document.disks import BOOT_ROLES, Disk, Role
 from mcv.document.generation import Value
 from mcv.document.hardware import Cpu
 from mcv.document.model import Vm
@@ -13,22 +14,69 @@ from mcv.drivers.domain_source import Source
 
 # libvirt itself leaves one free port, and the second device that is plugged in fails.
 ROOT_PORTS = 16
+ON_A_CONTROLLER = 15  # disks that libvirt puts on a SCSI controller
 AGENT = "org.qemu.guest_agent.0"
+LAST_SLOT = {"type": "pci", "domain": "0", "bus": "0", "slot": "0x1f", "function": "0"}
 Q35, PC = "q35", "pc"
+OF_PCI = ("e1000", "rtl8139", "ne2k_pci", "pcnet")  # cards that are no PCIe devices
 # The same on every node: domains name it.
 BOOT_FILES = "/var/lib/mcv/boot"
 OUR_NETWORKS = "mcv-"
 
 
 def add(devices: ET.Element, vm: Vm) -> None:
-    """Add ports for devices that are plugged in later, and the channel of the guest's agent."""
+    """Add ports for devices that are plugged in later."""
     if chipset(vm.machine) == Q35:
         for index in range(1, ROOT_PORTS + 1):
             ET.SubElement(
                 devices, "controller", type="pci", index=str(index), model="pcie-root-port"
             )
+        _add_bridge(devices, vm)
+
+
+def _add_bridge(devices: ET.Element, vm: Vm) -> None:
+    """Add the bridge to PCI for devices that are no PCIe ones, behind the last port.
+
+    libvirt would put it behind the first port: every device would have another address then, and
+    the guest's network cards other names.
+    """
+    if vm.watchdog or any(nic.model in OF_PCI for nic in vm.nics):
+        bridge = {"type": "pci", "index": str(ROOT_PORTS + 1), "model": "pcie-to-pci-bridge"}
+        element = ET.SubElement(devices, "controller", bridge)
+        ET.SubElement(element, "address", type="pci", bus=str(ROOT_PORTS), slot="0")
+
+
+def add_agent(devices: ET.Element, vm: Vm) -> None:
+    """Add the channel of the guest's agent.
+
+    A VM of before a VM had a machine did not have it. Its controller gets a slot behind all
+    others, so that its guest finds every other device where it was.
+    """
+    if not vm.machine:
+        controller = ET.SubElement(devices, "controller", type="virtio-serial", index="0")
+        ET.SubElement(controller, "address", LAST_SLOT)
     channel = ET.SubElement(devices, "channel", type="unix")
     ET.SubElement(channel, "target", type="virtio", name=AGENT)
+
+
+def add_watchdog(devices: ET.Element, vm: Vm) -> None:
+    """Add the watchdog, where the VM has one: what happens when its guest stops feeding it."""
+    if vm.watchdog:
+        ET.SubElement(devices, "watchdog", model="i6300esb", action=vm.watchdog)
+
+
+def controllers_of(disks: Sequence[Disk]) -> dict[str, ET.Element]:
+    """The controllers that disks need beside the machine's own, by kind and index: "scsi 0".
+
+    libvirt adds what is missing by itself, but takes a SCSI controller that few guests know.
+    """
+    indices = sorted({(disk.id - 1) // ON_A_CONTROLLER for disk in disks if disk.bus == "scsi"})
+    return {
+        f"scsi {index}": ET.Element(
+            "controller", type="scsi", index=str(index), model="virtio-scsi"
+        )
+        for index in indices
+    }
 
 
 def add_uefi(system: ET.Element, variables: Source) -> None:
@@ -55,6 +103,23 @@ def add_kernel(system: ET.Element, vm: Vm) -> None:
             ET.SubElement(system, role).text = boot_file(vm.name, role)
     if vm.append:
         ET.SubElement(system, "cmdline").text = vm.append
+
+
+def add_clock(domain: ET.Element, vm: Vm) -> None:
+    """Let the hardware clock show UTC, or the time of the host, or of a zone."""
+    if vm.clock in ("", "utc", "localtime"):
+        ET.SubElement(domain, "clock", offset=vm.clock or "utc")
+    else:
+        ET.SubElement(domain, "clock", offset="timezone", timezone=vm.clock)
+
+
+def cpu_words(cpu: Cpu | None) -> str:
+    """What processor was asked for, in a line; "" for what is usual."""
+    if cpu is None:
+        return ""
+    signs = {"require": "+", "disable": "-"}
+    features = [f"{signs[policy]}{feature}" for feature, policy in sorted(cpu.features.items())]
+    return " ".join([cpu.model, *features])
 
 
 def cpu_element(cpu: Cpu) -> ET.Element:

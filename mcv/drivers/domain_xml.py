@@ -2,29 +2,27 @@
 
 import secrets
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 
+from mcv.document import overlays
 from mcv.document.disks import UNSEEN_ROLES, Disk
-from mcv.document.generation import Value
 from mcv.document.hardware import USUAL_BOOT, Cpu
-from mcv.document.model import Nic, Vm
-from mcv.drivers import domain_devices
+from mcv.document.model import Vm
+from mcv.document.networks import Network
+from mcv.drivers import domain_devices, host_device_xml, interface_xml, overlay
+from mcv.drivers.domain_reading import INCARNATION, NAMESPACE, OVERLAY, PROCESSOR
 from mcv.drivers.domain_source import Source as Source
 
-NAMESPACE = "urn:mcv:vm:1"
-PREFIX = "mcv"
-INCARNATION = "incarnation"
 MAC_PREFIX = "52:54:00"
-MIB = 1024**2
-ON_A_CONTROLLER = 15  # disks that libvirt puts on a SCSI controller
+MOST_CPUS = 255  # of a machine without an IOMMU
+CPU_PERIOD = 100_000  # µs over which a limit of the CPU is kept
 OF_BEFORE = "pc"  # the machine of a VM of before a VM had one
 # The CD drive's name, which no disk has, and its place: the last of the first SATA controller's.
 CD = "sdzz"
 CD_ADDRESS = {"type": "drive", "controller": "0", "bus": "0", "target": "0", "unit": "5"}
+USUAL_VIDEO = "vga"
 # mcvd's unit makes it. AppArmor lets a domain NAME write to NAME.log below libvirt's logs.
 CONSOLE_LOGS = "/var/log/libvirt/console"
-
-ET.register_namespace(PREFIX, NAMESPACE)
 
 
 def console_log(name: str) -> str:
@@ -41,27 +39,29 @@ def domain_xml(
     vm: Vm,
     *,
     sources: Mapping[int, Source],
-    bridges: Mapping[str, str],
+    networks: Mapping[str, Network],
+    node: str,
     domain_type: str,
     emulator: str,
     cd: str = "",
-    nats: Collection[str] = (),
 ) -> str:
-    """The whole definition: `sources` of its disks by id, `bridges` of its networks by name.
+    """The whole definition on a node: `sources` of its disks by id, its networks by name.
 
     The domain type is kvm, or qemu where there is no KVM. `cd` is the path of the image in its
-    CD drive. `nats` are the networks that are libvirt's own.
+    CD drive. A card in an unknown network is connected to no bridge.
     """
     domain = ET.Element("domain", type=domain_type)
     _leaf(domain, "name", vm.name)
     _leaf(domain, "uuid", vm.uuid)
     mark = ET.SubElement(ET.SubElement(domain, "metadata"), f"{{{NAMESPACE}}}vm")
     mark.set(INCARNATION, str(vm.incarnation))
+    mark.set(PROCESSOR, domain_devices.cpu_words(vm.cpu))
     _leaf(domain, "memory", str(vm.memory), unit="b")
-    _leaf(domain, "vcpu", str(vm.cpus))
+    _vcpu(domain, vm)
+    _limit(domain, vm)
     _system(domain, vm, sources)
     _cpu(domain, vm.cpu, domain_type)
-    ET.SubElement(domain, "clock", offset="utc")
+    domain_devices.add_clock(domain, vm)
     _leaf(domain, "on_poweroff", "destroy")
     _leaf(domain, "on_reboot", "restart")
     _leaf(domain, "on_crash", "destroy")
@@ -71,20 +71,51 @@ def domain_xml(
     disks = [disk for disk in vm.disks if not disk.leaving and disk.role not in UNSEEN_ROLES]
     for disk in disks:
         _disk(devices, disk, sources[disk.id], order)
-    for controller in controllers_of(disks).values():
+    for controller in domain_devices.controllers_of(disks).values():
         devices.append(controller)
     if has_cd_drive(vm):
         devices.append(cd_element(cd if vm.cd else "", order))
     for nic in vm.nics:
-        source = {"bridge": bridges[nic.network]}
-        if nic.network in nats:
-            source = {"network": domain_devices.network_name(nic.network)}
-        _interface(devices, nic, source, order)
+        devices.append(interface_xml.element(nic, networks.get(nic.network), node, order))
     if vm.machine:
         domain_devices.add(devices, vm)
+    domain_devices.add_agent(devices, vm)
+    domain_devices.add_watchdog(devices, vm)
     _consoles(devices, vm)
+    for device in vm.devices:
+        devices.append(host_device_xml.element(device))
+    if vm.overlay:
+        mark.set(OVERLAY, overlays.digest(vm.overlay))
+        overlay.lay(overlays.parse(vm.overlay), domain)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
+
+
+def most_cpus(vm: Vm) -> int:
+    """How many CPUs the VM can have without another start: twice as many, and at least 4.
+
+    A VM of before a VM had a machine stays as it was.
+    """
+    return min(MOST_CPUS, max(2 * vm.cpus, 4)) if vm.machine else vm.cpus
+
+
+def _vcpu(domain: ET.Element, vm: Vm) -> None:
+    most = most_cpus(vm)
+    current = {"current": str(vm.cpus)} if most != vm.cpus else {}
+    _leaf(domain, "vcpu", str(most), **current)
+
+
+def _limit(domain: ET.Element, vm: Vm) -> None:
+    """Hold all threads of the domain together down to the VM's limit, where it has one."""
+    if vm.cpu_limit:
+        tune = ET.SubElement(domain, "cputune")
+        ET.SubElement(tune, "global_period").text = str(CPU_PERIOD)
+        ET.SubElement(tune, "global_quota").text = str(quota_of(vm.cpu_limit))
+
+
+def quota_of(percent: int) -> int:
+    """The µs of CPU in each period that a limit in percent of one CPU comes to."""
+    return percent * CPU_PERIOD // 100
 
 
 def _system(domain: ET.Element, vm: Vm, sources: Mapping[int, Source]) -> None:
@@ -132,97 +163,6 @@ def chipset_has_drive(vm: Vm) -> bool:
     return domain_devices.chipset(vm.machine) == domain_devices.Q35
 
 
-def is_ours(xml: str) -> bool:
-    """Whether a definition bears mcv's mark."""
-    return ET.fromstring(xml).find(f"metadata/{{{NAMESPACE}}}vm") is not None
-
-
-class Mark(Value, frozen=True, kw_only=True):
-    """What mcv writes into a definition: whose it is, and the VM's incarnation at that time."""
-
-    uuid: str
-    incarnation: int
-
-
-def mark_of(xml: str) -> Mark | None:
-    """Read mcv's mark; None for a definition without it, and for what is no definition.
-
-    A mark of before there were incarnations is of incarnation 0.
-    """
-    try:
-        root = ET.fromstring(xml)
-    except ET.ParseError:
-        return None
-    mark = root.find(f"metadata/{{{NAMESPACE}}}vm")
-    if mark is None:
-        return None
-    number = mark.get(INCARNATION, "0")
-    return Mark(
-        uuid=root.findtext("uuid", "").lower(),
-        incarnation=int(number) if number.isascii() and number.isdigit() else -1,
-    )
-
-
-def mark_xml(incarnation: int) -> str:
-    """The mark alone, as libvirt takes it for a domain that runs: it adds the namespace."""
-    return ET.tostring(ET.Element("vm", {INCARNATION: str(incarnation)}), encoding="unicode")
-
-
-class SavedState(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """The saved memory of a domain, and of which incarnation of its VM; None: not to be read.
-
-    It crosses between nodes.
-    """
-
-    incarnation: int | None
-
-
-class Substance(Value, frozen=True, kw_only=True):
-    """What a definition comes down to; libvirt adds the rest by itself."""
-
-    uuid: str
-    memory: int  # MiB, as fine as libvirt keeps it
-    cpus: int
-    disks: tuple[tuple[str, str], ...]  # (target, source)
-    nics: tuple[tuple[str, str], ...]  # (mac, bridge)
-
-
-def substance(xml: str) -> Substance:
-    """Read a definition, one of mcv's or as libvirt gives it back."""
-    root = ET.fromstring(xml)
-    memory = root.find("memory")
-    assert memory is not None
-    disks = [disk for disk in root.iterfind("devices/disk") if disk.get("device") == "disk"]
-    nics = root.findall("devices/interface")
-    return Substance(
-        uuid=root.findtext("uuid", ""),
-        memory=_bytes(memory) // MIB,
-        cpus=int(root.findtext("vcpu", "1")),
-        disks=tuple((_of(disk, "target", "dev"), _source(disk)) for disk in disks),
-        nics=tuple((_of(nic, "mac", "address"), _network(nic)) for nic in nics),
-    )
-
-
-def _network(nic: ET.Element) -> str:
-    """Where a card is connected; libvirt names the bridge of its own network beside it."""
-    return _of(nic, "source", "network") or _of(nic, "source", "bridge")
-
-
-def _bytes(memory: ET.Element) -> int:
-    unit = memory.get("unit", "KiB")
-    factor = 1 if unit in ("b", "bytes") else 1024 ** ("KMGT".index(unit[0].upper()) + 1)
-    return int(memory.text or "0") * factor
-
-
-def _source(disk: ET.Element) -> str:
-    return _of(disk, "source", "dev") or _of(disk, "source", "file")
-
-
-def _of(parent: ET.Element, tag: str, attribute: str) -> str:
-    found = parent.find(tag)
-    return "" if found is None else found.get(attribute, "")
-
-
 def _disk(devices: ET.Element, disk: Disk, source: Source, order: Mapping[str, int]) -> None:
     element = ET.SubElement(devices, "disk", type=source.type, device="disk")
     # No page cache of the host in between: after a live migration the other host must
@@ -253,20 +193,6 @@ def disk_xml(disk: Disk, source: Source) -> str:
     return ET.tostring(devices[0], encoding="unicode")
 
 
-def controllers_of(disks: Sequence[Disk]) -> dict[str, ET.Element]:
-    """The controllers that disks need beside the machine's own, by kind and index: "scsi 0".
-
-    libvirt adds what is missing by itself, but takes a SCSI controller that few guests know.
-    """
-    indices = sorted({(disk.id - 1) // ON_A_CONTROLLER for disk in disks if disk.bus == "scsi"})
-    return {
-        f"scsi {index}": ET.Element(
-            "controller", type="scsi", index=str(index), model="virtio-scsi"
-        )
-        for index in indices
-    }
-
-
 def _boot(device: ET.Element, place: int | None) -> None:
     if place is not None:
         ET.SubElement(device, "boot", order=str(place))
@@ -285,16 +211,6 @@ def cd_element(path: str, order: Mapping[str, int]) -> ET.Element:
     return element
 
 
-def _interface(
-    devices: ET.Element, nic: Nic, source: dict[str, str], order: Mapping[str, int]
-) -> None:
-    element = ET.SubElement(devices, "interface", type=next(iter(source)))
-    ET.SubElement(element, "mac", address=nic.mac)
-    ET.SubElement(element, "source", source)
-    ET.SubElement(element, "model", type="virtio")
-    _boot(element, order.get(nic.mac))
-
-
 def _consoles(devices: ET.Element, vm: Vm) -> None:
     serial = ET.SubElement(devices, "serial", type="pty")
     if vm.machine:
@@ -303,9 +219,11 @@ def _consoles(devices: ET.Element, vm: Vm) -> None:
     console = ET.SubElement(devices, "console", type="pty")
     ET.SubElement(console, "target", type="serial", port="0")
     graphics = ET.SubElement(devices, "graphics", type="vnc", port="-1", autoport="yes")
+    if vm.keyboard:
+        graphics.set("keymap", vm.keyboard)
     ET.SubElement(graphics, "listen", type="address", address="127.0.0.1")
     video = ET.SubElement(devices, "video")
-    ET.SubElement(video, "model", type="vga")
+    ET.SubElement(video, "model", type=vm.video or USUAL_VIDEO)
     ET.SubElement(devices, "memballoon", model="virtio")
     rng = ET.SubElement(devices, "rng", model="virtio")
     _leaf(rng, "backend", "/dev/urandom", model="random")

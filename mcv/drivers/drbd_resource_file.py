@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from mcv.document.disks import SECTOR
-from mcv.document.model import DrbdSettings
+from mcv.document.drbd_settings import DrbdSettings
 from mcv.system.addresses import with_port
 
 # The peers prove to each other that they know the secret. Every DRBD that speaks to a

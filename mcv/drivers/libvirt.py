@@ -5,7 +5,9 @@ from typing import Any
 
 from mcv.document.generation import Value
 from mcv.drivers import libvirt_host, libvirt_identity, libvirt_listing
-from mcv.drivers.domain_xml import mark_of
+from mcv.drivers.domain_doors import Doors
+from mcv.drivers.domain_reading import mark_of
+from mcv.drivers.libvirt_agent import GuestAgent
 from mcv.drivers.libvirt_connection import (
     Connection,
     change,
@@ -14,8 +16,10 @@ from mcv.drivers.libvirt_connection import (
     libvirt_module,
     read,
     slow_read,
+    undefine_whole,
 )
 from mcv.drivers.libvirt_devices import LiveDisks
+from mcv.drivers.libvirt_host_devices import LiveHostDevices
 from mcv.drivers.libvirt_identity import (
     FOREIGN,
     DomainStates,
@@ -23,11 +27,16 @@ from mcv.drivers.libvirt_identity import (
     KnownUuids,
 )
 from mcv.drivers.libvirt_listing import STATES, has_failed_to_start, state_of
+from mcv.drivers.libvirt_live import LiveMachine
+from mcv.drivers.libvirt_load import Load
 from mcv.drivers.libvirt_migration import LiveMigration
 from mcv.drivers.libvirt_mirrors import LiveMirrors
 from mcv.drivers.libvirt_networks import Networks
+from mcv.drivers.libvirt_nics import LiveNics
 from mcv.drivers.libvirt_processor import Processor
+from mcv.drivers.libvirt_resets import Resets
 from mcv.drivers.libvirt_saved import SavedStates, mark_active
+from mcv.drivers.libvirt_trials import Trials
 from mcv.drivers.libvirt_xml import Capabilities, parse_capabilities, vnc_of
 from mcv.errors import HypervisorFailed
 
@@ -59,8 +68,16 @@ class Hypervisor:
         self.saved = SavedStates(self._connection)
         self.networks = Networks(self._connection)
         self.processor = Processor(self._connection)
+        self.load = Load(self._connection)
         self.disks = LiveDisks(self._connection)
+        self.machine = LiveMachine(self._connection)
         self.mirrors = LiveMirrors(self._connection)
+        self.nics = LiveNics(self._connection)
+        self.resets = Resets(self._connection)
+        self.agent = GuestAgent(self._connection)
+        self.doors = Doors(self._connection)
+        self.trials = Trials(self._connection)
+        self.host_devices = LiveHostDevices(self._connection)
 
     @property
     def silence(self) -> str:
@@ -81,18 +98,22 @@ class Hypervisor:
     def define(self, xml: str) -> None:
         """Define a VM's domain, or define it anew; libvirt never starts it by itself.
 
-        A domain that is active runs on as it is, and bears the new mark from now on.
+        A domain that is active runs on as it is, and bears the new mark from now on. The stopped
+        domain of a VM that was renamed gets its name.
 
         Raises HypervisorFailed where the name or the UUID is another domain's.
         """
         libvirt, uuid = libvirt_module(), libvirt_identity.uuid_of(xml)
         with self._connection.translated("Could not define a domain"):
-            connection = self._connection.current()
+            connection, name = self._connection.current(), libvirt_identity.name_of(xml)
             present = libvirt_identity.by_uuid(libvirt, connection, uuid)
             if present is not None and not libvirt_identity.is_marked(libvirt, present):
                 raise HypervisorFailed(
                     f"Could not define a domain: the domain with uuid {uuid} is not mcv's."
                 )
+            is_this_vm = self._connection.known().get(name) == uuid
+            if present is not None and is_this_vm and present.name() != name:
+                _undefine_former(connection, present, name)
             domain = connection.defineXML(xml)
             if domain.autostart():
                 domain.setAutostart(False)
@@ -107,7 +128,7 @@ class Hypervisor:
         """
         with self._connection.domain(name, "undefine", missing_ok=True) as domain:
             if domain is not None and domain.isPersistent():
-                _undefine(domain)
+                undefine_whole(domain)
 
     @change
     def undefine_leftover(self, name: str) -> None:
@@ -115,7 +136,7 @@ class Hypervisor:
         with self._connection.marked(name, "undefine") as domain:
             if domain.isActive() or domain.UUIDString() in self._connection.known().values():
                 raise HypervisorFailed(f"Could not undefine {name}: it is not left over.")
-            _undefine(domain)
+            undefine_whole(domain)
 
     @read
     def xml(self, name: str) -> str:
@@ -270,17 +291,10 @@ def _unless_ended(domain: Any, end: Callable[[], Any]) -> None:
                 raise error
 
 
-def _undefine(domain: Any) -> None:
-    """Undefine with all that libvirt keeps of a domain; its drivers know different flags."""
-    libvirt = libvirt_module()
-    common = (
-        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-    )
-    # UEFI's variables are a disk of the VM's: its plans move it, and delete it.
-    qemu = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-    try:
-        domain.undefineFlags(common | qemu)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
-            raise
-        domain.undefineFlags(common)
+def _undefine_former(connection: Any, domain: Any, name: str) -> None:
+    """Undefine a VM's domain that has a former name, where the next definition can replace it."""
+    if domain.isActive() or domain.hasManagedSaveImage(0):
+        state = state_of(domain)
+        raise HypervisorFailed(f"Could not define {name}: it is {state} as {domain.name()}.")
+    if libvirt_identity.by_name(libvirt_module(), connection, name) is None:
+        undefine_whole(domain)

@@ -82,7 +82,7 @@ class Connection:
     def current(self) -> Any:
         """The open libvirt connection; opened again where libvirtd has gone since."""
         with self._guard:
-            if self._connected is not None and _alive(self._connected):
+            if self._connected is not None and is_alive(self._connected):
                 return self._connected
             self._forget()
             self._connected = self._open()
@@ -245,7 +245,14 @@ def libvirt_module() -> Any:
     return libvirt
 
 
-def _alive(connection: Any) -> bool:
+def qemu_module() -> Any:
+    """The part of libvirt's module that is about QEMU alone."""
+    import libvirt_qemu
+
+    return libvirt_qemu
+
+
+def is_alive(connection: Any) -> bool:
     try:
         return bool(connection.isAlive())
     except libvirt_module().libvirtError:
@@ -265,3 +272,19 @@ def ignoring_missing() -> Iterator[None]:
     except libvirt_module().libvirtError as error:
         if not is_missing(error):
             raise
+
+
+def undefine_whole(domain: Any) -> None:
+    """Undefine with all that libvirt keeps of a domain; its drivers know different flags."""
+    libvirt = libvirt_module()
+    common = (
+        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    )
+    # UEFI's variables are a disk of the VM's: its plans move it, and delete it.
+    qemu = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    try:
+        domain.undefineFlags(common | qemu)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
+            raise
+        domain.undefineFlags(common)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mcv.document.generation import Value
-from mcv.drivers.domain_xml import NAMESPACE
+from mcv.drivers.domain_reading import NAMESPACE
 
 KnownUuids = Callable[[], Mapping[str, str]]  # the UUIDs of the document's VMs, by name
 
@@ -102,6 +102,14 @@ def uuid_of(xml: str) -> str:
     """The UUID of a definition; "" where libvirt will refuse the text."""
     try:
         return ET.fromstring(xml).findtext("uuid", "")
+    except ET.ParseError:
+        return ""
+
+
+def name_of(xml: str) -> str:
+    """The name in a definition; "" where libvirt will refuse the text."""
+    try:
+        return ET.fromstring(xml).findtext("name", "")
     except ET.ParseError:
         return ""
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from mcv.document.generation import Value
-from mcv.drivers.domain_xml import MIB
+from mcv.drivers.domain_reading import MIB
 from mcv.drivers.libvirt_connection import (
     Connection,
     change,

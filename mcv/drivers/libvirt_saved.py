@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcv.drivers.domain_xml import NAMESPACE, PREFIX, Mark, SavedState, mark_of, mark_xml
+from mcv.drivers.domain_reading import NAMESPACE, PREFIX, Mark, SavedState, mark_of, mark_xml
 from mcv.drivers.libvirt_connection import (
     Connection,
     change,
@@ -51,14 +51,18 @@ class SavedStates:
 
 
 def mark_active(domain: Any, mark: Mark | None) -> None:
-    """Renew the mark that a domain runs with; no error where the domain has just ended."""
+    """Renew the mark that a domain runs with; no error where the domain has just ended.
+
+    The processor and the overlay that it bears stay: the domain began with them.
+    """
     if mark is None:
         return
     libvirt = libvirt_module()
     try:
+        begun = mark_of(str(domain.XMLDesc(0)))
         domain.setMetadata(
             libvirt.VIR_DOMAIN_METADATA_ELEMENT,
-            mark_xml(mark.incarnation),
+            mark_xml(mark.incarnation, begun),
             PREFIX,
             NAMESPACE,
             libvirt.VIR_DOMAIN_AFFECT_LIVE,

@@ -1,6 +1,7 @@
 """Networks of libvirt's own, by NAT: on each node its own, made by its mcvd."""
 
-from mcv.document.model import Cluster, Network
+from mcv.document.model import Cluster
+from mcv.document.networks import Network
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 

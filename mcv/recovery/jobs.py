@@ -3,10 +3,12 @@
 import time
 from typing import Any
 
+import msgspec
+
 from mcv.document.model import REMEMBERED_CHANGES
 from mcv.errors import DoneInPart, NotFound, Refused, error_to_plain
 from mcv.host import Host
-from mcv.recovery.rows import JobRow, Stopped, of_others
+from mcv.recovery.rows import Concern, JobRow, Stopped, of_others
 from mcv.system.answers import decoded, plain
 from mcv.transaction.job_records import moment
 
@@ -83,7 +85,23 @@ def show_job(host: Host, job: str) -> dict[str, Any]:
     for record in list_jobs(host):
         if record["id"] == job:
             return dict(record)
-    raise NotFound(f"There is no job {job}.", "See: mcv job list")
+    raise no_job(job)
+
+
+def no_job(job: str) -> NotFound:
+    return NotFound(f"There is no job {job}.", "See: mcv job list")
+
+
+def find_job(host: Host, job: str) -> JobRow:
+    """A job of any node. Errors: NotFound."""
+    return msgspec.convert(show_job(host, job), JobRow)
+
+
+def about(host: Host, job: str) -> Concern | None:
+    """Who began a job of this node, and what it is about; None where there is no such job."""
+    known = host.jobs.known(job)
+    record = known.plain() if known else host.jobs.remembered(job)
+    return msgspec.convert(record, Concern) if record is not None else None
 
 
 def cancel_job(host: Host, job: str) -> Stopped:

@@ -11,6 +11,7 @@ from mcv.errors import Busy, McvError, NotFound, Refused, Unreadable
 from mcv.host import Host
 from mcv.recovery.rows import EntryCopy, Repaired, Unfinished
 from mcv.system.answers import decoded
+from mcv.transaction.job_records import About
 from mcv.transaction.journal import Entry
 from mcv.transaction.journal import decode as decode_entry
 from mcv.transaction.plan import Change, brings_claim, change, commit_point, nodes_of, steps_of
@@ -151,14 +152,10 @@ def _is_over_there(host: Host, entry: Entry) -> bool:
 def _claimed(host: Host, entry: Entry) -> bool:
     """Whether the document, or the proposal, holds a claim of an entry, on the entry's node.
 
-    After a takeover the claims name another node, and the entry here is over.
+    After a takeover the claims name another node, and the entry here is over. A claim on a VM
+    that the entry renamed is the entry's, whether that was noted or not.
     """
-    claims = [
-        claim
-        for cluster in host.both()
-        for subject in entry.subjects
-        if (claim := cluster.claim_of(subject)) and claim.operation == entry.operation
-    ]
+    claims = [claim for claim in _claims_of(host) if claim.operation == entry.operation]
     # A claim of this node on another's entry is a takeover that was cut off: see claims.repair.
     return any(claim.node in (entry.node, host.name) for claim in claims)
 
@@ -169,7 +166,8 @@ def resume(host: Host, entry: Entry) -> bool:
         return True  # another thread has ended it since the entries were listed
     log.info("resuming %s (%s, %s)", entry.title, entry.operation, entry.direction)
     try:
-        job = host.jobs.begin(entry.title, entry.who, entry.operation)
+        vms = tuple(subject.name for subject in entry.subjects if subject.kind == "vm")
+        job = host.jobs.begin(entry.title, entry.who, entry.operation, About(vms=vms))
     except Busy:
         return False
     host.jobs.run(job, lambda: _resumed(host, entry))

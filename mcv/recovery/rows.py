@@ -31,8 +31,19 @@ class JobError(Struct, frozen=True, kw_only=True, rename={"kind": "class"}):
     problems: list[tuple[str, str]] = []
 
 
+class Concern(Struct, frozen=True, kw_only=True):
+    """Who began a job, the VMs that it is about, and the right that its beginning needed."""
+
+    who: str
+    right: str = "admin"
+    vms: list[str] = []
+
+
 class JobRow(Struct, frozen=True, kw_only=True):
-    """A job under way or lately ended; `at` is when it began, finer than `began` tells."""
+    """A job under way or lately ended; `at` is when it began, finer than `began` tells.
+
+    `vms` are the VMs that it is about, and `right` what whoever begins such a job needs.
+    """
 
     id: str
     title: str
@@ -41,6 +52,8 @@ class JobRow(Struct, frozen=True, kw_only=True):
     began: str
     ended: str
     state: str
+    right: str = "admin"
+    vms: list[str] = []
     at: float = 0.0
     cancellable: bool = False
     waits: bool = False

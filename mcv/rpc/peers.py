@@ -56,6 +56,10 @@ class Peers:
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Semaphore] = {}
 
+    def only(self, address: Address) -> "Peers":
+        """Calls to what answers at one address, with this node's key."""
+        return Peers(self._identity, lambda _: address, self._connect_timeout)
+
     def call(
         self,
         node: str,

@@ -93,7 +93,8 @@ class Server:
         self._allowed_uid = allowed_uid
         self._limits = limits or Limits()
         self._operators: Listener | None = None
-        self._peers: Listener | None = None
+        self._peers: dict[str, Listener] = {}  # by address
+        self._open: Callable[[str], Listener] | None = None  # at an address of this host
         # Pyro wants a connected socket or listens itself; this socket is never used.
         self._unused = socket.socketpair()
         self._pyro = Pyro5.server.Daemon(interface=Metadata, connected_socket=self._unused[0])
@@ -113,28 +114,39 @@ class Server:
         new connection and again for each call.
         """
         self.stop_peers()
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        try:
-            listener = socket.create_server((address, port), family=family, backlog=128)
-        except OSError as error:
-            raise Refused(
-                f"mcvd cannot listen on {address} port {port}: {reason(error)}."
-            ) from error
+        listener = _listen(address, port)
         bound = int(listener.getsockname()[1])
         greet = functools.partial(self._greet_peer, identity, trusted)
-        self._peers = Listener(listener, greet, self._serve, self._limits.peers, self._limits)
+
+        def serve(listener: socket.socket) -> Listener:
+            return Listener(listener, greet, self._serve, self._limits.peers, self._limits)
+
+        self._peers[address] = serve(listener)
+        self._open = lambda another: serve(_listen(another, bound))
         return bound
+
+    def also_listen(self, address: str) -> None:
+        """Open the cluster's port at another address, too; harmless where it is open."""
+        if self._open is None:
+            raise Refused("The cluster's port is not open on this node.", "See: mcv info")
+        if address not in self._peers:
+            self._peers[address] = self._open(address)
+
+    def listen_only(self, address: str, grace: float = 2) -> None:
+        """Close the cluster's port at every other address; harmless where it is closed."""
+        for other in [each for each in self._peers if each != address]:
+            self._peers.pop(other).close(grace)
 
     def close_untrusted(self) -> None:
         """Close the connections of former members; to be called when the document has changed."""
-        if self._peers:
-            self._peers.close_unwelcome()
+        for door in list(self._peers.values()):
+            door.close_unwelcome()
 
     def stop_peers(self, grace: float = 2) -> None:
         """Close the cluster's port: this node is in no cluster any more."""
-        door, self._peers = self._peers, None
-        if door:
-            door.close(grace)
+        self._open = None
+        while self._peers:
+            self._peers.popitem()[1].close(grace)
 
     def stop(self, grace: float = 2) -> None:
         """Close both doors; answers under way have some seconds to go out."""
@@ -184,6 +196,15 @@ class Server:
     def _serve(self, connection: Connection, guest: AuthenticatedPeer) -> None:
         _serving.caller = guest.caller
         self._pyro.handleRequest(connection)
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    """A socket at an address of this host. Errors: Refused."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.create_server((address, port), family=family, backlog=128)
+    except OSError as error:
+        raise Refused(f"mcvd cannot listen on {address} port {port}: {reason(error)}.") from error
 
 
 def _listen_unix(path: Path) -> socket.socket:

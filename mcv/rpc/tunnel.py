@@ -44,10 +44,13 @@ Target = Callable[[str, Asked], Granted]  # (member, purpose); raises McvError
 
 
 @contextlib.contextmanager
-def tunnel(path: Path, node: str, asked: Asked, reach: Reach) -> Iterator[None]:
+def tunnel(
+    path: Path, node: str, asked: Asked, reach: Reach, ended: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """While this lasts, whoever connects to the unix socket at `path` is led to a node.
 
     Where to on that node, it decides by what is asked. All that was carried ends with it.
+    `ended` is called at the end of each stream.
     """
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -56,7 +59,7 @@ def tunnel(path: Path, node: str, asked: Asked, reach: Reach) -> Iterator[None]:
         listener.bind(str(path))
         os.chmod(path, 0o600)
         listener.listen(16)
-        arguments = (listener, node, asked, reach, carried)
+        arguments = (listener, node, asked, reach, carried, ended)
         threading.Thread(target=_accept, args=arguments, name="tunnel", daemon=True).start()
         yield
     finally:
@@ -70,7 +73,12 @@ def tunnel(path: Path, node: str, asked: Asked, reach: Reach) -> Iterator[None]:
 
 
 def _accept(
-    listener: socket.socket, node: str, asked: Asked, reach: Reach, carried: list[socket.socket]
+    listener: socket.socket,
+    node: str,
+    asked: Asked,
+    reach: Reach,
+    carried: list[socket.socket],
+    ended: Callable[[], None],
 ) -> None:
     while True:
         try:
@@ -78,12 +86,15 @@ def _accept(
         except OSError:
             return
         carried.append(sock)
-        arguments = (sock, node, asked, reach)
+        arguments = (sock, node, asked, reach, ended)
         threading.Thread(target=_lead, args=arguments, name="tunnel", daemon=True).start()
 
 
-def _lead(sock: socket.socket, node: str, asked: Asked, reach: Reach) -> None:
-    with sock:
+def _lead(
+    sock: socket.socket, node: str, asked: Asked, reach: Reach, ended: Callable[[], None]
+) -> None:
+    with contextlib.ExitStack() as ending, sock:
+        ending.callback(ended)
         try:
             secured = reach(node, asked)
         except McvError as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mcv.document.model import Cluster, Vm
 from mcv.document.registry import busy
-from mcv.drivers.domain_xml import SavedState
+from mcv.drivers.domain_reading import SavedState
 from mcv.drivers.libvirt_identity import ForeignDomain
 from mcv.errors import Refused
 from mcv.rules.domain import why_foreign
@@ -55,6 +55,12 @@ def unlocked(vm: Vm) -> None:
     """Raises Refused while an administrator has locked the VM."""
     if vm.locked:
         raise Refused(f"{vm.name} is locked by an administrator.", f"mcv unlock {vm.name}")
+
+
+def unprotected(vm: Vm) -> None:
+    """Raises Refused for a VM that is protected: neither it nor a disk of it is deleted."""
+    if vm.protected:
+        raise Refused(f"{vm.name} is protected.", f"mcv update {vm.name} --protect no")
 
 
 def stopped(name: str, is_active: bool, state: str) -> None:
@@ -106,3 +112,33 @@ def online(cluster: Cluster, node: str) -> None:
     """Raises Refused where the document calls a node offline."""
     if cluster.node(node).status == "offline":
         raise Refused(f"{node} is offline.", f"Bring it back with: mcv node online {node}")
+
+
+def accepting(cluster: Cluster, node: str) -> None:
+    """Raises Refused where a node takes no VM and no replica: it is offline, or is drained."""
+    if cluster.node(node).draining:
+        raise Refused(f"{node} is drained: it takes no VMs.", _restore(node))
+    online(cluster, node)
+
+
+def why_not_accepting(cluster: Cluster, node: str) -> list[Refused]:
+    """The same as a list, for whoever tells all problems at once."""
+    try:
+        accepting(cluster, node)
+    except Refused as problem:
+        return [problem]
+    return []
+
+
+def startable(cluster: Cluster, me: str, name: str) -> None:
+    """Raises Refused on a node that is drained: what is left there is not started."""
+    if cluster.node(me).draining:
+        raise Refused(
+            f"{me} is drained: it starts no VMs.",
+            f"Move it: mcv migrate --start-after-migration {name}; or, when the work on {me} is "
+            f"over: mcv node restore {me}",
+        )
+
+
+def _restore(node: str) -> str:
+    return f"When the work on it is over: mcv node restore {node}"

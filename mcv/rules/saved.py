@@ -8,7 +8,7 @@ incarnation, and the mark in a domain's XML carries it: memory of another incarn
 from collections.abc import Mapping
 
 from mcv.document.model import Vm
-from mcv.drivers.domain_xml import SavedState
+from mcv.drivers.domain_reading import SavedState
 from mcv.errors import Refused
 from mcv.rules.finding import Finding, Severity
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from mcv.document.model import Node
+from mcv.document.model import Cluster, Node
 from mcv.errors import (
     CallLost,
     McvError,
@@ -33,7 +33,20 @@ def attention(host: Host, seen: Reports) -> list[str]:
             lines += [_unfinished(name, left) for left in report.left]
         elif name in nodes:  # else it was removed while it was asked
             lines += _silent(host.name, nodes[name], report, host.advice)
+    lines += _draining(host.read())
     return [*lines, *_urgent(host, seen), *pools.attention(host.read(), seen)]
+
+
+def _draining(cluster: Cluster) -> Iterator[str]:
+    """Nodes whose drain was not brought to its end, and which no operation is at work on."""
+    for name, node in sorted(cluster.nodes.items()):
+        if node.draining and node.status == "online" and node.claim is None:
+            owned = sorted(vm.name for vm in cluster.vms.values() if vm.node == name)
+            left = f"{', '.join(owned)} did not leave it" if owned else "it is empty"
+            yield (
+                f"{name} is draining and takes no VMs; {left}: mcv node drain {name}, "
+                f"or back: mcv node restore {name}"
+            )
 
 
 def _itself(host: Host) -> Iterator[str]:

@@ -106,7 +106,7 @@ def _view(
         name=node.name,
         ip_address=node.ip_address,
         drbd_address=node.drbd_address,
-        status="unreachable" if is_silent and node.status == "online" else node.status,
+        status="unreachable" if is_silent and node.status == "online" else _status(node),
         problem=_problem(node, report),
         local=is_local,
         version=mcv.__version__
@@ -120,6 +120,15 @@ def _view(
             for pool, known in sorted(cluster.all_pools.items())
             if node.name in known.nodes
         },
+    )
+
+
+def _status(node: Node) -> str:
+    """`draining` until all VMs have left, then `maintenance`; both end with its restoration."""
+    if not node.draining:
+        return node.status
+    return (
+        "draining" if node.status == "online" else "maintenance" if node.maintenance else "offline"
     )
 
 

@@ -8,7 +8,7 @@ from mcv.document.disks import DrbdDisk
 from mcv.document.model import Cluster, Vm
 from mcv.drivers.libvirt_saved import SAVED
 from mcv.errors import McvError
-from mcv.rules import disk_bus, domain, replica, saved
+from mcv.rules import disk_bus, domain, replica, saved, tied
 from mcv.rules.finding import Finding, Severity, worst_first
 from mcv.rules.replica import Kind, ReplicaFinding
 from mcv.rules.replica_pair import Replica, ReplicaPair
@@ -49,6 +49,7 @@ def of_vm(cluster: Cluster, vm: Vm, seen: Reports) -> list[Finding]:
         *_copies(vm, seen, active=False),
         *_pools(cluster, vm, seen),
         *_unfinished(vm, seen),
+        *filter(None, [tied.finding(vm)]),
         *(finding for disk in vm.disks if (finding := disk_bus.finding(vm, disk))),
     ]
     return worst_first(found)

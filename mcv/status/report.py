@@ -8,7 +8,7 @@ from msgspec import Struct
 
 import mcv
 from mcv.drbd import notes, pairs, verification_age, verification_results
-from mcv.drivers.domain_xml import SavedState
+from mcv.drivers.domain_reading import SavedState
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
 from mcv.errors import LibvirtSilent, McvError
 from mcv.host import Host

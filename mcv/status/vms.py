@@ -6,18 +6,26 @@ from msgspec.structs import asdict
 from mcv import storage
 from mcv.document.claim import Claim
 from mcv.document.disks import Disk, DrbdDisk
+from mcv.document.hardware import Device
 from mcv.document.model import Cluster, Override, Vm
 from mcv.drivers.drbd_states import DiskState, Role
+from mcv.drivers.libvirt_nics import GuestAddress
 from mcv.host import Host
+from mcv.rules import tied
 from mcv.rules.finding import Finding
-from mcv.status import findings
+from mcv.status import findings, vm_filters
 from mcv.status.findings import is_verified_now
 from mcv.status.report import NodeReport, Reports, reports, told
+from mcv.system.answers import ask_typed
 from mcv.system.fanout import ask_all
 from mcv.system.observations import READ
+from mcv.vm import nics
+from mcv.vm.nics import NicRow
 
 # The results of verifications, the worst first.
 RESULTS = ("out-of-sync", "interrupted", "running", "never", "clean")
+
+PENDING = 3.0  # s that an owner, which has just told the VM's state, has to compare its domain
 
 
 class VmSummary(Struct, frozen=True, kw_only=True):
@@ -34,6 +42,8 @@ class VmSummary(Struct, frozen=True, kw_only=True):
     autostart: str
     attention: str | None
     findings: list[Finding]
+    tags: tuple[str, ...] = ()
+    description: str = ""
 
 
 class DrbdView(Struct, frozen=True, kw_only=True):
@@ -62,11 +72,6 @@ class DiskView(Struct, frozen=True, kw_only=True):
     drbd: DrbdView | None
 
 
-class NetworkView(Struct, frozen=True, kw_only=True):
-    network: str
-    mac: str
-
-
 class VerificationView(Struct, frozen=True, kw_only=True):
     """The worst of a VM's disks: what the last verification said, and whether it blocks.
 
@@ -83,25 +88,61 @@ class VerificationView(Struct, frozen=True, kw_only=True):
 
 
 class VmInfo(VmSummary, frozen=True, kw_only=True):
-    """All about one VM; `cd` is the image in its CD drive."""
+    """All about one VM; `cd` is the image in its CD drive, `home` the node of its last migration.
+
+    `pending` is what the running domain has otherwise, and has from its next start on.
+    `agent` is "answers", "silent", or "none" where none is connected; None where that is not told.
+    `overlay` is whether it has one; `devices` are those of its host.
+    """
 
     uuid: str
     cd: str | None
     claim: Claim | None
     administrators_lock: bool
     start_order: int
+    # What is "" or () is as it usually is; the limit is in percent of one CPU, 0 for none.
+    protected: bool = False
+    firmware: str = "bios"
+    boot: tuple[str, ...] = ()
+    cpu_model: str | None = None
+    cpu_limit: int = 0
+    watchdog: str = ""
+    video: str = ""
+    keyboard: str = ""
+    clock: str = ""
     start_delay: int
     disks: list[DiskView]
-    networks: list[NetworkView]
+    networks: list[NicRow]
     verify: VerificationView
     vnc: str | None
+    agent: str | None
+    pending: list[str] = []
+    home: str = ""
+    devices: tuple[Device, ...] = ()
+    overlay: bool = False
 
 
-def list_(host: Host) -> list[VmSummary]:
-    """All VMs with their states; "unknown" where the owner does not tell."""
+def list_(
+    host: Host,
+    tags: list[str] | None = None,
+    node: str | None = None,
+    state: str | None = None,
+) -> list[VmSummary]:
+    """The VMs with their states; "unknown" where the owner does not tell.
+
+    Those that have every one of the tags, belong to the node, and are in the state. Raises
+    Refused, with every reason, for a node and a state that there is not.
+    """
+    cluster = host.read()
+    vm_filters.require(cluster, node, state)
     seen = reports(host)
     cluster = host.read()
-    return [summary(cluster, vm, seen) for _, vm in sorted(cluster.vms.items())]
+    rows = [
+        summary(cluster, vm, seen)
+        for _, vm in sorted(cluster.vms.items())
+        if node in (None, vm.node) and {*(tags or ())} <= {*vm.tags}
+    ]
+    return [row for row in rows if state in (None, row.state)]
 
 
 def summary(cluster: Cluster, vm: Vm, seen: Reports) -> VmSummary:
@@ -110,7 +151,7 @@ def summary(cluster: Cluster, vm: Vm, seen: Reports) -> VmSummary:
         name=vm.name,
         state=state_of(vm, seen),
         node=vm.node,
-        nodes=vm.nodes,
+        nodes=tied.nodes(vm),
         memory=vm.memory,
         cpus=vm.cpus,
         storage=vm.storage,
@@ -118,6 +159,8 @@ def summary(cluster: Cluster, vm: Vm, seen: Reports) -> VmSummary:
         autostart=vm.autostart,
         attention=findings.attention(found),
         findings=found,
+        tags=vm.tags,
+        description=vm.description,
     )
 
 
@@ -139,23 +182,52 @@ def info(host: Host, name: str) -> VmInfo:
         **asdict(summary(cluster, vm, seen)),
         uuid=vm.uuid,
         cd=vm.cd or None,
+        devices=vm.devices,
+        overlay=bool(vm.overlay),
         claim=vm.claim,
         administrators_lock=vm.locked,
         start_order=vm.start_order,
+        protected=vm.protected,
+        firmware=vm.firmware,
+        boot=vm.boot,
+        cpu_model=vm.cpu.model if vm.cpu else None,
+        cpu_limit=vm.cpu_limit,
+        watchdog=vm.watchdog,
+        video=vm.video,
+        keyboard=vm.keyboard,
+        clock=vm.clock,
         start_delay=vm.start_delay,
         disks=[_disk(cluster, vm, disk, seen) for disk in vm.disks],
-        networks=[NetworkView(network=nic.network, mac=nic.mac) for nic in vm.nics],
+        networks=nics.rows(host, vm, _addresses(host, vm, seen)),
         verify=verification(vm, seen),
-        vnc=_vnc(host, vm, seen),
+        vnc=_asked(host, vm, seen, "vm.vnc", ("running", "paused")),
+        agent=_asked(host, vm, seen, "vm.agent", ("running",)),
+        pending=_pending(host, vm, seen),
+        home=vm.home or vm.node,
     )
 
 
-def _vnc(host: Host, vm: Vm, seen: Reports) -> str | None:
-    """Where the screen of an active VM is; None where the owner does not tell."""
-    if state_of(vm, seen) not in ("running", "paused"):
+def _addresses(host: Host, vm: Vm, seen: Reports) -> dict[str, list[GuestAddress]]:
+    """The addresses of a guest that runs; a stopped one has none."""
+    runs = bool(vm.nics) and state_of(vm, seen) == "running"
+    return nics.told_addresses(host, vm, READ) if runs else {}
+
+
+def _asked(host: Host, vm: Vm, seen: Reports, question: str, states: tuple[str, ...]) -> str | None:
+    """What the owner says of a VM that is in one of some states; None where it does not tell."""
+    if state_of(vm, seen) not in states:
         return None
-    answer = ask_all(host.call, [vm.node], "vm.vnc", READ, name=vm.name)[vm.node]
+    answer = ask_all(host.call, [vm.node], question, READ, name=vm.name)[vm.node]
     return answer if isinstance(answer, str) else None
+
+
+def _pending(host: Host, vm: Vm, seen: Reports) -> list[str]:
+    """What an active VM has from its next start on; nothing where the owner does not tell."""
+    if state_of(vm, seen) not in ("running", "paused"):
+        return []
+    told = ask_typed(host.call, [vm.node], "vm.pending", PENDING, list[str], name=vm.name)
+    answer = told[vm.node]
+    return answer if isinstance(answer, list) else []
 
 
 def vnc(host: Host, name: str) -> str | None:

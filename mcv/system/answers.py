@@ -58,10 +58,16 @@ def ask_typed(
 
 
 def ask_living_typed(
-    ask: Callable[..., Any], nodes: Iterable[str], operation: str, patience: float, shape: type[T]
+    ask: Callable[..., Any],
+    nodes: Iterable[str],
+    operation: str,
+    patience: float,
+    shape: type[T],
+    /,
+    **params: Any,
 ) -> dict[str, T | McvError]:
     """As ask_living, typed."""
-    return _each(ask_living(ask, nodes, operation, patience), operation, shape)
+    return _each(ask_living(ask, nodes, operation, patience, **params), operation, shape)
 
 
 def plain(value: object) -> Any:

@@ -49,18 +49,24 @@ def ask_all(
 
 
 def ask_living(
-    ask: Callable[..., Any], nodes: Iterable[str], operation: str, patience: float, /
+    ask: Callable[..., Any],
+    nodes: Iterable[str],
+    operation: str,
+    patience: float,
+    /,
+    answer: float = 0.0,
+    **params: Any,
 ) -> dict[str, Any]:
     """What each node that lives answers; the error of its silence for each other.
 
     A sign of life is asked for first, with little patience, so that a dead node costs no
-    more than that, while a busy node has time to answer. SlowAnswer stands for the answer of
-    a node that gave the sign alone.
+    more than that, while a busy node has `answer` seconds, or ANSWER. SlowAnswer stands for the
+    answer of a node that gave the sign alone.
     """
     signs = ask_all(ask, nodes, "config.poll", patience)
     living = [node for node, sign in signs.items() if not isinstance(sign, McvError)]
-    answers = ask_all(ask, living, operation, ANSWER)
-    return {**signs, **{node: _or_slow(node, answer) for node, answer in answers.items()}}
+    answers = ask_all(ask, living, operation, answer or ANSWER, **params)
+    return {**signs, **{node: _or_slow(node, told) for node, told in answers.items()}}
 
 
 def _or_slow(node: str, answer: Any) -> Any:

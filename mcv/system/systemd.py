@@ -30,3 +30,8 @@ def host_is_stopping(run_: Run = run, runs: Path = RUNS) -> bool:
     if not runs.is_dir():
         return False
     return "shutdown.target" in run_("systemctl", "list-jobs", "--plain", "--no-legend")
+
+
+def go_down(verb: str, run_: Run = run) -> None:
+    """Have this whole host reboot or power off, in good order. Raises CommandFailed."""
+    run_("systemctl", "--no-block", verb)

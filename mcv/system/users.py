@@ -1,5 +1,7 @@
-"""Users of this host who are not root, as far as they see what root's commands are told."""
+"""Users and groups of this host: who is there, who is in which, who sees others' arguments."""
 
+import grp
+import os
 import pwd
 import re
 from collections.abc import Iterable
@@ -35,3 +37,35 @@ def _hides_arguments(mounts: Path) -> bool:
 def _may_log_in(user: pwd.struct_passwd) -> bool:
     is_person = FIRST_PERSON <= user.pw_uid != NOBODY
     return is_person and not user.pw_shell.endswith(NO_LOGIN)
+
+
+def exists(who: str) -> bool:
+    """Whether this host knows a user, or a group where the name begins with %."""
+    try:
+        if who.startswith("%"):
+            grp.getgrnam(who[1:])
+        else:
+            pwd.getpwnam(who)
+    except (KeyError, ValueError):
+        return False
+    return True
+
+
+def groups_of(user: str, among: Iterable[str]) -> tuple[str, ...]:
+    """Those of the named groups that this host's user is in, by primary group or membership.
+
+    A group that this host does not know has no members here, and neither has an unknown user.
+    """
+    try:
+        entry = pwd.getpwnam(user)
+        ids = set(os.getgrouplist(user, entry.pw_gid))
+    except (KeyError, ValueError):
+        return ()
+    return tuple(sorted(group for group in set(among) if _id_of(group) in ids))
+
+
+def _id_of(group: str) -> int | None:
+    try:
+        return grp.getgrnam(group).gr_gid
+    except (KeyError, ValueError):
+        return None

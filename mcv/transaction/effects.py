@@ -1,6 +1,9 @@
-"""What an item that failed may have done all the same: pure, over the item and its error."""
+"""What an item may have done, or made of its plan's claims: pure."""
 
+from mcv.document.model import Cluster
+from mcv.document.subject import Subject
 from mcv.errors import CallLost, McvError, PeerUnreachable, Refused
+from mcv.transaction.journal import Entry, EntryClaim
 from mcv.transaction.plan import Change, Item, steps_of
 
 
@@ -27,3 +30,16 @@ def was_not_made(item: Item, error: McvError, was_begun: bool) -> bool:
     """
     is_change = all(isinstance(step.do, Change) for step in steps_of(item))
     return is_change and isinstance(error, Refused) and not was_begun
+
+
+def followed(entry: Entry, number: EntryClaim, document: Cluster) -> Subject:
+    """The subject of a claim; of a claim whose subject was renamed, noted by its new name."""
+    named = Subject.parse(number.subject)
+    if document.claim_of(named) is None:
+        for subject in document.subjects():
+            claim = document.claim_of(subject)
+            is_of_entry = claim is not None and claim.operation == entry.operation
+            if is_of_entry and claim and (claim.epoch, claim.generation) == number.number:
+                number.subject = str(subject)
+                return subject
+    return named

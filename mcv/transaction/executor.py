@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from mcv.document.model import Cluster
-from mcv.document.subject import Subject
 from mcv.errors import (
     Busy,
     CallLost,
@@ -26,7 +25,7 @@ from mcv.errors import (
     SystemFailed,
     of_system,
 )
-from mcv.transaction.effects import may_have_committed, was_not_made
+from mcv.transaction.effects import followed, may_have_committed, was_not_made
 from mcv.transaction.journal import Entry, Journal, encode
 from mcv.transaction.plan import (
     Action,
@@ -121,7 +120,9 @@ class Transaction:
             if _is_open(error, was_begun=index == begun_before):
                 raise self._open(entry, error, is_committed=index > commit) from error
             if index > commit and all(step.may_fail for step in steps_of(item)):
-                entry.trouble, lacking = error.message, error
+                lacking, known = error, entry.trouble
+                # Each part that failed is told, also after a crash: the journal has it.
+                entry.trouble = known if error.message in known else f"{known} {error.message}"
                 continue
             is_committed = index > commit
             was_begun = index == begun_before
@@ -138,7 +139,7 @@ class Transaction:
             self._back(entry, report, error)
         self._end(entry)
         if entry.trouble:
-            message = f"{entry.title} is done, but: {entry.trouble.rstrip('.')}."
+            message = f"{entry.title} is done, but: {entry.trouble.strip().rstrip('.')}."
             raise DoneInPart(message, *((lacking.hint, lacking.problems) if lacking else ()))
 
     def _open(self, entry: Entry, error: McvError, is_committed: bool) -> OutcomeOpen:
@@ -246,7 +247,7 @@ class Transaction:
         id_ = _change_id(entry, str(entry.position))
         document = self._make(action, id=id_, who=entry.who, why=entry.title)
         for number in entry.claims:
-            claim = document.claim_of(Subject.parse(number.subject))
+            claim = document.claim_of(followed(entry, number, document))
             if claim is not None and claim.operation == entry.operation:
                 number.number = (claim.epoch, claim.generation)
 

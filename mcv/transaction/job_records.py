@@ -1,7 +1,9 @@
 """The record of a job on disk: which of them this version understands."""
 
+import contextlib
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,21 @@ log = logging.getLogger(__name__)
 SCHEMA = 1  # of a job's record; a record without a number has this one
 
 Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class About:
+    """The VMs that a job is about, none where it is about the cluster, and the right to it.
+
+    `what` and `subject` are its event's: "migrate to n2", "web1". An empty `what` is its title.
+    `is_plan`: it makes a plan alone, and nothing is left of it.
+    """
+
+    right: str = "admin"
+    vms: tuple[str, ...] = ()
+    what: str = ""
+    subject: str = ""
+    is_plan: bool = False
 
 
 def all_in(directory: Path) -> Iterator[Record]:
@@ -65,6 +82,23 @@ def problem_with(record: Record, id: str) -> str:
     return ""
 
 
+def interruption(record: Record, is_left: bool) -> McvError:
+    """How a job ended that a stop of the daemon cut off; whether the journal has the rest."""
+    rest = "the rest is in the journal." if is_left else "nothing is left in the journal."
+    return McvError(
+        f"{record['title']} was interrupted by a stop of mcvd; {rest}",
+        "See: mcv repair" if is_left else "Run it again.",
+    )
+
+
+def forget_oldest(directory: Path, kept: int) -> None:
+    """Delete all but the newest records."""
+    with contextlib.suppress(OSError):  # what another thread puts aside meanwhile
+        paths = sorted(directory.glob("*.json"), key=lambda path: path.lstat().st_mtime)
+        for path in paths[:-kept]:
+            path.unlink()
+
+
 def without_schema(record: Record) -> Record:
     return {key: value for key, value in record.items() if key != "schema"}
 
@@ -79,6 +113,8 @@ class Required(msgspec.Struct):
     who: str
     began: str
     at: float = 0.0
+    right: str = "admin"
+    vms: list[str] = []
     error: Record | None = None
     open: Record = {}
 

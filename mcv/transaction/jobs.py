@@ -22,14 +22,18 @@ from mcv.errors import (
     error_to_plain,
     of_system,
 )
-from mcv.system import files, stall
+from mcv.system import event_log, files, stall
+from mcv.system.event_log import EventLog
 from mcv.timestamps import timestamp
 from mcv.transaction import job_records as records
 from mcv.transaction.cancellation import Cancellable
+from mcv.transaction.job_records import About
 
 log = logging.getLogger(__name__)
 
 REMEMBERED = 100
+
+Work = Callable[[], Any]
 
 
 class Job(Cancellable):
@@ -39,7 +43,9 @@ class Job(Cancellable):
         super().__init__(printable.line(title))
         self.id = id
         self.who = printable.line(who)
+        self.told = ""  # the last outcome that an event told
         self.node = node
+        self.about = About()
         self.began = timestamp()
         self.at = time.time()
         self.started = time.monotonic()
@@ -50,7 +56,6 @@ class Job(Cancellable):
         self.changes = 0
         self.open: dict[str, Any] = {}  # the change of unknown outcome, the generation then
         self.is_brief = False  # a power button: when it failed, nothing is left of it
-        self.is_plan = False  # it makes a plan alone: nothing is left of it either
         self.is_over = False  # it ended and left nothing: it is not listed
         self.stalled = ""
         self._bars: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -128,6 +133,8 @@ class Job(Cancellable):
             "title": self.title,
             "who": self.who,
             "node": self.node,
+            "right": self.about.right,
+            "vms": list(self.about.vms),
             "began": self.began,
             "at": self.at,
             "ended": self.ended,
@@ -146,30 +153,33 @@ current: contextvars.ContextVar[Job | None] = contextvars.ContextVar("current", 
 class Jobs:
     """The jobs of a node: those under way in memory, the last that ended on disk too."""
 
-    def __init__(self, node: str, directory: Path) -> None:
+    def __init__(self, node: str, directory: Path, events: EventLog | None = None) -> None:
         self._node = node
         self._directory = directory
+        self.events = events or EventLog(node, directory.parent / "events")
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
 
-    def begin(self, title: str, who: str, id: str = "") -> Job:
+    def begin(self, title: str, who: str, id: str = "", about: About | None = None) -> Job:
         """Begin a job; with an id, resume that job: Busy if it is at work."""
         with self._lock:
             former = self._jobs.get(id)
             if former is not None and former.state == "running":
                 raise Busy(f"{title} is at work already.", f"See: mcv job wait {id}")
             job = Job(id or secrets.token_hex(4), title, who, self._node)
-            job.cancellation = former.cancellation if former else job.cancellation
+            job.about = former.about if former else about or job.about
+            if former is not None:
+                job.cancellation, job.told = former.cancellation, former.told
             self._jobs[job.id] = job
         self._write(job)
         return job
 
     def start(
-        self, title: str, who: str, work: Callable[[], Any], brief: bool = False, plan: bool = False
+        self, title: str, who: str, work: Work, brief: bool = False, about: About | None = None
     ) -> Job:
         """Carry out work in a thread of its own, as a job that can be followed."""
-        job = self.begin(title, who)
-        job.is_brief, job.is_plan = brief, plan
+        job = self.begin(title, who, about=about)
+        job.is_brief = brief
         name = f"job-{job.id}"
         threading.Thread(target=self.run, args=(job, work), name=name, daemon=True).start()
         return job
@@ -196,24 +206,34 @@ class Jobs:
         try:
             result = work()
             log.info("%s, asked for by %s: done (job %s)", job.title, job.who, job.id)
-            job.is_over = job.is_plan
+            job.is_over = job.about.is_plan
+            self._tell(job, None)
             job.end(result, None)
         except McvError as error:
             if isinstance(error, CallLost):
                 error = OutcomeOpen(error.message, "See: mcv job list, mcv info")
             log.info("%s, asked for by %s: %s (job %s)", job.title, job.who, error, job.id)
-            job.is_over = job.is_plan or job.left_nothing(error)
+            job.is_over = job.about.is_plan or job.left_nothing(error)
+            self._tell(job, error)
             job.end(None, error)
         except Exception as error:
             log.exception("job %s (%s)", job.id, job.title)
             what = of_system(error).message if isinstance(error, OSError) else "an internal error."
             # How far it came is not known: the journal has the rest, if there is one.
             hint = "See: journalctl -u mcvd, mcv info, mcv repair"
-            job.end(None, OutcomeOpen(f"{job.title}: {what}", hint))
+            unclear = OutcomeOpen(f"{job.title}: {what}", hint)
+            self._tell(job, unclear)
+            job.end(None, unclear)
         finally:
             stall.listener.reset(listening)
             current.reset(token)
             self._write(job)
+
+    def _tell(self, job: Job, error: McvError | None) -> None:
+        """Note the end of a job as an event, not again where each attempt ends alike."""
+        before, job.told = job.told, event_log.outcome(error)
+        if not job.about.is_plan and job.told != before:
+            self.events.record(job.who, job.about.what or job.title, job.about.subject, job.told)
 
     def known(self, id: str) -> Job | None:
         """A job of this run of the daemon; None where it is none, or forgotten."""
@@ -248,14 +268,12 @@ class Jobs:
         for record in records.known_in(self._directory):
             if record["state"] != "running":
                 continue
-            is_left = record["id"] in unfinished
-            rest = "the rest is in the journal." if is_left else "nothing is left in the journal."
-            hint = "See: mcv repair" if is_left else "Run it again."
-            error = McvError(f"{record['title']} was interrupted by a stop of mcvd; {rest}", hint)
+            error = records.interruption(record, record["id"] in unfinished)
             record["state"] = "interrupted"
             record["ended"] = timestamp()
             record["error"] = error_to_plain(error)
             self._save(record)
+            self.events.record(record["who"], record["title"], "", error.message)
 
     def conclude(self, record: dict[str, Any]) -> None:
         """Keep the outcome, known by now, of a job whose change was open when it ended."""
@@ -298,7 +316,4 @@ class Jobs:
             )
             for other in ended[:-REMEMBERED]:
                 del self._jobs[other.id]
-        with contextlib.suppress(OSError):  # what another thread puts aside meanwhile
-            paths = sorted(self._directory.glob("*.json"), key=lambda path: path.lstat().st_mtime)
-            for path in paths[: -2 * REMEMBERED]:
-                path.unlink()
+        records.forget_oldest(self._directory, 2 * REMEMBERED)

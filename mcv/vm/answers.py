@@ -56,7 +56,8 @@ class Moved(Struct, frozen=True, kw_only=True):
 class Updated(Struct, frozen=True, kw_only=True):
     """A VM's size: memory in bytes; in words what was changed.
 
-    `active` is whether the VM runs and has a part of it from its next start on.
+    `pending` is what the VM, which runs, has from its next start on, also of earlier changes;
+    `active` is whether there is any of it.
     """
 
     name: str
@@ -64,6 +65,15 @@ class Updated(Struct, frozen=True, kw_only=True):
     cpus: int
     said: str
     active: bool
+    pending: list[str] = []
+
+
+class Renamed(Struct, frozen=True, kw_only=True):
+    """A VM that has another name now, the name that it had, and its owner."""
+
+    name: str
+    former: str
+    node: str
 
 
 class Locked(Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from mcv.document.subject import Subject
 from mcv.drivers.libvirt_identity import uuid_of
 from mcv.errors import Refused, Unreadable
 from mcv.host import Host
+from mcv.network import tags
 from mcv.system import files
 from mcv.vm import boot_files, definition, live_storage
 from mcv.vm.arrival_note import ENDING, ArrivalNote
@@ -34,6 +35,7 @@ def expect(host: Host, name: str, disks: Sequence[dict[str, Any]] = ()) -> None:
     if note is not None and (note.operation, note.resumed) == (vm.claim.operation, True):
         return
     arriving = live_storage.arriving(vm, moved)
+    tags.bring_up(host, arriving)
     host.domains.define(definition.of(host, arriving))
     boot_files.write_out(host, arriving)
     xml = host.domains.migration.expected(name)

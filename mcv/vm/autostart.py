@@ -17,6 +17,7 @@ from mcv.errors import Busy, McvError, Unreadable
 from mcv.host import Host, StartAttempt
 from mcv.rules.domain import ACTIVE
 from mcv.system import files, stall
+from mcv.system.event_log import outcome
 from mcv.vm import power, run_notes
 from mcv.vm.run_notes import AT_NEXT_BOOT
 
@@ -203,6 +204,7 @@ def _started(host: Host, vm: Vm) -> bool:
         host.start_attempts[vm.name] = StartAttempt(at=time.monotonic(), why=_why(error))
         if before is None or before.why != _why(error):
             log.warning("%s ran when %s went down and cannot start: %s", vm.name, host.name, error)
+            host.tell("autostart", vm.name, outcome(error))
         return False
     except Exception:
         # The VMs behind it have their turn, whatever is wrong with this start.
@@ -212,6 +214,7 @@ def _started(host: Host, vm: Vm) -> bool:
         return False
     host.start_attempts.pop(vm.name, None)
     log.info("%s runs again, as it did when %s went down", vm.name, host.name)
+    host.tell("autostart", vm.name)
     return True
 
 

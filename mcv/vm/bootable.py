@@ -2,10 +2,12 @@
 
 from mcv import storage
 from mcv.document.model import Vm
-from mcv.drivers.domain_xml import SavedState
+from mcv.drivers import overlay
+from mcv.drivers.domain_reading import SavedState
 from mcv.errors import Refused, refuse_all
 from mcv.host import Host
-from mcv.rules import saved
+from mcv.network import needs
+from mcv.rules import host_devices, saved
 from mcv.rules.beginning import Permit
 from mcv.vm import processor
 
@@ -15,10 +17,11 @@ def require(
 ) -> SavedState | None:
     """The memory that is saved, if there is any; Refused where disks or it forbid a start."""
     memory = host.domains.saved.of(vm.name)
-    bridges = no_bridges(host, bridges_of(host, vm))
     problems = [
-        *bridges,
+        *needs.why_not_here(host, host.read(), vm),
+        *no_bridges(host, overlay.bridges(vm.overlay)),
         *processor.why_not_here(host, vm),
+        *(host_devices.why_not_start(vm, host.name, host.devices.all()) if vm.devices else []),
         *storage.why_not_start(host, vm, ignore_verify),
     ]
     problem = saved.why_not_start(vm, memory, discard_saved)
@@ -32,9 +35,10 @@ def in_words(host: Host, vm: Vm, memory: SavedState | None, discard_saved: bool)
     return [*(given_up if memory and discard_saved else []), f"{host.name}: start {vm.name}"]
 
 
-def bridges_of(host: Host, vm: Vm) -> list[str]:
-    """The bridges that a VM is connected to, as the document says."""
-    return [host.read().network(nic.network).bridge for nic in vm.nics]
+def bridges_of(host: Host, vm: Vm, node: str) -> list[str]:
+    """The bridges that a VM is connected to on a node, as the document and its overlay say."""
+    of_nics = [host.read().network(nic.network).bridge_on(node) for nic in vm.nics]
+    return [*of_nics, *overlay.bridges(vm.overlay)]
 
 
 def no_bridges(host: Host, bridges: list[str]) -> list[Refused]:

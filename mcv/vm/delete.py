@@ -34,10 +34,11 @@ def require_deletable(host: Host, name: str, discard_saved: bool) -> tuple[Vm, l
     vm = preconditions.owned(host.both(), host.name, name)
     preconditions.unclaimed(host.both(), host.job.id, name)
     problems: list[Refused] = []
-    try:
-        preconditions.unlocked(vm)
-    except Refused as problem:
-        problems.append(problem)
+    for require in (preconditions.unlocked, preconditions.unprotected):
+        try:
+            require(vm)
+        except Refused as problem:
+            problems.append(problem)
     try:
         power.require_stopped(host, name)
     except Refused as problem:

@@ -16,6 +16,7 @@ from mcv.document.disks import (
 from mcv.document.model import Cluster, Vm
 from mcv.document.pools import PoolType
 from mcv.errors import Refused
+from mcv.rules import preconditions
 from mcv.storage.rooms import IMPLICIT, has_implicit
 
 Storage = Literal["drbd", "lvm", "thin", "file", "shared"]
@@ -140,17 +141,15 @@ def _nodes(
 
 
 def _not_there(cluster: Cluster, nodes: list[str]) -> list[Refused]:
-    """The nodes that are no members, or offline."""
+    """The nodes that are no members, or take no VMs."""
     found = []
     for node in nodes:
         if node not in cluster.nodes:
             found.append(
                 Refused(f"There is no node {node}.", f"Nodes: {', '.join(sorted(cluster.nodes))}.")
             )
-        elif cluster.nodes[node].status == "offline":
-            found.append(
-                Refused(f"{node} is offline.", f"Bring it back with: mcv node online {node}")
-            )
+        else:
+            found += preconditions.why_not_accepting(cluster, node)
     return found
 
 
@@ -244,13 +243,17 @@ def new_disk(
 ) -> Disk:
     """Another disk of a VM, by its kind; a replicated one has no minor and no port yet.
 
-    The name of a file holds a part of the VM's UUID: a file of that name is of this disk. A disk
+    The name of a file holds a part of the VM's UUID: a file of that name is of this disk. So does
+    the name of another volume where a VM that was renamed has a disk of the usual name. A disk
     that is not for data is as large as it is asked for, and raw.
     """
     whole = -(-size // unit(cluster)) * unit(cluster) if role == "data" else size
     volume = f"mcv-{name}-{number}"
+    file_stem = volume
+    if any(disk.volume == volume for _, disk in cluster.disks()):
+        volume = f"mcv-{name}-{uuid[:8]}-{number}"
     format: Format = "qcow2" if role == "data" else "raw"
-    file = f"{volume}-{uuid[:8]}.{format}"
+    file = f"{file_stem}-{uuid[:8]}.{format}"
     here = {choice.nodes[0]: ""}
     common: dict[str, Any] = {"id": number, "size": whole}
     if cluster.schema >= 3:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from mcv import storage
 from mcv.document.disks import Disk
 from mcv.document.model import Cluster, Vm
-from mcv.drivers.domain_xml import controllers_of, disk_xml
+from mcv.drivers.domain_devices import controllers_of
+from mcv.drivers.domain_xml import disk_xml
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.vm import definition

@@ -44,6 +44,10 @@ def _prepared(host: Host, name: str, disk: int, keep: bool) -> Prepared[DiskRemo
     problems = Problems()
     vm = disks.changeable(host, name, problems)
     known = vm.disk(disk)
+    try:
+        preconditions.unprotected(vm)
+    except Refused as problem:
+        problems.found.append(problem)
     problems.found += _why_stays(host, vm, known)
     is_attached = known.target in host.domains.disks.targets(name)
     problems.found += disk_bus.why_not_plugged(vm, known, is_attached, "removed")

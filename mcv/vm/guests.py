@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 from mcv import settings
-from mcv.drivers.domain_xml import is_ours
+from mcv.drivers.domain_reading import is_ours
 from mcv.drivers.libvirt import Definition, Hypervisor
 from mcv.drivers.libvirt_identity import DomainStates, uuid_of
 from mcv.errors import McvError

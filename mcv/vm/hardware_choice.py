@@ -61,7 +61,7 @@ def with_hardware(cluster: Cluster, vm: Vm, asked: HardwareRequest, problems: li
             problems.append(Refused(f"{option} {word!r} makes no sense."))
     if asked.firmware not in (None, *FIRMWARES):
         problems.append(_no_choice("--firmware", str(asked.firmware), FIRMWARES))
-    problems += _boot_problems(asked.boot or [])
+    problems += boot_problems(asked.boot or [])
     if len(problems) > before:
         return vm
     return replace(
@@ -73,7 +73,7 @@ def with_hardware(cluster: Cluster, vm: Vm, asked: HardwareRequest, problems: li
     )
 
 
-def _boot_problems(boot: list[str]) -> list[Refused]:
+def boot_problems(boot: list[str]) -> list[Refused]:
     found = [
         _no_choice("--boot", device, BOOT_DEVICES) for device in boot if device not in BOOT_DEVICES
     ]

@@ -14,7 +14,7 @@ from mcv.document import place
 from mcv.document.model import Cluster
 from mcv.drbd import notes
 from mcv.drbd.handler import read_documents
-from mcv.drivers.domain_xml import Mark, mark_of
+from mcv.drivers.domain_reading import Mark, mark_of
 from mcv.errors import McvError, Unreadable
 from mcv.rules import beginning
 from mcv.rules.beginning import Beginning, Operation

@@ -10,15 +10,23 @@ from mcv import sizes
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.drivers.libvirt_identity import FOREIGN
-from mcv.drivers.libvirt_migration import Movement
 from mcv.drivers.migration_xml import MovedDisks
 from mcv.errors import Cancelled, HypervisorFailed, LibvirtSilent, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
 from mcv.storage import copy_notes
 from mcv.system import stall
-from mcv.vm import arrivals, copies, live_storage, migration_tunnel, power, run_notes
+from mcv.vm import (
+    arrivals,
+    as_it_runs,
+    copies,
+    live_storage,
+    migration_tunnel,
+    overrides,
+    run_notes,
+)
 from mcv.vm.answers import Moved
+from mcv.vm.live_progress import Speed, tell
 from mcv.vm.migrate import only_place, require_movable
 from mcv.vm.plans import live_plan
 
@@ -37,6 +45,7 @@ def migrate(
     ignore_verify: bool = False,
     discard_saved: bool = False,
     dry_run: bool = False,
+    keeps_home: bool = False,
 ) -> Moved | DryRun:
     """Move a VM that runs, without a stop longer than the last of its memory takes.
 
@@ -50,7 +59,7 @@ def migrate(
         vm = _require_sendable(host, name, to, ignore_verify, discard_saved)
         disk_moves = copies.to_node(host, vm, to)
         plan = [
-            *power.override_steps(host, vm, "migrate", ignore_verify),
+            *overrides.steps(host, vm, "migrate", ignore_verify),
             *live_plan(
                 vm,
                 to,
@@ -59,6 +68,7 @@ def migrate(
                 disk_moves,
                 pools=copies.new_pools(host, vm, disk_moves),
                 exact=live_storage.guest_sizes(host, vm),
+                keeps_home=keeps_home,
             ),
         ]
         return Prepared(plan, Moved(name=name, node=to, started=True))
@@ -100,6 +110,8 @@ def _require_sendable(
         )
     except Refused as problem:
         problems.append(problem)
+    if state == "running" and vm.node == host.name:
+        problems += as_it_runs.why_not_move(host, vm)
     refuse_all(problems)
     return vm
 
@@ -128,7 +140,7 @@ def send(
         entries = live_storage.entries(disks)
         mirrored = live_storage.mirrored(entries)
         with migration_tunnel.opened(host, name, to, with_disks=bool(mirrored)) as way:
-            moved = live_storage.moved(host, entries, to, way.disks)
+            moved = live_storage.moved(host, name, entries, to, way.disks)
             # libvirt gives the limit to each disk; together they keep to it.
             limit = bandwidth // max(1, len(mirrored))
             sending = _Sending(host, name, way.libvirt, way.memory, limit, moved)
@@ -181,7 +193,7 @@ class _Sending:
 
 def _follow(host: Host, name: str, to: str, sending: _Sending) -> None:
     """Tell how far it is until it is over; a cancel ends it."""
-    job, speed = host.job, _Speed()
+    job, speed = host.job, Speed()
     with job.may_be_cancelled(waits=False):
         while not sending.is_over(POLL):
             try:
@@ -196,7 +208,7 @@ def _follow(host: Host, name: str, to: str, sending: _Sending) -> None:
                 log.info("%s", error)
                 continue
             if movement is not None and movement.total:
-                _tell(host, f"migrate {name} to {to}", movement, speed.of(movement))
+                tell(host, f"migrate {name} to {to}", movement, speed.of(movement))
     if host.domains.is_active(name):
         _require_not_cancelled(host, name)
     if sending.error is not None:
@@ -209,30 +221,6 @@ def _require_not_cancelled(host: Host, name: str) -> None:
     """Raises Cancelled where an operator has cancelled the migration. Precondition: it is here."""
     if host.job.cancelled.is_set():
         raise Cancelled(f"it was cancelled, and {name} runs on {host.name}.")
-
-
-class _Speed:
-    """Bytes a second: libvirt tells those of memory, and none while disks are copied."""
-
-    def __init__(self) -> None:
-        self._looked, self._done, self._rate = time.monotonic(), 0, 0
-
-    def of(self, movement: Movement) -> int:
-        now, done = time.monotonic(), movement.total - movement.remaining
-        if now - self._looked >= 1:
-            self._rate = max(0, int((done - self._done) / (now - self._looked)))
-            self._looked, self._done = now, done
-        return movement.rate or self._rate
-
-
-def _tell(host: Host, what: str, movement: Movement, rate: int) -> None:
-    host.job.progress(
-        what,
-        movement.total - movement.remaining,
-        movement.total,
-        "B",
-        f"{sizes.shown(movement.remaining)} left, {sizes.shown(rate)}/s",
-    )
 
 
 def _end_what_is_left(host: Host, name: str) -> None:

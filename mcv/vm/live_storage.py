@@ -9,6 +9,7 @@ from mcv.document.disks import UNSEEN_ROLES, Disk, SharedDisk
 from mcv.document.model import Vm
 from mcv.drivers.migration_xml import MovedDisks
 from mcv.host import Host
+from mcv.network.needs import other_bridges
 from mcv.storage import backings, moves, paths
 
 
@@ -60,9 +61,10 @@ def _guest_size(host: Host, disk: Disk) -> int:
     return backings.of(host, disk).size(paths.location(host.read(), disk, host.name), disk.volume)
 
 
-def moved(host: Host, disks: Sequence[Disk], to: str, uri: str) -> MovedDisks | None:
-    """What libvirt here is told of the disks that go to another node; None without disks."""
-    if not disks:
+def moved(host: Host, name: str, disks: Sequence[Disk], to: str, uri: str) -> MovedDisks | None:
+    """What libvirt here is told of disks and cards that are others on the other node, if any."""
+    bridges = other_bridges(host.read(), name, to)
+    if not disks and not bridges:
         return None
     sources = [(disk, paths.source(host.read(), disk, to)) for disk in disks]
     variables = [source for disk, source in sources if disk.role == "efi"]
@@ -71,4 +73,5 @@ def moved(host: Host, disks: Sequence[Disk], to: str, uri: str) -> MovedDisks | 
         mirrored=mirrored(disks),
         sources={disk.target: source for disk, source in sources if disk.role not in UNSEEN_ROLES},
         variables=variables[0] if variables else None,
+        bridges=bridges,
     )

@@ -9,14 +9,15 @@ from mcv.document.subject import Subject
 from mcv.drivers.libvirt_xml import parse_needs
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.rules import preconditions, saved
+from mcv.network import needs
+from mcv.rules import preconditions, saved, tied
 from mcv.rules.domain import why_foreign
 from mcv.sizes import shown as shown_size
 from mcv.storage import moves
 from mcv.storage.moves import DiskMove
 from mcv.system.answers import decoded
 from mcv.transaction.plan import Item, Step, on
-from mcv.vm import bootable, copies, domains_elsewhere, power, processor
+from mcv.vm import bootable, copies, domains_elsewhere, overrides, power, processor
 from mcv.vm.answers import Moved
 from mcv.vm.plans import copied_plan, offline_plan
 
@@ -31,9 +32,10 @@ def migrate(
     ignore_verify: bool = False,
     discard_saved: bool = False,
     dry_run: bool = False,
+    keeps_home: bool = False,
 ) -> Moved | DryRun:
     """Move a stopped VM, by default to its only other node; with wait_for_shutdown, a running one
-    as soon as it has ended.
+    as soon as it has ended. The new node is its home, unless it keeps the home that it has.
 
     Nothing is claimed and nothing has been changed while the guest is waited for. Raises
     Refused, with every problem; Failed when it was begun and undone.
@@ -51,8 +53,8 @@ def migrate(
         vm = require_movable(host, name, to, ignore_verify, may_run, discard_saved=discard_saved)
         disk_moves = copies.to_node(host, vm, to)
         plan = [
-            *power.override_steps(host, vm, "migrate", ignore_verify),
-            *_plan(host, vm, to, disk_moves, discard_saved),
+            *overrides.steps(host, vm, "migrate", ignore_verify),
+            *_plan(host, vm, to, disk_moves, discard_saved, keeps_home),
         ]
         if start_after_migration:
             plan.append(_start(vm, to, ignore_verify))
@@ -69,18 +71,27 @@ def _start(vm: Vm, to: str, ignore_verify: bool) -> Step:
 
 
 def _plan(
-    host: Host, vm: Vm, to: str, disk_moves: list[DiskMove], discard_saved: bool
+    host: Host,
+    vm: Vm,
+    to: str,
+    disk_moves: list[DiskMove],
+    discard_saved: bool,
+    keeps_home: bool,
 ) -> list[Item]:
     """The steps by the kinds of the VM's disks, without a start."""
     if not disk_moves:
-        return offline_plan(vm, to, start=False, discard_saved=discard_saved)
+        return offline_plan(vm, to, False, discard_saved, keeps_home)
     pools = copies.new_pools(host, vm, disk_moves)
-    return copied_plan(vm, to, disk_moves, discard_saved, pools)
+    return copied_plan(vm, to, disk_moves, discard_saved, pools, keeps_home)
 
 
 def only_place(host: Host, name: str) -> str:
-    """The only other node that a VM can run on; Refused where there is none, or several."""
+    """The only other node that a VM can run on.
+
+    Refused where there is none, or several, or something ties the VM to its node.
+    """
     vm = host.read().vm(name)
+    refuse_all(tied.why_not_move(vm))
     others = moves.candidates(host.read(), vm)
     if not others:
         raise Refused(
@@ -127,6 +138,7 @@ def require_movable(
         preconditions.unlocked(vm)
     except Refused as problem:
         problems.append(problem)
+    problems += tied.why_not_move(vm)
     others = moves.candidates(cluster, vm)
     if to not in others:
         problems.append(_no_place(cluster, vm, to, others))
@@ -165,8 +177,8 @@ def _no_place(cluster: Cluster, vm: Vm, to: str, others: list[str]) -> Refused:
 
 def _target_problems(host: Host, vm: Vm, to: str, live: bool, discard_saved: bool) -> list[Refused]:
     """What the node that it would move to lacks: asked there, so it must answer."""
-    preconditions.online(host.read(), to)
-    bridges = bootable.bridges_of(host, vm)
+    preconditions.accepting(host.read(), to)
+    bridges = bootable.bridges_of(host, vm, to)
     xml = host.domains.xml(vm.name) if live else ""
     asked: dict[str, Any] = {"name": vm.name, "memory": vm.memory, "bridges": bridges, "xml": xml}
     if discard_saved:
@@ -192,7 +204,9 @@ def fits(
     With the XML that it runs with, also what it lacks to take it over while it runs.
     """
     found = _lacking(host, memory, xml) if xml else []
-    found += [(problem.message, problem.hint) for problem in bootable.no_bridges(host, bridges)]
+    lacking = bootable.no_bridges(host, bridges)
+    lacking += needs.why_not_here(host, host.read(), host.read().vm(name))
+    found += dict.fromkeys((problem.message, problem.hint) for problem in lacking)
     for problem in processor.why_not_here(host, host.read().vm(name)):
         found.append((problem.message, problem.hint))
     if host.domains.is_active(name):

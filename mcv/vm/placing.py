@@ -6,7 +6,7 @@ from mcv import sizes
 from mcv.document.disks import Disk, DrbdDisk, SharedDisk
 from mcv.document.model import Cluster, Vm
 from mcv.document.pools import Pool
-from mcv.errors import McvError
+from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.settings import FIRST_DRBD_MINOR, FIRST_DRBD_PORT
 from mcv.storage import room_for
@@ -30,21 +30,35 @@ def facts_of(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:
         else:
             facts[node] = answer
             if vm.memory > answer.memory:
-                problems.add(
-                    f"{node} has {sizes.shown(answer.memory)} of memory, "
-                    f"less than {sizes.shown(vm.memory)}."
-                )
+                problems.found.append(_too_little(node, vm.memory, answer))
             problems.found += hardware_choice.why_not(node, vm, answer)
             missing = sorted(
                 {
-                    host.read().networks[nic.network].bridge
+                    bridge
                     for nic in vm.nics
-                    if host.read().networks[nic.network].bridge not in answer.bridges
+                    if (bridge := host.read().networks[nic.network].bridge_on(node))
+                    not in answer.bridges
                 }
             )
             for bridge in missing:
                 problems.add(f"{node} has no bridge {bridge}.", "Make it on the host.")
     return facts
+
+
+def why_no_memory(host: Host, memory: int, nodes: list[str]) -> list[Refused]:
+    """Why some of these nodes cannot give a VM that much memory; a silent node is a problem."""
+    found = []
+    for node, answer in ask_typed(host.call, nodes, "node.capacity", FACTS, Capacity).items():
+        if isinstance(answer, McvError):
+            found.append(Refused(f"{node} is needed: {answer.message}", answer.hint))
+        elif memory > answer.memory:
+            found.append(_too_little(node, memory, answer))
+    return found
+
+
+def _too_little(node: str, memory: int, answer: Capacity) -> Refused:
+    shown = sizes.shown(answer.memory)
+    return Refused(f"{node} has {shown} of memory, less than {sizes.shown(memory)}.")
 
 
 def placed(cluster: Cluster, vm: Vm, facts: dict[str, Capacity]) -> Vm:

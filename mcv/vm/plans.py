@@ -3,18 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from mcv import storage
 from mcv.document.disks import BOOT_ROLES
 from mcv.document.model import Vm
 from mcv.document.pools import Pool
+from mcv.document.schema_4 import words_of
 from mcv.drbd.renewal import discarded
 from mcv.storage import moves as disk_moves
 from mcv.storage.moves import DiskMove
 from mcv.system.answers import plain
 from mcv.transaction.plan import Call, Change, Item, Step, change, on
-from mcv.vm.validation import UNNAMED, StartSettings
 
 READ_ALONE = ("seed", *BOOT_ROLES)  # what no guest writes to
 
@@ -36,7 +34,9 @@ def create_plan(
     """
     plan: list[Item] = [
         Step(
-            change("vm.add", vm=plain(vm), why=why, **({"pools": plain(pools)} if pools else {})),
+            change(
+                "vm.add", vm=words_of(vm), why=why, **({"pools": plain(pools)} if pools else {})
+            ),
             undo=change("vm.remove", name=vm.name),
         )
     ]
@@ -76,7 +76,9 @@ def delete_plan(
     return plan
 
 
-def offline_plan(vm: Vm, to: str, start: bool, discard_saved: bool = False) -> list[Item]:
+def offline_plan(
+    vm: Vm, to: str, start: bool, discard_saved: bool = False, keeps_home: bool = False
+) -> list[Item]:
     """Define it there, give the disks back here, write the new owner down, forget it here.
 
     The new owner in the document commits the plan. A start follows and may fail: the VM
@@ -92,7 +94,7 @@ def offline_plan(vm: Vm, to: str, start: bool, discard_saved: bool = False) -> l
             undo=on(to, "vm.undefine", name=vm.name),
         ),
         *storage.offline_move(vm, to),
-        Step(change("vm.assign", name=vm.name, node=to), commits=True),
+        Step(_assigned(vm, to, keeps_home), commits=True),
         Step(_undefine(old, vm.name, discard_saved)),
     ]
     if start:
@@ -106,6 +108,7 @@ def copied_plan(
     moves: Sequence[DiskMove],
     discard_saved: bool = False,
     pools: Mapping[str, Pool] | None = None,
+    keeps_home: bool = False,
 ) -> list[Item]:
     """Copy the local disks there, write owner and places down, define it there, forget it here.
 
@@ -119,7 +122,7 @@ def copied_plan(
         *_cd(vm, to),
         *disk_moves.copy_steps(name, moves),
         *storage.offline_move(vm, to),
-        Step(_moved(vm, to, moves, pools), commits=True),
+        Step(_moved(vm, to, moves, pools, keeps_home), commits=True),
         Step(on(to, "vm.define", name=name)),
         Step(_undefine(old, name, discard_saved)),
     ]
@@ -133,6 +136,7 @@ def live_plan(
     moves: Sequence[DiskMove] = (),
     pools: Mapping[str, Pool] | None = None,
     exact: Mapping[int, int] | None = None,
+    keeps_home: bool = False,
 ) -> list[Item]:
     """Open both sides, send the memory, resume the target, record the new owner, close.
 
@@ -169,7 +173,9 @@ def live_plan(
             seen=on(to, "vm.has_arrived", name=name),
             only_there=bool(moves),
         ),
-        Step(_moved(vm, to, moves, pools) if moves else change("vm.assign", name=name, node=to)),
+        Step(
+            _moved(vm, to, moves, pools, keeps_home) if moves else _assigned(vm, to, keeps_home),
+        ),
         Step(on(to, "vm.define", name=name)),
         *disks.after,
         Step(on(old, "vm.undefine", name=name)),
@@ -177,44 +183,72 @@ def live_plan(
     ]
 
 
-def _moved(vm: Vm, to: str, moves: Sequence[DiskMove], pools: Mapping[str, Pool] | None) -> Change:
+def _assigned(vm: Vm, to: str, keeps_home: bool) -> Change:
+    """The owner alone; the new owner is the VM's home, unless it keeps the home that it has."""
+    return change("vm.assign", name=vm.name, node=to, **_home(vm, keeps_home))
+
+
+def _moved(
+    vm: Vm,
+    to: str,
+    moves: Sequence[DiskMove],
+    pools: Mapping[str, Pool] | None,
+    keeps_home: bool,
+) -> Change:
     """Owner and places of the disks, in one change."""
     params: dict[str, Any] = {"disks": [plain(move.new) for move in moves]}
     if pools:
         params["pools"] = plain(pools)
-    return change("vm.move", name=vm.name, node=to, **params)
+    return change("vm.move", name=vm.name, node=to, **params, **_home(vm, keeps_home))
+
+
+def _home(vm: Vm, keeps_home: bool) -> dict[str, bool]:
+    """Members of before schema 4 know no such word, and no VM has a home in their documents."""
+    return {"home": False} if keeps_home and vm.home else {}
+
+
+# What of a VM that runs counts at once, where libvirt can bring it about.
+LIVE = ("memory", "cpus", "cpu_limit", "iops", "bandwidth")
 
 
 def update_plan(
+    schema: int,
     vm: Vm,
-    memory: int | None,
-    cpus: int | None,
-    start: StartSettings = UNNAMED,
+    values: Mapping[str, Any],
+    is_of_domain: bool = True,
     discard_saved: bool = False,
-    cd: str | None = None,
 ) -> list[Item]:
-    """Write the new values to the document, the first of which commits the plan, then define it.
+    """Write the new values to the document, which commits the plan, then define the VM.
 
-    How the VM starts with its node is no part of its definition. An image comes to the node
-    before it is the VM's CD (`cd`, "" for none); the guest of a VM that runs may keep the old one.
+    An image comes to the node before it is the VM's CD (`cd`, "" for none). What libvirt refuses
+    of a VM that runs is told: the guest has that from its next start on.
     """
-    name, values = vm.name, msgspec.structs.asdict(start)
-    before: list[Item] = [Step(on(vm.node, "vm.bring_cd", name=name, image=cd))] if cd else []
-    changes = []
-    if cd is not None:
-        changes.append(change("vm.set_cd", name=name, cd=cd))
-    if memory is not None or cpus is not None:
-        changes.append(change("vm.update", name=name, memory=memory, cpus=cpus))
-    is_defined = bool(changes)
-    if start.are_named:
-        changes.append(change("vm.set_start", name=name, **values))
-    plan = before + [Step(each, commits=each is changes[0]) for each in changes]
-    if is_defined:
+    name, cd = vm.name, values.get("cd")
+    plan: list[Item] = [Step(on(vm.node, "vm.bring_cd", name=name, image=cd))] if cd else []
+    changes = _changes(schema, name, values)
+    plan += [Step(each, commits=each is changes[0]) for each in changes]
+    if is_of_domain:
         plan.append(Step(on(vm.node, "vm.define", name=name)))
         plan += discarded(vm.node, name, discard_saved)
+    if any(key in LIVE for key in values):
+        plan.append(Step(on(vm.node, "vm.adjust", name=name), may_fail=True))
     if cd is not None:
         plan.append(Step(on(vm.node, "vm.change_cd", name=name), may_fail=True))
     return plan
+
+
+def _changes(schema: int, name: str, values: Mapping[str, Any]) -> list[Change]:
+    """One change; in a document of before schema 4 one for each that its members know."""
+    if schema >= 4:
+        return [change("vm.set", name=name, **values)]
+    start = {key: values.get(key) for key in ("autostart", "start_order", "start_delay")}
+    sizes = {key: values.get(key) for key in ("memory", "cpus")}
+    changes = [change("vm.set_cd", name=name, cd=values["cd"])] if "cd" in values else []
+    if any(value is not None for value in sizes.values()):
+        changes.append(change("vm.update", name=name, **sizes))
+    if any(value is not None for value in start.values()):
+        changes.append(change("vm.set_start", name=name, **start))
+    return changes
 
 
 def _cd(vm: Vm, node: str) -> list[Item]:

@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
@@ -18,15 +20,16 @@ from mcv.errors import (
     Refused,
 )
 from mcv.host import DryRun, Host
+from mcv.network import tags
 from mcv.rules import preconditions
 from mcv.system import stall
-from mcv.transaction.plan import Item, Step, change
 from mcv.vm import (
     boot_files,
     bootable,
     console_logs,
     definition,
     open_disks,
+    overrides,
     run_notes,
     start_permit,
 )
@@ -42,14 +45,18 @@ def start(
     name: str,
     ignore_verify: bool = False,
     discard_saved: bool = False,
+    without_overlay: bool = False,
     dry_run: bool = False,
 ) -> VmState | DryRun:
     """Start a VM on its owner: promote its disks, then boot it, or restore its saved memory.
 
+    `without_overlay`: this once its domain is mcv's alone.
+
     Raises Refused, with everything that stands in the way, when the VM is claimed, locked,
     running, one of its disks may not be written here, or its saved memory is old.
     """
-    return start_if(host, name, lambda: True, ignore_verify, discard_saved, dry_run)
+    how = (ignore_verify, discard_saved, dry_run)
+    return start_if(host, name, lambda: True, *how, without_overlay=without_overlay)
 
 
 def start_if(
@@ -60,6 +67,7 @@ def start_if(
     discard_saved: bool = False,
     dry_run: bool = False,
     patience: float = 60,
+    without_overlay: bool = False,
 ) -> VmState | DryRun:
     """As `start`, where it is wanted still under the VM's lock; Busy without it in `patience` s."""
     host.consensus.require_contact()
@@ -68,6 +76,7 @@ def start_if(
         vm = preconditions.owned(host.both(), host.name, name)
         preconditions.unclaimed(host.both(), host.job.id, name)
         preconditions.unlocked(vm)
+        preconditions.startable(host.read(), host.name, name)
         if not is_wanted():
             raise Refused(f"{name} is not to start by itself any more.")
         if host.domains.is_active(name):
@@ -76,35 +85,23 @@ def start_if(
             raise Refused(f"{name} is {state} already.", hint)
         preconditions.no_foreign(host.name, host.domains.foreign(name))
         open_disks.require_ended(host, vm)
+        if without_overlay:
+            vm = replace(vm, overlay="")
         memory = bootable.require(host, vm, ignore_verify, discard_saved)
         if dry_run:
             return DryRun(plan=bootable.in_words(host, vm, memory, discard_saved))
         if ignore_verify:
-            _record_override(host, vm, "start")
+            overrides.record(host, vm, "start")
         boot(host, vm, ignore_verify, discard_saved)
     restored = memory is not None and not discard_saved
     return VmState(name=name, node=host.name, state="running", restored=restored)
 
 
-def override_steps(host: Host, vm: Vm, what: str, ignore_verify: bool) -> list[Item]:
-    """Return the steps that record the override of a failed verification, if it failed."""
-    if ignore_verify and storage.is_blocked(host, vm):
-        return [Step(change("vm.override", name=vm.name, what=what))]
-    return []
-
-
-def _record_override(host: Host, vm: Vm, what: str) -> None:
-    """Record the override of a failed verification, if a verification failed."""
-    if storage.is_blocked(host, vm):
-        host.update_beside(
-            "vm.override", f"{what} {vm.name} --ignore-verify", name=vm.name, what=what
-        )
-
-
 def boot(host: Host, vm: Vm, ignore_verify: bool = False, discard_saved: bool = False) -> None:
     """Promote the disks and start the domain; what was promoted is demoted on failure."""
+    tags.bring_up(host, vm)
     definition.define_for_start(host, vm)
-    with run_notes.around_start(host, vm.name):
+    with definition.overlay_named(vm), run_notes.around_start(host, vm.name):
         try:
             for disk in vm.disks:
                 if not disk.leaving:

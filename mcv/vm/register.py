@@ -5,10 +5,10 @@ from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.rules import disk_bus, preconditions, takeover
+from mcv.rules import disk_bus, preconditions, takeover, tied
 from mcv.rules.domain import why_foreign
 from mcv.transaction.plan import Item, Step, change, on
-from mcv.vm import definition, domains_elsewhere, power, processor, run_notes
+from mcv.vm import definition, domains_elsewhere, macs, power, processor, run_notes
 from mcv.vm.answers import Registered, Unregistered
 
 
@@ -39,6 +39,7 @@ def _define_here(host: Host, vm: Vm) -> Registered:
     with host.hold(Subject.vm(vm.name), f"register {vm.name}"):
         preconditions.unclaimed(host.both(), host.job.id, vm.name)
         preconditions.no_foreign(host.name, host.domains.foreign(vm.name))
+        refuse_all(macs.why_taken(host, vm.name, (nic.mac for nic in vm.nics)))
         host.domains.define(definition.of(host, vm))
         for disk in vm.disks:
             storage.of(disk).bring_up(host)
@@ -46,9 +47,13 @@ def _define_here(host: Host, vm: Vm) -> Registered:
 
 
 def takeover_plan(vm: Vm, node: str, accept_stale: bool) -> list[Item]:
-    """Assign the VM to the survivor, which commits the plan, then define it there."""
+    """Assign the VM to the survivor, which commits the plan, then define it there.
+
+    Its home stays; a VM of before schema 4 has none, and members of before know no such word.
+    """
+    home = {"home": False} if vm.home else {}
     plan: list[Item] = [
-        Step(change("vm.assign", name=vm.name, node=node), commits=True),
+        Step(change("vm.assign", name=vm.name, node=node, **home), commits=True),
         Step(on(node, "vm.define", name=vm.name)),
     ]
     if accept_stale:
@@ -61,6 +66,7 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
     vm = cluster.vm(name)
     preconditions.unclaimed(host.both(), host.job.id, name)
     preconditions.unlocked(vm)
+    preconditions.accepting(cluster, host.name)
     owner = cluster.node(vm.node)
     if owner.status == "online":
         raise Refused(
@@ -77,7 +83,9 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
     problems = [
         *domains_elsewhere.copies(host, name, but=[host.name]),
         *processor.why_not_here(host, vm),
+        *tied.why_not_move(vm),
         *disk_bus.why_mirrored(vm),
+        *macs.why_taken(host, vm.name, (nic.mac for nic in vm.nics)),
     ]
     if (foreign := host.domains.foreign(name)) is not None:
         problems.append(why_foreign(host.name, foreign))

@@ -1,8 +1,6 @@
 """Moving a replica of a disk from a node to another one, also while its VM runs."""
 
 import contextlib
-import contextvars
-import sys
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -10,18 +8,14 @@ from msgspec.structs import replace
 
 from mcv.document.disks import DrbdDisk
 from mcv.document.model import Cluster, Vm
-from mcv.document.registry import busy
 from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
 from mcv.storage import replica_moves
-from mcv.system.answers import plain
-from mcv.vm import disks, placing
+from mcv.vm import disks, own_job, placing
 from mcv.vm.disk_answers import DiskMoved
 from mcv.vm.validation import Problems
-
-NEWS = 1.0  # s between two looks at how far a job is
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -121,7 +115,7 @@ def _placed(host: Host, vm: Vm, old: DrbdDisk, to: str, problems: Problems) -> D
     """The new replica with its location and a free port; None with problems."""
     cluster = host.read()
     try:
-        preconditions.online(cluster, to)
+        preconditions.accepting(cluster, to)
         size = replica_moves.device_size(host, old)
         asked = replace(vm, disks=(replace(old, places={to: ""}, size=size),))
         before = len(problems.found)
@@ -167,30 +161,15 @@ def replace_here(host: Host, name: str, disk: int, source: str, to: str, who: st
     while not _has_moved(host, name, disk, source, to):
         claim = host.read().vm(name).claim
         if claim is None:
-            _carry_out(host, name, disk, source, to, who)
-        elif host.jobs.running(claim.operation):
-            host.jobs.get(claim.operation).follow(sys.maxsize, NEWS)
+            own_job.carry_out(
+                host,
+                title(name, disk, source, to),
+                who,
+                lambda: move(host, name, disk, source, to),
+                vm=name,
+            )
         else:
-            raise busy(name, claim)
-
-
-def _carry_out(host: Host, name: str, disk: int, source: str, to: str, who: str) -> None:
-    errors: list[McvError] = []
-
-    def work() -> object:
-        try:
-            return plain(move(host, name, disk, source, to))
-        except McvError as error:
-            errors.append(error)
-            raise
-
-    job = host.jobs.begin(title(name, disk, source, to), who)
-    # A job of its own, also where this very node carries out the plan that asks for it.
-    contextvars.Context().run(host.jobs.run, job, work)
-    if errors:
-        raise errors[0]
-    if job.state != "done":
-        raise McvError(f"{job.title} did not end well.", f"See: mcv job show {job.id}")
+            own_job.follow(host, name, claim)
 
 
 def _has_moved(host: Host, name: str, disk: int, source: str, to: str) -> bool:

@@ -5,7 +5,7 @@ import logging
 from msgspec import Struct
 
 from mcv.document.subject import Subject
-from mcv.drivers.domain_xml import SavedState, mark_of
+from mcv.drivers.domain_reading import SavedState, mark_of
 from mcv.errors import Busy, McvError
 from mcv.host import Host
 from mcv.rules.domain import ACTIVE

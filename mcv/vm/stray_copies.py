@@ -44,6 +44,7 @@ def step_aside(host: Host) -> list[str]:
                 host.domains.pause(name)
                 paused.append(name)
                 log.error("%s belongs to %s: the copy here is paused", name, vm.node)
+                host.tell("copy that lost paused", name, f"it belongs to {vm.node}")
             elif state != SAVED and not host.domains.is_active(name):
                 host.domains.undefine(name)
         except McvError as error:

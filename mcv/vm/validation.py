@@ -6,12 +6,13 @@ from typing import Any, cast
 from mcv import sizes
 from mcv.document.disks import Disk
 from mcv.document.generation import Value
-from mcv.document.model import Autostart, Cluster, Nic, Vm
+from mcv.document.model import Autostart, Cluster, Vm
 from mcv.document.names import problem_with_name
-from mcv.drivers.domain_xml import new_mac
+from mcv.document.networks import Nic
 from mcv.errors import Refused
 from mcv.host import Host
-from mcv.vm import boot_files, disk_choice, hardware_choice, image_use
+from mcv.rules import preconditions
+from mcv.vm import boot_files, disk_choice, hardware_choice, image_use, macs
 from mcv.vm.answers import Rounded
 from mcv.vm.boot_files import NOTHING as NO_DIRECT_BOOT
 from mcv.vm.boot_files import BootRequest
@@ -179,6 +180,7 @@ def _judge_disks(
         for number, text in enumerate(texts, 1)
     ]
     if not asked and request.storage is None and request.pool is None and request.nodes is None:
+        problems.found += preconditions.why_not_accepting(cluster, owner)
         return (), tuple(sorted(cluster.nodes))
     choice = disk_choice.choose(
         cluster, owner, request.storage, request.pool, request.nodes, problems.found
@@ -209,12 +211,13 @@ def rounded(request: VmRequest, vm: Vm) -> tuple[Rounded, ...]:
 
 
 def _judge_networks(cluster: Cluster, problems: Problems, networks: list[str]) -> tuple[Nic, ...]:
-    found = []
+    found: list[Nic] = []
     for network in networks:
         if network not in cluster.networks:
             problems.add(f"There is no network {network}.", "See: mcv network list")
         else:
-            found.append(Nic(network=network, mac=new_mac()))
+            mac = macs.unused(cluster, (nic.mac for nic in found))
+            found.append(Nic(network=network, mac=mac))
     return tuple(found)
 
 

@@ -8,10 +8,11 @@ from types import MappingProxyType
 
 import pytest
 
-from mcv.api.operation import NODES, VM, Right
+from mcv.api.operation import NODES, VM
 from mcv.api.table import TABLE
 from mcv.document import changes
 from mcv.document.subject import Subject
+from mcv.rules.rights import Right
 from tests.fakes.cluster import FakeCluster
 
 ROOT = Path(__file__).parents[2] / "mcv"

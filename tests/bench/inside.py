@@ -20,7 +20,8 @@ from mcv import settings
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster, Vm, digest
 from mcv.document.store import Store
-from mcv.drivers.domain_xml import MIB, domain_xml
+from mcv.drivers.domain_reading import MIB
+from mcv.drivers.domain_xml import domain_xml
 from mcv.drivers.libvirt import URI
 from mcv.rpc.client import Client
 
@@ -101,7 +102,8 @@ def define(count: str) -> None:
             domain_xml(
                 wanted[name],
                 sources={},
-                bridges={},
+                networks={},
+                node="n1",
                 domain_type="qemu",
                 emulator="/usr/bin/qemu-system-x86_64",
             )

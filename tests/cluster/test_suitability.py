@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from mcv.cluster import suitability
 from mcv.cluster.facts import NamedDomain
-from mcv.document.model import Network
+from mcv.document.networks import Network
 from mcv.drbd.enable import DrbdAbility
 from mcv.storage.rooms import Room
 from tests.documents import document, vm

@@ -10,7 +10,7 @@ import pytest
 
 from mcv.api import table
 from mcv.commands.root import front
-from mcv.errors import McvError, Refused
+from mcv.errors import McvError, NotFound, Refused
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
 
 MENDED = {"deed": "define", "subject": "web1"}
@@ -23,6 +23,15 @@ FINDING = {
     "fix": {**MENDED, "node": "n1", "text": "n1: define web1"},
 }
 MOVED = {"name": "web1", "disk": 2}
+NOTHING: dict[str, Any] = {"lines": [], "cursors": {}, "more": [], "silent": {}}
+EVENT = {
+    "when": "2026-01-31T12:00:00.000Z",
+    "node": "n1",
+    "who": "alice",
+    "what": "start",
+    "subject": "web1",
+    "outcome": "done",
+}
 DISK: dict[str, Any] = {
     "name": "web1",
     "size": "1GiB",
@@ -39,6 +48,19 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("info", "cluster.info", {}),
     ("info web1", "vm.info", {"name": "web1"}),
     ("list", "vm.list", {}),
+    ("top", "top.show", {}),
+    ("log n2 --lines 9", "node.log", {"name": "n2", "lines": 9, "cursors": {}}),
+    ("log web1", "vm.log", {"name": "web1", "lines": 200, "cursors": {}}),
+    (
+        "events --since 2026-01-31T12:00:00Z",
+        "event.list",
+        {"since": "2026-01-31T12:00:00.000Z", "cursors": {}},
+    ),
+    (
+        "list --tag prod --tag web --node n1 --state running",
+        "vm.list",
+        {"tags": ["prod", "web"], "node": "n1", "state": "running"},
+    ),
     ("start web1", "vm.start", {"name": "web1", "ignore_verify": False}),
     ("start web1 --ignore-verify", "vm.start", {"name": "web1", "ignore_verify": True}),
     (
@@ -91,6 +113,14 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("stop web1", "vm.stop", {"name": "web1", "node": None}),
     ("stop web1 --on n2", "vm.stop", {"name": "web1", "node": "n2"}),
+    ("exec web1 ls", "vm.exec", {"name": "web1", "command": ["ls"]}),
+    ("exec web1 ls", "vm.exec_state", {"name": "web1", "process": 77}),
+    ("reboot web1", "vm.reboot", {"name": "web1", "wait": False, "timeout": None}),
+    (
+        "reboot web1 --wait --timeout 60",
+        "vm.reboot",
+        {"name": "web1", "wait": True, "timeout": 60.0},
+    ),
     ("shutdown web1", "vm.shutdown", {"name": "web1", "wait": False, "timeout": None}),
     (
         "shutdown web1 --wait --timeout 1.5",
@@ -144,6 +174,30 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {"name": "web1", "memory": "1GiB", "cpus": None, "dry_run": False},
     ),
     (
+        "update web1 --cpu-model baseline --boot disk,net --firmware uefi --cpu-limit 150 "
+        "--io-limit iops=5 --watchdog reset --video vga --keyboard de --clock utc --protect yes "
+        "--description shop --tag prod --tag -web",
+        "vm.update",
+        {
+            "name": "web1",
+            "memory": None,
+            "cpus": None,
+            "cpu_model": "baseline",
+            "boot": ["disk", "net"],
+            "firmware": "uefi",
+            "cpu_limit": "150",
+            "io_limit": "iops=5",
+            "watchdog": "reset",
+            "video": "vga",
+            "keyboard": "de",
+            "clock": "utc",
+            "protect": "yes",
+            "description": "shop",
+            "tags": ["prod", "-web"],
+            "dry_run": False,
+        },
+    ),
+    (
         "update web1 --cpus 4 --dry-run",
         "vm.update",
         {"name": "web1", "memory": None, "cpus": 4, "dry_run": True},
@@ -177,6 +231,12 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {"name": "web1", "node": "n2", "accept_stale": True, "dry_run": False},
     ),
     ("unregister web1", "vm.unregister", {"name": "web1"}),
+    (
+        "node set n2 --ip-address 10.0.0.9",
+        "node.set",
+        {"name": "n2", "ip_address": "10.0.0.9", "drbd_address": None, "dry_run": False},
+    ),
+    ("rename web1 www", "vm.rename", {"name": "web1", "new": "www", "dry_run": False}),
     ("lock web1", "vm.lock", {"name": "web1"}),
     ("unlock web1", "vm.unlock", {"name": "web1"}),
     ("verify web1", "drbd.verify", {"name": "web1"}),
@@ -226,6 +286,34 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         "node.replace",
         {"node": "n2", "by": "n3", "dry_run": False},
     ),
+    (
+        "node drain n2 --shutdown --wait",
+        "node.drain",
+        {"node": "n2", "shutdown": True, "wait": True, "dry_run": False},
+    ),
+    ("node restore n2", "node.restore", {"node": "n2", "dry_run": False}),
+    (
+        "cluster reboot --rolling --yes",
+        "cluster.reboot",
+        {"shutdown": False, "dry_run": False},
+    ),
+    (
+        "cluster reboot --rolling --shutdown --yes",
+        "cluster.reboot",
+        {"shutdown": True, "dry_run": False},
+    ),
+    (
+        "node reboot n2 --shutdown --yes",
+        "node.reboot",
+        {"node": "n2", "shutdown": True, "dry_run": False},
+    ),
+    ("node reboot n2 --wait --yes", "node.await_return", {"node": "n2", "boot": "b1"}),
+    (
+        "node power-off n2 --yes",
+        "node.power_off",
+        {"node": "n2", "shutdown": False, "dry_run": False},
+    ),
+    ("evacuate n2", "node.evacuate", {"node": "n2", "shutdown": False, "dry_run": False}),
     ("config show", "config.show", {"generation": None}),
     ("config show --generation 7", "config.show", {"generation": 7}),
     ("config history", "config.history", {}),
@@ -233,12 +321,67 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("permission add ada", "permission.add", {"user": "ada"}),
     ("permission remove ada", "permission.remove", {"user": "ada"}),
     ("permission list", "permission.list", {}),
+    (
+        "permission grant %ops power",
+        "permission.grant",
+        {"who": "%ops", "right": "power", "vm": None},
+    ),
+    (
+        "permission revoke ada view --vm web*",
+        "permission.revoke",
+        {"who": "ada", "right": "view", "vm": "web*"},
+    ),
+    ("permission check ada", "permission.check", {"who": "ada"}),
     ("network create lan --bridge br0", "network.create", {"name": "lan", "bridge": "br0"}),
     ("cluster cpu-baseline", "cluster.cpu_baseline", {}),
     ("cluster cpu-baseline --set", "cluster.cpu_baseline", {"set": True, "dry_run": False}),
     ("network create out --nat", "network.create", {"name": "out", "nat": True}),
+    (
+        "network create dmz --bridge br0 --vlan 7 --mtu 9000 --on n2=br1 --on n3=br2",
+        "network.create",
+        {
+            "name": "dmz",
+            "bridge": "br0",
+            "vlan": 7,
+            "mtu": 9000,
+            "on": {"n2": "br1", "n3": "br2"},
+        },
+    ),
+    (
+        "network set dmz --vlan 0 --on n2=",
+        "network.set",
+        {"name": "dmz", "vlan": 0, "on": {"n2": ""}},
+    ),
     ("network delete lan", "network.delete", {"name": "lan"}),
     ("network list", "network.list", {}),
+    ("nic list web1", "nic.list", {"name": "web1"}),
+    (
+        "nic add web1 --network lan --mac 52:54:00:00:00:01 --model e1000 --vlan 7 --link down",
+        "nic.add",
+        {
+            "name": "web1",
+            "network": "lan",
+            "mac": "52:54:00:00:00:01",
+            "model": "e1000",
+            "vlan": 7,
+            "link": "down",
+            "dry_run": False,
+        },
+    ),
+    (
+        "nic set web1 lan --link up --dry-run",
+        "nic.set",
+        {
+            "name": "web1",
+            "nic": "lan",
+            "network": None,
+            "model": None,
+            "vlan": None,
+            "link": "up",
+            "dry_run": True,
+        },
+    ),
+    ("nic remove web1 lan", "nic.remove", {"name": "web1", "nic": "lan", "dry_run": False}),
     (
         "pool create fast --type thin --location vg0/thin --on n1 --on n2=vg1/thin",
         "pool.create",
@@ -374,6 +517,30 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("repair", "repair", {}),
     ("locks list", "locks.list", {}),
     ("locks clear web1 --yes", "locks.clear", {"name": "web1"}),
+    (
+        "device add web1 usb 1d6b:0002",
+        "device.add",
+        {"name": "web1", "type": "usb", "address": "1d6b:0002", "dry_run": False},
+    ),
+    (
+        "device remove web1 pci 0000:03:00.0",
+        "device.remove",
+        {"name": "web1", "type": "pci", "address": "0000:03:00.0", "dry_run": False},
+    ),
+    ("device list web1", "device.list", {"name": "web1"}),
+    ("device list --node n1", "node.devices", {"node": "n1"}),
+    ("edit web1 --show", "vm.overlay", {"name": "web1"}),
+    ("edit web1 --file - --show", "vm.overlay", {"name": "web1", "overlay": "typed"}),
+    (
+        "edit web1 --remove --yes",
+        "vm.edit",
+        {"name": "web1", "overlay": "", "dry_run": False},
+    ),
+    (
+        "start web1 --without-overlay",
+        "vm.start",
+        {"name": "web1", "ignore_verify": False, "without_overlay": True},
+    ),
 ]
 CREATE = "create web1 --memory 1GiB"
 CREATED = {
@@ -403,6 +570,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     info = {"uuid": "u", "disks": [{**disk, "drbd": None}], "networks": [], "verify": verify}
     daemon.answers.update(
         {
+            "node.reboot": {"node": "n2", "boot": "b1"},
             "cluster.info": {
                 "cluster": None,
                 "epoch": 1,
@@ -419,7 +587,8 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "cluster.host_key": {"fingerprint": "SHA256:x", "type": "ssh-rsa", "known": True},
             "config.history": [],
             "config.diff": {"lines": []},
-            "permission.list": {"superusers": []},
+            "permission.list": {"superusers": [], "grants": []},
+            "permission.check": {"who": "ada", "known": True, "open": True, "rights": []},
             "network.list": [],
             "pool.list": [],
             "drbd.list": [],
@@ -427,6 +596,12 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "image.list": [],
             "drbd.prospects": {"lose": "n1", "lines": []},
             "job.list": [],
+            "vm.log": lambda params: (
+                NOTHING if params["name"] == "web1" else NotFound(f"No VM {params['name']}.")
+            ),
+            "node.log": NOTHING,
+            "top.show": {"nodes": [], "vms": []},
+            "event.list": {"events": [EVENT], "cursors": {}, "more": [], "silent": {}},
             "job.show": {**job, **times, "cancellable": False},
             "locks.list": {"claims": [], "locks": [], "held": []},
             "vm.take_seed": {"node": "n1", "token": "t", "size": 10},
@@ -434,8 +609,10 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
         }
     )
     power = ("vm.start", "vm.stop", "vm.shutdown", "vm.reset", "vm.pause", "vm.resume")
-    for operation in (*power, "vm.unregister"):
+    for operation in (*power, "vm.reboot", "vm.unregister"):
         daemon.job(operation, {"node": "n1", "state": "stopped"})
+    daemon.job("vm.exec", {"node": "n1", "process": 77})
+    daemon.answers["vm.exec_state"] = {"ended": True, "stdout": "aGkK"}
     daemon.job("vm.delete", {"kept": ["mcv-web1-1"]})
     daemon.job("cluster.fix", {"ok": True, "findings": [], "fixed": []})
     clean = {"vm": "web1", "disk": 1, "result": "clean", "out_of_sync": 0, "seconds": 1.0}
@@ -678,6 +855,7 @@ def test_what_sets_a_guest_up_is_handed_over_open(
         f"{CREATE} --cloud-init /nonexistent/user-data",
         f"{CREATE} --image /nonexistent/image",
         "update web1 --cpus 1.5",
+        "reboot web1 --wait --timeout soon",
         "shutdown web1 --wait --timeout soon",
         "shutdown web1 --wait --timeout nan",
         "migrate --node n2 --wait-for-shutdown --timeout -1 web1",
@@ -702,6 +880,8 @@ def test_every_call_fits_its_operation(mcv: Speak, daemon: FakeDaemon, tmp_path:
     for operation, params in daemon.calls:
         row = table.TABLE[operation]
         given = {key: value for key, value in params.items() if key != row.beside}
+        if row.person:
+            given["person"] = None
         if row.pid:
             given["pid"] = 1
         inspect.signature(row.function).bind("the host", **given)
@@ -726,7 +906,9 @@ def test_every_operation_with_a_plan_is_asked_for_it_by_its_command(
 
 
 # Asked while a job is followed, and before a question that is put to a terminal alone.
-BESIDE_COMMANDS = {"job.follow", "node.last_seen", "vm.prospects"}
+BESIDE_COMMANDS = {"cluster.reboot_last", "job.follow", "node.last_seen", "vm.prospects"}
+# Their commands need a line to a guest, and are spoken in tests of their own.
+WITH_LINES = {"console": {"vm.console", "line.ended"}, "vnc": {"vm.screen"}}
 
 
 def test_every_operation_for_operators_has_a_command(
@@ -740,7 +922,8 @@ def test_every_operation_for_operators_has_a_command(
     for_operators = {name for name, row in table.TABLE.items() if "operator" in row.who}
     asked = {operation for operation, _ in daemon.calls}
 
-    if missing := for_operators - asked - BESIDE_COMMANDS:
+    with_lines = set().union(*WITH_LINES.values())
+    if missing := for_operators - asked - BESIDE_COMMANDS - with_lines:
         lines = [line_to_add("WORDS", name, parameters(name)) for name in sorted(missing)]
         pytest.fail(
             "No command in ASKED_FOR asks for these operations. Add to ASKED_FOR in "
@@ -759,7 +942,7 @@ def parameters(operation: str) -> dict[str, Any]:
     return {
         parameter.name: ... if parameter.default is parameter.empty else parameter.default
         for parameter in taken
-        if parameter.name not in {"pid", "sender"}
+        if parameter.name not in {"pid", "person", "sender", "reader"}
     }
 
 
@@ -782,7 +965,7 @@ def commands(group: click.Group = front, before: str = "") -> Iterator[str]:
 
 
 def test_every_command_is_asked_for_here() -> None:
-    spoken = [*(words for words, _, _ in ASKED_FOR), CREATE]
+    spoken = [*(words for words, _, _ in ASKED_FOR), CREATE, *WITH_LINES]
 
     missing = [
         name
@@ -802,5 +985,5 @@ def test_every_command_is_asked_for_here() -> None:
 def test_the_line_to_add_names_operation_and_parameters() -> None:
     assert line_to_add("start web1", "vm.start", parameters("vm.start")) == (
         '    ("start web1", "vm.start", {"name": ..., "ignore_verify": False, '
-        '"discard_saved": False, "dry_run": False}),'
+        '"discard_saved": False, "without_overlay": False, "dry_run": False}),'
     )

@@ -168,6 +168,7 @@ def test_root_passes_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
         "migrate",
         "migrate --node n2 --timeout 3 web1",
         "shutdown --timeout 3 web1",
+        "reboot --timeout 3 web1",
         "drbd set resync-rate",
         "cluster add-node --node n2",
     ],

@@ -20,6 +20,10 @@ CHANGING = {
     "drbd.resync",
     "drbd.resolve",
     "locks.clear",
+    "node.evacuate",
+    "cluster.reboot",
+    "node.reboot",
+    "node.power_off",
 }
 ASKED = [
     ADD,
@@ -31,6 +35,10 @@ ASKED = [
     "drbd resolve web1 --keep n2",
     "register web1 --node n2",
     "locks clear web1",
+    "evacuate n2",
+    "cluster reboot --rolling",
+    "node reboot n2",
+    "node power-off n2",
 ]
 
 
@@ -38,6 +46,7 @@ ASKED = [
 def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.answers["cluster.host_key"] = KEY
     daemon.answers["vm.list"] = [a_vm()]
+    daemon.answers["cluster.info"] = {"nodes": [{"name": "n2", "status": "offline"}]}
     daemon.answers["locks.list"] = {"claims": [], "locks": [], "held": []}
     daemon.answers["drbd.prospects"] = {"lose": "n1", "lines": [WROTE]}
     daemon.job("cluster.add_node", ADDED)

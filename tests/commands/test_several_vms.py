@@ -27,7 +27,9 @@ def test_the_worst_code_is_what_is_half_done_before_all_else(
     assert worst(codes) == expected
 
 
-@pytest.mark.parametrize("command", ["start", "stop", "shutdown", "shutdown --wait", "reset"])
+@pytest.mark.parametrize(
+    "command", ["start", "stop", "shutdown", "shutdown --wait", "reboot --wait", "reset"]
+)
 @pytest.mark.parametrize(
     ("names", "code"),
     [("good", 0), ("refused good", 3), ("refused failed good", 1), ("failed half refused", 4)],

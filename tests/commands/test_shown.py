@@ -143,6 +143,7 @@ def test_one_vm_is_shown_whole(mcv: Speak, daemon: FakeDaemon) -> None:
         "networks": [{"network": "lan", "mac": "52:54:00:00:00:01"}],
         "verify": {"result": "clean", "when": "", "out_of_sync": 0, "blocked": False},
         "vnc": "127.0.0.1:5900",
+        "agent": "answers",
     }
     daemon.answers["vm.info"] = vm
 

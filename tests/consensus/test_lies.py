@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from mcv.cluster import members
 from mcv.document import changes
 from mcv.document.generation import ChangeMade
-from mcv.document.model import Cluster, Permissions, decode, digest, encode
+from mcv.document.model import Cluster, decode, digest, encode
+from mcv.document.rights import Permissions
 from mcv.errors import LookAgain, McvError, OutcomeOpen, PeerUnreachable, Refused
 from mcv.vm import create
 from tests.consensus.test_agreement import agreement, hashes, lose, permit, proposals, quiet, users

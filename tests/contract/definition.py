@@ -25,5 +25,7 @@ def definition_of_disk(target: str, image: str) -> str:
 
 def definition(can: Capabilities, name: str, uuid: str, memory_mib: int, image: str) -> str:
     vm = Vm(name=name, uuid=uuid, memory=memory_mib << 20, cpus=1, node="n1", nodes=("n1",))
-    xml = domain_xml(vm, sources={}, bridges={}, domain_type=can.domain_type, emulator=can.emulator)
+    xml = domain_xml(
+        vm, sources={}, networks={}, node="", domain_type=can.domain_type, emulator=can.emulator
+    )
     return xml.replace("<devices>", DISK.format(image=image))

@@ -6,9 +6,10 @@ from typing import Protocol
 
 import pytest
 
-from mcv.drivers.domain_xml import SavedState, substance
+from mcv.drivers.domain_reading import SavedState, substance
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
+from mcv.drivers.libvirt_trials import PREFIX
 from mcv.errors import HypervisorFailed
 from tests.contract import eventually
 
@@ -260,6 +261,38 @@ def a_guest_that_heeds_the_power_button_ends(stand: Stand) -> None:
     assert domains.state(NAME) == "stopped"
 
 
+def a_guest_that_heeds_the_power_button_reboots_and_that_is_told(stand: Stand) -> None:
+    domains = _running(stand)
+
+    def has_reset() -> bool:
+        domains.resets.reboot(NAME)
+        return next(looks)
+
+    with domains.resets.watched(NAME) as looks:
+        assert next(looks) is False
+        eventually(has_reset)
+
+    assert domains.state(NAME) == "running"
+
+
+def a_reset_is_told_to_who_watches_since(stand: Stand) -> None:
+    domains = _running(stand)
+    with domains.resets.watched(NAME) as looks:
+        domains.reset(NAME)
+        eventually(lambda: next(looks))
+
+    with domains.resets.watched(NAME) as looks:
+        assert next(looks) is False
+
+
+def what_does_not_run_cannot_be_asked_to_reboot(stand: Stand) -> None:
+    stand.domains.define(stand.definition())
+
+    for name in (NAME, OTHER):
+        with pytest.raises(HypervisorFailed, match=f"Could not reboot {name}: "):
+            stand.domains.resets.reboot(name)
+
+
 def a_reset_keeps_it_running(stand: Stand) -> None:
     domains = _running(stand)
 
@@ -386,6 +419,28 @@ def a_vms_domain_of_another_name_is_the_vms(stand: Stand) -> None:
     assert stand.raw_state("renamed") == "absent"
 
 
+def a_vm_that_was_renamed_is_defined_by_its_name_and_its_former_domain_is_gone(
+    stand: Stand,
+) -> None:
+    domains = stand.domains
+    stand.define_as_others_do(stand.definition("renamed"))
+
+    domains.define(stand.definition())
+
+    assert (domains.state(NAME), stand.raw_state("renamed")) == ("stopped", "absent")
+
+
+def what_runs_by_its_former_name_is_not_defined_anew(stand: Stand) -> None:
+    domains = stand.domains
+    stand.define_as_others_do(stand.definition("renamed"))
+    stand.start_as_others_do("renamed")
+
+    with pytest.raises(HypervisorFailed, match=f"Could not define {NAME}: it is running as"):
+        domains.define(stand.definition())
+
+    assert (domains.state(NAME), stand.raw_state("renamed")) == ("running", "running")
+
+
 def _saved(stand: Stand, incarnation: int = 0) -> Hypervisor:
     domains = _running(stand)
     marked = stand.definition().replace('incarnation="0"', f'incarnation="{incarnation}"')
@@ -420,3 +475,34 @@ def saved_memory_can_be_given_up(stand: Stand) -> None:
 
     assert domains.state(NAME) == "stopped" and domains.saved.of(NAME) is None
     domains.saved.discard(OTHER)
+
+
+WATCHDOG = "<devices><watchdog model='i6300esb' action='reset'/>"
+
+
+def a_trial_of_what_libvirt_takes_leaves_nothing(stand: Stand) -> None:
+    stand.domains.define(stand.definition())
+    before = stand.domains.definitions()
+
+    assert stand.domains.trials.why_not(stand.definition()) == ""
+    assert stand.domains.trials.why_not(stand.definition().replace("<devices>", WATCHDOG)) == ""
+
+    assert stand.domains.definitions() == before
+
+
+def a_trial_of_what_libvirt_does_not_take_says_why_and_leaves_nothing(stand: Stand) -> None:
+    odd = stand.definition().replace("<devices>", "<devices><nonsense/>")
+
+    assert len(stand.domains.trials.why_not(odd).splitlines()) == 1
+
+    assert stand.domains.trials.remove_left() == []
+    assert stand.raw_state(NAME) == "absent"
+
+
+def a_trial_that_was_left_is_removed(stand: Stand) -> None:
+    left = f"{PREFIX}left"
+    stand.define_as_others_do(stand.definition(left, NOBODYS_UUID))
+
+    assert stand.domains.trials.remove_left() == [left]
+
+    assert stand.raw_state(left) == "absent"

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from mcv.document.model import DrbdSettings
+from mcv.document.drbd_settings import DrbdSettings
 from mcv.document.pools import DEFAULT_LOCATION
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.directories import Directories
@@ -20,7 +20,9 @@ from tests.contract import (
     domains,
     drbd,
     live_disks,
+    live_machine,
     live_mirrors,
+    live_nics,
     promises,
     replication,
     thin,
@@ -84,6 +86,20 @@ def test_the_fake_of_libvirt(promise: Promise) -> None:
 def test_the_fake_of_libvirts_disks(promise: Promise) -> None:
     fake = FakeDomains(lambda: domains.KNOWN)
     fake.disks.deaf.add(domains.NAME)
+    promise(FakeDomainsStand(fake))
+
+
+@pytest.mark.parametrize("promise", promises(live_machine), ids=lambda one: one.__name__)
+def test_the_fake_of_a_live_machine(promise: Promise) -> None:
+    fake = FakeDomains(lambda: domains.KNOWN)
+    fake.machine.deaf.add(domains.NAME)
+    promise(FakeDomainsStand(fake))
+
+
+@pytest.mark.parametrize("promise", promises(live_nics), ids=lambda one: one.__name__)
+def test_the_fake_of_libvirts_cards(promise: Promise) -> None:
+    fake = FakeDomains(lambda: domains.KNOWN)
+    fake.nics.deaf.add(domains.NAME)
     promise(FakeDomainsStand(fake))
 
 

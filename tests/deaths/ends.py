@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from mcv.document.pools import DEFAULT_LOCATION
+from mcv.drivers.domain_reading import substance
 from mcv.drivers.drbd_status import have_split
+from mcv.drivers.libvirt_nics import macs_in
 from mcv.rules import saved
 from mcv.storage import image_files
 from mcv.storage.pieces import PIECE
@@ -11,6 +13,7 @@ from tests.fakes.blocks import Pieces
 from tests.fakes.cluster import FakeCluster
 
 RESOURCE = "mcv-web1-1"
+NEW_ADDRESS = "10.0.9.1"
 DATA = {0: b"boot", PIECE: b"data", 7 * PIECE: b"the end"}  # of a disk, by the piece
 SINCE = {3 * PIECE: b"written since"}  # by a guest that went on on another node
 
@@ -65,6 +68,46 @@ def moved_from(old: Callable[[str], str]) -> End:
         return "nothing" if cluster.read(node).vm("web1").node == old(node) else "whole"
 
     return end
+
+
+def renamed(cluster: FakeCluster, node: str) -> str:
+    """web1 is called www everywhere, or nowhere; its volumes are called as before."""
+    names = {tuple(host.read().vms) for host in cluster.hosts.values()}
+    defined = {name: tuple(door.defined) for name, door in cluster.domains.items()}
+    volumes = {tuple(door.made) for door in cluster.lvm.values()}
+    for word, name in (("nothing", "web1"), ("whole", "www")):
+        if names == {(name,)}:
+            expected = {each: (name,) if each == node else () for each in cluster.hosts}
+            is_well = defined == expected and volumes == {("mcv-web1-1",)}
+            return word if is_well else f"{defined}, {volumes}"
+    return f"{names}"
+
+
+def cards(before: int, after: int) -> End:
+    """web1 has its cards in the document and its definition; what it gets, what runs has too."""
+
+    def end(cluster: FakeCluster, node: str) -> str:
+        documents = [host.read().vm("web1") for host in cluster.hosts.values()]
+        found = {tuple(nic.mac for nic in vm.nics) for vm in documents}
+        found.add(tuple(macs_in(cluster.domains[node].defined["web1"])))
+        if after > before:
+            found.add(tuple(macs_in(cluster.domains[node].xml("web1"))))
+        words = {before: "nothing", after: "whole"}
+        return words[len(found.pop())] if len(found) == 1 else f"{found}"
+
+    return end
+
+
+def has_addresses(cluster: FakeCluster, node: str) -> str:
+    """The document, the node's mcv.conf and its daemon name one address, the old or the new."""
+    host = cluster.hosts[node]
+    said = {each.read().node(node).ip_address for each in cluster.hosts.values()}
+    said.add(host.settings.address)
+    conf = host.settings.conf
+    is_in_conf = conf.exists() and f"address = {NEW_ADDRESS}\n" in conf.read_text()
+    if said == {NEW_ADDRESS} and is_in_conf:
+        return "whole"
+    return "nothing" if len(said) == 1 and not is_in_conf else f"{said}, in mcv.conf: {is_in_conf}"
 
 
 def pieces(cluster: FakeCluster, node: str, on: str) -> Pieces:
@@ -233,9 +276,7 @@ def shared(cluster: FakeCluster, node: str) -> str:
 
 def grown(cluster: FakeCluster, node: str) -> str:
     cpus = cluster.read(node).vm("web1").cpus
-    defined = f"<vcpu>{cpus}</vcpu>" in cluster.domains[node].defined["web1"].replace(
-        ' placement="static"', ""
-    )
+    defined = substance(cluster.domains[node].defined["web1"]).cpus == cpus
     return f"{cpus} CPUs, not so defined" if not defined else "whole" if cpus == 3 else "nothing"
 
 

@@ -6,32 +6,39 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
+import pytest
 
-from mcv.cluster import join, members, permissions, replacing
+from mcv.cluster import addresses, draining, join, members, permissions, replacing
 from mcv.document.model import Node
 from mcv.document.pools import DEFAULT_LOCATION, ImageKind
 from mcv.document.subject import Subject
 from mcv.drbd import resolve, resync, verify
+from mcv.drivers import addresses as own_addresses
 from mcv.host import Host, Prepared
 from mcv.network import verbs as network
+from mcv.rules.rights import Person
 from mcv.storage import images, pools
 from mcv.vm import (
     change,
     create,
     delete,
+    devices,
     disk_add,
     disk_closing,
     disk_grow,
     disk_move,
     disk_remove,
     disk_set,
+    edit,
     live,
     migrate,
+    nics,
     power,
     register,
+    rename,
     seed,
 )
-from tests.deaths import ends, ends_of_disks
+from tests.deaths import ends, ends_of_disks, ends_of_hosts, ends_of_nodes
 from tests.deaths.ends import RESOURCE, End, other
 from tests.fakes.cluster import FakeCluster
 
@@ -143,8 +150,34 @@ def run(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, power.start, name="web1")
 
 
+def run_on_other(cluster: FakeCluster, node: str) -> None:
+    """web1 runs on the other node."""
+    run(cluster, other(node))
+
+
+def drain(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, draining.drain, node=other(node))
+
+
+def drain_other(cluster: FakeCluster, node: str) -> None:
+    """web1 left the other node, its home, when that was drained; it runs on."""
+    run_on_other(cluster, node)
+    drain(cluster, node)
+    cluster.look(other(node))
+
+
 def make_and_start(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, create.create, name="web1", memory="64MiB", disks=["64MiB"], start=True)
+
+
+def run_beside_a_network(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, network.create, name="lan", bridge="br-lan")
+    make_and_start(cluster, node)
+
+
+def run_with_a_card(cluster: FakeCluster, node: str) -> None:
+    run_beside_a_network(cluster, node)
+    cluster.run(node, nics.add, name="web1", network="lan")
 
 
 def run_with_two_disks(cluster: FakeCluster, node: str) -> None:
@@ -338,12 +371,36 @@ def set_disk(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, disk_set.set_, name="web1", disk=1, values=values)
 
 
+def set_addresses(cluster: FakeCluster, node: str) -> None:
+    """The DRBD address stays: no loop that adjusts DRBD turns beside a story."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_addresses, "own", lambda: [ends.NEW_ADDRESS])
+        cluster.run(node, addresses.set_, name=node, ip_address=ends.NEW_ADDRESS)
+
+
+def give_device(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, devices.add, name="web1", type="usb", address="1d6b:0002")
+
+
+def take_device(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, devices.remove, name="web1", type="usb", address="1d6b:0002")
+
+
+def run_with_a_device(cluster: FakeCluster, node: str) -> None:
+    run(cluster, node)
+    give_device(cluster, node)
+
+
+def lay_over(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, edit.edit, name="web1", overlay=ends_of_hosts.WATCHDOG)
+
+
 def permit(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, permissions.add, user="bob")
 
 
 def forbid(cluster: FakeCluster, node: str) -> None:
-    cluster.run(node, permissions.remove, user="bob")
+    cluster.run(node, permissions.remove, user="bob", person=Person(name="alice"))
 
 
 def taken(cluster: FakeCluster, node: str) -> str:
@@ -430,6 +487,26 @@ PLANS = {
         THREE,
         healed=ends_of_disks.replica_settled(third, other),
     ),
+    "drain": Story(drain, ends_of_nodes.drained, run_on_other),
+    "restore": Story(
+        lambda c, node: c.run(node, draining.restore, node=other(node)),
+        ends_of_nodes.restored,
+        drain_other,
+    ),
+    "set addresses": Story(set_addresses, ends.has_addresses, make),
+    "rename": Story(
+        lambda c, node: c.run(node, rename.rename, name="web1", new="www"), ends.renamed, make
+    ),
+    "add a card": Story(
+        lambda c, node: c.run(node, nics.add, name="web1", network="lan", vlan=7),
+        ends.cards(0, 1),
+        run_beside_a_network,
+    ),
+    "take a card away": Story(
+        lambda c, node: c.run(node, nics.remove, name="web1", nic="lan"),
+        ends.cards(1, 0),
+        run_with_a_card,
+    ),
     "update": Story(
         lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make
     ),
@@ -460,10 +537,20 @@ PLANS = {
     "grow a disk": Story(grow_disk(1), ends_of_disks.grown(1), run),
     "grow a file": Story(grow_disk(2), ends_of_disks.grown(2), run_with_a_file),
     "set a disk": Story(set_disk, ends_of_disks.limited, run),
+    "give a device": Story(give_device, ends_of_hosts.has_device, run),
+    "take a device": Story(take_device, ends.reverse(ends_of_hosts.has_device), run_with_a_device),
+    "edit": Story(lay_over, ends_of_hosts.has_overlay, make),
     "resync": Story(lambda c, node: c.run(node, resync.resync, name="web1"), ends.same, make),
     "resolve": Story(resolve_for(itself), ends.kept(itself), split),
     "resolve for the other": Story(resolve_for(other), ends.kept(other), split),
     "register": Story(take_over(False), taken, lose_owner, THREE, healed=taken_and_back),
+    "evacuate a dead node": Story(
+        lambda c, node: c.run(other(node), draining.evacuate, node="n3"),
+        taken,
+        lose_owner,
+        THREE,
+        healed=taken_and_back,
+    ),
     "register stale": Story(
         take_over(True), taken, lose_owner_and_step, THREE, healed=taken_and_back
     ),

@@ -31,6 +31,7 @@ def away(base: Cluster, *names: str) -> Cluster:
 
 VM_CLAIMED = claimed(THREE, Subject.vm("web1"), "n3")
 NODE_CLAIMED = claimed(away(THREE, "n2"), Subject.node("n2"), "n3")
+EMPTY_CLAIMED = NODE_CLAIMED.without_vm("web1")
 VERIFIED = {"result": "out-of-sync", "when": "x", "who": "x", "operation": "job1"}
 BEGUN = {**VERIFIED, "result": "running"}
 CLEAN = {**VERIFIED, "result": "clean"}
@@ -50,6 +51,7 @@ STORIES: list[tuple[str, Cluster, str, dict[str, Any], str]] = [
     ("an override too", THREE, "vm.override", {"name": "web1", "what": "start"}, "n2"),
     ("under a claim its node", VM_CLAIMED, "vm.override", {"name": "web1", "what": "x"}, "n3"),
     ("owner", VM_CLAIMED, "vm.assign", {"name": "web1", "node": "n1"}, "n3"),
+    ("name", VM_CLAIMED, "vm.rename", {"name": "web1", "new": "www"}, "n3"),
     ("removal", VM_CLAIMED, "vm.remove", WEB1, "n3"),
     ("definition", VM_CLAIMED, "vm.update", {"name": "web1", "memory": 1, "cpus": 1}, "n3"),
     ("release", VM_CLAIMED, "vm.release", WEB1, "n3"),
@@ -64,6 +66,14 @@ STORIES: list[tuple[str, Cluster, str, dict[str, Any], str]] = [
     ("or with the join", NODE_CLAIMED, "node.online", {"name": "n2"}, "n3"),
     ("a node leaves itself", THREE, "node.offline", {"name": "n2"}, "n2"),
     ("a node is removed by the claim's", NODE_CLAIMED, "node.release", {"name": "n2"}, "n3"),
+    ("a drain", THREE, "node.drain", {"name": "n2"}, "n1 n2 n3"),
+    ("maintenance under a claim", EMPTY_CLAIMED, "node.maintenance", {"name": "n2"}, "n3"),
+    ("a restoration under a claim", NODE_CLAIMED, "node.restore", {"name": "n2"}, "n3"),
+    ("a grant", THREE, "permission.grant", {"who": "%ops", "right": "view"}, "n1 n2 n3"),
+    ("properties", VM_CLAIMED, "vm.set", {"name": "web1", "protected": True}, "n3"),
+    ("NICs", VM_CLAIMED, "vm.nics", {"name": "web1", "nics": []}, "n3"),
+    ("devices", VM_CLAIMED, "vm.devices", {"name": "web1", "devices": []}, "n3"),
+    ("an overlay", VM_CLAIMED, "vm.overlay", {"name": "web1", "overlay": "<domain/>"}, "n3"),
     ("a network", THREE, "network.add", {"name": "lan", "bridge": "br0"}, "n1 n2 n3"),
 ]
 

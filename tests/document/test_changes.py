@@ -76,6 +76,20 @@ def test_a_new_vm_and_a_new_member_come_with_their_claims_and_the_member_is_offl
     assert with_node.nodes["n3"].status == "offline" and with_node.online == ["n1", "n2"]
 
 
+def test_a_vm_that_is_renamed_keeps_all_else_and_its_claim_with_its_number() -> None:
+    renamed = after(CLAIMED, "vm.rename", "job1.2", name="web1", new="www")
+
+    assert renamed.vms == {"www": replace(CLAIMED.vm("web1"), name="www")}
+
+
+@pytest.mark.parametrize(
+    ("new", "said"), [("web1", "a VM web1 already"), ("../x", "no name for a VM")]
+)
+def test_a_name_that_is_taken_or_none_is_given_to_no_vm(new: str, said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        after(CLAIMED, "vm.rename", "job1.2", name="web1", new=new)
+
+
 UNCLAIMED = document().with_vm(vm())
 BLOCKED = UNCLAIMED.with_vm(
     vm(disks=(disk(verification=Verification(result="out-of-sync", blocked=True)),))
@@ -119,6 +133,7 @@ REFUSALS: list[tuple[str, Cluster, dict[str, Any], type[McvError], str]] = [
     ("vm.remove", CLAIMED, {"name": "web1"}, Busy, "not claimed by this operation"),
     ("vm.assign", CLAIMED, {"name": "web1", "node": "n2"}, Busy, "not claimed"),
     ("vm.update", UNCLAIMED, {"name": "web1", "memory": 1, "cpus": 1}, Busy, "not claimed"),
+    ("vm.rename", UNCLAIMED, {"name": "web1", "new": "www"}, Busy, "not claimed"),
     ("vm.lock", UNCLAIMED, {"name": "web1", "locked": False}, Refused, "not locked"),
     ("vm.lock", CLAIMED, {"name": "web1", "locked": True}, Busy, "busy"),
     ("network.add", WITH_LAN, {"name": "lan", "bridge": "b"}, Refused, "a network lan already"),

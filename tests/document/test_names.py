@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from mcv.document.disks import DrbdDisk
-from mcv.document.model import Network, Node
+from mcv.document.model import Node
 from mcv.document.names import Name, problem_with_name
+from mcv.document.networks import Network
 from mcv.document.subject import Subject
 from mcv.errors import McvError
 from mcv.transaction import journal

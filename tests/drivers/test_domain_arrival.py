@@ -99,3 +99,13 @@ def test_a_place_in_the_order_of_booting_is_a_number(boot: str) -> None:
 
     with pytest.raises(Unexpected):
         require_expected(booted(disk.format(boot)), booted(disk.format("<boot order='1'/>")))
+
+
+def test_a_link_that_is_up_again_is_no_other_card() -> None:
+    plain = "<mac address='52:54:00:00:00:01'/><source bridge='br0'/>"
+
+    require_expected(card(f"{plain}<link state='up'/>"), card(plain))
+    require_expected(card(f"{plain}<link state='down'/>"), card(f"{plain}<link state='down'/>"))
+    for link in ("<link state='down'/>", "<link state='up'><a/></link>", "<link/>"):
+        with pytest.raises(Unexpected):
+            require_expected(card(plain + link), card(plain))

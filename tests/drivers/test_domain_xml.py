@@ -9,19 +9,15 @@ import pytest
 from msgspec.structs import replace
 
 from mcv.document.disks import DrbdDisk
-from mcv.document.hardware import BootDevice, Cpu
-from mcv.document.model import Nic, Vm
+from mcv.document.hardware import BootDevice, Cpu, Watchdog
+from mcv.document.model import Vm
+from mcv.document.networks import Network, Nic
 from mcv.drivers.domain_devices import hardware
-from mcv.drivers.domain_xml import (
-    Source,
-    Substance,
-    disk_xml,
-    domain_xml,
-    is_ours,
-    new_mac,
-    substance,
-)
+from mcv.drivers.domain_reading import Substance, is_ours, substance
+from mcv.drivers.domain_shape import shape
+from mcv.drivers.domain_xml import Source, disk_xml, domain_xml, new_mac
 
+LAN = {"lan": Network(name="lan", bridge="br0")}
 SOURCES = {number: Source(type="block", path=f"/dev/drbd{99 + number}") for number in range(1, 21)}
 ISO = "/var/lib/mcv/images/debian"
 UUID = "6d637600-0000-4000-8000-000000000001"
@@ -61,7 +57,8 @@ def xml(one: Vm | None = None, domain_type: str = "qemu") -> str:
     return domain_xml(
         one or vm(),
         sources=SOURCES,
-        bridges={"lan": "br0"},
+        networks=LAN,
+        node="n1",
         domain_type=domain_type,
         emulator="/usr/bin/qemu-system-x86_64",
         cd=ISO,
@@ -77,7 +74,7 @@ def test_a_domain_is_what_the_document_says() -> None:
         str(512 * 1024**2),
         "b",
     )
-    assert root.findtext("vcpu") == "2"
+    assert substance(xml()).cpus == 2
     assert [one.get("bridge") for one in root.findall("devices/interface/source")] == ["br0"]
     assert [one.get("address") for one in root.findall("devices/interface/mac")] == [
         "52:54:00:01:02:03"
@@ -215,8 +212,25 @@ def test_a_vm_of_before_stays_the_machine_that_it_was() -> None:
     root = ET.fromstring(xml())
 
     assert root.find("os/type").get("machine") == "pc"  # type: ignore[union-attr]
-    for path in ("devices/controller", "devices/channel", "devices/serial/log", "cpu"):
+    for path in ("devices/controller[@type='pci']", "devices/serial/log", "cpu"):
         assert root.find(path) is None
+
+
+def test_a_vm_of_before_gets_an_agents_channel_behind_all_that_it_has() -> None:
+    root = ET.fromstring(xml())
+
+    assert root.find("devices/channel/target[@name='org.qemu.guest_agent.0']") is not None
+    address = root.find("devices/controller[@type='virtio-serial']/address")
+    assert address is not None and address.get("slot") == "0x1f"
+
+
+@pytest.mark.parametrize("action", ["reset", "poweroff", "pause", "none", "dump", "inject-nmi"])
+def test_a_watchdog_is_a_device_with_its_action(action: Watchdog) -> None:
+    text = xml(replace(new_vm(), watchdog=action))
+
+    dog = ET.fromstring(text).find("devices/watchdog")
+    assert dog is not None and dog.attrib == {"model": "i6300esb", "action": action}
+    assert ET.fromstring(xml(new_vm())).find("devices/watchdog") is None
 
 
 def test_a_new_vm_has_ports_an_agents_channel_and_a_logged_console() -> None:
@@ -237,8 +251,8 @@ def test_a_card_in_a_network_of_libvirts_names_it() -> None:
     text = domain_xml(
         new_vm(),
         sources=SOURCES,
-        bridges={"lan": "mcvnat0"},
-        nats=["lan"],
+        networks={"lan": Network(name="lan", bridge="mcvnat0", nat=True)},
+        node="n1",
         domain_type="qemu",
         emulator="q",
     )
@@ -255,7 +269,9 @@ def test_uefis_variables_are_no_disk_of_the_guest(
     uefi = new_vm(disks=(disk(1), replace(disk(2), role="efi")))
     sources = {**SOURCES, 2: Source(type=kind, path="/dev/of-uefi")}
 
-    text = domain_xml(uefi, sources=sources, bridges={"lan": "b"}, domain_type="qemu", emulator="q")
+    text = domain_xml(
+        uefi, sources=sources, networks=LAN, node="n1", domain_type="qemu", emulator="q"
+    )
 
     root = ET.fromstring(text)
     disks = root.findall("devices/disk[@device='disk']/target")
@@ -274,6 +290,36 @@ def test_a_file_of_variables_is_read_as_libvirt_writes_it() -> None:
     xml = "<domain><os><type machine='pc-q35-7.2'/><nvram>/pool/a</nvram></os></domain>"
 
     assert hardware(xml).nvram == "/pool/a"
+
+
+def test_what_an_operator_chooses_is_written_and_read_as_it_was_chosen() -> None:
+    chosen = new_vm(
+        cpus=3, cpu_limit=150, video="virtio", keyboard="de", clock="Europe/Berlin", boot=("cd",)
+    )
+
+    found = shape(xml(chosen))
+
+    assert (found.cpus, found.most_cpus, found.cpu_limit) == (3, 6, 150)
+    assert (found.video, found.keyboard, found.clock) == ("virtio", "de", "Europe/Berlin")
+    assert shape(xml(new_vm(clock="localtime"))).clock == "localtime"
+    usual = shape(xml(new_vm(cpus=1)))
+    assert (usual.most_cpus, usual.cpu_limit, usual.video, usual.clock) == (4, 0, "vga", "utc")
+    # A VM of before stays as it was.
+    assert shape(xml(vm())).most_cpus == 2
+
+
+def test_a_watchdog_is_behind_the_last_port_where_it_moves_no_other_device() -> None:
+    devices = ET.fromstring(xml(new_vm(watchdog="reset"))).find("devices")
+
+    assert devices is not None
+    watchdog, bridge = devices.find("watchdog"), devices.find("controller[@index='17']")
+    assert watchdog is not None and bridge is not None
+    assert watchdog.attrib == {"model": "i6300esb", "action": "reset"}
+    assert bridge.get("model") == "pcie-to-pci-bridge"
+    assert bridge.find("address").get("bus") == "16"  # type: ignore[union-attr]
+    assert "pcie-to-pci" not in xml(new_vm()) and "<watchdog" not in xml(new_vm())
+    old = xml(new_vm(machine="pc", watchdog="pause"))
+    assert 'action="pause"' in old and "pcie" not in old
 
 
 def test_a_machine_without_pcie_gets_no_ports() -> None:
@@ -344,7 +390,7 @@ def test_addresses_of_interfaces_are_random_and_qemus() -> None:
 
 def test_a_definition_comes_down_to_what_the_document_says() -> None:
     found = substance(
-        domain_xml(vm(), sources=SOURCES, bridges={"lan": "br0"}, domain_type="kvm", emulator="q")
+        domain_xml(vm(), sources=SOURCES, networks=LAN, node="n1", domain_type="kvm", emulator="q")
     )
 
     assert found == Substance(

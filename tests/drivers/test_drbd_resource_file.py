@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcv.document.model import DrbdSettings
+from mcv.document.drbd_settings import DrbdSettings
 from mcv.drivers.drbd_resource_file import THIS_HOST, Side, resource_text, size_in
 
 SIDES = [

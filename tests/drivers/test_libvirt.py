@@ -9,7 +9,7 @@ import libvirt
 import pytest
 
 from mcv.drivers import libvirt_identity, libvirt_listing
-from mcv.drivers.domain_xml import substance
+from mcv.drivers.domain_reading import substance
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
 from mcv.drivers.libvirt_xml import parse_capabilities, vnc_of

@@ -2,8 +2,8 @@
 
 import xml.etree.ElementTree as ET
 
+from mcv.drivers.domain_reading import substance
 from mcv.drivers.domain_source import Source
-from mcv.drivers.domain_xml import substance
 from mcv.drivers.migration_xml import MovedDisks, for_destination
 
 XML = """<domain type='kvm' id='3'>

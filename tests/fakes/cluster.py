@@ -45,11 +45,13 @@ from mcv.transaction import jobs
 from mcv.transaction.executor import escort
 from mcv.transaction.jobs import Job, Jobs
 from mcv.transaction.journal import Journal
-from mcv.vm import libvirt_hook, streams
+from mcv.vm import consoles, libvirt_hook, streams
+from tests.fakes import lines
 from tests.fakes.blocks import FakeBlocks, FakeNbd, Pieces
 from tests.fakes.directories import FakeDirectories
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
+from tests.fakes.host_devices import FakeHostDevices
 from tests.fakes.keys import FakeKeys
 from tests.fakes.volumes import FakeBridges, FakeLvm
 
@@ -102,8 +104,10 @@ class FakeCluster:
             self.domains[name].mirrors.copy = functools.partial(self._copy_volume, name)
             self.domains[name].mirrors.write = functools.partial(self._write_volume, name)
         self.bridges = {name: FakeBridges() for name in names}
+        self.devices_of = {name: FakeHostDevices() for name in names}
         self.boots = dict.fromkeys(names, 1)  # how often each host has come up
         self.going_down: set[str] = set()  # hosts that shut down
+        self.ordered: list[tuple[str, str]] = []  # (node, "reboot" or "poweroff") of systemd
         first = _member_document(directory, names) if begins else None
         for name in names:
             self.boot(name, first)
@@ -137,12 +141,14 @@ class FakeCluster:
             directories=cast(Any, self.directories[name]),
             blocks=cast(Any, self.blocks[name]),
             bridges=cast(Any, self.bridges[name]),
+            devices=cast(Any, self.devices_of[name]),
             call=call,
             forward=lambda node, operation, params, who: None,
             tunnel=self._tunnel(name),
             certificate=f"certificate of {name}",
             observations=Observations(conf.state / "sight.json", f"boot {self.boots[name]}"),
             is_going_down=lambda: name in self.going_down,
+            go_down=lambda verb: self.ordered.append((name, verb)),
             advice=ways_out,
         )
         return self.hosts[name]
@@ -226,9 +232,20 @@ class FakeCluster:
             self.twice.append(f"{domain} runs on {' and '.join(where)}")
 
     def _tunnel(self, me: str) -> Callable[..., Any]:
+        def target(node: str, member: str, asked: dict[str, str]) -> Granted:
+            return streams.target(self.hosts[node], member, asked)
+
+        line = lines.led(me, target, self.down.__contains__)
+
         @contextlib.contextmanager
-        def tunnel(path: Path, node: str, asked: dict[str, str]) -> Iterator[None]:
-            """It leads to the libvirt of the other host, or to a volume there."""
+        def tunnel(
+            path: Path, node: str, asked: dict[str, str], ended: Callable[[], None] = lambda: None
+        ) -> Iterator[None]:
+            """It leads to the libvirt of the other host, to a volume, or to a guest's line."""
+            if asked.get("for") == consoles.PURPOSE:
+                with line(path, node, asked, ended):
+                    yield
+                return
             way = functools.partial(self._volume_of, me, node, asked)
             self.domains[me].ways[str(path)] = self.domains[node]
             self.blocks[me].ways[str(path)] = way
@@ -332,15 +349,21 @@ def _passed_on(error: McvError) -> McvError:
 
 
 def settings_of(directory: Path, name: str) -> settings.Settings:
+    """The settings of a node; its mcv.conf may tell other addresses."""
+    conf = directory / "conf" / f"{name}.conf"
+    conf.parent.mkdir(parents=True, exist_ok=True)
+    usual = f"10.0.0.{name[1:]}"
+    read = settings.load(conf, resolve=lambda _: usual)
     return settings.Settings(
         hostname=name,
         node=name,
-        address=f"10.0.0.{name[1:]}",
-        drbd_address=f"10.0.0.{name[1:]}",
+        address=read.address,
+        drbd_address=read.drbd_address,
         var=directory / "var",
         run=directory / "run" / name,
         drbd_directory=directory / "drbd.d" / name,
         images=directory / "images" / name,
+        conf=conf,
     )
 
 

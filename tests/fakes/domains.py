@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from mcv.document.hardware import Cpu
-from mcv.drivers.domain_xml import SavedState, is_ours, mark_of, substance
+from mcv.drivers.domain_reading import SavedState, is_ours, mark_of, substance
 from mcv.drivers.libvirt import Definition
+from mcv.drivers.libvirt_agent import Status
 from mcv.drivers.libvirt_identity import FOREIGN, DomainStates, ForeignDomain, KnownUuids, uuid_of
+from mcv.drivers.libvirt_load import Used
 from mcv.drivers.libvirt_migration import Movement
 from mcv.drivers.libvirt_saved import SAVED
 from mcv.drivers.libvirt_xml import Capabilities
 from mcv.drivers.migration_xml import MovedDisks, for_destination
-from mcv.errors import CommandFailed, HypervisorFailed, LibvirtSilent
+from mcv.errors import AgentSilent, CommandFailed, HypervisorFailed, LibvirtSilent
+from tests.fakes.host_devices import FakeDevicesOfDomains
 from tests.fakes.live_disks import FakeLiveDisks
+from tests.fakes.live_machine import FakeLiveMachine
+from tests.fakes.live_nics import FakeLiveNics
 from tests.fakes.mirrors import FakeMirrors
+from tests.fakes.trials import FakeTrials
 
 
 class Volume(Protocol):
@@ -61,12 +68,26 @@ class FakeDomains:
         self.saved = FakeSavedStates(self)
         self.networks = FakeNetworks(self)
         self.processor = FakeProcessor()
+        self.load = FakeLoad(self)
         self.disks = FakeLiveDisks(self)
+        self.machine = FakeLiveMachine(self)
         self.mirrors = FakeMirrors(self)
+        self.nics = FakeLiveNics(self)
+        self.resets = FakeResets(self)
+        self.agent = FakeAgent(self)
+        self.doors = FakeDoors(self)
+        self.host_devices = FakeDevicesOfDomains(self)
+        self.trials = FakeTrials(self)
 
     def define(self, xml: str) -> None:
         name, uuid = _named(xml)
         self._may("define", name)
+        former = self._own(name)
+        if former not in (None, name) and former and name not in self._all():
+            if former in self.active or former in self.saved.memories:
+                state = self.state_of(former)
+                raise HypervisorFailed(f"Could not define {name}: it is {state} as {former}.")
+            self._forget(former)
         for other, present in self._all().items():
             if (other == name) != (_named(present)[1] == uuid):
                 raise HypervisorFailed(
@@ -149,7 +170,7 @@ class FakeDomains:
         self.active[self._find("pause", name, must_run=True)] = "paused"
 
     def reset(self, name: str) -> None:
-        self._find("reset", name, must_run=True)
+        self.resets.told.append(self._find("reset", name, must_run=True))
         self.disks.let_go(name)
 
     def resume(self, name: str) -> None:
@@ -288,6 +309,82 @@ class FakeDomains:
             raise HypervisorFailed(f"Could not {verb} {name}: it is broken.")
 
 
+class FakeResets:
+    """The guests of FakeDomains that are asked to reboot: each but the deaf ones does at once."""
+
+    def __init__(self, domains: FakeDomains) -> None:
+        self._domains = domains
+        self.deaf: set[str] = set()  # guests without ACPI
+        self.told: list[str] = []  # the domains that were reset, one after the other
+        self.watched_by: Callable[[], bool] = lambda: True  # whether libvirtd is still there
+
+    def reboot(self, name: str) -> None:
+        domain = self._domains._find("reboot", name, must_run=True)
+        if name not in self.deaf:
+            self.told.append(domain)
+
+    @contextlib.contextmanager
+    def watched(self, name: str) -> Iterator[Iterator[bool]]:
+        domain = self._domains._find("watch", name)
+        before = self.told.count(domain)
+
+        def looks() -> Iterator[bool]:
+            while self.told.count(domain) > before or self.watched_by():
+                time.sleep(0.01)
+                yield self.told.count(domain) > before
+
+        yield looks()
+
+
+class FakeAgent:
+    """The agents in the guests of FakeDomains: guests with one, and what their processes did."""
+
+    def __init__(self, domains: FakeDomains) -> None:
+        self._domains = domains
+        self.connected: set[str] = set()
+        self.silent: set[str] = set()
+        self.ran: list[tuple[str, list[str]]] = []
+        self.states: dict[int, Status] = {}
+
+    def is_connected(self, name: str) -> bool:
+        return name in self.connected and self._domains.is_active(name)
+
+    def answers(self, name: str) -> bool:
+        return self.is_connected(name) and name not in self.silent
+
+    def begin(self, name: str, command: list[str]) -> int:
+        self._domains._find("ask the agent in", name, must_run=True)
+        if not self.answers(name):
+            raise AgentSilent(f"The agent in {name} does not answer.")
+        self.ran.append((name, command))
+        self.states.setdefault(len(self.ran), Status(exited=False))
+        return len(self.ran)
+
+    def status(self, name: str, process: int) -> Status:
+        if not self.answers(name):
+            raise AgentSilent(f"The agent in {name} does not answer.")
+        return self.states[process]
+
+
+class FakeDoors:
+    """The doors of FakeDomains' guests, where a test has opened any: ptys and sockets by VM."""
+
+    def __init__(self, domains: FakeDomains) -> None:
+        self._domains = domains
+        self.consoles: dict[str, str] = {}
+        self.screens: dict[str, str] = {}
+        self.others: list[str] = []  # other programs that read
+
+    def console(self, name: str) -> str:
+        return self.consoles.get(name, "") if self._domains.is_active(name) else ""
+
+    def screen(self, name: str) -> str:
+        return self.screens.get(name, "") if self._domains.is_active(name) else ""
+
+    def readers(self, pty: str) -> list[str]:
+        return self.others
+
+
 class FakeNetworks:
     """libvirt's own networks of one host: the bridge of each that is active."""
 
@@ -325,6 +422,31 @@ class FakeProcessor:
 
     def can_run(self, cpu: Cpu) -> bool:
         return cpu.model in self.models
+
+
+class FakeLoad:
+    """What FakeDomains that are active have used: each look adds `step`."""
+
+    def __init__(self, domains: FakeDomains) -> None:
+        self._domains = domains
+        self._looks = 0
+        self.step = Used(cpu=0.25, memory=64 << 20, read=4096, written=8192)
+
+    @property
+    def looks(self) -> int:
+        return self._looks
+
+    def used(self) -> dict[str, Used]:
+        states = self._domains.states().vms
+        self._looks += 1
+        cpu, read, written = self.step.cpu or 0.0, self.step.read or 0, self.step.written or 0
+        each = Used(
+            cpu=cpu * self._looks,
+            memory=self.step.memory,
+            read=read * self._looks,
+            written=written * self._looks,
+        )
+        return {name: each for name, state in states.items() if state in ("running", "paused")}
 
 
 class FakeSavedStates:

@@ -1,9 +1,10 @@
 """What stands in for LVM and for the host's bridges: as tests/contract says of them."""
 
+from mcv.drivers.bridge import Names
 from mcv.drivers.lvm import Volume, rounded
 from mcv.drivers.lvm_filter import Sight
 from mcv.drivers.volume_groups import Group
-from mcv.errors import CommandFailed
+from mcv.errors import CommandFailed, Refused
 
 GIB = 1024**3
 EXTENT = 4 * 1024**2
@@ -148,11 +149,37 @@ class FakeLvm:
 
 
 class FakeBridges:
+    """Bridges of a host; `tags` are the VLANs of those that mcvd made, `busy` those with guests."""
+
     def __init__(self, names: tuple[str, ...] = ("br-lan",)) -> None:
         self.names = names
+        self.mtus: dict[str, int] = {}
+        self.tags: dict[str, tuple[str, int]] = {}
+        self.busy: set[str] = set()
+        self.no_vlans = ""  # why this host can have none
+
+    def mtu(self, name: str) -> int:
+        return self.mtus.get(name, 1500) if self.exists(name) else 0
+
+    def why_not_tag(self, bridge: str, vlan: int, name: str) -> Refused | None:
+        return Refused(self.no_vlans) if self.no_vlans else None
+
+    def bring_up_tagged(self, bridge: str, vlan: int, name: str) -> None:
+        if not self.exists(bridge):
+            raise CommandFailed(f"`ip link add link {bridge}` exited with 1: Cannot find device")
+        self.tags[name] = (bridge, vlan)
+
+    def tagged(self) -> Names:
+        return sorted(self.tags)
+
+    def take_away_tagged(self, name: str) -> bool:
+        if name in self.busy:
+            return False
+        self.tags.pop(name, None)
+        return True
 
     def exists(self, name: str) -> bool:
         return name in self.names
 
-    def list(self) -> list[str]:
-        return sorted(self.names)
+    def list(self) -> Names:
+        return sorted({*self.names, *self.tags})

@@ -26,10 +26,18 @@ class RemoteVerb:
     def __getattr__(self, verb: str) -> "RemoteVerb":
         return RemoteVerb(self._ask, f"{self._path}.{verb}")
 
+    def events(self, resource: str) -> contextlib.AbstractContextManager[Iterator[Any]]:
+        """What a verification says."""
+        return self._stream("events", resource)
+
+    def watched(self, name: str) -> contextlib.AbstractContextManager[Iterator[Any]]:
+        """Looks whether a domain has been reset."""
+        return self._stream("watched", name)
+
     @contextlib.contextmanager
-    def events(self, resource: str) -> Iterator[Iterator[Any]]:
-        """What a verification says: read as it comes, and left when the context is."""
-        self._ask("enter", f"{self._path}.events", resource)
+    def _stream(self, verb: str, *arguments: Any) -> Iterator[Iterator[Any]]:
+        """A stream is read as it comes, and left when the context is."""
+        self._ask("enter", f"{self._path}.{verb}", *arguments)
         try:
             yield iter(lambda: self._ask("next"), None)
         finally:

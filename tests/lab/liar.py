@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from mcv import settings
 from mcv.document import changes
 from mcv.document.generation import ChangeMade
-from mcv.document.model import Cluster, Permissions, decode, encode
+from mcv.document.model import Cluster, decode, encode
+from mcv.document.rights import Permissions
 from mcv.errors import McvError
 from mcv.rpc import names
 from mcv.rpc.peers import Address, Peers

@@ -1,8 +1,9 @@
 """A guest that is a real Linux: it says on its serial console that it is up, has a shell there,
 and switches itself off when its power button is pressed. It reads a seed as cloud-init does.
 
-Debian's cloud kernel (downloaded and unpacked, not installed), busybox with a script as its first
-process, and syslinux to boot them, in a raw image of 24 MiB, made once for a lab.
+Debian's cloud kernel and guest agent (downloaded and unpacked, not installed), busybox with a
+script as its first process, and syslinux to boot them, in a raw image of 32 MiB, made once for a
+lab.
 """
 
 import hashlib
@@ -12,8 +13,9 @@ from pathlib import Path
 
 from tests.lab.host import LabError, run, say
 
-SIZE = 24 << 20
+SIZE = 32 << 20
 PACKAGE = "linux-image-cloud-amd64"
+AGENT = "qemu-guest-agent"  # its libraries are the host's, which QEMU needs too
 BUSYBOX = Path("/bin/busybox")
 
 # What it says when it is up, on a line of its own.
@@ -25,7 +27,7 @@ TOLD = "The guest is told:"
 
 # Of the kernel's modules: the power button, what reads it, the virtio devices of mcv's VMs, and
 # the file system of seeds.
-MODULES = ("button", "evdev", "virtio_pci", "virtio_blk", "virtio_net", "isofs")
+MODULES = ("button", "evdev", "virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "isofs")
 
 BOOT = "SERIAL 0 115200\nDEFAULT linux\nLABEL linux\n"
 BOOT += (
@@ -59,6 +61,10 @@ for disk in /dev/vd?; do
     [ ! -e /sys/class/net/eth0 ] || ifconfig eth0 up
     [ ! -e /sys/class/net/eth0 ] || udhcpc -n -q -i eth0 -t 5 -T 2 -s /bin/true
 done
+for port in /dev/vport*p1; do
+    [ ! -e $port ] || LD_LIBRARY_PATH=/lib setsid qemu-ga -m virtio-serial -p $port -t /dev \
+        < /dev/null > /dev/null 2>&1 &
+done
 echo "{UP}"
 while true; do setsid -c sh; done
 """
@@ -88,6 +94,7 @@ def _make(work: Path, image: Path) -> None:
     kernel, modules = _unpack_kernel(work)
     root = work / "root"
     _fill(root, modules)
+    _add_agent(work, root)
     initrd = work / "initrd"
     # newc is the archive that a kernel unpacks; busybox has a cpio, so the host needs none.
     run("sh", "-c", f"cd {root} && find . | {BUSYBOX} cpio -o -H newc > {initrd}")
@@ -125,6 +132,22 @@ def _kernel_package() -> str:
 
 def _is_known() -> bool:
     return bool(run("apt-cache", "search", "--names-only", f"^{PACKAGE}$").strip())
+
+
+def _add_agent(work: Path, root: Path) -> None:
+    """Put the agent and the libraries that it needs where the guest's first script starts it."""
+    run("sh", "-c", f"cd {work} && apt-get --quiet download {AGENT}", timeout=600)
+    run("dpkg-deb", "--extract", next(work.glob(f"{AGENT}_*.deb")), work / "agent")
+    agent = work / "agent/usr/sbin/qemu-ga"
+    shutil.copy2(agent, root / "bin/qemu-ga")
+    for words in map(str.split, run("ldd", agent).splitlines()):
+        library = next((Path(word) for word in words if word.startswith("/")), None)
+        if library is None:
+            continue
+        # The loader's own place is in the program; the others are found by LD_LIBRARY_PATH.
+        place = root / "lib64" if library.name.startswith("ld-linux") else root / "lib"
+        place.mkdir(exist_ok=True)
+        shutil.copy2(library.resolve(), place / library.name)
 
 
 def _fill(root: Path, modules: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from mcv.document.disks import Disk
 from mcv.errors import CommandFailed, Refused
 from mcv.storage import paths, pools
-from mcv.vm import create, delete, disk_grow, disk_move, live, migrate, power
+from mcv.vm import change, create, delete, disk_grow, disk_move, live, migrate, pending, power
 from tests.lab import cheap, guests, wait_until
 from tests.lab.cheap import CheapCluster
 
@@ -223,3 +223,47 @@ def holds_what_was_written(web1: CheapCluster, node: str) -> None:
     latest = max(numbers)
     wrong = [n for n in range(max(1, latest - 1000), latest) if numbers[n % 1024] != n]
     assert wrong == [] and latest > 50
+
+
+def test_nothing_is_pending_when_a_vm_has_started_with_all_that_was_changed(
+    web1: CheapCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guest has no driver of the balloon. This lab has no cgroups: no limit of the CPU."""
+    monkeypatch.setattr(pending, "SETTLING", 0.0)
+    made(web1, "shared")
+    boots(web1, "n1", guests.idle())
+    host = web1.hosts["n1"]
+    assert pending.pending(host, "web1") == []
+
+    answer = web1.run(
+        "n1",
+        change.update,
+        name="web1",
+        memory="48MiB",
+        cpus=3,
+        cpu_model="Nehalem",
+        boot=["cd", "disk"],
+        io_limit="iops=500,bandwidth=1MiB",
+        watchdog="pause",
+        video="virtio",
+        keyboard="de",
+        clock="Europe/Berlin",
+    )
+
+    assert [text.partition(" ")[0] for text in answer.pending] == [
+        *("memory", "processor", "clock", "video", "keyboard", "watchdog", "boot")
+    ]
+    assert host.domains.disks.limits("web1", "vda") == (500, MIB)
+    web1.run("n1", live.migrate, name="web1", to="n2")
+    assert pending.pending(web1.hosts["n2"], "web1") == answer.pending
+    web1.run("n2", power.stop, name="web1")
+    web1.run("n2", power.start, name="web1")
+    assert pending.pending(web1.hosts["n2"], "web1") == []
+    answer = web1.run("n2", change.update, name="web1", memory="32MiB", clock="localtime")
+    assert answer.pending == [
+        "memory 32MiB (its guest has 48MiB)",
+        "clock localtime (it runs with Europe/Berlin)",
+    ]
+    web1.run("n2", power.stop, name="web1")
+    web1.run("n2", power.start, name="web1")
+    assert pending.pending(web1.hosts["n2"], "web1") == []

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from mcv.document.model import DrbdSettings
+from mcv.document.drbd_settings import DrbdSettings
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.drbd import Drbd
 from mcv.drivers.drbd_resource_file import Side, resource_text
@@ -19,7 +19,9 @@ from tests.contract import (
     drbd,
     eventually,
     live_disks,
+    live_machine,
     live_mirrors,
+    live_nics,
     promises,
     replication,
     thin,
@@ -134,7 +136,9 @@ def libvirt(contract_nodes: list[Node]) -> Iterator[LibvirtStand]:
 
 
 @pytest.mark.parametrize(
-    "promise", promises(domains, live_disks, live_mirrors), ids=lambda one: one.__name__
+    "promise",
+    promises(domains, live_disks, live_machine, live_mirrors, live_nics),
+    ids=lambda one: one.__name__,
 )
 def test_libvirt(libvirt: LibvirtStand, promise: Promise) -> None:
     try:

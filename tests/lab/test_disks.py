@@ -9,7 +9,7 @@ import pytest
 from tests.lab import Node, guests, reality, wait_until
 from tests.lab.cluster import bring_back, create, mcv, told
 from tests.lab.linux_guest import UP
-from tests.lab.test_linux_guest import LISTEN, said
+from tests.lab.test_linux_guest import CONSOLE, said
 
 MIB = 1 << 20
 POOL = "/var/lib/mcv/pool"
@@ -145,7 +145,7 @@ def test_a_linux_lets_go_of_its_disks(pair: list[Node], bus: str) -> None:
     create(node1, "web1", image=guests.linux(), disk="32MiB")
     mcv(node1, "update web1 --memory 128MiB")
     mcv(node1, "start web1")
-    listening = node1.start(LISTEN)
+    listening = node1.start(CONSOLE)
     wait_until(lambda: UP in said(node1), 150, "the guest to be up")
     for number, kind in ((2, "drbd"), (3, "file"), (4, "lvm")):
         assert add(node1, "12MiB", f"--storage {kind} --bus {bus}")["disk"] == number

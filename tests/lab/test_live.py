@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import Lab, Node, guests, reality, wait_until
-from tests.lab.cluster import bring_back, create, mcv
+from tests.lab.cluster import bring_back, create, mcv, told
 from tests.lab.consistency import is_settled
 from tests.lab.reality import FOREIGN, FOREIGN_FILE
 from tests.lab.test_kills import KILL, ended
@@ -154,6 +154,30 @@ def test_a_guest_that_counts_and_writes_moves_while_it_runs(web1: list[Node]) ->
     mcv(two, "stop web1")
     refused = mcv(two, "migrate --online --node node1 web1", code=3).stderr
     assert "only a VM that runs moves online" in refused
+
+
+def statuses(node: Node) -> list[str]:
+    return [one["status"] for one in told(node, "info")["nodes"]]
+
+
+def test_a_guest_leaves_a_node_that_is_drained_and_comes_back_to_it(web1: list[Node]) -> None:
+    one, two = web1
+    assert "web1 goes from node1 to node2, live." in mcv(one, "node drain node1 --dry-run").stdout
+
+    mcv(one, "node drain node1")
+
+    assert statuses(two) == ["maintenance", "online"]
+    assert reality.document(two)["nodes"]["node1"]["status"] == "offline"
+    assert where(web1) == primaries(web1) == ["node2"]
+    number = newest(two)
+    wait_until(lambda: newest(two) > number, 30, "the guest to write on")
+    assert told(two, "info web1")["home"] == "node1"
+    assert "node1 is drained" in mcv(two, "migrate --online web1", code=3).stderr
+
+    mcv(one, "node restore node1")
+    assert statuses(one) == ["online", "online"]
+    runs_on(web1, one)
+    assert "node1 runs web1" in mcv(two, "node reboot node1 --yes", code=3).stderr
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.lab import Node, guests, reality
+from tests.lab import Node, guests, reality, wait_until
 from tests.lab.cluster import create, mcv, told
 
 MIB = 1 << 20
@@ -61,22 +61,53 @@ def test_a_stopped_vm_moves_there_and_back(pair: list[Node]) -> None:
     delete(node1, "web1")
 
 
-def test_memory_and_cpus_count_from_the_next_start_on(pair: list[Node]) -> None:
-    node1, _ = pair
-    mcv(node1, "create web1 --memory 16MiB")
-    mcv(node1, "start web1")
+def pending_of(node: Node) -> object:
+    return told(node, "info web1")["pending"]
 
-    mcv(node1, "update web1 --memory 48MiB --cpus 2")
 
-    assert dominfo(node1, "web1")["Max memory"] == "16384 KiB"
-    mcv(node1, "stop web1")
+def test_what_an_update_cannot_do_while_the_vm_runs_is_pending_until_its_next_start(
+    pair: list[Node],
+) -> None:
+    """The guest has no driver of the balloon: it keeps its memory."""
+    node1, node2 = pair
+    mcv(node1, "create web1 --memory 16MiB --disk 4MiB")
     mcv(node1, "start web1")
+    assert told(node2, "info web1")["pending"] == []
+
+    said = mcv(
+        node2,
+        "update web1 --memory 48MiB --cpus 2 --cpu-limit 50 --io-limit iops=500 --clock localtime "
+        "--watchdog reset --tag lab --protect yes",
+    ).stdout
+
     info = dominfo(node1, "web1")
-    assert (info["Max memory"], info["CPU(s)"], info["State"]) == ("49152 KiB", "2", "running")
-    mcv(node1, "update web1 --cpus 1")
+    assert (info["Max memory"], info["CPU(s)"]) == ("16384 KiB", "2")
+    assert re.search(r"global_quota *: 50000", node1.run("virsh schedinfo web1").stdout)
+    assert re.search(r"total_iops_sec *: 500", node1.run("virsh blkdeviotune web1 vda").stdout)
+    waits = [
+        "memory 48MiB (its guest has 16MiB, and began with 16MiB)",
+        "clock localtime (it runs with utc)",
+        "watchdog reset (it runs with none)",
+    ]
+    wait_until(lambda: pending_of(node2) == waits, 20, "node1 to tell what is pending")
+    assert all(text in said for text in waits)
+    assert [row["name"] for row in told(node1, "list --tag lab --state running")] == ["web1"]
+    mcv(node1, "migrate --online --node node2 web1")
+    wait_until(lambda: pending_of(node1) == waits, 20, "node2 to tell what is pending")
     mcv(node1, "stop web1")
-    assert dominfo(node1, "web1")["Max memory"] == "49152 KiB"
-    assert dominfo(node1, "web1")["CPU(s)"] == "1"
+    assert "mcv update web1 --protect no" in mcv(node1, "delete web1 --yes", code=3).stderr
+
+    mcv(node1, "start web1")
+
+    assert told(node1, "info web1")["pending"] == []
+    info = dominfo(node2, "web1")
+    assert (info["Max memory"], info["CPU(s)"], info["State"]) == ("49152 KiB", "2", "running")
+    mcv(node1, "update web1 --memory 32MiB --cpus 1 --cpu-limit none --protect no")
+    waits = ["memory 32MiB (its guest has 48MiB)", "1 CPU (it runs with 2)"]
+    wait_until(lambda: pending_of(node1) == waits, 20, "node2 to tell what is pending")
+    mcv(node1, "stop web1")
+    assert dominfo(node2, "web1")["Max memory"] == "32768 KiB"
+    assert dominfo(node2, "web1")["CPU(s)"] == "1"
     delete(node1, "web1")
 
 
@@ -295,7 +326,8 @@ def test_json_has_the_keys_that_scripts_rely_on(pair: list[Node]) -> None:
     assert has(whole, CLUSTER) and all(has(node, NODE) for node in whole["nodes"])
     assert has(rows[0], "vm disk resource minor port node out_of_sync done")
     assert all(has(side, "role disk connection") for side in rows[0]["node"].values())
-    assert told(node1, "network list") == [{"name": "lan", "bridge": "br-lan", "vms": 1}]
+    (lan,) = told(node1, "network list")
+    assert (lan["name"], lan["bridge"], lan["vms"], lan["vlan"]) == ("lan", "br-lan", 1, 0)
     # And what they say is so.
     xml = node1.run("virsh dumpxml web1").stdout
     assert info["uuid"] == node1.run("virsh domuuid web1").stdout.strip()

@@ -94,7 +94,9 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         "Locks": lambda _: threads.Locks(scheduler),
         "Peers": lambda identity, find: world.network.peers(world.booting)(identity, find),
         "boot_id": lambda: world.booting.boot,
-        "Server": lambda *_, **__: SimpleNamespace(close_untrusted=nodes.nothing),
+        "Server": lambda *_, **__: SimpleNamespace(
+            close_untrusted=nodes.nothing, also_listen=nodes.nothing, listen_only=nodes.nothing
+        ),
         "Keys": lambda identity: FakeKeys(identity.certificate_pem),
         "load_or_create": lambda node, _: nodes.Identity(world.nodes[node].certificate),
     }

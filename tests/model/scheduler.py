@@ -233,8 +233,8 @@ class FakeTime:
         self._scheduler = scheduler
         self.strftime = time.strftime
 
-    def gmtime(self) -> time.struct_time:
-        return time.gmtime(self.time())
+    def gmtime(self, seconds: float | None = None) -> time.struct_time:
+        return time.gmtime(self.time() if seconds is None else seconds)
 
     def monotonic(self) -> float:
         return self._scheduler.now

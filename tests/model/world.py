@@ -62,7 +62,7 @@ class World:
             vm = Vm(name=name, uuid=uuid, memory=1, cpus=1, node=owner.name, nodes=names)
             document = document.with_vm(vm)
             owner.domains.define(
-                domain_xml(vm, sources={}, bridges={}, domain_type="qemu", emulator="e")
+                domain_xml(vm, sources={}, networks={}, node="n1", domain_type="qemu", emulator="e")
             )
         return document
 

@@ -32,7 +32,7 @@ from mcv.storage import pools
 from mcv.system import files
 from mcv.system.answers import plain
 from mcv.timestamps import timestamp
-from mcv.vm import change, create, disk_add, disk_grow, disk_move, migrate, power
+from mcv.vm import change, create, disk_add, disk_grow, disk_move, migrate, nics, power
 from tests.deaths.stories import THREE
 from tests.documents import made
 from tests.fakes.cluster import FakeCluster
@@ -200,7 +200,8 @@ def elsewhere(target: Path) -> None:
             domain_xml(
                 replace(vm, machine="q35"),
                 sources=storage.sources(tour.host.read(), vm, tour.host.name),
-                bridges={"lan": "br-lan"},
+                networks=tour.host.read().networks,
+                node="n1",
                 domain_type="kvm",
                 emulator=emulator,
             )
@@ -268,9 +269,14 @@ KINDS = {"thin": "tp", "shared": "nfs", "file": "fast", "lvm": "lvm", "drbd": "l
 
 
 def kinds(target: Path) -> None:
-    """A disk of every kind, in a pool of every type, some of them another one's second disk."""
+    """A disk of every kind, in a pool of every type, some of them another one's second disk.
+
+    One VM has cards: in a VLAN, of another model, with the link down.
+    """
     with toured(target, "n1", "n2") as tour:
         tour.run(network.create, name="lan", bridge="br-lan")
+        on = {"n2": "br-lan"}
+        tour.run(network.create, name="dmz", bridge="br-lan", vlan=7, mtu=1400, on=on)
         _make_pools(tour)
         for storage, pool in KINDS.items():
             where = ["n1", "n2"] if storage == "drbd" else ["n1"]
@@ -279,6 +285,8 @@ def kinds(target: Path) -> None:
                 options = {"storage": storage, "pool": pool, "firmware": "uefi"}
             tour.run(create.create, name=storage, memory=MEMORY, disks=["8MiB"], **options)
         tour.run(disk_add.add, name="drbd", size="12MiB", storage="file", pool="fast")
+        tour.run(nics.add, name="lvm", network="dmz", model="e1000", link="down")
+        tour.run(nics.add, name="lvm", network="lan", vlan=9)
         tour.run(disk_grow.grow, name="lvm", disk=1, size="16MiB")
         tour.run(disk_move.move, name="file", disk=1, storage="lvm", pool="lvm")
         tour.run(migrate.migrate, name="thin", to="n2")

@@ -314,7 +314,7 @@ def test_a_start_setting_is_changed_with_or_without_the_definition(cluster: Fake
     said = cluster.run("n1", change.update, name="web1", start_order=3, start_delay=20)
     assert said.said == "start order 3, start delay 20" and not said.active
     said = cluster.run("n1", change.update, name="web1", cpus=3, autostart="yes")
-    assert said.said == "64MiB, 3 CPUs, autostart yes"
+    assert said.said == "3 CPUs, autostart yes"
 
     vm = cluster.read("n2").vm("web1")
     assert (vm.autostart, vm.start_order, vm.start_delay, vm.cpus) == ("yes", 3, 20, 3)

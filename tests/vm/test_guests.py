@@ -45,7 +45,9 @@ def domains(monkeypatch: pytest.MonkeyPatch) -> Deaf:
     deaf = Deaf()
     for number, name in enumerate(("web1", "web2", "web3", "foreign")):
         vm = Vm(name=name, uuid=f"{UUID}{number}", memory=1 << 24, cpus=1, node="n1", nodes=("n1",))
-        xml = domain_xml(vm, sources={}, bridges={}, domain_type="qemu", emulator="/bin/qemu")
+        xml = domain_xml(
+            vm, sources={}, networks={}, node="", domain_type="qemu", emulator="/bin/qemu"
+        )
         deaf.define(xml if name != "foreign" else xml.replace("urn:mcv:vm:1", "urn:other"))
         deaf.uuids[name] = vm.uuid
         deaf.active[name] = "running"

@@ -9,6 +9,7 @@ from mcv.api import dispatch
 from mcv.errors import HypervisorFailed, LibvirtSilent, OutcomeOpen, Refused
 from mcv.recovery import jobs as recovered_jobs
 from mcv.recovery import journal_recovery
+from mcv.rules.rights import Person
 from mcv.transaction.jobs import Job
 from mcv.vm import create, live, migrate, power
 from tests.fakes.cluster import FakeCluster
@@ -78,7 +79,9 @@ def test_a_new_vm_waits_for_its_definition(cluster: FakeCluster) -> None:
 
 def begun(cluster: FakeCluster, operation: str) -> Job:
     host = cluster.hosts["n1"]
-    answer = dispatch.run(host, operation, dispatch.row(operation), {"name": "web1"}, "alice")
+    answer = dispatch.run(
+        host, operation, dispatch.row(operation), {"name": "web1"}, Person(name="alice")
+    )
     return host.jobs.get(answer["job"])
 
 

@@ -51,7 +51,12 @@ def hold(conf: Settings, committed: Cluster, proposal: Cluster | None = None) ->
 def xml(of: Vm | None = None) -> str:
     source = Source(type="block", path="/dev/drbd100")
     return domain_xml(
-        of or a_vm(), sources={1: source}, bridges={}, domain_type="qemu", emulator="/bin/true"
+        of or a_vm(),
+        sources={1: source},
+        networks={},
+        node="n1",
+        domain_type="qemu",
+        emulator="/bin/true",
     )
 
 

@@ -187,6 +187,15 @@ def test_an_offline_migration_moves_owner_and_definition(cluster: FakeCluster) -
     assert list(cluster.hosts["n2"].journal.entries()) == []
 
 
+def test_a_migration_moves_the_home_of_a_vm(cluster: FakeCluster) -> None:
+    make(cluster)
+    before = cluster.read().vm("web1").home
+
+    cluster.run("n1", migrate.migrate, name="web1", to="n2")
+
+    assert (before, cluster.read().vm("web1").home) == ("n1", "n2")
+
+
 def test_a_failed_definition_there_leaves_the_vm_where_it_was(cluster: FakeCluster) -> None:
     make(cluster)
     cluster.domains["n2"].broken.add("define")
@@ -441,7 +450,10 @@ def test_a_network_in_use_is_not_deleted(cluster: FakeCluster) -> None:
     with pytest.raises(Refused, match="used by web1"):
         cluster.run("n1", network.delete, name="lan")
 
-    listed = plain(network.list_(cluster.hosts["n2"]))
+    listed = [
+        {key: row[key] for key in ("name", "bridge", "vms")}
+        for row in plain(network.list_(cluster.hosts["n2"]))
+    ]
     assert listed == [{"name": "lan", "bridge": "br-lan", "vms": 1}]
 
 

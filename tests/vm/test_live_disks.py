@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from mcv.document.disks import FileDisk, Role, SharedDisk
 from mcv.document.pools import DEFAULT_LOCATION
+from mcv.drivers.domain_reading import substance
 from mcv.drivers.domain_source import Source
-from mcv.drivers.domain_xml import substance
 from mcv.drivers.migration_xml import MovedDisks
 from mcv.errors import (
     CallLost,
@@ -470,7 +470,7 @@ def test_a_seed_is_copied_before_and_the_variables_are_memory(cluster: FakeClust
     ]
 
     plan = plans.live_plan(vm(disks=disks), "n2", moves=goes)
-    told = live_storage.moved(cluster.hosts["n1"], new, "n2", "unix:///disks")
+    told = live_storage.moved(cluster.hosts["n1"], "web1", new, "n2", "unix:///disks")
 
     steps = [str(step.do).split()[1] for item in plan for step in steps_of(item)]
     assert steps[:5] == [*["volume.receive"] * 3, "volume.send", "vm.expect"]

@@ -15,6 +15,7 @@ from mcv.cluster import permissions
 from mcv.drbd import verify
 from mcv.errors import Failed, McvError, OutcomeOpen, Refused, RepairNeeded
 from mcv.recovery import journal_recovery
+from mcv.rules.rights import Person
 from mcv.status import cluster as status_cluster
 from mcv.status import vms
 from mcv.system import files, room
@@ -65,7 +66,9 @@ def test_power_works_without_room(
     host = vm.hosts["n1"]
     verbs = ("vm.start", "vm.reset", "vm.pause", "vm.resume", "vm.stop", "vm.start", "vm.shutdown")
     for verb in verbs:
-        answer = dispatch.run(host, verb, dispatch.row(verb), {"name": "web1"}, "alice")
+        answer = dispatch.run(
+            host, verb, dispatch.row(verb), {"name": "web1"}, Person(name="alice")
+        )
         job = host.jobs.get(answer["job"])
         seen = 0
         while job.state == "running":

@@ -77,12 +77,31 @@ def test_every_plan_settles_once_and_survives_being_written_down() -> None:
         plans.create_plan(TWO_DISKS, "n1", None, "x"),
         plans.delete_plan(TWO_DISKS, False),
         plans.offline_plan(vm(), "n2", True),
-        plans.update_plan(vm(), None, 2),
+        plans.update_plan(4, vm(), {"cpus": 2, "protected": True}),
+        plans.update_plan(3, vm(), {"cpus": 2, "autostart": "yes"}),
     ):
         assert sum(step.commits for item in plan for step in steps_of(item)) == 1
         assert commit_point(plan) < len(plan) and nodes_of(plan) <= {"n1", "n2"}
         text = msgspec.json.encode(plan)
         assert msgspec.json.encode(msgspec.json.decode(text, type=list[Item])) == text
+
+
+def test_an_update_is_one_change_and_before_schema_4_one_for_each_that_members_know() -> None:
+    values = {"cpus": 2, "autostart": "yes", "cd": "netinst"}
+
+    assert said(plans.update_plan(4, vm(), values)) == [
+        "n1:vm.bring_cd",
+        "vm.set !",
+        "n1:vm.define",
+        "n1:vm.adjust ?",
+        "n1:vm.change_cd ?",
+    ]
+    assert said(plans.update_plan(3, vm(), values))[1:4] == [
+        "vm.set_cd !",
+        "vm.update",
+        "vm.set_start",
+    ]
+    assert said(plans.update_plan(4, vm(), {"tags": ["a"]}, is_of_domain=False)) == ["vm.set !"]
 
 
 def test_a_move_by_a_copy_ends_with_the_old_volume_and_brings_the_cd() -> None:

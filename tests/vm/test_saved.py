@@ -7,7 +7,7 @@ import pytest
 
 from mcv.check import runner
 from mcv.drbd import resolve, resync
-from mcv.drivers.domain_xml import mark_of
+from mcv.drivers.domain_reading import mark_of
 from mcv.errors import HypervisorFailed, Refused
 from mcv.status import vms
 from mcv.vm import (

@@ -108,7 +108,8 @@ def test_what_may_be_stale_is_taken_by_a_word_alone(
     lost.run("n1", register.register, name="web1", accept_stale=bool(said))
 
     lost.run("n1", power.start, name="web1")
-    assert lost.read("n1").vm("web1").node == "n1"
+    taken = lost.read("n1").vm("web1")
+    assert (taken.node, taken.home) == ("n1", "n3")
 
 
 @pytest.mark.parametrize("disk", ["UpToDate", "Outdated"])

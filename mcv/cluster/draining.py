@@ -1,0 +1,301 @@
+"""A node is drained and restored, or evacuated: its VMs go elsewhere, and come back to it.
+
+The node that carries the plan out is another one than the node that is drained: a node that is
+offline in the document changes nothing.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from mcv.cluster import takeovers
+from mcv.cluster.departures import Departure
+from mcv.cluster.takeovers import TakenOver
+from mcv.document.model import Cluster, Vm
+from mcv.document.subject import Subject
+from mcv.drbd.in_step import Syncing
+from mcv.errors import McvError, Refused
+from mcv.host import DryRun, Host, Prepared
+from mcv.rules import preconditions
+from mcv.system.answers import decoded
+from mcv.transaction.plan import Item, Step, change, on
+
+ASK = 120.0  # s that a node has to judge all of its VMs
+DAYS = 14 * 24 * 3600.0
+POLL = 1.0  # s between two looks at what is waited for
+AGAIN = 10.0  # s between two attempts to move a VM that is waited for
+APART = 60.0  # s in which the replicas of a VM that goes back find each other
+IDLE = 600.0  # s in which operations of the node that is drained come to their end
+
+
+class Emptied(Struct, frozen=True, kw_only=True):
+    """A node, the VMs that went elsewhere from there, and those that could not when it began."""
+
+    node: str
+    moved: list[str]
+    left: list[str]
+
+
+class Restored(Struct, frozen=True, kw_only=True):
+    """A node that takes VMs again, and the VMs that went back to it, their home."""
+
+    node: str
+    moved: list[str]
+
+
+def drain(
+    host: Host, node: str, shutdown: bool = False, wait: bool = False, dry_run: bool = False
+) -> Emptied | DryRun:
+    """Let a node take no new VMs, move its VMs elsewhere, then take it offline for maintenance.
+
+    With `shutdown` a VM that cannot move while it runs is shut down, moved and started. With
+    `wait` a VM that cannot leave yet is waited for. Errors: DoneInPart where VMs are left: the
+    node stays draining, and the same command goes on.
+    """
+
+    def prepare() -> Prepared[Emptied]:
+        cluster = _require_emptied(host, node)
+        if cluster.online == [node]:
+            raise Refused(f"{node} is the last node online.")
+        leaving = asked(host, cluster, node, shutdown)
+        plan = [
+            Step(change("node.drain", name=node), commits=True),
+            *departure_steps(host, node, leaving, shutdown, wait),
+            Step(on(host.name, "node.await_idle", node=node), may_fail=True),
+            Step(change("node.maintenance", name=node), may_fail=True),
+        ]
+        return _prepared(host, node, plan, leaving, "Then it is offline for maintenance.")
+
+    return host.operate(Subject.node(node), f"drain node {node}", prepare, dry_run)
+
+
+def evacuate(
+    host: Host, node: str, shutdown: bool = False, dry_run: bool = False
+) -> Emptied | TakenOver | DryRun:
+    """Move the VMs of a living node elsewhere now; the node goes on taking VMs.
+
+    The VMs of a node that is offline in the document are taken over. Errors: Refused where none
+    of its VMs can leave; DoneInPart where some are left.
+    """
+    if host.read().node(node).status == "offline":
+        return takeovers.take_all_over(host, node, dry_run)
+
+    def prepare() -> Prepared[Emptied]:
+        cluster = _require_emptied(host, node)
+        leaving = asked(host, cluster, node, shutdown)
+        if leaving and not any(departure.to for departure in leaving):
+            said = [(departure.said(node), departure.hint) for departure in leaving]
+            raise Refused(f"No VM can leave {node}.", "", said)
+        steps = departure_steps(host, node, leaving, shutdown)
+        plan = [Step(change("barrier"), commits=True), *steps]
+        return _prepared(host, node, plan, leaving)
+
+    return host.operate(Subject.node(node), f"evacuate {node}", prepare, dry_run)
+
+
+def _require_emptied(host: Host, node: str) -> Cluster:
+    """The document. Errors: Refused unless the node is online and another one takes VMs."""
+    host.consensus.require_contact()
+    cluster = host.read()
+    member = cluster.node(node)
+    if member.status == "offline" and member.draining:
+        raise Refused(f"{node} is drained already.", f"Its way back: mcv node restore {node}")
+    preconditions.online(cluster, node)
+    return cluster
+
+
+def asked(host: Host, cluster: Cluster, node: str, shutdown: bool) -> list[Departure]:
+    """How each VM of a node would leave it, in the order of their names, as the node says."""
+    names = sorted(vm.name for vm in cluster.vms.values() if vm.node == node)
+    answer = host.call(node, "node.departures", timeout=ASK, names=names, shutdown=shutdown)
+    return decoded(node, "node.departures", answer, list[Departure])
+
+
+def departure_steps(
+    host: Host, node: str, leaving: list[Departure], shutdown: bool, wait: bool = False
+) -> list[Item]:
+    """A step for each VM: each moves whole or not at all, and none holds another one up."""
+    return [
+        Step(
+            on(
+                host.name,
+                "node.send_away",
+                node=node,
+                name=departure.name,
+                who=host.job.who,
+                shutdown=shutdown,
+                wait=wait,
+                restarts=departure.way == "shutdown",
+            ),
+            may_fail=True,
+        )
+        for departure in leaving
+    ]
+
+
+def _prepared(
+    host: Host, node: str, plan: list[Item], leaving: list[Departure], end: str = ""
+) -> Prepared[Emptied]:
+    answer = Emptied(
+        node=node,
+        moved=[departure.name for departure in leaving if departure.to],
+        left=[departure.name for departure in leaving if not departure.to],
+    )
+    lines = [departure.said(node) for departure in leaving] + ([end] if end else [])
+    stuck = [departure.said(node) for departure in leaving if not departure.to]
+    return Prepared(
+        plan, answer, preview=lambda plan: DryRun(plan=lines), around=between_vms(host, stuck)
+    )
+
+
+@contextlib.contextmanager
+def between_vms(host: Host, stuck: Sequence[str] = ()) -> Iterator[None]:
+    """Let the job be cancelled: it ends before the next VM moves.
+
+    What cannot move is told before the first step: what a job waits for is shown as a line.
+    """
+    for said in stuck:
+        host.job.progress(f"waiting for the others to leave; {said}")
+    with host.job.may_be_cancelled(waits=False):
+        yield
+
+
+def restore(host: Host, node: str, dry_run: bool = False) -> Restored | DryRun:
+    """End a drain and its maintenance, then move the VMs back whose home the node is.
+
+    A VM goes back as soon as the replica there has all of its data. Said again, it goes on with
+    what is left. Errors: DoneInPart where a VM stays where it is.
+    """
+
+    def prepare() -> Prepared[Restored]:
+        host.consensus.require_contact()
+        cluster = host.read()
+        member = cluster.node(node)
+        if member.status == "offline" and not member.maintenance:
+            raise Refused(f"{node} is offline.", "It comes back by itself when mcvd runs there.")
+        if node != host.name:
+            host.call(node, "config.poll")
+        coming = [vm for vm in cluster.vms.values() if vm.home == node and vm.node != node]
+        coming.sort(key=lambda vm: (vm.start_order, vm.name))
+        is_away = member.draining or member.maintenance
+        plan: list[Item] = [
+            Step(change("node.restore", name=node) if is_away else change("barrier"), commits=True),
+            *(_return(host, node, vm) for vm in coming),
+        ]
+        lines = [f"{node} takes VMs again."] * is_away + [
+            f"{vm.name} goes from {vm.node} back to {node}." for vm in coming
+        ]
+        answer = Restored(node=node, moved=[vm.name for vm in coming])
+        return Prepared(
+            plan, answer, preview=lambda plan: DryRun(plan=lines), around=between_vms(host)
+        )
+
+    return host.operate(Subject.node(node), f"restore node {node}", prepare, dry_run)
+
+
+def _return(host: Host, node: str, vm: Vm) -> Step:
+    back = on(host.name, "node.bring_home", node=node, name=vm.name, who=host.job.who)
+    return Step(back, may_fail=True)
+
+
+# Steps, on the node that carries the plan out.
+
+
+def send_away(
+    host: Host,
+    node: str,
+    name: str,
+    who: str,
+    shutdown: bool = False,
+    wait: bool = False,
+    restarts: bool = False,
+) -> None:
+    """Have a VM's owner move it away; with `wait`, again and again until that succeeds.
+
+    Without effect where the VM is not that node's any more. Errors: Cancelled; McvError, in a
+    sentence that names the VM.
+    """
+    asked = {"node": node, "name": name, "who": who, "shutdown": shutdown, "restarts": restarts}
+    while (vm := host.read().vms.get(name)) is not None and vm.node == node:
+        host.job.check_cancelled()
+        try:
+            host.call(node, "node.give_away", timeout=DAYS, **asked)
+            return
+        except McvError as error:
+            if not wait:
+                raise _named(name, node, error) from error
+            host.job.progress(f"waiting: {error.message}")
+        _pause(host, AGAIN)
+
+
+def bring_home(host: Host, node: str, name: str, who: str) -> None:
+    """Have a VM's owner move it to its home, when the replicas of the VM are in step.
+
+    Without effect where the VM is there, or its home is another node. Errors: as send_away; also
+    where the replicas do not find each other.
+    """
+    vm = host.read().vms.get(name)
+    if vm is None or vm.node == node or vm.home != node:
+        return
+    try:
+        await_in_step(host, vm)
+        asked = {"node": node, "name": name, "who": who, "to": node}
+        host.call(vm.node, "node.give_away", timeout=DAYS, **asked)
+    except McvError as error:
+        raise _named(name, vm.node, error) from error
+
+
+def await_in_step(host: Host, vm: Vm) -> None:
+    """Wait until the replicas of a VM are in step, as its owner says; may be cancelled.
+
+    Errors: McvError where they do not find each other.
+    """
+    since, most = time.monotonic(), 0
+    while True:
+        host.job.check_cancelled()
+        answer = host.call(vm.node, "node.syncing", name=vm.name)
+        seen = decoded(vm.node, "node.syncing", answer, Syncing)
+        if seen.is_in_step:
+            return
+        if not seen.is_apart:
+            since = time.monotonic()
+        elif time.monotonic() - since > APART:
+            raise McvError("its replicas are not connected.", "See: mcv drbd list")
+        most = max(most, seen.left)
+        if most:
+            host.job.progress(f"resync {vm.name}", most - seen.left, most, "B")
+        time.sleep(POLL)
+
+
+def await_idle(host: Host, node: str) -> None:
+    """Wait until a node carries no operation out: others would take it over from one offline.
+
+    Errors: Cancelled; McvError where that takes too long.
+    """
+    until = time.monotonic() + IDLE
+    while work := working(host.read(), node):
+        if time.monotonic() > until:
+            raise McvError(f"{node} is at work: {work[0]}.", "See: mcv job list")
+        host.job.progress(f"waiting for {node}, which is at work: {work[0]}")
+        _pause(host, POLL)
+
+
+def working(cluster: Cluster, node: str) -> list[str]:
+    """What the operations are about that a node carries out."""
+    claims = [cluster.claim_of(subject) for subject in cluster.subjects()]
+    return sorted({claim.why for claim in claims if claim is not None and claim.node == node})
+
+
+def _pause(host: Host, seconds: float) -> None:
+    """Wait; Cancelled as soon as somebody cancels the job."""
+    host.job.cancelled.wait(seconds)
+    host.job.check_cancelled()
+
+
+def _named(name: str, node: str, error: McvError) -> McvError:
+    """An error in a sentence that names the VM, and says that it stays."""
+    said = " ".join([error.message, *(message for message, _ in error.problems)])
+    text = said if name in said.split() else f"{name} stays on {node}: {said}"
+    return McvError(text, error.hint)

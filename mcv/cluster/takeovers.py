@@ -1,0 +1,196 @@
+"""The VMs of a node that is offline are taken over at one word, each by a node that can."""
+
+from msgspec import Struct
+
+from mcv import storage
+from mcv.document.model import Cluster, Vm
+from mcv.document.subject import Subject
+from mcv.errors import McvError, Refused
+from mcv.host import DryRun, Host, Prepared
+from mcv.rules import preconditions
+from mcv.system.answers import ask_typed
+from mcv.system.observations import ago
+from mcv.transaction.plan import Item, Step, change, on
+from mcv.vm import own_job, register
+from mcv.vm.replica_move import Problem
+
+ASK = 60.0  # s that a node has to judge all VMs that it could take over
+CALL = 120.0  # s that a takeover has
+
+
+class Prospect(Struct, frozen=True, kw_only=True):
+    """Whether a node can take a VM over, and in words what that would rest on."""
+
+    name: str
+    problems: list[Problem] = []
+    lines: list[str] = []
+
+
+class TakenOver(Struct, frozen=True, kw_only=True):
+    """A node whose VMs were taken over, in the order of their start, and those that were left."""
+
+    node: str
+    moved: list[str]
+    left: list[str]
+    taken_over: bool = True
+
+
+def prospects(host: Host, names: list[str]) -> list[Prospect]:
+    """Answer another node: which of these VMs this node can take over, nothing being changed."""
+    vms = [host.read().vms[name] for name in names if name in host.read().vms]
+    return [_prospect(host, vm) for vm in vms if vm.node != host.name]
+
+
+def _prospect(host: Host, vm: Vm) -> Prospect:
+    lines = [line for disk in vm.disks for line in storage.of(disk).prospects(host, vm)]
+    try:
+        register.register(host, vm.name, dry_run=True)
+    except McvError as error:
+        said = error.problems or [(error.message, error.hint)]
+        problems = [Problem(message=message, hint=hint) for message, hint in said]
+        return Prospect(name=vm.name, problems=problems, lines=lines)
+    return Prospect(name=vm.name, lines=lines)
+
+
+def take_all_over(host: Host, node: str, dry_run: bool = False) -> TakenOver | DryRun:
+    """Have other nodes own every VM of a node that is offline in the document.
+
+    None is started. Errors: Refused where none can be taken over; DoneInPart where some are left.
+    """
+
+    def prepare() -> Prepared[TakenOver]:
+        host.consensus.require_contact()
+        cluster = host.read()
+        if cluster.node(node).status == "online":
+            raise Refused(f"{node} is online.", f"mcv evacuate {node}")
+        vms = sorted(
+            (vm for vm in cluster.vms.values() if vm.node == node),
+            key=lambda vm: (vm.start_order, vm.name),
+        )
+        choices = _choices(host, cluster, vms)
+        if vms and not any(choice.by for choice in choices):
+            problems = [
+                (f"{choice.name}: {problem.message}", problem.hint)
+                for choice in choices
+                for problem in choice.problems
+            ]
+            raise Refused(f"No VM of {node} can be taken over.", "", problems)
+        answer = TakenOver(
+            node=node,
+            moved=[choice.name for choice in choices if choice.by],
+            left=[choice.name for choice in choices if not choice.by],
+        )
+        lines = _in_words(host, node, choices)
+        return Prepared(_plan(host, node, choices), answer, preview=lambda plan: DryRun(plan=lines))
+
+    return host.operate(Subject.node(node), f"take over all VMs of {node}", prepare, dry_run)
+
+
+class _Choice(Struct, frozen=True, kw_only=True):
+    """The node that takes a VM over, "" where none can, and what is known of the VM there."""
+
+    name: str
+    by: str = ""
+    problems: list[Problem] = []
+    lines: list[str] = []
+
+    @property
+    def why(self) -> str:
+        return "; ".join(problem.message.rstrip(".") for problem in self.problems)
+
+
+def _choices(host: Host, cluster: Cluster, vms: list[Vm]) -> list[_Choice]:
+    names = [vm.name for vm in vms]
+    answers = ask_typed(
+        host.call, cluster.online, "node.takeovers", ASK, list[Prospect], names=names
+    )
+    load = {
+        node: sum(vm.memory for vm in cluster.vms.values() if vm.node == node)
+        for node in cluster.online
+    }
+    chosen = []
+    for vm in vms:
+        choice = _choice(cluster, vm, answers, load)
+        if choice.by:
+            load[choice.by] += vm.memory
+        chosen.append(choice)
+    return chosen
+
+
+def _choice(
+    cluster: Cluster, vm: Vm, answers: dict[str, list[Prospect] | McvError], load: dict[str, int]
+) -> _Choice:
+    """Its home first, then the node whose VMs have least memory; of a replica there is one."""
+    places = [node for node in load if node in vm.nodes]
+    problems, lines = [], []
+    for node in sorted(places, key=lambda node: (node != vm.home, load[node], node)):
+        answer = answers[node]
+        if isinstance(answer, McvError):
+            problems.append(Problem(message=answer.message, hint=answer.hint))
+            continue
+        known = next((one for one in answer if one.name == vm.name), None)
+        if known is not None and not known.problems:
+            return _Choice(name=vm.name, by=node, lines=known.lines)
+        if known is not None:
+            problems += known.problems
+            lines += known.lines
+    if not places:
+        message = f"its disks are on {vm.node} alone" if vm.disks else "no node can have it"
+        problems.append(Problem(message=message, hint=f"It is there when {vm.node} is back."))
+    return _Choice(name=vm.name, problems=problems, lines=lines)
+
+
+def _in_words(host: Host, node: str, choices: list[_Choice]) -> list[str]:
+    """What may be lost, VM by VM: an operator decides by it."""
+    heard = ago(host.observations.last_heard(node))
+    lines = [f"{node} was last heard {heard}; what it wrote after that is lost."]
+    for choice in choices:
+        end = f"is taken over by {choice.by}" if choice.by else f"is left: {choice.why}"
+        lines.append(f"{choice.name} {end}.")
+        if choice.by:
+            lines += [f"  {line}" for line in choice.lines]
+    return lines
+
+
+def _plan(host: Host, node: str, choices: list[_Choice]) -> list[Item]:
+    steps = [
+        Step(
+            on(
+                host.name,
+                "node.take_over",
+                node=node,
+                name=choice.name,
+                by=choice.by,
+                who=host.job.who,
+                why=choice.why,
+            ),
+            may_fail=True,
+        )
+        for choice in choices
+    ]
+    return [Step(change("barrier"), commits=True), *steps]
+
+
+# Steps of the plan, which claims the node that is offline.
+
+
+def take_over(host: Host, node: str, name: str, by: str, who: str, why: str = "") -> None:
+    """Have a node own a VM. Errors: McvError, in a sentence that names the VM."""
+    if not by:
+        raise McvError(f"{name} is left on {node}: {why}.")
+    try:
+        host.call(by, "node.take_vm", timeout=CALL, node=node, name=name, who=who)
+    except McvError as error:
+        said = " ".join([error.message, *(message for message, _ in error.problems)])
+        raise McvError(f"{name} is not taken over by {by}: {said}", error.hint) from error
+
+
+def take_vm(host: Host, node: str, name: str, who: str) -> None:
+    """Take a VM over, by a job of this node; without effect where it is not that node's."""
+    preconditions.accepting(host.read(), host.name)
+    while (vm := host.read().vms.get(name)) is not None and vm.node == node:
+        if vm.claim is not None and host.jobs.running(vm.claim.operation):
+            own_job.follow(host, name, vm.claim)
+            continue
+        title = f"take {name} over from {node}"
+        own_job.carry_out(host, title, who, lambda: register.register(host, name), vm=name)

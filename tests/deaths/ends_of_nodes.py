@@ -1,0 +1,48 @@
+"""How a story of a whole node may end; the words are those of tests/deaths/ends.py."""
+
+from mcv.cluster import members
+from mcv.document.model import Vm
+from tests.deaths.ends import other
+from tests.fakes.cluster import FakeCluster
+from tests.fakes.process_killer import until_quiet
+
+
+def drained(cluster: FakeCluster, node: str) -> str:
+    """The other node is drained and empty; or it is draining still, and has what did not leave.
+
+    What an offline node has of its journal is over when it is back, and goes then.
+    """
+    member = cluster.read(node).nodes[other(node)]
+    vm = cluster.read(node).vm("web1")
+    if wrong := _wrong(cluster, vm, home=other(node)):
+        return wrong
+    if not member.draining:
+        return "nothing" if vm.node == other(node) and member.status == "online" else f"{member}"
+    if member.maintenance and vm.node == node and member.status == "offline":
+        cluster.run(other(node), members.online, name=other(node))
+        until_quiet(cluster)
+        return "whole"
+    return "either" if member.status == "online" else f"{member}, and {vm.node} owns it"
+
+
+def restored(cluster: FakeCluster, node: str) -> str:
+    """The other node takes VMs, and web1 is there or did not go back; or it is drained still."""
+    member = cluster.read(node).nodes[other(node)]
+    vm = cluster.read(node).vm("web1")
+    if wrong := _wrong(cluster, vm, home=other(node)):
+        return wrong
+    if member.draining or member.status == "offline":
+        is_as_before = member.draining and member.maintenance and vm.node == node
+        return "nothing" if is_as_before else f"{member}, and {vm.node} owns it"
+    return "whole" if vm.node == other(node) else "either"
+
+
+def _wrong(cluster: FakeCluster, vm: Vm, home: str) -> str:
+    """web1 runs on its owner alone, or has ended; its home stays."""
+    states = {name: door.state("web1") for name, door in cluster.domains.items()}
+    elsewhere = {name: state for name, state in states.items() if name != vm.node}
+    if vm.home != home:
+        return f"its home is {vm.home}"
+    if set(elsewhere.values()) != {"absent"} or states[vm.node] not in ("running", "stopped"):
+        return f"{vm.node} owns it: {states}"
+    return ""
