@@ -90,7 +90,7 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         "Hypervisor": lambda known, node: world.booting.domains.bound(known),
         "Drbd": lambda: SimpleNamespace(statuses=dict, minors=list),
         "Lvm": lambda notes: SimpleNamespace(all=lambda: ({}, []), groups=dict),
-        "Bridges": lambda: SimpleNamespace(list=list),
+        "Bridges": lambda: SimpleNamespace(list=list, tagged=list),
         "Locks": lambda _: threads.Locks(scheduler),
         "Peers": lambda identity, find: world.network.peers(world.booting)(identity, find),
         "boot_id": lambda: world.booting.boot,
