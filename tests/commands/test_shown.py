@@ -134,13 +134,16 @@ class Terminal(io.StringIO):
         return True
 
 
+CARD = {"network": "lan", "mac": "52:54:00:00:00:01", "model": "virtio", "vlan": 0, "link": "up"}
+
+
 def test_one_vm_is_shown_whole(mcv: Speak, daemon: FakeDaemon) -> None:
     disk = {"id": 1, "target": "vda", "size": 8 * 1024**3, "storage": "drbd", "pool": None}
     vm = {
         **a_vm(attention="split brain: mcv drbd list; x", findings=[SPLIT, BLOCKED]),
         "uuid": "1234",
         "disks": [{**disk, "path": "/dev/drbd100", "drbd": DRBD}],
-        "networks": [{"network": "lan", "mac": "52:54:00:00:00:01"}],
+        "networks": [{**CARD, "addresses": ["10.0.0.5"], "source": "agent"}],
         "verify": {"result": "clean", "when": "", "out_of_sync": 0, "blocked": False},
         "vnc": "127.0.0.1:5900",
         "agent": "answers",

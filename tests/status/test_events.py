@@ -44,8 +44,12 @@ def test_an_operation_is_told_with_who_asked_and_how_it_ended(vm: FakeCluster) -
     assert third == ("root", "lock", "web1", "done")
 
 
-def test_a_refusal_is_told_and_a_look_is_not(vm: FakeCluster) -> None:
+def test_a_refusal_is_told_and_a_look_is_not(
+    vm: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcv.system.users.exists", lambda _: True)
     ask(vm, ROOT, "permission.add", user="root")
+    ask(vm, ROOT, "permission.grant", who="alice", right="view")
     with pytest.raises(McvError):
         ask(vm, ALICE, "vm.delete", name="web1")
     ask(vm, ALICE, "vm.list")
@@ -54,7 +58,8 @@ def test_a_refusal_is_told_and_a_look_is_not(vm: FakeCluster) -> None:
 
     assert told(vm) == [
         ("root", "permission add", "root", "done"),
-        ("alice", "delete", "web1", "refused: alice is no superuser of this cluster."),
+        ("root", "permission grant", "alice", "done"),
+        ("alice", "delete", "web1", "refused: alice lacks the right admin over web1."),
         ("root", "start", "web2", "refused: There is no VM web2."),
     ]
 
