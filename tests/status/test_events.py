@@ -59,7 +59,7 @@ def test_a_refusal_is_told_and_a_look_is_not(
     assert told(vm) == [
         ("root", "permission add", "root", "done"),
         ("root", "permission grant", "alice", "done"),
-        ("alice", "delete", "web1", "refused: alice lacks the right admin over web1."),
+        ("alice", "delete", "web1", "refused: alice lacks the right change over web1."),
         ("root", "start", "web2", "refused: There is no VM web2."),
     ]
 
