@@ -9,6 +9,7 @@ from mcv.drivers.firmware import SIZE, VARIABLES
 from tests.lab import Node, guests, wait_until
 from tests.lab.cluster import mcv, told
 from tests.lab.linux_guest import CALLED, GOODBYE, LETS_IN, TOLD, UP
+from tests.lab.linux_guest import SIZE as GUEST_SIZE
 
 MIB = 1024**2
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me@here"
@@ -36,7 +37,7 @@ def test_a_host_alone_creates_and_starts_a_vm_from_an_image(strangers: list[Node
     assert f"{CALLED} www.example.org." in said and f"{LETS_IN} {KEY}" in said
     assert f"{TOLD} password: correct-horse" in said
     disk, seed = told(node, "info web1")["disks"]
-    assert (disk["storage"], disk["pool"], disk["size"]) == ("file", "default", 24 << 20)
+    assert (disk["storage"], disk["pool"], disk["size"]) == ("file", "default", GUEST_SIZE)
     for each in (disk, seed):
         assert node.run(f"stat -c %a {each['path']}").stdout.strip() == "600"
     # The secret is on the seed and nowhere in the state, whose history and journal are in it.
