@@ -131,6 +131,7 @@ class Host:
     adjusted: str = ""  # hash of the document that DRBD was last adjusted to
     unadjusted: set[str] = field(default_factory=set)  # resources newer on disk than in DRBD
     resumed_at: dict[str, float] = field(default_factory=dict)  # by operation, monotonic
+    mirrors_tried_at: dict[str, float] = field(default_factory=dict)  # by VM, monotonic
     never_verified_since: dict[str, str] = field(default_factory=dict)  # by VM
     start_attempts: dict[str, StartAttempt] = field(default_factory=dict)  # by VM
     next_start: float = 0.0  # monotonic; before it the daemon starts no VM by itself

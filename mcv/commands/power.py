@@ -104,7 +104,7 @@ def stop(session: Session, names: tuple[str, ...], node: str | None) -> None:
 @common()
 @click.pass_obj
 def shutdown(session: Session, names: tuple[str, ...], wait: bool, timeout: str | None) -> None:
-    """Ask guests to shut down (ACPI).
+    """Ask guests to shut down (agent, else ACPI).
 
     A guest need not obey. Ctrl-C ends the waiting; the guest has been asked nevertheless.
 
@@ -138,11 +138,12 @@ def shutdown(session: Session, names: tuple[str, ...], wait: bool, timeout: str 
 @common()
 @click.pass_obj
 def reboot(session: Session, names: tuple[str, ...], wait: bool, timeout: str | None) -> None:
-    """Ask guests to reboot (ACPI).
+    """Ask guests to reboot (agent, else ACPI).
 
-    A guest need not obey, and one without ACPI does nothing: mcv reset presses the reset button.
-    Ctrl-C ends the waiting; the guest has been asked nevertheless. The VM keeps the hardware that
-    it has: what is pending comes with the next start after a shutdown.
+    The guest agent is asked where one is connected; else the power button is pressed, and the
+    guest is reset when it has shut down. A guest need not obey: mcv reset presses the reset
+    button. Ctrl-C ends the waiting; the guest has been asked nevertheless. The VM keeps the
+    hardware that it has: what is pending comes with the next start after a shutdown.
 
     \b
     Examples:

@@ -133,6 +133,8 @@ def adjust(host: Host) -> None:
     if not cluster.drbd.enabled or host.adjusted == hash_ or not secret.fetch(host):
         return
     is_done = True
+    known = {disk.resource for each in host.both() for _, disk in each.replicated()}
+    host.unadjusted.intersection_update(known)
     for vm, disk in cluster.replicated():
         mine = host.name in disk.places
         if not mine or vm.claim is not None or not _is_behind(host, cluster, disk):

@@ -59,14 +59,21 @@ class Status(Value, frozen=True, kw_only=True, forbid_unknown_fields=False, rena
     err_truncated: bool = False
 
 
+class _Ping:
+    """A question for a sign of life: whether it is over, and was answered."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.is_answered = False
+
+
 class GuestAgent:
     """Talks to the agents of running domains, each command on a connection of its own."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._guard = threading.Lock()
-        self._pings: dict[str, threading.Event] = {}  # under way, by domain
-        self._answered: dict[str, bool] = {}  # what the last of them said
+        self._pings: dict[str, _Ping] = {}  # under way, by domain
 
     @read
     def is_connected(self, name: str) -> bool:
@@ -79,25 +86,25 @@ class GuestAgent:
     def answers(self, name: str) -> bool:
         """Whether the agent gives a sign of life within LOOK s; one question at a time."""
         with self._guard:
-            over = self._pings.get(name)
-            if over is None:
-                over = self._pings[name] = threading.Event()
-                self._answered.pop(name, None)
+            ping = self._pings.get(name)
+            if ping is None:
+                ping = self._pings[name] = _Ping()
                 threading.Thread(
-                    target=self._ping, args=(name, over), name="agent-ping", daemon=True
+                    target=self._ping, args=(name, ping), name="agent-ping", daemon=True
                 ).start()
-        over.wait(LOOK)
-        return self._answered.get(name, False)
+        ping.over.wait(LOOK)
+        return ping.is_answered
 
-    def _ping(self, name: str, over: threading.Event) -> None:
+    def _ping(self, name: str, ping: _Ping) -> None:
         try:
             self._ask(name, Command(execute="guest-ping"), PING)
-            self._answered[name] = True
+            ping.is_answered = True
         except McvError:
-            self._answered[name] = False
-        with self._guard:
-            self._pings.pop(name, None)
-        over.set()
+            pass
+        finally:
+            with self._guard:
+                self._pings.pop(name, None)
+            ping.over.set()
 
     def begin(self, name: str, command: list[str]) -> int:
         """Have a command begun in the guest, its output kept; the number of its process.

@@ -5,7 +5,7 @@ has the UUID that the document gives to that VM; its name may be any.
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mcv.document.generation import Value
@@ -66,6 +66,10 @@ class Marks:
         if uuid not in self._seen and is_marked(libvirt, domain):
             self._seen.add(uuid)
         return uuid in self._seen
+
+    def keep(self, uuids: Iterable[str]) -> None:
+        """Forget all but these: the VMs of the others are deleted."""
+        self._seen.intersection_update(uuids)
 
     def forget(self, uuid: str) -> None:
         """Ask again at the next listing: the domain was looked at, and is not marked any more."""

@@ -40,6 +40,7 @@ def states(connection: Connection, marks: Marks) -> DomainStates:
         reasons = connection.retrying(_reasons)
         known = dict(connection.known())
         vm_of = {uuid: name for name, uuid in known.items()}
+        marks.keep(vm_of)
         seen = DomainStates(vms={}, foreign={})
         io_errors = []
         for domain in domains:

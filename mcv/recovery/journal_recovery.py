@@ -89,6 +89,8 @@ def resume_all(host: Host, patience: bool = True) -> list[str]:
             ended.append(entry.title)
     if contents.unreadable:
         _set_aside_over(host)
+    for operation in host.resumed_at.keys() - {entry.operation for entry in contents.entries}:
+        host.resumed_at.pop(operation, None)
     _release_lost(host)
     return ended
 

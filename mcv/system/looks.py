@@ -11,6 +11,8 @@ from mcv.errors import CommandFailed, McvError
 
 T = TypeVar("T")
 
+KEPT = 3600.0  # s that the last result of a look is kept; callers ask for much younger ones
+
 
 class StillLooking(CommandFailed):
     """A look has not ended yet, and has not lasted long either: nothing is known so far."""
@@ -92,4 +94,11 @@ class Looks:
         with self._lock:
             self._last[what] = under_way
             del self._under_way[what]
+            # What is looked at may be gone, a pool's directory for instance.
+            for former in [key for key, look in self._last.items() if _is_old(look)]:
+                del self._last[former]
         under_way.over.set()
+
+
+def _is_old(look: _Look) -> bool:
+    return time.monotonic() - look.ended > KEPT

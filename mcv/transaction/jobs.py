@@ -26,6 +26,7 @@ from mcv.system import event_log, files, stall
 from mcv.system.event_log import EventLog
 from mcv.timestamps import timestamp
 from mcv.transaction import job_records as records
+from mcv.transaction.bars import Bars
 from mcv.transaction.cancellation import Cancellable
 from mcv.transaction.job_records import About
 
@@ -58,7 +59,7 @@ class Job(Cancellable):
         self.is_brief = False  # a power button: when it failed, nothing is left of it
         self.is_over = False  # it ended and left nothing: it is not listed
         self.stalled = ""
-        self._bars: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._bars = Bars()
         self._seen = 0
         self._news = threading.Condition()
 
@@ -68,11 +69,7 @@ class Job(Cancellable):
         """Say how far it is; the CLI draws it as a bar, or as a line where total is 0."""
         with self._news:
             self._seen += 1
-            what = printable.line(what)
-            bar = {"what": what, "done": done, "total": total, "unit": unit}
-            if note:
-                bar["note"] = printable.line(note)
-            self._bars[what] = (self._seen, bar)
+            self._bars.note(self._seen, what, done, total, unit, note)
             self._news.notify_all()
 
     def stall(self, why: str) -> None:
@@ -106,12 +103,11 @@ class Job(Cancellable):
         """What is new since `seen`, waiting up to `wait` seconds for it."""
         with self._news:
             self._news.wait_for(lambda: self._seen > seen or self.state != "running", wait)
-            news = sorted((number, bar) for number, bar in self._bars.values() if number > seen)
             return {
                 "state": self.state,
                 "stalled": self.stalled if self.state == "running" else "",
                 "seen": self._seen,
-                "progress": [bar for _, bar in news],
+                "progress": self._bars.since(seen),
                 "result": self.result,
                 "error": self.error,
             }
@@ -127,7 +123,7 @@ class Job(Cancellable):
 
     def plain(self) -> dict[str, Any]:
         with self._news:  # the job's own thread may begin another bar meanwhile
-            bars = [bar for _, bar in self._bars.values()]
+            bars = self._bars.all()
         return {
             "id": self.id,
             "title": self.title,

@@ -236,14 +236,16 @@ def reconcile(host: Host) -> None:
                     _by_itself(finish, host, vm.name, disk.id)
     for name in mirror_notes.noted(host):
         _by_itself(_end_left_over, host, name)
+    for name in host.mirrors_tried_at.keys() - host.read().vms.keys():
+        host.mirrors_tried_at.pop(name, None)
 
 
 def _is_due(host: Host, name: str) -> bool:
     """Whether the move of a VM's disk was not tried lately; it counts as tried now."""
-    key, now = f"mirror {name}", time.monotonic()
-    if now - host.resumed_at.get(key, -AGAIN) < AGAIN:
+    now = time.monotonic()
+    if now - host.mirrors_tried_at.get(name, -AGAIN) < AGAIN:
         return False
-    host.resumed_at[key] = now
+    host.mirrors_tried_at[name] = now
     return True
 
 

@@ -201,7 +201,7 @@ def _pull_plug(host: Host, vm: Vm) -> None:
 
 
 def shutdown(host: Host, name: str, wait: bool = False, timeout: float | None = None) -> VmState:
-    """Ask the guest to shut down (ACPI); with wait, until it has, at most timeout seconds."""
+    """Ask the guest to shut down; with wait, until it has, at most timeout seconds."""
     vm = host.read().vm(name)
     preconditions.unlocked(vm)
     _require_active(host, name)

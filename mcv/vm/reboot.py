@@ -68,7 +68,7 @@ def _wait_for_reset(host: Host, name: str, looks: Iterator[bool], timeout: float
             if timeout is not None and time.monotonic() - began > timeout:
                 raise DoneInPart(
                     f"{name} was asked to reboot and has not within {timeout:g} s: its guest has "
-                    "no ACPI, or is still shutting down.",
+                    "neither an agent nor ACPI, or is still shutting down.",
                     f"Ask it again: mcv reboot {name}; or press the reset button: mcv reset {name}",
                 )
     raise DoneInPart(

@@ -36,6 +36,8 @@ def renew_marks(host: Host) -> None:
     were given up half-way.
     """
     cluster = host.read()
+    for name in host.marked.keys() - cluster.vms.keys():
+        host.marked.pop(name, None)
     for name, state in host.domains.states().vms.items():
         vm = cluster.vms.get(name)
         if vm is None or vm.node != host.name or vm.claim is not None or state not in ACTIVE:

@@ -436,3 +436,13 @@ def test_a_guest_that_sleeps_is_woken_and_a_paused_one_resumed(
     hypervisor.resume("web1")
 
     assert stub.calls == call
+
+
+def test_the_domain_of_a_vm_that_was_deleted_is_not_remembered(hypervisor: Hypervisor) -> None:
+    assert hypervisor.states().vms == {"web1": "stopped"}
+    marks = hypervisor._connection.marks
+    marks._seen.add("of a VM that was deleted")
+
+    hypervisor.states()
+
+    assert marks._seen == {UUID}

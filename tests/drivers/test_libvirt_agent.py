@@ -153,6 +153,7 @@ def test_an_agent_that_hangs_holds_up_no_read_and_is_asked_once(
     goes_on.set()
     assert hypervisor.agent.answers("web1") is True
     assert hypervisor.silence == ""
+    assert hypervisor.agent._pings == {}
 
 
 def test_the_live_definition_tells_whether_the_channel_is_open() -> None:

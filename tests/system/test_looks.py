@@ -6,7 +6,7 @@ import time
 import pytest
 
 from mcv.errors import CommandFailed
-from mcv.system.looks import Looks
+from mcv.system.looks import KEPT, Looks
 
 
 class Hanging:
@@ -77,3 +77,14 @@ def test_an_error_that_nobody_foresaw_is_told_and_ends_the_look() -> None:
     with pytest.raises(CommandFailed, match="/a cannot be read: not a number"):
         looks.at("/a", stumble, patience=5)
     assert looks.at("/a", lambda: 1, patience=5) == 1
+
+
+def test_the_result_of_what_nobody_looks_at_any_more_is_forgotten() -> None:
+    looks = Looks()
+    looks.at("/gone", lambda: 1, patience=5)
+    looks.at("/young", lambda: 2, patience=5)
+    looks._last["/gone"].ended -= KEPT + 1
+
+    looks.at("/other", lambda: 3, patience=5)
+
+    assert looks._last.keys() == {"/young", "/other"}

@@ -32,7 +32,7 @@ def test_a_guest_that_was_reset_has_rebooted(running: FakeCluster) -> None:
 def test_a_guest_without_acpi_does_nothing_which_is_said(running: FakeCluster) -> None:
     running.domains["n1"].resets.deaf.add("web1")
 
-    with pytest.raises(DoneInPart, match=r"has not within 0\.1 s: its guest has no ACPI") as ended:
+    with pytest.raises(DoneInPart, match=r"has not within 0\.1 s: its guest has neither") as ended:
         running.run("n1", reboot.reboot, name="web1", wait=True, timeout=0.1)
 
     assert ended.value.exit_code == 4 and "mcv reset web1" in ended.value.hint
