@@ -109,6 +109,27 @@ def test_a_right_over_a_pattern(
     assert f"--vm {vm}" in refused.value.hint
 
 
+@pytest.mark.parametrize("storage", ["file", "drbd"])
+def test_whoever_may_change_a_vm_needs_no_more_for_any_step_of_it(
+    cluster: FakeCluster, storage: str
+) -> None:
+    give(cluster, "bob admin", "alice change web*")
+
+    for operation, more in (
+        ("vm.create", {"memory": "64MiB", "disks": ["8MiB"], "storage": storage}),
+        ("vm.update", {"memory": "48MiB"}),
+        ("disk.add", {"size": "8MiB"}),
+        ("vm.delete", {}),
+    ):
+        begun = ask(cluster, operation, name="web9", **more)
+        job = cluster.hosts["n1"].jobs.get(begun["job"])
+        while (told := job.follow(0, 20))["state"] == "running":
+            pass
+        assert told["error"] is None, (operation, told["error"])
+
+    assert "web9" not in cluster.read().vms
+
+
 def test_groups_are_asked_for_at_each_call(
     lone: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

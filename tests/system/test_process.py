@@ -14,6 +14,14 @@ def test_a_command_gives_what_it_printed() -> None:
     assert process.run("cat", stdin="zwölf\n") == "zwölf\n"
 
 
+def test_a_command_may_print_more_than_a_pipe_holds_on_both_sides() -> None:
+    much = "seq 200000; seq 200000 >&2; exit $0"
+
+    assert process.run("sh", "-c", much, "0", timeout=20).endswith("\n200000\n")
+    with pytest.raises(CommandFailed, match=r"exited with 7: .*200000"):
+        process.run("sh", "-c", much, "7", timeout=20)
+
+
 def test_bytes_that_are_no_text_are_shown_and_are_no_mistake_of_mcvd() -> None:
     """A tool quotes what it was given: a torn file of another service, say."""
     quotes = ("sh", "-c", r"printf '\377 is no word\n'; printf '\377 is no word\n' >&2; exit $0")

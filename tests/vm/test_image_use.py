@@ -15,7 +15,7 @@ from mcv.drivers.domain_xml import CD as CD_DRIVE
 from mcv.errors import DoneInPart, Failed, McvError, NotFound, Refused
 from mcv.status import vms
 from mcv.storage import image_files, images
-from mcv.vm import bootable, change, create, delete, migrate
+from mcv.vm import bootable, change, create, delete, live, migrate
 from tests.fakes.cluster import FakeCluster
 from tests.storage.test_images import MIB, add, raw, there
 
@@ -159,6 +159,37 @@ def test_a_vm_gets_a_cd_and_takes_it_along(cluster: FakeCluster, tmp_path: Path)
     cluster.run("n2", delete.delete, name="web1")
     cluster.run("n2", images.delete, name="netinst")
     assert there(cluster, "n1") == there(cluster, "n2") == []
+
+
+def test_an_update_of_something_else_leaves_the_cd_and_how_it_starts(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    cd(cluster, tmp_path)
+    make(cluster, disks=["64MiB"], iso="netinst", start=True)
+    cluster.run("n2", change.update, name="web1", autostart="yes", start_order=10)
+    before = cluster.read().vm("web1")
+    inserted = cluster.domains["n2"].disks.medium("web1", CD_DRIVE)
+
+    for named in ({"memory": "48MiB"}, {"cpus": 2}, {"tags": ["prod"]}, {"watchdog": "reset"}):
+        cluster.run("n2", change.update, name="web1", **named)
+
+    after = cluster.read().vm("web1")
+    assert (after.cd, after.autostart, after.start_order) == ("netinst", "yes", 10)
+    assert (after.nics, after.disks, after.boot) == (before.nics, before.disks, before.boot)
+    assert (type(after.memory), type(after.cpus)) == (int, int)
+    assert cluster.domains["n2"].disks.medium("web1", CD_DRIVE) == inserted != ""
+
+
+def test_a_vm_moves_live_with_its_cd(cluster: FakeCluster, tmp_path: Path) -> None:
+    cd(cluster, tmp_path)
+    make(cluster, "n1", disks=["64MiB"], iso="netinst", start=True)
+
+    cluster.run("n1", live.migrate, name="web1", to="n2")
+
+    assert cluster.domains["n2"].active == {"web1": "running"}
+    name = image_files.path(cluster.hosts["n2"], "netinst").name
+    assert Path(cluster.domains["n2"].disks.medium("web1", CD_DRIVE) or "").name == name
+    assert cluster.read().images["netinst"].nodes["n2"] == "ready"
 
 
 def test_the_check_knows_the_cd_of_a_vm(cluster: FakeCluster, tmp_path: Path) -> None:
