@@ -61,14 +61,25 @@ class Bridges:
         if not self.exists(name):
             self._run("ip", "link", "add", "name", name, "type", "bridge")
         for device in (port, name):
-            without = self._root / f"proc/sys/net/ipv6/conf/{device}/disable_ipv6"
-            if without.exists():
-                without.write_text("1")
+            self._switch_ipv6_off(device)
         if self._read(bridge, "bridge/vlan_filtering") == "1":
             self._run("bridge", "vlan", "add", "dev", bridge, "vid", str(vlan), "self")
         self._run("ip", "link", "set", "dev", port, "master", name)
         for device in (port, name):
             self._run("ip", "link", "set", "dev", device, "up")
+
+    def _switch_ipv6_off(self, device: str) -> None:
+        """Have the host make itself no address on a device."""
+        switch = self._root / f"proc/sys/net/ipv6/conf/{device}/disable_ipv6"
+        if not switch.exists():
+            return
+        try:
+            switch.write_text("1")
+        except OSError as error:
+            raise CommandFailed(
+                f"IPv6 of {device} cannot be switched off: {error.strerror or error}.",
+                "The unit mcvd.service allows it. Put this mcv's in place: make install",
+            ) from error
 
     def tagged(self) -> Names:
         """The bridges for VLANs that mcvd has made here, whole or not."""

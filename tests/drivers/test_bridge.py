@@ -110,6 +110,25 @@ def test_the_host_has_no_address_of_ipv6_in_a_guest_s_vlan(kernel: Kernel) -> No
     assert [file.read_text() for file in files] == ["1", "1"]
 
 
+def test_ipv6_that_cannot_be_switched_off_is_told(kernel: Kernel) -> None:
+    (kernel.root / f"proc/sys/net/ipv6/conf/{PORT}/disable_ipv6").mkdir(parents=True)
+
+    with pytest.raises(CommandFailed, match=f"IPv6 of {PORT} cannot be switched off") as failed:
+        kernel.bridges.bring_up_tagged("br0", 7, NAME)
+
+    assert "mcvd.service" in failed.value.hint
+
+
+def test_the_unit_of_mcvd_lets_it_switch_ipv6_off() -> None:
+    unit = Path(__file__).parents[2] / "etc" / "mcvd.service"
+
+    lines = unit.read_text().splitlines()
+
+    (writable,) = [line for line in lines if line.startswith("ReadWritePaths=")]
+    assert "ProtectKernelTunables=yes" in lines
+    assert "-/proc/sys/net/ipv6/conf" in writable.removeprefix("ReadWritePaths=").split()
+
+
 def test_a_bridge_goes_with_its_port_and_not_from_under_a_guest(kernel: Kernel) -> None:
     kernel.made()
     guest = kernel.root / "sys/class/net" / NAME / "brif/vnet0"

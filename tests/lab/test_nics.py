@@ -1,6 +1,7 @@
 """Cards that come, change and go while their guest runs on real libvirt, and VLANs of bridges."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.lab.cluster import create, mcv, told
 
 MAC = "52:54:00:00:00:0a"
 SECOND = "52:54:00:00:00:0b"
+FRAMES = Path(__file__).with_name("frames.py")
 
 
 def connected(node: Node) -> dict[str, str]:
@@ -28,6 +30,39 @@ def cards(node: Node) -> dict[str, Any]:
     return {row["mac"]: row for row in told(node, "nic list web1")}
 
 
+def in_a_vlan(node: Node, below: str, vlan: int) -> None:
+    """Fail unless frames of the bridge for a VLAN bear its tag below, and only those come in."""
+    name = tagged_bridge(below, vlan)
+    port = json.loads(node.run(f"ip -json -details link show {tagged_port(name)}").stdout)[0]
+    assert (port["link"], port["master"]) == (below, name)
+    assert port["linkinfo"]["info_data"]["id"] == vlan and "UP" in port["flags"]
+    # The host has no address there, of IPv6 neither.
+    for device in (name, tagged_port(name)):
+        assert json.loads(node.run(f"ip -json address show {device}").stdout)[0]["addr_info"] == []
+    node.put(FRAMES.read_bytes(), "/root/frames.py")
+    seen = json.loads(node.run(f"python3 /root/frames.py {below} {name} {vlan}").stdout)
+    assert seen == {"out": [["out", vlan]], "in": [["in", 0]]}
+
+
+def test_a_card_in_a_vlan_sends_and_gets_what_bears_its_tag(pair: list[Node]) -> None:
+    node1, node2 = pair
+    mcv(node1, "network create tagged --bridge br-lan --vlan 7 --mtu 1400")
+    create(node1, "web1")
+    mcv(node1, "start web1")
+
+    added = json.loads(mcv(node2, f"nic add web1 --network tagged --mac {SECOND} --json").stdout)
+
+    assert added["active"] is True and added["pending"] == []
+    assert connected(node1) == {SECOND: tagged_bridge("br-lan", 7)}
+    in_a_vlan(node1, "br-lan", 7)
+    assert "1400" in node1.run(f"virsh dumpxml web1 | grep -A9 {SECOND} | grep mtu").stdout
+    assert told(node1, "info web1")["pending"] == []
+    mcv(node1, "stop web1")
+    mcv(node1, "delete web1 --yes")
+    mcv(node1, "network delete tagged")
+    wait_until(lambda: no_tags(node1), 20, "no bridge for a VLAN any more")
+
+
 @pytest.mark.soak
 def test_cards_come_change_move_and_go(pair: list[Node]) -> None:
     node1, node2 = pair
@@ -43,9 +78,7 @@ def test_cards_come_change_move_and_go(pair: list[Node]) -> None:
     added = json.loads(mcv(node2, f"nic add web1 --network tagged --mac {SECOND} --json").stdout)
     assert added["active"] is True
     assert connected(node1) == {MAC: "br-lan", SECOND: here}
-    port = json.loads(node1.run(f"ip -json -details link show {tagged_port(here)}").stdout)[0]
-    assert (port["link"], port["master"]) == ("br-lan", here)
-    assert port["linkinfo"]["info_data"]["id"] == 7 and "UP" in port["flags"]
+    in_a_vlan(node1, "br-lan", 7)
     refused = mcv(node1, f"nic add web1 --network lan --mac {MAC}", code=3)
     assert "is web1's" in refused.stderr
 
@@ -60,6 +93,7 @@ def test_cards_come_change_move_and_go(pair: list[Node]) -> None:
     # They go along while it runs, to the bridges of the other node.
     mcv(node1, "migrate --online --node node2 web1", timeout=180)
     assert connected(node2) == {MAC: "br-dmz", SECOND: there}
+    in_a_vlan(node2, "br-dmz", 7)
 
     # A guest without a driver keeps its card until it stops.
     left = mcv(node2, f"nic remove web1 {SECOND}", code=4)
