@@ -137,6 +137,7 @@ class Host:
     next_start: float = 0.0  # monotonic; before it the daemon starts no VM by itself
     lost_peers: Pauses = field(default_factory=Pauses)  # by resource and what is known of its peer
     marked: dict[str, int] = field(default_factory=dict)  # incarnation that a VM here runs as
+    vlan_bridges: threading.Lock = field(default_factory=threading.Lock)  # made, taken away
     nat_networks: bool = True  # whether there are any to look after, as far as is known
     load_sample: LoadSample | None = None  # what was used when somebody last looked
     heard_members: dict[str, bool] = field(default_factory=dict)  # at the last look for events

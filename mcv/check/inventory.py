@@ -23,6 +23,8 @@ from mcv.drivers.libvirt_hook import HookState
 from mcv.drivers.lvm_filter import Sight
 from mcv.errors import McvError
 from mcv.host import Host
+from mcv.network import needs
+from mcv.network.needs import Lacking
 from mcv.recovery import journal_recovery
 from mcv.recovery.rows import Unfinished
 from mcv.rules.replica_state import ReplicaState
@@ -97,6 +99,7 @@ class Inventory(Told, frozen=True, kw_only=True):
     secret: bool
     drbd_at_boot: bool
     bridges: list[str]
+    networks: list[Lacking] = []
     unfinished: list[Unfinished]
     running: list[str]
     blocked: list[str]
@@ -162,6 +165,7 @@ def inventory(host: Host) -> Inventory:
         else None,
         hook=libvirt_hook.state(ROOT),
         bridges=host.bridges.list(),
+        networks=needs.lacking(host),
         unfinished=unfinished,
         running=_running(host),
         blocked=notes.blocked(host.settings.notes),

@@ -3,7 +3,18 @@
 from collections.abc import Iterator
 
 import mcv
-from mcv.check import artifacts, hook, host_drbd, host_lvm, images, pools, replicas, ties, volumes
+from mcv.check import (
+    artifacts,
+    hook,
+    host_drbd,
+    host_lvm,
+    images,
+    networks,
+    pools,
+    replicas,
+    ties,
+    volumes,
+)
 from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
 from mcv.document.claim import Claim
@@ -32,6 +43,7 @@ def judge(scene: ClusterSnapshot) -> list[Finding]:
             *host_lvm.judge(scene),
             *pools.judge(scene),
             *images.judge(scene),
+            *networks.judge(scene),
         ]
     )
 
@@ -52,7 +64,6 @@ def _members(scene: ClusterSnapshot) -> Findings:
         yield from _contact(scene, inventory)
         yield from _itself(scene, node, inventory)
         yield from hook.judge(inventory)
-        yield from _networks(scene, inventory)
         yield from _unfinished(scene, inventory)
 
 
@@ -261,22 +272,6 @@ def clock_ahead(inventory: Inventory, asked: float, answered: float) -> float:
     """
     least, most = inventory.ended - answered, inventory.began - asked
     return least if least > 0 else min(most, 0.0)
-
-
-def _networks(scene: ClusterSnapshot, inventory: Inventory) -> Findings:
-    for name, network in sorted(scene.cluster.networks.items()):
-        bridge = network.bridge_on(inventory.node)
-        if bridge not in inventory.bridges:
-            yield Finding(
-                severity=Severity.ERROR,
-                node=inventory.node,
-                subject=name,
-                message=f"Network {name}: {inventory.node} has no bridge {bridge}.",
-                hint=f"mcvd makes it; why it could not: journalctl -u mcvd on {inventory.node}"
-                if network.nat
-                else f"Make it there: ip link add {bridge} type bridge, and for the next "
-                "boot in the host's network configuration",
-            )
 
 
 def _unfinished(scene: ClusterSnapshot, inventory: Inventory) -> Findings:

@@ -10,6 +10,7 @@ import mcv
 from mcv.document.schema import SCHEMA
 from mcv.drbd import enable
 from mcv.drivers.libvirt_identity import uuid_of
+from mcv.drivers.libvirt_nics import macs_in
 from mcv.errors import McvError
 from mcv.host import Host
 from mcv.settings import resolved_address
@@ -25,6 +26,7 @@ class NamedDomain(Struct, frozen=True, kw_only=True):
 
     name: str
     uuid: str
+    macs: list[str] = []
 
 
 class NodeFacts(Struct, frozen=True, kw_only=True):
@@ -103,7 +105,7 @@ def _machine(host: Host, trouble: list[str]) -> Machine:
         machine.emulator = host.settings.emulator or can.emulator
         machine.domain_type = host.settings.domain_type or can.domain_type
         machine.domains = [
-            NamedDomain(name=name, uuid=uuid_of(definition.xml))
+            NamedDomain(name=name, uuid=uuid_of(definition.xml), macs=macs_in(definition.xml))
             for name, definition in sorted(host.domains.definitions().items())
         ]
     except McvError as error:

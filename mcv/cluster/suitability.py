@@ -4,6 +4,7 @@ import ipaddress
 
 from mcv.cluster.facts import NodeFacts
 from mcv.document.model import Cluster
+from mcv.document.vm_nics import macs_of
 from mcv.drbd.enable import DrbdAbility
 from mcv.errors import Refused
 from mcv.settings import is_reachable
@@ -30,6 +31,7 @@ def problems(
         *_who(cluster, node, ip_address, theirs),
         *_blank(node, theirs),
         *_domains(cluster, node, theirs),
+        *_macs(cluster, node, theirs),
         *_way(node, ip_address, mine, theirs),
         *_clocks(node, theirs, asked),
         *_machine(cluster, node, mine, theirs),
@@ -123,6 +125,20 @@ def _domains(cluster: Cluster, node: str, theirs: NodeFacts) -> list[tuple[str, 
         )
         for domain in theirs.domains or ()
         if domain.name in cluster.vms or domain.uuid in uuids
+    ]
+
+
+def _macs(cluster: Cluster, node: str, theirs: NodeFacts) -> list[tuple[str, str]]:
+    """Cards of domains there that have the MAC of a VM of the cluster."""
+    taken = {mac: vm.name for vm in cluster.vms.values() for mac in macs_of(vm)}
+    return [
+        (
+            f"{node} has a domain {domain.name} with the MAC {mac}, which is {taken[mac]}'s.",
+            f"Give one of them another: on {node}, virsh edit {domain.name}",
+        )
+        for domain in theirs.domains or ()
+        for mac in domain.macs
+        if mac in taken
     ]
 
 

@@ -134,6 +134,7 @@ AUTHORS: dict[str, Rule] = {
     "image.state": _any_member,
     "network.add": _any_member,
     "network.add_nat": _any_member,
+    "network.alter": _any_member,
     "network.remove": _any_member,
     "network.set": _any_member,
     "node.add": _any_member,

@@ -43,6 +43,29 @@ def network_set(base: Cluster, made: ChangeMade, /, name: str, **values: Any) ->
 
     Precondition: schema 4. Refused for what is no such property, and for a network by NAT.
     """
+    return _set(base, name, values)
+
+
+@change("network.alter")
+def network_alter(
+    base: Cluster, made: ChangeMade, /, name: str, users: list[str], values: dict[str, Any]
+) -> Cluster:
+    """As `network.set`, while these VMs and no others have cards in the network.
+
+    The proposer has judged those: whether a VM runs is not in the document. Busy where another
+    has a card meanwhile.
+    """
+    if sorted(users) != users_of(base, name):
+        raise Busy(f"Cards came to network {name}, or left it, meanwhile.", "See: mcv network list")
+    return _set(base, name, values)
+
+
+def users_of(base: Cluster, name: str) -> list[str]:
+    """The VMs that have a card in a network, in order."""
+    return sorted(vm.name for vm in base.vms.values() if any(n.network == name for n in vm.nics))
+
+
+def _set(base: Cluster, name: str, values: dict[str, Any]) -> Cluster:
     network = base.network(name)
     if network.nat:
         raise Refused(f"{name} is libvirt's own on each node: mcvd makes its bridge.")
@@ -76,7 +99,7 @@ def network_add_nat(base: Cluster, made: ChangeMade, /, name: str, bridge: str) 
 def network_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     """Forget a network; Refused while a VM has a NIC in it."""
     base.network(name)
-    users = sorted(vm.name for vm in base.vms.values() if any(n.network == name for n in vm.nics))
+    users = users_of(base, name)
     if users:
         raise Refused(
             f"Network {name} is used by {', '.join(users)}.",

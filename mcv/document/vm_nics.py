@@ -5,6 +5,11 @@ from mcv.document.model import Cluster, Vm
 from mcv.errors import Busy
 
 
+def macs_of(vm: Vm) -> list[str]:
+    """The addresses of a VM's NICs, those that its overlay adds among them."""
+    return [*(nic.mac.lower() for nic in vm.nics), *overlays.macs(vm.overlay)]
+
+
 def require_nics(base: Cluster, vm: Vm) -> None:
     """Raise NotFound for a network that is not there, Busy for a MAC that is taken.
 
@@ -16,19 +21,14 @@ def require_nics(base: Cluster, vm: Vm) -> None:
         _require_macs(base, vm)
 
 
-def _macs(vm: Vm) -> list[str]:
-    """The addresses of a VM's NICs, those that its overlay adds among them."""
-    return [*(nic.mac.lower() for nic in vm.nics), *overlays.macs(vm.overlay)]
-
-
 def _require_macs(base: Cluster, vm: Vm) -> None:
     taken = {
         mac: other.name
         for other in base.vms.values()
         if other.name != vm.name
-        for mac in _macs(other)
+        for mac in macs_of(other)
     }
-    for mac in _macs(vm):
+    for mac in macs_of(vm):
         if mac in taken:
             raise Busy(f"The MAC {mac} is {taken[mac]}'s already.")
         taken[mac] = vm.name

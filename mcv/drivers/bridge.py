@@ -37,7 +37,10 @@ class Bridges:
             try:
                 self._run("modprobe", "8021q")
             except CommandFailed as error:
-                return Refused(f"This host's kernel knows no VLANs: {error.message}", error.hint)
+                return Refused(
+                    f"This host's kernel knows no VLANs: {error.message}",
+                    error.hint or "It needs the kernel's module 8021q.",
+                )
         for device, id_, lower in _vlans(_text(configuration)):
             if (lower, id_) == (bridge, vlan) and device != tagged_port(name):
                 return Refused(
@@ -53,7 +56,8 @@ class Bridges:
         that filters VLANs its host's side joins the VLAN; its other ports are the host's matter.
         """
         port = tagged_port(name)
-        if self._is_whole(name, port):
+        if self.is_whole(name):
+            self._widen(port, bridge)
             return
         if not self._has(port):
             link = ("link", "add", "link", bridge, "name", port)
@@ -65,8 +69,22 @@ class Bridges:
         if self._read(bridge, "bridge/vlan_filtering") == "1":
             self._run("bridge", "vlan", "add", "dev", bridge, "vid", str(vlan), "self")
         self._run("ip", "link", "set", "dev", port, "master", name)
+        self._widen(port, bridge)
         for device in (port, name):
             self._run("ip", "link", "set", "dev", device, "up")
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a bridge for a VLAN, and its port, are there and up."""
+        port = tagged_port(name)
+        is_port = (self._devices / name / "brif" / port).exists()
+        return is_port and all(
+            int(self._read(device, "flags") or "0", 16) & IS_UP for device in (name, port)
+        )
+
+    def _widen(self, port: str, bridge: str) -> None:
+        """Let a port take what the bridge below takes, also where that was raised since."""
+        if 0 < self.mtu(port) < (wide := self.mtu(bridge)):
+            self._run("ip", "link", "set", "dev", port, "mtu", str(wide))
 
     def _switch_ipv6_off(self, device: str) -> None:
         """Have the host make itself no address on a device."""
@@ -96,12 +114,6 @@ class Bridges:
             if self._has(device):
                 self._run("ip", "link", "delete", "dev", device)
         return True
-
-    def _is_whole(self, name: str, port: str) -> bool:
-        is_port = (self._devices / name / "brif" / port).exists()
-        return is_port and all(
-            int(self._read(device, "flags") or "0", 16) & IS_UP for device in (name, port)
-        )
 
     def _has(self, device: str) -> bool:
         return (self._devices / device).exists()

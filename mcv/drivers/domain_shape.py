@@ -29,6 +29,7 @@ class NicShape(Value, frozen=True, kw_only=True):
     network: str
     model: str
     vlan: int
+    mtu: int
     link: str
 
 
@@ -102,7 +103,7 @@ def shape(xml: str) -> Shape:
 def differences(running: Shape, wanted: Shape) -> list[Difference]:
     """In what a domain that runs is not as its next start would make it.
 
-    Disks and cards that only one of the two has are not told: other findings tell of them.
+    Disks that only one of the two has are not told: other findings tell of them.
     """
     return [
         *_memory(running, wanted),
@@ -216,6 +217,10 @@ def _of_nics(running: Shape, wanted: Shape) -> Iterator[Difference]:
             old = replace(old, model="")
         if old != new:
             yield _next(f"card {mac}", _nic_text(new), _nic_text(old))
+    for mac in sorted(wanted.nics.keys() - running.nics.keys()):
+        yield _next(f"card {mac}", _nic_text(wanted.nics[mac]), "")
+    for mac in sorted(running.nics.keys() - wanted.nics.keys()):
+        yield Difference(text=f"no card {mac} (its guest has not let go of it)")
 
 
 def _next(what: str, new: str, old: str) -> Difference:
@@ -245,7 +250,8 @@ def _tune_text(disk: DiskShape) -> str:
 
 def _nic_text(nic: NicShape) -> str:
     vlan = f", VLAN {nic.vlan}" if nic.vlan else ""
-    return f"{nic.model} on {nic.network}{vlan}, link {nic.link}"
+    mtu = f", MTU {nic.mtu}" if nic.mtu else ""
+    return f"{nic.model or 'a card'} on {nic.network}{vlan}{mtu}, link {nic.link}"
 
 
 # In XML
@@ -296,6 +302,7 @@ def _nics(root: ET.Element) -> Iterator[tuple[str, NicShape]]:
                 network=network_of(nic),
                 model=_of(nic, "model", "type"),
                 vlan=int(_of(nic, "vlan/tag", "id") or "0"),
+                mtu=int(_of(nic, "mtu", "size") or "0"),
                 link=_of(nic, "link", "state") or "up",
             ),
         )

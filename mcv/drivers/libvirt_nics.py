@@ -3,7 +3,7 @@
 import contextlib
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from mcv.document.generation import Value
@@ -95,16 +95,19 @@ class LiveNics:
             return found
 
     @read
-    def foreign_macs(self) -> dict[str, str]:
-        """The MACs of the cards of domains that are not mcv's, and the domains' names."""
+    def foreign_macs(self, known: Collection[str]) -> dict[str, str]:
+        """The MACs of the cards of domains that are not mcv's, and the domains' names.
+
+        With them those of cards that mcv's domains have now, and that are not `known`.
+        """
         with self._connection.translated("Could not read the domains"):
             domains = self._connection.retrying(lambda connection: connection.listAllDomains(0))
             found: dict[str, str] = {}
             for domain in domains:
                 with ignoring_missing():
                     xml = _live(domain)
-                    if not is_ours(xml):
-                        found |= dict.fromkeys(macs_in(xml), str(domain.name()))
+                    own = set(known) if is_ours(xml) else set()
+                    found |= dict.fromkeys(set(macs_in(xml)) - own, str(domain.name()))
             return found
 
 

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import Struct
 
+from mcv.document import network_changes
 from mcv.document.names import problem_with_name
 from mcv.document.networks import Network
 from mcv.errors import DoneInPart, McvError, Refused, refuse_all
@@ -85,7 +86,8 @@ def set_(
     """Change a network; what is not named stays. `on` with "" is the network's bridge again.
 
     It counts from the next start of each VM on: refused, with their names, while VMs on it are
-    active, or not known not to be. Raises Refused, with every reason, as `create`.
+    active, or not known not to be. Raises Refused, with every reason, as `create`; DoneInPart
+    where a VM began while it was changed, which has it from its next start on.
     """
     cluster = host.read()
     known = cluster.network(name)
@@ -104,7 +106,15 @@ def set_(
         problems += fitting.why_not_everywhere(host, msgspec.structs.replace(known, **values))
     problems += fitting.why_in_use(host, name)
     refuse_all(problems)
-    host.update("network.set", f"network set {name}", name=name, **values)
+    users = network_changes.users_of(cluster, name)
+    host.update("network.alter", f"network set {name}", name=name, users=users, values=values)
+    began = [problem.message for problem in fitting.why_in_use(host, name)]
+    if began:
+        raise DoneInPart(
+            f"Network {name} is changed, but a VM began meanwhile, and is connected as before "
+            f"until it stops. {' '.join(began)}",
+            "Which, and how: mcv info VM",
+        )
     new = host.read().network(name)
     return NamedBridge(name=name, bridge=new.bridge, vlan=new.vlan, mtu=new.mtu, on=new.on)
 

@@ -16,7 +16,7 @@ from mcv.rules import overlay as judge
 from mcv.rules import preconditions, saved, tied
 from mcv.system.answers import ask_typed
 from mcv.transaction.plan import Item, Step, change, on
-from mcv.vm import bootable, definition
+from mcv.vm import bootable, definition, macs
 
 TRIAL = 20.0  # s that a node has to try a definition
 
@@ -125,6 +125,7 @@ def _editable(host: Host, name: str, overlay: str) -> Vm:
         states = {host.name: host.domains.saved.of(name)}
         problems += saved.why_not_change(vm, states, False, saved.by_a_start(vm))
     if overlay and not problems:
+        problems += macs.why_of_domains(host, name, overlays.macs(overlay))
         problems += _tried(host, vm, overlay)
     refuse_all(problems)
     return vm

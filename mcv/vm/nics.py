@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from mcv.document.model import Vm
 from mcv.document.networks import MOST_VLAN, Nic
 from mcv.document.subject import Subject
+from mcv.document.vm_nics import macs_of
 from mcv.drivers.domain_devices import Q35, chipset
 from mcv.drivers.libvirt_nics import GuestAddress
 from mcv.errors import Busy, McvError, NotFound, Refused, refuse_all
@@ -122,7 +123,7 @@ def add(
         problems.found += macs.why_taken(host, "", [new.mac] if new.mac else [])
         refuse_all(problems.found)
         if not new.mac:
-            new = replace(new, mac=macs.unused(host.read()))
+            new = replace(new, mac=macs.unused(host))
         plan = _plan(vm, (*vm.nics, new))
         return Prepared(plan, _answer(host, vm, new, []))
 
@@ -161,12 +162,15 @@ def set_(
 
 
 def remove(host: Host, name: str, nic: str, dry_run: bool = False) -> NicChanged | DryRun:
-    """Take a card from a VM. A guest that does not let go keeps it until it stops: exit 4."""
+    """Take a card from a VM. A guest that does not let go keeps it until it stops: exit 4.
+
+    Such a guest is asked again where the card is named by its MAC.
+    """
 
     def prepare() -> Prepared[NicChanged]:
         problems = Problems()
         vm = _changeable(host, name, problems)
-        old = _find(vm, nic)
+        old = _held(host, vm, nic) or _find(vm, nic)
         refuse_all(problems.found)
         cards = tuple(card for card in vm.nics if card is not old)
         # A guest that was asked to let go may do so at any time later: there is no way back.
@@ -190,7 +194,7 @@ def _plan(vm: Vm, cards: tuple[Nic, ...]) -> list[Item]:
         ),
         Step(
             on(vm.node, "nic.apply", name=vm.name, nics=_plain(cards)),
-            undo=on(vm.node, "nic.apply", name=vm.name, nics=_plain(vm.nics)),
+            undo=on(vm.node, "nic.apply", name=vm.name, nics=_plain(vm.nics), may_stay=True),
             commits=True,
         ),
     ]
@@ -220,9 +224,16 @@ def _changeable(host: Host, name: str, problems: Problems) -> Vm:
     return vm
 
 
+def _held(host: Host, vm: Vm, text: str) -> Nic | None:
+    """The card of a MAC that was taken from the VM, and that its guest has not let go of."""
+    mac = macs.plain(text)
+    is_taken = mac not in macs_of(vm) and mac in host.domains.nics.macs(vm.name)
+    return Nic(network="", mac=mac) if is_taken else None
+
+
 def _find(vm: Vm, text: str) -> Nic:
     """The card of a MAC, or the only one in a network."""
-    mac = text.lower().replace("-", ":")
+    mac = macs.plain(text)
     found = [nic for nic in vm.nics if nic.mac.lower() == mac or nic.network == text]
     if not found:
         raise NotFound(f"{vm.name} has no card {text}.", f"See: mcv nic list {vm.name}")
@@ -278,9 +289,11 @@ def _why_not_plugged(host: Host, vm: Vm, card: Nic) -> list[Refused]:
 
 def _pending(host: Host, vm: Vm, old: Nic, new: Nic) -> list[str]:
     """What of a changed card counts from the next start on."""
-    if old.model == new.model or not host.domains.is_active(vm.name):
+    if not host.domains.is_active(vm.name):
         return []
-    return [f"model {new.model or MODELS[0]}"]
+    before, after = (host.read().network(nic.network).mtu for nic in (old, new))
+    pending = [f"model {new.model or MODELS[0]}"] * (old.model != new.model)
+    return pending + [f"MTU {after or 'of the bridge'}"] * (before != after)
 
 
 def _answer(host: Host, vm: Vm, card: Nic, pending: list[str]) -> NicChanged:

@@ -3,6 +3,7 @@
 from mcv import storage
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
+from mcv.document.vm_nics import macs_of
 from mcv.errors import Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import disk_bus, preconditions, takeover, tied
@@ -39,7 +40,7 @@ def _define_here(host: Host, vm: Vm) -> Registered:
     with host.hold(Subject.vm(vm.name), f"register {vm.name}"):
         preconditions.unclaimed(host.both(), host.job.id, vm.name)
         preconditions.no_foreign(host.name, host.domains.foreign(vm.name))
-        refuse_all(macs.why_taken(host, vm.name, (nic.mac for nic in vm.nics)))
+        refuse_all(macs.why_taken(host, vm.name, macs_of(vm)))
         host.domains.define(definition.of(host, vm))
         for disk in vm.disks:
             storage.of(disk).bring_up(host)
@@ -85,7 +86,7 @@ def _require_takeable(host: Host, name: str, accept_stale: bool) -> None:
         *processor.why_not_here(host, vm),
         *tied.why_not_move(vm),
         *disk_bus.why_mirrored(vm),
-        *macs.why_taken(host, vm.name, (nic.mac for nic in vm.nics)),
+        *macs.why_taken(host, vm.name, macs_of(vm)),
     ]
     if (foreign := host.domains.foreign(name)) is not None:
         problems.append(why_foreign(host.name, foreign))

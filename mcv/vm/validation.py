@@ -150,7 +150,7 @@ def judged(host: Host, request: VmRequest, problems: Problems) -> Vm:
         node=host.name,
         nodes=nodes,
         disks=disks,
-        nics=_judge_networks(cluster, problems, request.networks),
+        nics=_judge_networks(host, problems, request.networks),
         autostart=start.autostart or "last",
         start_order=start.start_order or 0,
         start_delay=start.start_delay or 0,
@@ -210,13 +210,13 @@ def rounded(request: VmRequest, vm: Vm) -> tuple[Rounded, ...]:
     )
 
 
-def _judge_networks(cluster: Cluster, problems: Problems, networks: list[str]) -> tuple[Nic, ...]:
+def _judge_networks(host: Host, problems: Problems, networks: list[str]) -> tuple[Nic, ...]:
     found: list[Nic] = []
     for network in networks:
-        if network not in cluster.networks:
+        if network not in host.read().networks:
             problems.add(f"There is no network {network}.", "See: mcv network list")
         else:
-            mac = macs.unused(cluster, (nic.mac for nic in found))
+            mac = macs.unused(host, (nic.mac for nic in found))
             found.append(Nic(network=network, mac=mac))
     return tuple(found)
 

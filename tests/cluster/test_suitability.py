@@ -8,14 +8,15 @@ from msgspec.structs import replace
 
 from mcv.cluster import suitability
 from mcv.cluster.facts import NamedDomain
-from mcv.document.networks import Network
+from mcv.document.networks import Network, Nic
 from mcv.drbd.enable import DrbdAbility
 from mcv.storage.rooms import Room
 from tests.documents import document, vm
 from tests.fakes.facts import ROOM, blank_facts
 
 BASE = document("n1")
-VM = vm("web1")
+MAC = "52:54:00:00:00:01"
+VM = replace(vm("web1"), nics=(Nic(network="lan", mac=MAC),))
 OTHERS_UUID = "6d637600-0000-4000-8000-00000000000c"
 CLUSTER = (
     replace(BASE, drbd=replace(BASE.drbd, enabled=True))
@@ -37,7 +38,7 @@ def problems(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 def test_a_host_that_suits_has_nothing_against_it() -> None:
     assert problems({}, {}) == []
-    guests = [NamedDomain(name="mail", uuid=OTHERS_UUID)]
+    guests = [NamedDomain(name="mail", uuid=OTHERS_UUID, macs=["52:54:00:00:00:02"])]
     assert problems({}, {"domains": guests}) == []
 
 
@@ -57,6 +58,11 @@ STORIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"time": 1003.0}, "differs by 2 s or more.*NTP"),
     ({}, {"time": 900.0}, "differs by 100 s"),
     ({}, {"trouble": ["libvirt: it is down"]}, "n2: libvirt: it is down"),
+    (
+        {},
+        {"domains": [NamedDomain(name="mail", uuid=OTHERS_UUID, macs=[MAC])]},
+        f"n2 has a domain mail with the MAC {MAC}, which is web1's.*on n2, virsh edit mail",
+    ),
     ({}, {"version": "9.9"}, "runs mcv 9.9, this node 0.1.0"),
     ({}, {"capacity": replace(ROOM, bridges=[])}, r"no bridge br-lan \(lan\)"),
     ({}, {"capacity": replace(ROOM, rooms={"lvm": NO_GROUP})}, "no group. vgcreate"),

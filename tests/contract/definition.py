@@ -29,3 +29,9 @@ def definition(can: Capabilities, name: str, uuid: str, memory_mib: int, image: 
         vm, sources={}, networks={}, node="", domain_type=can.domain_type, emulator=can.emulator
     )
     return xml.replace("<devices>", DISK.format(image=image))
+
+
+def unmarked(xml: str) -> str:
+    """A definition without mcv's mark."""
+    before, _, after = xml.partition("<metadata>")
+    return before + after.partition("</metadata>")[2]

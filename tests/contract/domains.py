@@ -12,6 +12,7 @@ from mcv.drivers.libvirt_identity import DomainStates, ForeignDomain
 from mcv.drivers.libvirt_trials import PREFIX
 from mcv.errors import HypervisorFailed
 from tests.contract import eventually
+from tests.contract.definition import unmarked
 
 NAME = "contract"
 OTHER = "contract-2"
@@ -332,14 +333,9 @@ def the_host_tells_what_it_can_run(stand: Stand) -> None:
     assert can.emulator.startswith("/")
 
 
-def _unmarked(xml: str) -> str:
-    before, _, after = xml.partition("<metadata>")
-    return before + after.partition("</metadata>")[2]
-
-
 def a_domain_of_the_name_that_is_not_mcvs_is_foreign_and_left_alone(stand: Stand) -> None:
     domains = stand.domains
-    stand.define_as_others_do(_unmarked(stand.definition(uuid=NOBODYS_UUID)))
+    stand.define_as_others_do(unmarked(stand.definition(uuid=NOBODYS_UUID)))
     stand.start_as_others_do(NAME)
     foreign = ForeignDomain(name=NAME, state="running", marked=False)
 
@@ -361,7 +357,7 @@ def a_domain_of_the_name_that_is_not_mcvs_is_foreign_and_left_alone(stand: Stand
 
 def a_domain_of_the_uuid_without_the_mark_is_foreign_and_left_alone(stand: Stand) -> None:
     domains = stand.domains
-    stand.define_as_others_do(_unmarked(stand.definition()))
+    stand.define_as_others_do(unmarked(stand.definition()))
     foreign = ForeignDomain(name=NAME, state="stopped", marked=False)
 
     assert domains.state(NAME) == "foreign"

@@ -6,19 +6,26 @@ bridges of the host.
 
 import xml.etree.ElementTree as ET
 
+import pytest
+
 from mcv.document.networks import Network, Nic
 from mcv.drivers import interface_xml
+from mcv.drivers.domain_shape import NicShape, shape
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.libvirt_nics import card_in, macs_in
-from tests.contract.domains import NAME, OTHER
-from tests.contract.live_disks import Stand
+from mcv.errors import HypervisorFailed
+from tests.contract.definition import unmarked
+from tests.contract.domains import NAME, NOBODYS_UUID, OTHER, Stand
 
 MAC = "52:54:00:00:00:0a"
+SECOND = "52:54:00:00:00:0b"
 
 
-def _card(bridge: str = "br-lan", link: str = "up") -> str:
-    nic = Nic(network="lan", mac=MAC, link="down" if link == "down" else "up")
-    element = interface_xml.element(nic, Network(name="lan", bridge=bridge), "n1")
+def _card(
+    bridge: str = "br-lan", link: str = "up", mac: str = MAC, model: str = "", mtu: int = 0
+) -> str:
+    nic = Nic(network="lan", mac=mac, model=model, link="down" if link == "down" else "up")
+    element = interface_xml.element(nic, Network(name="lan", bridge=bridge, mtu=mtu), "n1")
     return ET.tostring(element, encoding="unicode")
 
 
@@ -26,6 +33,10 @@ def _running(stand: Stand) -> Hypervisor:
     stand.domains.define(stand.definition())
     stand.domains.start(NAME)
     return stand.domains
+
+
+def _shapes(domains: Hypervisor) -> dict[str, NicShape]:
+    return shape(domains.xml(NAME)).nics
 
 
 def what_does_not_run_has_no_card(stand: Stand) -> None:
@@ -76,9 +87,76 @@ def a_card_that_is_not_there_is_not_changed(stand: Stand) -> None:
     assert domains.nics.macs(NAME) == []
 
 
-def a_domain_of_mcv_s_is_no_foreign_one(stand: Stand) -> None:
+def what_does_not_run_is_given_no_card(stand: Stand) -> None:
+    stand.domains.define(stand.definition())
+
+    for name in (NAME, OTHER):
+        with pytest.raises(HypervisorFailed, match=name):
+            stand.domains.nics.attach(name, MAC, _card())
+    with pytest.raises(HypervisorFailed, match=OTHER):
+        stand.domains.nics.update(OTHER, MAC, _card())
+    stand.domains.nics.update(NAME, MAC, _card())
+    assert macs_in(stand.domains.definitions()[NAME].xml) == []
+
+
+def cards_are_changed_each_by_itself(stand: Stand) -> None:
+    domains = _running(stand)
+    domains.nics.attach(NAME, MAC, _card())
+    domains.nics.attach(NAME, SECOND, _card(mac=SECOND, link="down"))
+
+    domains.nics.update(NAME, SECOND, _card("br-dmz", mac=SECOND))
+
+    assert domains.nics.macs(NAME) == [MAC, SECOND]
+    lan = NicShape(network="br-lan", model="virtio", vlan=0, mtu=0, link="up")
+    dmz = NicShape(network="br-dmz", model="virtio", vlan=0, mtu=0, link="up")
+    assert _shapes(domains) == {MAC: lan, SECOND: dmz}
+
+
+def a_card_keeps_its_model_and_its_mtu_while_it_runs(stand: Stand) -> None:
+    domains = _running(stand)
+    domains.nics.attach(NAME, MAC, _card(mtu=1400))
+
+    domains.nics.update(NAME, MAC, _card("br-dmz", model="e1000e", mtu=1300))
+
+    kept = NicShape(network="br-dmz", model="virtio", vlan=0, mtu=1400, link="up")
+    assert _shapes(domains) == {MAC: kept}
+
+
+def a_guest_without_a_driver_keeps_its_card_until_it_stops(stand: Stand) -> None:
     domains = _running(stand)
     domains.nics.attach(NAME, MAC, _card())
 
-    assert MAC not in domains.nics.foreign_macs()
+    for _ in range(2):
+        assert domains.nics.detach(NAME, MAC, 0.5) is False
+        assert domains.nics.macs(NAME) == [MAC]
+    domains.stop(NAME)
+    assert domains.nics.detach(NAME, MAC) is True
+    domains.start(NAME)
+    assert domains.nics.macs(NAME) == []
+
+
+def a_paused_guest_is_given_a_card_and_keeps_it(stand: Stand) -> None:
+    domains = _running(stand)
+    domains.pause(NAME)
+
+    domains.nics.attach(NAME, MAC, _card())
+    domains.nics.update(NAME, MAC, _card("br-dmz"))
+
+    assert domains.nics.detach(NAME, MAC, 0) is False
+    assert _shapes(domains)[MAC].network == "br-dmz"
+
+
+def a_domain_of_mcv_s_is_no_foreign_one_but_for_cards_that_are_not_known(stand: Stand) -> None:
+    domains = _running(stand)
+    domains.nics.attach(NAME, MAC, _card())
+
+    assert domains.nics.foreign_macs([MAC]) == {}
+    assert domains.nics.foreign_macs([]) == {MAC: NAME}
     assert domains.nics.addresses(NAME) == {}
+
+
+def the_cards_of_domains_that_are_not_mcv_s_are_told(stand: Stand) -> None:
+    xml = unmarked(stand.definition(uuid=NOBODYS_UUID))
+    stand.define_as_others_do(xml.replace("</devices>", f"{_card(mac=MAC)}</devices>"))
+
+    assert stand.domains.nics.foreign_macs([MAC]) == {MAC: NAME}

@@ -9,6 +9,7 @@ from mcv.document import changes
 from mcv.document.authors import AUTHORS, require_author
 from mcv.document.claim import Claim
 from mcv.document.model import Cluster
+from mcv.document.networks import Network
 from mcv.document.subject import Subject
 from mcv.errors import Refused
 from tests.documents import by, document, member, vm
@@ -74,6 +75,13 @@ STORIES: list[tuple[str, Cluster, str, dict[str, Any], str]] = [
     ("NICs", VM_CLAIMED, "vm.nics", {"name": "web1", "nics": []}, "n3"),
     ("devices", VM_CLAIMED, "vm.devices", {"name": "web1", "devices": []}, "n3"),
     ("an overlay", VM_CLAIMED, "vm.overlay", {"name": "web1", "overlay": "<domain/>"}, "n3"),
+    (
+        "a network in use by nobody",
+        THREE.with_network(Network(name="lan", bridge="br0")),
+        "network.alter",
+        {"name": "lan", "users": [], "values": {"vlan": 7}},
+        "n1 n2 n3",
+    ),
     ("a network", THREE, "network.add", {"name": "lan", "bridge": "br0"}, "n1 n2 n3"),
 ]
 

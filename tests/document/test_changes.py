@@ -223,6 +223,20 @@ def test_a_network_in_use_stays() -> None:
     assert "lan" not in after(WITH_LAN, "network.remove", name="lan").networks
 
 
+def test_a_network_is_altered_only_while_those_have_cards_in_it_that_were_judged() -> None:
+    with_nic = after(WITH_LAN, "vm.add", vm={**as_plain(vm()), "nics": [NIC]}, why="create")
+    values = {"vlan": 7}
+
+    for base, users in ((with_nic, []), (WITH_LAN, ["web1"])):
+        with pytest.raises(Busy, match="Cards came to network lan, or left it, meanwhile"):
+            after(base, "network.alter", name="lan", users=users, values=values)
+    new = after(with_nic, "network.alter", name="lan", users=["web1"], values=values)
+
+    assert new.network("lan") == replace(with_nic.network("lan"), vlan=7)
+    with pytest.raises(Refused, match="no property name"):
+        after(with_nic, "network.alter", name="lan", users=["web1"], values={"name": "x"})
+
+
 def test_the_dead_go_offline_together_and_it_begins_an_epoch() -> None:
     base = after(document("n1", "n2", "n3"))
 

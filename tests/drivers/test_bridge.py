@@ -77,6 +77,19 @@ def test_a_bridge_for_a_vlan_is_made_and_nothing_is_done_where_it_is(kernel: Ker
     assert kernel.ran == []
 
 
+def test_a_port_is_as_wide_as_the_bridge_below_also_where_that_was_raised(kernel: Kernel) -> None:
+    kernel.made()
+    kernel.device("br0", bridge=True, mtu="9000")
+
+    kernel.bridges.bring_up_tagged("br0", 7, NAME)
+
+    assert kernel.ran == [f"ip link set dev {PORT} mtu 9000"]
+    kernel.ran.clear()
+    kernel.device("br0", bridge=True, mtu="1300")  # its port is no wider than before
+    kernel.bridges.bring_up_tagged("br0", 7, NAME)
+    assert kernel.ran == []
+
+
 def test_a_bridge_that_was_half_made_is_finished(kernel: Kernel) -> None:
     kernel.device(PORT)
     kernel.bridges.bring_up_tagged("br0", 7, NAME)

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from mcv.document.hardware import Cpu
 from mcv.document.model import Vm
+from mcv.document.networks import Nic
 from mcv.drivers.domain_shape import differences, shape
 from tests.drivers.test_domain_xml import new_vm, xml
 
@@ -121,6 +122,27 @@ def test_a_card_that_was_pulled_down_is_told() -> None:
 
     assert told(new_vm(), down) == [
         (f"card {MAC} virtio on br0, link up (it runs with virtio on br0, link down)", False)
+    ]
+
+
+def test_a_card_that_waits_for_its_mtu_or_for_its_guest_to_let_go_is_told() -> None:
+    wide = LIVE.replace(
+        "<model type='virtio'/>\n    </interface>",
+        "<mtu size='9000'/><model type='virtio'/></interface>",
+    )
+
+    assert told(new_vm(), wide) == [
+        (
+            f"card {MAC} virtio on br0, link up (it runs with virtio on br0, MTU 9000, link up)",
+            False,
+        )
+    ]
+    assert told(new_vm(nics=()), LIVE) == [
+        (f"no card {MAC} (its guest has not let go of it)", False)
+    ]
+    more = (*new_vm().nics, Nic(network="lan", mac="52:54:00:00:00:09", model="e1000"))
+    assert told(new_vm(nics=more), LIVE) == [
+        ("card 52:54:00:00:00:09 e1000 on br0, link up (it runs with none)", False)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from mcv.drivers.domain_reading import is_ours
@@ -32,7 +33,9 @@ class FakeLiveNics:
             self._change(domain, None, ET.fromstring(card))
 
     def update(self, name: str, mac: str, card: str) -> None:
-        domain = self._domains._find(f"change card {mac} of", name, must_run=True)
+        domain = self._domains._find(f"change card {mac} of", name)
+        if domain not in self._domains.active:
+            return
         live = card_in(self._live(domain), mac)
         if live is not None and (new := changed(live, card)) is not None:
             self._domains._may("update", name)
@@ -51,13 +54,17 @@ class FakeLiveNics:
         self._domains._ask()
         return self.told.get(name, {})
 
-    def foreign_macs(self) -> dict[str, str]:
+    def foreign_macs(self, known: Collection[str]) -> dict[str, str]:
         self._domains._ask()
+        present = {
+            name: self._live(name) if name in self._domains.active else xml
+            for name, xml in self._domains._all().items()
+        }
         return {
             mac: name
-            for name, xml in self._domains.defined.items()
-            if not is_ours(xml)
+            for name, xml in present.items()
             for mac in macs_in(xml)
+            if not (is_ours(xml) and mac in known)
         }
 
     def _change(self, domain: str, mac: str | None, new: ET.Element | None) -> None:

@@ -149,25 +149,34 @@ class FakeLvm:
 
 
 class FakeBridges:
-    """Bridges of a host; `tags` are the VLANs of those that mcvd made, `busy` those with guests."""
+    """Bridges of a host.
+
+    `tags` are the VLANs of those that mcvd made, `busy` those with guests, `torn` those whose
+    ports went.
+    """
 
     def __init__(self, names: tuple[str, ...] = ("br-lan",)) -> None:
         self.names = names
         self.mtus: dict[str, int] = {}
         self.tags: dict[str, tuple[str, int]] = {}
         self.busy: set[str] = set()
+        self.torn: set[str] = set()
         self.no_vlans = ""  # why this host can have none
 
     def mtu(self, name: str) -> int:
         return self.mtus.get(name, 1500) if self.exists(name) else 0
 
     def why_not_tag(self, bridge: str, vlan: int, name: str) -> Refused | None:
-        return Refused(self.no_vlans) if self.no_vlans else None
+        return Refused(self.no_vlans, "See: modprobe 8021q") if self.no_vlans else None
 
     def bring_up_tagged(self, bridge: str, vlan: int, name: str) -> None:
         if not self.exists(bridge):
             raise CommandFailed(f"`ip link add link {bridge}` exited with 1: Cannot find device")
         self.tags[name] = (bridge, vlan)
+        self.torn.discard(name)
+
+    def is_whole(self, name: str) -> bool:
+        return name in self.tags and name not in self.torn
 
     def tagged(self) -> Names:
         return sorted(self.tags)

@@ -1,15 +1,19 @@
 """Networks: bridges of single nodes, VLANs and MTUs, each looked at where it is used."""
 
+import functools
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from mcv.document.networks import tagged_bridge
 from mcv.drivers.domain_reading import substance
-from mcv.errors import Refused
+from mcv.errors import Busy, DoneInPart, Refused
 from mcv.network import networks, tags
 from mcv.network import verbs as network
-from mcv.vm import create, live, migrate, power
+from mcv.status import vms
+from mcv.vm import create, delete, live, migrate, nics, power
 from tests.fakes.cluster import FakeCluster
 
 MIB64 = "64MiB"
@@ -167,6 +171,144 @@ def test_a_network_whose_vms_nobody_tells_of_stays_as_it_is(cluster: FakeCluster
 
     with pytest.raises(Refused, match=r"not known: web1 \(on n1\)"):
         cluster.run("n1", network.set_, name="dmz", bridge="br-lan")
+
+
+def at(cluster: FakeCluster, operation: str, do: Callable[[], object]) -> None:
+    """Do something once, just before the first call of an operation."""
+
+    def spy(caller: str, node: str, name: str) -> None:
+        if name == operation:
+            cluster.spy = lambda caller, node, name: None
+            do()
+
+    cluster.spy = spy
+
+
+def stopped_and_running(cluster: FakeCluster) -> None:
+    """web1 is stopped and in dmz, web2 runs on n2 and has no card."""
+    cluster.run("n1", network.create, name="dmz", bridge="br-lan")
+    make(cluster)
+    cluster.run("n2", create.create, name="web2", memory=MIB64)
+    cluster.run("n2", power.start, name="web2")
+
+
+def test_a_network_does_not_change_under_a_card_that_comes_meanwhile(cluster: FakeCluster) -> None:
+    stopped_and_running(cluster)
+    add = functools.partial(cluster.run, "n2", nics.add, name="web2", network="dmz")
+    at(cluster, "vm.active", add)
+
+    with pytest.raises(Busy, match="Cards came to network dmz, or left it, meanwhile"):
+        cluster.run("n1", network.set_, name="dmz", vlan=7)
+
+    assert cluster.read().network("dmz").vlan == 0
+    assert bridges_of(cluster, "n2", "web2") == ["br-lan"]
+    with pytest.raises(Refused, match="is used by web2, which are running"):
+        cluster.run("n1", network.set_, name="dmz", vlan=7)
+
+
+def test_a_card_that_comes_while_a_network_changes_is_in_the_changed_one(
+    cluster: FakeCluster,
+) -> None:
+    stopped_and_running(cluster)
+    change = functools.partial(cluster.run, "n1", network.set_, name="dmz", vlan=7)
+    at(cluster, "node.foreign_macs", change)
+
+    cluster.run("n2", nics.add, name="web2", network="dmz")
+
+    assert bridges_of(cluster, "n2", "web2") == [tagged_bridge("br-lan", 7)]
+
+
+def test_a_network_that_goes_while_a_card_comes_is_gone_and_no_card_came(
+    cluster: FakeCluster,
+) -> None:
+    cluster.run("n1", network.create, name="dmz", bridge="br-lan")
+    cluster.run("n2", create.create, name="web2", memory=MIB64)
+    delete = functools.partial(cluster.run, "n1", network.delete, name="dmz")
+    at(cluster, "node.foreign_macs", delete)
+
+    with pytest.raises(Refused, match="no network dmz"):
+        cluster.run("n2", nics.add, name="web2", network="dmz")
+
+    assert cluster.read().vm("web2").nics == () and cluster.read().vm("web2").claim is None
+
+
+def test_a_vm_that_begins_while_its_network_changes_is_named(cluster: FakeCluster) -> None:
+    stopped_and_running(cluster)
+    looked: list[str] = []
+
+    def start(caller: str, node: str, operation: str) -> None:
+        looked.extend([operation] * (operation == "vm.active"))
+        if operation == "vm.active" and len(looked) == 2:
+            cluster.domains["n1"].start_unasked("web1")
+
+    cluster.spy = start
+    with pytest.raises(DoneInPart, match=r"Network dmz is changed, but a VM began.*web1"):
+        cluster.run("n1", network.set_, name="dmz", vlan=7)
+
+    assert cluster.read().network("dmz").vlan == 7
+    (pending,) = vms.info(cluster.hosts["n1"], "web1").pending
+    assert tagged_bridge("br-lan", 7) in pending
+
+
+def test_a_bridge_for_a_vlan_does_not_go_from_under_a_vm_that_is_starting(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop has looked, and not taken the bridge away yet, when another VM needs it."""
+    host, made = cluster.hosts["n1"], cluster.bridges["n1"]
+    bridge = tagged_bridge("br-lan", 7)
+    cluster.run("n1", network.create, name="dmz", bridge="br-lan", vlan=7)
+    made.tags[bridge] = ("br-lan", 7)
+    take_away, starting = made.take_away_tagged, []
+
+    def slowly(name: str) -> bool:
+        make(cluster)
+        start = functools.partial(cluster.run, "n1", power.start, name="web1")
+        starting.append(threading.Thread(target=start))
+        starting[0].start()
+        starting[0].join(0.3)
+        return take_away(name)
+
+    monkeypatch.setattr(made, "take_away_tagged", slowly)
+    networks.look_after(host)
+    starting[0].join(10)
+
+    assert made.tags == {bridge: ("br-lan", 7)}
+    assert cluster.domains["n1"].state("web1") == "running"
+
+
+def test_what_a_daemon_left_of_a_bridge_for_a_vlan_is_made_whole_or_taken_away(
+    cluster: FakeCluster,
+) -> None:
+    """Killed between the bridge and the start; then the VM is deleted before it ever ran."""
+    cluster.run("n1", network.create, name="dmz", bridge="br-lan", vlan=7)
+    make(cluster)
+    made, bridge = cluster.bridges["n1"], tagged_bridge("br-lan", 7)
+    tags.bring_up(cluster.hosts["n1"], cluster.read().vm("web1"))
+    made.torn.add(bridge)
+
+    host = cluster.boot("n1")
+    cluster.look("n1")
+    networks.look_after(host)
+    assert made.tags == {bridge: ("br-lan", 7)} and made.torn == set()
+
+    cluster.run("n1", delete.delete, name="web1")
+    networks.look_after(cluster.hosts["n1"])
+    assert made.tags == {}
+
+
+def test_a_bridge_below_that_is_gone_is_waited_for(cluster: FakeCluster) -> None:
+    cluster.run("n1", network.create, name="dmz", bridge="br-lan", vlan=7)
+    make(cluster)
+    cluster.run("n1", power.start, name="web1")
+    made, bridge = cluster.bridges["n1"], tagged_bridge("br-lan", 7)
+    made.torn.add(bridge)
+    made.names = ()
+
+    networks.look_after(cluster.hosts["n1"])
+    assert made.torn == {bridge}
+    made.names = ("br-lan",)
+    networks.look_after(cluster.hosts["n1"])
+    assert made.torn == set()
 
 
 @pytest.mark.parametrize(

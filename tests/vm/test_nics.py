@@ -128,6 +128,95 @@ def test_a_guest_that_does_not_let_go_keeps_its_card_until_it_stops(web: FakeClu
     assert in_domain(web) == []
 
 
+def test_a_guest_that_keeps_a_card_is_told_of_and_asked_again(web: FakeCluster) -> None:
+    web.run("n1", power.start, name="web1")
+    (card,) = cards(web)
+    deaf = web.domains["n1"].nics.deaf
+    deaf.add("web1")
+    for _ in range(2):
+        with pytest.raises(DoneInPart, match=f"the guest of web1 has not let go of {card.mac}"):
+            web.run("n1", nics.remove, name="web1", nic=card.mac)
+
+    assert vms.info(web.hosts["n2"], "web1").pending == [
+        f"no card {card.mac} (its guest has not let go of it)"
+    ]
+    deaf.clear()
+    web.run("n1", nics.remove, name="web1", nic=card.mac)
+    assert in_domain(web) == [] and vms.info(web.hosts["n2"], "web1").pending == []
+    with pytest.raises(NotFound, match="no card"):
+        web.run("n1", nics.remove, name="web1", nic=card.mac)
+
+
+def test_a_paused_guest_is_asked_at_once_and_its_operator_told_why_it_keeps_the_card(
+    web: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.run("n1", power.start, name="web1")
+    web.domains["n1"].pause("web1")
+    door = web.domains["n1"].nics
+    waited: list[float] = []
+
+    def keeps(name: str, mac: str, patience: float) -> bool:
+        waited.append(patience)
+        return False
+
+    monkeypatch.setattr(door, "detach", keeps)
+
+    with pytest.raises(DoneInPart, match="web1 is paused, so its guest has not let go") as told:
+        web.run("n1", nics.remove, name="web1", nic="lan")
+
+    assert waited == [0.0] and "mcv resume web1" in told.value.hint
+
+
+def test_a_card_of_what_crashed_goes_with_it(web: FakeCluster) -> None:
+    web.run("n1", power.start, name="web1")
+    web.domains["n1"].crash("web1")
+
+    gone = web.run("n1", nics.remove, name="web1", nic="lan")
+
+    assert gone.active is False and cards(web) == () and defined(web) == []
+
+
+def test_an_mtu_waits_for_the_next_start(web: FakeCluster) -> None:
+    web.run("n1", network.create, name="small", bridge="br-lan", mtu=1400)
+    web.run("n1", power.start, name="web1")
+    (card,) = cards(web)
+
+    moved = web.run("n1", nics.set_, name="web1", nic="lan", network="small")
+
+    assert moved.pending == ["MTU 1400"]
+    (pending,) = vms.info(web.hosts["n1"], "web1").pending
+    assert pending == (
+        f"card {card.mac} virtio on br-lan, MTU 1400, link up "
+        "(it runs with virtio on br-lan, link up)"
+    )
+    web.run("n1", power.stop, name="web1")
+    web.run("n1", power.start, name="web1")
+    assert vms.info(web.hosts["n1"], "web1").pending == []
+
+
+def test_an_addition_that_is_undone_ends_where_the_guest_keeps_the_card(
+    web: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.run("n1", power.start, name="web1")
+    web.run("n1", nics.add, name="web1", network="dmz", mac=MAC)
+    before = (cards(web), defined(web))
+    web.domains["n1"].nics.deaf.add("web1")
+    attach = web.domains["n1"].nics.attach
+
+    def then_fail(name: str, mac: str, card: str) -> None:
+        attach(name, mac, card)
+        raise Refused("QEMU said no more.")
+
+    monkeypatch.setattr(web.domains["n1"].nics, "attach", then_fail)
+    with pytest.raises(Failed, match="QEMU said no more"):
+        web.run("n1", nics.add, name="web1", network="lan", mac="52:54:00:00:00:09")
+
+    assert (cards(web), defined(web)) == before
+    assert list(web.hosts["n1"].journal.entries()) == []
+    (pending,) = vms.info(web.hosts["n1"], "web1").pending
+    assert pending == "no card 52:54:00:00:00:09 (its guest has not let go of it)"
+
+
 def test_every_reason_against_a_card_is_told_at_once(web: FakeCluster) -> None:
     before = web.picture()
 
