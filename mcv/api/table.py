@@ -57,6 +57,7 @@ from mcv.status import (
 )
 from mcv.vm import (
     arrivals,
+    as_it_runs,
     capacity,
     change,
     consoles,
@@ -219,6 +220,7 @@ TABLE: dict[str, Operation] = {
     "vm.define": step(power.define),
     "vm.take_name": step(rename.take_name),
     "vm.expect": step(arrivals.expect),
+    "vm.knows_overlay": question(as_it_runs.knows_overlay, timeout=10),
     "vm.undefine": step(power.undefine),
     "vm.discard_saved": step(saved_states.discard),
     "vm.power_on": step(power.power_on, timeout=300),

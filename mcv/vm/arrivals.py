@@ -14,18 +14,22 @@ from mcv.errors import Refused, Unreadable
 from mcv.host import Host
 from mcv.network import tags
 from mcv.system import files
-from mcv.vm import boot_files, definition, live_storage
+from mcv.vm import as_it_runs, boot_files, definition, live_storage
 from mcv.vm.arrival_note import ENDING, ArrivalNote
 
 log = logging.getLogger(__name__)
 
 
-def expect(host: Host, name: str, disks: Sequence[dict[str, Any]] = ()) -> None:
+def expect(
+    host: Host, name: str, disks: Sequence[dict[str, Any]] = (), overlay: str | None = None
+) -> None:
     """Define the VM here and note that it may arrive; a step, so the claim has been looked at.
 
     `disks` are entries of local disks as they will be here, whose volumes are there. Effect: the
     note allows the VM's owner, for the operation that claims the VM now, to send this very
-    domain, with the bytes of these disks. Errors: Refused on the owner itself.
+    domain, with the bytes of these disks. `overlay` is the digest of the overlay that the guest
+    began with, where that is not the VM's own any more. Errors: Refused on the owner itself, and
+    for an overlay that no document of this node had.
     """
     vm = host.both()[-1].vm(name)
     if vm.claim is None or vm.node == host.name:
@@ -36,9 +40,12 @@ def expect(host: Host, name: str, disks: Sequence[dict[str, Any]] = ()) -> None:
         return
     arriving = live_storage.arriving(vm, moved)
     tags.bring_up(host, arriving)
-    host.domains.define(definition.of(host, arriving))
+    running = as_it_runs.began(host, arriving, overlay)
+    host.domains.define(definition.of(host, running))
     boot_files.write_out(host, arriving)
     xml = host.domains.migration.expected(name)
+    if overlay is not None:
+        host.domains.define(definition.of(host, arriving))
     _write(
         host,
         ArrivalNote(

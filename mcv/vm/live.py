@@ -69,6 +69,7 @@ def migrate(
                 pools=copies.new_pools(host, vm, disk_moves),
                 exact=live_storage.guest_sizes(host, vm),
                 keeps_home=keeps_home,
+                overlay=as_it_runs.other_overlay(host, vm),
             ),
         ]
         return Prepared(plan, Moved(name=name, node=to, started=True))
@@ -111,7 +112,7 @@ def _require_sendable(
     except Refused as problem:
         problems.append(problem)
     if state == "running" and vm.node == host.name:
-        problems += as_it_runs.why_not_move(host, vm)
+        problems += as_it_runs.why_not_move(host, vm, to)
     refuse_all(problems)
     return vm
 

@@ -137,6 +137,7 @@ def live_plan(
     pools: Mapping[str, Pool] | None = None,
     exact: Mapping[int, int] | None = None,
     keeps_home: bool = False,
+    overlay: str | None = None,
 ) -> list[Item]:
     """Open both sides, send the memory, resume the target, record the new owner, close.
 
@@ -150,10 +151,13 @@ def live_plan(
     Local disks go along, into volumes that are made first (of the sizes `exact`); a seed, which
     no guest writes to, is copied before. From the resumption on their volumes on the old node
     are stale: owner and places change at once, and the old volumes go last.
+
+    `overlay` is the digest of the overlay that the guest began with, where it is another one.
     """
     old, name = vm.node, vm.name
     disks = storage.live_move(vm, to)
     params: dict[str, Any] = {"disks": [plain(move.new) for move in moves]} if moves else {}
+    begun = {} if overlay is None else {"overlay": overlay}
     seeds = [move for move in moves if move.new.role in READ_ALONE]
     return [
         *discarded(to, name, discard_saved),
@@ -161,7 +165,10 @@ def live_plan(
         *disk_moves.receive_steps(name, moves, exact),
         *disk_moves.send_steps(name, seeds),
         *disks.before,
-        Step(on(to, "vm.expect", name=name, **params), undo=on(to, "vm.discard_target", name=name)),
+        Step(
+            on(to, "vm.expect", name=name, **params, **begun),
+            undo=on(to, "vm.discard_target", name=name),
+        ),
         Step(
             on(old, "vm.send", name=name, to=to, bandwidth=bandwidth, **params),
             undo=on(old, "vm.resume_source", name=name),

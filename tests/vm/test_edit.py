@@ -9,10 +9,11 @@ from mcv.errors import Busy, HypervisorFailed, Refused, RepairNeeded
 from mcv.host import DryRun
 from mcv.recovery import journal_recovery
 from mcv.status import vms
-from mcv.vm import create, edit, live, migrate, power, register
+from mcv.vm import create, edit, live, migrate, pending, power, register
 from tests.fakes.cluster import FakeCluster
 
 WATCHDOG = "<domain><devices><watchdog model='i6300esb' action='reset'/></devices></domain>"
+OTHER = WATCHDOG.replace("reset", "none")
 QEMU = (
     "<domain xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:commandline>"
     "<q:arg value='-no-hpet'/></q:commandline></domain>"
@@ -57,19 +58,55 @@ def test_a_guest_that_runs_has_it_from_its_next_start_on(vm: FakeCluster) -> Non
     assert "watchdog" not in vm.domains["n1"].xml("web1")
 
 
-def test_a_guest_that_began_with_another_one_does_not_move_while_it_runs(
-    vm: FakeCluster,
+@pytest.mark.parametrize(("begun", "then"), [("", WATCHDOG), (WATCHDOG, OTHER), (WATCHDOG, "")])
+def test_a_guest_moves_live_with_the_overlay_that_it_began_with(
+    vm: FakeCluster, begun: str, then: str
 ) -> None:
+    if begun:
+        lay(vm, begun)
     vm.run("n1", power.start, name="web1")
-    lay(vm)
+    lay(vm, then)
+    waits = pending.pending(vm.hosts["n1"], "web1")
 
-    with pytest.raises(Refused, match="began with another overlay"):
-        vm.run("n1", live.migrate, name="web1", to="n2")
+    vm.run("n1", live.migrate, name="web1", to="n2")
 
+    assert vm.domains["n2"].active == {"web1": "running"} and vm.domains["n1"].active == {}
+    assert ("watchdog" in vm.domains["n2"].xml("web1")) == bool(begun)
+    assert ("watchdog" in vm.domains["n2"].defined["web1"]) == bool(then)
+    assert pending.pending(vm.hosts["n2"], "web1") == waits != []
+    vm.run("n2", live.migrate, name="web1", to="n1")
     vm.run("n1", power.stop, name="web1")
     vm.run("n1", power.start, name="web1")
-    vm.run("n1", live.migrate, name="web1", to="n2")
-    assert "watchdog" in vm.domains["n2"].xml("web1")
+    assert ("watchdog" in vm.domains["n1"].xml("web1")) == bool(then)
+    assert pending.pending(vm.hosts["n1"], "web1") == []
+
+
+def test_what_the_guest_began_with_ties_it_until_it_stops(vm: FakeCluster) -> None:
+    lay(vm, QEMU)
+    vm.run("n1", power.start, name="web1")
+    vm.run("n1", edit.edit, name="web1", overlay="")
+
+    with pytest.raises(Refused, match=r"began with another overlay.*qemu:commandline") as refused:
+        vm.run("n1", live.migrate, name="web1", to="n2")
+    assert "mcv shutdown web1 --wait" in refused.value.hint
+    vm.run("n1", power.stop, name="web1")
+    vm.run("n1", migrate.migrate, name="web1", to="n2")
+
+
+def test_an_overlay_that_the_other_node_does_not_know_does_not_arrive(
+    vm: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(vm)
+    vm.run("n1", power.start, name="web1")
+    lay(vm, OTHER)
+    there = vm.hosts["n2"].consensus
+    monkeypatch.setattr(there, "generations", lambda: [there.document()])
+    before = vm.picture()
+
+    with pytest.raises(Refused, match="which n2 does not know"):
+        vm.run("n1", live.migrate, name="web1", to="n2")
+
+    assert vm.picture() == before
 
 
 @pytest.mark.parametrize(
