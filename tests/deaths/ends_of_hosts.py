@@ -36,6 +36,17 @@ def has_overlay(cluster: FakeCluster, node: str) -> str:
     return _ended(found)
 
 
+def has_link_down(cluster: FakeCluster, node: str) -> str:
+    """The document, the definition and the guest say of the card's link the same."""
+    domains = cluster.domains[node]
+    found = {
+        "entry": [nic.link for nic in cluster.read(node).vm("web1").nics] == ["down"],
+        "definition": "<link state='down'" in domains.defined["web1"].replace('"', "'"),
+        "guest": "<link state='down'" in domains.xml("web1").replace('"', "'"),
+    }
+    return _ended(found)
+
+
 def _ended(found: dict[str, bool]) -> str:
     if all(found.values()):
         return "whole"

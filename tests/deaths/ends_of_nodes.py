@@ -25,6 +25,17 @@ def drained(cluster: FakeCluster, node: str) -> str:
     return "either" if member.status == "online" else f"{member}, and {vm.node} owns it"
 
 
+def evacuated(cluster: FakeCluster, node: str) -> str:
+    """web1 left the other node, or did not; the node takes VMs as before."""
+    member = cluster.read(node).nodes[other(node)]
+    vm = cluster.read(node).vm("web1")
+    if wrong := _wrong(cluster, vm, home=other(node)):
+        return wrong
+    if member.draining or member.maintenance or member.status != "online":
+        return f"{member}"
+    return "whole" if vm.node == node else "nothing"
+
+
 def restored(cluster: FakeCluster, node: str) -> str:
     """The other node takes VMs, and web1 is there or did not go back; or it is drained still."""
     member = cluster.read(node).nodes[other(node)]

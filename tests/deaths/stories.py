@@ -395,6 +395,16 @@ def lay_over(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, edit.edit, name="web1", overlay=ends_of_hosts.WATCHDOG)
 
 
+def run_with_a_former_overlay(cluster: FakeCluster, node: str) -> None:
+    """web1 runs with an overlay that was another one when it began."""
+    make(cluster, node)
+    lay_over(cluster, node)
+    cluster.run(node, power.start, name="web1")
+    cluster.run(
+        node, edit.edit, name="web1", overlay=ends_of_hosts.WATCHDOG.replace("reset", "none")
+    )
+
+
 def permit(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, permissions.add, user="bob")
 
@@ -441,6 +451,9 @@ PLANS = {
         )
         for storage in ("file", "lvm")
     },
+    "migrate live with a former overlay": Story(
+        move_live, ends.moved_live, run_with_a_former_overlay
+    ),
     "migrate live with both": Story(move_live, ends.moved_mixed, run_mixed),
     **{
         f"migrate a copy on {storage}": Story(
@@ -488,6 +501,11 @@ PLANS = {
         healed=ends_of_disks.replica_settled(third, other),
     ),
     "drain": Story(drain, ends_of_nodes.drained, run_on_other),
+    "evacuate": Story(
+        lambda c, node: c.run(node, draining.evacuate, node=other(node)),
+        ends_of_nodes.evacuated,
+        run_on_other,
+    ),
     "restore": Story(
         lambda c, node: c.run(node, draining.restore, node=other(node)),
         ends_of_nodes.restored,
@@ -506,6 +524,16 @@ PLANS = {
         lambda c, node: c.run(node, nics.remove, name="web1", nic="lan"),
         ends.cards(1, 0),
         run_with_a_card,
+    ),
+    "set a card": Story(
+        lambda c, node: c.run(node, nics.set_, name="web1", nic="lan", link="down"),
+        ends_of_hosts.has_link_down,
+        run_with_a_card,
+    ),
+    "update while it runs": Story(
+        lambda c, node: c.run(node, change.update, name="web1", cpus=3, io_limit="iops=500"),
+        ends.grown,
+        run,
     ),
     "update": Story(
         lambda c, node: c.run(node, change.update, name="web1", cpus=3), ends.grown, make
