@@ -91,7 +91,8 @@ def add(
 def set_(session: Session, /, name: str, card: str, vlan: str | None, **asked: str | None) -> None:
     """Change a card.
 
-    Network, VLAN and link count at once, the model from the next start on.
+    Network, VLAN and link count at once, the model, and the MTU of another
+    network, from the next start on.
     A card is named by its MAC, or by its network where the VM has no other card in it.
 
     \b
@@ -115,7 +116,8 @@ def set_(session: Session, /, name: str, card: str, vlan: str | None, **asked: s
 def remove(session: Session, name: str, card: str) -> None:
     """Take a card from a VM.
 
-    A guest that does not let go of the card keeps it until it stops.
+    A guest that does not let go of the card keeps it until it stops. It is
+    asked again where the card is named by its MAC.
 
     \b
     Example:

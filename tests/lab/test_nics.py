@@ -95,12 +95,25 @@ def test_cards_come_change_move_and_go(pair: list[Node]) -> None:
     assert connected(node2) == {MAC: "br-dmz", SECOND: there}
     in_a_vlan(node2, "br-dmz", 7)
 
-    # A guest without a driver keeps its card until it stops.
+    # What the host's network service would take away with the bridge below comes back.
+    node2.run(f"ip link delete {tagged_port(there)}")
+    wait_until(lambda: has_port(node2, there), 20, "the port for the VLAN being there again")
+    in_a_vlan(node2, "br-dmz", 7)
+
+    # A paused guest, and one without a driver, keeps its card until it stops, and is asked again.
+    mcv(node2, "pause web1")
+    left = mcv(node1, f"nic remove web1 {SECOND}", code=4)
+    assert "web1 is paused" in left.stderr and "mcv resume web1" in left.stderr
+    assert SECOND not in cards(node1)
+    mcv(node1, "resume web1")
     left = mcv(node2, f"nic remove web1 {SECOND}", code=4)
-    assert "has not let go" in left.stderr and SECOND not in cards(node1)
+    assert "the guest of web1 has not let go" in left.stderr
+    assert f"no card {SECOND}" in str(told(node1, "info web1")["pending"])
+    refused = mcv(node1, f"nic add web1 --network lan --mac {SECOND}", code=3)
+    assert "has not let go" in refused.stderr
     mcv(node1, "stop web1")
     mcv(node1, "start web1")
-    assert connected(node2) == {MAC: "br-dmz"}
+    assert connected(node2) == {MAC: "br-dmz"} and told(node1, "info web1")["pending"] == []
 
     # What nobody needs any more goes from both hosts.
     mcv(node1, "network delete tagged")
@@ -112,3 +125,9 @@ def test_cards_come_change_move_and_go(pair: list[Node]) -> None:
 
 def no_tags(node: Node) -> bool:
     return "mcv-7-" not in node.run("ls /sys/class/net").stdout
+
+
+def has_port(node: Node, name: str) -> bool:
+    return (
+        node.run(f"test -e /sys/class/net/{name}/brif/{tagged_port(name)}", check=False).code == 0
+    )
