@@ -20,7 +20,7 @@ from mcv.recovery import journal_recovery
 from mcv.status import report, vms
 from mcv.system.answers import plain
 from mcv.timestamps import timestamp
-from mcv.vm import change, create, delete, disk_closing, migrate, power, register
+from mcv.vm import create, delete, disk_closing, migrate, power, register
 from tests.fakes.cluster import FakeCluster
 
 
@@ -159,20 +159,6 @@ def test_a_start_that_fails_gives_the_disk_back(cluster: FakeCluster) -> None:
         cluster.run("n1", power.start, name="web1")
 
     assert cluster.drbd["n1"].statuses()["mcv-web1-1"].role == "Secondary"
-
-
-def test_a_locked_vm_is_left_alone(cluster: FakeCluster) -> None:
-    make(cluster)
-    cluster.run("n1", change.lock, name="web1")
-
-    for operation, params in (
-        (power.start, {}),
-        (migrate.migrate, {"to": "n2"}),
-        (delete.delete, {}),
-        (change.update, {"cpus": 2}),
-    ):
-        with pytest.raises(Refused, match="locked by an administrator"):
-            cluster.run("n1", operation, name="web1", **params)
 
 
 def test_an_offline_migration_moves_owner_and_definition(cluster: FakeCluster) -> None:
