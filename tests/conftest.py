@@ -1,5 +1,6 @@
 """What every test may ask for: a cluster of two in one process."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,12 @@ from tests.fakes.cluster import FakeCluster
 
 # What a promise compares is to be shown where it is broken, as in a test.
 pytest.register_assert_rewrite("tests.contract")
+
+# A run in the background of a shell, or under nohup, ignores these, and so would each command that
+# a test starts. What has a handler here is as the system has it there.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture

@@ -120,8 +120,8 @@ def raw(terminal: int) -> Iterator[None]:
     except termios.error:
         yield
         return
-    tty.setraw(terminal, termios.TCSANOW)
     try:
+        tty.setraw(terminal, termios.TCSANOW)
         yield
     finally:
         # A terminal that is gone needs nothing.
