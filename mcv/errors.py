@@ -243,6 +243,12 @@ def in_words(path: object = None) -> Iterator[None]:
         raise of_system(error, path) from error
 
 
+def with_hint(message: str, hint: str) -> str:
+    """A message and what helps, in one text: `web1 is paused. Next: mcv resume web1.`"""
+    lead = "Next: " if hint.startswith("mcv ") else ""
+    return f"{message} {lead}{hint.rstrip('.')}." if hint else message
+
+
 def ways_out(*nodes: str) -> str:
     """What an operator can do about members whose hosts answer on no path."""
     they, hosts, are = (

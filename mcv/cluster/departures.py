@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from mcv.document.model import Cluster, Vm
-from mcv.errors import McvError, Refused
+from mcv.errors import McvError, Refused, with_hint
 from mcv.host import Host
 from mcv.rules import preconditions
 from mcv.rules.domain import ACTIVE
@@ -40,9 +40,14 @@ class Departure(Struct, frozen=True, kw_only=True):
         why = "; ".join(problem.message.rstrip(".") for problem in self.problems)
         return f"{self.name} cannot leave {owner}: {why}."
 
+    def lines(self, owner: str) -> list[str]:
+        """The departure in a line, and below it what helps where the VM would stay."""
+        return [self.said(owner), *([f"  {self.hint}"] if not self.to and self.hint else [])]
+
     @property
     def hint(self) -> str:
-        return next((problem.hint for problem in self.problems if problem.hint), "")
+        hints = dict.fromkeys(problem.hint for problem in self.problems if problem.hint)
+        return "; ".join(hint.rstrip(".") for hint in hints)
 
 
 def departures(host: Host, names: list[str], shutdown: bool, to: str = "") -> list[Departure]:
@@ -168,5 +173,5 @@ def _leave(host: Host, departure: Departure, who: str, restarts: bool) -> None:
     try:
         own_job.carry_out(host, f"move {name} to {to}", who, work, vm=name)
     except McvError as error:
-        why = " ".join([error.message, *(message for message, _ in error.problems)])
+        why = " ".join([error.message, *(with_hint(*problem) for problem in error.problems)])
         raise McvError(f"{name} did not go to {to}: {why}", error.hint) from error

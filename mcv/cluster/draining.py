@@ -16,7 +16,7 @@ from mcv.cluster.takeovers import TakenOver
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.drbd.in_step import Syncing
-from mcv.errors import McvError, Refused
+from mcv.errors import McvError, Refused, with_hint
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
 from mcv.system.answers import decoded
@@ -143,7 +143,8 @@ def _prepared(
         moved=[departure.name for departure in leaving if departure.to],
         left=[departure.name for departure in leaving if not departure.to],
     )
-    lines = [departure.said(node) for departure in leaving] + ([end] if end else [])
+    lines = [line for departure in leaving for line in departure.lines(node)]
+    lines += [end] if end else []
     stuck = [departure.said(node) for departure in leaving if not departure.to]
     return Prepared(
         plan, answer, preview=lambda plan: DryRun(plan=lines), around=between_vms(host, stuck)
@@ -295,7 +296,10 @@ def _pause(host: Host, seconds: float) -> None:
 
 
 def _named(name: str, node: str, error: McvError) -> McvError:
-    """An error in a sentence that names the VM, and says that it stays."""
-    said = " ".join([error.message, *(message for message, _ in error.problems)])
+    """An error in a sentence that names the VM, and says that it stays; what helps follows it.
+
+    The hint is part of the message: a plan with several such errors tells each message.
+    """
+    said = " ".join([error.message, *(with_hint(*problem) for problem in error.problems)])
     text = said if name in said.split() else f"{name} stays on {node}: {said}"
-    return McvError(text, error.hint)
+    return McvError(with_hint(text, error.hint))

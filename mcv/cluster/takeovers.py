@@ -5,7 +5,7 @@ from msgspec import Struct
 from mcv import storage
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
-from mcv.errors import McvError, Refused
+from mcv.errors import McvError, Refused, with_hint
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
 from mcv.system.answers import ask_typed
@@ -98,6 +98,12 @@ class _Choice(Struct, frozen=True, kw_only=True):
     def why(self) -> str:
         return "; ".join(problem.message.rstrip(".") for problem in self.problems)
 
+    @property
+    def hint(self) -> str:
+        """What helps, of each node that could have taken the VM over but for a problem."""
+        hints = dict.fromkeys(problem.hint.rstrip(".") for problem in self.problems)
+        return "; ".join(filter(None, hints))
+
 
 def _choices(host: Host, cluster: Cluster, vms: list[Vm]) -> list[_Choice]:
     names = [vm.name for vm in vms]
@@ -147,8 +153,8 @@ def _in_words(host: Host, node: str, choices: list[_Choice]) -> list[str]:
     for choice in choices:
         end = f"is taken over by {choice.by}" if choice.by else f"is left: {choice.why}"
         lines.append(f"{choice.name} {end}.")
-        if choice.by:
-            lines += [f"  {line}" for line in choice.lines]
+        below = choice.lines if choice.by else [choice.hint] * bool(choice.hint)
+        lines += [f"  {line}" for line in below]
     return lines
 
 
@@ -162,7 +168,7 @@ def _plan(host: Host, node: str, choices: list[_Choice]) -> list[Item]:
                 name=choice.name,
                 by=choice.by,
                 who=host.job.who,
-                why=choice.why,
+                why=with_hint(f"{choice.why}.", choice.hint) if not choice.by else "",
             ),
             may_fail=True,
         )
@@ -177,12 +183,13 @@ def _plan(host: Host, node: str, choices: list[_Choice]) -> list[Item]:
 def take_over(host: Host, node: str, name: str, by: str, who: str, why: str = "") -> None:
     """Have a node own a VM. Errors: McvError, in a sentence that names the VM."""
     if not by:
-        raise McvError(f"{name} is left on {node}: {why}.")
+        raise McvError(f"{name} is left on {node}: {why}")
     try:
         host.call(by, "node.take_vm", timeout=CALL, node=node, name=name, who=who)
     except McvError as error:
-        said = " ".join([error.message, *(message for message, _ in error.problems)])
-        raise McvError(f"{name} is not taken over by {by}: {said}", error.hint) from error
+        said = " ".join([error.message, *(with_hint(*problem) for problem in error.problems)])
+        text = with_hint(f"{name} is not taken over by {by}: {said}", error.hint)
+        raise McvError(text) from error
 
 
 def take_vm(host: Host, node: str, name: str, who: str) -> None:

@@ -61,8 +61,8 @@ def offline(session: Session, names: tuple[str, ...], confirm_dead: bool) -> Non
         )
     answer = session.run("node.offline", names=list(names), confirm_dead=confirm_dead)
     back = (
-        "Next: mcv register VM --node NODE, for each of its VMs. A dead node that is repaired "
-        "comes back by itself."
+        f"Its VMs are taken over by: {', '.join(f'mcv evacuate {name}' for name in names)}. A dead "
+        "node that is repaired comes back by itself."
         if confirm_dead
         else f"Back with: mcv node online {names[0]}"
     )

@@ -121,10 +121,12 @@ def node_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
 
 
 def _without_traces(base: Cluster, node: str) -> Cluster:
-    """The document without a node as a VM's home, or with a bridge of its own."""
+    """The document without a node as a VM's home, or with a bridge or devices of its own."""
     for vm in base.vms.values():
-        if vm.home == node:
-            base = base.with_vm(replace(vm, home=vm.node))
+        home = vm.node if vm.home == node else vm.home
+        devices = tuple(device for device in vm.devices if device.node != node)
+        if (home, devices) != (vm.home, vm.devices):
+            base = base.with_vm(replace(vm, home=home, devices=devices))
     for network in base.networks.values():
         if node in network.on:
             on = {name: bridge for name, bridge in network.on.items() if name != node}

@@ -8,7 +8,7 @@ from mcv.cluster import draining, members
 from mcv.errors import Cancelled, DoneInPart, HypervisorFailed, McvError, Refused
 from mcv.status import cluster as status
 from mcv.status import vms
-from mcv.vm import create, live, migrate, power, register
+from mcv.vm import create, devices, live, migrate, power, register
 from tests.fakes.cluster import FakeCluster
 
 
@@ -167,9 +167,12 @@ def test_a_paused_vm_is_named_before_anything_moves(busy: FakeCluster) -> None:
 
     plan = drain(busy, dry_run=True).plan
     assert plan[1].startswith("web1 cannot leave n1: web1 is paused")
+    assert "mcv resume web1" in plan[2]
 
-    with pytest.raises(DoneInPart, match="web1 cannot leave n1: web1 is paused"):
+    with pytest.raises(DoneInPart, match="web1 cannot leave n1: web1 is paused") as left:
         drain(busy)
+    assert "Let it go on with: mcv resume web1" in left.value.message
+    assert left.value.hint == "Go on with: mcv node drain n1"
     [job] = [job for job in busy.hosts["n2"].jobs.listed() if job["state"] == "failed"]
     told = [bar["what"] for bar in job["progress"]]
     assert told[0].startswith("waiting for the others to leave; web1 cannot leave n1")
@@ -300,6 +303,19 @@ def test_an_evacuation_in_which_nothing_can_move_changes_nothing(three: FakeClus
 
     assert [message.split()[0] for message, _ in refused.value.problems] == ["web1", "web2"]
     assert three.picture() == before
+
+
+def test_a_device_holds_its_vm_and_what_takes_it_away_is_told_before(busy: FakeCluster) -> None:
+    busy.run("n1", devices.add, name="web1", type="usb", address="1d6b:0002")
+    word = "mcv device remove web1 usb 1d6b:0002"
+
+    plan = drain(busy, dry_run=True).plan
+    assert "web1 is tied to n1" in plan[1] and word in plan[2]
+    with pytest.raises(DoneInPart, match=f"web1 cannot leave n1: .*{word}"):
+        drain(busy)
+
+    assert owners(busy) == {"tmp": "n2", "web1": "n1", "web2": "n3"}
+    assert state(busy) == ("online", True, False)
 
 
 @pytest.mark.parametrize("error", [Cancelled("stopped."), McvError("No way.")])

@@ -82,8 +82,14 @@ def test_a_stale_replica_is_left_with_the_word_that_takes_it(dead: FakeCluster) 
     dead.hosts["n2"].observations._in_step["mcv-web1-1"] -= 100
     declare(dead)
 
-    with pytest.raises(DoneInPart, match=r"web1 is left on n1: .* was last in step"):
+    plan = evacuate(dead, dry_run=True).plan
+    with pytest.raises(DoneInPart, match=r"web1 is left on n1: .* was last in step") as left:
         evacuate(dead)
+
+    word = "mcv register web1 --node n2 --accept-stale"
+    [line] = [line for line in plan if word in line]
+    assert plan[plan.index(line) - 1].startswith("web1 is left: ")
+    assert f"{word}." in left.value.message
 
     assert owners(dead)["web1"] == "n1" and owners(dead)["web2"] == "n3"
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from mcv.document.changes import recomputed
 from mcv.document.claim import Claim
+from mcv.document.hardware import Device
 from mcv.document.model import Cluster, Vm, decode, digest, encode
 from mcv.document.networks import Network, Nic
 from mcv.document.rights import Grant
@@ -152,14 +153,17 @@ def test_where_an_operator_puts_a_vm_is_its_home_and_a_takeover_leaves_it(
     assert [one.vm("web1").home for one in (by_word, taken_over)] == ["n2", "n1"]
 
 
-def test_a_node_that_is_removed_is_no_home_and_has_no_bridge() -> None:
-    base = WITH_VM.with_vm(vm(home="n3")).with_network(
+def test_a_node_that_is_removed_is_no_home_and_has_no_bridge_and_no_device() -> None:
+    here = Device(type="usb", address="1d6b:0002", node="n1")
+    gone = Device(type="pci", address="0000:03:00.0", node="n3")
+    base = WITH_VM.with_vm(vm(home="n3", devices=(gone, here))).with_network(
         Network(name="lan", bridge="br0", on={"n3": "br9", "n2": "br8"})
     )
 
     left = after(base, "node.remove", name="n3")
 
     assert left.vm("web1").home == "n1" and left.network("lan").on == {"n2": "br8"}
+    assert left.vm("web1").devices == (here,)
 
 
 # Properties, NICs, networks

@@ -29,7 +29,7 @@ def test_addresses_of_both_nodes_change_one_after_the_other(pair: list[Node]) ->
             assert f"{new}:" in shown and f"{former[node.name]}:" not in shown, shown
         assert reality.domain(node1, "web1") == "running"
         listening = node.run("ss -Hltn sport = :8420").stdout
-        assert new in listening and former[node.name] not in listening
+        assert f" {new}:" in listening and f" {former[node.name]}:" not in listening
         wait_until(lambda: reality.is_in_step(node1, RESOURCE), 60, "the replicas to be in step")
 
     for node in pair:

@@ -14,7 +14,7 @@ from tests.lab.test_live import newest, where
 def web1(pair: list[Node]) -> Iterator[list[Node]]:
     """The cluster with the VM web1, which counts and writes on node1."""
     one = pair[0]
-    create(one, "web1", image=guests.writer(64))
+    create(one, "web1", image=guests.writer())
     mcv(one, "start web1")
     wait_until(lambda: newest(one) > 50, 90, "the guest to write")
     yield pair
