@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.lab import CommandError, Lab, LabError, Node, Result, guests, reality, wait_until
 from tests.lab.image import PASSWORD
+from tests.lab.lab import side_by_side
 
 PASSWORD_FILE = "/root/password"
 TRIES = 8
@@ -97,26 +98,28 @@ def join(nodes: Sequence[Node]) -> None:
 
 def is_as_joined(nodes: Sequence[Node]) -> bool:
     """Whether nodes are still the cluster that `join` made, with nothing in it."""
+    names = {one.name for one in nodes}
     try:
-        for node in nodes:
-            document = reality.document(node)
-            members = document["nodes"].values()
-            as_made = (
-                {one["name"] for one in members} == {one.name for one in nodes}
-                and all(one["status"] == "online" and not one.get("claim") for one in members)
-                and document["drbd"]["enabled"]
-                and not document["vms"]
-                and list(document["networks"]) == ["lan"]
-                and not document["permissions"]["superusers"]
-                and document["drbd"]["on_peer_loss"] == "continue"
-            )
-            if not as_made or reality.domains(node) or reality.volumes(node):
-                return False
-            if any(one["status"] != "online" for one in told(node, "info")["nodes"]):
-                return False
+        return all(side_by_side(lambda node: _is_as_joined(node, names), nodes))
     except (LabError, AssertionError, KeyError, ValueError):
         return False
-    return True
+
+
+def _is_as_joined(node: Node, names: set[str]) -> bool:
+    document = reality.document(node)
+    members = document["nodes"].values()
+    as_made = (
+        {one["name"] for one in members} == names
+        and all(one["status"] == "online" and not one.get("claim") for one in members)
+        and document["drbd"]["enabled"]
+        and not document["vms"]
+        and list(document["networks"]) == ["lan"]
+        and not document["permissions"]["superusers"]
+        and document["drbd"]["on_peer_loss"] == "continue"
+    )
+    if not as_made or reality.domains(node) or reality.volumes(node):
+        return False
+    return all(one["status"] == "online" for one in told(node, "info")["nodes"])
 
 
 def is_blank(node: Node) -> bool:

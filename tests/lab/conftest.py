@@ -107,7 +107,7 @@ def strangers(machines: list[Node]) -> list[Node]:
 
     A test that leaves them so spares the next one the cleaning.
     """
-    if not all(cluster.is_blank(node) for node in machines):
+    if not all(side_by_side(cluster.is_blank, machines)):
         side_by_side(reset, machines)
     return machines
 

@@ -84,15 +84,16 @@ class Lab:
         host.allow_many_files()
         nodes = [self.node(number) for number in range(1, count + 1)]
         missing = [node for node in nodes if not node.is_running]
+        if not missing:
+            return nodes
         self.place.directory.mkdir(parents=True, exist_ok=True)
         host.require_executable(self.place.directory)
-        if missing and (why := host.why_not_in_memory(ROOM)):
+        if why := host.why_not_in_memory(ROOM):
             say(f"nodes are slower with their memory on disk: {why}")
         with self.image.alone():
             self.image.prepare(self._public_key())
             self.network.up()
-            if missing:
-                say(f"booting {', '.join(node.name for node in missing)}")
+            say(f"booting {', '.join(node.name for node in missing)}")
             began = time.monotonic()
             for node in missing:
                 node.power_on()
@@ -100,8 +101,7 @@ class Lab:
                 side_by_side(Node.wait, missing)
                 self._learn_the_emulator(nodes)
         side_by_side(Node.wait, missing)
-        if missing:
-            say(f"up after {time.monotonic() - began:.0f} s")
+        say(f"up after {time.monotonic() - began:.0f} s")
         return nodes
 
     def secure(self, module: str) -> None:
