@@ -1,8 +1,7 @@
 """Who has which tests in a shared run: two processes those of the lab, one the others, aside.
 
 A lab keeps less than a core busy, with gaps. The process that is named ASIDE runs the tests
-without a lab in these, and gives way: nodes stay as fast as without it. Where nothing but the
-others' tests is left, each process has them.
+without a lab in these, and gives way to nodes. When the lab's tests are given out, all have them.
 """
 
 import contextlib

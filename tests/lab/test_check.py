@@ -4,6 +4,8 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from tests.lab import Node, reality
 from tests.lab.cluster import create, mcv, told
 from tests.lab.lab import wait_until
@@ -195,6 +197,7 @@ def _is_well(node: Node) -> bool:
     return node.run("mcv cluster check", check=False).code == 0
 
 
+@pytest.mark.soak
 def test_what_is_wrong_with_replicas_is_named(pair: list[Node]) -> None:
     node1, node2 = pair
     create(node1, "web1")

@@ -1,6 +1,6 @@
 """kill -9 in the middle of every operation: what was cut off is finished or undone.
 
-The sample of `make test`: each operation, at an instant in its middle, with the daemon that
+The sample of `make test`: each kind of operation, at an instant in its middle, with the daemon that
 carries it out killed, or its peer's; and whole hosts. With MCV_SOAK in the environment, as
 `make soak` has it, every step of every plan, and both. tests/deaths has all instants,
 in-process.
@@ -125,6 +125,8 @@ MIDDLE = {"create": 2, "delete": 1, "migrate": 1, "remove-node": 1, "add-node": 
 COORDINATOR, PEER = 0, 1
 # The deaths of a peer that make soak has alone: it has no part there, or another's is alike.
 LEFT = [(PEER, name) for name in OPERATIONS if name not in ("create", "add-node")]
+# Like those: a maintenance is one change of the document, as `change` is; a resync has one step.
+ALIKE = ("resolve", "resync", "maintenance")
 
 
 def points() -> Iterator[Any]:
@@ -133,7 +135,7 @@ def points() -> Iterator[Any]:
         for step in range(max(1, operation.steps)):
             for victim, word in ((COORDINATOR, "coordinator"), (PEER, "peer")):
                 sample = step == MIDDLE.get(name, 0) and (victim, name) not in LEFT
-                sample = sample and name != "resolve"
+                sample = sample and name not in ALIKE
                 marks = [] if sample else [pytest.mark.soak]
                 yield pytest.param(name, step, victim, id=f"{name}-{step}-{word}", marks=marks)
 

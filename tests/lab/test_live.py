@@ -242,6 +242,7 @@ def test_a_migration_that_a_hanging_libvirtd_left_open_is_cancelled(web1: list[N
     assert "has ended already" in mcv(one, f"job cancel {job}", code=3).stderr
 
 
+@pytest.mark.soak
 def test_a_source_that_dies_for_good_leaves_a_vm_that_can_be_taken_over(web1: list[Node]) -> None:
     one, two = web1
     moving(one, SLOW)

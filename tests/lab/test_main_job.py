@@ -142,6 +142,7 @@ def test_saved_memory_goes_on_where_it_fits_and_is_never_lost_in_silence(pair: l
     delete(node1, "web1")
 
 
+@pytest.mark.soak
 def test_a_vm_needs_no_disk(pair: list[Node]) -> None:
     node1, node2 = pair
 
@@ -181,6 +182,7 @@ def test_an_administrators_lock_holds_a_vm_as_it_is(pair: list[Node]) -> None:
     delete(node1, "web1")
 
 
+@pytest.mark.soak
 def test_a_reset_starts_the_guest_again_and_not_its_domain(pair: list[Node]) -> None:
     node1, _ = pair
     mcv(node1, "create web1 --memory 16MiB")
@@ -349,6 +351,7 @@ def test_json_has_the_keys_that_scripts_rely_on(pair: list[Node]) -> None:
     delete(node1, "web1")
 
 
+@pytest.mark.soak
 def test_a_wait_that_is_interrupted_has_changed_nothing(pair: list[Node]) -> None:
     node1, _ = pair
     create(node1, "web1")

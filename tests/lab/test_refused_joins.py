@@ -154,6 +154,7 @@ def test_a_peer_that_cannot_be_reached(apart: list[Node]) -> None:
         node2.run("iptables-legacy -F")
 
 
+@pytest.mark.soak
 def test_a_dry_run_joins_nobody(apart: list[Node]) -> None:
     before = reality.snapshots(apart)
 
