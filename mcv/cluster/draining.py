@@ -18,7 +18,6 @@ from mcv.document.subject import Subject
 from mcv.drbd.in_step import Syncing
 from mcv.errors import McvError, Refused, with_hint
 from mcv.host import DryRun, Host, Prepared
-from mcv.rules import preconditions
 from mcv.system.answers import decoded
 from mcv.transaction.plan import Item, Step, change, on
 
@@ -57,8 +56,6 @@ def drain(
 
     def prepare() -> Prepared[Emptied]:
         cluster = _require_emptied(host, node)
-        if cluster.online == [node]:
-            raise Refused(f"{node} is the last node online.")
         leaving = asked(host, cluster, node, shutdown)
         plan = [
             Step(change("node.drain", name=node), commits=True),
@@ -100,9 +97,17 @@ def _require_emptied(host: Host, node: str) -> Cluster:
     host.consensus.require_contact()
     cluster = host.read()
     member = cluster.node(node)
-    if member.status == "offline" and member.draining:
-        raise Refused(f"{node} is drained already.", f"Its way back: mcv node restore {node}")
-    preconditions.online(cluster, node)
+    # A node that died while it was drained is offline too, but not for maintenance.
+    if member.maintenance:
+        is_so = "drained already" if member.draining else "offline for maintenance already"
+        raise Refused(f"{node} is {is_so}.", f"Its way back: mcv node restore {node}")
+    if member.status == "offline":
+        raise Refused(f"{node} is offline.", f"Its VMs are taken over by: mcv evacuate {node}")
+    if cluster.online == [node]:
+        resting = [name for name, other in sorted(cluster.nodes.items()) if other.maintenance]
+        way = f"mcv node restore {resting[0]}" if resting else f"mcv node reboot {node} --shutdown"
+        hint = f"Its VMs have no other place. {'First' if resting else 'With them'}: {way}"
+        raise Refused(f"{node} is the last node online.", hint)
     return cluster
 
 

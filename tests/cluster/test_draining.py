@@ -253,8 +253,28 @@ def test_the_last_node_and_a_silent_node_are_not_drained(three: FakeCluster) -> 
     three.down.clear()
     for node in ("n2", "n3"):
         three.run(node, members.offline, names=[node])
-    with pytest.raises(Refused, match="n1 is the last node online"):
-        three.run("n1", draining.drain, node="n1")
+    with pytest.raises(Refused, match="n2 is offline for maintenance already"):
+        three.run("n1", draining.drain, node="n2")
+    for verb in (draining.drain, draining.evacuate):
+        with pytest.raises(Refused, match="n1 is the last node online") as refused:
+            three.run("n1", verb, node="n1")
+        assert "First: mcv node restore n2" in refused.value.hint
+
+
+def test_a_node_that_died_while_it_was_drained_is_not_called_drained(
+    busy: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "answers_at_all", lambda *_: False)
+    busy.domains["n1"].pause("web1")
+    with pytest.raises(DoneInPart):
+        drain(busy)
+    busy.down.add("n1")
+    busy.run("n2", members.offline, names=["n1"], confirm_dead=True)
+
+    with pytest.raises(Refused, match="n1 is offline") as refused:
+        drain(busy)
+
+    assert "mcv evacuate n1" in refused.value.hint
 
 
 def test_a_node_that_is_drained_comes_back_without_its_vms_by_online(busy: FakeCluster) -> None:
