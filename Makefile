@@ -53,7 +53,7 @@ fresh: packages-fresh  ## Run demo and lab tests on a bare Debian 12 made for it
 
 .PHONY: test
 test: packages-lab $(READY)  ## Run the tests, those on the lab's real nodes too (root)
-	$(VENV)/bin/pytest $(SHARED) $(PYTEST_ARGS)
+	$(VENV)/bin/pytest $(SHARED) --durations=40 --durations-min=3 $(PYTEST_ARGS)
 
 .PHONY: unit
 unit: packages-build $(READY)  ## Run the tests that need neither root nor the lab

@@ -167,7 +167,7 @@ def test_several_vms_of_which_none_is_there(furnished: Furnished) -> None:
     assert reality.snapshots(furnished.nodes) == furnished.before
 
 
-@pytest.mark.parametrize("full", [0, 1])
+@pytest.mark.parametrize("full", [pytest.param(0, marks=pytest.mark.soak), 1])
 def test_a_volume_group_without_room_on_one_node(furnished: Furnished, full: int) -> None:
     node1, _ = furnished.nodes
     crowded = furnished.nodes[full]

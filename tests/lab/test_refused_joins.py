@@ -144,6 +144,7 @@ def test_a_peer_that_lacks_what_the_cluster_has(apart: list[Node]) -> None:
         node2.run("cp /var/lib/lab-mcv.conf /etc/mcv/mcv.conf; systemctl restart mcvd")
 
 
+@pytest.mark.soak
 def test_a_peer_that_cannot_be_reached(apart: list[Node]) -> None:
     _, node2 = apart
     node2.run("iptables-legacy -A INPUT -p tcp --dport 8420 -j DROP")
