@@ -79,7 +79,10 @@ class Calls:
         except CallLost as error:
             if not dispatch.row(operation).asks:
                 raise
-            raise NoAnswer(f"{error.message.rstrip('.')}; nothing was changed.") from error
+            # A question changes nothing, whether it was heard or not.
+            said = error.message.partition("; whether")[0].rstrip(".")
+            hint = self.host.advice(node)
+            raise NoAnswer(f"{said}; nothing was changed.", hint) from error
         self.host.observations.hear(node)
         return answer
 

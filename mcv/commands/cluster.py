@@ -145,7 +145,8 @@ def _asked_password(error: NeedsPassword, ip_address: str, password_file: str | 
 def remove_node(session: Session, node: str, force: bool) -> None:
     """Take a node out of the cluster; it becomes blank.
 
-    Refused while it owns VMs or holds a replica.
+    Refused while it owns VMs or holds a replica. VMs whose home it was have their owner as home
+    from then on; its bridges in networks and its devices in VMs are forgotten.
     """
     session.ask(
         f"Remove {node} from the cluster?",

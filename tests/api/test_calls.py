@@ -18,7 +18,8 @@ def calls(cluster: FakeCluster, tmp_path: Path) -> Calls:
     """The calls of n1, to peers of which no answer arrives."""
 
     def lose(node: str, operation: str, *_: Any) -> Any:
-        raise CallLost(f"{node} gave no answer to {operation} (timed out).")
+        said = f"{node} gave no answer to {operation} (timed out)"
+        raise CallLost(f"{said}; whether it was carried out is not known.")
 
     host = cluster.hosts["n1"]
     made = Calls(host.settings)
@@ -32,6 +33,7 @@ def test_a_question_that_times_out_has_changed_nothing(calls: Calls) -> None:
         calls.call("n2", "node.report")
 
     assert said.value.exit_code == 3
+    assert "mcv node offline n2 --confirm-dead" in said.value.hint
 
 
 @pytest.mark.parametrize("operation", ["job.stop", "vm.define", "config.propose", "repair.here"])
