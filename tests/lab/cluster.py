@@ -114,7 +114,7 @@ def _is_as_joined(node: Node, names: set[str]) -> bool:
         and document["drbd"]["enabled"]
         and not document["vms"]
         and list(document["networks"]) == ["lan"]
-        and not document["permissions"]["superusers"]
+        and not any(document["permissions"].values())
         and document["drbd"]["on_peer_loss"] == "continue"
     )
     if not as_made or reality.domains(node) or reality.volumes(node):
