@@ -80,6 +80,7 @@ def test_what_may_be_stale_is_taken_by_a_word_alone_and_nothing_is_lost_in_silen
     refused = mcv(two, TAKE, code=3).stderr
 
     assert story.said in refused and "--accept-stale" in refused
+    assert "--node node2 --accept-stale" in mcv(two, "evacuate node1 --yes", code=3).stderr
     assert two.run(f"drbdadm role {RESOURCE}").stdout.split("/")[0].strip() == "Secondary"
     mcv(two, f"{TAKE} --accept-stale")
     mcv(two, "start web1")
