@@ -25,7 +25,7 @@ def test_the_context_of_the_example_is_in_the_tree(path: str, lines: str) -> Non
 
 
 def test_the_verb_of_the_example_is_none_of_the_program() -> None:
-    added = [re.findall(r'^\+    "([a-z]+)": \(', lines, flags=re.M) for _, lines in DIFFS]
+    added = [re.findall(r'^\+ +"([a-z]+)": \(', lines, flags=re.M) for _, lines in DIFFS]
     [verb] = [word for words in added for word in words]
 
     assert verb not in COMMANDS, f"mcv {verb} exists: choose another example in CONTRIBUTING.md"

@@ -8,7 +8,8 @@ import click
 from mcv.commands import evacuate, output, user_files
 from mcv.commands import session as sessions
 from mcv.commands.check import check
-from mcv.commands.options import common, nodes
+from mcv.commands.completion import files, nodes
+from mcv.commands.options import common
 from mcv.commands.session import Session
 from mcv.errors import NeedsPassword, Refused
 
@@ -26,7 +27,10 @@ cluster.add_command(evacuate.reboot_all)
 @click.option("--node", metavar="N", required=True, help="The new node's name.")
 @click.option("--ip-address", metavar="IP", required=True, help="Where it answers.")
 @click.option(
-    "--password-file", metavar="F", help="A file whose first line is root's password there."
+    "--password-file",
+    metavar="F",
+    shell_complete=files,
+    help="A file whose first line is root's password there.",
 )
 @click.option(
     "--host-key", metavar="FINGERPRINT", help="Its SSH host key, as ssh-keygen -l prints it."
@@ -138,7 +142,9 @@ def _asked_password(error: NeedsPassword, ip_address: str, password_file: str | 
 
 
 @cluster.command("remove-node")
-@click.option("--node", metavar="N", required=True, shell_complete=nodes, help="Who leaves.")
+@click.option(
+    "--node", metavar="N", required=True, shell_complete=nodes, help="The node that leaves."
+)
 @click.option("--force", is_flag=True, help="Remove a node that is declared offline.")
 @common(dry_run=True)
 @click.pass_obj
@@ -205,7 +211,14 @@ def leave(session: Session) -> None:
 
 
 @cluster.command()
-@click.option("--from", "node", metavar="NODE", required=True, help="Whose document goes on.")
+@click.option(
+    "--from",
+    "node",
+    metavar="NODE",
+    shell_complete=nodes,
+    required=True,
+    help="Whose document goes on.",
+)
 @common(dry_run=True)
 @click.pass_obj
 def sync(session: Session, node: str) -> None:

@@ -16,7 +16,7 @@ from mcv.commands.session import Session
 @common(changes=False)
 @click.pass_obj
 def console(session: Session, name: str, take: bool) -> None:
-    """The serial console of a VM, on whichever node it runs.
+    """Open the serial console of a VM, on whichever node it runs.
 
     What the guest said last is shown first. Leave with ^]; every other key is the guest's. One
     reader at a time: another one is refused, or ends the first with --take.

@@ -8,11 +8,19 @@ import click
 
 from mcv import sizes
 from mcv.commands import image_source, user_files
+from mcv.commands.completion import (
+    KINDS,
+    files,
+    images_and_files,
+    networks,
+    nodes,
+    pools,
+    several,
+    words,
+)
 from mcv.commands.options import (
     common,
     listed,
-    networks,
-    nodes,
     only_given,
     start_options,
     start_settings,
@@ -38,13 +46,20 @@ log = logging.getLogger(__name__)
 @click.option(
     "--storage",
     metavar="KIND",
+    shell_complete=words(KINDS),
     help="Where disks live: drbd (two replicas), lvm, thin, file or shared. Default: what --pool "
     "is, drbd where it is enabled and there are two nodes, else file.",
 )
-@click.option("--pool", metavar="P", help="The pool that disks lie in; default: the only one.")
+@click.option(
+    "--pool",
+    metavar="P",
+    shell_complete=pools,
+    help="The pool that disks lie in; default: the only one.",
+)
 @click.option(
     "--image",
     metavar="NAME|FILE",
+    shell_complete=images_and_files,
     help="Fill the first disk from an image, or from a FILE: raw, qcow2; also as gz, xz, zst.",
 )
 @click.option(
@@ -53,7 +68,13 @@ log = logging.getLogger(__name__)
     help="What --image is: raw, for a disk that only looks like another format (LUKS).",
 )
 @click.option("--node", metavar="N", shell_complete=nodes, help="The owner; default: this node.")
-@click.option("--nodes", "replicas", metavar="A,B", help="The two nodes that hold its replicas.")
+@click.option(
+    "--nodes",
+    "replicas",
+    metavar="A,B",
+    shell_complete=several(nodes),
+    help="The two nodes that hold its replicas.",
+)
 @click.option(
     "--network",
     "networks",
@@ -62,9 +83,21 @@ log = logging.getLogger(__name__)
     shell_complete=networks,
     help="A network interface there; may be repeated.",
 )
-@click.option("--iso", metavar="NAME|FILE", help="The image in its CD drive.")
-@click.option("--machine", metavar="M", help="QEMU's machine: q35, the default, or pc.")
-@click.option("--firmware", metavar="bios|uefi", help="What boots it; default: bios.")
+@click.option(
+    "--iso", metavar="NAME|FILE", shell_complete=images_and_files, help="The image in its CD drive."
+)
+@click.option(
+    "--machine",
+    metavar="M",
+    shell_complete=words("q35|pc"),
+    help="QEMU's machine: q35, the default, or pc.",
+)
+@click.option(
+    "--firmware",
+    metavar="bios|uefi",
+    shell_complete=words("bios|uefi"),
+    help="What boots it; default: bios.",
+)
 @click.option(
     "--boot",
     metavar="disk,cd,net",
@@ -79,10 +112,14 @@ log = logging.getLogger(__name__)
     "--cloud-init",
     "user_data",
     metavar="USERDATA",
+    shell_complete=files,
     help="A file that tells cloud-init in the guest what to do at its first boot.",
 )
 @click.option(
-    "--ssh-key", metavar="FILE", help="Public keys that may log in, for cloud-init in the guest."
+    "--ssh-key",
+    metavar="FILE",
+    shell_complete=files,
+    help="Public keys that may log in, for cloud-init in the guest.",
 )
 @click.option(
     "--hostname",
@@ -90,8 +127,10 @@ log = logging.getLogger(__name__)
     help="The guest's host name, for cloud-init in it; default with the above: NAME.",
 )
 @click.option("--tpm", is_flag=True, help="Is refused: what a TPM holds could not move.")
-@click.option("--kernel", metavar="FILE", help="A Linux kernel that is booted directly.")
-@click.option("--initrd", metavar="FILE", help="The initrd of --kernel.")
+@click.option(
+    "--kernel", metavar="FILE", shell_complete=files, help="A Linux kernel that is booted directly."
+)
+@click.option("--initrd", metavar="FILE", shell_complete=files, help="The initrd of --kernel.")
 @click.option("--append", metavar="TEXT", help="The words for --kernel, as a preseed needs them.")
 @click.option("--start", is_flag=True, help="Start it, too.")
 @start_options

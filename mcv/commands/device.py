@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from mcv.commands import output
-from mcv.commands.options import common, nodes, vm_argument, vms
+from mcv.commands.completion import nodes, vms, words
+from mcv.commands.options import common, vm_argument
 from mcv.commands.session import Session
 
 HEADINGS = ("type", "address", "node", "name", "")
@@ -14,14 +15,14 @@ OF_NODE = ("type", "address", "product", "name", "driver", "group", "used by the
 
 @click.group()
 def device() -> None:
-    """USB and PCI devices of a host that a VM has.
+    """Give a VM USB and PCI devices of its host.
 
     A VM with a device of its host cannot leave it: no migration, no drain, no takeover, until
     the device is removed.
     """
 
 
-type_argument = click.argument("type", metavar="usb|pci")
+type_argument = click.argument("type", metavar="usb|pci", shell_complete=words("usb|pci"))
 address_argument = click.argument("address", metavar="ADDRESS")
 
 
@@ -78,7 +79,7 @@ def _words(answer: dict[str, Any]) -> str:
 
 
 @device.command("list")
-@click.argument("name", metavar="VM", required=False, shell_complete=vms)
+@click.argument("name", metavar="[VM]", required=False, shell_complete=vms)
 @click.option("--node", metavar="N", shell_complete=nodes, help="The devices that a node has now.")
 @common(changes=False)
 @click.pass_obj

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from mcv.commands import image_source, output
+from mcv.commands.completion import KINDS, images_and_files, nodes, pools, several, words
 from mcv.commands.options import common, listed, vm_argument, whole_number
 from mcv.commands.session import Session
 
@@ -13,7 +14,7 @@ HEADINGS = (*("disk", "target", "size", "storage", "pool", "bus", "cache", "limi
 
 @click.group()
 def disk() -> None:
-    """The disks of a VM, while it runs where its bus can."""
+    """Manage the disks of a VM, also while it runs."""
 
 
 @disk.command("list")
@@ -52,10 +53,27 @@ def _limits(each: dict[str, Any]) -> str | None:
 @disk.command()
 @vm_argument
 @click.argument("size", metavar="SIZE", required=False)
-@click.option("--storage", metavar="KIND", help="drbd, lvm, thin, file or shared.")
-@click.option("--pool", metavar="P", help="Where it lies; see: mcv pool list.")
-@click.option("--bus", metavar="BUS", help="virtio (the default), scsi, sata or ide.")
-@click.option("--image", metavar="NAME|FILE", help="Fill it from an image, or from a FILE.")
+@click.option(
+    "--storage",
+    metavar="KIND",
+    shell_complete=words(KINDS),
+    help="drbd, lvm, thin, file or shared.",
+)
+@click.option(
+    "--pool", metavar="P", shell_complete=pools, help="Where it lies; see: mcv pool list."
+)
+@click.option(
+    "--bus",
+    metavar="BUS",
+    shell_complete=words("virtio|scsi|sata|ide"),
+    help="virtio (the default), scsi, sata or ide.",
+)
+@click.option(
+    "--image",
+    metavar="NAME|FILE",
+    shell_complete=images_and_files,
+    help="Fill it from an image, or from a FILE.",
+)
 @click.option(
     "--image-format",
     type=click.Choice(["raw", "qcow2"]),
@@ -63,7 +81,13 @@ def _limits(each: dict[str, Any]) -> str | None:
 )
 @click.option("--volume", metavar="V", help="Take back a volume that was kept, with its bytes.")
 @click.option("--cache", metavar="MODE", help="none (the default), writeback, and so on.")
-@click.option("--nodes", "replicas", metavar="A,B", help="The two nodes that hold its replicas.")
+@click.option(
+    "--nodes",
+    "replicas",
+    metavar="A,B",
+    shell_complete=several(nodes),
+    help="The two nodes that hold its replicas.",
+)
 @common(dry_run=True)
 @click.pass_obj
 def add(
@@ -192,11 +216,25 @@ def _set(said: str, pending: list[str]) -> str:
 @disk.command()
 @vm_argument
 @click.argument("number", metavar="ID")
-@click.option("--pool", metavar="P", help="The pool to move it to; see: mcv pool list.")
-@click.option("--storage", metavar="KIND", help="drbd, lvm, thin, file or shared.")
-@click.option("--nodes", metavar="A,B", help="With --storage drbd: the nodes of the replicas.")
-@click.option("--from", "source", metavar="N", help="The node that a replica leaves.")
-@click.option("--to", metavar="N", help="With --from: the node that gets it.")
+@click.option(
+    "--pool", metavar="P", shell_complete=pools, help="The pool to move it to; see: mcv pool list."
+)
+@click.option(
+    "--storage",
+    metavar="KIND",
+    shell_complete=words(KINDS),
+    help="drbd, lvm, thin, file or shared.",
+)
+@click.option(
+    "--nodes",
+    metavar="A,B",
+    shell_complete=several(nodes),
+    help="With --storage drbd: the nodes of the replicas.",
+)
+@click.option(
+    "--from", "source", metavar="N", shell_complete=nodes, help="The node that a replica leaves."
+)
+@click.option("--to", metavar="N", shell_complete=nodes, help="With --from: the node that gets it.")
 @common(dry_run=True)
 @click.pass_obj
 def move(

@@ -5,13 +5,14 @@ from typing import Any
 import click
 
 from mcv.commands import output
-from mcv.commands.options import common, discard_saved_option, nodes, only_given, vm_argument
+from mcv.commands.completion import nodes
+from mcv.commands.options import common, discard_saved_option, only_given, vm_argument
 from mcv.commands.session import Session
 
 
 @click.group()
 def drbd() -> None:
-    """Replicated disks: enable, list, set rates, end a split brain."""
+    """Enable DRBD, list its resources, set rates, end a split brain."""
 
 
 @drbd.command()

@@ -6,6 +6,7 @@ import click
 
 from mcv.commands import editor, output
 from mcv.commands import session as sessions
+from mcv.commands.completion import files
 from mcv.commands.options import common, vm_argument
 from mcv.commands.session import Session
 from mcv.errors import Refused
@@ -25,15 +26,21 @@ EMPTY = "<domain>\n</domain>\n"
 
 @click.command()
 @vm_argument
-@click.option("--file", "path", metavar="F|-", help="Read the overlay from a file, or stdin.")
+@click.option(
+    "--file",
+    "path",
+    metavar="F|-",
+    shell_complete=files,
+    help="Read the overlay from a file, or stdin.",
+)
 @click.option("--show", is_flag=True, help="Print the domain's XML as it would be with it.")
 @click.option("--remove", is_flag=True, help="Take the overlay away.")
 @common(dry_run=True)
 @click.pass_obj
 def edit(session: Session, name: str, path: str | None, show: bool, remove: bool) -> None:
-    """Lay XML over what libvirt is told of a VM.
+    """Lay XML over the domain of a VM, for what has no option.
 
-    For what mcv has no words for. Without an option the overlay is opened in $VISUAL or $EDITOR,
+    Without an option the overlay is opened in $VISUAL or $EDITOR,
     with the rights of who typed this. It is judged, tried by the libvirt of each node where the
     VM may run, and shown as a difference before it is taken; it stays when the VM moves. A guest
     that runs has it from its next start on. One that names things of its host (devices, paths,

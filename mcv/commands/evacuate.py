@@ -2,7 +2,8 @@
 
 import click
 
-from mcv.commands.options import common, nodes
+from mcv.commands.completion import nodes
+from mcv.commands.options import common
 from mcv.commands.session import Session
 from mcv.errors import Refused
 

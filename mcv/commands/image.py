@@ -6,7 +6,8 @@ import click
 
 from mcv import sizes
 from mcv.commands import output, user_files
-from mcv.commands.options import common, images, nodes
+from mcv.commands.completion import files, images, nodes, words
+from mcv.commands.options import common
 from mcv.commands.session import Session
 
 URL = ("http://", "https://")
@@ -23,13 +24,18 @@ def image() -> None:
 
 @image.command()
 @click.argument("name", metavar="NAME")
-@click.argument("source", metavar="FILE|URL")
+@click.argument("source", metavar="FILE|URL", shell_complete=files)
 @click.option(
     "--sha256",
     metavar="H",
     help="What the sha256 of the file is, as it is given: before it is unpacked.",
 )
-@click.option("--kind", metavar="disk|iso", help="What it is; default: what it looks like.")
+@click.option(
+    "--kind",
+    metavar="disk|iso",
+    shell_complete=words("disk|iso"),
+    help="What it is; default: what it looks like.",
+)
 @click.option(
     "--image-format",
     "format_",

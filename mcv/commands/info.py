@@ -5,9 +5,11 @@ from typing import Any
 import click
 
 from mcv.commands import nic, output
-from mcv.commands.options import common, vms
+from mcv.commands.completion import nodes, vms, words
+from mcv.commands.options import common
 from mcv.commands.session import Session
 
+STATES = "running|stopped|paused|crashed|saved|unknown"
 NAMED = 5  # VMs that are named where more may be meant
 
 
@@ -34,10 +36,23 @@ def info(session: Session, name: str | None) -> None:
 
 
 @click.command("list")
-@click.option("--tag", "tags", metavar="T", multiple=True, help="That have the tag; all, if more.")
-@click.option("--node", metavar="N", help="That belong to the node.")
-@click.option("--state", metavar="S", help="That are running, stopped, paused, crashed or saved.")
-@click.option("--inventory", "as_inventory", is_flag=True, help="As an inventory for Ansible.")
+@click.option(
+    "--tag",
+    "tags",
+    metavar="T",
+    multiple=True,
+    help="Only those with the tag; may be repeated: with all of them.",
+)
+@click.option(
+    "--node", metavar="N", shell_complete=nodes, help="Only those that belong to the node."
+)
+@click.option(
+    "--state",
+    metavar="S",
+    shell_complete=words(STATES),
+    help="Only those that are running, stopped, paused, crashed, saved or unknown.",
+)
+@click.option("--inventory", "as_inventory", is_flag=True, help="Print an inventory for Ansible.")
 @common(changes=False)
 @click.pass_obj
 def list_(

@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from mcv.commands import output
-from mcv.commands.options import common, jobs
+from mcv.commands.completion import jobs
+from mcv.commands.options import common
 from mcv.commands.session import Session
 from mcv.errors import McvError
 

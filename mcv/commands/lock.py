@@ -11,10 +11,7 @@ from mcv.commands.session import Session
 @common()
 @click.pass_obj
 def lock(session: Session, name: str) -> None:
-    """Hold a VM as it is.
-
-    No start, stop, migration, update or deletion, until: mcv unlock.
-    """
+    """Lock a VM against start, stop, migration, update and deletion."""
     answer = session.run("vm.lock", name=name)
     session.show(answer, f"{name} is locked. Undo it: mcv unlock {name}")
 
@@ -24,6 +21,6 @@ def lock(session: Session, name: str) -> None:
 @common()
 @click.pass_obj
 def unlock(session: Session, name: str) -> None:
-    """Let go a VM that was held with: mcv lock."""
+    """Release a VM that was locked with: mcv lock."""
     answer = session.run("vm.unlock", name=name)
     session.show(answer, f"{name} is unlocked.")

@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from mcv.commands import output
-from mcv.commands.options import common, vms
+from mcv.commands.completion import either, nodes, vms
+from mcv.commands.options import common
 from mcv.commands.session import Session
 
 
@@ -37,7 +38,7 @@ def _tables(found: dict[str, Any]) -> list[str]:
 
 
 @locks.command()
-@click.argument("name", metavar="VM|NODE", shell_complete=vms)
+@click.argument("name", metavar="VM|NODE", shell_complete=either(vms, nodes))
 @common()
 @click.pass_obj
 def clear(session: Session, name: str) -> None:

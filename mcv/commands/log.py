@@ -6,14 +6,15 @@ from typing import Any
 import click
 
 from mcv.commands import output
+from mcv.commands.completion import either, nodes, vms
 from mcv.commands.events import POLL, Reader
-from mcv.commands.options import common, vms, whole_number
+from mcv.commands.options import common, whole_number
 from mcv.commands.session import Session
 from mcv.errors import NotFound, Refused
 
 
 @click.command()
-@click.argument("name", metavar="VM|NODE", shell_complete=vms)
+@click.argument("name", metavar="VM|NODE", shell_complete=either(vms, nodes))
 @click.option("--follow", is_flag=True, help="Go on with what is written from now on; ^C ends it.")
 @click.option("--lines", metavar="N", help="How many lines at the most; default: 200.")
 @common(changes=False)

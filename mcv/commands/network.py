@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from mcv.commands import output
-from mcv.commands.options import common, networks, whole_number
+from mcv.commands.completion import networks
+from mcv.commands.options import common, whole_number
 from mcv.commands.session import Session
 
 vlan_option = click.option("--vlan", metavar="TAG", help="1 to 4094: guests' frames bear it there.")

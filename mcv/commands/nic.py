@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from mcv.commands import output
-from mcv.commands.options import common, networks, vm_argument, whole_number
+from mcv.commands.completion import networks, words
+from mcv.commands.options import common, vm_argument, whole_number
 from mcv.commands.session import Session
 
 HEADINGS = ("network", "mac", "model", "vlan", "link", "addresses", "from")
@@ -15,12 +16,14 @@ network_option = click.option(
 )
 model_option = click.option("--model", metavar="M", help="virtio (the default), e1000, rtl8139 …")
 vlan_option = click.option("--vlan", metavar="TAG", help="1 to 4094, 0 for the network's own.")
-link_option = click.option("--link", metavar="up|down", help="Whether its cable is in.")
+link_option = click.option(
+    "--link", metavar="up|down", shell_complete=words("up|down"), help="Whether its cable is in."
+)
 
 
 @click.group()
 def nic() -> None:
-    """The network cards of a VM, at once while it runs."""
+    """Manage the network cards of a VM, also while it runs."""
 
 
 @nic.command("list")
@@ -114,7 +117,7 @@ def set_(session: Session, /, name: str, card: str, vlan: str | None, **asked: s
 @common(dry_run=True)
 @click.pass_obj
 def remove(session: Session, name: str, card: str) -> None:
-    """Take a card from a VM.
+    """Remove a card from a VM.
 
     A guest that does not let go of the card keeps it until it stops. It is
     asked again where the card is named by its MAC.

@@ -3,7 +3,8 @@
 import click
 
 from mcv.commands import evacuate
-from mcv.commands.options import common, nodes
+from mcv.commands.completion import nodes
+from mcv.commands.options import common
 from mcv.commands.session import Session
 
 DEAD = (
@@ -14,7 +15,7 @@ DEAD = (
 
 @click.group()
 def node() -> None:
-    """Drain nodes and restore them, replace dead ones."""
+    """Drain, restore, reboot, replace nodes; set their addresses."""
 
 
 node.add_command(evacuate.drain)
@@ -81,7 +82,13 @@ def online(session: Session, name: str) -> None:
 
 @node.command()
 @click.argument("name", metavar="DEAD", shell_complete=nodes)
-@click.option("--by", required=True, metavar="N", help="The node that gets its replicas.")
+@click.option(
+    "--by",
+    required=True,
+    metavar="N",
+    shell_complete=nodes,
+    help="The node that gets its replicas.",
+)
 @common(dry_run=True)
 @click.pass_obj
 def replace(session: Session, name: str, by: str) -> None:

@@ -1,13 +1,13 @@
-"""What commands have in common: options, names and their completion, numbers."""
+"""What commands have in common: options, names, numbers."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
+from mcv.commands.completion import vms, words
 from mcv.commands.session import Session
-from mcv.errors import McvError, Refused
+from mcv.errors import Refused
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,30 +45,6 @@ def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         setattr(ctx.obj, param.name, True)
 
 
-def completing(operation: str, key: str) -> Callable[..., list[CompletionItem]]:
-    """Complete a word with what the daemon knows; with nothing where it does not answer."""
-
-    def complete(_: click.Context, __: click.Parameter, word: str) -> list[CompletionItem]:
-        from mcv.rpc.client import Client
-
-        try:
-            answer = Client(timeout=3, hello_timeout=1, turn=0).call(operation)
-        except (McvError, OSError):
-            return []
-        rows = answer["nodes"] if isinstance(answer, dict) else answer
-        names = (str(row[key]) for row in rows)
-        return [CompletionItem(name) for name in names if name.startswith(word)]
-
-    return complete
-
-
-vms = completing("vm.list", "name")
-nodes = completing("cluster.info", "name")
-networks = completing("network.list", "name")
-pools = completing("pool.list", "name")
-images = completing("image.list", "name")
-jobs = completing("job.list", "id")
-
 discard_saved_option = click.option(
     "--discard-saved",
     is_flag=True,
@@ -93,6 +69,7 @@ def start_options(function: F) -> F:
         click.option(
             "--autostart",
             metavar="yes|no|last",
+            shell_complete=words("yes|no|last"),
             help="Start it with its node; last, the default: if it ran when the node went down.",
         ),
     ):

@@ -5,9 +5,11 @@ from typing import Any
 import click
 
 from mcv.commands import output
+from mcv.commands.completion import words
 from mcv.commands.options import common
 from mcv.commands.session import Session
 
+RIGHTS = "view|power|console|change|admin"
 NOBODY = "Nobody has a right: every user whom sudo lets run it may do everything."
 
 vm_option = click.option(
@@ -17,7 +19,7 @@ vm_option = click.option(
 
 @click.group()
 def permission() -> None:
-    """Say who may do what.
+    """Say who may do what: rights of users and groups over VMs.
 
     Rights are those of the name that sudo tells (SUDO_USER), and of the %groups that the user
     is in on the node where the command is typed. They hold back those whose sudoers line allows
@@ -27,7 +29,7 @@ def permission() -> None:
 
 
 @permission.command()
-@click.argument("user")
+@click.argument("user", metavar="USER")
 @common()
 @click.pass_obj
 def add(session: Session, user: str) -> None:
@@ -37,7 +39,7 @@ def add(session: Session, user: str) -> None:
 
 
 @permission.command()
-@click.argument("user")
+@click.argument("user", metavar="USER")
 @common()
 @click.pass_obj
 def remove(session: Session, user: str) -> None:
@@ -59,7 +61,7 @@ def _nobody(session: Session) -> str:
 
 @permission.command()
 @click.argument("who", metavar="WHO")
-@click.argument("right", metavar="RIGHT")
+@click.argument("right", metavar="RIGHT", shell_complete=words(RIGHTS))
 @vm_option
 @common()
 @click.pass_obj
@@ -89,7 +91,7 @@ def grant(session: Session, who: str, right: str, vm: str | None) -> None:
 
 @permission.command()
 @click.argument("who", metavar="WHO")
-@click.argument("right", metavar="RIGHT")
+@click.argument("right", metavar="RIGHT", shell_complete=words(RIGHTS))
 @vm_option
 @common()
 @click.pass_obj

@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from mcv.commands import output
-from mcv.commands.options import common, nodes, pools
+from mcv.commands.completion import nodes, pools
+from mcv.commands.options import common
 from mcv.commands.session import Session
 
 name_argument = click.argument("name", metavar="POOL", shell_complete=pools)

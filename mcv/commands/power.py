@@ -2,15 +2,9 @@
 
 import click
 
+from mcv.commands.completion import nodes
 from mcv.commands.many import Said, for_each
-from mcv.commands.options import (
-    common,
-    discard_saved_option,
-    nodes,
-    only_given,
-    seconds,
-    vms_argument,
-)
+from mcv.commands.options import common, discard_saved_option, only_given, seconds, vms_argument
 from mcv.commands.session import Session, is_plan
 
 
@@ -73,7 +67,7 @@ def start(
 @common()
 @click.pass_obj
 def stop(session: Session, names: tuple[str, ...], node: str | None) -> None:
-    """Pull the plug of VMs.
+    """Stop VMs at once, as if their plug was pulled.
 
     What a guest has not written is lost; it is asked nicely by: mcv shutdown. A VM that is to
     start again since its host came up, and cannot yet, is left stopped.
@@ -188,7 +182,7 @@ def reset(session: Session, names: tuple[str, ...]) -> None:
 @common()
 @click.pass_obj
 def pause(session: Session, names: tuple[str, ...]) -> None:
-    """Let VMs stand still, their memory kept and their disks open.
+    """Pause VMs; their memory is kept, and their disks stay open.
 
     They go on with: mcv resume.
     """
@@ -205,7 +199,7 @@ def pause(session: Session, names: tuple[str, ...]) -> None:
 @common()
 @click.pass_obj
 def resume(session: Session, names: tuple[str, ...]) -> None:
-    """Let VMs that stand still go on.
+    """Resume VMs that are paused.
 
     Somebody has paused them, or a disk failed or was full. A copy of a VM that runs elsewhere
     does not go on: it is ended by: mcv stop VM --on NODE.

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from mcv.commands.options import common, nodes, vm_argument
+from mcv.commands.completion import nodes
+from mcv.commands.options import common, vm_argument
 from mcv.commands.session import Session
 
 

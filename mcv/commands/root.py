@@ -15,51 +15,64 @@ from mcv.commands.options import flag
 from mcv.commands.session import Session
 from mcv.errors import McvError, OutcomeOpen, Refused, RepairNeeded
 
-# Each word's module below mcv.commands, and the command in it.
-COMMANDS = {
-    "info": ("info", "info"),
-    "list": ("info", "list_"),
-    "create": ("create", "create"),
-    "update": ("update", "update"),
-    "rename": ("vm", "rename"),
-    "delete": ("vm", "delete"),
-    "start": ("power", "start"),
-    "stop": ("power", "stop"),
-    "shutdown": ("power", "shutdown"),
-    "reboot": ("power", "reboot"),
-    "reset": ("power", "reset"),
-    "exec": ("guest", "exec_"),
-    "pause": ("power", "pause"),
-    "resume": ("power", "resume"),
-    "console": ("console", "console"),
-    "vnc": ("vnc", "vnc"),
-    "migrate": ("vm", "migrate"),
-    "register": ("register", "register"),
-    "unregister": ("register", "unregister"),
-    "evacuate": ("evacuate", "evacuate"),
-    "lock": ("lock", "lock"),
-    "unlock": ("lock", "unlock"),
-    "verify": ("verify", "verify"),
-    "resync": ("verify", "resync"),
-    "cluster": ("cluster", "cluster"),
-    "node": ("node", "node"),
-    "edit": ("edit", "edit"),
-    "disk": ("disk", "disk"),
-    "nic": ("nic", "nic"),
-    "device": ("device", "device"),
-    "network": ("network", "network"),
-    "pool": ("pool", "pool"),
-    "image": ("image", "image"),
-    "drbd": ("drbd", "drbd"),
-    "config": ("config", "config"),
-    "permission": ("permission", "permission"),
-    "top": ("top", "top"),
-    "events": ("events", "events"),
-    "log": ("log", "log"),
-    "job": ("job", "job"),
-    "locks": ("locks", "locks"),
-    "repair": ("repair", "repair"),
+# Each word's module below mcv.commands, and the command in it, under the headings of the help.
+SECTIONS = {
+    "See what is there and what happens": {
+        "info": ("info", "info"),
+        "list": ("info", "list_"),
+        "top": ("top", "top"),
+        "events": ("events", "events"),
+        "log": ("log", "log"),
+        "job": ("job", "job"),
+    },
+    "Make VMs and change them": {
+        "create": ("create", "create"),
+        "update": ("update", "update"),
+        "rename": ("vm", "rename"),
+        "delete": ("vm", "delete"),
+        "disk": ("disk", "disk"),
+        "nic": ("nic", "nic"),
+        "device": ("device", "device"),
+        "edit": ("edit", "edit"),
+    },
+    "Run VMs and reach their guests": {
+        "start": ("power", "start"),
+        "shutdown": ("power", "shutdown"),
+        "stop": ("power", "stop"),
+        "reboot": ("power", "reboot"),
+        "reset": ("power", "reset"),
+        "pause": ("power", "pause"),
+        "resume": ("power", "resume"),
+        "migrate": ("vm", "migrate"),
+        "console": ("console", "console"),
+        "vnc": ("vnc", "vnc"),
+        "exec": ("guest", "exec_"),
+        "lock": ("lock", "lock"),
+        "unlock": ("lock", "unlock"),
+    },
+    "Nodes and the cluster": {
+        "cluster": ("cluster", "cluster"),
+        "node": ("node", "node"),
+        "evacuate": ("evacuate", "evacuate"),
+        "permission": ("permission", "permission"),
+        "config": ("config", "config"),
+    },
+    "What VMs are made of": {
+        "network": ("network", "network"),
+        "pool": ("pool", "pool"),
+        "image": ("image", "image"),
+        "drbd": ("drbd", "drbd"),
+        "verify": ("verify", "verify"),
+        "resync": ("verify", "resync"),
+    },
+    "When something is stuck": {
+        "repair": ("repair", "repair"),
+        "locks": ("locks", "locks"),
+        "register": ("register", "register"),
+        "unregister": ("register", "unregister"),
+    },
 }
+COMMANDS = {word: place for section in SECTIONS.values() for word, place in section.items()}
 INTERRUPTED = 130
 
 
@@ -68,6 +81,20 @@ class Front(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under their headings."""
+        width = max(map(len, COMMANDS))
+        limit = formatter.width - 6 - width  # as click reckons
+        for heading, section in SECTIONS.items():
+            commands = ((word, self.get_command(ctx, word)) for word in section)
+            rows = [
+                (word.ljust(width), command.get_short_help_str(limit))
+                for word, command in commands
+                if command is not None
+            ]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from mcv.commands import image_source, output
+from mcv.commands.completion import images_and_files, words
 from mcv.commands.options import (
     common,
     discard_saved_option,
@@ -18,12 +19,20 @@ from mcv.commands.options import (
 from mcv.commands.session import Session
 from mcv.commands.vm import ask_discard
 
+ACTIONS = "reset|poweroff|pause|dump|inject-nmi|none"
+VIDEOS = "virtio|vga|qxl|cirrus|bochs|ramfb|none|default"
+
 
 @click.command()
 @vm_argument
 @click.option("--memory", metavar="SIZE", help="Memory: 512MiB, 8GiB, 10GB.")
 @click.option("--cpus", metavar="N", help="Number of CPUs.")
-@click.option("--iso", metavar="NAME|FILE|none", help="The image in its CD drive; none: no CD.")
+@click.option(
+    "--iso",
+    metavar="NAME|FILE|none",
+    shell_complete=images_and_files,
+    help="The image in its CD drive; none: no CD.",
+)
 @click.option(
     "--cpu-model",
     metavar="M",
@@ -31,7 +40,12 @@ from mcv.commands.vm import ask_discard
     "cluster's (mcv cluster cpu-baseline).",
 )
 @click.option("--boot", metavar="disk,cd,net", help="What it boots from, in this order.")
-@click.option("--firmware", metavar="bios|uefi", help="Is refused where it has the other one.")
+@click.option(
+    "--firmware",
+    metavar="bios|uefi",
+    shell_complete=words("bios|uefi"),
+    help="Is refused where it has the other one.",
+)
 @start_options
 @click.option(
     "--cpu-limit", metavar="P", help="All its CPUs together, in percent of one; none: no limit."
@@ -44,15 +58,24 @@ from mcv.commands.vm import ask_discard
 @click.option(
     "--watchdog",
     metavar="ACTION",
+    shell_complete=words(ACTIONS),
     help="When its guest does not feed it (i6300esb): reset, poweroff, pause, dump, inject-nmi; "
     "none: no watchdog.",
 )
 @click.option(
-    "--video", metavar="M", help="virtio, vga, qxl, cirrus, bochs, ramfb, none, or default."
+    "--video",
+    metavar="M",
+    shell_complete=words(VIDEOS),
+    help="virtio, vga, qxl, cirrus, bochs, ramfb, none, or default.",
 )
 @click.option("--keyboard", metavar="KEYMAP", help="Of its screen: de, en-us, …; or default.")
 @click.option("--clock", metavar="C", help="Its hardware clock: utc, localtime, or a time zone.")
-@click.option("--protect", metavar="yes|no", help="Whether it, and its disks, are not deleted.")
+@click.option(
+    "--protect",
+    metavar="yes|no",
+    shell_complete=words("yes|no"),
+    help="Whether it, and its disks, are not deleted.",
+)
 @click.option("--description", metavar="TEXT", help='At most 1000 characters; "" for none.')
 @click.option(
     "--tag",

@@ -5,16 +5,9 @@ from typing import Any
 import click
 
 from mcv.commands import output
+from mcv.commands.completion import nodes, vms
 from mcv.commands.many import side_by_side
-from mcv.commands.options import (
-    common,
-    discard_saved_option,
-    flag,
-    nodes,
-    only_given,
-    vm_argument,
-    vms,
-)
+from mcv.commands.options import common, discard_saved_option, flag, only_given, vm_argument
 from mcv.commands.session import Session
 from mcv.errors import McvError, OutOfSync
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
+from mcv.commands.completion import nodes
 from mcv.commands.many import Said, for_each
 from mcv.commands.options import (
     common,
     discard_saved_option,
-    nodes,
     only_given,
     seconds,
     vm_argument,

@@ -27,7 +27,7 @@ PAUSE = 1.0  # s after each
 @common(changes=False)
 @click.pass_obj
 def vnc(session: Session, name: str, listen: bool, password: bool) -> None:
-    """Lead the screen of a VM to a port of this node, until Ctrl-C.
+    """Open the screen of a VM at a port of this node, until Ctrl-C.
 
     The way between the nodes is the daemons' TLS. One viewer at a time; a viewer that has left may
     come again. Every user of this node can connect to a port on loopback: --password keeps those
