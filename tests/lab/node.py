@@ -243,6 +243,9 @@ class Node:
             f"vec0:{link},ifname=tap{number},mac=52:54:00:10:99:0{number}",
             f"vec1:{link},ifname=control{number},mac=52:54:00:10:98:0{number}",
             f"node={number}",
+            # A kernel that executes itself anew finds its network devices busy: it ends instead,
+            # and whoever waits for the node switches it on, as a machine's firmware would.
+            "noreboot",
             *([f"security={self.security}"] if self.security else []),
         ]
 

@@ -122,8 +122,12 @@ def test_what_a_dead_node_owned_is_taken_over_and_it_comes_back_behind(
 
     two.kill()
     assert "node2" in mcv(one, "register web1 --node node1 --yes", code=3).stderr
+    assert "--confirm-dead" in mcv(one, "evacuate node2 --yes", code=3).stderr
     mcv(one, "node offline node2 --confirm-dead --yes")
-    mcv(one, "register web1 --node node1 --yes")
+    assert "last node online" in mcv(one, "node drain node1", code=3).stderr
+    assert "node2 is offline" in mcv(one, "node restore node2", code=3).stderr
+    assert "web1 is taken over by node1." in mcv(one, "evacuate node2 --dry-run").stdout
+    assert "Next: mcv start web1" in mcv(one, "evacuate node2 --yes").stdout
     # At once: DRBD has not noticed the loss yet, or is about to.
     mcv(one, "start web1")
     mcv(one, "permission add carol")
@@ -136,6 +140,8 @@ def test_what_a_dead_node_owned_is_taken_over_and_it_comes_back_behind(
     wait_until(lambda: reality.domains(two) == set(), 30, "node2 forgetting the domain")
     wait_until(lambda: bool((v := reality.drbd(two, "mcv-web1-1")) and v.is_well), 60)
     assert told(two, "list")[0]["node"] == "node1"
+    mcv(two, "node restore node2")
+    assert told(two, "list")[0]["node"] == "node2" and reality.domain(two, "web1") == "running"
     mcv(two, "stop web1")
     mcv(two, "delete web1 --yes")
 
