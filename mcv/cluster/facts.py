@@ -33,7 +33,8 @@ class NodeFacts(Struct, frozen=True, kw_only=True):
     """A host before it joins: its identity, what it holds, what it can do, whom it reaches.
 
     What a tool did not tell is None, and `trouble` says why. `drbd` is None too where the
-    cluster does not use DRBD. `reached` are the addresses that were to be tried (IP:PORT).
+    cluster does not use DRBD. `reached` are the addresses that were to be tried (IP:PORT);
+    `rights_of` the users and %groups to whom the host's own document gives a right.
     """
 
     version: str
@@ -57,6 +58,7 @@ class NodeFacts(Struct, frozen=True, kw_only=True):
     domains: list[NamedDomain] | None = None
     capacity: Capacity | None = None
     drbd: enable.DrbdAbility | None = None
+    rights_of: list[str] = []
 
 
 class Machine(Struct, kw_only=True):
@@ -95,6 +97,7 @@ def facts(host: Host, reach: list[str] | None = None) -> NodeFacts:
         domains=machine.domains,
         capacity=machine.capacity,
         drbd=enable.able(host) if cluster.drbd.enabled or reach else None,
+        rights_of=cluster.permissions.whose,
     )
 
 

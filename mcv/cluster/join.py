@@ -222,8 +222,7 @@ def stage_join(host: Host, document: str) -> OnNode:
 
     Raises Refused where this node is not blank, or where the text is no stage.
     """
-    if not is_blank(host):
-        raise Refused(f"{host.name} is not blank.", "See: mcv info")
+    _require_joinable(host)
     try:
         given = msgspec.json.decode(document, type=Stage)
     except msgspec.DecodeError as error:
@@ -247,6 +246,20 @@ def is_blank(host: Host) -> bool:
     return list(cluster.nodes) == [host.name] and not cluster.vms and not cluster.networks
 
 
+def _require_joinable(host: Host) -> None:
+    """Raises Refused where a join would end what this node has of its own.
+
+    Rights are among that: whom they held back might do everything by the cluster's document.
+    """
+    if not is_blank(host):
+        raise Refused(f"{host.name} is not blank.", "See: mcv info")
+    if whose := host.read().permissions.whose:
+        raise Refused(
+            f"{host.name} has rights of its own, which would end: {', '.join(whose)}.",
+            "First: mcv permission revoke, there",
+        )
+
+
 def adopt(host: Host, document: str, operation: str) -> OnNode:
     """Take the first document of the cluster that this node joins.
 
@@ -259,8 +272,7 @@ def adopt(host: Host, document: str, operation: str) -> OnNode:
         if host.read().epoch.id == new.epoch.id:
             return OnNode(node=host.name)
         raise Refused(f"No such join was begun on {host.name}.")
-    if not is_blank(host):
-        raise Refused(f"{host.name} is not blank.")
+    _require_joinable(host)
     keys = {host.name: host.certificate, **{one.name: one.certificate for one in stage.members}}
     if any(name not in new.nodes or new.nodes[name].certificate != keys[name] for name in keys):
         raise Refused("The document has other members than the join that was begun here.")

@@ -109,6 +109,13 @@ def _blank(node: str, theirs: NodeFacts) -> list[tuple[str, str]]:
         found.append(
             (f"{node} has networks: {', '.join(theirs.networks)}.", "mcv network delete, there")
         )
+    if theirs.rights_of:
+        found.append(
+            (
+                f"{node} has rights of its own, which would end: {', '.join(theirs.rights_of)}.",
+                "Grant here what is to hold in the cluster; then mcv permission revoke, there.",
+            )
+        )
     return found
 
 

@@ -33,6 +33,11 @@ class Permissions(Value, frozen=True, kw_only=True):
         return not self.superusers and not self.grants
 
     @property
+    def whose(self) -> list[str]:
+        """The users and %groups that were given a right."""
+        return sorted({*self.superusers, *(grant.who for grant in self.grants)})
+
+    @property
     def has_admin(self) -> bool:
         """Whether a user or group has the right admin over the cluster."""
         return bool(self.superusers) or any(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from mcv.cluster import join
+from mcv.cluster import facts, join
 from mcv.document.model import Cluster, encode
 from mcv.errors import Refused
 from tests.deaths.stories import blank
@@ -50,3 +50,19 @@ def test_a_document_of_other_members_is_no_first_document(staged: FakeCluster, l
     assert list(staged.read("n2").nodes) == ["n2"]
     adopt(staged, good)
     assert staged.read("n2") == good
+
+
+@pytest.mark.parametrize("change", ["permission.add", "permission.grant"])
+def test_rights_of_a_newcomers_own_do_not_end_unsaid(staged: FakeCluster, change: str) -> None:
+    """Whom they held back might do everything by the cluster's document."""
+    n2 = staged.hosts["n2"]
+    params = {"user": "bob"} if change == "permission.add" else {"who": "bob", "right": "view"}
+    n2.update(change, "test", **params)
+
+    with pytest.raises(Refused, match=r"rights of its own, which would end: bob\."):
+        adopt(staged, staged.read("n1").with_node(member("n2")))
+    with pytest.raises(Refused, match="rights of its own"):
+        join.stage_join(n2, document="{}")
+
+    assert list(staged.read("n2").nodes) == ["n2"]
+    assert facts.facts(n2).rights_of == ["bob"]

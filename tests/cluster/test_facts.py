@@ -35,6 +35,7 @@ KEYS = {
     "vms",
     "networks",
     "reached",
+    "rights_of",
     "trouble",
     "emulator",
     "domain_type",

@@ -52,6 +52,7 @@ STORIES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"members": ["n2", "n7"], "cluster": "big"}, "in the cluster big with n7.*remove-node"),
     ({}, {"vms": ["web1"]}, "has VMs: web1"),
     ({}, {"networks": ["lan"]}, "has networks: lan"),
+    ({}, {"rights_of": ["%ops", "bob"]}, "rights of its own, which would end: %ops, bob"),
     ({"address": ""}, {}, "no cluster address"),
     ({"reached": {"10.0.0.2:8420": False}}, {}, "This node does not reach mcvd of n2"),
     ({}, {"reached": {"10.0.0.1:8420": False}}, "n2 does not reach mcvd of this node"),
