@@ -8,13 +8,13 @@ from tests.lab import Node, Result, reality
 MARK = "=== what follows:"
 
 
-def answers(node: Node, commands: Sequence[str]) -> dict[str, Result]:
-    """What commands of mcv's are answered with --json, given one after the other.
+def answers(node: Node, commands: Sequence[str], by: str = "mcv") -> dict[str, Result]:
+    """What commands of mcv's are answered with --json, given one after the other, by these words.
 
     They go over one connection, which spares much of the time that many of them take.
     """
     script = "\n".join(
-        f"mcv --json {words} > /root/out 2> /root/err < /dev/null\n"
+        f"{by} --json {words} > /root/out 2> /root/err < /dev/null\n"
         f"echo '{MARK}' $?; cat /root/out; echo '{MARK}'; cat /root/err"
         for words in commands
     )
