@@ -14,8 +14,9 @@ from mcv.network import verbs as network
 from mcv.recovery import claims
 from mcv.recovery import jobs as recovered_jobs
 from mcv.status import cluster as status_cluster
-from mcv.status import history, resources, vms
+from mcv.status import events, history, resources, top, vms
 from mcv.system.answers import plain
+from mcv.vm import disks, nics, power
 from tests.fakes.cluster import FakeCluster
 
 TEXT, NUMBER, BOOL = (str,), (int, float), (bool,)
@@ -33,6 +34,7 @@ SUMMARY: dict[str, Any] = {
     "autostart": TEXT,
     "attention": MAYBE_TEXT,
     "findings": [FINDING],
+    "tags": [TEXT],
 }
 DRBD = {
     "resource": TEXT,
@@ -86,6 +88,16 @@ JOB = {
     "progress": [],
     "error": (dict, NoneType),
 }
+LOAD = {
+    "vm": TEXT,
+    "node": TEXT,
+    "cpu": NUMBER,
+    "memory": NUMBER,
+    "read": NUMBER,
+    "written": NUMBER,
+}
+TOP = {"nodes": [{"node": TEXT, "cpu": NUMBER, "memory": NUMBER}], "vms": [LOAD]}
+EVENT = ("when", "node", "who", "what", "subject", "outcome")
 CLAIM = {"operation": TEXT, "node": TEXT, "why": TEXT, "since": TEXT}
 
 # command, what answers it, what must be in its answer
@@ -98,7 +110,8 @@ CONTRACT: list[tuple[str, Any, Any]] = [
             **SUMMARY,
             "uuid": TEXT,
             "disks": [DISK],
-            "networks": [{"network": TEXT, "mac": TEXT}],
+            "networks": [{"network": TEXT, "mac": TEXT, "addresses": [TEXT]}],
+            "pending": [TEXT],
             "verify": VERIFY,
             "vnc": MAYBE_TEXT,
         },
@@ -143,6 +156,39 @@ CONTRACT: list[tuple[str, Any, Any]] = [
     ("locks list", claims.list_locks, {"claims": [CLAIM], "locks": []}),
     ("network list", network.list_, [{"name": TEXT, "bridge": TEXT, "vms": NUMBER}]),
     (
+        "nic list",
+        lambda host: nics.list_(host, "web1"),
+        [
+            {
+                "network": TEXT,
+                "mac": TEXT,
+                "model": TEXT,
+                "vlan": NUMBER,
+                "link": TEXT,
+                "addresses": [TEXT],
+            }
+        ],
+    ),
+    (
+        "disk list",
+        lambda host: disks.list_(host, "web1"),
+        [
+            {
+                "id": NUMBER,
+                "target": TEXT,
+                "size": NUMBER,
+                "storage": TEXT,
+                "pool": MAYBE_TEXT,
+                "bus": TEXT,
+                "role": TEXT,
+                "places": {"n1": TEXT, "n2": TEXT},
+                "leaving": BOOL,
+            }
+        ],
+    ),
+    ("top", top.show, TOP),
+    ("events", lambda host: events.show(host).events, [dict.fromkeys(EVENT, TEXT)]),
+    (
         "config history",
         history.history,
         [
@@ -182,11 +228,21 @@ def test_a_command_answers_the_keys_that_scripts_rely_on(
 ) -> None:
     vm.hosts["n1"].update_beside("vm.claim", "", name="web1", why="move")
     vm.hosts["n1"].jobs.begin("move web1", "ada")
+    vm.hosts["n1"].jobs.events.record("ada", "start", "web1")
 
     said = json.loads(json.dumps(plain(ask(vm.hosts["n1"]))))
 
     assert said, "an empty answer proves nothing"
     require(said, wanted, "answer")
+
+
+def test_the_load_of_a_vm_that_runs_has_its_keys(vm: FakeCluster) -> None:
+    vm.run("n1", power.start, name="web1")
+
+    said = json.loads(json.dumps(plain(top.show(vm.hosts["n2"]))))
+
+    assert said["vms"], "an empty answer proves nothing"
+    require(said, TOP, "answer")
 
 
 def test_every_row_of_the_contract_is_looked_at(vm: FakeCluster) -> None:
