@@ -34,10 +34,10 @@ export PIP_DEFAULT_TIMEOUT := 10
 
 BESIDE = $(if $(LAB), LAB=$(LAB))
 
-# Two processes with a lab each keep two cores busy, with gaps; a third of the same weight would
-# make nodes so slow that what they do within seconds fails. So it has the tests without a lab and
-# gives way (tests/turns.py). A file's tests stay in one process, whose lab is booted once.
-SHARED := --tx 2*popen --tx popen//id=aside --dist loadfile --no-loadscope-reorder
+# A lab keeps about one core busy, with gaps: a third process on two cores would save minutes, and
+# make nodes so slow that what they do within seconds fails. A file's tests stay in one process,
+# whose lab is booted once.
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help:  ## List the targets

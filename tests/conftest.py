@@ -8,7 +8,6 @@ import pytest
 import tests.tracer  # noqa: F401  before anything that imports filelock
 from tests import minutes
 from tests.fakes.cluster import FakeCluster
-from tests.turns import pytest_sessionstart, pytest_xdist_make_scheduler  # noqa: F401
 
 # What a promise compares is to be shown where it is broken, as in a test.
 pytest.register_assert_rewrite("tests.contract")

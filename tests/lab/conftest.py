@@ -20,8 +20,8 @@ HERE = Path(__file__).parent
 REPORTS = pytest.StashKey[list[pytest.TestReport]]()
 
 
-# What takes longest begins first and has all the rest beside it; those without a lab among them
-# are begun aside (tests/turns.py).
+# What begins first has all the rest beside it: a lab, and meanwhile, while its image is made,
+# those of the other tests that take longest; then labs again.
 FIRST = (
     "lab/test_kills",
     "model/test_walks",
