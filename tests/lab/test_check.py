@@ -304,8 +304,9 @@ def test_a_guest_that_has_a_vms_name_is_named_and_never_touched(pair: list[Node]
     mcv(node1, "node online node2", timeout=60)
     change_something(pair)
     assert node2.run("virsh domstate app1").stdout.strip() == "running"
-    (row,) = told(node1, "list")
-    assert "A domain app1 that is not mcv's is running on node2" in row["attention"]
+    sentence = "A domain app1 that is not mcv's is running on node2"
+    # What node2 has is told by its next report.
+    wait_until(lambda: sentence in (told(node1, "list")[0]["attention"] or ""), 30, "the report")
     assert "not mcv's" in check(node1, 0)["warning", "node2", "app1"]["message"]
     mcv(node1, "stop app1 --on node2", code=3)
 
