@@ -122,7 +122,8 @@ def test_what_a_dead_node_owned_is_taken_over_and_it_comes_back_behind(
 
     two.kill()
     assert "node2" in mcv(one, "register web1 --node node1 --yes", code=3).stderr
-    assert "--confirm-dead" in mcv(one, "evacuate node2 --yes", code=3).stderr
+    # Death is named once the node has been silent on all paths for a while.
+    wait_until(lambda: "--confirm-dead" in mcv(one, "evacuate node2 --yes", code=3).stderr, 60)
     mcv(one, "node offline node2 --confirm-dead --yes")
     assert "last node online" in mcv(one, "node drain node1", code=3).stderr
     assert "node2 is offline" in mcv(one, "node restore node2", code=3).stderr
