@@ -249,6 +249,11 @@ def with_hint(message: str, hint: str) -> str:
     return f"{message} {lead}{hint.rstrip('.')}." if hint else message
 
 
+def in_full(error: McvError) -> str:
+    """An error's message and its problems, each with its hint; without the error's own hint."""
+    return " ".join([error.message, *(with_hint(*problem) for problem in error.problems)])
+
+
 def ways_out(*nodes: str) -> str:
     """What an operator can do about members whose hosts answer on no path."""
     they, hosts, are = (

@@ -165,7 +165,7 @@ def _load(sight: Sight, answer: Answer) -> Answer:
 
 
 def _grants(sight: Sight, answer: Answer) -> Answer:
-    """To whoever may not see all: what is said of the person itself."""
+    """The permissions of the person itself, for a person who may not see all."""
     person = sight.rights.person
     whose = {person.name, *(f"%{group}" for group in person.groups)}
     return {

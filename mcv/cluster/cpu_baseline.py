@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from mcv.document.hardware import Cpu
+from mcv.document.schema import older_member
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host
 from mcv.system.answers import ask_typed, plain
@@ -31,12 +32,7 @@ def baseline(host: Host, set: bool = False, dry_run: bool = False) -> Baseline |
     cluster = host.read()
     problems = [_offline(node) for node in sorted({*cluster.nodes} - {*cluster.online})]
     if set and cluster.schema < 3:
-        problems.append(
-            Refused(
-                "It cannot be written down yet: a member that is online has an older mcv.",
-                "Install this mcv on every node; which lack it: mcv info",
-            )
-        )
+        problems.append(older_member("It cannot be written down"))
     processors: list[str] = []
     for node, answer in ask_typed(host.call, cluster.online, "node.cpu", ASK, str).items():
         if isinstance(answer, McvError):

@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from mcv.document.model import Cluster, Vm
-from mcv.errors import McvError, Refused, with_hint
+from mcv.errors import McvError, Refused, in_full
 from mcv.host import Host
 from mcv.rules import preconditions
 from mcv.rules.domain import ACTIVE
@@ -13,7 +13,7 @@ from mcv.status.report import NodeReport
 from mcv.storage import moves
 from mcv.system.answers import ask_typed
 from mcv.vm import live, migrate, own_job, power
-from mcv.vm.replica_move import Problem
+from mcv.vm.replica_move import Problem, hints, whys
 
 ASK = 3.0  # s that a node has to tell how much of its memory is free
 
@@ -37,8 +37,7 @@ class Departure(Struct, frozen=True, kw_only=True):
         if self.to:
             how = {"live": ", live", "shutdown": ", shut down and started there", "stopped": ""}
             return f"{self.name} goes from {owner} to {self.to}{how[self.way]}."
-        why = "; ".join(problem.message.rstrip(".") for problem in self.problems)
-        return f"{self.name} cannot leave {owner}: {why}."
+        return f"{self.name} cannot leave {owner}: {whys(self.problems)}."
 
     def lines(self, owner: str) -> list[str]:
         """The departure in a line, and below it what helps where the VM would stay."""
@@ -46,8 +45,7 @@ class Departure(Struct, frozen=True, kw_only=True):
 
     @property
     def hint(self) -> str:
-        hints = dict.fromkeys(problem.hint for problem in self.problems if problem.hint)
-        return "; ".join(hint.rstrip(".") for hint in hints)
+        return hints(self.problems)
 
 
 def departures(host: Host, names: list[str], shutdown: bool, to: str = "") -> list[Departure]:
@@ -145,8 +143,8 @@ def give_away(
     """Move a VM of this node to another one, by a job of its own; its home stays.
 
     `restarts`: an earlier call may have shut it down for the move. Without effect where the VM is
-    not this node's. A job that is at work on the VM, maybe this
-    very move of an earlier call, is waited for. Errors: McvError, in a sentence that names the
+    not this node's. A job that is at work on the VM, maybe this very move by an earlier call, is
+    waited for. Errors: McvError, in a sentence that names the
     VM and says why it stays; Busy where no job here carries out the operation that claims it.
     """
     while (vm := host.read().vms.get(name)) is not None and vm.node == host.name:
@@ -173,5 +171,5 @@ def _leave(host: Host, departure: Departure, who: str, restarts: bool) -> None:
     try:
         own_job.carry_out(host, f"move {name} to {to}", who, work, vm=name)
     except McvError as error:
-        why = " ".join([error.message, *(with_hint(*problem) for problem in error.problems)])
+        why = in_full(error)
         raise McvError(f"{name} did not go to {to}: {why}", error.hint) from error

@@ -16,7 +16,7 @@ from mcv.cluster.takeovers import TakenOver
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.drbd.in_step import Syncing
-from mcv.errors import McvError, Refused, with_hint
+from mcv.errors import McvError, Refused, in_full, with_hint
 from mcv.host import DryRun, Host, Prepared
 from mcv.system.answers import decoded
 from mcv.transaction.plan import Item, Step, change, on
@@ -305,6 +305,6 @@ def _named(name: str, node: str, error: McvError) -> McvError:
 
     The hint is part of the message: a plan with several such errors tells each message.
     """
-    said = " ".join([error.message, *(with_hint(*problem) for problem in error.problems)])
+    said = in_full(error)
     text = said if name in said.split() else f"{name} stays on {node}: {said}"
     return McvError(with_hint(text, error.hint))

@@ -5,14 +5,14 @@ from msgspec import Struct
 from mcv import storage
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
-from mcv.errors import McvError, Refused, with_hint
+from mcv.errors import McvError, Refused, in_full, with_hint
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
 from mcv.system.answers import ask_typed
 from mcv.system.observations import ago
 from mcv.transaction.plan import Item, Step, change, on
 from mcv.vm import own_job, register
-from mcv.vm.replica_move import Problem
+from mcv.vm.replica_move import Problem, hints, whys
 
 ASK = 60.0  # s that a node has to judge all VMs that it could take over
 CALL = 120.0  # s that a takeover has
@@ -96,13 +96,12 @@ class _Choice(Struct, frozen=True, kw_only=True):
 
     @property
     def why(self) -> str:
-        return "; ".join(problem.message.rstrip(".") for problem in self.problems)
+        return whys(self.problems)
 
     @property
     def hint(self) -> str:
         """What helps, of each node that could have taken the VM over but for a problem."""
-        hints = dict.fromkeys(problem.hint.rstrip(".") for problem in self.problems)
-        return "; ".join(filter(None, hints))
+        return hints(self.problems)
 
 
 def _choices(host: Host, cluster: Cluster, vms: list[Vm]) -> list[_Choice]:
@@ -187,7 +186,7 @@ def take_over(host: Host, node: str, name: str, by: str, who: str, why: str = ""
     try:
         host.call(by, "node.take_vm", timeout=CALL, node=node, name=name, who=who)
     except McvError as error:
-        said = " ".join([error.message, *(with_hint(*problem) for problem in error.problems)])
+        said = in_full(error)
         text = with_hint(f"{name} is not taken over by {by}: {said}", error.hint)
         raise McvError(text) from error
 

@@ -107,9 +107,7 @@ def shutdown(session: Session, names: tuple[str, ...], wait: bool, timeout: str 
       mcv shutdown web1
       mcv shutdown web1 web2 --wait --timeout 120
     """
-    if timeout is not None and not wait:
-        raise click.UsageError("--timeout goes with --wait.")
-    limit = seconds(timeout)
+    limit = _limit(wait, timeout)
 
     def work(name: str) -> Said:
         asked = session.run("vm.shutdown", name=name, wait=wait, timeout=limit)
@@ -119,6 +117,13 @@ def shutdown(session: Session, names: tuple[str, ...], wait: bool, timeout: str 
 
     # Those that are waited for are waited for together.
     for_each(session, names, work, at_once=len(names) if wait else 1)
+
+
+def _limit(wait: bool, timeout: str | None) -> float | None:
+    """The seconds of --timeout, which only goes with --wait."""
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout goes with --wait.")
+    return seconds(timeout)
 
 
 @click.command()
@@ -144,9 +149,7 @@ def reboot(session: Session, names: tuple[str, ...], wait: bool, timeout: str | 
       mcv reboot web1
       mcv reboot web1 web2 --wait --timeout 120
     """
-    if timeout is not None and not wait:
-        raise click.UsageError("--timeout goes with --wait.")
-    limit = seconds(timeout)
+    limit = _limit(wait, timeout)
 
     def work(name: str) -> Said:
         asked = session.run("vm.reboot", name=name, wait=wait, timeout=limit)

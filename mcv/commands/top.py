@@ -1,4 +1,4 @@
-"""The load of nodes and VMs: one table, or one that is drawn again and again."""
+"""The load of nodes and VMs, as a table that is printed once or drawn anew at intervals."""
 
 import contextlib
 import os

@@ -110,6 +110,14 @@ def require_schema(document: "Document", schema: int) -> None:
         raise not_yet()
 
 
+def older_member(what: str) -> Refused:
+    """The error for what the document cannot hold yet, named at the beginning of the sentence."""
+    return Refused(
+        f"{what} yet: a member that is online has an older mcv.",
+        "Install this mcv on every node; which lack it: mcv info",
+    )
+
+
 def not_yet() -> Refused:
     """The error for a change that a document of this schema cannot hold."""
     return Refused(

@@ -8,6 +8,7 @@ import msgspec
 
 from mcv.document.model import Cluster
 from mcv.document.networks import LEAST_MTU, MOST_MTU, MOST_VLAN, Network
+from mcv.document.schema import older_member
 from mcv.drivers.libvirt_saved import SAVED
 from mcv.errors import McvError, Refused
 from mcv.host import Host
@@ -35,13 +36,7 @@ def why_not_values(cluster: Cluster, values: Mapping[str, Any]) -> list[Refused]
             problems.append(Refused(f"--{what} {number} makes no sense.", hint))
     has_more = any(values.get(key) for key in ("vlan", "mtu", "on"))
     if has_more and cluster.schema < 4:
-        problems.append(
-            Refused(
-                "VLAN, MTU and other bridges cannot be written down yet: a member that is online "
-                "has an older mcv.",
-                "Install this mcv on every node; which lack it: mcv info",
-            )
-        )
+        problems.append(older_member("VLAN, MTU and other bridges cannot be written down"))
     return problems
 
 

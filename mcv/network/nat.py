@@ -2,6 +2,7 @@
 
 from mcv.document.model import Cluster
 from mcv.document.networks import Network
+from mcv.document.schema import older_member
 from mcv.errors import McvError, Refused
 from mcv.host import Host
 
@@ -53,10 +54,4 @@ def why_not_write(cluster: Cluster) -> list[Refused]:
     """Why the document cannot hold such a network yet."""
     if cluster.schema >= 3:
         return []
-    return [
-        Refused(
-            "A network by NAT cannot be written down yet: a member that is online has an older "
-            "mcv.",
-            "Install this mcv on every node; which lack it: mcv info",
-        )
-    ]
+    return [older_member("A network by NAT cannot be written down")]

@@ -7,6 +7,7 @@ from msgspec import Struct
 from mcv.document.model import Cluster
 from mcv.document.names import problem_with_name
 from mcv.document.pools import Image, ImageKind
+from mcv.document.schema import older_member
 from mcv.document.subject import Subject
 from mcv.drivers import download
 from mcv.errors import McvError, OutcomeOpen, Refused, RepairNeeded, refuse_all
@@ -97,12 +98,7 @@ def _judge_new(host: Host, name: str, source: Source, wanted: Wanted, on: list[s
     if name in cluster.images:
         problems.append(Refused(f"There is an image {name} already.", "See: mcv image list"))
     if cluster.schema < 3:
-        problems.append(
-            Refused(
-                "An image cannot be written down yet: a member that is online has an older mcv.",
-                "Install this mcv on every node; which lack it: mcv info",
-            )
-        )
+        problems.append(older_member("An image cannot be written down"))
     problems += _why_no_image(source, wanted)
     problems += _why_not_to(cluster, on)
     refuse_all(problems)

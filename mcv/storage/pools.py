@@ -11,6 +11,7 @@ from mcv.document import pool_changes
 from mcv.document.model import Cluster
 from mcv.document.names import Location, problem_with_name
 from mcv.document.pools import Pool, PoolType
+from mcv.document.schema import older_member
 from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
@@ -193,12 +194,7 @@ def _marked(host: Host, name: str, pool: Pool) -> list[str]:
 def _problems_with_name(cluster: Cluster, name: str) -> list[Refused]:
     problems = []
     if cluster.schema < 3:
-        problems.append(
-            Refused(
-                "A pool cannot be written down yet: a member that is online has an older mcv.",
-                "Install this mcv on every node; which lack it: mcv info",
-            )
-        )
+        problems.append(older_member("A pool cannot be written down"))
     if problem := problem_with_name(name, "pool"):
         problems.append(problem)
     elif name in cluster.all_pools:

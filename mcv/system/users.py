@@ -1,4 +1,4 @@
-"""Users and groups of this host: who is there, who is in which, who sees others' arguments."""
+"""Users and groups of this host, membership, and whether users see the arguments of others."""
 
 import grp
 import os

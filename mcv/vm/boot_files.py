@@ -15,6 +15,7 @@ from mcv import storage
 from mcv.document.disks import BOOT_ROLES, Role
 from mcv.document.generation import Value
 from mcv.document.model import MOST_APPEND, Cluster, Vm
+from mcv.document.schema import older_member
 from mcv.drivers import domain_devices
 from mcv.drivers.directories import PASSABLE
 from mcv.errors import McvError, Refused, in_words
@@ -83,12 +84,7 @@ def why_not(host: Host, cluster: Cluster, request: BootRequest) -> list[Refused]
         return []
     found = []
     if cluster.schema < 3:
-        found.append(
-            Refused(
-                "--kernel cannot be written down yet: a member that is online has an older mcv.",
-                "Install this mcv on every node; which lack it: mcv info",
-            )
-        )
+        found.append(older_member("--kernel cannot be written down"))
     if request.kernel is None:
         found.append(Refused("--initrd and --append go with --kernel.", "--kernel FILE"))
     words = request.append or ""

@@ -8,8 +8,8 @@ from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.rules import preconditions, saved
-from mcv.vm import image_use, pending, placing, processor
+from mcv.rules import saved
+from mcv.vm import changing, image_use, pending, placing, processor
 from mcv.vm.answers import Locked, Updated
 from mcv.vm.plans import update_plan
 from mcv.vm.property_choice import UNNAMED, Chosen, Judge, PropertyRequest
@@ -99,14 +99,9 @@ def _with_pending(host: Host, answer: Updated) -> Updated:
 def _prepare_update(
     host: Host, name: str, request: UpdateRequest, discard_saved: bool
 ) -> Prepared[Updated]:
-    host.consensus.require_contact()
-    vm = preconditions.owned(host.both(), host.name, name)
-    preconditions.unclaimed(host.both(), host.job.id, name)
+    vm = changing.owned(host, name)
     problems = Problems()
-    try:
-        preconditions.unlocked(vm)
-    except Refused as problem:
-        problems.found.append(problem)
+    changing.note_lock(vm, problems)
     chosen = _judged(host, vm, request, problems)
     if chosen.is_of_domain:
         states = {host.name: host.domains.saved.of(name)}

@@ -7,15 +7,16 @@ from msgspec.structs import asdict
 
 from mcv.document.hardware import Device
 from mcv.document.model import Cluster, Vm
+from mcv.document.schema import older_member
 from mcv.document.subject import Subject
 from mcv.drivers import host_device_xml
 from mcv.drivers.host_devices import HostDevice
 from mcv.errors import McvError, NotFound, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import host_devices as rules
-from mcv.rules import preconditions, saved
 from mcv.system.answers import ask_typed, plain
 from mcv.transaction.plan import Item, Step, change, on
+from mcv.vm import changing
 
 LOOK = 5.0  # s that a node has to look at its devices
 
@@ -74,7 +75,7 @@ def add(
     def prepare() -> Prepared[DeviceChanged]:
         vm = _changeable(host, name)
         device = _device(type, address, host.name)
-        refuse_all([*_why_not(host, vm, device), *_why_saved(host, vm)])
+        refuse_all([*_why_not(host, vm, device), *changing.why_saved(host, vm)])
         return Prepared(add_plan(vm, device), _changed(host, vm, device))
 
     return host.operate(Subject.vm(name), f"give {name} {type} {address}", prepare, dry_run)
@@ -92,7 +93,7 @@ def remove(
         vm = _changeable(host, name, may_be_left_behind=True)
         is_owner = vm.node == host.name
         device = _own_device(host, vm, type, address)
-        refuse_all(_why_saved(host, vm) if is_owner else [])
+        refuse_all(changing.why_saved(host, vm) if is_owner else [])
         return Prepared(remove_plan(vm, device, is_owner), _changed(host, vm, device))
 
     return host.operate(Subject.vm(name), f"take {type} {address} from {name}", prepare, dry_run)
@@ -132,18 +133,9 @@ def remove_plan(vm: Vm, device: Device, is_owner: bool) -> list[Item]:
 
 def _changeable(host: Host, name: str, may_be_left_behind: bool = False) -> Vm:
     """The VM, where its devices may be changed from this node."""
-    host.consensus.require_contact()
-    cluster = host.read()
-    vm = cluster.vm(name)
-    if not may_be_left_behind or vm.node in cluster.online:
-        vm = preconditions.owned(host.both(), host.name, name)
-    preconditions.unclaimed(host.both(), host.job.id, name)
-    preconditions.unlocked(vm)
-    if cluster.schema < 4:
-        raise Refused(
-            "Devices cannot be written down yet: a member that is online has an older mcv.",
-            "Install this mcv on every node; which lack it: mcv info",
-        )
+    vm = changing.owned_or_left_behind(host, name, may_be_left_behind)
+    if host.read().schema < 4:
+        raise older_member("Devices cannot be written down")
     return vm
 
 
@@ -158,7 +150,7 @@ def _device(type: str, address: str, node: str) -> Device:
 
 
 def _own_device(host: Host, vm: Vm, type: str, address: str) -> Device:
-    """The device of the document; or one that could not be taken from the guest, which has it."""
+    """The VM's device in the document, or else one that its running guest has kept."""
     wanted = _device(type, address, vm.node)
     for device in vm.devices:
         if (device.type, device.address) == (wanted.type, wanted.address):
@@ -171,11 +163,6 @@ def _own_device(host: Host, vm: Vm, type: str, address: str) -> Device:
 def _why_not(host: Host, vm: Vm, device: Device) -> list[Refused]:
     present, has_iommu = host.devices.all(), host.devices.has_iommu()
     return rules.why_not_add(host.read(), vm, device, present, has_iommu)
-
-
-def _why_saved(host: Host, vm: Vm) -> list[Refused]:
-    states = {host.name: host.domains.saved.of(vm.name)}
-    return saved.why_not_change(vm, states, False, saved.by_a_start(vm))
 
 
 def _changed(host: Host, vm: Vm, device: Device) -> DeviceChanged:

@@ -15,6 +15,7 @@ from mcv.document.disks import (
 )
 from mcv.document.model import Cluster, Vm
 from mcv.document.pools import PoolType
+from mcv.document.schema import older_member
 from mcv.errors import Refused
 from mcv.rules import preconditions
 from mcv.storage.rooms import IMPLICIT, has_implicit
@@ -81,13 +82,7 @@ def choose(
         )
         return None
     if cluster.schema < 3 and kind != "drbd":
-        problems.append(
-            Refused(
-                f"A disk of kind {kind} cannot be written down yet: a member that is online has "
-                "an older mcv.",
-                "Install this mcv on every node; which lack it: mcv info",
-            )
-        )
+        problems.append(older_member(f"A disk of kind {kind} cannot be written down"))
         return None
     found = _nodes(cluster, owner, kind, nodes, problems)
     chosen = pool or _only_pool(cluster, kind, found, problems)

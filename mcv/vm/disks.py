@@ -2,10 +2,12 @@
 
 from mcv.document.disks import UNSEEN_ROLES, Disk
 from mcv.document.model import Cluster, Vm
+from mcv.document.schema import older_member
 from mcv.errors import Refused
 from mcv.host import Host
-from mcv.rules import disk_bus, preconditions, saved
+from mcv.rules import disk_bus
 from mcv.storage import paths
+from mcv.vm import changing
 from mcv.vm.disk_answers import DiskRow
 from mcv.vm.validation import Problems
 
@@ -42,21 +44,12 @@ def changeable(host: Host, name: str, problems: Problems, may_be_mirrored: bool 
 
     What an operator can mend goes to problems: a lock, saved memory that would not fit.
     """
-    host.consensus.require_contact()
-    vm = preconditions.owned(host.both(), host.name, name)
-    preconditions.unclaimed(host.both(), host.job.id, name)
+    vm = changing.owned(host, name)
     if host.read().schema < 3:
-        raise Refused(
-            "Disks cannot be changed yet: a member that is online has an older mcv.",
-            "Install this mcv on every node; which lack it: mcv info",
-        )
-    try:
-        preconditions.unlocked(vm)
-    except Refused as problem:
-        problems.found.append(problem)
+        raise older_member("Disks cannot be changed")
+    changing.note_lock(vm, problems)
     problems.found += [] if may_be_mirrored else disk_bus.why_mirrored(vm)
-    states = {host.name: host.domains.saved.of(name)}
-    problems.found += saved.why_not_change(vm, states, False, saved.by_a_start(vm))
+    problems.found += changing.why_saved(host, vm)
     return vm
 
 

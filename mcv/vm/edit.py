@@ -8,15 +8,16 @@ from msgspec.structs import replace
 
 from mcv.document import overlays
 from mcv.document.model import Vm
+from mcv.document.schema import older_member
 from mcv.document.subject import Subject
 from mcv.drivers import overlay as laying
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import overlay as judge
-from mcv.rules import preconditions, saved, tied
+from mcv.rules import preconditions, tied
 from mcv.system.answers import ask_typed
 from mcv.transaction.plan import Item, Step, change, on
-from mcv.vm import bootable, definition, macs
+from mcv.vm import bootable, changing, definition, macs
 
 TRIAL = 20.0  # s that a node has to try a definition
 
@@ -104,26 +105,16 @@ def edit_plan(new: Vm, defines: bool) -> list[Item]:
 
 def _editable(host: Host, name: str, overlay: str) -> Vm:
     """The VM, where its overlay may become this one. Raises Refused, with every reason."""
-    host.consensus.require_contact()
+    vm = changing.owned_or_left_behind(host, name, may_be_left_behind=not overlay)
     cluster = host.read()
-    vm = cluster.vm(name)
-    is_left_behind = not overlay and vm.node not in cluster.online
-    if not is_left_behind:
-        vm = preconditions.owned(host.both(), host.name, name)
-    preconditions.unclaimed(host.both(), host.job.id, name)
-    preconditions.unlocked(vm)
     if cluster.schema < 4:
-        raise Refused(
-            "An overlay cannot be written down yet: a member that is online has an older mcv.",
-            "Install this mcv on every node; which lack it: mcv info",
-        )
+        raise older_member("An overlay cannot be written down")
     if overlay == vm.overlay:
         has = "this overlay already" if overlay else "no overlay"
         raise Refused(f"{name} has {has}.", f"See: mcv edit {name} --show")
     problems = judge.problems(cluster, vm, overlay) if overlay else []
-    if not is_left_behind:
-        states = {host.name: host.domains.saved.of(name)}
-        problems += saved.why_not_change(vm, states, False, saved.by_a_start(vm))
+    if overlay or vm.node in cluster.online:
+        problems += changing.why_saved(host, vm)
     if overlay and not problems:
         problems += macs.why_of_domains(host, name, overlays.macs(overlay))
         problems += _tried(host, vm, overlay)

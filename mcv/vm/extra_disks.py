@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from mcv.document.disks import Role
 from mcv.document.model import Vm
+from mcv.document.schema import older_member
 from mcv.drivers import firmware
 from mcv.errors import McvError, Refused
 from mcv.host import Host
@@ -72,12 +73,7 @@ def _contents(
             problems.append(Refused(error.message, error.hint))
     if request.seed is not None:
         if host.read().schema < 3:
-            problems.append(
-                Refused(
-                    "A seed cannot be written down yet: a member that is online has an older mcv.",
-                    "Install this mcv on every node; which lack it: mcv info",
-                )
-            )
+            problems.append(older_member("A seed cannot be written down"))
             return {}
         try:
             source, token = str(request.seed["node"]), str(request.seed["token"])

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from mcv.document.generation import Value
 from mcv.document.hardware import WORD, BootDevice, Cpu, Firmware
 from mcv.document.model import Cluster, Vm
+from mcv.document.schema import older_member
 from mcv.drivers import firmware
 from mcv.errors import Refused
 from mcv.vm.capacity import Capacity
@@ -46,11 +47,7 @@ def with_hardware(cluster: Cluster, vm: Vm, asked: HardwareRequest, problems: li
     if cluster.schema < 3:
         if asked != UNNAMED:
             problems.append(
-                Refused(
-                    "--machine, --firmware, --boot and --cpu-model cannot be written down yet: a "
-                    "member that is online has an older mcv.",
-                    "Install this mcv on every node; which lack it: mcv info",
-                )
+                older_member("--machine, --firmware, --boot and --cpu-model cannot be written down")
             )
         return vm
     before = len(problems)

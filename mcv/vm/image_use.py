@@ -4,6 +4,7 @@ from typing import Any
 
 from mcv.document.disks import Format
 from mcv.document.model import Cluster, Vm
+from mcv.document.schema import older_member
 from mcv.document.subject import Subject
 from mcv.drivers import domain_xml, qemu_img
 from mcv.errors import HypervisorFailed, Refused
@@ -49,12 +50,7 @@ def why_no_cd(cluster: Cluster, name: str, node: str) -> list[Refused]:
 def why_not_change(cluster: Cluster, vm: Vm, cd: str) -> list[Refused]:
     """What forbids that a VM gets another CD, or none ("")."""
     if cluster.schema < 3:
-        return [
-            Refused(
-                "A CD cannot be written down yet: a member that is online has an older mcv.",
-                "Install this mcv on every node; which lack it: mcv info",
-            )
-        ]
+        return [older_member("A CD cannot be written down")]
     return why_no_cd(cluster, cd, vm.node) if cd else []
 
 

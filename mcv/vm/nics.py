@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from mcv.document.model import Vm
 from mcv.document.networks import MOST_VLAN, Nic
+from mcv.document.schema import older_member
 from mcv.document.subject import Subject
 from mcv.document.vm_nics import macs_of
 from mcv.drivers.domain_devices import Q35, chipset
@@ -15,10 +16,9 @@ from mcv.drivers.libvirt_nics import GuestAddress
 from mcv.errors import Busy, McvError, NotFound, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.network import needs
-from mcv.rules import preconditions, saved
 from mcv.system.answers import ask_typed
 from mcv.transaction.plan import Item, Step, change, on
-from mcv.vm import macs
+from mcv.vm import changing, macs
 from mcv.vm.validation import Problems
 
 LOOK = 5.0  # s that the owner has to ask for a guest's addresses
@@ -207,20 +207,11 @@ def _plain(cards: tuple[Nic, ...]) -> list[dict[str, str | int]]:
 
 def _changeable(host: Host, name: str, problems: Problems) -> Vm:
     """The VM, whose cards this node may change; what an operator can mend goes to problems."""
-    host.consensus.require_contact()
-    vm = preconditions.owned(host.both(), host.name, name)
-    preconditions.unclaimed(host.both(), host.job.id, name)
+    vm = changing.owned(host, name)
     if host.read().schema < 4:
-        raise Refused(
-            "Cards cannot be changed yet: a member that is online has an older mcv.",
-            "Install this mcv on every node; which lack it: mcv info",
-        )
-    try:
-        preconditions.unlocked(vm)
-    except Refused as problem:
-        problems.found.append(problem)
-    states = {host.name: host.domains.saved.of(name)}
-    problems.found += saved.why_not_change(vm, states, False, saved.by_a_start(vm))
+        raise older_member("Cards cannot be changed")
+    changing.note_lock(vm, problems)
+    problems.found += changing.why_saved(host, vm)
     return vm
 
 

@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterator
 
 from mcv.document.subject import Subject
-from mcv.errors import Cancelled, DoneInPart, LibvirtSilent, Refused
+from mcv.errors import Cancelled, DoneInPart, Refused
 from mcv.host import Host
 from mcv.rules import preconditions
-from mcv.system import stall
+from mcv.vm import power
 from mcv.vm.answers import VmState
 
 
@@ -63,7 +63,7 @@ def _wait_for_reset(host: Host, name: str, looks: Iterator[bool], timeout: float
             if has_reset:
                 return
             job.check_cancelled()
-            if _has_gone(host, name):
+            if power.has_ended(host, name):
                 raise _ended(host, name)
             if timeout is not None and time.monotonic() - began > timeout:
                 raise DoneInPart(
@@ -76,17 +76,6 @@ def _wait_for_reset(host: Host, name: str, looks: Iterator[bool], timeout: float
         "whether it has is not known.",
         f"See: mcv info {name}",
     )
-
-
-def _has_gone(host: Host, name: str) -> bool:
-    """Whether the domain has ended here; False, and told, while libvirt is silent."""
-    try:
-        is_active = host.domains.is_active(name)
-    except LibvirtSilent as silent:
-        stall.tell(silent.message)
-        return False
-    stall.tell("")
-    return not is_active
 
 
 def _ended(host: Host, name: str) -> DoneInPart:

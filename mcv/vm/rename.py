@@ -5,9 +5,17 @@ from mcv.document.names import problem_with_name
 from mcv.document.subject import Subject
 from mcv.errors import Busy, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.rules import preconditions, saved
+from mcv.rules import preconditions
 from mcv.transaction.plan import Item, Step, change, on
-from mcv.vm import boot_files, console_logs, definition, domains_elsewhere, power, run_notes
+from mcv.vm import (
+    boot_files,
+    changing,
+    console_logs,
+    definition,
+    domains_elsewhere,
+    power,
+    run_notes,
+)
 from mcv.vm.answers import Renamed
 
 
@@ -39,9 +47,7 @@ def rename_plan(vm: Vm, new: str) -> list[Item]:
 
 
 def _require_renamable(host: Host, name: str, new: str) -> Vm:
-    host.consensus.require_contact()
-    vm = preconditions.owned(host.both(), host.name, name)
-    preconditions.unclaimed(host.both(), host.job.id, name)
+    vm = changing.owned(host, name)
     problems: list[Refused] = []
     if problem := problem_with_name(new, "VM"):
         problems.append(problem)
@@ -54,8 +60,7 @@ def _require_renamable(host: Host, name: str, new: str) -> Vm:
             judge(vm)
         except Refused as problem:
             problems.append(problem)
-    states = {host.name: host.domains.saved.of(name)}
-    problems += saved.why_not_change(vm, states, discard=False, by=saved.by_a_start(vm))
+    problems += changing.why_saved(host, vm)
     if name in host.verifying:
         problems.append(Busy(f"{name} is being verified.", f"Wait for it: mcv verify {name}"))
     for disk in vm.disks:

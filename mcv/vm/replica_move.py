@@ -25,6 +25,17 @@ class Problem(Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
+def whys(problems: list[Problem]) -> str:
+    """What forbids it, in one line."""
+    return "; ".join(problem.message.rstrip(".") for problem in problems)
+
+
+def hints(problems: list[Problem]) -> str:
+    """What helps against each, once, in one line; "" where nothing is known to."""
+    found = dict.fromkeys(problem.hint.rstrip(".") for problem in problems)
+    return "; ".join(filter(None, found))
+
+
 def move(
     host: Host, name: str, disk: int, source: str, to: str, dry_run: bool = False
 ) -> DiskMoved | DryRun:

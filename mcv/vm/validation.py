@@ -9,6 +9,7 @@ from mcv.document.generation import Value
 from mcv.document.model import Autostart, Cluster, Vm
 from mcv.document.names import problem_with_name
 from mcv.document.networks import Nic
+from mcv.document.schema import older_member
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.rules import preconditions
@@ -82,11 +83,7 @@ class Problems:
         if (autostart, order, delay) == (None, None, None):
             return StartSettings()
         if cluster.schema < 2:
-            self.add(
-                "How a VM starts with its node cannot be written down yet: a member that is "
-                "online has an older mcv.",
-                "Install this mcv on every node; which lack it: mcv info",
-            )
+            self.found.append(older_member("How a VM starts with its node cannot be written down"))
         if autostart not in (None, "yes", "no", "last"):
             self.add(f"--autostart {autostart} makes no sense.", "It can be: yes, no, last.")
         for option, number, most in (
