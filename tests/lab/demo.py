@@ -269,7 +269,7 @@ def mend(stage: Stage) -> None:
 def leave(stage: Stage) -> None:
     """A node leaves once it holds nothing"""
     node1, node2 = stage.nodes
-    stage.refused(node1, "mcv cluster remove-node --node node2 --yes", "mcv migrate")
+    stage.refused(node1, "mcv cluster remove-node --node node2 --yes", "mcv evacuate node2")
     stage.on1("mcv stop web1")
     claim("libvirt on node2 has it shut off", reality.domain(node2, "web1") == "shut off")
     stage.refused(
