@@ -11,12 +11,13 @@ from mcv.host import Host
 from mcv.settings import FIRST_DRBD_MINOR, FIRST_DRBD_PORT
 from mcv.storage import room_for
 from mcv.storage.rooms import IMPLICIT
-from mcv.system.answers import ask_typed
+from mcv.system.answers import ask_living_typed
 from mcv.vm import hardware_choice
 from mcv.vm.capacity import Capacity
 from mcv.vm.validation import Problems
 
-FACTS = 10.0  # seconds that a node has to say what it can give
+SIGN = 5.0  # seconds that a node has to give a sign of life
+FACTS = 20.0  # that one which lives has to say what it can give: it may look at QEMU first
 
 
 def facts_of(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:
@@ -24,7 +25,7 @@ def facts_of(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:
     facts: dict[str, Capacity] = {}
     places = {node for disk in vm.disks for node in disk.places}
     known = [node for node in host.read().nodes if node == host.name or node in places]
-    for node, answer in ask_typed(host.call, known, "node.capacity", FACTS, Capacity).items():
+    for node, answer in _capacities(host, known).items():
         if isinstance(answer, McvError):
             problems.add(f"{node} is needed: {answer.message}", answer.hint)
         else:
@@ -48,12 +49,16 @@ def facts_of(host: Host, vm: Vm, problems: Problems) -> dict[str, Capacity]:
 def why_no_memory(host: Host, memory: int, nodes: list[str]) -> list[Refused]:
     """Why some of these nodes cannot give a VM that much memory; a silent node is a problem."""
     found = []
-    for node, answer in ask_typed(host.call, nodes, "node.capacity", FACTS, Capacity).items():
+    for node, answer in _capacities(host, nodes).items():
         if isinstance(answer, McvError):
             found.append(Refused(f"{node} is needed: {answer.message}", answer.hint))
         elif memory > answer.memory:
             found.append(_too_little(node, memory, answer))
     return found
+
+
+def _capacities(host: Host, nodes: list[str]) -> dict[str, Capacity | McvError]:
+    return ask_living_typed(host.call, nodes, "node.capacity", SIGN, Capacity, answer=FACTS)
 
 
 def _too_little(node: str, memory: int, answer: Capacity) -> Refused:

@@ -1,6 +1,7 @@
 """A new VM and what it begins with, over fake doors."""
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from mcv.document.hardware import Cpu
 from mcv.drivers import domain_xml, firmware
 from mcv.errors import DoneInPart, Refused
 from mcv.recovery import journal_recovery
-from mcv.vm import create, delete, disk_grow, disk_move, disks, image
+from mcv.system import fanout
+from mcv.vm import create, delete, disk_grow, disk_move, disks, image, placing
 from mcv.vm.answers import Created, Rounded
 from tests.fakes.cluster import FakeCluster
 
@@ -290,3 +292,22 @@ def test_what_a_guest_said_goes_with_its_vm(
     cluster.run("n1", delete.delete, name="web1")
 
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["web10.log"]
+
+
+def test_a_busy_node_has_more_time_than_a_dead_one(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing, "SIGN", 0.3)
+    monkeypatch.setattr(fanout, "ANSWER", 0.1)
+    host = cluster.hosts["n1"]
+    call = host.call
+
+    def slow(node: str, operation: str, /, **params: Any) -> Any:
+        if operation == "node.capacity":
+            time.sleep(0.5)
+        return call(node, operation, **params)
+
+    host.call = slow
+    make(cluster)
+
+    assert cluster.read().vm("web1").node == "n1"
