@@ -136,6 +136,8 @@ def main() -> None:
         end_all(domains, timeout)
     except McvError as error:
         sys.exit(f"mcv-guests: {error}")
+    finally:
+        limit.cancel()
 
 
 if __name__ == "__main__":

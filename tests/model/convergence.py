@@ -121,6 +121,9 @@ class Convergence:
             elif node.name not in document.nodes:
                 if node.daemon.consensus.rejected_by:
                     world.operate(node.name, "cluster.leave")
+                own = node.document().permissions.superusers if self._is_foreign(node) else ()
+                for user in own:
+                    world.operate(node.name, "permission.remove", user=user)
                 params = {"node": node.name, "ip_address": node.address}
                 world.operate(member.name, "cluster.add_node", **params)
         world.operate(member.name, "repair")

@@ -1,5 +1,7 @@
 """The end of mcv's guests with their host: asked all at once, and in the end their plugs."""
 
+import os
+import threading
 import time
 
 import pytest
@@ -137,6 +139,8 @@ def test_a_systemd_that_does_not_answer_while_it_stops_the_unit_stops_the_host(
     guests.main()
 
     assert len(domains.asked) == 3
+    timers = [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
+    assert not [one for one in timers if one.function is os._exit and not one.finished.is_set()]
 
 
 def test_without_libvirt_the_program_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
