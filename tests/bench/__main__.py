@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import births, copies, moves, reading, replicas, report, seeing
+from tests.bench import births, copies, doors, moves, reading, replicas, report, seeing
 from tests.bench.row import Row
 from tests.bench.stage import Stage
 from tests.lab import Lab, LabError
@@ -25,6 +25,7 @@ GROUPS: dict[str, Callable[[Stage], list[Row]]] = {
     "sync": replicas.synchronisation,
     "many": reading.many,
     "seeing": seeing.watched,
+    "store": doors.either,
 }
 
 
