@@ -4,6 +4,7 @@ The command is given a terminal of its own and has to show a guest's prompt. It 
 Prints the seconds of the middle one of the keys.
 """
 
+import contextlib
 import os
 import pty
 import select
@@ -27,16 +28,15 @@ def main(keys: int, command: list[str]) -> None:
             prompt(terminal, 30)
         begun = time.monotonic()
         os.write(terminal, b"x")
-        read_until(terminal, b"x", 30)
+        if not read_until(terminal, b"x", 30):
+            raise SystemExit("A key has no echo.")
         taken.append(time.monotonic() - begun)
     os.write(terminal, b"\x15\r")
     prompt(terminal, 30)
     os.write(terminal, b"\x1d")
-    try:
+    with contextlib.suppress(OSError):
         while os.read(terminal, 4096):
             pass
-    except OSError:
-        pass
     os.waitpid(child, 0)
     print(statistics.median(taken))
 
