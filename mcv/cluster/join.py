@@ -256,7 +256,7 @@ def _require_joinable(host: Host) -> None:
     if whose := host.read().permissions.whose:
         raise Refused(
             f"{host.name} has rights of its own, which would end: {', '.join(whose)}.",
-            "First, there: mcv permission revoke, or mcv permission remove for a superuser",
+            "First, there: mcv permission revoke; for a superuser: mcv permission remove",
         )
 
 

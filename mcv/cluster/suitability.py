@@ -113,8 +113,8 @@ def _blank(node: str, theirs: NodeFacts) -> list[tuple[str, str]]:
         found.append(
             (
                 f"{node} has rights of its own, which would end: {', '.join(theirs.rights_of)}.",
-                "Grant here what is to hold in the cluster; then, there: mcv permission revoke, or "
-                "mcv permission remove for a superuser.",
+                "Grant here what is to hold in the cluster; then, there: mcv permission revoke; "
+                "for a superuser: mcv permission remove.",
             )
         )
     return found

@@ -26,7 +26,7 @@ from mcv.drivers.libvirt_identity import (
     ForeignDomain,
     KnownUuids,
 )
-from mcv.drivers.libvirt_listing import STATES, has_failed_to_start, state_of
+from mcv.drivers.libvirt_listing import ENDING, STATES, has_failed_to_start, state_of
 from mcv.drivers.libvirt_live import LiveMachine
 from mcv.drivers.libvirt_load import Load
 from mcv.drivers.libvirt_migration import LiveMigration
@@ -184,9 +184,12 @@ class Hypervisor:
 
     @change_once
     def shutdown(self, name: str) -> None:
-        """Press the power button, and do not wait; harmless when the domain is not active."""
+        """Press the power button, and do not wait; harmless when the domain is not active.
+
+        Harmless too when its guest has shut down and its QEMU is about to end.
+        """
         with self._connection.domain(name, "shut down") as domain:
-            _unless_ended(domain, domain.shutdown)
+            _unless_ended(domain, domain.shutdown, lambda: domain.state()[0] not in ENDING)
 
     @change_once
     def reset(self, name: str) -> None:
@@ -279,15 +282,20 @@ class Hypervisor:
             return int(self._connection.retrying(libvirt_host.memory))
 
 
-def _unless_ended(domain: Any, end: Callable[[], Any]) -> None:
-    """End a domain; no error where the domain ends by itself meanwhile."""
+def _unless_ended(
+    domain: Any, end: Callable[[], Any], is_left: Callable[[], bool] | None = None
+) -> None:
+    """End a domain; no error where the domain ends by itself meanwhile.
+
+    `is_left` tells whether there is still something to end; as a rule, whether it is active.
+    """
     if not domain.isActive():
         return
     try:
         end()
     except libvirt_module().libvirtError as error:
         with ignoring_missing():
-            if domain.isActive():
+            if (is_left or domain.isActive)():
                 raise error
 
 

@@ -22,6 +22,10 @@ STATES = {
     7: "paused",  # suspended by its guest
 }
 
+# A guest that has shut down, whose QEMU has not ended yet, or has and is cleared away: such a
+# domain is active still.
+ENDING = (4, 5)
+
 # libvirt's reasons, by its numbers. They tell of the last end alone, until the next start. A start
 # that failed, or that the hook refused, ended no guest: the domain is stopped.
 BROKEN_ENDS = (

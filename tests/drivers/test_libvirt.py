@@ -371,8 +371,32 @@ class Stub:
     def resume(self) -> None:
         self.calls.append("resume")
 
+    def shutdown(self) -> None:
+        raise libvirt.libvirtError("domain is not running")
+
     def pMWakeup(self, flags: int) -> None:
         self.calls.append("pMWakeup")
+
+
+@pytest.mark.parametrize(
+    ("number", "is_told"),
+    [
+        (libvirt.VIR_DOMAIN_SHUTDOWN, False),  # the guest has ended, its QEMU has not
+        (libvirt.VIR_DOMAIN_PAUSED, True),
+        (libvirt.VIR_DOMAIN_RUNNING, True),
+    ],
+)
+def test_a_guest_that_has_just_shut_down_need_not_be_asked_again(
+    hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch, number: int, is_told: bool
+) -> None:
+    ending = Stub(number, 0)
+    monkeypatch.setattr(
+        hypervisor._connection, "domain", lambda *_, **__: contextlib.nullcontext(ending)
+    )
+
+    expected = pytest.raises(libvirt.libvirtError) if is_told else contextlib.nullcontext()
+    with expected:
+        hypervisor.shutdown("web1")
 
 
 @pytest.mark.parametrize(
