@@ -114,6 +114,12 @@ class OutOfStep(Refused):
     kind = "out-of-step"
 
 
+class StoreFull(Refused):
+    """etcd has reached its quota, and takes no write until there is room."""
+
+    kind = "store-full"
+
+
 class NotMember(Refused):
     """Another node does not accept this node's certificate."""
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent / "mcv"
 FLOORS: list[tuple[str, str]] = [
     ("ground", "mcv mcv.carrying mcv.errors mcv.printable mcv.settings mcv.sizes mcv.timestamps"),
     ("system", "mcv.system.*"),
+    ("etcd", "mcv.etcd.*"),
     ("the document", "mcv.document.*"),
     (
         "tools",

@@ -3,6 +3,7 @@
 import base64
 import datetime
 import functools
+import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,28 @@ def self_signed(
     end: datetime.datetime = END,
 ) -> x509.Certificate:
     """A certificate for a key, signed by itself; it may sign no other."""
+    return _builder(node, key, begin, end).sign(key, hashes.SHA256())
+
+
+def certificate_at(identity: Identity, address: str) -> str:
+    """A second certificate from a node's key, for an address: etcd knows its peers by both.
+
+    As PEM. Made anew wherever the address is another.
+    """
+    key = _private_key(identity)
+    name = x509.IPAddress(ipaddress.ip_address(address.partition("%")[0]))
+    built = _builder(identity.node, key, BEGIN, END).add_extension(
+        x509.SubjectAlternativeName([name]), critical=False
+    )
+    return built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _builder(
+    node: str,
+    key: ec.EllipticCurvePrivateKey,
+    begin: datetime.datetime,
+    end: datetime.datetime,
+) -> x509.CertificateBuilder:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, node)])
     return (
         x509.CertificateBuilder()
@@ -128,8 +151,15 @@ def self_signed(
         .not_valid_before(begin)
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
     )
+
+
+def _private_key(identity: Identity) -> ec.EllipticCurvePrivateKey:
+    if damage := identity.damage():
+        raise damage
+    key = serialization.load_pem_private_key(identity.key.read_bytes(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
 
 
 class Keys:
@@ -140,11 +170,7 @@ class Keys:
 
     @functools.cached_property
     def _key(self) -> ec.EllipticCurvePrivateKey:
-        if damage := self._identity.damage():
-            raise damage
-        key = serialization.load_pem_private_key(self._identity.key.read_bytes(), password=None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return key
+        return _private_key(self._identity)
 
     def sign(self, text: str) -> str:
         """The signature of a text by this node's key."""

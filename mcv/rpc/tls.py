@@ -3,6 +3,7 @@
 import logging
 import ssl
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from mcv.rpc.pki import Identity
 
@@ -19,18 +20,25 @@ def server_context(identity: Identity, trusted: Iterable[str]) -> ssl.SSLContext
     return context
 
 
-def client_context(identity: Identity, expected: str) -> ssl.SSLContext:
-    """Make the calling side's context: it accepts exactly the expected certificate."""
-    return _context(ssl.PROTOCOL_TLS_CLIENT, identity, [expected])
+def client_context(
+    identity: Identity, expected: str, certificate: Path | None = None
+) -> ssl.SSLContext:
+    """Make the calling side's context: it accepts exactly the expected certificate.
+
+    It shows the identity's own certificate, or another one of the same key.
+    """
+    return _context(ssl.PROTOCOL_TLS_CLIENT, identity, [expected], certificate)
 
 
-def _context(side: int, identity: Identity, trusted: Iterable[str]) -> ssl.SSLContext:
+def _context(
+    side: int, identity: Identity, trusted: Iterable[str], certificate: Path | None = None
+) -> ssl.SSLContext:
     context = ssl.SSLContext(side)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | X509_V_FLAG_NO_CHECK_TIME
-    context.load_cert_chain(identity.certificate, identity.key)
+    context.load_cert_chain(certificate or identity.certificate, identity.key)
     for pem in trusted:
         try:
             context.load_verify_locations(cadata=der_of(pem))
