@@ -142,6 +142,7 @@ AUTHORS: dict[str, Rule] = {
     "node.claim": _any_member,
     "node.dead": _any_member,
     "node.drain": _claimant_of_node,
+    "node.etcd": _itself,
     "node.maintenance": _claimant_of_node,
     "node.offline": _itself_or_claimant,
     "node.online": _itself_or_claimant,
@@ -158,6 +159,9 @@ AUTHORS: dict[str, Rule] = {
     "pool.reduce": _any_member,
     "pool.release": _releaser_of_pool,
     "pool.remove": _any_member,
+    "store.etcd": _any_member,
+    "store.unanimous": _any_member,
+    "store.voters": _any_member,
     "vm.add": _owner_to_be,
     "vm.assign": _claimant_of_vm,
     "vm.claim": _owner,
@@ -176,6 +180,8 @@ AUTHORS: dict[str, Rule] = {
     "vm.set_start": _claimant_of_vm,
     "vm.update": _claimant_of_vm,
     "vm.verified": _verifier,
+    "witness.remove": _any_member,
+    "witness.set": _any_member,
 }
 
 

@@ -22,6 +22,7 @@ from mcv.document import (
     pool_changes,
     property_changes,
     replica_changes,
+    store_changes,
     vm_changes,
 )
 from mcv.document.generation import ChangeMade
@@ -43,6 +44,7 @@ __all__ = [
     "pool_changes",
     "property_changes",
     "replica_changes",
+    "store_changes",
     "vm_changes",
 ]  # they register what they define
 

@@ -32,7 +32,7 @@ def node_online(
         raise Refused(
             f"{name} is offline for maintenance.", f"Bring it back with: mcv node online {name}"
         )
-    return base.with_node(replace(node, status="online", maintenance=False))
+    return base.with_node(replace(node, status="online", maintenance=False, evidence=None))
 
 
 @change("node.offline")
