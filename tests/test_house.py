@@ -21,8 +21,14 @@ FLOORS: list[tuple[str, str]] = [
     ("etcd", "mcv.etcd.*"),
     ("the document", "mcv.document.*"),
     (
+        "what both ways of agreement share",
+        "mcv.consensus.protocol mcv.consensus.unanimous.contact mcv.consensus.unanimous.judge "
+        "mcv.consensus.unanimous.timeouts mcv.consensus.unanimous.wire",
+    ),
+    (
         "tools",
-        "mcv.drivers.* mcv.rpc.* mcv.consensus.* mcv.consensus.unanimous.* mcv.transaction.*",
+        "mcv.drivers.* mcv.rpc.* mcv.consensus.* mcv.consensus.etcd.* mcv.consensus.unanimous.* "
+        "mcv.transaction.*",
     ),
     ("rules", "mcv.rules.*"),
     ("doors", "mcv.host"),

@@ -1,10 +1,11 @@
 """What every other room knows of agreement: the document, a change of it, and contact."""
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Protocol
 
 from mcv.document.model import Cluster
 from mcv.errors import McvError
+from mcv.etcd.requests import Compare
 
 
 class Consensus(Protocol):
@@ -28,9 +29,20 @@ class Consensus(Protocol):
     def documents(self, nodes: Iterable[str]) -> Mapping[str, Cluster | McvError]:
         """The committed document of each of the nodes, or the error in place of its answer."""
 
-    def propose(self, name: str, params: dict[str, Any], *, id: str, who: str, why: str) -> Cluster:
+    def propose(
+        self,
+        name: str,
+        params: dict[str, Any],
+        *,
+        id: str,
+        who: str,
+        why: str,
+        compares: Sequence[Compare] = (),
+    ) -> Cluster:
         """Have a change committed, once for its id, and return a document that contains it.
 
+        The change is made only while the comparisons hold, which are about other keys of etcd:
+        Refused where they do not, and where the document does not lie there.
         Raises Refused where the newest document does not allow the change or where a member
         that has to take part does not answer: nothing was changed. Raises OutcomeOpen when
         the change may be committed or not.
@@ -54,6 +66,13 @@ class Consensus(Protocol):
 
     def require_contact(self) -> None:
         """Raise Refused, or Diverged, with what helps, unless this node is in contact."""
+
+    def require_right(self) -> None:
+        """Raise Refused, or Diverged, unless this node may promote a replica or start a guest now.
+
+        It is in contact, and where the document lies in etcd a majority has just shown that this
+        node's is the newest.
+        """
 
     @property
     def heard(self) -> Set[str]:

@@ -1,6 +1,7 @@
 """What etcd can be asked about keys: read, change in one transaction, forget what is old."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from mcv.etcd.answers import Compacted, Found, Outcome
 from mcv.etcd.gateway import Gateway
@@ -9,6 +10,27 @@ from mcv.etcd.requests import Compaction, Compare, Operation, Range, Transaction
 RANGE = "/v3/kv/range"
 TXN = "/v3/kv/txn"
 COMPACTION = "/v3/kv/compaction"
+
+
+class Keyspace(Protocol):
+    """The keys of one etcd, as those need them who keep something there."""
+
+    def read(self, key: bytes, range_end: bytes | None = None) -> Found:
+        """A key or a range, as a majority has it. Raises PeerUnreachable."""
+
+    def below(self, prefix: bytes) -> Found:
+        """Every key that begins with a prefix."""
+
+    def read_locally(self, key: bytes, range_end: bytes | None = None) -> Found:
+        """As one member alone has it: it may be old."""
+
+    def change(
+        self,
+        compares: Sequence[Compare],
+        operations: Sequence[Operation],
+        otherwise: Sequence[Operation] = (),
+    ) -> Outcome:
+        """One transaction. Raises PeerUnreachable, Refused or CallLost, see `Etcd.change`."""
 
 
 class Etcd:

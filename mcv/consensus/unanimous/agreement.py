@@ -1,6 +1,6 @@
 """One node's part in unanimous agreement: proposer, coordinator, member, and its contact."""
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from mcv.consensus.unanimous.contact import Contact
@@ -13,7 +13,8 @@ from mcv.consensus.unanimous.rounds import Rounds
 from mcv.consensus.unanimous.wire import Ask, Observation, Questions
 from mcv.document.model import Cluster
 from mcv.document.store import Store
-from mcv.errors import McvError, NotMember
+from mcv.errors import McvError, NotMember, Refused
+from mcv.etcd.requests import Compare
 
 
 class UnanimousAgreement:
@@ -53,7 +54,18 @@ class UnanimousAgreement:
     def generations(self) -> list[Cluster]:
         return self.store.generations()
 
-    def propose(self, name: str, params: dict[str, Any], *, id: str, who: str, why: str) -> Cluster:
+    def propose(
+        self,
+        name: str,
+        params: dict[str, Any],
+        *,
+        id: str,
+        who: str,
+        why: str,
+        compares: Sequence[Compare] = (),
+    ) -> Cluster:
+        if compares:
+            raise Refused("Only in etcd can a change depend on more than the document.")
         return self.proposer.propose(name, params, id=id, who=who, why=why)
 
     @property
@@ -69,6 +81,9 @@ class UnanimousAgreement:
         return self.contact.is_whole
 
     def require_contact(self) -> None:
+        self.contact.require()
+
+    def require_right(self) -> None:
         self.contact.require()
 
     @property
