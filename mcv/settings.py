@@ -15,6 +15,8 @@ from mcv.errors import Refused
 CONF = Path("/etc/mcv/mcv.conf")
 SOCKET = Path("/run/mcv/mcvd.sock")
 PEER_PORT = 8420
+ETCD_PORT = 8421  # where etcd's clients are served: beside the administrator's own, if any
+ETCD_PEER_PORT = 8422
 DRBD_HANDLER = Path("/opt/mcv/bin/mcv-drbd-handler")  # where `make install` puts it
 FIRST_DRBD_PORT = 7900
 FIRST_DRBD_MINOR = 100
@@ -69,6 +71,8 @@ class Settings:
     drbd_directory: Path = Path("/etc/drbd.d")
     drbd_handler: Path = DRBD_HANDLER
     port: int = PEER_PORT
+    etcd_port: int = ETCD_PORT
+    etcd_peer_port: int = ETCD_PEER_PORT
     conf: Path = CONF
     directory: str = ""  # name of the state directory; "" is the host's name
 
@@ -80,6 +84,11 @@ class Settings:
     @property
     def pki(self) -> Path:
         return self.state / "pki"
+
+    @property
+    def etcd(self) -> Path:
+        """Where mcv's etcd lies: mcv-etcd.service names it, so it is the same on every host."""
+        return self.var / "etcd"
 
     @property
     def notes(self) -> Path:

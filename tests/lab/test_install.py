@@ -18,6 +18,7 @@ MODES = {
     "/etc/cron.d/mcv": "644 root",
     "/etc/udev/rules.d/57-mcv.rules": "644 root",
     "/etc/systemd/system/mcvd.service": "644 root",
+    "/etc/systemd/system/mcv-etcd.service": "644 root",
     "/etc/systemd/system/mcv-guests.service": "644 root",
     "/etc/systemd/system/mcv-verify.timer": "644 root",
     "/etc/systemd/system/mcv-verify.service": "644 root",

@@ -1,0 +1,124 @@
+"""mcv's own etcd on this host: its files below /var/lib/mcv/etcd, and its unit."""
+
+import shutil
+from pathlib import Path
+
+from mcv.errors import CommandFailed, Refused, in_words
+from mcv.etcd.config import Configuration
+from mcv.system import files
+from mcv.system.process import Run, run
+
+UNIT = "mcv-etcd.service"
+PROGRAM = Path("/usr/bin/etcd")
+
+
+class EtcdUnit:
+    """Writes what etcd starts by, starts and stops it, and tells whether it lost its data.
+
+    A voter that has lost its data has forgotten what it promised: under its old name it would
+    vote anew. The mark `member` beside the data tells; with it and without data the unit does
+    not start.
+    """
+
+    def __init__(self, directory: Path, run: Run = run, program: Path = PROGRAM) -> None:
+        self.directory = directory
+        self._run = run
+        self._program = program
+
+    @property
+    def _config(self) -> Path:
+        return self.directory / "etcd.json"
+
+    @property
+    def _mark(self) -> Path:
+        return self.directory / "member"
+
+    @property
+    def _members_data(self) -> Path:
+        return self.directory / "data" / "member"
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether this host has etcd at all."""
+        return self._program.exists()
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether the unit starts with this host."""
+        return self._config.exists()
+
+    @property
+    def has_lost_data(self) -> bool:
+        """Whether etcd has run here as a member and its data is gone."""
+        return self._mark.exists() and not self._members_data.is_dir()
+
+    @property
+    def bundle(self) -> str:
+        """The certificates that etcd trusts from its next start on; "" where it has none."""
+        return files.read_or_none(self.directory / "bundle.pem") or ""
+
+    def set_up(self, configuration: Configuration, certificate: str, bundle: str) -> None:
+        """Write what etcd starts by; what runs is not touched. Without effect where it is so.
+
+        Raises Refused where this host has no etcd, or has lost the data of a member.
+        """
+        if not self.is_installed:
+            raise Refused(
+                f"This host has no etcd ({self._program}).", "Install it: apt install etcd-server"
+            )
+        if self.has_lost_data:
+            raise Refused(
+                "etcd has lost its data on this host, so it may not start as the member it was.",
+                "Take it out and in again: mcv cluster store refresh",
+            )
+        self.trust(bundle)
+        files.write_atomically(configuration.certificate, certificate)
+        files.write_atomically(self._config, configuration.text())
+
+    def trust(self, bundle: str) -> bool:
+        """Write the certificates that etcd trusts from its next start on; whether they differ."""
+        if self.bundle == bundle:
+            return False
+        files.write_atomically(self.directory / "bundle.pem", bundle)
+        return True
+
+    def start(self) -> None:
+        """Start etcd, which may take long to serve; harmless while it runs."""
+        if self._state() == "failed":
+            self._run("systemctl", "reset-failed", UNIT)
+        self._run("systemctl", "start", UNIT)
+
+    def restart(self) -> None:
+        """End etcd and start it again: it reads its certificates at its start alone."""
+        self._run("systemctl", "restart", UNIT)
+
+    def is_running(self) -> bool:
+        """Whether the unit runs."""
+        return self._state() in ("active", "activating", "reloading")
+
+    def mark(self) -> None:
+        """Note that etcd has data here; to be called when it has answered once."""
+        if self._members_data.is_dir() and not self._mark.exists():
+            files.write_atomically(self._mark, "etcd has run here as a member\n")
+
+    def discard(self) -> None:
+        """Stop etcd and delete all of it: it is no member any more. Harmless where it is gone.
+
+        What it starts by goes first: from then on nothing starts it.
+        """
+        files.remove(self._config)
+        if self.is_running():
+            self._run("systemctl", "stop", UNIT)
+        with in_words(self.directory):
+            if (self.directory / "data").exists():
+                shutil.rmtree(self.directory / "data")
+        if self.directory.is_dir():
+            files.sync_directory(self.directory)
+        files.remove(self._mark)
+
+    def _state(self) -> str:
+        try:
+            shown = self._run("systemctl", "show", "--property=ActiveState", "--value", UNIT)
+        except CommandFailed:
+            return ""
+        return shown.strip()

@@ -1,0 +1,263 @@
+"""What mcv's own etcd starts by: real members, started by the very file that mcv writes."""
+
+import contextlib
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mcv.drivers.etcd_unit import EtcdUnit
+from mcv.errors import CommandFailed, McvError, Refused, SystemFailed
+from mcv.etcd.client import Etcd
+from mcv.etcd.config import Configuration, url
+from mcv.etcd.gateway import Gateway
+from mcv.etcd.members import Upkeep
+from mcv.etcd.requests import put
+from mcv.rpc import pki, tls
+from mcv.rules import etcd_voters
+from tests.documents import after, document
+from tests.etcd.server import PATIENCE, free_port
+
+ADDRESSES = {"n1": "127.0.0.1", "n2": "127.0.0.2", "n3": "127.0.0.3"}
+UNIT_FILE = Path(__file__).parents[2] / "etc" / "mcv-etcd.service"
+
+
+class Systemd:
+    """Starts and stops the member that one directory describes, as the unit would."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.process: subprocess.Popen[bytes] | None = None
+        self.commands: list[str] = []
+
+    def run(self, *command: str, stdin: str = "", timeout: float = 60) -> str:
+        self.commands.append(" ".join(command))
+        if command[1] == "show":
+            return "active\n" if self.process else "inactive\n"
+        if command[1] in ("stop", "restart"):
+            self.end()
+        if command[1] in ("start", "restart") and self.process is None:
+            config = str(self.directory / "etcd.json")
+            log = (self.directory / "log").open("ab")
+            self.process = subprocess.Popen(
+                ["etcd", "--config-file", config], stdout=log, stderr=log
+            )
+        return ""
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+class Three:
+    """Three nodes, each with an address, a certificate and a unit of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.identities = {name: pki.create(name, directory / name / "pki") for name in ADDRESSES}
+        base = document(*ADDRESSES)
+        for name, address in ADDRESSES.items():
+            base = after(
+                base, "node.addresses", name=name, ip_address=address, drbd_address=address
+            )
+            certificate = pki.certificate_at(self.identities[name], address)
+            base = after(base, "node.etcd", name=name, certificate=certificate)
+        self.cluster = after(
+            base, "store.etcd", id="0123456789abcdef", voters=list(ADDRESSES), epoch="e2"
+        )
+        self.port, self.peer_port = free_port(), free_port()
+        self.systemd = {name: Systemd(directory / name / "etcd") for name in ADDRESSES}
+        self.units = {
+            name: EtcdUnit(directory / name / "etcd", self.systemd[name].run) for name in ADDRESSES
+        }
+
+    def configuration(self, name: str) -> Configuration:
+        assert self.cluster.store is not None
+        return Configuration(
+            name=name,
+            address=ADDRESSES[name],
+            port=self.port,
+            peer_port=self.peer_port,
+            cluster=self.cluster.store.id,
+            members={each: url(at, self.peer_port) for each, at in ADDRESSES.items()},
+            state="new",
+            directory=self.units[name].directory,
+            key=self.identities[name].key,
+        )
+
+    def set_up(self, name: str) -> None:
+        certificate = self.cluster.nodes[name].etcd_certificate
+        bundle = etcd_voters.bundle(self.cluster)
+        self.units[name].set_up(self.configuration(name), certificate, bundle)
+
+    def gateway(self, me: str) -> Gateway:
+        known = {voter.name: voter.certificate for voter in etcd_voters.voters(self.cluster)}
+        own = self.units[me].directory / "certificate.pem"
+        return Gateway(
+            etcd_voters.endpoints(self.cluster, self.port, me),
+            lambda at: tls.client_context(self.identities[me], known[at.name], own),
+            PATIENCE,
+        )
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[Three]:
+    three = Three(tmp_path)
+    yield three
+    for systemd in three.systemd.values():
+        systemd.end()
+
+
+def test_three_nodes_set_up_by_the_document_serve_each_other(three: Three) -> None:
+    for name in ADDRESSES:
+        three.set_up(name)
+        three.units[name].start()
+    gateway = three.gateway("n2")
+    assert gateway.endpoints[0].name == "n2"
+    etcd, upkeep = Etcd(gateway), Upkeep(gateway)
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        with contextlib.suppress(McvError):
+            etcd.read(b"/")
+            break
+    for unit in three.units.values():
+        unit.mark()
+
+    assert etcd.change([], [put(b"/x", b"1")]).succeeded
+    assert {each.name for each in upkeep.members()} == set(ADDRESSES)
+    assert all(upkeep.status(at).version == "3.4.23" for at in gateway.endpoints)
+    assert not any(unit.has_lost_data for unit in three.units.values())
+
+    three.units["n3"].discard()
+    assert three.systemd["n3"].process is None
+    assert not three.units["n3"].is_set_up
+    assert sorted(each.name for each in three.units["n3"].directory.iterdir()) == [
+        *("bundle.pem", "certificate.pem", "log"),
+    ]
+    three.units["n3"].discard()
+
+
+def test_what_etcd_is_told(three: Three) -> None:
+    told = json.loads(three.configuration("n1").text())
+
+    assert (told["pre-vote"], told["heartbeat-interval"], told["election-timeout"]) == (
+        *(True, 250),
+        2500,
+    )
+    assert (told["auto-compaction-mode"], told["auto-compaction-retention"]) == ("periodic", "1h")
+    assert told["quota-backend-bytes"] == 2 * 1024**3
+    assert told["listen-client-urls"] == f"https://127.0.0.1:{three.port}"
+    assert told["client-transport-security"]["client-cert-auth"] is True
+    assert url("2001:db8::1", 8421) == "https://[2001:db8::1]:8421"
+
+
+def test_a_member_that_has_lost_its_data_is_not_set_up_again(three: Three) -> None:
+    three.set_up("n1")
+    (three.units["n1"].directory / "data" / "member").mkdir(parents=True)
+    three.units["n1"].mark()
+    three.set_up("n1")
+    (three.units["n1"].directory / "data" / "member").rmdir()
+
+    assert three.units["n1"].has_lost_data
+    with pytest.raises(Refused, match="lost its data"):
+        three.set_up("n1")
+
+
+def test_no_mark_is_made_where_etcd_has_never_run(three: Three) -> None:
+    three.set_up("n1")
+
+    three.units["n1"].mark()
+
+    assert not three.units["n1"].has_lost_data
+
+
+def test_a_host_without_etcd_is_told_what_to_install(three: Three, tmp_path: Path) -> None:
+    unit = EtcdUnit(tmp_path / "e", three.systemd["n1"].run, tmp_path / "no-etcd")
+
+    with pytest.raises(Refused, match="has no etcd") as told:
+        unit.set_up(three.configuration("n1"), "", "")
+
+    assert told.value.hint == "Install it: apt install etcd-server"
+    assert not (tmp_path / "e").exists()
+
+
+def test_other_certificates_are_told_from_the_same(three: Three) -> None:
+    three.set_up("n1")
+
+    assert not three.units["n1"].trust(etcd_voters.bundle(three.cluster))
+    assert three.units["n1"].trust("others\n")
+    assert three.units["n1"].bundle == "others\n"
+
+
+def test_a_unit_that_has_failed_is_started_all_the_same(tmp_path: Path) -> None:
+    commands: list[str] = []
+
+    def run(*command: str, stdin: str = "", timeout: float = 60) -> str:
+        commands.append(command[1])
+        return "failed\n"
+
+    EtcdUnit(tmp_path, run).start()
+
+    assert commands == ["show", "reset-failed", "start"]
+
+
+def test_a_host_without_systemd_runs_no_etcd(tmp_path: Path) -> None:
+    def run(*command: str, stdin: str = "", timeout: float = 60) -> str:
+        raise CommandFailed("systemctl is missing.")
+
+    assert not EtcdUnit(tmp_path, run).is_running()
+    with pytest.raises(CommandFailed):
+        EtcdUnit(tmp_path, run).start()
+
+
+def test_no_room_for_its_files_leaves_nothing_that_starts(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str, mode: int = 0o600) -> None:
+        raise SystemFailed(f"{path}: No space left on device.")
+
+    monkeypatch.setattr("mcv.system.files.write_atomically", full)
+
+    with pytest.raises(SystemFailed):
+        three.set_up("n1")
+    assert not three.units["n1"].is_set_up
+
+
+def test_the_unit_names_the_files_that_mcv_writes(three: Three) -> None:
+    text = UNIT_FILE.read_text()
+
+    for name in ("etcd.json", "member", "data/member"):
+        assert f"/var/lib/mcv/etcd/{name}\n" in text
+    assert "ExecStart=/usr/bin/etcd --config-file /var/lib/mcv/etcd/etcd.json" in text
+
+
+# The rules of who votes
+
+
+def test_a_witness_votes_and_is_trusted_and_so_is_a_member_that_does_not_vote() -> None:
+    base = document("n1", "n2", "n3")
+    for name in base.nodes:
+        base = after(base, "node.etcd", name=name, certificate=f"of {name}")
+    witness = {"name": "w1", "ip_address": "192.0.2.9", "certificate": "of w1"}
+    base = after(base, "witness.set", **witness)
+    cluster = after(base, "store.etcd", id="abc", voters=["n1", "n2"], epoch="e2")
+
+    assert [voter.name for voter in etcd_voters.voters(cluster)] == ["n1", "n2", "w1"]
+    assert etcd_voters.bundle(cluster) == "of n1\nof n2\nof n3\nof w1\n"
+    assert [at.name for at in etcd_voters.endpoints(cluster, 1, "w1")] == ["w1", "n1", "n2"]
+    without = after(cluster, "node.remove", name="n3")
+    assert etcd_voters.bundle_digest(without) != etcd_voters.bundle_digest(cluster)
+    assert "n2 and w1, and both would be needed" in etcd_voters.refusal_of_fewer(cluster, "n1")
+    assert etcd_voters.refusal_of_fewer(cluster, "n3") == ""
+    assert etcd_voters.voters(base) == []
+
+
+@pytest.mark.parametrize(
+    ("answering", "all_", "expected"), [(2, 3, True), (1, 3, False), (2, 4, False), (3, 5, True)]
+)
+def test_a_majority(answering: int, all_: int, expected: bool) -> None:
+    assert etcd_voters.has_quorum(answering, all_) is expected
