@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import signal
+import ssl
 import sys
 import threading
 
@@ -14,6 +15,10 @@ from mcv.api.calls import Calls
 from mcv.api.loops import Loops
 from mcv.api.table import TABLE
 from mcv.cluster import leaving, members
+from mcv.consensus.doors import Doors
+from mcv.consensus.etcd.agreement import EtcdAgreement
+from mcv.consensus.etcd.connection import Connection
+from mcv.consensus.etcd.door import Door
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document import place, startup
 from mcv.document.identity import known_uuids
@@ -26,10 +31,12 @@ from mcv.drivers.host_devices import HostDevices
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.lvm import Lvm
 from mcv.errors import McvError
+from mcv.etcd.keys import ClusterKeys
 from mcv.host import Host
 from mcv.rpc.peers import Peers
 from mcv.rpc.pki import Keys, load_or_create
 from mcv.rpc.server import Server
+from mcv.rpc.tls import client_context
 from mcv.rpc.tunnel import tunnel
 from mcv.storage import image_files
 from mcv.system import lines, logs, systemd
@@ -51,14 +58,18 @@ class Daemon:
         self.identity = load_or_create(conf.node, conf.pki)
         self.calls = Calls(conf)
         self.calls.peers = Peers(self.identity, self.calls.find)
-        self.consensus = UnanimousAgreement(
+        self.agreement = UnanimousAgreement(
             conf.node,
             startup.opened(conf, self.identity.certificate_pem),
             self.calls.call,
             Keys(self.identity),
             lambda name: members.is_alive(self.host, name),
         )
-        self.consensus.contact.key_damage = self.identity.damage()
+        self.agreement.contact.key_damage = self.identity.damage()
+        self.etcd = Connection(
+            conf.node, self.agreement.store.both, self._etcd_context, conf.etcd_port
+        )
+        self.consensus = Doors(self.agreement, self._majority)
         self.calls.host = self.host = self._filled()
         self.server = Server(
             self.calls.handle,
@@ -70,7 +81,17 @@ class Daemon:
         self.host.reach = self.calls.reach
         self.loops = Loops(self.host)
         self.consensus.on_commit(self._committed)
-        self.consensus.contact.advice = self.calls.peers.advice = self.host.advice
+        self.agreement.contact.advice = self.calls.peers.advice = self.host.advice
+
+    def _majority(self, id: str) -> EtcdAgreement:
+        """This node's part in agreement through the etcd of that id."""
+        self.etcd.follow()
+        door = Door(self.etcd.etcd, ClusterKeys(id))
+        store, keys = self.agreement.store, Keys(self.identity)
+        return EtcdAgreement(self.conf.node, store, self.calls.call, keys, door, self.etcd.silent)
+
+    def _etcd_context(self, certificate: str) -> ssl.SSLContext:
+        return client_context(self.identity, certificate, self.conf.pki / "etcd.pem")
 
     def _filled(self) -> Host:
         """The host with every door of this node."""
@@ -100,6 +121,7 @@ class Daemon:
 
     def _committed(self) -> None:
         """There is another document: it is told, and removed members lose their connections."""
+        self.etcd.follow()
         document = self.host.read()
         made = document.change
         log.info("generation %d: %s (%s, %s)", document.generation, made.why, made.who, made.node)
@@ -127,7 +149,7 @@ class Daemon:
         lines.clear(self.conf.run)
         threading.Thread(target=self._remove_trials, name="trials", daemon=True).start()
         self._make_default_pool()
-        if self.conf.address and not self.consensus.contact.key_damage:
+        if self.conf.address and not self.agreement.contact.key_damage:
             trusted = self.calls.trusted
             self.server.start_peers(self.conf.address, self.conf.port, self.identity, trusted)
         self.server.start_operator()

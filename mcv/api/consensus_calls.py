@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mcv.consensus.doors import Doors
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.errors import Refused
 from mcv.host import Host
@@ -12,9 +13,10 @@ def _agreement(host: Host) -> UnanimousAgreement:
     """This node's part; raise what is damaged, or Refused where members agree in another way."""
     if host.consensus.damage:
         raise host.consensus.damage
-    if not isinstance(host.consensus, UnanimousAgreement):
+    part = host.consensus.unanimous if isinstance(host.consensus, Doors) else host.consensus
+    if not isinstance(part, UnanimousAgreement):
         raise Refused(f"{host.name} takes no part in unanimous agreement.")
-    return host.consensus
+    return part
 
 
 def poll(host: Host) -> object:

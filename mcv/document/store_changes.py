@@ -39,7 +39,7 @@ def store_unanimous(
     if base.store is None:
         raise Refused("The document does not lie in etcd.")
     if base.ha.armed and not disarm:
-        raise Refused("The cluster is armed, and leases lie in etcd.", "First: mcv ha disarm")
+        raise Refused("The cluster is armed, and leases lie in etcd.", "Disarm it first.")
     ha = replace(base.ha, armed=False)
     draft = begin_epoch(base, epoch, base.epoch.number + 1)
     return replace(draft, store=None, witness=None, ha=ha)
@@ -63,8 +63,7 @@ def _voters(base: Cluster, voters: list[str]) -> tuple[str, ...]:
         raise Refused(
             f"{count} voters are {'too few' if count < 3 else 'too many'}: a majority of two is "
             f"both, and etcd is for 3 to {MOST_VOTERS}.",
-            "With two nodes a witness is the third: mcv cluster store etcd --witness NAME "
-            "--ip-address IP",
+            "With two nodes a witness is the third.",
         )
     return tuple(sorted(set(voters)))
 
@@ -108,6 +107,6 @@ def witness_remove(base: Cluster, made: ChangeMade, /) -> Cluster:
     if base.store is not None and len(base.store.voters) < 3:
         raise Refused(
             f"Without {base.witness.name} {' and '.join(base.store.voters)} would both be needed.",
-            "First: mcv cluster store unanimous",
+            "Move the document back to unanimous agreement first.",
         )
     return replace(base, witness=None)

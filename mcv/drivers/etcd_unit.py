@@ -69,7 +69,7 @@ class EtcdUnit:
         if self.has_lost_data:
             raise Refused(
                 "etcd has lost its data on this host, so it may not start as the member it was.",
-                "Take it out and in again: mcv cluster store refresh",
+                "It has to leave etcd and to join it anew.",
             )
         self.trust(bundle)
         files.write_atomically(configuration.certificate, certificate)

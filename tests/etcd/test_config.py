@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mcv.document import etcd_voters
 from mcv.drivers.etcd_unit import EtcdUnit
 from mcv.errors import CommandFailed, McvError, Refused, SystemFailed
 from mcv.etcd.client import Etcd
@@ -17,7 +18,6 @@ from mcv.etcd.gateway import Gateway
 from mcv.etcd.members import Upkeep
 from mcv.etcd.requests import put
 from mcv.rpc import pki, tls
-from mcv.rules import etcd_voters
 from tests.documents import after, document
 from tests.etcd.server import PATIENCE, free_port
 

@@ -15,6 +15,9 @@ import msgspec
 from mcv import settings
 from mcv.api import dispatch
 from mcv.cluster import join
+from mcv.consensus.doors import Doors
+from mcv.consensus.etcd.agreement import EtcdAgreement
+from mcv.consensus.etcd.door import Door
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document.identity import known_uuids
 from mcv.document.initial import alone
@@ -32,6 +35,7 @@ from mcv.errors import (
     Refused,
     ways_out,
 )
+from mcv.etcd.keys import ClusterKeys
 from mcv.host import Host
 from mcv.rpc import names
 from mcv.rpc.auth import Caller
@@ -51,6 +55,7 @@ from tests.fakes.blocks import FakeBlocks, FakeNbd, Pieces
 from tests.fakes.directories import FakeDirectories
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
+from tests.fakes.etcd import FakeEtcd
 from tests.fakes.host_devices import FakeHostDevices
 from tests.fakes.keys import FakeKeys
 from tests.fakes.volumes import FakeBridges, FakeLvm
@@ -77,6 +82,7 @@ class FakeCluster:
         self.bend: Bend = lambda node, operation, answer: answer
         self.hosts: dict[str, Host] = {}
         self.agreements: dict[str, UnanimousAgreement] = {}
+        self.etcd = FakeEtcd()  # of all nodes together
         self.domains = {name: FakeDomains() for name in names}
         self.drbd = {
             name: FakeDrbd(name, self.world, directory / "drbd.d" / name) for name in names
@@ -127,11 +133,16 @@ class FakeCluster:
         keys = FakeKeys(f"certificate of {name}")
         self.agreements[name] = UnanimousAgreement(name, store, call, keys)
         self.agreements[name].contact.advice = ways_out  # who is silent here, is off for good
-        consensus = self.agreements[name]
+        consensus = Doors(
+            self.agreements[name],
+            lambda id: EtcdAgreement(
+                name, store, call, keys, Door(self.etcd, ClusterKeys(id)), self._silent_voters
+            ),
+        )
         self.domains[name].known = lambda: known_uuids(consensus.both())
         self.hosts[name] = Host(
             settings=conf,
-            consensus=self.agreements[name],
+            consensus=consensus,
             journal=Journal(conf.state / "journal"),
             jobs=Jobs(name, conf.state / "jobs"),
             locks=Locks(conf.locks),
@@ -152,6 +163,9 @@ class FakeCluster:
             advice=ways_out,
         )
         return self.hosts[name]
+
+    def _silent_voters(self) -> list[str]:
+        return sorted(self.down)
 
     def reboot(self, name: str) -> Host:
         """Take a host down, and boot it: what ran there does not run any more."""

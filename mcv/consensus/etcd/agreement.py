@@ -13,7 +13,7 @@ from mcv.consensus.unanimous.contact import Contact, said_of
 from mcv.consensus.unanimous.judge import Judge, Keys
 from mcv.consensus.unanimous.wire import Ask, Questions
 from mcv.document.generation import made_now
-from mcv.document.model import Cluster
+from mcv.document.model import Cluster, digest
 from mcv.document.store import Store
 from mcv.errors import (
     LookAgain,
@@ -160,6 +160,19 @@ class EtcdAgreement:
             return self.store.read()
         params = {"names": dead, "survivor": self.me, "epoch": secrets.token_hex(8)}
         return self.proposer.propose("node.dead", params, id, who, why, look=look)
+
+    def refresh(self) -> None:
+        """Take the newest document. Raises PeerUnreachable, Diverged or Refused."""
+        self.reader.refresh()
+
+    def seed(self, document: Cluster) -> str:
+        """Put the first document into etcd; the hash of the one that is the newest there then.
+
+        That one is taken where it is another. Raises PeerUnreachable, or CallLost.
+        """
+        if self.reader.door.seed(document):
+            return digest(document)
+        return self.reader.refresh().head.hash
 
     def resolve_divergence(
         self, base: Cluster, params: dict[str, Any], *, id: str, who: str, why: str

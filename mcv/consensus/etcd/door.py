@@ -129,7 +129,7 @@ def _packed(document: Cluster) -> bytes:
     if len(text) > MOST:
         raise Refused(
             f"The document has {len(text)} bytes by now, and etcd takes {MOST}.",
-            "Let the members agree unanimously: mcv cluster store unanimous",
+            "The members can agree unanimously again: then it has no limit.",
         )
     return text
 

@@ -19,6 +19,7 @@ from mcv.errors import (
     OutcomeOpen,
     PeerUnreachable,
     Refused,
+    StoreMoved,
     SystemFailed,
 )
 from mcv.etcd.requests import Compare
@@ -58,6 +59,8 @@ class Proposer:
             base = self._store.read()
             if id in base.changes:
                 return base
+            if base.store is None or base.store.id != self._reader.door.keys.id:
+                raise StoreMoved("The document does not lie in this etcd any more.")
             made = made_now(self._me, id=id, who=who, why=why)
             new = self._reader.judge.make(base, name, params, made)
             if new is base:

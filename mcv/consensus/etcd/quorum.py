@@ -25,17 +25,10 @@ def no_quorum(voters: Sequence[str], silent: Sequence[str], why: str = "") -> Pe
     needed = len(voters) // 2 + 1
     if silent:
         missing = f"{said_of(silent, 'does', 'do')} not answer"
-        advice = (
-            f"Look there: systemctl status mcv-etcd. Who is missing: mcv info; {_for_good(silent)}"
-        )
+        advice = f"Look on {names(silent)}: systemctl status mcv-etcd"
     else:
         missing = f"no majority of {names(voters)} agrees at present ({why.rstrip('.')})"
-        advice = "Try again; see: mcv cluster store"
+        advice = "Try again."
     return PeerUnreachable(
         f"{needed} of {len(voters)} are needed, {missing}, so nothing was changed.", advice
     )
-
-
-def _for_good(silent: Sequence[str]) -> str:
-    gone = " ".join(silent)
-    return f"if they are off for good: mcv cluster store unanimous --confirm-dead {gone}"

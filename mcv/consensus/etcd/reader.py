@@ -112,7 +112,15 @@ class Reader:
                 raise Diverged(f"The document in etcd is not known to {name}.")
 
     def _completed(self, chain: list[Cluster], since: str) -> list[Cluster]:
-        """The chain with the generations before it, from the first member that keeps them."""
+        """The chain with the generations before it, from the first member that keeps them.
+
+        What this node has accepted may be one of them: it was put into etcd with its child.
+        """
+        proposal = self.store.proposal()
+        if proposal is not None and chain[0].parent == proposal[1]:
+            chain = [proposal[0], *chain]
+            if chain[0].parent == since:
+                return chain
         for name in sorted(set(chain[-1].online) - {self.contact.me}):
             try:
                 fetched = self.questions.fetch(name, since)

@@ -33,7 +33,7 @@ class UnanimousAgreement:
         self.contact = Contact(me, store)
         self.questions = Questions(ask)
         self.member = Member(self.contact, self.questions, Judge(keys))
-        rounds = Rounds(self.member)
+        self._rounds = rounds = Rounds(self.member)
         self.declaration = Declaration(rounds, is_alive)
         self.coordinator = Coordinator(rounds, self.declaration)
         self.coordinator.poll = self.poll
@@ -120,6 +120,21 @@ class UnanimousAgreement:
     def begin(self, document: Cluster) -> None:
         self.store.begin(document)
         self.contact.forget()
+
+    def forget(self) -> None:
+        """Begin as after a start: no member has been heard."""
+        self.contact.forget()
+
+    def beside_etcd(
+        self, before_commit: Callable[[Cluster], None], from_etcd: Callable[[str], None]
+    ) -> None:
+        """Call back before this node, as coordinator, commits what all have accepted, and before
+        a document is taken that lies in the etcd of an id, or comes after one that does.
+
+        What `before_commit` raises leaves the proposal open.
+        """
+        self._rounds.before_commit = before_commit
+        self.member.from_etcd = from_etcd
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         self.member.on_commit = callback

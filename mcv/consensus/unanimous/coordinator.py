@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 from mcv.consensus.unanimous import timeouts
+from mcv.consensus.unanimous.contact import moved_to_etcd
 from mcv.consensus.unanimous.declaration import Declaration
 from mcv.consensus.unanimous.newest import writer
 from mcv.consensus.unanimous.rounds import Rounds
@@ -86,10 +87,12 @@ class Coordinator:
             self._rounds.contact.require()
             self._finish_earlier(new)
             base, hash_ = self._store.committed()
+            if base.store is not None:
+                raise moved_to_etcd()
             if base.coordinator != self._me or new.parent != hash_:
                 raise LookAgain("The document has moved on.")
             _require_member(new.change.node, base, new)
-            if new.epoch != base.epoch:
+            if new.epoch != base.epoch and new.change.name != "store.etcd":
                 raise Refused("An epoch begins with a declaration, or with: mcv cluster sync")
             self._rounds.judge.require(base, new, sender)
             self._carry(base, hash_, new)

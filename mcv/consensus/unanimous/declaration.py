@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from mcv.consensus.unanimous.contact import said_of
+from mcv.consensus.unanimous.contact import moved_to_etcd, said_of
 from mcv.consensus.unanimous.judge import linked
 from mcv.consensus.unanimous.newest import Held, newest
 from mcv.consensus.unanimous.rounds import Rounds
@@ -60,9 +60,13 @@ class Declaration:
         where a survivor may have accepted.
         """
         with self._rounds.turn:
+            if self._store.read().store is not None:
+                raise moved_to_etcd()
             if not self._contact.is_whole:
                 self._learn_from_the_rest(set(dead))
             survey = self._survey(set(dead), set(survivors))
+            if self._store.read().store is not None:
+                raise moved_to_etcd()
             first = survey.survivors[0]
             if first == self._me:
                 made = made_now(self._me, id=id, who=who, why=why)
