@@ -8,6 +8,7 @@ import signal
 import ssl
 import sys
 import threading
+from collections.abc import Sequence
 
 import mcv
 from mcv import printable, settings
@@ -21,20 +22,24 @@ from mcv.consensus.etcd.connection import Connection
 from mcv.consensus.etcd.door import Door
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document import place, startup
+from mcv.document.etcd_voters import Voter
 from mcv.document.identity import known_uuids
 from mcv.document.pools import DEFAULT_LOCATION
 from mcv.drivers.blocks import Blocks
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.directories import Directories
 from mcv.drivers.drbd import Drbd
+from mcv.drivers.etcd_local import LocalEtcd
+from mcv.drivers.etcd_unit import EtcdUnit
 from mcv.drivers.host_devices import HostDevices
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.lvm import Lvm
 from mcv.errors import McvError
+from mcv.etcd.gateway import Endpoint, Gateway
 from mcv.etcd.keys import ClusterKeys
 from mcv.host import Host
 from mcv.rpc.peers import Peers
-from mcv.rpc.pki import Keys, load_or_create
+from mcv.rpc.pki import Keys, certificate_kept, load_or_create
 from mcv.rpc.server import Server
 from mcv.rpc.tls import client_context
 from mcv.rpc.tunnel import tunnel
@@ -93,6 +98,12 @@ class Daemon:
     def _etcd_context(self, certificate: str) -> ssl.SSLContext:
         return client_context(self.identity, certificate, self.conf.pki / "etcd.pem")
 
+    def _reach_voters(self, voters: Sequence[Voter]) -> Gateway:
+        """A gateway to voters, in use or not, each known by its certificate alone."""
+        known = {voter.name: voter.certificate for voter in voters}
+        endpoints = [Endpoint(voter.name, voter.address, self.conf.etcd_port) for voter in voters]
+        return Gateway(endpoints, lambda at: self._etcd_context(known[at.name]))
+
     def _filled(self) -> Host:
         """The host with every door of this node."""
         state = self.conf.state
@@ -110,6 +121,13 @@ class Daemon:
             blocks=Blocks(),
             bridges=Bridges(),
             devices=HostDevices(),
+            etcd=LocalEtcd(
+                EtcdUnit(self.conf.etcd),
+                self.identity.key,
+                (self.conf.etcd_port, self.conf.etcd_peer_port),
+                functools.partial(certificate_kept, self.identity),
+                self._reach_voters,
+            ),
             call=self.calls.call,
             forward=self.calls.forward,
             tunnel=functools.partial(tunnel, reach=self.calls.peers.stream),

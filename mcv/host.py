@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mcv.drivers.bridge import Bridges
     from mcv.drivers.directories import Directories
     from mcv.drivers.drbd import Drbd
+    from mcv.drivers.etcd_local import LocalEtcd
     from mcv.drivers.host_devices import HostDevices
     from mcv.drivers.libvirt import Hypervisor
     from mcv.drivers.libvirt_load import Used
@@ -106,6 +107,7 @@ class Host:
     blocks: "Blocks"
     bridges: "Bridges"
     devices: "HostDevices"
+    etcd: "LocalEtcd"
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
     forward: Callable[..., Any]  # forward(node, operation, params, person): an operator's
     tunnel: Callable[..., AbstractContextManager[None]]  # tunnel(path, node, asked): a stream

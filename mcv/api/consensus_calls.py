@@ -36,7 +36,10 @@ def accept(host: Host, document: str, sender: str, between: Sequence[str] = ()) 
 
 
 def commit(host: Host, hash: str, sender: str) -> object:
-    return plain(_agreement(host).member.commit(hash, sender))
+    part = _agreement(host)
+    if isinstance(host.consensus, Doors):
+        host.consensus.follow(hash)
+    return plain(part.member.commit(hash, sender))
 
 
 def install(host: Host, document: str, between: list[str]) -> object:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcv.cluster import members, sightings, upgrade
+from mcv.cluster import etcd_steps, members, sightings, upgrade
 from mcv.drbd import (
     enable,
     left_replicas,
@@ -52,6 +52,7 @@ def look_after_cluster(host: Host) -> None:
     """
     host.consensus.poll()
     _attempt(host, _follow_document)
+    _attempt(host, etcd_steps.tidy)
     if host.consensus.in_contact:
         _attempt(host, upgrade.raise_schema)
         _attempt(host, members.addresses)

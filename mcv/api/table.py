@@ -1,6 +1,7 @@
 """The table: every operation with its callers, right, subject, carrying node and timeout."""
 
 from mcv.api import consensus_calls
+from mcv.api.etcd_table import OF_ETCD
 from mcv.api.host_table import OF_HOSTS
 from mcv.api.node_table import NODE_TABLE
 from mcv.api.operation import (
@@ -87,6 +88,7 @@ HOURS = 6 * 3600.0
 
 TABLE: dict[str, Operation] = {
     **NODE_TABLE,
+    **OF_ETCD,
     # The cluster
     "cluster.info": read(status_cluster.info),
     "cluster.check": read(runner.check),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from msgspec import Struct
 
-from mcv.cluster import addresses_judge
+from mcv.cluster import addresses_judge, etcd_store
 from mcv.cluster.conf_file import former_kept, restore_former, why_not_written, write_addresses
 from mcv.document.model import Cluster, Node
 from mcv.document.subject import Subject
@@ -91,6 +91,7 @@ def _proved(host: Host, name: str, ip_address: str | None, drbd_address: str | N
         raise Refused(f"The addresses of {name} are set on {name}.")
     problems: list[Refused] = []
     new = addresses_judge.wanted(cluster, old, ip_address, drbd_address, problems)
+    problems += etcd_store.why_members_stay(cluster)
     refuse_all(problems)
     named = {new.ip_address: "address", new.drbd_address: "drbd_address"}
     added = [each for each in named if each not in (old.ip_address, old.drbd_address)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from mcv.cluster import cpu_baseline, remote_facts, suitability
+from mcv.cluster import cpu_baseline, etcd_store, remote_facts, suitability
 from mcv.document.model import Node, decode, encode
 from mcv.document.names import problem_with_name
 from mcv.document.schema_4 import words_of_node
@@ -153,6 +153,7 @@ def _refuse_early(host: Host, node: str, ip_address: str) -> None:
     early = [problem_with_name(node, "node"), suitability.address_problem(cluster, ip_address)]
     if node in cluster.nodes:
         early.append(Refused(f"{node} is a member already.", "See: mcv info"))
+    early += etcd_store.why_members_stay(cluster)
     refuse_all([problem for problem in early if problem is not None])
 
 

@@ -6,6 +6,7 @@ from secrets import token_hex
 
 from msgspec import Struct
 
+from mcv.cluster import etcd_store
 from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
@@ -86,7 +87,7 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
     host.consensus.require_contact()
     cluster = host.read()
     member = cluster.node(node)
-    problems = []
+    problems = etcd_store.why_members_stay(cluster)
     if list(cluster.nodes) == [node]:
         problems.append(Refused(f"{node} is the only node."))
     owned = sorted(vm.name for vm in cluster.vms.values() if vm.node == node)

@@ -11,6 +11,7 @@ from mcv.commands.check import check
 from mcv.commands.completion import files, nodes
 from mcv.commands.options import common
 from mcv.commands.session import Session
+from mcv.commands.store import store
 from mcv.errors import NeedsPassword, Refused
 
 
@@ -21,6 +22,7 @@ def cluster() -> None:
 
 cluster.add_command(check)
 cluster.add_command(evacuate.reboot_all)
+cluster.add_command(store)
 
 
 @cluster.command("add-node")

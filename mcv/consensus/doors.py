@@ -141,6 +141,12 @@ class Doors(_Shown):
         if door is not self.unanimous and not door.in_contact:
             self.unanimous.poll()
 
+    def follow(self, hash_: str) -> None:
+        """Read from etcd what a member says is committed there, unless it is known here."""
+        store = self.unanimous.document().store
+        if store is not None and self.unanimous.committed()[1] != hash_:
+            self._from_etcd(store.id)
+
     def declare(
         self,
         dead: list[str],

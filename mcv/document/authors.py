@@ -142,7 +142,7 @@ AUTHORS: dict[str, Rule] = {
     "node.claim": _any_member,
     "node.dead": _any_member,
     "node.drain": _claimant_of_node,
-    "node.etcd": _itself,
+    "node.etcd": _itself_or_claimant,
     "node.maintenance": _claimant_of_node,
     "node.offline": _itself_or_claimant,
     "node.online": _itself_or_claimant,

@@ -27,7 +27,7 @@ class EtcdUnit:
 
     @property
     def _config(self) -> Path:
-        return self.directory / "etcd.json"
+        return self.directory / "etcd.env"
 
     @property
     def _mark(self) -> Path:

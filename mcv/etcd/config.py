@@ -1,6 +1,5 @@
 """The file that a member of etcd starts by."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,42 +46,44 @@ class Configuration:
         return self.directory / "bundle.pem"
 
     def text(self) -> str:
-        """The file, as JSON, which etcd's YAML reads."""
+        """The file: etcd's variables, which its unit reads, a line each."""
         client, peer = url(self.address, self.port), url(self.address, self.peer_port)
-        tls = {
-            "cert-file": str(self.certificate),
-            "key-file": str(self.key),
-            "client-cert-auth": True,
-            "trusted-ca-file": str(self.bundle),
-        }
-        values = {
-            "name": self.name,
-            "data-dir": str(self.data),
-            "listen-client-urls": client,
-            "advertise-client-urls": client,
-            "listen-peer-urls": peer,
-            "initial-advertise-peer-urls": peer,
-            "initial-cluster": ",".join(
-                f"{name}={at}" for name, at in sorted(self.members.items())
-            ),
-            "initial-cluster-token": self.cluster,
-            "initial-cluster-state": self.state,
-            "strict-reconfig-check": True,
-            "client-transport-security": tls,
-            "peer-transport-security": tls,
+        members = ",".join(f"{name}={at}" for name, at in sorted(self.members.items()))
+        values: dict[str, object] = {
+            "NAME": self.name,
+            "DATA_DIR": self.data,
+            "LISTEN_CLIENT_URLS": client,
+            "ADVERTISE_CLIENT_URLS": client,
+            "LISTEN_PEER_URLS": peer,
+            "INITIAL_ADVERTISE_PEER_URLS": peer,
+            "INITIAL_CLUSTER": members,
+            "INITIAL_CLUSTER_TOKEN": self.cluster,
+            "INITIAL_CLUSTER_STATE": self.state,
+            "STRICT_RECONFIG_CHECK": "true",
+            **self._tls(""),
+            **self._tls("PEER_"),
+            # A peer is its certificate. By default etcd asks also that it calls from the address
+            # in it, which a host with several addresses may not.
+            "EXPERIMENTAL_PEER_SKIP_CLIENT_SAN_VERIFICATION": "true",
             # Without it a member that comes back from a cut deposes the healthy leader.
-            "pre-vote": True,
-            "heartbeat-interval": HEARTBEAT * self.pace,
-            "election-timeout": ELECTION * self.pace,
-            "quota-backend-bytes": self.quota,
-            "auto-compaction-mode": "periodic",
-            "auto-compaction-retention": RETENTION,
-            "enable-v2": False,
-            "enable-grpc-gateway": True,  # on by default, but not beside a file
-            "logger": "zap",
-            "log-level": "warn",
+            "PRE_VOTE": "true",
+            "HEARTBEAT_INTERVAL": HEARTBEAT * self.pace,
+            "ELECTION_TIMEOUT": ELECTION * self.pace,
+            "QUOTA_BACKEND_BYTES": self.quota,
+            "AUTO_COMPACTION_MODE": "periodic",
+            "AUTO_COMPACTION_RETENTION": RETENTION,
+            "LOGGER": "zap",
+            "LOG_LEVEL": "warn",
         }
-        return json.dumps(values, indent=2) + "\n"
+        return "".join(f"ETCD_{name}={value}\n" for name, value in values.items())
+
+    def _tls(self, side: str) -> dict[str, object]:
+        return {
+            f"{side}CERT_FILE": self.certificate,
+            f"{side}KEY_FILE": self.key,
+            f"{side}CLIENT_CERT_AUTH": "true",
+            f"{side}TRUSTED_CA_FILE": self.bundle,
+        }
 
 
 def url(address: str, port: int) -> str:

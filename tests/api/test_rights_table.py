@@ -19,6 +19,9 @@ cluster.unstage_join    admin   cluster
 cluster.sync            admin   cluster
 cluster.leave           admin   cluster
 cluster.cpu_baseline    admin   cluster
+cluster.store           view    cluster
+cluster.store_etcd      admin   cluster
+cluster.store_unanimous admin   cluster
 node.offline            admin   cluster
 node.online             admin   cluster
 node.replace            admin   cluster

@@ -333,6 +333,9 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("permission check ada", "permission.check", {"who": "ada"}),
     ("network create lan --bridge br0", "network.create", {"name": "lan", "bridge": "br0"}),
+    ("cluster store", "cluster.store", {}),
+    ("cluster store etcd --yes", "cluster.store_etcd", {"dry_run": False}),
+    ("cluster store unanimous --yes", "cluster.store_unanimous", {"dry_run": False}),
     ("cluster cpu-baseline", "cluster.cpu_baseline", {}),
     ("cluster cpu-baseline --set", "cluster.cpu_baseline", {"set": True, "dry_run": False}),
     ("network create out --nat", "network.create", {"name": "out", "nat": True}),
@@ -604,6 +607,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "event.list": {"events": [EVENT], "cursors": {}, "more": [], "silent": {}},
             "job.show": {**job, **times, "cancellable": False},
             "locks.list": {"claims": [], "locks": [], "held": []},
+            "cluster.store": {"store": "unanimous", "quorum": True, "voters": []},
             "vm.take_seed": {"node": "n1", "token": "t", "size": 10},
             "vm.take_image": {"node": "n1", "token": "t", "size": 1024},
         }

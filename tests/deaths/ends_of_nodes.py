@@ -57,3 +57,20 @@ def _wrong(cluster: FakeCluster, vm: Vm, home: str) -> str:
     if set(elsewhere.values()) != {"absent"} or states[vm.node] not in ("running", "stopped"):
         return f"{vm.node} owns it: {states}"
     return ""
+
+
+def in_etcd(cluster: FakeCluster, node: str) -> str:
+    """The document lies in etcd, which is set up and runs on each node; or none of all that."""
+    says = {name: host.read().store is not None for name, host in cluster.hosts.items()}
+    runs = {name: door.unit.is_running() for name, door in cluster.etcd_of.items()}
+    set_up = {name: door.unit.is_set_up for name, door in cluster.etcd_of.items()}
+    found = {*says.values(), *runs.values(), *set_up.values()}
+    words = {True: "whole", False: "nothing"}
+    return words[found.pop()] if len(found) == 1 else f"{says}, runs {runs}, set up {set_up}"
+
+
+def out_of_etcd(cluster: FakeCluster, node: str) -> str:
+    """The other way round."""
+    words = {"whole": "nothing", "nothing": "whole"}
+    end = in_etcd(cluster, node)
+    return words.get(end, end)

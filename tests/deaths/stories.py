@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from mcv.cluster import addresses, draining, join, members, permissions, replacing
+from mcv.cluster import addresses, draining, etcd_store, join, members, permissions, replacing
 from mcv.document.model import Node
 from mcv.document.pools import DEFAULT_LOCATION, ImageKind
 from mcv.document.subject import Subject
@@ -371,6 +371,14 @@ def set_disk(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, disk_set.set_, name="web1", disk=1, values=values)
 
 
+def move_to_etcd(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, etcd_store.to_etcd)
+
+
+def move_out_of_etcd(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, etcd_store.to_unanimous)
+
+
 def set_addresses(cluster: FakeCluster, node: str) -> None:
     """The DRBD address stays: no loop that adjusts DRBD turns beside a story."""
     with pytest.MonkeyPatch.context() as patch:
@@ -512,6 +520,16 @@ PLANS = {
         drain_other,
     ),
     "set addresses": Story(set_addresses, ends.has_addresses, make),
+    "move to etcd": Story(
+        move_to_etcd, ends_of_nodes.in_etcd, names=THREE, victims=("the coordinator", "a third")
+    ),
+    "move out of etcd": Story(
+        move_out_of_etcd,
+        ends_of_nodes.out_of_etcd,
+        move_to_etcd,
+        names=THREE,
+        victims=("the coordinator", "a third"),
+    ),
     "rename": Story(
         lambda c, node: c.run(node, rename.rename, name="web1", new="www"), ends.renamed, make
     ),

@@ -1,20 +1,22 @@
 """What mcv's own etcd starts by: real members, started by the very file that mcv writes."""
 
 import contextlib
-import json
+import functools
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from mcv.document import etcd_voters
+from mcv.document.etcd_voters import Voter
+from mcv.drivers.etcd_local import LocalEtcd
 from mcv.drivers.etcd_unit import EtcdUnit
-from mcv.errors import CommandFailed, McvError, Refused, SystemFailed
+from mcv.errors import CommandFailed, McvError, PeerUnreachable, Refused, SystemFailed
 from mcv.etcd.client import Etcd
 from mcv.etcd.config import Configuration, url
-from mcv.etcd.gateway import Gateway
+from mcv.etcd.gateway import Endpoint, Gateway
 from mcv.etcd.members import Upkeep
 from mcv.etcd.requests import put
 from mcv.rpc import pki, tls
@@ -23,6 +25,11 @@ from tests.etcd.server import PATIENCE, free_port
 
 ADDRESSES = {"n1": "127.0.0.1", "n2": "127.0.0.2", "n3": "127.0.0.3"}
 UNIT_FILE = Path(__file__).parents[2] / "etc" / "mcv-etcd.service"
+
+
+def variables(text: str) -> dict[str, str]:
+    """What systemd makes of an EnvironmentFile with plain values."""
+    return dict(line.split("=", 1) for line in text.splitlines())
 
 
 class Systemd:
@@ -40,11 +47,9 @@ class Systemd:
         if command[1] in ("stop", "restart"):
             self.end()
         if command[1] in ("start", "restart") and self.process is None:
-            config = str(self.directory / "etcd.json")
             log = (self.directory / "log").open("ab")
-            self.process = subprocess.Popen(
-                ["etcd", "--config-file", config], stdout=log, stderr=log
-            )
+            environment = variables((self.directory / "etcd.env").read_text())
+            self.process = subprocess.Popen(["etcd"], stdout=log, stderr=log, env=environment)
         return ""
 
     def end(self) -> None:
@@ -94,6 +99,14 @@ class Three:
         bundle = etcd_voters.bundle(self.cluster)
         self.units[name].set_up(self.configuration(name), certificate, bundle)
 
+    def reach(self, me: str, voters: Sequence[Voter]) -> Gateway:
+        known = {voter.name: voter.certificate for voter in voters}
+        own = self.identities[me].directory / "etcd.pem"
+        return Gateway(
+            [Endpoint(voter.name, voter.address, self.port) for voter in voters],
+            lambda at: tls.client_context(self.identities[me], known[at.name], own),
+        )
+
     def gateway(self, me: str) -> Gateway:
         known = {voter.name: voter.certificate for voter in etcd_voters.voters(self.cluster)}
         own = self.units[me].directory / "certificate.pem"
@@ -141,17 +154,55 @@ def test_three_nodes_set_up_by_the_document_serve_each_other(three: Three) -> No
     three.units["n3"].discard()
 
 
-def test_what_etcd_is_told(three: Three) -> None:
-    told = json.loads(three.configuration("n1").text())
+def test_each_node_waits_until_all_voters_are_there_and_tells_their_state(three: Three) -> None:
+    local = {
+        name: LocalEtcd(
+            three.units[name],
+            three.identities[name].key,
+            (three.port, three.peer_port),
+            functools.partial(pki.certificate_kept, three.identities[name]),
+            functools.partial(three.reach, name),
+        )
+        for name in ADDRESSES
+    }
+    voters = [Voter(name, at, local[name].certificate(at)) for name, at in ADDRESSES.items()]
+    bundle = "".join(voter.certificate for voter in voters)
+    for name in ("n1", "n2"):
+        local[name].set_up(name, "0123456789abcdef", ADDRESSES, bundle, pace=1)
+        local[name].unit.start()
 
-    assert (told["pre-vote"], told["heartbeat-interval"], told["election-timeout"]) == (
-        *(True, 250),
-        2500,
-    )
-    assert (told["auto-compaction-mode"], told["auto-compaction-retention"]) == ("periodic", "1h")
-    assert told["quota-backend-bytes"] == 2 * 1024**3
-    assert told["listen-client-urls"] == f"https://127.0.0.1:{three.port}"
-    assert told["client-transport-security"]["client-cert-auth"] is True
+    with pytest.raises(PeerUnreachable, match="etcd of n3 has not started, as n1 sees it"):
+        local["n1"].await_voters("n1", voters, 6.0)
+    local["n3"].set_up("n3", "0123456789abcdef", ADDRESSES, bundle, pace=1)
+    local["n3"].unit.start()
+    for name in ADDRESSES:
+        local[name].await_voters(name, voters, 60.0)
+
+    shown = local["n2"].shown(voters)
+    assert sorted(voter.state for voter in shown) == ["leader", "voter", "voter"]
+    assert all(voter.size > 0 and voter.fsync_ms for voter in shown)
+    three.systemd["n3"].end()
+    assert local["n2"].shown(voters)[2].state == "unreachable"
+    assert voters[0].certificate == local["n1"].certificate("127.0.0.1")
+    assert voters[0].certificate != local["n1"].certificate("127.0.0.9")
+
+
+def test_what_etcd_is_told(three: Three) -> None:
+    told = variables(three.configuration("n1").text())
+
+    expected = {
+        "PRE_VOTE": "true",
+        "HEARTBEAT_INTERVAL": "250",
+        "ELECTION_TIMEOUT": "2500",
+        "AUTO_COMPACTION_MODE": "periodic",
+        "AUTO_COMPACTION_RETENTION": "1h",
+        "QUOTA_BACKEND_BYTES": str(2 * 1024**3),
+        "LISTEN_CLIENT_URLS": f"https://127.0.0.1:{three.port}",
+        "LISTEN_PEER_URLS": f"https://127.0.0.1:{three.peer_port}",
+        "CLIENT_CERT_AUTH": "true",
+        "PEER_CLIENT_CERT_AUTH": "true",
+    }
+    assert {name: told[f"ETCD_{name}"] for name in expected} == expected
     assert url("2001:db8::1", 8421) == "https://[2001:db8::1]:8421"
 
 
@@ -230,9 +281,9 @@ def test_no_room_for_its_files_leaves_nothing_that_starts(
 def test_the_unit_names_the_files_that_mcv_writes(three: Three) -> None:
     text = UNIT_FILE.read_text()
 
-    for name in ("etcd.json", "member", "data/member"):
+    for name in ("etcd.env", "member", "data/member"):
         assert f"/var/lib/mcv/etcd/{name}\n" in text
-    assert "ExecStart=/usr/bin/etcd --config-file /var/lib/mcv/etcd/etcd.json" in text
+    assert "EnvironmentFile=/var/lib/mcv/etcd/etcd.env\n" in text
 
 
 # The rules of who votes

@@ -70,6 +70,8 @@ class Members:
             raise PeerUnreachable(f"{node} does not answer.")
         store = self.parts[node].store
         committed, hash_ = store.committed()
+        if operation == "config.commit":
+            raise PeerUnreachable("It is told too late.")
         if operation == "config.fetch":
             between = [encode(each) for each in store.since(params.get("since", ""))]
             return {"document": encode(committed), "proposal": None, "between": between}

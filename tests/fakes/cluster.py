@@ -55,7 +55,8 @@ from tests.fakes.blocks import FakeBlocks, FakeNbd, Pieces
 from tests.fakes.directories import FakeDirectories
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
-from tests.fakes.etcd import FakeEtcd
+from tests.fakes.etcd import FakeEtcd, Reached
+from tests.fakes.etcd_local import FakeLocalEtcd
 from tests.fakes.host_devices import FakeHostDevices
 from tests.fakes.keys import FakeKeys
 from tests.fakes.volumes import FakeBridges, FakeLvm
@@ -83,6 +84,7 @@ class FakeCluster:
         self.hosts: dict[str, Host] = {}
         self.agreements: dict[str, UnanimousAgreement] = {}
         self.etcd = FakeEtcd()  # of all nodes together
+        self.etcd_of: dict[str, FakeLocalEtcd] = {}
         self.domains = {name: FakeDomains() for name in names}
         self.drbd = {
             name: FakeDrbd(name, self.world, directory / "drbd.d" / name) for name in names
@@ -125,6 +127,7 @@ class FakeCluster:
         conf = settings_of(self.directory, name)
         self.directories[name].make(str(conf.images))
         store = Store(conf.state, conf.history)
+        self.etcd_of[name] = FakeLocalEtcd(name, conf.state / "etcd")
         if first is not None:
             store.begin(first)
             files.write_atomically(conf.pki / "drbd-secret", "word\n")
@@ -133,10 +136,15 @@ class FakeCluster:
         keys = FakeKeys(f"certificate of {name}")
         self.agreements[name] = UnanimousAgreement(name, store, call, keys)
         self.agreements[name].contact.advice = ways_out  # who is silent here, is off for good
+        reached = Reached(
+            self.etcd,
+            functools.partial(self._reach_etcd, name),
+            lambda request: self.spy(name, "etcd", f"answered {request}"),
+        )
         consensus = Doors(
             self.agreements[name],
             lambda id: EtcdAgreement(
-                name, store, call, keys, Door(self.etcd, ClusterKeys(id)), self._silent_voters
+                name, store, call, keys, Door(reached, ClusterKeys(id)), self._silent_voters
             ),
         )
         self.domains[name].known = lambda: known_uuids(consensus.both())
@@ -153,6 +161,7 @@ class FakeCluster:
             blocks=cast(Any, self.blocks[name]),
             bridges=cast(Any, self.bridges[name]),
             devices=cast(Any, self.devices_of[name]),
+            etcd=cast(Any, self.etcd_of[name]),
             call=call,
             forward=lambda node, operation, params, who: None,
             tunnel=self._tunnel(name),
@@ -163,6 +172,12 @@ class FakeCluster:
             advice=ways_out,
         )
         return self.hosts[name]
+
+    def _reach_etcd(self, name: str, request: str) -> None:
+        """A node reaches etcd while it is up itself, and a majority of all with it."""
+        self.spy(name, "etcd", request)
+        if name in self.down or 2 * len(self.down) >= len(self.domains):
+            raise PeerUnreachable(f"etcd on {name} does not answer.")
 
     def _silent_voters(self) -> list[str]:
         return sorted(self.down)

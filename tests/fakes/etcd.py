@@ -1,7 +1,7 @@
 """An etcd in memory, with revisions and transactions as the real one has them, and with faults."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from mcv.errors import CallLost, PeerUnreachable
@@ -84,6 +84,42 @@ class FakeEtcd:
         if not found and compare.target == "VALUE":
             return False
         return all(_agrees(compare, each) for each in found or [missing])
+
+
+class Reached:
+    """The same etcd as one node reaches it: `before` and `after` are told of each request.
+
+    Each may raise, as the way to etcd, or the node itself, ends there.
+    """
+
+    def __init__(
+        self, etcd: FakeEtcd, before: Callable[[str], None], after: Callable[[str], None]
+    ) -> None:
+        self._etcd = etcd
+        self._before = before
+        self._after = after
+
+    def read(self, key: bytes, range_end: bytes | None = None) -> Found:
+        self._before("read")
+        return self._etcd.read(key, range_end)
+
+    def below(self, prefix: bytes) -> Found:
+        return self.read(prefix, end_of(prefix))
+
+    def read_locally(self, key: bytes, range_end: bytes | None = None) -> Found:
+        self._before("read")
+        return self._etcd.read_locally(key, range_end)
+
+    def change(
+        self,
+        compares: Sequence[Compare],
+        operations: Sequence[Operation],
+        otherwise: Sequence[Operation] = (),
+    ) -> Outcome:
+        self._before("change")
+        outcome = self._etcd.change(compares, operations, otherwise)
+        self._after("change")
+        return outcome
 
 
 def _agrees(compare: Compare, key: KeyValue) -> bool:

@@ -136,6 +136,7 @@ class EtcdAgreement:
                     self.contact.rejected_by.add(name)
                 continue
             self.contact.rejected_by.discard(name)
+            self.proposer.deaf.discard(name)
             self.contact.reads[name] = answer.reads
             self.contact.heard.add(name)
         self.contact.keep_members()

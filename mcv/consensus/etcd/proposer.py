@@ -10,7 +10,7 @@ from mcv.consensus.etcd.quorum import no_quorum
 from mcv.consensus.etcd.reader import Reader
 from mcv.consensus.unanimous import timeouts
 from mcv.document.generation import made_now
-from mcv.document.model import Cluster
+from mcv.document.model import Cluster, digest
 from mcv.errors import (
     Busy,
     CallLost,
@@ -39,6 +39,7 @@ class Proposer:
         self._me = reader.contact.me
         self._store = reader.store
         self._silent = silent
+        self.deaf: set[str] = set()  # members that did not answer when they were told last
 
     def propose(
         self,
@@ -68,10 +69,20 @@ class Proposer:
             self._require_may_write(base, new)
             look()
             if new.parent == shown.head.hash and self._swapped(shown, new, compares):
+                self._tell(base, new)
                 return self._store.read()
             if time.monotonic() > until:
                 raise Busy("The document keeps changing.", "Try again.")
             time.sleep(random.uniform(0.005, 0.05))
+
+    def _tell(self, base: Cluster, new: Cluster) -> None:
+        """Have the members read the change before its proposer goes on, and wait a moment for it.
+
+        What comes next may be a step that one of them serves under a claim of this change. A
+        member that did not answer last time is not waited for: it reads the change by itself.
+        """
+        others = {*base.online, *new.online} - {self._me} - self.deaf
+        self.deaf |= {*self._reader.questions.commit_all(sorted(others), digest(new))}
 
     def _require_may_write(self, base: Cluster, new: Cluster) -> None:
         """Raise Refused where the readers would not take the change, or it cannot be kept here."""

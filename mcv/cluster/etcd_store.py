@@ -1,0 +1,207 @@
+"""Where the document lies: shown, moved to etcd, moved back; each move is a plan."""
+
+import secrets
+from typing import Literal
+
+from msgspec import Struct
+
+from mcv.cluster.addresses_judge import why_members_claimed
+from mcv.document import etcd_voters
+from mcv.document.availability import MOST_VOTERS
+from mcv.document.model import Cluster
+from mcv.document.subject import Subject
+from mcv.drivers.etcd_local import VoterShown
+from mcv.errors import McvError, Refused, refuse_all
+from mcv.host import DryRun, Host, Prepared
+from mcv.system.answers import ask_typed
+from mcv.transaction.plan import Item, Step, change, on, together
+
+ASK = 10.0  # s that a member has to tell what it lacks
+
+Kind = Literal["etcd", "unanimous"]
+
+
+class StoreShown(Struct, frozen=True, kw_only=True):
+    """Where the document lies, whether changes can be made, and who votes."""
+
+    store: Kind
+    quorum: bool
+    voters: list[VoterShown]
+
+
+class StoreMoved(Struct, frozen=True, kw_only=True):
+    """Where the document lies now, and who votes."""
+
+    store: Kind
+    voters: list[str]
+
+
+def show(host: Host) -> StoreShown:
+    """Where the document lies; of each voter its state and how fast its disk is."""
+    cluster = host.read()
+    if cluster.store is None:
+        return StoreShown(store="unanimous", quorum=host.consensus.in_contact, voters=[])
+    voters = host.etcd.shown(etcd_voters.voters(cluster))
+    answering = [voter for voter in voters if voter.state in ("leader", "voter")]
+    quorum = etcd_voters.has_quorum(len(answering), len(voters))
+    return StoreShown(store="etcd", quorum=quorum, voters=voters)
+
+
+def to_etcd(host: Host, dry_run: bool = False) -> StoreMoved | DryRun:
+    """Move the document to etcd, which is started on every member, at most seven.
+
+    Precondition: every member is online and has etcd, three at least, and no other operation is
+    under way on one. Until the document says so etcd holds nothing; a failure before takes etcd
+    away again. Raises Refused with every reason at once.
+    """
+
+    def prepare() -> Prepared[StoreMoved]:
+        host.consensus.require_contact()
+        cluster = host.read()
+        refuse_all(_why_not_to_etcd(host, cluster))
+        certificates = _certificates(host, cluster)
+        voters = sorted(cluster.nodes)[:MOST_VOTERS]
+        plan = etcd_plan(cluster, voters, certificates, secrets.token_hex(8))
+        return Prepared(plan, StoreMoved(store="etcd", voters=voters))
+
+    return host.operate(_members(host), "move the document to etcd", prepare, dry_run)
+
+
+def to_unanimous(host: Host, dry_run: bool = False) -> StoreMoved | DryRun:
+    """Let the members agree unanimously again; etcd is stopped when all hold the document.
+
+    Precondition: every online member answers, and the cluster is unarmed. Raises Refused with
+    every reason at once. A member that is offline takes the document when it comes back, and
+    deletes its own etcd then.
+    """
+
+    def prepare() -> Prepared[StoreMoved]:
+        host.consensus.require_contact()
+        cluster = host.read()
+        refuse_all(_why_not_to_unanimous(host, cluster))
+        return Prepared(
+            unanimous_plan(cluster, host.name), StoreMoved(store="unanimous", voters=[])
+        )
+
+    return host.operate(_members(host), "move the document out of etcd", prepare, dry_run)
+
+
+def etcd_plan(
+    cluster: Cluster, voters: list[str], certificates: dict[str, str], id: str
+) -> list[Item]:
+    """Make the certificates known, start etcd everywhere, then move the document: all or none."""
+    known: list[Item] = [
+        Step(change("node.etcd", name=name, certificate=certificates[name]))
+        for name in sorted(cluster.nodes)
+        if cluster.nodes[name].etcd_certificate != certificates[name]
+    ]
+    bundle = "".join(certificates[name].strip() + "\n" for name in sorted(certificates))
+    members = {name: cluster.nodes[name].ip_address for name in voters}
+    asked = [[name, members[name], certificates[name]] for name in voters]
+    return [
+        *known,
+        together(
+            Step(
+                on(name, "etcd.set_up", node=name, id=id, members=members, bundle=bundle),
+                undo=on(name, "etcd.discard", node=name),
+            )
+            for name in voters
+        ),
+        together(Step(on(name, "etcd.start", node=name)) for name in voters),
+        together(Step(on(name, "etcd.await", node=name, voters=asked)) for name in voters),
+        Step(change("store.etcd", id=id, voters=voters, epoch=secrets.token_hex(8)), commits=True),
+    ]
+
+
+def unanimous_plan(cluster: Cluster, me: str) -> list[Item]:
+    """Move the document, wait until all members hold it, then take etcd away."""
+    voters = sorted(set(cluster.store.voters if cluster.store else ()) & set(cluster.online))
+    return [
+        Step(change("store.unanimous", epoch=secrets.token_hex(8)), commits=True),
+        Step(on(me, "etcd.all_hold", node=me)),
+        together(Step(on(name, "etcd.discard", node=name), may_fail=True) for name in voters),
+    ]
+
+
+def why_members_stay(cluster: Cluster) -> list[Refused]:
+    """Why no member is added, removed or given another address: etcd's voters know each other."""
+    if cluster.store is None:
+        return []
+    return [
+        Refused(
+            "The document lies in etcd, whose members do not change yet.",
+            "First: mcv cluster store unanimous; afterwards: mcv cluster store etcd",
+        )
+    ]
+
+
+def _members(host: Host) -> list[Subject]:
+    return [Subject.node(name) for name in sorted(host.read().nodes)]
+
+
+def _why_not_to_etcd(host: Host, cluster: Cluster) -> list[Refused]:
+    if cluster.store is not None:
+        return [Refused("The document lies in etcd already.", "See: mcv cluster store")]
+    problems = _offline(cluster) + _why_not_now(host, cluster)
+    if len(cluster.nodes) < 3:
+        problems.append(
+            Refused(
+                f"{len(cluster.nodes)} nodes are too few: a majority of two is both.",
+                "etcd is for three nodes and more.",
+            )
+        )
+    answers = ask_typed(host.call, cluster.online, "etcd.lacks", ASK, list[str])
+    for name, answer in answers.items():
+        if isinstance(answer, McvError):
+            problems.append(Refused(f"{name} is needed: {answer.message}", answer.hint))
+        else:
+            problems += [Refused(f"{name} cannot run etcd yet.", why) for why in answer]
+    return problems
+
+
+def _why_not_to_unanimous(host: Host, cluster: Cluster) -> list[Refused]:
+    if cluster.store is None:
+        return [Refused("The members agree unanimously already.", "See: mcv cluster store")]
+    problems = _why_not_now(host, cluster)
+    if cluster.ha.armed:
+        problems.append(
+            Refused("The cluster is armed, and leases lie in etcd.", "Disarm it first.")
+        )
+    for name, answer in host.consensus.documents(cluster.online).items():
+        if isinstance(answer, McvError):
+            problems.append(Refused(f"{name} is needed: {answer.message}", answer.hint))
+    return problems
+
+
+def _offline(cluster: Cluster) -> list[Refused]:
+    return [
+        Refused(
+            f"{name} is offline, and a move needs every member.",
+            f"Bring it back with: mcv node online {name}; or take it out: mcv cluster "
+            f"remove-node --node {name}",
+        )
+        for name in sorted(set(cluster.nodes) - set(cluster.online))
+    ]
+
+
+def _why_not_now(host: Host, cluster: Cluster) -> list[Refused]:
+    problems: list[Refused] = []
+    if cluster.schema < 5:
+        problems.append(
+            Refused(
+                "The document cannot hold this yet: a member has an older mcv.",
+                "Install this mcv on every node; the others tell which: mcv info",
+            )
+        )
+    return problems + why_members_claimed(cluster, host.job.id)
+
+
+def _certificates(host: Host, cluster: Cluster) -> dict[str, str]:
+    """What each member says that its certificate for etcd is."""
+    found = {}
+    for name in sorted(cluster.nodes):
+        (answer,) = ask_typed(host.call, [name], "etcd.certificate", ASK, str, node=name).values()
+        if isinstance(answer, McvError):
+            raise Refused(f"{name} is needed: {answer.message}", answer.hint)
+        found[name] = answer
+    return found
