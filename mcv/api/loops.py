@@ -110,6 +110,7 @@ LOOPS = (
     Loop("paths", 3.0, members.watch_paths),
     Loop("sightings", 3.0, sightings.look),
     Loop("arrivals", 30.0, arrivals.forget_over),
+    Loop("etcd's room", 60.0, etcd_steps.keep_room),
     Loop("copies", 30.0, copy_target.clear_over),
 )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mcv.check.inventory import Inventory
 from mcv.document.generation import Value
 from mcv.document.model import Cluster, Vm
+from mcv.drivers.etcd_local import VoterShown
 from mcv.errors import McvError
 from mcv.rules import finding
 
@@ -103,6 +104,7 @@ class ClusterSnapshot:
     silent: dict[str, McvError]
     asked: dict[str, tuple[float, float]]
     differences: dict[str, str]
+    voters: tuple[VoterShown, ...] = ()  # of etcd, where the document lies there
 
     def is_online(self, node: str) -> bool:
         return node in self.cluster.nodes and self.cluster.nodes[node].status == "online"

@@ -15,6 +15,7 @@ from mcv.check import (
     ties,
     volumes,
 )
+from mcv.check.etcd import judge as judge_etcd
 from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
 from mcv.document.claim import Claim
@@ -36,6 +37,7 @@ def judge(scene: ClusterSnapshot) -> list[Finding]:
         [
             *_members(scene),
             *_claims(scene),
+            *judge_etcd(scene),
             *artifacts.judge(scene),
             *ties.judge(scene),
             *volumes.judge(scene),

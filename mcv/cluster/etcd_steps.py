@@ -3,6 +3,7 @@
 import logging
 import time
 
+from mcv.document import etcd_voters
 from mcv.document.etcd_voters import Voter
 from mcv.errors import Busy, McvError
 from mcv.host import Host
@@ -25,7 +26,7 @@ def lacks(host: Host) -> list[str]:
         problems.append("It has no etcd: apt install etcd-server")
     if unit.has_lost_data:
         problems.append("Its etcd has lost its data: rm -r /var/lib/mcv/etcd")
-    elif unit.is_set_up and host.read().store is None:
+    elif unit.is_there and host.read().store is None:
         problems.append("Files of an earlier etcd are still there; they go within seconds")
     return problems
 
@@ -85,13 +86,25 @@ def _without(host: Host) -> list[str]:
 # What a node does by itself
 
 
+def keep_room(host: Host) -> None:
+    """Make room in etcd before it is full, where this node's leads: full, it takes no write."""
+    cluster = host.read()
+    if cluster.store is None or host.name not in cluster.store.voters:
+        return
+    try:
+        if host.etcd.keep_room(host.name, etcd_voters.voters(cluster)):
+            host.tell("room made in etcd")
+    except McvError as error:
+        log.warning("room in etcd: %s", error)
+
+
 def tidy(host: Host) -> None:
     """Delete this node's etcd where the document is not in one, and no move is under way.
 
     The node was away, or an undone move did not reach it.
     """
     unit = host.etcd.unit
-    if not unit.is_set_up or host.consensus.damage:
+    if not unit.is_there or host.consensus.damage:
         return
     documents = host.both()
     own = [document.nodes.get(host.name) for document in documents]

@@ -1,5 +1,7 @@
 """What this node has of its cluster's etcd: a certificate, a unit, and a way to the voters."""
 
+import contextlib
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,15 +11,19 @@ from msgspec import Struct
 
 from mcv.document.etcd_voters import Voter
 from mcv.drivers.etcd_unit import EtcdUnit
-from mcv.errors import McvError, PeerUnreachable
+from mcv.errors import CallLost, McvError, PeerUnreachable, Refused
 from mcv.etcd.answers import Status
-from mcv.etcd.config import Configuration, url
+from mcv.etcd.client import Etcd
+from mcv.etcd.config import QUOTA, Configuration, url
 from mcv.etcd.gateway import Endpoint, Gateway
 from mcv.etcd.members import Upkeep
 from mcv.system.fanout import ask_all
 
+log = logging.getLogger(__name__)
+
 VoterState = Literal["leader", "voter", "learner", "unreachable", "full"]
 
+FILLING = 0.25  # of the quota, from which on room is made
 ASK = 1.5  # s that a voter has to tell its state
 PAUSE = 0.3  # s between two looks at what starts
 
@@ -48,6 +54,7 @@ class LocalEtcd:
         self._port, self._peer_port = ports
         self.certificate = certify
         self._reach = reach
+        self.quota = QUOTA
 
     def set_up(
         self, name: str, cluster: str, members: Mapping[str, str], bundle: str, pace: int
@@ -67,6 +74,7 @@ class LocalEtcd:
             directory=self.unit.directory,
             key=self._key,
             pace=pace,
+            quota=self.quota,
         )
         self.unit.set_up(configuration, self.certificate(members[name]), bundle)
 
@@ -89,6 +97,42 @@ class LocalEtcd:
                 "Look there: journalctl -u mcv-etcd",
             )
         self.unit.mark()
+
+    def keep_room(self, name: str, voters: Sequence[Voter]) -> bool:
+        """Make room in every voter where this node's leads and one is filling up; whether it did.
+
+        What was overwritten is forgotten first. Then one member after the other rewrites its file,
+        the leader last, and an alarm is called off. Raises PeerUnreachable, or CallLost.
+        """
+        gateway = self._reach(voters)
+        upkeep = Upkeep(gateway)
+        own = next(endpoint for endpoint in gateway.endpoints if endpoint.name == name)
+        try:
+            status = upkeep.status(own)
+            if status.leader != status.header.member_id:
+                return False
+            alarms = upkeep.alarms().alarms
+            others = [endpoint for endpoint in gateway.endpoints if endpoint != own]
+            order = [endpoint for endpoint in [*others, own] if self._fills(upkeep, endpoint)]
+            if not (order or alarms):
+                return False
+            log.warning("etcd fills up: %s", ", ".join(each.name for each in order) or "an alarm")
+            with contextlib.suppress(Refused):  # it is compacted to there already
+                Etcd(gateway).compact(status.header.revision)
+            for endpoint in order:
+                upkeep.defragment(endpoint)
+            for alarm in alarms:
+                if alarm.alarm == "NOSPACE":
+                    upkeep.call_off(alarm.member, alarm.alarm)
+            return True
+        finally:
+            gateway.close()
+
+    def _fills(self, upkeep: Upkeep, endpoint: Endpoint) -> bool:
+        try:
+            return upkeep.status(endpoint).size > self.quota * FILLING
+        except (PeerUnreachable, CallLost):
+            return False
 
     def shown(self, voters: Sequence[Voter]) -> list[VoterShown]:
         """The state of each voter; all are asked side by side."""

@@ -34,8 +34,12 @@ class EtcdUnit:
         return self.directory / "member"
 
     @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    @property
     def _members_data(self) -> Path:
-        return self.directory / "data" / "member"
+        return self._data / "member"
 
     @property
     def is_installed(self) -> bool:
@@ -46,6 +50,11 @@ class EtcdUnit:
     def is_set_up(self) -> bool:
         """Whether the unit starts with this host."""
         return self._config.exists()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anything of a member is on this host, be it the rest of one that went."""
+        return self._config.exists() or self._mark.exists() or self._data.exists()
 
     @property
     def has_lost_data(self) -> bool:
@@ -110,8 +119,8 @@ class EtcdUnit:
         if self.is_running():
             self._run("systemctl", "stop", UNIT)
         with in_words(self.directory):
-            if (self.directory / "data").exists():
-                shutil.rmtree(self.directory / "data")
+            if self._data.exists():
+                shutil.rmtree(self._data)
         if self.directory.is_dir():
             files.sync_directory(self.directory)
         files.remove(self._mark)

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 import mcv
+from mcv.document import etcd_voters
 from mcv.document.model import Cluster, Node
 from mcv.errors import McvError, NotUnderstood, SlowAnswer
 from mcv.host import Host
@@ -52,6 +53,14 @@ class VerificationSummary(Struct, frozen=True, kw_only=True):
     others: dict[str, str]
 
 
+class WitnessView(Struct, frozen=True, kw_only=True):
+    """The machine that runs etcd and nothing else of mcv's; `state` as a voter has it."""
+
+    name: str
+    ip_address: str
+    state: str
+
+
 class ClusterInfo(Struct, frozen=True, kw_only=True):
     """The cluster as this node sees it; `attention` has a line for each thing."""
 
@@ -61,6 +70,7 @@ class ClusterInfo(Struct, frozen=True, kw_only=True):
     hash: str
     node: str
     nodes: list[NodeView]
+    witness: WitnessView | None
     vms: int
     verify: VerificationSummary
     attention: list[str]
@@ -80,10 +90,20 @@ def info(host: Host) -> ClusterInfo:
             _view(cluster, node, name == host.name, seen.get(name))
             for name, node in sorted(cluster.nodes.items())
         ],
+        witness=_witness(host, cluster),
         vms=len(cluster.vms),
         verify=_verify(cluster, seen),
         attention=attention(host, seen),
     )
+
+
+def _witness(host: Host, cluster: Cluster) -> WitnessView | None:
+    if cluster.witness is None:
+        return None
+    name, address = cluster.witness.name, cluster.witness.ip_address
+    asked = [voter for voter in etcd_voters.voters(cluster) if voter.name == name]
+    states = [voter.state for voter in host.etcd.shown(asked)]
+    return WitnessView(name=name, ip_address=address, state=states[0] if states else "unused")
 
 
 def _verify(cluster: Cluster, seen: Reports) -> VerificationSummary:

@@ -13,7 +13,7 @@ from mcv.document import etcd_voters
 from mcv.document.etcd_voters import Voter
 from mcv.drivers.etcd_local import LocalEtcd
 from mcv.drivers.etcd_unit import EtcdUnit
-from mcv.errors import CommandFailed, McvError, PeerUnreachable, Refused, SystemFailed
+from mcv.errors import CommandFailed, McvError, PeerUnreachable, Refused, StoreFull, SystemFailed
 from mcv.etcd.client import Etcd
 from mcv.etcd.config import Configuration, url
 from mcv.etcd.gateway import Endpoint, Gateway
@@ -99,6 +99,18 @@ class Three:
         bundle = etcd_voters.bundle(self.cluster)
         self.units[name].set_up(self.configuration(name), certificate, bundle)
 
+    def local(self) -> dict[str, LocalEtcd]:
+        return {
+            name: LocalEtcd(
+                self.units[name],
+                self.identities[name].key,
+                (self.port, self.peer_port),
+                functools.partial(pki.certificate_kept, self.identities[name]),
+                functools.partial(self.reach, name),
+            )
+            for name in ADDRESSES
+        }
+
     def reach(self, me: str, voters: Sequence[Voter]) -> Gateway:
         known = {voter.name: voter.certificate for voter in voters}
         own = self.identities[me].directory / "etcd.pem"
@@ -145,9 +157,11 @@ def test_three_nodes_set_up_by_the_document_serve_each_other(three: Three) -> No
     assert all(upkeep.status(at).version == "3.4.23" for at in gateway.endpoints)
     assert not any(unit.has_lost_data for unit in three.units.values())
 
+    (three.units["n3"].directory / "etcd.env").unlink()
+    assert three.units["n3"].is_there  # it was killed while it deleted all of it, and goes on
     three.units["n3"].discard()
     assert three.systemd["n3"].process is None
-    assert not three.units["n3"].is_set_up
+    assert not three.units["n3"].is_there
     assert sorted(each.name for each in three.units["n3"].directory.iterdir()) == [
         *("bundle.pem", "certificate.pem", "log"),
     ]
@@ -155,16 +169,7 @@ def test_three_nodes_set_up_by_the_document_serve_each_other(three: Three) -> No
 
 
 def test_each_node_waits_until_all_voters_are_there_and_tells_their_state(three: Three) -> None:
-    local = {
-        name: LocalEtcd(
-            three.units[name],
-            three.identities[name].key,
-            (three.port, three.peer_port),
-            functools.partial(pki.certificate_kept, three.identities[name]),
-            functools.partial(three.reach, name),
-        )
-        for name in ADDRESSES
-    }
+    local = three.local()
     voters = [Voter(name, at, local[name].certificate(at)) for name, at in ADDRESSES.items()]
     bundle = "".join(voter.certificate for voter in voters)
     for name in ("n1", "n2"):
@@ -185,6 +190,34 @@ def test_each_node_waits_until_all_voters_are_there_and_tells_their_state(three:
     assert local["n2"].shown(voters)[2].state == "unreachable"
     assert voters[0].certificate == local["n1"].certificate("127.0.0.1")
     assert voters[0].certificate != local["n1"].certificate("127.0.0.9")
+
+
+def test_room_is_made_before_etcd_is_full_and_after_the_leader_last(three: Three) -> None:
+    local = three.local()
+    voters = [Voter(name, at, local[name].certificate(at)) for name, at in ADDRESSES.items()]
+    bundle = "".join(voter.certificate for voter in voters)
+    for name, each in local.items():
+        each.quota = 2 * 1024**2
+        each.set_up(name, "0123456789abcdef", ADDRESSES, bundle, pace=1)
+        each.unit.start()
+    for name, each in local.items():
+        each.await_voters(name, voters, 60.0)
+    gateway = three.reach("n1", voters)
+    etcd = Etcd(gateway)
+
+    assert not any(each.keep_room(name, voters) for name, each in local.items())
+    with pytest.raises(StoreFull):
+        for _ in range(60):
+            etcd.change([], [put(b"/big", bytes(100_000))])
+    assert [voter.state for voter in local["n1"].shown(voters)] == ["full"] * 3
+    made = [each.keep_room(name, voters) for name, each in local.items()]
+
+    assert sorted(made) == [False, False, True]
+    assert etcd.change([], [put(b"/big", b"small")]).succeeded
+    shown = local["n2"].shown(voters)
+    assert all(voter.size < 1024**2 for voter in shown)
+    assert not any(voter.state == "full" for voter in shown)
+    gateway.close()
 
 
 def test_what_etcd_is_told(three: Three) -> None:

@@ -29,6 +29,10 @@ class FakeUnit:
     def is_set_up(self) -> bool:
         return self._config.exists()
 
+    @property
+    def is_there(self) -> bool:
+        return self._config.exists() or self._runs.exists()
+
     def is_running(self) -> bool:
         return self._runs.exists()
 
@@ -59,6 +63,9 @@ class FakeLocalEtcd:
     def await_voters(self, name: str, voters: Sequence[Voter], seconds: float) -> None:
         if self.never_starts or not self.unit.is_running():
             raise PeerUnreachable("etcd of n3 has not started.")
+
+    def keep_room(self, name: str, voters: Sequence[Voter]) -> bool:
+        return False
 
     def shown(self, voters: Sequence[Voter]) -> list[VoterShown]:
         return [
