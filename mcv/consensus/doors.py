@@ -28,7 +28,10 @@ class Unanimous(Consensus, Protocol):
         """Begin as after a start: no member has been heard."""
 
     def beside_etcd(
-        self, before_commit: Callable[[Cluster], None], from_etcd: Callable[[str], None]
+        self,
+        before_commit: Callable[[Cluster], None],
+        from_etcd: Callable[[str], None],
+        in_contact: Callable[[], bool],
     ) -> None:
         """Call back before this node, as coordinator, commits what all have accepted, and before
         a document is taken that lies in the etcd of an id, or comes after one that does."""
@@ -114,7 +117,7 @@ class Doors(_Shown):
         self._majorities: dict[str, Majority] = {}
         self._on_commit: Callable[[], None] = lambda: None
         self._was_in_etcd = unanimous.damage is None and unanimous.document().store is not None
-        unanimous.beside_etcd(self._before_commit, self._from_etcd)
+        unanimous.beside_etcd(self._before_commit, self._from_etcd, lambda: self.in_contact)
         unanimous.on_commit(self._committed)
 
     def propose(

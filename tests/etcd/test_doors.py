@@ -182,6 +182,19 @@ def test_a_minority_changes_nothing_and_a_majority_goes_on_without_the_third(
     assert new.online == ["n1", "n2", "n3"]
 
 
+def test_a_member_tells_others_of_its_contact_through_the_door_in_use(three: FakeCluster) -> None:
+    move(three)
+    poll(three)
+    part = three.agreements["n2"].member
+    part.contact.forget()  # unanimous contact, which is not asked for meanwhile
+
+    assert part.poll().in_contact
+    three.etcd.down = True
+    consensus = three.hosts["n2"].consensus
+    consensus._majority(ID).reader.read_at = float("-inf")  # type: ignore[attr-defined]
+    assert not part.poll().in_contact
+
+
 # A death in the middle, and a declaration over it
 
 

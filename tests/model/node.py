@@ -23,6 +23,7 @@ class Identity:
     """What a daemon shows who calls: another one each time its host is installed."""
 
     certificate_pem: str
+    key: Path = Path("key.pem")  # which nothing reads here
 
     def damage(self) -> None:
         """A key is always whole here."""

@@ -91,6 +91,7 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         "Drbd": lambda: SimpleNamespace(statuses=dict, minors=list),
         "Lvm": lambda notes: SimpleNamespace(all=lambda: ({}, []), groups=dict),
         "Bridges": lambda: SimpleNamespace(list=list, tagged=list),
+        "LocalEtcd": lambda *_: SimpleNamespace(unit=SimpleNamespace(is_there=False)),
         "Locks": lambda _: threads.Locks(scheduler),
         "Peers": lambda identity, find: world.network.peers(world.booting)(identity, find),
         "boot_id": lambda: world.booting.boot,

@@ -126,15 +126,20 @@ class UnanimousAgreement:
         self.contact.forget()
 
     def beside_etcd(
-        self, before_commit: Callable[[Cluster], None], from_etcd: Callable[[str], None]
+        self,
+        before_commit: Callable[[Cluster], None],
+        from_etcd: Callable[[str], None],
+        in_contact: Callable[[], bool],
     ) -> None:
         """Call back before this node, as coordinator, commits what all have accepted, and before
         a document is taken that lies in the etcd of an id, or comes after one that does.
 
-        What `before_commit` raises leaves the proposal open.
+        What `before_commit` raises leaves the proposal open. `in_contact` is what this node tells
+        others: contact through the door in use.
         """
         self._rounds.before_commit = before_commit
         self.member.from_etcd = from_etcd
+        self.member.in_contact = in_contact
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         self.member.on_commit = callback

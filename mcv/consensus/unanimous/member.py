@@ -31,6 +31,7 @@ class Member:
         self.writing = threading.RLock()
         self.shown = ""  # hash of a document that is not taken until all members show it
         self.on_commit: Callable[[], None] = lambda: None
+        self.in_contact: Callable[[], bool] = lambda: self.contact.is_whole
         self.from_etcd: Callable[[str], None] = lambda id: None  # take what etcd has, if it answers
 
     def poll(self) -> Observation:
@@ -43,7 +44,7 @@ class Member:
             generation=committed.generation,
             hash=hash_,
             proposal=proposal[0][1] if proposal else None,
-            in_contact=self.contact.is_whole,
+            in_contact=self.in_contact(),
             reads=SCHEMA,
             changes=sorted(CHANGES),
             shown=self.shown,
