@@ -4,7 +4,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +12,7 @@ from mcv.cluster import permissions
 from mcv.document.model import Cluster, digest
 from mcv.errors import LookAgain, McvError, OutcomeOpen, PeerUnreachable, Refused, StoreMoved
 from mcv.etcd.keys import ClusterKeys
+from tests.etcd.server import Servers
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.fixtures import short_timeouts as short_timeouts
 
@@ -180,6 +181,38 @@ def test_a_minority_changes_nothing_and_a_majority_goes_on_without_the_third(
         change(three, "n1", "permission.add", user="bob")
 
     assert new.online == ["n1", "n2", "n3"]
+
+
+def test_both_moves_and_changes_of_all_at_once_through_a_real_etcd(
+    tmp_path: Path, servers: Servers
+) -> None:
+    three = FakeCluster(tmp_path, NAMES)
+    real = servers.etcd()
+    three.etcd = cast(Any, real)
+    for name in NAMES:
+        three.boot(name)
+    poll(three)
+    for name in NAMES:
+        change(three, name, "node.etcd", name=name, certificate=f"certificate of {name}")
+    id = secrets.token_hex(8)
+    change(three, "n2", "store.etcd", id=id, voters=list(NAMES), epoch="e-real")
+
+    def propose(name: str) -> None:
+        for number in range(5):
+            change(three, name, "permission.add", user=f"{name}-{number}")
+
+    threads = [threading.Thread(target=propose, args=(name,)) for name in NAMES]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    back(three)
+    poll(three)
+
+    assert len(hashes(three)) == 1
+    assert three.hosts["n1"].read().store is None
+    assert len(three.hosts["n1"].read().permissions.superusers) == 15
+    real.gateway.close()
 
 
 def test_a_member_tells_others_of_its_contact_through_the_door_in_use(three: FakeCluster) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from mcv.errors import CallLost, PeerUnreachable
 from mcv.etcd.answers import Done, Found, Header, KeyValue, Outcome
+from mcv.etcd.client import Keyspace
 from mcv.etcd.requests import Compare, Operation, end_of
 
 Fault = Literal["", "down", "lost before", "lost after"]
@@ -93,7 +94,7 @@ class Reached:
     """
 
     def __init__(
-        self, etcd: FakeEtcd, before: Callable[[str], None], after: Callable[[str], None]
+        self, etcd: Keyspace, before: Callable[[str], None], after: Callable[[str], None]
     ) -> None:
         self._etcd = etcd
         self._before = before
