@@ -9,6 +9,8 @@ from typing import Any, cast
 import pytest
 
 from mcv.cluster import permissions
+from mcv.consensus.doors import Doors
+from mcv.consensus.etcd.agreement import EtcdAgreement
 from mcv.document.model import Cluster, digest
 from mcv.errors import LookAgain, McvError, OutcomeOpen, PeerUnreachable, Refused, StoreMoved
 from mcv.etcd.keys import ClusterKeys
@@ -91,11 +93,16 @@ def test_a_member_that_has_not_heard_of_the_move_back_makes_its_change_all_the_s
 ) -> None:
     move(three)
     poll(three)
+    mover = cast(Doors, three.hosts["n1"].consensus)._majority(ID)
+    cast(EtcdAgreement, mover).proposer.deaf = {"n3"}
     back(three, "n1")
+    head = three.etcd.keys[ClusterKeys(ID).head]
+    assert three.hosts["n3"].read().store is not None
 
     new = change(three, "n3", "permission.add", user="alice")
 
     assert (new.store, new.permissions.superusers) == (None, ("alice",))
+    assert three.etcd.keys[ClusterKeys(ID).head] == head
 
 
 def test_there_and_back_and_there_again_are_two_etcds(three: FakeCluster) -> None:
@@ -164,6 +171,10 @@ def test_what_is_proposed_in_the_old_way_meets_a_shut_door(three: FakeCluster) -
             three.agreements[name].coordinator.propose(encode(late), f"a-{name}", "n2")
         with pytest.raises(LookAgain):
             three.agreements[name].member.accept(encode(late), "n1")
+    child = changes.apply(three.hosts["n2"].read(), "permission.add", {"user": "eve"}, made)
+    for name in NAMES:
+        with pytest.raises(StoreMoved):
+            three.agreements[name].member.accept(encode(child), "n1")
     with pytest.raises(StoreMoved):
         three.agreements["n1"].declare(["n3"], id="d", who="", why="", alive=list)
 
@@ -224,7 +235,7 @@ def test_a_member_tells_others_of_its_contact_through_the_door_in_use(three: Fak
     assert part.poll().in_contact
     three.etcd.down = True
     consensus = three.hosts["n2"].consensus
-    consensus._majority(ID).reader.read_at = float("-inf")  # type: ignore[attr-defined]
+    cast(Any, consensus)._majority(ID).reader.read_at = float("-inf")
     assert not part.poll().in_contact
 
 
