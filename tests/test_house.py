@@ -19,6 +19,7 @@ FLOORS: list[tuple[str, str]] = [
     ("ground", "mcv mcv.carrying mcv.errors mcv.printable mcv.settings mcv.sizes mcv.timestamps"),
     ("system", "mcv.system.*"),
     ("etcd", "mcv.etcd.*"),
+    ("high availability", "mcv.ha.*"),
     ("the document", "mcv.document.*"),
     (
         "what both ways of agreement share",

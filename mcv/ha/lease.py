@@ -1,0 +1,241 @@
+"""The lease of a node: its right to run guests, which the watchdog enforces.
+
+The lease is valid until s + V, where s is the moment before the sending of the newest write that
+is known to be committed. The watchdog is fed only while the lease is valid, or while nothing of
+mcv's runs and nothing can start. A host that does neither in time is reset by its watchdog.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum, auto
+
+from mcv.ha import values
+from mcv.ha.env import Answer, LeaseEnv, LeaseFile, Put, Txn, Unchanged, Unknown
+from mcv.ha.timing import Timing
+from mcv.ha.values import Held, Taken
+
+STUCK = 2.0  # s after the end of the lease that a task in state D has to end
+AGAIN = 1.0  # s between two rounds of SIGKILL
+
+
+class OnLost(StrEnum):
+    """What a host does that has lost its lease."""
+
+    STOP = auto()
+    RESET = auto()
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A write of the lease: when it was about to be sent, and the periods that it announces."""
+
+    at: float
+    timing: Timing
+
+
+class Lease:
+    """One process's knowledge of its node's lease; `step` is called every quarter of a second."""
+
+    def __init__(
+        self,
+        env: LeaseEnv,
+        timing: Timing,
+        *,
+        proves: bool = True,
+        on_lost: OnLost = OnLost.STOP,
+    ) -> None:
+        self._env = env
+        self._key = values.lease_key(env.node)
+        self._proves = proves
+        self._on_lost = on_lost
+        self.wanted = timing
+        self._in_force = timing  # what the lease may be counted by
+        self._sequence = 0
+        self._revision: int | None = None  # of the key; None until it was read
+        self._is_taken = False
+        self._sent: dict[int, Sent] = {}  # by sequence
+        self._pending: dict[int, int] = {}  # number of a transaction -> sequence
+        self._next = 0.0
+        self._confirmed: float | None = None  # s
+        self._inherited = 0.0  # until when an earlier process of this boot had it
+        self._published: LeaseFile | None = None
+        self._is_open = False
+        self._is_gate_closed = False
+        self._killed = 0.0
+
+    @property
+    def until(self) -> float:
+        """When the lease ends, by CLOCK_BOOTTIME; 0 without one."""
+        if self._is_taken:
+            return 0.0
+        if self._confirmed is None:
+            return self._inherited
+        return max(self._confirmed + self._in_force.validity, self._inherited)
+
+    async def step(self) -> None:
+        """Hear the answers, renew the lease where it is time, and feed the watchdog or not."""
+        if not self._is_open:
+            await self._begin()
+        await self._hear()
+        now = await self._env.now()
+        if now >= self._next:
+            self._next = now + self.wanted.renewal
+            await self._renew()
+        if not await self._feed():
+            await self._end()
+
+    async def _begin(self) -> None:
+        """Take over from an earlier process of this boot, and open the watchdog.
+
+        The watchdog is opened before the lease is asked for: a lease that nothing enforces is
+        none. Opening and closing the device feed it, so a process that is started again and
+        again could feed for ever: where the lease has ended and something of mcv's is left, the
+        host is reset at once.
+        """
+        await self._inherit()
+        await self._env.open_watchdog(self.wanted.watchdog)
+        self._is_open = True
+
+    async def _inherit(self) -> None:
+        file = await self._env.lease_file()
+        if file is None or file.boot != self._env.boot:
+            return
+        self._inherited = file.until
+        self._published = file
+        if await self._env.now() >= file.until and await self._env.leftovers():
+            await self._env.say("the lease has ended, and something still runs: reset")
+            await self._env.reset()
+
+    # The lease in etcd
+
+    async def _renew(self) -> None:
+        if self._revision is None or self._is_taken:
+            await self._send(Txn(reads=(self._key,)), 0)
+            return
+        await self._shorten()
+        self._sequence += 1
+        timing = self.wanted
+        held = Held(
+            self._env.boot,
+            self._sequence,
+            timing.validity,
+            timing.watchdog,
+            timing.grain,
+            self._proves,
+        )
+        self._sent[self._sequence] = Sent(await self._env.now(), timing)
+        compare = Unchanged(self._key, self._revision)
+        put = Put(self._key, held.encode())
+        await self._send(Txn((compare,), (put,), (self._key,)), self._sequence)
+
+    async def _send(self, txn: Txn, sequence: int) -> None:
+        self._pending[await self._env.send(txn)] = sequence
+
+    async def _shorten(self) -> None:
+        """Shorter periods hold from before the write that announces them.
+
+        A taker counts by what the lease says, and the write may be committed unheard.
+        """
+        if self.wanted.watchdog < self._in_force.watchdog:
+            await self._env.set_watchdog(self.wanted.watchdog)
+        if self.wanted.validity < self._in_force.validity:
+            self._inherited = min(self._inherited, self._bound_of_inherited())
+        self._in_force = Timing(
+            self.wanted.renewal,
+            min(self.wanted.validity, self._in_force.validity),
+            min(self.wanted.watchdog, self._in_force.watchdog),
+            self.wanted.grain,
+        )
+
+    def _bound_of_inherited(self) -> float:
+        """What an earlier process wrote was counted by longer periods."""
+        return self._inherited - (self._in_force.validity - self.wanted.validity)
+
+    async def _hear(self) -> None:
+        for number in list(self._pending):
+            outcome = await self._env.outcome(number)
+            if outcome is None:
+                continue
+            del self._pending[number]
+            if not isinstance(outcome, Unknown):
+                await self._learn(outcome)
+
+    async def _learn(self, answer: Answer) -> None:
+        """Know what stands at the key, unless something newer is known already.
+
+        An answer that was lost is found here by the next one: the boot id and the sequence at
+        the key tell which write was committed.
+        """
+        entry = answer.entries.get(self._key)
+        revision = entry.revision if entry else 0
+        if self._revision is not None and revision < self._revision:
+            return
+        if self._revision is None:
+            self._next = 0.0
+        self._revision = revision
+        if entry is None:
+            return
+        found = values.decode(entry.value)
+        if isinstance(found, Taken):
+            if not self._is_taken:
+                await self._env.say(f"the lease was taken by {found.by}: {found.evidence}")
+            self._is_taken = True
+            self._confirmed = None
+            self._inherited = 0.0
+            return
+        self._is_taken = False
+        if found.boot == self._env.boot:
+            await self._confirm(found.sequence)
+
+    async def _confirm(self, sequence: int) -> None:
+        self._sequence = max(self._sequence, sequence)
+        sent = self._sent.get(sequence)
+        if sent is None:
+            return
+        self._confirmed = max(self._confirmed or sent.at, await self._counted_from(sent))
+        self._sent = {one: each for one, each in self._sent.items() if one > sequence}
+        if sent.timing == self.wanted and self.wanted != self._in_force:
+            await self._env.set_watchdog(self.wanted.watchdog)
+            self._in_force = self.wanted
+
+    async def _counted_from(self, sent: Sent) -> float:
+        return sent.at
+
+    # The watchdog
+
+    async def _feed(self) -> bool:
+        """Feed the watchdog if the lease is valid; its end is published before."""
+        if await self._env.now() >= self.until:
+            return False
+        if self._is_gate_closed:
+            await self._env.open_gate()
+            self._is_gate_closed = False
+        file = LeaseFile(self._env.boot, self.until)
+        if file != self._published:
+            await self._env.publish(file)
+            self._published = file
+        return await self._env.feed(self.until)
+
+    async def _end(self) -> None:
+        """Without a lease: end what runs, then feed only while nothing can begin.
+
+        SIGKILL does not end a task whose write waits in a suspended replica: the host is reset,
+        and the write makes no new data generation.
+        """
+        if self._on_lost is OnLost.RESET and await self._env.leftovers():
+            await self._env.reset()
+        left = await self._env.leftovers()
+        now = await self._env.now()
+        if left.stuck and now >= self.until + STUCK:
+            await self._env.say(f"{', '.join(left.stuck)} cannot be ended: reset")
+            await self._env.reset()
+        if left and now >= self._killed + AGAIN:
+            self._killed = now
+            await self._env.kill()
+        elif not left and await self._nothing_can_begin():
+            await self._env.feed(None)
+
+    async def _nothing_can_begin(self) -> bool:
+        """Whether the start gate is held alone, and nothing came through it before."""
+        if not self._is_gate_closed:
+            self._is_gate_closed = await self._env.close_gate()
+        return self._is_gate_closed and not await self._env.leftovers()

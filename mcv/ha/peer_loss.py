@@ -1,0 +1,89 @@
+"""What an armed node's fence-peer handler tells the kernel when a replica's peer is lost.
+
+The kernel has suspended the resource's I/O, and goes on by 4, 5 and 7. The answer may make this
+replica newer than its peer's: so the cluster is told first, in etcd, where a taking is ordered
+before or after it.
+"""
+
+from mcv.ha import values
+from mcv.ha.env import Answer, Facts, HandlerEnv, Put, Txn, Unchanged, Unknown
+from mcv.ha.right import has_lease
+from mcv.ha.values import Held
+
+REFUSE = 1
+OUTDATED = 4
+ALONE = 5
+FENCED = 7
+
+PAUSE = 0.3  # s between two tries
+
+
+async def decide(env: HandlerEnv, resource: str, patience: float) -> int:
+    """The handler's exit code.
+
+    OUTDATED where the peer has outdated its replica. Otherwise `stale/<resource>` is written first:
+    then FENCED where the newest document calls the peer offline, else ALONE. A peer that is called
+    offline comes back one day, and may own the VM again before its replica is in step: without the
+    mark it would start with old data. REFUSE where this node is not the owner, where its lease was
+    taken, and after `patience` seconds without an answer: the I/O then stays suspended.
+    """
+    end = await env.now() + patience
+    while await env.now() < end:
+        code = await _decide_once(env, resource)
+        if code is not None:
+            return code
+        await env.sleep(PAUSE)
+    return REFUSE
+
+
+async def _decide_once(env: HandlerEnv, resource: str) -> int | None:
+    """The exit code; None where it is worth another try."""
+    facts = await env.facts(resource)
+    if facts is None or facts.owner != env.node:
+        return REFUSE
+    if not facts.peer_is_offline and await env.outdate(resource, facts.peer):
+        return OUTDATED
+    if not await has_lease(env):
+        return None
+    try:
+        seen = await env.txn(Txn(reads=(values.HEAD, values.lease_key(env.node))))
+        if not _is_held(env, seen):
+            return REFUSE
+        if seen.entries[values.HEAD].value != facts.head:
+            return None
+        if not await _mark(env, resource, facts, seen):
+            return None
+    except Unknown:
+        return None
+    if not await has_lease(env):
+        return None
+    return FENCED if facts.peer_is_offline else ALONE
+
+
+def _is_held(env: HandlerEnv, seen: Answer) -> bool:
+    """Whether this boot of the node holds its lease, and nobody has taken it."""
+    entry = seen.entries.get(values.lease_key(env.node))
+    if entry is None or values.HEAD not in seen.entries:
+        return False
+    held = values.decode(entry.value)
+    return isinstance(held, Held) and held.boot == env.boot
+
+
+async def _mark(env: HandlerEnv, resource: str, facts: Facts, seen: Answer) -> bool:
+    """Write that the peer's replica is behind; whether nothing came between.
+
+    A renewal of the own lease may: then it is tried again.
+    """
+    key = values.lease_key(env.node)
+    compares = tuple(Unchanged(each, seen.entries[each].revision) for each in (key, values.HEAD))
+    put = Put(values.stale_key(resource), facts.peer)
+    return (await env.txn(Txn(compares, (put,)))).holds
+
+
+async def clear(env: HandlerEnv, resource: str, revision: int) -> bool:
+    """Take a mark away at the end of a resync, unless it was written anew since `revision`."""
+    key = values.stale_key(resource)
+    try:
+        return (await env.txn(Txn((Unchanged(key, revision),), (Put(key, None),)))).holds
+    except Unknown:
+        return False

@@ -1,0 +1,57 @@
+"""What stands at the keys of a lease: the periods that its owner runs by, or who has taken it."""
+
+import json
+from dataclasses import asdict, dataclass
+
+HEAD = "head"
+LEASES = "lease/"
+STALE = "stale/"
+
+
+def lease_key(node: str) -> str:
+    return LEASES + node
+
+
+def stale_key(resource: str) -> str:
+    return STALE + resource
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease that its node holds: written anew with another sequence, again and again."""
+
+    boot: str
+    sequence: int
+    validity: float
+    watchdog: float
+    grain: float
+    proves: bool  # whether the watchdog is one whose reset is evidence
+
+    def encode(self) -> str:
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A lease that was taken from its node, which runs no guests by this evidence."""
+
+    by: str
+    evidence: str
+
+    def encode(self) -> str:
+        return json.dumps({"taken": asdict(self)})
+
+
+def decode(text: str) -> Held | Taken:
+    """What a lease's key holds; ValueError for anything else."""
+    try:
+        found = json.loads(text)
+        if "taken" in found:
+            return Taken(**found["taken"])
+        held = Held(**found)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"no lease: {text[:80]!r}") from error
+    periods = (held.validity, held.watchdog, held.grain)
+    if not all(isinstance(period, float | int) and period >= 0 for period in periods):
+        raise ValueError(f"no periods of a lease: {text[:80]!r}")
+    return held

@@ -1,0 +1,168 @@
+"""Clauses left out, one at a time: each must be found by the simulator, from a recorded seed."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from mcv.ha import peer_loss, right, taking, timing
+from mcv.ha.env import Put, Txn
+from mcv.ha.lease import Lease, Sent
+from tests.ha.sim_env import SimEnv
+
+Patch = pytest.MonkeyPatch
+
+
+class Mutation(NamedTuple):
+    leave_out: Callable[[Patch], None]
+    seed: int
+    keeps_descriptor: bool = True
+
+
+def counted_from_the_answer(patch: Patch) -> None:
+    """The lease is valid from when the answer came, not from before the write was sent."""
+
+    async def counted_from(self: Lease, sent: Sent) -> float:
+        return await self._env.now()
+
+    patch.setattr(Lease, "_counted_from", counted_from)
+
+
+def watchdog_after_the_lease(patch: Patch) -> None:
+    """The watchdog is opened once there is a lease."""
+
+    async def begin(self: Lease) -> None:
+        await self._inherit()
+        if self.until > await self._env.now():
+            await self._env.sleep(0.5)
+            await self._env.open_watchdog(self.wanted.watchdog)
+            self._is_open = True
+
+    patch.setattr(Lease, "_begin", begin)
+
+
+def fed_without_a_lease(patch: Patch) -> None:
+    """The watchdog is fed whatever the lease says."""
+
+    async def feed(self: Lease) -> bool:
+        await self._env.feed(None)
+        return False
+
+    real = Lease._feed
+
+    async def both(self: Lease) -> bool:
+        return await real(self) or await feed(self)
+
+    patch.setattr(Lease, "_feed", both)
+
+
+def no_start_gate(patch: Patch) -> None:
+    """An empty host feeds although a start may be under way."""
+
+    async def nothing_can_begin(self: Lease) -> bool:
+        return True
+
+    patch.setattr(Lease, "_nothing_can_begin", nothing_can_begin)
+
+
+def opening_feeds_for_ever(patch: Patch) -> None:
+    """A new process looks at nothing before it opens the watchdog."""
+
+    async def inherit(self: Lease) -> None:
+        return
+
+    patch.setattr(Lease, "_inherit", inherit)
+
+
+def start_without_a_lease(patch: Patch) -> None:
+    """A start asks etcd alone whether it may."""
+
+    async def has_lease(env: object) -> bool:
+        return True
+
+    patch.setattr(right, "has_lease", has_lease)
+
+
+def alone_without_a_mark(patch: Patch) -> None:
+    """The handler lets the owner go on alone without having told etcd."""
+
+    async def mark(*_: object) -> bool:
+        return True
+
+    patch.setattr(peer_loss, "_mark", mark)
+
+
+def alone_although_taken(patch: Patch) -> None:
+    """The handler's mark does not compare the lease and the document."""
+
+    async def mark(env: SimEnv, resource: str, facts: object, seen: object) -> bool:
+        put = Put(f"stale/{resource}", "peer")
+        return (await env.txn(Txn((), (put,)))).holds
+
+    patch.setattr(peer_loss, "_mark", mark)
+    patch.setattr(peer_loss, "_is_held", lambda *_: True)
+
+    async def has_lease(env: object) -> bool:
+        return True
+
+    patch.setattr(peer_loss, "has_lease", has_lease)
+
+
+def waits_for_half_the_watchdog(patch: Patch) -> None:
+    """T = V + W / 2."""
+    patch.setattr(timing, "wait", lambda v, w, g: v + w / 2)
+
+
+def taken_without_a_look_at_marks(patch: Patch) -> None:
+    """The taking does not compare the marks of stale replicas, nor read them."""
+    patch.setattr(taking, "marked", lambda _: frozenset())
+    patch.setattr(taking, "NothingNewer", lambda prefix, _: taking_all(prefix))
+
+
+def taking_all(prefix: str) -> object:
+    from mcv.ha.env import NothingNewer
+
+    return NothingNewer(prefix, 10**9)
+
+
+def taken_although_renewed(patch: Patch) -> None:
+    """The taking does not compare the lease."""
+    real = taking.take
+
+    async def take(env, seen, node, evidence, compose):  # type: ignore[no-untyped-def]
+        answer = await env.txn(Txn(reads=("lease/" + node,)))
+        entry = answer.entries.get("lease/" + node)
+        now = taking.Seen(entry.revision if entry else 0, seen.held, seen.since)
+        return await real(env, now, node, evidence, compose)
+
+    patch.setattr(taking, "take", take)
+
+
+def counted_from_before_the_reading(patch: Patch) -> None:
+    """The taker counts from six seconds before its first reading came back."""
+    real = taking.Watch.age
+
+    async def age(self: taking.Watch, node: str) -> float:
+        return await real(self, node) + 6
+
+    patch.setattr(taking.Watch, "age", age)
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "counted from the answer": Mutation(counted_from_the_answer, 8),
+    "fed without a lease": Mutation(fed_without_a_lease, 3),
+    "opening feeds for ever": Mutation(opening_feeds_for_ever, 60, keeps_descriptor=False),
+    "start without a lease": Mutation(start_without_a_lease, 13),
+    "alone without a mark": Mutation(alone_without_a_mark, 17),
+    "marks are not compared": Mutation(taken_without_a_look_at_marks, 34),
+}
+
+# No history has found these yet: the faults that would are still to be aimed.
+SOUGHT: dict[str, Mutation] = {
+    "watchdog after the lease": Mutation(watchdog_after_the_lease, 1),
+    "no start gate": Mutation(no_start_gate, 1),
+    "alone although taken": Mutation(alone_although_taken, 1),
+    "T is V and half of W": Mutation(waits_for_half_the_watchdog, 1),
+    "taken although renewed": Mutation(taken_although_renewed, 1),
+    "counted from before": Mutation(counted_from_before_the_reading, 1),
+}

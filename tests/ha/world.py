@@ -1,0 +1,391 @@
+"""A simulated cluster behind mcv/ha/env.py: true time, wrong clocks, one store, lossy links.
+
+Three nodes with a voter of etcd each; n0 and n1 have a replica of the one resource, whose guest
+writes on and on. Processes are coroutines: between any two of their calls they may be stopped,
+killed or overtaken. What must never be is looked at after every change.
+"""
+
+import heapq
+import json
+import random
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass, field
+
+from mcv.ha.env import Answer, Entry, LeaseFile, NothingNewer, Txn, Unchanged, Unknown
+
+TICK = 0.25  # s between two looks at guests, replicas and watchdogs
+TRY = 3.0  # s until a transaction without an answer is given up
+REPLICAS = ("n0", "n1")
+NODES = ("n0", "n1", "n2")
+
+
+class Violation(AssertionError):
+    """Something was, for a moment, that must never be."""
+
+
+class Killed(BaseException):
+    """The process was killed between two of its calls."""
+
+
+@dataclass
+class Wait:
+    """What a coroutine hands to the world: go on when `ready`, or at a moment of true time."""
+
+    until: float
+    ready: Callable[[], bool] | None = None
+
+    def __await__(self) -> Generator["Wait", None, None]:
+        yield self
+
+
+class Process:
+    """One program of a node; systemd starts it again when it ends or is killed."""
+
+    def __init__(self, world: "World", node: "Node", name: str, program: "Program") -> None:
+        self.world, self.node, self.name, self.program = world, node, name, program
+        self.coroutine: Coroutine[Wait, None, None] | None = None
+        self.life = 0  # counts starts: what was meant for an earlier one is void
+        self.stopped_until = 0.0
+        self.calls = 0
+        self.kill_at: int | None = None  # its call before which it is killed
+        self.owned: list[Callable[[], None]] = []  # what its end gives back
+
+    def start(self) -> None:
+        self.life += 1
+        self.calls = 0
+        self.coroutine = self.program(self)
+        self.world.at(0, self._resume(self.life))
+
+    def end(self, restart: float | None) -> None:
+        """End it without its saying so; started again after a while."""
+        if self.coroutine is not None:
+            self.coroutine.close()
+            self.coroutine = None
+        self.life += 1
+        for give_back in self.owned:
+            give_back()
+        self.owned = []
+        if restart is not None:
+            life = self.life
+            self.world.at(restart, lambda: self.start() if self.life == life else None)
+
+    def _resume(self, life: int) -> Callable[[], None]:
+        def resume() -> None:
+            if life != self.life or self.coroutine is None or not self.node.is_up:
+                return
+            held = max(self.stopped_until, self.node.frozen_until)
+            if self.world.time < held:
+                self.world.at(held - self.world.time, resume)
+                return
+            try:
+                wait = self.coroutine.send(None)
+            except StopIteration:
+                self.end(1.0)
+            except Killed:
+                self.end(self.world.random.choice((0.2, 1.0)))
+            else:
+                self._wait(wait, life)
+
+        return resume
+
+    def _wait(self, wait: Wait, life: int) -> None:
+        resume = self._resume(life)
+        if wait.ready is None:
+            self.world.at(wait.until - self.world.time, resume)
+            return
+
+        def look() -> None:
+            if life != self.life:
+                return
+            assert wait.ready is not None
+            if wait.ready() or self.world.time >= wait.until:
+                resume()
+            else:
+                self.world.at(0.1, look)
+
+        look()
+
+
+Program = Callable[[Process], Coroutine[Wait, None, None]]
+
+
+@dataclass
+class Node:
+    """A host: its clock, its watchdog, what runs there."""
+
+    name: str
+    rate: float
+    grain: float
+    watchdog_rate: float
+    is_up: bool = True
+    boots: int = 0
+    voter: bool = True
+    jump: float = 0.0  # s that its clock has run ahead of itself since
+    frozen_until: float = 0.0
+    fed: float | None = None  # true time; None: the watchdog is not open
+    timeout: float = 0.0
+    lease_file: LeaseFile | None = None
+    gate_shared: int = 0
+    gate_alone: bool = False
+    head: str = ""  # of which config.json is
+    runs: bool = False
+    mark: int = 0  # the newest write that its replica has
+    primary: bool = False
+    suspended: bool = False
+    handler: str = ""  # "": none, "asked", or "went on"
+    inconsistent: bool = False
+    processes: dict[str, Process] = field(default_factory=dict)
+    asked: Process = field(init=False)  # the fence-peer handler
+
+    @property
+    def boot(self) -> str:
+        return f"{self.name}-{self.boots}"
+
+
+class World:
+    """True time, and all that is true."""
+
+    def __init__(self, seed: int, *, keeps_descriptor: bool = True) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.time = 0.0
+        self.keeps_descriptor = keeps_descriptor
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        drift = 0.01
+        self.nodes = {
+            name: Node(
+                name,
+                rate=1 + self.random.uniform(-drift, drift),
+                grain=self.random.uniform(0, 1),
+                watchdog_rate=1 + self.random.uniform(-drift, drift),
+            )
+            for name in NODES
+        }
+        self.store: dict[str, tuple[str, int]] = {}
+        self.revision = 0
+        self.cut: set[tuple[str, str]] = set()  # one way each
+        self.link_cut = False  # of replication alone
+        self.in_step = True
+        self.outdated: set[str] = set()
+        self.acknowledged = 0
+        self.slow = 1.0  # of etcd
+        self.lease_sent: dict[str, float] = {}  # node -> s of its newest committed write, true
+        self.takeovers = 0
+        self.starts = 0
+        self.log: list[str] = []
+        self.violation = ""
+        document = json.dumps({"owner": "n0", "offline": [], "generation": 1})
+        self._put("head", document)
+        for node in self.nodes.values():
+            node.head = document
+
+    # Time
+
+    def at(self, delay: float, action: Callable[[], None]) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (self.time + max(delay, 0.0), self._count, action))
+
+    def run(self, until: float) -> None:
+        self.at(TICK, self._tick)
+        while self._heap and self.time < until:
+            self.time, _, action = heapq.heappop(self._heap)
+            action()
+            self.look()
+
+    def clock(self, node: Node) -> float:
+        return self.time * node.rate + node.jump
+
+    def say(self, text: str) -> None:
+        self.log.append(f"{self.time:8.2f} {text}")
+
+    # Links and the store
+
+    def hears(self, source: str, target: str) -> bool:
+        """Whether what `source` sends reaches `target`."""
+        both_up = all(self.nodes[name].is_up for name in (source, target))
+        return both_up and (source == target or (source, target) not in self.cut)
+
+    def linked(self, one: str, other: str) -> bool:
+        return self.hears(one, other) and self.hears(other, one)
+
+    def is_frozen(self, name: str) -> bool:
+        return self.time < self.nodes[name].frozen_until
+
+    def _votes(self, name: str) -> bool:
+        return self.nodes[name].voter and self.nodes[name].is_up and not self.is_frozen(name)
+
+    def has_quorum(self, client: str) -> bool:
+        """Whether a client reaches a voter that reaches a majority."""
+        for voter in NODES:
+            if self._votes(voter) and self.linked(client, voter):
+                reached = [v for v in NODES if self._votes(v) and self.linked(voter, v)]
+                if len(reached) >= 2:
+                    return True
+        return False
+
+    def _put(self, key: str, value: str | None) -> None:
+        if value is None:
+            self.store.pop(key, None)
+        else:
+            self.store[key] = (value, self.revision)
+
+    def commit(self, txn: Txn) -> Answer:
+        holds = all(self._holds(compare) for compare in txn.compares)
+        if holds and txn.puts:
+            self.revision += 1
+            for put in txn.puts:
+                self._put(put.key, put.value)
+        entries = {
+            key: Entry(value, revision)
+            for key, (value, revision) in self.store.items()
+            if any(key.startswith(prefix) for prefix in txn.reads)
+        }
+        return Answer(holds, self.revision, entries)
+
+    def _holds(self, compare: Unchanged | NothingNewer) -> bool:
+        if isinstance(compare, Unchanged):
+            return self.store.get(compare.key, ("", 0))[1] == compare.revision
+        return all(
+            revision <= compare.revision
+            for key, (_, revision) in self.store.items()
+            if key.startswith(compare.prefix)
+        )
+
+    def send(
+        self, node: Node, txn: Txn, note: Callable[[Answer], None] | None = None
+    ) -> list[Answer | Unknown]:
+        """Send a transaction; the list gets the answer, if one comes."""
+        answers: list[Answer | Unknown] = []
+        there = self.slow * self.random.choice((0.01, 0.05, 0.1, 0.2, 0.9, 3.0))
+        back = self.random.choice((0.01, 0.05, 0.1, 0.3, 0.8, 2.0))
+        boots = node.boots
+
+        def arrive() -> None:
+            # A request that has left its host may be committed after the host is gone.
+            is_alive = node.boots == boots and self.has_quorum(node.name)
+            is_under_way = node.boots != boots and self.random.random() < 0.3
+            if not is_alive and not is_under_way:
+                return
+            answer = self.commit(txn)
+            if note is not None:
+                note(answer)
+            self.at(back, lambda: return_(answer))
+
+        def return_(answer: Answer) -> None:
+            if node.boots == boots and self.has_quorum(node.name):
+                answers.append(answer)
+
+        self.at(there, arrive)
+        return answers
+
+    # Hosts
+
+    def power_off(self, node: Node, why: str) -> None:
+        self.say(f"{node.name} {why}")
+        node.is_up = False
+        node.boots += 1
+        for process in node.processes.values():
+            process.end(None)
+        if node.name in REPLICAS:
+            node.asked.end(None)
+        node.runs = node.primary = node.suspended = node.gate_alone = False
+        node.gate_shared = 0
+        node.handler = ""
+        node.fed = None
+        node.lease_file = None
+        node.jump = 0.0
+        node.frozen_until = 0.0
+        self.at(self.random.uniform(5, 60), lambda: self._power_on(node))
+
+    def _power_on(self, node: Node) -> None:
+        if not node.is_up:
+            node.is_up = True
+            for process in node.processes.values():
+                process.start()
+
+    # Guests and replicas
+
+    def _tick(self) -> None:
+        self.at(TICK, self._tick)
+        connected = self.linked(*REPLICAS) and not self.link_cut
+        for node in self.nodes.values():
+            is_due = node.fed is not None and (
+                self.time - node.fed >= node.timeout * node.watchdog_rate + node.grain
+            )
+            if node.is_up and is_due:
+                self.power_off(node, "is reset by its watchdog")
+        for name in REPLICAS:
+            node, other = self.nodes[name], self.nodes[REPLICAS[name == "n0"]]
+            if node.runs and not node.suspended and self.random.random() < 0.002:
+                self._end_guest(node, "guest ends")
+            if not node.runs or self.is_frozen(name):
+                continue
+            if connected:
+                self._write_both(node, other)
+            else:
+                self._write_alone(node)
+        if connected and not self.in_step and self.random.random() < 0.03:
+            self._resynced()
+
+    def _write_both(self, node: Node, other: Node) -> None:
+        if not self.in_step:
+            other.inconsistent = True
+        node.suspended, node.handler = False, ""
+        self.acknowledged += 1
+        node.mark = self.acknowledged
+        if self.in_step:
+            other.mark = self.acknowledged
+
+    def _write_alone(self, node: Node) -> None:
+        self.in_step = False
+        if node.handler != "went on":
+            node.suspended = True
+            if not node.handler:
+                node.handler = "asked"
+                node.asked.start()
+            return
+        node.suspended = False
+        self.acknowledged += 1
+        node.mark = self.acknowledged
+
+    def _resynced(self) -> None:
+        zero, one = (self.nodes[name] for name in REPLICAS)
+        source = zero if zero.runs or (not one.runs and zero.mark >= one.mark) else one
+        target = one if source is zero else zero
+        target.mark, target.inconsistent, source.inconsistent = source.mark, False, False
+        self.outdated.clear()
+        self.in_step = True
+
+    def _end_guest(self, node: Node, why: str) -> None:
+        self.say(f"{node.name} {why}")
+        node.runs = node.primary = node.suspended = False
+        if node.handler == "asked":
+            node.asked.end(None)
+        node.handler = ""
+
+    def kill_guest(self, node: Node) -> None:
+        """SIGKILL: a guest whose write waits in suspended I/O does not end."""
+        if node.runs and not node.suspended:
+            self._end_guest(node, "kills its guest")
+
+    def start_guest(self, node: Node) -> None:
+        node.runs = True
+        node.handler = ""
+        self.starts += 1
+        self.say(f"{node.name} starts the guest with {node.mark} of {self.acknowledged}")
+        if node.mark < self.acknowledged:
+            raise Violation(f"{node.name} runs with {node.mark} of {self.acknowledged} writes")
+
+    # What must never be
+
+    def look(self) -> None:
+        running = [name for name in REPLICAS if self.nodes[name].runs and self.nodes[name].is_up]
+        if len(running) > 1:
+            raise Violation("the guest runs twice")
+        for name in running:
+            sent = self.lease_sent.get(name)
+            if sent is not None and self.time > sent + self.bound + 2 * TICK:
+                raise Violation(f"the guest outlives the lease of {name} by {self.time - sent:.1f}")
+
+    bound = (12 + 8) / (1 - 0.01) + 1
