@@ -7,6 +7,8 @@ be where a process is stopped, killed, or overtaken. Nothing in mcv/ knows which
 from dataclasses import dataclass
 from typing import Protocol
 
+from mcv.system.lease import LeaseFile as LeaseFile
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -70,26 +72,16 @@ class Unknown(Exception):
 
 
 @dataclass(frozen=True)
-class LeaseFile:
-    """/run/mcv/lease: until when this boot's lease is valid, by CLOCK_BOOTTIME in seconds."""
-
-    boot: str
-    until: float
-
-    def is_valid(self, boot: str, now: float) -> bool:
-        return self.boot == boot and now < self.until
-
-
-@dataclass(frozen=True)
 class Leftovers:
     """What of mcv's is on a host: marked guests, tasks with an open replica, Primary roles."""
 
     running: tuple[str, ...] = ()  # processes, in words
     stuck: tuple[str, ...] = ()  # tasks in state D: SIGKILL does not end them
     primary: tuple[str, ...] = ()  # resources
+    starting: tuple[str, ...] = ()  # VMs whose start libvirt has not answered
 
     def __bool__(self) -> bool:
-        return bool(self.running or self.stuck or self.primary)
+        return bool(self.running or self.stuck or self.primary or self.starting)
 
 
 @dataclass(frozen=True)
