@@ -210,12 +210,10 @@ def stage_path(host: Host) -> Path:
 def staged(host: Host) -> StagedJoin | None:
     """The join that was begun here and has not arrived, unless its time is over."""
     stage = files.read_or_set_aside(stage_path(host), StagedJoin)
-    if stage is None:
-        return None
-    if not 0 <= time.time() - stage.since <= STAGED_FOR:
-        files.remove(stage_path(host))
-        return None
-    return stage
+    if stage is None or 0 <= time.time() - stage.since <= STAGED_FOR:
+        return stage
+    files.remove(stage_path(host))
+    return None
 
 
 def stage_join(host: Host, document: str) -> OnNode:
