@@ -51,9 +51,13 @@ demo: packages-lab $(READY)  ## Boot two nodes, make a cluster of them and show 
 fresh: packages-fresh  ## Run demo and lab tests on a bare Debian 12 made for it (root); FRESH=DIR keeps it there
 	@$(PYTHON) -m tests.fresh $(if $(FRESH),--keep $(FRESH))
 
+# High availability has the machine to itself: four nodes, and bounds in seconds.
+HA := $(VENV)/bin/pytest -v --durations=20 --durations-min=3 tests/lab/ha
+
 .PHONY: test
 test: packages-lab $(READY)  ## Run the tests, those on the lab's real nodes too (root)
-	$(VENV)/bin/pytest $(SHARED) --durations=40 --durations-min=3 $(PYTEST_ARGS)
+	$(VENV)/bin/pytest $(SHARED) -m "not ha" --durations=40 --durations-min=3 $(PYTEST_ARGS)
+	$(HA) $(PYTEST_ARGS) || [ $$? = 5 ]  # 5: the arguments choose none of them
 
 .PHONY: unit
 unit: packages-build $(READY)  ## Run the tests that need neither root nor the lab
@@ -66,7 +70,15 @@ coverage: packages-build $(READY)  ## Run the tests of `unit` and say how much o
 .PHONY: soak
 soak: packages-lab $(READY)  ## Play random histories for SECONDS=600, then all deaths and kills (root)
 	@$(VENV)/bin/python -m tests.model $(SECONDS)
-	MCV_SOAK=1 $(VENV)/bin/pytest $(SHARED) tests/deaths tests/lab $(PYTEST_ARGS)
+	MCV_SOAK=1 $(VENV)/bin/pytest $(SHARED) -m "not ha" tests/deaths tests/ha tests/lab $(PYTEST_ARGS)
+
+.PHONY: lab-ha
+lab-ha: packages-lab $(READY)  ## Run what high availability does in each failure, on real nodes (root)
+	MCV_ROWS=1 $(HA) $(PYTEST_ARGS)
+
+.PHONY: soak-ha
+soak-ha: packages-lab $(READY)  ## Run its cuts and kills by the dozen, and 30 minutes of load (root)
+	MCV_SOAK=1 $(HA) -m soak $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: packages-lab $(READY)  ## Measure mcv beside bare commands and write docs/bench (root)

@@ -40,6 +40,10 @@ FIRST = (
 )
 
 
+# Tests with these markers run where the environment asks for them.
+ASKED_FOR = {"soak": "MCV_SOAK", "row": "MCV_ROWS"}
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
         shutil.rmtree(FAILURES, ignore_errors=True)
@@ -49,7 +53,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("lab")
-    left = [one for one in items if one.get_closest_marker("soak") and "MCV_SOAK" not in os.environ]
+        if HERE / "ha" in item.path.parents:
+            item.add_marker("ha")
+    left = [
+        one
+        for one in items
+        for marker, wanted in ASKED_FOR.items()
+        if one.get_closest_marker(marker) and wanted not in os.environ
+    ]
     config.hook.pytest_deselected(items=left)
     items[:] = sorted((one for one in items if one not in left), key=_turn)
 

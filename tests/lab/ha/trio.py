@@ -1,0 +1,160 @@
+"""A cluster of three nodes, and a machine that may be its witness."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.lab import LabError, Node, guests, reality, wait_until
+from tests.lab.cluster import is_as_joined, join, mcv, reset, told
+from tests.lab.lab import side_by_side
+from tests.lab.numbers import Acknowledged, missing, on_disk
+from tests.lab.outside import Watcher
+
+WITNESS = 4
+VM = "web1"
+RESOURCE = "mcv-web1-1"
+
+# By ha.md: a lease ends V after its last write was sent, the watchdog acts W later and its grain.
+VALIDITY, WATCHDOG, GRAIN = 12.0, 8.0, 1.0
+STUCK = 2.0  # s; what no signal ends has the host reset so long after the end of its lease
+RENEWAL = 2.0
+WAIT = 22.0  # T: how long a lease has to stay unchanged before it may be taken
+# A busy lab hears of an end so much later, and a guest's end takes as long.
+LATE = 3.0
+
+
+@dataclass
+class Trio:
+    nodes: list[Node]
+    witness: Node
+
+    def make_new(self) -> None:
+        """Make the cluster anew unless it is as it is to be."""
+        if not is_as_joined(self.nodes):
+            side_by_side(reset, self.nodes)
+            join(self.nodes)
+
+    def others(self, node: Node) -> list[Node]:
+        return [one for one in self.nodes if one is not node]
+
+    def store_in_etcd(self) -> None:
+        mcv(self.nodes[0], "cluster store etcd --yes")
+        wait_until(lambda: store(self.nodes[-1]) == "etcd", 30, "the document in etcd")
+
+    def arm(self, options: str = "") -> None:
+        """Arm the cluster, whose watchdogs are the kernel's timers: softdog."""
+        mcv(self.nodes[0], f"ha arm --trust-softdog {options}")
+        wait_until(lambda: all_hold(self.nodes), 60, "all nodes to have their lease")
+
+    def disarm(self) -> None:
+        mcv(self.nodes[0], "ha disarm --yes")
+
+    def move_back(self) -> None:
+        mcv(self.nodes[0], "cluster store unanimous --yes")
+        wait_until(lambda: store(self.nodes[-1]) == "unanimous", 30, "unanimous agreement")
+
+    def create(self, image: bytes | None = None) -> None:
+        """Make web1 with its replicas on node1 and node2, and start it on node1."""
+        node = self.nodes[0]
+        path = f"/root/{VM}.img"
+        node.put(guests.numberer() if image is None else image, path)
+        size, memory = ("40MiB", "128MiB") if image is None else ("8MiB", "16MiB")
+        mcv(
+            node,
+            f"create {VM} --memory {memory} --disk {size} --image {path} --network lan "
+            "--nodes node1,node2 --node node1",
+        )
+        wait_until(lambda: reality.is_in_step(node, RESOURCE), 90, "both replicas to be in step")
+        mcv(node, f"start {VM}")
+
+    @contextmanager
+    def observed(self) -> Iterator["Observed"]:
+        """Watch all nodes' guests and what web1 says that its disk has."""
+        acknowledged = Acknowledged(VM, self.nodes)
+        try:
+            with Watcher(self.nodes) as watcher:
+                yield Observed(self, watcher, acknowledged)
+        finally:
+            acknowledged.close()
+
+
+@dataclass
+class Observed:
+    """What is seen of web1 from outside, while something befalls its nodes."""
+
+    trio: Trio
+    watcher: Watcher
+    acknowledged: Acknowledged
+
+    def wait_for_writes(self, node: Node, number: int = 20, timeout: float = 150) -> None:
+        """Wait until the guest on a node has written so many more blocks."""
+        before = self._count(node)
+        wait_until(
+            lambda: self._count(node) >= before + number,
+            timeout,
+            f"{VM} to write on {node.name}; its last number is {self.acknowledged.last}",
+        )
+
+    def _count(self, node: Node) -> int:
+        return sum(one == node.name for one in list(self.acknowledged.numbers.values()))
+
+    def rebooted(self, node: Node) -> None:
+        """Listen to a node that was booted again."""
+        self.watcher.watch(node)
+        self.acknowledged.listen(node)
+
+    def take_over(self, dead: Node, target: Node) -> None:
+        """Have the target take web1 by an operator's word, and start it where it does not run."""
+        mcv(target, f"node offline {dead.name} --confirm-dead --yes")
+        wait_until(lambda: owner(target) == target.name, 30, f"{VM} to be {target.name}'s")
+        if reality.domain(target, VM) != "running":
+            mcv(target, f"start {VM}", timeout=180)
+
+    def require_nothing_lost(self, node: Node) -> None:
+        """All that the guest was told is written is on the copy that runs, and it ran once."""
+        known = set(self.acknowledged.numbers)
+        lost = missing(known, on_disk(node, RESOURCE))
+        assert known and not lost, f"{len(lost)} of {len(known)} numbers are lost: {lost[:20]}"
+        assert not self.watcher.twice, self.watcher.twice[:5]
+
+
+def store(node: Node) -> str:
+    return str(told(node, "cluster store")["store"])
+
+
+def owner(node: Node) -> str:
+    """The owner of web1, by the document on a node's disk."""
+    return str(reality.document(node)["vms"][VM]["node"])
+
+
+def status(node: Node) -> dict[str, dict[str, Any]]:
+    """What `ha status` says of each node."""
+    return {row["node"]: row for row in told(node, "ha status")["nodes"]}
+
+
+def all_hold(nodes: list[Node]) -> bool:
+    """Whether each node has a lease that is valid, by each node's word."""
+    return all((row["lease_left"] or 0) > 0 for node in nodes for row in status(node).values())
+
+
+def holds(node: Node) -> bool:
+    """Whether a node finds its own lease valid."""
+    return (status(node)[node.name]["lease_left"] or 0) > 0
+
+
+def throughout(is_so: Callable[[], bool], seconds: float, what: str) -> None:
+    """Require that something stays so."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert is_so(), what
+        time.sleep(0.5)
+
+
+def attempt(what: Callable[[], object]) -> None:
+    """Do it; a node that dies meanwhile cannot answer."""
+    try:
+        what()
+    except LabError:
+        return
