@@ -128,6 +128,7 @@ class Daemon:
                 functools.partial(certificate_kept, self.identity),
                 self._reach_voters,
             ),
+            keyspace=self.etcd.etcd,
             call=self.calls.call,
             forward=self.calls.forward,
             tunnel=functools.partial(tunnel, reach=self.calls.peers.stream),

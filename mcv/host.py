@@ -18,6 +18,7 @@ from mcv.document.initial import alone
 from mcv.document.model import Cluster, Node
 from mcv.document.subject import Subject
 from mcv.errors import McvError, OutcomeOpen, RepairNeeded, wait_for
+from mcv.etcd.client import Keyspace
 from mcv.settings import Settings
 from mcv.system import systemd
 from mcv.system.held_file import HeldFile
@@ -108,6 +109,7 @@ class Host:
     bridges: "Bridges"
     devices: "HostDevices"
     etcd: "LocalEtcd"
+    keyspace: Keyspace  # of the cluster's etcd, as the document names it
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
     forward: Callable[..., Any]  # forward(node, operation, params, person): an operator's
     tunnel: Callable[..., AbstractContextManager[None]]  # tunnel(path, node, asked): a stream

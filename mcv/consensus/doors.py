@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from mcv.consensus.protocol import Consensus
 from mcv.document.model import Cluster, digest
 from mcv.errors import CallLost, McvError, OutcomeOpen, PeerUnreachable, StoreMoved
-from mcv.etcd.requests import Compare
+from mcv.etcd.requests import Compare, Operation
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +129,12 @@ class Doors(_Shown):
         who: str,
         why: str,
         compares: Sequence[Compare] = (),
+        puts: Sequence[Operation] = (),
     ) -> Cluster:
         return self._through(
-            lambda door: door.propose(name, params, id=id, who=who, why=why, compares=compares)
+            lambda door: door.propose(
+                name, params, id=id, who=who, why=why, compares=compares, puts=puts
+            )
         )
 
     def poll(self) -> None:

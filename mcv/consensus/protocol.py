@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from mcv.document.model import Cluster
 from mcv.errors import McvError
-from mcv.etcd.requests import Compare
+from mcv.etcd.requests import Compare, Operation
 
 
 class Consensus(Protocol):
@@ -38,11 +38,14 @@ class Consensus(Protocol):
         who: str,
         why: str,
         compares: Sequence[Compare] = (),
+        puts: Sequence[Operation] = (),
     ) -> Cluster:
         """Have a change committed, once for its id, and return a document that contains it.
 
-        The change is made only while the comparisons hold, which are about other keys of etcd:
-        Refused where they do not, and where the document does not lie there.
+        The change is made only while the comparisons hold, which are about other keys of etcd,
+        and `puts` are carried out in the same transaction: Refused where a comparison does not
+        hold, and for either where the document does not lie there. A change without effect
+        carries nothing out.
         Raises Refused where the newest document does not allow the change or where a member
         that has to take part does not answer: nothing was changed. Raises OutcomeOpen when
         the change may be committed or not.

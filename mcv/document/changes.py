@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from mcv.document import (
     cluster_changes,
     disk_changes,
+    ha_changes,
     image_changes,
     member_changes,
     move_changes,
@@ -36,6 +37,7 @@ __all__ = [
     "apply",
     "cluster_changes",
     "disk_changes",
+    "ha_changes",
     "image_changes",
     "member_changes",
     "move_changes",

@@ -29,7 +29,7 @@ from mcv.errors import (
 )
 from mcv.etcd.client import Keyspace
 from mcv.etcd.keys import ClusterKeys
-from mcv.etcd.requests import delete, none_written_since, put
+from mcv.etcd.requests import delete, none_written_since, put, unchanged
 from tests.documents import after, document
 from tests.etcd.server import Servers
 from tests.fakes.etcd import FakeEtcd
@@ -233,6 +233,33 @@ def test_a_change_that_depends_on_other_keys_is_made_only_while_they_hold(
     assert members["n2"].propose("barrier", {}, id="b", who="", why="").permissions.superusers == (
         "alice",
     )
+
+
+def test_what_is_written_beside_a_change_is_written_with_it_or_not_at_all(
+    members: Members,
+) -> None:
+    lease, taken = members.keys.lease("n3"), put(members.keys.lease("n3"), b"taken")
+    members.etcd.change([], [put(lease, b"held")])
+    seen = members.etcd.read(lease).kvs[0].mod_revision
+
+    def propose(user: str) -> Cluster:
+        compare = unchanged(lease, seen)
+        return members["n1"].propose(
+            "permission.add",
+            {"user": user},
+            id=user,
+            who="",
+            why="",
+            compares=[compare],
+            puts=[taken],
+        )
+
+    assert propose("alice").permissions.superusers == ("alice",)
+    assert members.etcd.read(lease).kvs[0].value == b"taken"
+    members.etcd.change([], [put(lease, b"held")])
+    with pytest.raises(Refused, match="depends on has changed"):
+        propose("bob")
+    assert members.etcd.read(lease).kvs[0].value == b"held"
 
 
 def test_what_is_declared_dead_is_offline_in_a_new_epoch(members: Members) -> None:
@@ -510,10 +537,9 @@ def test_bodies_that_go_while_they_are_read_are_read_again(
 def test_unanimous_agreement_takes_no_comparisons(cluster: Any) -> None:
     compare = none_written_since(b"/", 1)
 
-    with pytest.raises(Refused, match="Only in etcd"):
-        cluster.hosts["n1"].consensus.propose(
-            "barrier", {}, id="x", who="", why="", compares=[compare]
-        )
+    for beside in ({"compares": [compare]}, {"puts": [put(b"/x", b"y")]}):
+        with pytest.raises(Refused, match="Only in etcd"):
+            cluster.hosts["n1"].consensus.propose("barrier", {}, id="x", who="", why="", **beside)
     cluster.hosts["n1"].consensus.require_right()
 
 

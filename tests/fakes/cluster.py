@@ -162,6 +162,7 @@ class FakeCluster:
             bridges=cast(Any, self.bridges[name]),
             devices=cast(Any, self.devices_of[name]),
             etcd=cast(Any, self.etcd_of[name]),
+            keyspace=reached,
             call=call,
             forward=lambda node, operation, params, who: None,
             tunnel=self._tunnel(name),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from mcv.consensus.etcd.door import Door, Shown
+from mcv.consensus.etcd.door import Beside, Door, Shown
 from mcv.consensus.etcd.proposer import Proposer
 from mcv.consensus.etcd.reader import Reader
 from mcv.consensus.unanimous.contact import Contact, said_of
@@ -21,7 +21,7 @@ from mcv.errors import (
     NotMember,
     Refused,
 )
-from mcv.etcd.requests import Compare
+from mcv.etcd.requests import Compare, Operation
 
 FRESH = 8.0  # s for which a read that a majority answered is contact
 
@@ -78,8 +78,9 @@ class EtcdAgreement:
         who: str,
         why: str,
         compares: Sequence[Compare] = (),
+        puts: Sequence[Operation] = (),
     ) -> Cluster:
-        return self.proposer.propose(name, params, id, who, why, compares)
+        return self.proposer.propose(name, params, id, who, why, Beside(compares, puts))
 
     @property
     def schema(self) -> int:

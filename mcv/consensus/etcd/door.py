@@ -35,6 +35,16 @@ class Shown(NamedTuple):
     revision: int
 
 
+class Beside(NamedTuple):
+    """What a swap hangs on besides the head, and what is done with it: other keys of etcd."""
+
+    compares: Sequence[Compare] = ()
+    puts: Sequence[Operation] = ()
+
+
+ALONE = Beside()
+
+
 class Door:
     """One cluster's document in etcd. Reads are linearizable: a majority has what they show."""
 
@@ -68,7 +78,7 @@ class Door:
             chain.append(_unpacked(hash_, text))
         return chain
 
-    def swap(self, shown: Shown, new: Cluster, compares: Sequence[Compare] = ()) -> bool:
+    def swap(self, shown: Shown, new: Cluster, beside: Beside = ALONE) -> bool:
         """Replace the newest document by its child; False where another came before.
 
         Raises Refused, with nothing changed, where a comparison does not hold or the document
@@ -78,8 +88,10 @@ class Door:
         operations = self._writing(head, new)
         gone = set(shown.head.bodies) - set(head.bodies)
         operations += [delete(self.keys.body(hash_)) for hash_ in sorted(gone)]
+        operations += beside.puts
         is_newest = unchanged(self.keys.head, shown.revision)
-        done = self._etcd.change([is_newest, *compares], operations, [get(self.keys.head)])
+        compares = [is_newest, *beside.compares]
+        done = self._etcd.change(compares, operations, [get(self.keys.head)])
         if done.succeeded:
             return True
         (found,) = done.found()

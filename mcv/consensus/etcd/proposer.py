@@ -2,10 +2,10 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from mcv.consensus.etcd.door import Shown
+from mcv.consensus.etcd.door import ALONE, Beside, Shown
 from mcv.consensus.etcd.quorum import no_quorum
 from mcv.consensus.etcd.reader import Reader
 from mcv.consensus.unanimous import timeouts
@@ -22,7 +22,6 @@ from mcv.errors import (
     StoreMoved,
     SystemFailed,
 )
-from mcv.etcd.requests import Compare
 from mcv.system import room
 
 LOST = 10.0  # s in which the outcome of a swap without an answer is looked up
@@ -48,7 +47,7 @@ class Proposer:
         id: str,
         who: str,
         why: str,
-        compares: Sequence[Compare] = (),
+        beside: Beside = ALONE,
         look: Callable[[], None] = lambda: None,
     ) -> Cluster:
         """Have a change committed; `look` is asked right before, and may refuse it."""
@@ -68,7 +67,7 @@ class Proposer:
                 return base
             self._require_may_write(base, new)
             look()
-            if new.parent == shown.head.hash and self._swapped(shown, new, compares):
+            if new.parent == shown.head.hash and self._swapped(shown, new, beside):
                 self._tell(base, new)
                 return self._store.read()
             if time.monotonic() > until:
@@ -106,19 +105,17 @@ class Proposer:
             voters.append(document.witness.name)
         return no_quorum(voters, self._silent(), error.message)
 
-    def _swapped(self, shown: Shown, new: Cluster, compares: Sequence[Compare]) -> bool:
+    def _swapped(self, shown: Shown, new: Cluster, beside: Beside) -> bool:
         """Put a document in the place of its parent; False where another came before."""
         try:
-            is_done = self._reader.door.swap(shown, new, compares)
+            is_done = self._reader.door.swap(shown, new, beside)
         except PeerUnreachable as error:
             raise self._no_quorum(error) from error
         except CallLost as lost:
-            is_done = self._outcome(shown, new, compares, lost)
+            is_done = self._outcome(shown, new, beside, lost)
         return is_done and self._written_down(new)
 
-    def _outcome(
-        self, shown: Shown, new: Cluster, compares: Sequence[Compare], lost: CallLost
-    ) -> bool:
+    def _outcome(self, shown: Shown, new: Cluster, beside: Beside, lost: CallLost) -> bool:
         """The outcome of a swap without an answer; raise OutcomeOpen where it stays unknown.
 
         While the head is the old one the same swap is tried again: only one of them can succeed.
@@ -131,7 +128,7 @@ class Proposer:
                     return True
                 if now.revision != shown.revision:
                     return False
-                return self._reader.door.swap(shown, new, compares)
+                return self._reader.door.swap(shown, new, beside)
             except (PeerUnreachable, CallLost, LookAgain):
                 time.sleep(0.2)
         raise OutcomeOpen(

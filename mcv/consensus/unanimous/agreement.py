@@ -14,7 +14,7 @@ from mcv.consensus.unanimous.wire import Ask, Observation, Questions
 from mcv.document.model import Cluster
 from mcv.document.store import Store
 from mcv.errors import McvError, NotMember, Refused
-from mcv.etcd.requests import Compare
+from mcv.etcd.requests import Compare, Operation
 
 
 class UnanimousAgreement:
@@ -63,8 +63,9 @@ class UnanimousAgreement:
         who: str,
         why: str,
         compares: Sequence[Compare] = (),
+        puts: Sequence[Operation] = (),
     ) -> Cluster:
-        if compares:
+        if compares or puts:
             raise Refused("Only in etcd can a change depend on more than the document.")
         return self.proposer.propose(name, params, id=id, who=who, why=why)
 
