@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mcv.check.finding import ClusterSnapshot, Finding
-from mcv.document.etcd_voters import has_quorum
+from mcv.document.etcd_voters import has_quorum, witness_lacks
 from mcv.drivers.etcd_local import VoterShown
 from mcv.etcd.config import QUOTA
 from mcv.rules.finding import Severity
@@ -13,7 +13,8 @@ FILLING, NEARLY_FULL = 0.25, 0.5  # of the quota, above which etcd takes no writ
 
 
 def judge(scene: ClusterSnapshot) -> Iterator[Finding]:
-    """What is wrong with the voters; nothing where the members agree unanimously."""
+    """What is wrong with voters and witness; nothing where the members agree unanimously."""
+    yield from _witness(scene)
     away = [voter for voter in scene.voters if voter.state == "unreachable"]
     left = len(scene.voters) - len(away)
     for voter in scene.voters:
@@ -22,6 +23,17 @@ def judge(scene: ClusterSnapshot) -> Iterator[Finding]:
         else:
             yield from _room(voter)
             yield from _disk(voter)
+
+
+def _witness(scene: ClusterSnapshot) -> Iterator[Finding]:
+    if (witness := scene.cluster.witness) and (why := witness_lacks(scene.cluster)):
+        yield Finding(
+            severity=Severity.WARNING,
+            node=witness.name,
+            subject="etcd",
+            message=f"{why}.",
+            hint="mcv cluster store refresh",
+        )
 
 
 def _unreachable(voter: VoterShown, one_more_may_go: bool) -> Finding:

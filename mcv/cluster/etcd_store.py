@@ -1,18 +1,24 @@
 """Where the document lies: shown, moved to etcd, moved back; each move is a plan."""
 
+import functools
 import secrets
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from mcv.cluster import witness as witnesses
+from mcv.cluster import witness_machine
 from mcv.cluster.addresses_judge import why_members_claimed
 from mcv.document import etcd_voters
 from mcv.document.availability import MOST_VOTERS
+from mcv.document.etcd_voters import Voter
 from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.drivers.etcd_local import VoterShown
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
+from mcv.system.addresses import canonical
 from mcv.system.answers import ask_typed
 from mcv.transaction.plan import Item, Step, change, on, together
 
@@ -30,10 +36,11 @@ class StoreShown(Struct, frozen=True, kw_only=True):
 
 
 class StoreMoved(Struct, frozen=True, kw_only=True):
-    """Where the document lies now, and who votes."""
+    """Where the document lies now, and who votes; `left` is what a human has to do yet, or ""."""
 
     store: Kind
     voters: list[str]
+    left: str = ""
 
 
 def show(host: Host) -> StoreShown:
@@ -47,59 +54,117 @@ def show(host: Host) -> StoreShown:
     return StoreShown(store="etcd", quorum=quorum, voters=voters)
 
 
-def to_etcd(host: Host, dry_run: bool = False) -> StoreMoved | DryRun:
+def to_etcd(
+    host: Host,
+    witness: str = "",
+    ip_address: str = "",
+    password: str | None = None,
+    host_key: str | None = None,
+    dry_run: bool = False,
+) -> StoreMoved | DryRun:
     """Move the document to etcd, which is started on every member, at most seven.
 
-    Precondition: every member is online and has etcd, three at least, and no other operation is
-    under way on one. Until the document says so etcd holds nothing; a failure before takes etcd
-    away again. Raises Refused with every reason at once.
+    With a witness etcd is set up on that machine too, over SSH; it is a voter like a member.
+    Precondition: every member is online and has etcd, three voters at least, and no other
+    operation is under way on one. Until the document says so etcd holds nothing; a failure before
+    takes etcd away again. Raises Refused with every reason at once.
     """
+    host.consensus.require_contact()
+    if not witness:
+        return _moved_to_etcd(host, None, dry_run)
+    refuse_all(
+        _why_not_to_etcd(host, host.read(), True)
+        + witnesses.why_not_it(host.read(), witness, ip_address)
+    )
+    ip_address = canonical(ip_address)
+    host.job.progress(f"looking at {witness} over SSH")
+    with witnesses.machine_at(ip_address, password, host_key) as machine:
+        newcomer = witness_machine.newcomer(witness, ip_address, machine)
+        return _moved_to_etcd(host, newcomer, dry_run)
 
+
+def _moved_to_etcd(
+    host: Host, newcomer: witness_machine.Newcomer | None, dry_run: bool
+) -> StoreMoved | DryRun:
     def prepare() -> Prepared[StoreMoved]:
         host.consensus.require_contact()
         cluster = host.read()
-        refuse_all(_why_not_to_etcd(host, cluster))
+        problems = _why_not_to_etcd(host, cluster, newcomer is not None)
+        refuse_all(problems + (newcomer.problems(host) if newcomer else []))
         certificates = _certificates(host, cluster)
-        voters = sorted(cluster.nodes)[:MOST_VOTERS]
-        plan = etcd_plan(cluster, voters, certificates, secrets.token_hex(8))
-        return Prepared(plan, StoreMoved(store="etcd", voters=voters))
+        voters = sorted(cluster.nodes)[: MOST_VOTERS - (newcomer is not None)]
+        id = secrets.token_hex(8)
+        plan = etcd_plan(cluster, voters, certificates, id, newcomer.voter if newcomer else None)
+        moved = StoreMoved(store="etcd", voters=voters)
+        if newcomer is None:
+            return Prepared(plan, moved)
+        known = {**certificates, newcomer.name: newcomer.certificate}
+        addresses = _addresses(cluster, voters, newcomer.voter)
+        return Prepared(
+            plan,
+            replace(moved, voters=sorted([*voters, newcomer.name])),
+            preview=functools.partial(_preview, newcomer.plan(), []),
+            around=newcomer.set_up_there(host, id, addresses, etcd_voters.joined(known)),
+        )
 
     return host.operate(_members(host), "move the document to etcd", prepare, dry_run)
 
 
-def to_unanimous(host: Host, dry_run: bool = False) -> StoreMoved | DryRun:
+def to_unanimous(
+    host: Host, password: str | None = None, host_key: str | None = None, dry_run: bool = False
+) -> StoreMoved | DryRun:
     """Let the members agree unanimously again; etcd is stopped when all hold the document.
 
     Precondition: every online member answers, and the cluster is unarmed. Raises Refused with
     every reason at once. A member that is offline takes the document when it comes back, and
-    deletes its own etcd then.
+    deletes its own etcd then. A witness that is not reached over SSH keeps its etcd, which is
+    said.
     """
+    with witness_machine.told_to_end(host, password, host_key) as leaving:
 
-    def prepare() -> Prepared[StoreMoved]:
-        host.consensus.require_contact()
-        cluster = host.read()
-        refuse_all(_why_not_to_unanimous(host, cluster))
-        return Prepared(
-            unanimous_plan(cluster, host.name), StoreMoved(store="unanimous", voters=[])
-        )
+        def prepare() -> Prepared[StoreMoved]:
+            host.consensus.require_contact()
+            cluster = host.read()
+            refuse_all(_why_not_to_unanimous(host, cluster))
+            return Prepared(
+                unanimous_plan(cluster, host.name),
+                StoreMoved(store="unanimous", voters=[]),
+                preview=functools.partial(_preview, [], leaving.plan() if leaving else []),
+            )
 
-    return host.operate(_members(host), "move the document out of etcd", prepare, dry_run)
+        moved = host.operate(_members(host), "move the document out of etcd", prepare, dry_run)
+        if isinstance(moved, DryRun) or leaving is None:
+            return moved
+        return replace(moved, left=leaving.end(host))
+
+
+def _preview(before: list[str], after: list[str], plan: list[str]) -> DryRun:
+    return DryRun(plan=[*before, *plan, *after])
 
 
 def etcd_plan(
-    cluster: Cluster, voters: list[str], certificates: dict[str, str], id: str
+    cluster: Cluster,
+    voters: list[str],
+    certificates: dict[str, str],
+    id: str,
+    witness: Voter | None = None,
 ) -> list[Item]:
-    """Make the certificates known, start etcd everywhere, then move the document: all or none."""
+    """Make the certificates known, start etcd everywhere, then move the document: all or none.
+
+    The witness's etcd runs by then: it is no step, since no other node could reach it over SSH.
+    """
     known: list[Item] = [
         Step(change("node.etcd", name=name, certificate=certificates[name]))
         for name in sorted(cluster.nodes)
         if cluster.nodes[name].etcd_certificate != certificates[name]
     ]
-    bundle = "".join(certificates[name].strip() + "\n" for name in sorted(certificates))
-    members = {name: cluster.nodes[name].ip_address for name in voters}
-    asked = [[name, members[name], certificates[name]] for name in voters]
+    beside = {witness.name: witness.certificate} if witness else {}
+    bundle = etcd_voters.joined({**certificates, **beside})
+    members = _addresses(cluster, voters, witness)
+    asked = [[name, members[name], {**certificates, **beside}[name]] for name in sorted(members)]
     return [
         *known,
+        *_witness_known(witness, bundle),
         together(
             Step(
                 on(name, "etcd.set_up", node=name, id=id, members=members, bundle=bundle),
@@ -111,6 +176,25 @@ def etcd_plan(
         together(Step(on(name, "etcd.await", node=name, voters=asked)) for name in voters),
         Step(change("store.etcd", id=id, voters=voters, epoch=secrets.token_hex(8)), commits=True),
     ]
+
+
+def _witness_known(witness: Voter | None, bundle: str) -> list[Item]:
+    """Say in the document who the witness is; what an earlier attempt said is replaced."""
+    if witness is None:
+        return []
+    said = change(
+        "witness.set",
+        name=witness.name,
+        ip_address=witness.address,
+        certificate=witness.certificate,
+        bundle=etcd_voters.digest_of(bundle),
+    )
+    return [Step(said, undo=change("witness.remove"))]
+
+
+def _addresses(cluster: Cluster, voters: list[str], witness: Voter | None) -> dict[str, str]:
+    members = {name: cluster.nodes[name].ip_address for name in voters}
+    return {**members, witness.name: witness.address} if witness else members
 
 
 def unanimous_plan(cluster: Cluster, me: str) -> list[Item]:
@@ -139,15 +223,18 @@ def _members(host: Host) -> list[Subject]:
     return [Subject.node(name) for name in sorted(host.read().nodes)]
 
 
-def _why_not_to_etcd(host: Host, cluster: Cluster) -> list[Refused]:
+def _why_not_to_etcd(host: Host, cluster: Cluster, with_witness: bool) -> list[Refused]:
     if cluster.store is not None:
         return [Refused("The document lies in etcd already.", "See: mcv cluster store")]
     problems = _offline(cluster) + _why_not_now(host, cluster)
-    if len(cluster.nodes) < 3:
+    if (few := len(cluster.nodes)) + with_witness < 3:
         problems.append(
             Refused(
-                f"{len(cluster.nodes)} nodes are too few: a majority of two is both.",
-                "etcd is for three nodes and more.",
+                "One node needs no etcd."
+                if few == 1
+                else f"{few} nodes are too few: a majority of two is both.",
+                "etcd is for three nodes and more, or for two with a third machine: --witness NAME "
+                "--ip-address IP",
             )
         )
     answers = ask_typed(host.call, cluster.online, "etcd.lacks", ASK, list[str])

@@ -4,55 +4,128 @@ from typing import Any
 
 import click
 
+from mcv.commands import over_ssh, user_files
+from mcv.commands.completion import words
 from mcv.commands.options import common
 from mcv.commands.session import Session
 
-RISK = {
-    "etcd": (
-        "From then on a majority of the nodes makes changes and starts VMs, and a minority "
-        "does neither."
-    ),
-    "unanimous": "From then on every online node has to take part in each change.",
-}
+KINDS = ("etcd", "unanimous", "refresh")
+ETCD = (
+    "From then on a majority of the nodes makes changes and starts VMs, and a minority does "
+    "neither."
+)
+UNANIMOUS = "From then on every online node has to take part in each change."
 
 
 @click.command()
-@click.argument("kind", metavar="[etcd|unanimous]", required=False, default="")
+@click.argument(
+    "kind",
+    metavar="[etcd|unanimous|refresh]",
+    required=False,
+    default="",
+    shell_complete=words("|".join(KINDS)),
+)
+@click.option("--witness", metavar="NAME", default="", help="A machine that votes besides.")
+@click.option("--ip-address", metavar="IP", default="", help="Where the witness answers.")
+@over_ssh.password_file_option
+@over_ssh.host_key_option
 @common(dry_run=True)
 @click.pass_obj
-def store(session: Session, kind: str) -> None:
+def store(
+    session: Session,
+    kind: str,
+    witness: str,
+    ip_address: str,
+    password_file: str | None,
+    host_key: str | None,
+) -> None:
     """Show where the cluster's document lies, or move it.
 
     \b
-    etcd       an etcd that mcv runs on each node, for three nodes and more: a majority
-               of them makes changes, whoever of the others is dead
+    etcd       an etcd that mcv runs on each node, for three nodes and more, or for two
+               and a witness: a majority makes changes, whoever of the others is dead
     unanimous  no other program: every online node takes part in each change
+    refresh    bring the witness the certificates of all nodes, after one has joined, was
+               removed or has another address
 
     All nodes have to be online for a move. Guests run on meanwhile.
+
+    The witness is a Debian machine with etcd-server and nothing of mcv's. It is reached over
+    SSH as root, with root's own key or a password, and neither is kept.
 
     \b
     Examples:
       mcv cluster store
       mcv cluster store etcd
+      mcv cluster store etcd --witness w1 --ip-address 192.0.2.9
+      mcv cluster store refresh
     """
+    _require_fitting(kind, witness, ip_address, bool(password_file or host_key))
     if not kind:
         shown = session.call("cluster.store")
         session.show(shown, lambda: _said(shown))
-        return
-    if kind not in RISK:
-        raise click.BadParameter(f"{kind!r} is neither etcd nor unanimous.", param_hint="STORE")
-    if kind == "etcd":
-        _ask(session, "cluster.store_etcd", kind)
+    elif kind == "refresh":
+        _refresh(session, password_file, host_key)
+    elif kind == "unanimous":
+        _to_unanimous(session, password_file, host_key)
+    elif witness:
+        _to_etcd_with(session, witness, ip_address, password_file, host_key)
+    else:
+        session.ask("Move the document?", lambda: [*session.plan("cluster.store_etcd"), ETCD])
         moved = session.run("cluster.store_etcd", dry_run=session.dry_run)
         session.show(moved, "The document lies in etcd.")
-    else:
-        _ask(session, "cluster.store_unanimous", kind)
-        moved = session.run("cluster.store_unanimous", dry_run=session.dry_run)
-        session.show(moved, "The members agree unanimously.")
 
 
-def _ask(session: Session, operation: str, kind: str) -> None:
-    session.ask("Move the document?", lambda: [*session.plan(operation), RISK[kind]])
+def _require_fitting(kind: str, witness: str, ip_address: str, is_ssh_given: bool) -> None:
+    """Raise BadParameter for words that do not go together."""
+    if kind and kind not in KINDS:
+        raise click.BadParameter(f"{kind!r} is none of {', '.join(KINDS)}.", param_hint="STORE")
+    if bool(witness) != bool(ip_address):
+        raise click.BadParameter("--witness and --ip-address go together.")
+    if witness and kind != "etcd":
+        raise click.BadParameter("A witness is named with: mcv cluster store etcd --witness NAME")
+    if is_ssh_given and not (witness or kind in ("unanimous", "refresh")):
+        raise click.BadParameter("No host is reached over SSH by this.")
+
+
+def _to_etcd_with(
+    session: Session, name: str, ip_address: str, password_file: str | None, host_key: str | None
+) -> None:
+    ask = over_ssh.Asking(session, "cluster.store_etcd", ip_address, password_file)
+    wanted: dict[str, Any] = {"witness": name, "ip_address": ip_address}
+    wanted["host_key"] = host_key or over_ssh.agreed_host_key(
+        session, ip_address, "cluster.witness_key", witness=name, ip_address=ip_address
+    )
+    session.ask("Move the document?", lambda: [*ask.plan(**wanted), ETCD])
+    moved = ask.run(**wanted, dry_run=session.dry_run)
+    session.show(
+        moved,
+        f"The document lies in etcd, and {name} is the witness; Debian's own etcd.service is "
+        "masked there.",
+    )
+
+
+def _to_unanimous(session: Session, password_file: str | None, host_key: str | None) -> None:
+    password = user_files.first_line(password_file) if password_file is not None else None
+    given = {"password": password, "host_key": host_key}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    session.ask(
+        "Move the document?",
+        lambda: [*session.plan("cluster.store_unanimous", **wanted), UNANIMOUS],
+    )
+    moved = session.run("cluster.store_unanimous", **wanted, dry_run=session.dry_run)
+    left = f" {moved['left']}" if moved.get("left") else ""
+    session.show(moved, f"The members agree unanimously.{left}")
+
+
+def _refresh(session: Session, password_file: str | None, host_key: str | None) -> None:
+    witness = session.call("cluster.info").get("witness")
+    at = witness["ip_address"] if witness else ""
+    key = host_key or over_ssh.agreed_host_key(session, at, "cluster.witness_key")
+    ask = over_ssh.Asking(session, "cluster.store_refresh", at, password_file)
+    done = ask.run(host_key=key, dry_run=session.dry_run)
+    has = "has" if done.get("changed") else "had"
+    session.show(done, f"{done.get('witness')} {has} the certificates of all nodes.")
 
 
 def _said(shown: dict[str, Any]) -> str:

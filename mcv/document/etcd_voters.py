@@ -1,6 +1,7 @@
 """What the document says of etcd: who votes, where, and whom they know."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from mcv.document.model import Cluster
@@ -37,12 +38,34 @@ def bundle(cluster: Cluster) -> str:
     known = {node.name: node.etcd_certificate for node in cluster.nodes.values()}
     if cluster.witness is not None:
         known[cluster.witness.name] = cluster.witness.certificate
-    return "".join(known[name].strip() + "\n" for name in sorted(known) if known[name])
+    return joined(known)
+
+
+def joined(certificates: Mapping[str, str]) -> str:
+    """Certificates by name as one text, always in the same order."""
+    named = sorted(certificates.items())
+    return "".join(text.strip() + "\n" for _, text in named if text)
 
 
 def bundle_digest(cluster: Cluster) -> str:
     """By it the witness, and the document, tell whether it has the present bundle."""
-    return hashlib.sha256(bundle(cluster).encode()).hexdigest()
+    return digest_of(bundle(cluster))
+
+
+def digest_of(bundle: str) -> str:
+    """The digest of a bundle of certificates."""
+    return hashlib.sha256(bundle.encode()).hexdigest()
+
+
+def witness_lacks(cluster: Cluster) -> str:
+    """What the witness has not been brought yet, in a sentence; "" where it has all."""
+    witness = cluster.witness
+    if cluster.store is None or witness is None or witness.bundle == bundle_digest(cluster):
+        return ""
+    return (
+        f"{witness.name}, the witness, has not the certificates of all nodes yet: it refuses "
+        "those that are new to it, and still serves those that were removed"
+    )
 
 
 def has_quorum(answering: int, all_: int) -> bool:

@@ -20,8 +20,15 @@ class EtcdUnit:
     not start.
     """
 
-    def __init__(self, directory: Path, run: Run = run, program: Path = PROGRAM) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        run: Run = run,
+        program: Path = PROGRAM,
+        unit: Path = Path("/etc/systemd/system") / UNIT,
+    ) -> None:
         self.directory = directory
+        self._unit = unit
         self._run = run
         self._program = program
 
@@ -45,6 +52,14 @@ class EtcdUnit:
     def is_installed(self) -> bool:
         """Whether this host has etcd at all."""
         return self._program.exists()
+
+    @property
+    def text(self) -> str:
+        """The unit as it is installed here, for a machine without mcv. Raises Refused."""
+        text = files.read_or_none(self._unit)
+        if text is None:
+            raise Refused(f"{self._unit} is not there.", "Put it in place: make install")
+        return text
 
     @property
     def is_set_up(self) -> bool:

@@ -127,12 +127,7 @@ def certificate_at(identity: Identity, address: str) -> str:
 
     As PEM. Made anew wherever the address is another.
     """
-    key = _private_key(identity)
-    name = x509.IPAddress(ipaddress.ip_address(address.partition("%")[0]))
-    built = _builder(identity.node, key, BEGIN, END).add_extension(
-        x509.SubjectAlternativeName([name]), critical=False
-    )
-    return built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    return _certified(identity.node, _private_key(identity), address)
 
 
 def certificate_kept(identity: Identity, address: str) -> str:
@@ -146,6 +141,25 @@ def certificate_kept(identity: Identity, address: str) -> str:
         kept = certificate_at(identity, address)
         files.write_atomically(path, kept)
     return kept
+
+
+def key_and_certificate(name: str, address: str) -> tuple[str, str]:
+    """A new key and its certificate for an address, as PEM, for a machine that runs etcd alone."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    text = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return text.decode(), _certified(name, key, address)
+
+
+def _certified(name: str, key: ec.EllipticCurvePrivateKey, address: str) -> str:
+    at = x509.IPAddress(ipaddress.ip_address(address.partition("%")[0]))
+    built = _builder(name, key, BEGIN, END).add_extension(
+        x509.SubjectAlternativeName([at]), critical=False
+    )
+    return built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _is_for(pem: str, address: str, key: ec.EllipticCurvePublicKey) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from mcv.document import etcd_voters
 from mcv.document.model import Cluster, Node
 from mcv.errors import (
     CallLost,
@@ -34,6 +35,7 @@ def attention(host: Host, seen: Reports) -> list[str]:
         elif name in nodes:  # else it was removed while it was asked
             lines += _silent(host.name, nodes[name], report, host.advice)
     lines += _draining(host.read())
+    lines += _witness(host.read())
     return [*lines, *_urgent(host, seen), *pools.attention(host.read(), seen)]
 
 
@@ -47,6 +49,12 @@ def _draining(cluster: Cluster) -> Iterator[str]:
                 f"{name} is draining and takes no VMs; {left}: mcv node drain {name}, "
                 f"or back: mcv node restore {name}"
             )
+
+
+def _witness(cluster: Cluster) -> Iterator[str]:
+    """A witness that was not yet brought what etcd's members are known by now."""
+    if why := etcd_voters.witness_lacks(cluster):
+        yield f"{why}: mcv cluster store refresh"
 
 
 def _itself(host: Host) -> Iterator[str]:

@@ -22,6 +22,8 @@ cluster.cpu_baseline    admin   cluster
 cluster.store           view    cluster
 cluster.store_etcd      admin   cluster
 cluster.store_unanimous admin   cluster
+cluster.store_refresh   admin   cluster
+cluster.witness_key     admin   cluster
 node.offline            admin   cluster
 node.online             admin   cluster
 node.replace            admin   cluster

@@ -16,6 +16,7 @@ class FakeUnit:
         self.directory = directory
         self.is_installed = True
         self.has_lost_data = False
+        self.text = "[Unit]\n"
 
     @property
     def _config(self) -> Path:
