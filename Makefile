@@ -15,7 +15,7 @@ HOME_OF_MCV := /opt/mcv
 STAGE = $(DESTDIR)$(HOME_OF_MCV).new
 COMPLETION := /usr/share/bash-completion/completions/mcv
 UNITS := /etc/systemd/system
-UNIT_FILES := mcvd.service mcv-guests.service mcv-etcd.service mcv-verify.timer mcv-verify.service mcv-verify-failed.service
+UNIT_FILES := mcvd.service mcv-guests.service mcv-etcd.service mcv-lease.service mcv-verify.timer mcv-verify.service mcv-verify-failed.service
 ENABLED := $(addprefix multi-user.target.wants/, mcvd.service mcv-guests.service mcv-etcd.service) timers.target.wants/mcv-verify.timer
 POOL := /var/lib/mcv/pool
 LIBVIRT_HOOK := /etc/libvirt/hooks/qemu.d/mcv
@@ -178,6 +178,7 @@ install: $(if $(DESTDIR),packages-build,packages-node)  ## Install mcv on this h
 .PHONY: uninstall
 uninstall:  ## Take mcv off this host (root); /var/lib/mcv and an edited mcv.conf stay
 	@[ "$$(id -u)" = 0 ] || { echo "make uninstall needs root." >&2; exit 1; }
+	[ -n "$(DESTDIR)" ] || [ ! -e /run/mcv/armed ] || { echo "This node is armed: its watchdog would reset it. First: mcv ha disarm" >&2; exit 1; }
 	if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl stop mcv-verify.timer mcv-guests.service mcvd.service mcv-etcd.service || true; fi
 	went=0
 	for path in $(INSTALLED); do

@@ -133,6 +133,9 @@ class LeaseEnv(Env, Protocol):
     async def publish(self, file: LeaseFile) -> None:
         """Write /run/mcv/lease."""
 
+    async def withdraw(self) -> None:
+        """Remove /run/mcv/lease."""
+
     async def open_watchdog(self, timeout: float) -> None:
         """Open the watchdog, or keep the descriptor that systemd has, and set its timeout.
 

@@ -15,6 +15,7 @@ from mcv.ha.values import Held, Taken
 
 STUCK = 2.0  # s after the end of the lease that a task in state D has to end
 AGAIN = 1.0  # s between two rounds of SIGKILL
+RELEASES = 3  # tries to have a lease deleted that is given back
 
 
 class OnLost(StrEnum):
@@ -45,8 +46,8 @@ class Lease:
     ) -> None:
         self._env = env
         self._key = values.lease_key(env.node)
-        self._proves = proves
-        self._on_lost = on_lost
+        self.proves = proves
+        self.on_lost = on_lost
         self.wanted = timing
         self._in_force = timing  # what the lease may be counted by
         self._sequence = 0
@@ -105,6 +106,42 @@ class Lease:
             await self._env.say("the lease has ended, and something still runs: reset")
             await self._env.reset()
 
+    async def leave(self) -> bool:
+        """Give the lease back if nothing runs and nothing can begin; whether that was done.
+
+        The start gate is then held alone until the process has ended.
+        """
+        if not self._is_open or await self._env.leftovers() or not await self._nothing_can_begin():
+            return False
+        await self._env.withdraw()
+        await self.give_back()
+        return True
+
+    async def give_back(self) -> None:
+        """Delete the lease, and have the watchdog count no more.
+
+        Precondition: nothing runs and nothing can begin, or no node is armed by the document.
+        A lease that cannot be deleted ends by itself.
+        """
+        tries = RELEASES
+        while tries and self._revision and not self._is_taken and not await self._release():
+            tries -= 1
+            await self._env.feed(None)
+        await self._env.withdraw()
+        if self._is_open:
+            await self._env.close_watchdog()
+
+    async def _release(self) -> bool:
+        """Delete the key, unless somebody else has written it; whether that is known."""
+        assert self._revision is not None
+        compare = Unchanged(self._key, self._revision)
+        try:
+            answer = await self._env.txn(Txn((compare,), (Put(self._key, None),), (self._key,)))
+        except Unknown:
+            return False
+        await self._learn(answer)
+        return answer.holds or self._is_taken
+
     # The lease in etcd
 
     async def _renew(self) -> None:
@@ -120,7 +157,7 @@ class Lease:
             timing.validity,
             timing.watchdog,
             timing.grain,
-            self._proves,
+            self.proves,
         )
         self._sent[self._sequence] = Sent(await self._env.now(), timing)
         compare = Unchanged(self._key, self._revision)
@@ -221,7 +258,7 @@ class Lease:
         SIGKILL does not end a task whose write waits in a suspended replica: the host is reset,
         and the write makes no new data generation.
         """
-        if self._on_lost is OnLost.RESET and await self._env.leftovers():
+        if self.on_lost is OnLost.RESET and await self._env.leftovers():
             await self._env.reset()
         left = await self._env.leftovers()
         now = await self._env.now()

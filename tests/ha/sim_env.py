@@ -91,6 +91,10 @@ class SimEnv:
         await self._turn()
         self._node.lease_file = file
 
+    async def withdraw(self) -> None:
+        await self._turn()
+        self._node.lease_file = None
+
     async def open_watchdog(self, timeout: float) -> None:
         await self._turn()
         world, node = self._world, self._node

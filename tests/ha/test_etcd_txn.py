@@ -7,9 +7,6 @@ from mcv.etcd.client import TXN, Etcd
 from mcv.ha.at_once import at_once
 from mcv.ha.env import Answer, Entry, NothingNewer, Put, Txn, Unchanged
 from mcv.ha.etcd_txn import ClusterTxn
-from tests.etcd.conftest import etcd, prefix, servers
-
-__all__ = ["etcd", "prefix", "servers"]
 
 
 def commit(etcd: Etcd, cluster: str, txn: Txn) -> Answer:
