@@ -17,6 +17,7 @@ from mcv.api.loops import Loops
 from mcv.api.table import TABLE
 from mcv.cluster import leaving, members
 from mcv.consensus.doors import Doors
+from mcv.consensus.etcd import arms
 from mcv.consensus.etcd.agreement import EtcdAgreement
 from mcv.consensus.etcd.connection import Connection
 from mcv.consensus.etcd.door import Door
@@ -37,6 +38,8 @@ from mcv.drivers.lvm import Lvm
 from mcv.errors import McvError
 from mcv.etcd.gateway import Endpoint, Gateway
 from mcv.etcd.keys import ClusterKeys
+from mcv.ha.gate import Gate
+from mcv.ha.start_env import NodeStartEnv
 from mcv.host import Host
 from mcv.rpc.peers import Peers
 from mcv.rpc.pki import Keys, certificate_kept, load_or_create
@@ -75,6 +78,7 @@ class Daemon:
             conf.node, self.agreement.store.both, self._etcd_context, conf.etcd_port
         )
         self.consensus = Doors(self.agreement, self._majority)
+        self.gate = Gate(conf.node, self._arms, conf.run)
         self.calls.host = self.host = self._filled()
         self.server = Server(
             self.calls.handle,
@@ -95,6 +99,9 @@ class Daemon:
         store, keys = self.agreement.store, Keys(self.identity)
         return EtcdAgreement(self.conf.node, store, self.calls.call, keys, door, self.etcd.silent)
 
+    def _arms(self) -> NodeStartEnv | None:
+        return arms.of(self.conf.node, self.conf.run, self.consensus, self.etcd.etcd)
+
     def _etcd_context(self, certificate: str) -> ssl.SSLContext:
         return client_context(self.identity, certificate, self.conf.pki / "etcd.pem")
 
@@ -114,8 +121,10 @@ class Daemon:
             journal=Journal(state / "journal"),
             jobs=Jobs(self.conf.node, state / "jobs"),
             locks=Locks(self.conf.locks),
-            domains=Hypervisor(lambda: known_uuids(self.consensus.both()), node=self.conf.node),
-            drbd=Drbd(),
+            domains=Hypervisor(
+                lambda: known_uuids(self.consensus.both()), node=self.conf.node, gate=self.gate
+            ),
+            drbd=Drbd(gate=self.gate),
             volumes=Lvm(self.conf.notes),
             directories=Directories(),
             blocks=Blocks(),

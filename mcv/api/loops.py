@@ -111,6 +111,7 @@ LOOPS = (
     Loop("sightings", 3.0, sightings.look),
     Loop("arrivals", 30.0, arrivals.forget_over),
     Loop("etcd's room", 60.0, etcd_steps.keep_room),
+    Loop("starts", 5.0, lambda host: host.domains.starts.forget_ended()),
     Loop("copies", 30.0, copy_target.clear_over),
 )
 

@@ -19,7 +19,7 @@ from mcv.errors import McvError, Unreadable
 from mcv.rules import beginning
 from mcv.rules.beginning import Beginning, Operation
 from mcv.settings import Settings
-from mcv.system import files
+from mcv.system import files, lease
 from mcv.vm import arrival_note, start_permit
 
 LET, REFUSE = 0, 1
@@ -28,14 +28,16 @@ LET, REFUSE = 0, 1
 def answer(conf: Settings, operation: str, xml: str) -> int:
     """Judge what libvirt is about to do; says why on stderr where the answer is no.
 
-    Only domains with mcv's mark are judged. Where the documents cannot be read, no domain
-    with the mark begins.
+    Only domains with mcv's mark are judged; on an armed node none begins without a valid lease.
+    Where the documents cannot be read, no domain with the mark begins.
     """
     mark = mark_of(xml)
     if mark is None or operation not in list(Operation):
         return LET
     try:
         documents = read_documents(conf.state)
+        if any(cluster.ha.armed for cluster in documents) and not lease.is_valid(conf.run):
+            return _refuse(f"{conf.node} is armed and has no valid lease, so no VM begins there.")
         return _judged(conf, documents, Operation(operation), mark)
     except (McvError, OSError) as error:
         return _refuse(f"the documents of this node cannot be read: {error}")

@@ -16,6 +16,7 @@ from mcv import settings
 from mcv.api import dispatch
 from mcv.cluster import join
 from mcv.consensus.doors import Doors
+from mcv.consensus.etcd import arms
 from mcv.consensus.etcd.agreement import EtcdAgreement
 from mcv.consensus.etcd.door import Door
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
@@ -36,6 +37,7 @@ from mcv.errors import (
     ways_out,
 )
 from mcv.etcd.keys import ClusterKeys
+from mcv.ha.gate import Gate
 from mcv.host import Host
 from mcv.rpc import names
 from mcv.rpc.auth import Caller
@@ -147,6 +149,8 @@ class FakeCluster:
                 name, store, call, keys, Door(reached, ClusterKeys(id)), self._silent_voters
             ),
         )
+        gate = Gate(name, lambda: arms.of(name, conf.run, consensus, reached), conf.run)
+        self.domains[name].gate = self.drbd[name].gate = gate
         self.domains[name].known = lambda: known_uuids(consensus.both())
         self.hosts[name] = Host(
             settings=conf,

@@ -9,6 +9,7 @@ from mcv.drivers.drbd_states import ConnectionState, DiskState, ReplicationState
 from mcv.drivers.drbd_status import Generations, Status, have_split
 from mcv.drivers.open_devices import Holder
 from mcv.errors import CommandFailed
+from mcv.ha.gate import OPEN, Passage
 from mcv.system import files
 from tests.fakes.drbd_doors import JUST_CREATED, FakeMetadata, FakeModule, FakeVerification
 from tests.fakes.volumes import FakeLvm
@@ -53,6 +54,7 @@ class FakeDrbd:
         self.world = world
         self.directory = directory
         self.broken: set[str] = set()
+        self.gate: Passage = OPEN
         self.lacks: dict[str, str] = {}
         self.loaded = False
         self.words: dict[str, str] = {}  # the secret that the kernel has of each resource
@@ -117,10 +119,12 @@ class FakeDrbd:
             self.two_primaries.discard(resource)
 
     def promote(self, resource: str) -> None:
-        self._promote(resource, {"UpToDate", "Consistent"})
+        may = {"UpToDate", "Consistent"}
+        self.gate.begin(f"promote {resource}", lambda: self._promote(resource, may))
 
     def promote_by_force(self, resource: str) -> None:
-        self._promote(resource, {"UpToDate", "Consistent", "Outdated", "Inconsistent"})
+        may = {"UpToDate", "Consistent", "Outdated", "Inconsistent"}
+        self.gate.begin(f"promote {resource}", lambda: self._promote(resource, may))
 
     def demote(self, resource: str) -> None:
         self._may("demote", resource)
@@ -212,6 +216,9 @@ class FakeDrbd:
         mine.disk = "Outdated"
 
     def clear_outdated(self, resource: str, minor: int, backing: str) -> None:
+        self.gate.begin(f"take {resource} as it is", lambda: self._clear_mark(resource))
+
+    def _clear_mark(self, resource: str) -> None:
         self._minor("clear_outdated", resource)
         self.down(resource)
         if self.kept.get(resource) not in ("Outdated", "UpToDate"):

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from mcv.document.availability import Ha
 from mcv.document.model import Cluster, Vm, encode
 from mcv.drbd import verify
 from mcv.drivers.domain_xml import Source, domain_xml
 from mcv.rules.beginning import Permit
 from mcv.settings import Settings
+from mcv.system import lease
+from mcv.system.lease import LeaseFile
 from mcv.vm import libvirt_hook, migrate, power, start_permit
 from tests.documents import after, disk, document
 from tests.documents import vm as a_vm
@@ -75,6 +78,25 @@ def test_both_documents_must_give_the_vm_to_this_node(
     assert ask(conf, "prepare") == 1
     said = capsys.readouterr()
     assert said.out == "" and said.err == "mcv: web1 belongs to n2. mcv info web1\n"
+
+
+@pytest.mark.parametrize("operation", ["prepare", "restore", "migrate"])
+def test_on_an_armed_node_nothing_of_mcv_s_begins_without_a_valid_lease(
+    conf: Settings, operation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    armed = replace(COMING if operation == "migrate" else BASE, ha=Ha(armed=True))
+    hold(conf, armed)
+    restored = xml(a_vm(incarnation=2))
+
+    assert ask(conf, operation, restored) == 1
+    assert "n1 is armed and has no valid lease" in capsys.readouterr().err
+    assert ask(conf, operation, FOREIGN) == 0
+
+    lease.write(LeaseFile(lease.boot_id(), lease.now() + 60), conf.run)
+    assert ask(conf, operation, restored) == 0
+
+    lease.write(LeaseFile(lease.boot_id(), lease.now() - 1), conf.run)
+    assert ask(conf, operation, restored) == 1
 
 
 def test_memory_of_another_incarnation_is_not_restored(
