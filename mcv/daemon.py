@@ -41,8 +41,9 @@ from mcv.etcd.keys import ClusterKeys
 from mcv.ha.gate import Gate
 from mcv.ha.start_env import NodeStartEnv
 from mcv.host import Host
+from mcv.rpc.etcd_certificates import Certificates
 from mcv.rpc.peers import Peers
-from mcv.rpc.pki import Keys, certificate_kept, load_or_create
+from mcv.rpc.pki import Keys, load_or_create
 from mcv.rpc.server import Server
 from mcv.rpc.tls import client_context
 from mcv.rpc.tunnel import tunnel
@@ -103,7 +104,7 @@ class Daemon:
         return arms.of(self.conf.node, self.conf.run, self.consensus, self.etcd.etcd)
 
     def _etcd_context(self, certificate: str) -> ssl.SSLContext:
-        return client_context(self.identity, certificate, self.conf.pki / "etcd.pem")
+        return client_context(self.identity, certificate)
 
     def _reach_voters(self, voters: Sequence[Voter]) -> Gateway:
         """A gateway to voters, in use or not, each known by its certificate alone."""
@@ -134,7 +135,7 @@ class Daemon:
                 EtcdUnit(self.conf.etcd),
                 self.identity.key,
                 (self.conf.etcd_port, self.conf.etcd_peer_port),
-                functools.partial(certificate_kept, self.identity),
+                Certificates(self.identity),
                 self._reach_voters,
             ),
             keyspace=self.etcd.etcd,

@@ -1,7 +1,17 @@
 """The part of the table about where the document lies."""
 
-from mcv.api.operation import NODE, OPERATOR_ONLY, Operation, Right, admin, question, read, step
-from mcv.cluster import etcd_steps, etcd_store, witness
+from mcv.api.operation import (
+    NODE,
+    OPERATOR_ONLY,
+    PEER_ONLY,
+    Operation,
+    Right,
+    admin,
+    question,
+    read,
+    step,
+)
+from mcv.cluster import etcd_follow, etcd_steps, etcd_store, witness
 
 OF_ETCD: dict[str, Operation] = {
     "cluster.store": read(etcd_store.show),
@@ -17,5 +27,17 @@ OF_ETCD: dict[str, Operation] = {
     "etcd.start": step(etcd_steps.start, subject=NODE),
     "etcd.await": step(etcd_steps.await_voters, etcd_steps.START + 30, NODE, looks=True),
     "etcd.all_hold": step(etcd_steps.all_hold, etcd_steps.HOLD + 30, NODE, looks=True),
+    "etcd.keep": step(etcd_follow.keep, subject=NODE),
+    "etcd.trust": step(etcd_follow.trust, subject=NODE),
+    "etcd.admit": step(etcd_follow.admit, subject=NODE),
+    "etcd.promote": step(etcd_follow.promote, subject=NODE),
+    "etcd.expel": step(etcd_follow.expel, subject=NODE),
+    "etcd.step_aside": step(etcd_follow.step_aside, subject=NODE),
+    "etcd.readdress": step(etcd_follow.readdress, subject=NODE),
+    "etcd.settled": question(etcd_follow.settled),
+    "etcd.follow": Operation(
+        etcd_follow.follow, PEER_ONLY, timeout=etcd_follow.FOLLOW, sender=True
+    ),
+    "etcd.begin": Operation(etcd_follow.begin, PEER_ONLY, timeout=etcd_follow.FOLLOW, sender=True),
     "etcd.discard": step(etcd_steps.discard, subject=NODE),
 }

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcv.cluster import etcd_steps, members, sightings, upgrade
+from mcv.cluster import addresses, etcd_follow, etcd_steps, members, sightings, upgrade
 from mcv.drbd import (
     enable,
     left_replicas,
@@ -55,7 +55,7 @@ def look_after_cluster(host: Host) -> None:
     _attempt(host, etcd_steps.tidy)
     if host.consensus.in_contact:
         _attempt(host, upgrade.raise_schema)
-        _attempt(host, members.addresses)
+        _attempt(host, addresses.follow_conf)
         _attempt(host, verification_results.conclude)
         _attempt(host, sizing.write_real_sizes)
         _attempt(host, enable.adjust)
@@ -110,6 +110,7 @@ LOOPS = (
     Loop("paths", 3.0, members.watch_paths),
     Loop("sightings", 3.0, sightings.look),
     Loop("arrivals", 30.0, arrivals.forget_over),
+    Loop("etcd", 5.0, etcd_follow.look_after),
     Loop("etcd's room", 60.0, etcd_steps.keep_room),
     Loop("starts", 5.0, lambda host: host.domains.starts.forget_ended()),
     Loop("copies", 30.0, copy_target.clear_over),

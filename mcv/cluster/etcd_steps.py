@@ -4,7 +4,7 @@ import logging
 import time
 
 from mcv.document import etcd_voters
-from mcv.document.etcd_voters import Voter
+from mcv.document.etcd_voters import Terms, Voter
 from mcv.errors import Busy, McvError
 from mcv.host import Host
 
@@ -43,7 +43,12 @@ def set_up(
     host: Host, node: str, id: str, members: dict[str, str], bundle: str, pace: int = 1
 ) -> None:
     """Write what etcd starts by; nothing is started."""
-    host.etcd.set_up(host.name, id, members, bundle, pace)
+    certificate = host.etcd.certificate(members[host.name])
+    voters = [
+        Voter(name, address, certificate if name == host.name else "")
+        for name, address in sorted(members.items())
+    ]
+    host.etcd.set_up(host.name, Terms(id, tuple(voters), bundle, pace), "new")
 
 
 def start(host: Host, node: str) -> None:

@@ -127,7 +127,7 @@ def to_unanimous(
             cluster = host.read()
             refuse_all(_why_not_to_unanimous(host, cluster))
             return Prepared(
-                unanimous_plan(cluster, host.name),
+                unanimous_plan(cluster, host.name, host.job.id),
                 StoreMoved(store="unanimous", voters=[]),
                 preview=functools.partial(_preview, [], leaving.plan() if leaving else []),
             )
@@ -159,15 +159,17 @@ def etcd_plan(
         if cluster.nodes[name].etcd_certificate != certificates[name]
     ]
     beside = {witness.name: witness.certificate} if witness else {}
-    bundle = etcd_voters.joined({**certificates, **beside})
+    own = [node.certificate for node in cluster.nodes.values()]
+    bundle = etcd_voters.joined([*own, *certificates.values(), *beside.values()])
     members = _addresses(cluster, voters, witness)
     asked = [[name, members[name], {**certificates, **beside}[name]] for name in sorted(members)]
+    pace = {"pace": cluster.ha.pace}
     return [
         *known,
         *_witness_known(witness, bundle),
         together(
             Step(
-                on(name, "etcd.set_up", node=name, id=id, members=members, bundle=bundle),
+                on(name, "etcd.set_up", node=name, id=id, members=members, bundle=bundle, **pace),
                 undo=on(name, "etcd.discard", node=name),
             )
             for name in voters
@@ -197,25 +199,14 @@ def _addresses(cluster: Cluster, voters: list[str], witness: Voter | None) -> di
     return {**members, witness.name: witness.address} if witness else members
 
 
-def unanimous_plan(cluster: Cluster, me: str) -> list[Item]:
-    """Move the document, wait until all members hold it, then take etcd away."""
+def unanimous_plan(cluster: Cluster, me: str, operation: str) -> list[Item]:
+    """Keep what etcd holds, move the document, wait until all have it, then take etcd away."""
     voters = sorted(set(cluster.store.voters if cluster.store else ()) & set(cluster.online))
     return [
+        Step(on(me, "etcd.keep", node=me, operation=operation)),
         Step(change("store.unanimous", epoch=secrets.token_hex(8)), commits=True),
         Step(on(me, "etcd.all_hold", node=me)),
         together(Step(on(name, "etcd.discard", node=name), may_fail=True) for name in voters),
-    ]
-
-
-def why_members_stay(cluster: Cluster) -> list[Refused]:
-    """Why no member is added, removed or given another address: etcd's voters know each other."""
-    if cluster.store is None:
-        return []
-    return [
-        Refused(
-            "The document lies in etcd, whose members do not change yet.",
-            "First: mcv cluster store unanimous; afterwards: mcv cluster store etcd",
-        )
     ]
 
 

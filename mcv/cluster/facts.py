@@ -7,6 +7,7 @@ import time
 from msgspec import Struct
 
 import mcv
+from mcv.cluster import etcd_steps
 from mcv.document.schema import SCHEMA
 from mcv.drbd import enable
 from mcv.drivers.libvirt_identity import uuid_of
@@ -34,7 +35,8 @@ class NodeFacts(Struct, frozen=True, kw_only=True):
 
     What a tool did not tell is None, and `trouble` says why. `drbd` is None too where the
     cluster does not use DRBD. `reached` are the addresses that were to be tried (IP:PORT);
-    `rights_of` the users and %groups to whom the host's own document gives a right.
+    `rights_of` the users and %groups to whom the host's own document gives a right. etcd would
+    know it by `etcd_certificate`; `etcd_lacks` is why it cannot run one.
     """
 
     version: str
@@ -59,6 +61,8 @@ class NodeFacts(Struct, frozen=True, kw_only=True):
     capacity: Capacity | None = None
     drbd: enable.DrbdAbility | None = None
     rights_of: list[str] = []
+    etcd_certificate: str = ""
+    etcd_lacks: list[str] = []
 
 
 class Machine(Struct, kw_only=True):
@@ -98,6 +102,8 @@ def facts(host: Host, reach: list[str] | None = None) -> NodeFacts:
         capacity=machine.capacity,
         drbd=enable.able(host) if cluster.drbd.enabled or reach else None,
         rights_of=cluster.permissions.whose,
+        etcd_certificate=host.etcd.certificate(settings.address) if settings.address else "",
+        etcd_lacks=etcd_steps.lacks(host),
     )
 
 

@@ -6,7 +6,7 @@ from secrets import token_hex
 
 from msgspec import Struct
 
-from mcv.cluster import etcd_store
+from mcv.cluster import etcd_members
 from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
@@ -40,20 +40,31 @@ PATHS = 12.0  # seconds for all paths to a silent member
 ANSWER = 1.5  # seconds in which a host that lives answers to a connection
 
 
-def remove_plan(node: str, me: str, online: bool, secret: str) -> list[Item]:
+def remove_plan(
+    node: str,
+    me: str,
+    online: bool,
+    secret: str,
+    of_etcd: etcd_members.Added = etcd_members.NOTHING,
+) -> list[Item]:
     """Take the node offline, make it blank (the commit point), remove it with its claim.
 
     Before that the DRBD secret is replaced, where a secret's id is given: the node keeps what
-    it knows. A node that is offline already is not told; the first change commits then.
+    it knows. A node that is offline already is not told; the first change commits then. Where
+    the document lies in etcd, the node ceases to vote, and is not trusted there any more.
     """
-    plan: list[Item] = []
+    plan: list[Item] = [*of_etcd.first]
+    if of_etcd.last and not online:
+        plan.append(Step(change("barrier"), commits=True))
+    commits = not online and not of_etcd.last
     if online:
         plan.append(Step(change("node.offline", name=node), undo=change("node.online", name=node)))
         plan.append(Step(on(me, "member.dismiss", node=node, must=True), commits=True))
+    plan += of_etcd.last
     if secret:
         plan.append(Step(on(me, "drbd.renew_secret", node=node, id=secret)))
-        plan.append(Step(change("drbd.secret", id=secret), commits=not online))
-    plan.append(Step(change("node.remove", name=node), commits=not online and not secret))
+        plan.append(Step(change("drbd.secret", id=secret), commits=commits))
+    plan.append(Step(change("node.remove", name=node), commits=commits and not secret))
     return plan
 
 
@@ -87,7 +98,7 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
     host.consensus.require_contact()
     cluster = host.read()
     member = cluster.node(node)
-    problems = etcd_store.why_members_stay(cluster)
+    problems = etcd_members.why_not_leaving(host, cluster, node)
     if list(cluster.nodes) == [node]:
         problems.append(Refused(f"{node} is the only node."))
     owned = sorted(vm.name for vm in cluster.vms.values() if vm.node == node)
@@ -129,7 +140,8 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
     # A cluster with a member of an earlier version has no place for the secret's id.
     renews = cluster.drbd.enabled and cluster.schema >= 2
     secret = token_hex(8) if renews else ""
-    return remove_plan(node, host.name, member.status == "online", secret)
+    of_etcd = etcd_members.leaving(cluster, node, host.name, host.job.id)
+    return remove_plan(node, host.name, member.status == "online", secret, of_etcd)
 
 
 def offline(
@@ -295,19 +307,3 @@ def come_back(host: Host) -> None:
         return
     host.update("node.online", f"{host.name} is back", name=host.name)
     host.tell("online again", host.name)
-
-
-def addresses(host: Host) -> None:
-    """One round of the loop: what mcv.conf says of this node is in the document too."""
-    node = host.read().nodes.get(host.name)
-    settings = host.settings
-    if node is None or not settings.address or node.status != "online" or node.claim is not None:
-        return  # under a claim the claim's plan knows which of them count
-    if (node.ip_address, node.drbd_address) != (settings.address, settings.drbd_address):
-        host.update(
-            "node.addresses",
-            f"{host.name} has new addresses",
-            name=host.name,
-            ip_address=settings.address,
-            drbd_address=settings.drbd_address,
-        )

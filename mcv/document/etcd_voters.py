@@ -1,7 +1,7 @@
 """What the document says of etcd: who votes, where, and whom they know."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mcv.document.model import Cluster
@@ -27,24 +27,55 @@ def voters(cluster: Cluster) -> list[Voter]:
     return sorted(found)
 
 
+class Terms(NamedTuple):
+    """What every voter runs by: all that vote, whom they trust, and how patient they are.
+
+    `cluster` is the id below which the document lies, `bundle` the certificates that are trusted
+    of peers and of clients.
+    """
+
+    cluster: str
+    voters: tuple[Voter, ...]
+    bundle: str
+    pace: int
+
+
+def terms(cluster: Cluster, leaving: str = "", certificate: str = "") -> Terms:
+    """What the voters run by, as the document says it.
+
+    Without the certificates of a member that is leaving, and with one that a member is about to
+    show. Precondition: the document lies in etcd.
+    """
+    assert cluster.store is not None
+    trusted = bundle(cluster, leaving, certificate)
+    return Terms(cluster.store.id, tuple(voters(cluster)), trusted, cluster.ha.pace)
+
+
 def endpoints(cluster: Cluster, port: int, first: str = "") -> list[Endpoint]:
     """Where the voters answer; the one named `first`, this node's own, before the others."""
     found = [Endpoint(voter.name, voter.address, port) for voter in voters(cluster)]
     return sorted(found, key=lambda endpoint: endpoint.name != first)
 
 
-def bundle(cluster: Cluster) -> str:
-    """The certificates that each voter trusts: those of all members and of the witness."""
-    known = {node.name: node.etcd_certificate for node in cluster.nodes.values()}
-    if cluster.witness is not None:
-        known[cluster.witness.name] = cluster.witness.certificate
-    return joined(known)
+def bundle(cluster: Cluster, leaving: str = "", certificate: str = "") -> str:
+    """The certificates that each voter trusts: those of all members and of the witness.
+
+    A member has two: it shows its own as a client, whatever its address, and the second one, for
+    its address, as a voter. Without those of a member that is leaving, and with one more.
+    """
+    return joined(
+        [
+            *(node.certificate for node in cluster.nodes.values() if node.name != leaving),
+            *(node.etcd_certificate for node in cluster.nodes.values() if node.name != leaving),
+            cluster.witness.certificate if cluster.witness is not None else "",
+            certificate,
+        ]
+    )
 
 
-def joined(certificates: Mapping[str, str]) -> str:
-    """Certificates by name as one text, always in the same order."""
-    named = sorted(certificates.items())
-    return "".join(text.strip() + "\n" for _, text in named if text)
+def joined(certificates: Iterable[str]) -> str:
+    """Certificates as one text, the same for the same ones in any order."""
+    return "".join(f"{text}\n" for text in sorted({each.strip() for each in certificates}) if text)
 
 
 def bundle_digest(cluster: Cluster) -> str:

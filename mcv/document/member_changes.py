@@ -95,8 +95,17 @@ def _for_this(base: Cluster, made: ChangeMade, name: str) -> Node:
 
 @change("node.addresses")
 def node_addresses(
-    base: Cluster, made: ChangeMade, /, name: str, ip_address: str, drbd_address: str
+    base: Cluster,
+    made: ChangeMade,
+    /,
+    name: str,
+    ip_address: str,
+    drbd_address: str,
+    etcd_certificate: str = "",
 ) -> Cluster:
-    """Give a member the addresses of its mcv.conf."""
+    """Give a member the addresses of its mcv.conf, and a certificate for etcd at them."""
     node = base.node(name)
+    if etcd_certificate:
+        require_schema(base, 5)
+        node = replace(node, etcd_certificate=etcd_certificate)
     return base.with_node(replace(node, ip_address=ip_address, drbd_address=drbd_address))

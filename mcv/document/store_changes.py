@@ -46,11 +46,15 @@ def store_unanimous(
 
 
 @change("store.voters")
-def store_voters(base: Cluster, made: ChangeMade, /, voters: list[str]) -> Cluster:
-    """Other members run etcd."""
+def store_voters(
+    base: Cluster, made: ChangeMade, /, voters: list[str], before: list[str] | None = None
+) -> Cluster:
+    """Other members run etcd; Refused where those who did are named, and are others."""
     require_schema(base, 5)
     if base.store is None:
         raise Refused("The document does not lie in etcd.")
+    if before is not None and set(before) != set(base.store.voters):
+        raise Refused("Other members run etcd by now.", "Try again.")
     return replace(base, store=replace(base.store, voters=_voters(base, voters)))
 
 

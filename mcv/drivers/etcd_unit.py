@@ -1,5 +1,6 @@
 """mcv's own etcd on this host: its files below /var/lib/mcv/etcd, and its unit."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from mcv.system.process import Run, run
 
 UNIT = "mcv-etcd.service"
 PROGRAM = Path("/usr/bin/etcd")
+FIRST_START = "ETCD_INITIAL_CLUSTER"  # what begins so is read at the first start alone
+RUNNING = ("active", "activating", "reloading")
 
 
 class EtcdUnit:
@@ -72,14 +75,23 @@ class EtcdUnit:
         return self._config.exists() or self._mark.exists() or self._data.exists()
 
     @property
+    def has_data(self) -> bool:
+        """Whether the data of a member are on this host."""
+        return self._members_data.is_dir()
+
+    @property
     def has_lost_data(self) -> bool:
         """Whether etcd has run here as a member and its data is gone."""
         return self._mark.exists() and not self._members_data.is_dir()
 
     @property
-    def bundle(self) -> str:
-        """The certificates that etcd trusts from its next start on; "" where it has none."""
-        return files.read_or_none(self.directory / "bundle.pem") or ""
+    def _started_by(self) -> Path:
+        return self.directory / "started-by"
+
+    def runs_by(self, configuration: Configuration, certificate: str, bundle: str) -> bool:
+        """Whether etcd was started last by the very files that `set_up` would write now."""
+        noted = files.read_or_none(self._started_by) or ""
+        return noted == _digest(configuration.text(), certificate, bundle)
 
     def set_up(self, configuration: Configuration, certificate: str, bundle: str) -> None:
         """Write what etcd starts by; what runs is not touched. Without effect where it is so.
@@ -95,30 +107,33 @@ class EtcdUnit:
                 "etcd has lost its data on this host, so it may not start as the member it was.",
                 "It has to leave etcd and to join it anew.",
             )
-        self.trust(bundle)
+        files.write_atomically(configuration.bundle, bundle)
         files.write_atomically(configuration.certificate, certificate)
         files.write_atomically(self._config, configuration.text())
 
-    def trust(self, bundle: str) -> bool:
-        """Write the certificates that etcd trusts from its next start on; whether they differ."""
-        if self.bundle == bundle:
-            return False
-        files.write_atomically(self.directory / "bundle.pem", bundle)
-        return True
-
     def start(self) -> None:
         """Start etcd, which may take long to serve; harmless while it runs."""
-        if self._state() == "failed":
+        state = self._state()
+        if state == "failed":
             self._run("systemctl", "reset-failed", UNIT)
         self._run("systemctl", "start", UNIT)
+        if state not in RUNNING:
+            self._note_start()
 
     def restart(self) -> None:
-        """End etcd and start it again: it reads its certificates at its start alone."""
+        """End etcd and start it again: it reads its files at its start alone."""
         self._run("systemctl", "restart", UNIT)
+        self._note_start()
+
+    def _note_start(self) -> None:
+        """Note by which files etcd was started; killed before, mcvd starts it once more."""
+        names = (self._config, self.directory / "certificate.pem", self.directory / "bundle.pem")
+        text = _digest(*(files.read_or_none(path) or "" for path in names))
+        files.write_atomically(self._started_by, text)
 
     def is_running(self) -> bool:
         """Whether the unit runs."""
-        return self._state() in ("active", "activating", "reloading")
+        return self._state() in RUNNING
 
     def mark(self) -> None:
         """Note that etcd has data here; to be called when it has answered once."""
@@ -131,6 +146,7 @@ class EtcdUnit:
         What it starts by goes first: from then on nothing starts it.
         """
         files.remove(self._config)
+        files.remove(self._started_by)
         if self.is_running():
             self._run("systemctl", "stop", UNIT)
         with in_words(self.directory):
@@ -146,3 +162,9 @@ class EtcdUnit:
         except CommandFailed:
             return ""
         return shown.strip()
+
+
+def _digest(configuration: str, certificate: str, bundle: str) -> str:
+    """By what etcd runs: with data of its own it reads nothing of who began with it."""
+    lines = [line for line in configuration.splitlines() if not line.startswith(FIRST_START)]
+    return hashlib.sha256("\n".join([*lines, certificate, bundle]).encode()).hexdigest()

@@ -84,6 +84,10 @@ class Gateway:
             for connection in connections:
                 connection.close()
 
+    def only(self, endpoint: Endpoint) -> "Gateway":
+        """A gateway to one of these members alone."""
+        return Gateway([endpoint], self._context, self._patience)
+
     def close(self) -> None:
         """Close the connections that nothing uses."""
         self.renew(self.endpoints)

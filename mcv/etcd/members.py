@@ -15,6 +15,7 @@ LIST = "/v3/cluster/member/list"
 ADD = "/v3/cluster/member/add"
 REMOVE = "/v3/cluster/member/remove"
 PROMOTE = "/v3/cluster/member/promote"
+UPDATE = "/v3/cluster/member/update"
 STATUS = "/v3/maintenance/status"
 ALARM = "/v3/maintenance/alarm"
 DEFRAGMENT = "/v3/maintenance/defragment"
@@ -41,6 +42,13 @@ class OfMember(Request, frozen=True, kw_only=True):
     """Remove or promote a member; its id as text, in which no digit is lost."""
 
     id: str = msgspec.field(name="ID")
+
+
+class UpdateMember(Request, frozen=True, kw_only=True):
+    """Reach a member by other URLs."""
+
+    id: str = msgspec.field(name="ID")
+    peers: list[str] = msgspec.field(name="peerURLs")
 
 
 class ToMember(Request, frozen=True, kw_only=True):
@@ -82,6 +90,11 @@ class Upkeep:
     def promote(self, member: int) -> None:
         """Give a learner its vote; Refused while it is not in step."""
         self._gateway.ask(PROMOTE, OfMember(id=str(member)), Members, writes=True)
+
+    def readdress(self, member: int, peer: str) -> None:
+        """Have a member's peers reach it by this URL."""
+        request = UpdateMember(id=str(member), peers=[peer])
+        self._gateway.ask(UPDATE, request, Members, writes=True)
 
     def remove(self, member: int) -> None:
         """Remove a member; without effect where it is none. Refused where it would end quorum."""

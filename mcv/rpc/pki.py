@@ -130,19 +130,6 @@ def certificate_at(identity: Identity, address: str) -> str:
     return _certified(identity.node, _private_key(identity), address)
 
 
-def certificate_kept(identity: Identity, address: str) -> str:
-    """The certificate for an address as it is kept beside the key; made where there is none.
-
-    It is made anew where the one that is kept is for another address or of another key.
-    """
-    path = identity.directory / "etcd.pem"
-    kept = files.read_or_none(path) or ""
-    if not _is_for(kept, address, _private_key(identity).public_key()):
-        kept = certificate_at(identity, address)
-        files.write_atomically(path, kept)
-    return kept
-
-
 def key_and_certificate(name: str, address: str) -> tuple[str, str]:
     """A new key and its certificate for an address, as PEM, for a machine that runs etcd alone."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -162,14 +149,16 @@ def _certified(name: str, key: ec.EllipticCurvePrivateKey, address: str) -> str:
     return built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _is_for(pem: str, address: str, key: ec.EllipticCurvePublicKey) -> bool:
+def is_certificate_at(identity: Identity, pem: str, address: str) -> bool:
+    """Whether a certificate is one of a node's key for an address, and for no other."""
     try:
         made = x509.load_pem_x509_certificate(pem.encode())
         names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, x509.ExtensionNotFound):
         return False
     addresses = [str(each) for each in names.get_values_for_type(x509.IPAddress)]
-    return made.public_key() == key and addresses == [address.partition("%")[0]]
+    is_own = made.public_key() == _private_key(identity).public_key()
+    return is_own and addresses == [address.partition("%")[0]]
 
 
 def _builder(

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from mcv.cluster import addresses, draining, etcd_store, join, members, permissions, replacing
+from mcv.cluster import (
+    addresses,
+    draining,
+    etcd_store,
+    join,
+    joining,
+    members,
+    permissions,
+    replacing,
+)
 from mcv.document.model import Node
 from mcv.document.pools import DEFAULT_LOCATION, ImageKind
 from mcv.document.subject import Subject
@@ -276,7 +285,7 @@ def add(cluster: FakeCluster, node: str) -> None:
 
     def joined(host: Host) -> None:
         stage = {"operation": host.job.id, "members": []}
-        join.stage_join(cluster.hosts[new], document=json.dumps(stage))
+        joining.stage_join(cluster.hosts[new], document=json.dumps(stage))
         entry = Node(
             name=new,
             hostname=new,

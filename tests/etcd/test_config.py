@@ -5,12 +5,14 @@ import functools
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from mcv.document import etcd_voters
-from mcv.document.etcd_voters import Voter
+from mcv.document.etcd_voters import Terms, Voter
 from mcv.drivers.etcd_local import LocalEtcd
 from mcv.drivers.etcd_unit import EtcdUnit
 from mcv.errors import CommandFailed, McvError, PeerUnreachable, Refused, StoreFull, SystemFailed
@@ -20,6 +22,7 @@ from mcv.etcd.gateway import Endpoint, Gateway
 from mcv.etcd.members import Upkeep
 from mcv.etcd.requests import put
 from mcv.rpc import pki, tls
+from mcv.rpc.etcd_certificates import Certificates
 from tests.documents import after, document
 from tests.etcd.server import PATIENCE, free_port
 
@@ -66,10 +69,12 @@ class Three:
         self.identities = {name: pki.create(name, directory / name / "pki") for name in ADDRESSES}
         base = document(*ADDRESSES)
         for name, address in ADDRESSES.items():
+            pem = self.identities[name].certificate_pem
+            base = base.with_node(structs.replace(base.node(name), certificate=pem))
             base = after(
                 base, "node.addresses", name=name, ip_address=address, drbd_address=address
             )
-            certificate = pki.certificate_at(self.identities[name], address)
+            certificate = Certificates(self.identities[name]).kept(address)
             base = after(base, "node.etcd", name=name, certificate=certificate)
         self.cluster = after(
             base, "store.etcd", id="0123456789abcdef", voters=list(ADDRESSES), epoch="e2"
@@ -94,6 +99,10 @@ class Three:
             key=self.identities[name].key,
         )
 
+    @property
+    def terms(self) -> Terms:
+        return etcd_voters.terms(self.cluster)
+
     def set_up(self, name: str) -> None:
         certificate = self.cluster.nodes[name].etcd_certificate
         bundle = etcd_voters.bundle(self.cluster)
@@ -105,7 +114,7 @@ class Three:
                 self.units[name],
                 self.identities[name].key,
                 (self.port, self.peer_port),
-                functools.partial(pki.certificate_kept, self.identities[name]),
+                Certificates(self.identities[name]),
                 functools.partial(self.reach, name),
             )
             for name in ADDRESSES
@@ -113,18 +122,16 @@ class Three:
 
     def reach(self, me: str, voters: Sequence[Voter]) -> Gateway:
         known = {voter.name: voter.certificate for voter in voters}
-        own = self.identities[me].directory / "etcd.pem"
         return Gateway(
             [Endpoint(voter.name, voter.address, self.port) for voter in voters],
-            lambda at: tls.client_context(self.identities[me], known[at.name], own),
+            lambda at: tls.client_context(self.identities[me], known[at.name]),
         )
 
     def gateway(self, me: str) -> Gateway:
         known = {voter.name: voter.certificate for voter in etcd_voters.voters(self.cluster)}
-        own = self.units[me].directory / "certificate.pem"
         return Gateway(
             etcd_voters.endpoints(self.cluster, self.port, me),
-            lambda at: tls.client_context(self.identities[me], known[at.name], own),
+            lambda at: tls.client_context(self.identities[me], known[at.name]),
             PATIENCE,
         )
 
@@ -170,15 +177,14 @@ def test_three_nodes_set_up_by_the_document_serve_each_other(three: Three) -> No
 
 def test_each_node_waits_until_all_voters_are_there_and_tells_their_state(three: Three) -> None:
     local = three.local()
-    voters = [Voter(name, at, local[name].certificate(at)) for name, at in ADDRESSES.items()]
-    bundle = "".join(voter.certificate for voter in voters)
+    voters = three.terms.voters
     for name in ("n1", "n2"):
-        local[name].set_up(name, "0123456789abcdef", ADDRESSES, bundle, pace=1)
+        local[name].set_up(name, three.terms, "new")
         local[name].unit.start()
 
     with pytest.raises(PeerUnreachable, match="etcd of n3 has not started, as n1 sees it"):
         local["n1"].await_voters("n1", voters, 6.0)
-    local["n3"].set_up("n3", "0123456789abcdef", ADDRESSES, bundle, pace=1)
+    local["n3"].set_up("n3", three.terms, "new")
     local["n3"].unit.start()
     for name in ADDRESSES:
         local[name].await_voters(name, voters, 60.0)
@@ -194,11 +200,10 @@ def test_each_node_waits_until_all_voters_are_there_and_tells_their_state(three:
 
 def test_room_is_made_before_etcd_is_full_and_after_the_leader_last(three: Three) -> None:
     local = three.local()
-    voters = [Voter(name, at, local[name].certificate(at)) for name, at in ADDRESSES.items()]
-    bundle = "".join(voter.certificate for voter in voters)
+    voters = three.terms.voters
     for name, each in local.items():
         each.quota = 2 * 1024**2
-        each.set_up(name, "0123456789abcdef", ADDRESSES, bundle, pace=1)
+        each.set_up(name, three.terms, "new")
         each.unit.start()
     for name, each in local.items():
         each.await_voters(name, voters, 60.0)
@@ -269,12 +274,25 @@ def test_a_host_without_etcd_is_told_what_to_install(three: Three, tmp_path: Pat
     assert not (tmp_path / "e").exists()
 
 
-def test_other_certificates_are_told_from_the_same(three: Three) -> None:
+def test_other_files_than_etcd_was_started_by_are_told(three: Three) -> None:
     three.set_up("n1")
+    asked = three.configuration("n1"), three.cluster.nodes["n1"].etcd_certificate
+    bundle = etcd_voters.bundle(three.cluster)
+    assert not three.units["n1"].runs_by(*asked, bundle)
 
-    assert not three.units["n1"].trust(etcd_voters.bundle(three.cluster))
-    assert three.units["n1"].trust("others\n")
-    assert three.units["n1"].bundle == "others\n"
+    three.units["n1"].start()
+
+    assert three.units["n1"].runs_by(*asked, bundle)
+    assert not three.units["n1"].runs_by(*asked, "others\n")
+    alone = replace(asked[0], members={"n1": "x"}, state="existing")
+    assert three.units["n1"].runs_by(alone, asked[1], bundle)
+    assert not three.units["n1"].runs_by(replace(asked[0], pace=2), asked[1], bundle)
+    three.units["n1"].set_up(asked[0], asked[1], "others\n")
+    assert three.units["n1"].runs_by(*asked, bundle)  # etcd reads them at its start alone
+    three.units["n1"].start()
+    assert not three.units["n1"].runs_by(*asked, "others\n")
+    three.units["n1"].restart()
+    assert three.units["n1"].runs_by(*asked, "others\n")
 
 
 def test_a_unit_that_has_failed_is_started_all_the_same(tmp_path: Path) -> None:
@@ -331,7 +349,12 @@ def test_a_witness_votes_and_is_trusted_and_so_is_a_member_that_does_not_vote() 
     cluster = after(base, "store.etcd", id="abc", voters=["n1", "n2"], epoch="e2")
 
     assert [voter.name for voter in etcd_voters.voters(cluster)] == ["n1", "n2", "w1"]
-    assert etcd_voters.bundle(cluster) == "of n1\nof n2\nof n3\nof w1\n"
+    first = [f"certificate of {name}" for name in ("n1", "n2", "n3")]
+    second = ["of n1", "of n2", "of n3", "of w1"]
+    assert etcd_voters.bundle(cluster).splitlines() == [*first, *second]
+    assert etcd_voters.bundle(cluster, "n2", "new").splitlines() == [
+        *("certificate of n1", "certificate of n3", "new", "of n1", "of n3", "of w1")
+    ]
     assert [at.name for at in etcd_voters.endpoints(cluster, 1, "w1")] == ["w1", "n1", "n2"]
     without = after(cluster, "node.remove", name="n3")
     assert etcd_voters.bundle_digest(without) != etcd_voters.bundle_digest(cluster)

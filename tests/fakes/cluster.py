@@ -14,7 +14,7 @@ import msgspec
 
 from mcv import settings
 from mcv.api import dispatch
-from mcv.cluster import join
+from mcv.cluster import joining
 from mcv.consensus.doors import Doors
 from mcv.consensus.etcd import arms
 from mcv.consensus.etcd.agreement import EtcdAgreement
@@ -58,7 +58,7 @@ from tests.fakes.directories import FakeDirectories
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
 from tests.fakes.etcd import FakeEtcd, Reached
-from tests.fakes.etcd_local import FakeLocalEtcd
+from tests.fakes.etcd_local import FakeLocalEtcd, FakeVoting
 from tests.fakes.host_devices import FakeHostDevices
 from tests.fakes.keys import FakeKeys
 from tests.fakes.volumes import FakeBridges, FakeLvm
@@ -86,6 +86,7 @@ class FakeCluster:
         self.hosts: dict[str, Host] = {}
         self.agreements: dict[str, UnanimousAgreement] = {}
         self.etcd = FakeEtcd()  # of all nodes together
+        self.voting = FakeVoting(down=self.down)
         self.etcd_of: dict[str, FakeLocalEtcd] = {}
         self.domains = {name: FakeDomains() for name in names}
         self.drbd = {
@@ -129,7 +130,13 @@ class FakeCluster:
         conf = settings_of(self.directory, name)
         self.directories[name].make(str(conf.images))
         store = Store(conf.state, conf.history)
-        self.etcd_of[name] = FakeLocalEtcd(name, conf.state / "etcd")
+        self.etcd_of[name] = FakeLocalEtcd(
+            name,
+            conf.state / "etcd",
+            self.voting,
+            functools.partial(self._reach_etcd, name),
+            lambda change: self.spy(name, "etcd", f"answered {change}"),
+        )
         if first is not None:
             store.begin(first)
             files.write_atomically(conf.pki / "drbd-secret", "word\n")
@@ -179,10 +186,14 @@ class FakeCluster:
         return self.hosts[name]
 
     def _reach_etcd(self, name: str, request: str) -> None:
-        """A node reaches etcd while it is up itself, and a majority of all with it."""
+        """A node reaches etcd while it is up itself, and a majority of voters trusts it."""
         self.spy(name, "etcd", request)
         if name in self.down or 2 * len(self.down) >= len(self.domains):
             raise PeerUnreachable(f"etcd on {name} does not answer.")
+        if not self.voting.members:
+            return  # it was set up by no operation
+        if not (self.voting.has_quorum and self.voting.trusts(f"certificate of {name}")):
+            raise PeerUnreachable(f"etcd does not answer {name}.")
 
     def _silent_voters(self) -> list[str]:
         return sorted(self.down)
@@ -347,7 +358,7 @@ def _accepts(host: Host, node: str) -> bool:
 
     The stages of the stories name no members, so any node may carry the join on.
     """
-    return node in host.read().nodes or join.staged(host) is not None
+    return node in host.read().nodes or joining.staged(host) is not None
 
 
 def _elsewhere(

@@ -8,6 +8,7 @@ import msgspec
 
 from mcv.document.model import Cluster, decode, digest, encode
 from mcv.errors import LookAgain, McvError, NotUnderstood, Refused
+from mcv.etcd.answers import KeyValue
 from mcv.etcd.client import Keyspace
 from mcv.etcd.keys import ClusterKeys
 from mcv.etcd.requests import Compare, Operation, absent, delete, get, put, unchanged
@@ -78,9 +79,20 @@ class Door:
             chain.append(_unpacked(hash_, text))
         return chain
 
-    def swap(self, shown: Shown, new: Cluster, beside: Beside = ALONE) -> bool:
+    def marks(self) -> list[KeyValue]:
+        """The marks of stale replicas. Raises PeerUnreachable."""
+        return self._etcd.below(self.keys.marks).kvs
+
+    def swap(
+        self,
+        shown: Shown,
+        new: Cluster,
+        beside: Beside = ALONE,
+        deletes: Sequence[tuple[Compare | None, Operation]] = (),
+    ) -> bool:
         """Replace the newest document by its child; False where another came before.
 
+        With it go the keys of `deletes`; False too where one of them has changed meanwhile.
         Raises Refused, with nothing changed, where a comparison does not hold or the document
         is too large; PeerUnreachable where no member has the change, CallLost where one may.
         """
@@ -88,14 +100,17 @@ class Door:
         operations = self._writing(head, new)
         gone = set(shown.head.bodies) - set(head.bodies)
         operations += [delete(self.keys.body(hash_)) for hash_ in sorted(gone)]
-        operations += beside.puts
+        operations += [*beside.puts, *(operation for _, operation in deletes)]
         is_newest = unchanged(self.keys.head, shown.revision)
-        compares = [is_newest, *beside.compares]
-        done = self._etcd.change(compares, operations, [get(self.keys.head)])
+        still = [compare for compare, _ in deletes if compare is not None]
+        looks = [get(self.keys.head), *(get(compare.key) for compare in still)]
+        done = self._etcd.change([is_newest, *beside.compares, *still], operations, looks)
         if done.succeeded:
             return True
-        (found,) = done.found()
-        if found.kvs and found.kvs[0].mod_revision == shown.revision:
+        found, *others = done.found()
+        revisions = [each.kvs[0].mod_revision if each.kvs else 0 for each in others]
+        is_as_read = revisions == [compare.mod_revision for compare in still]
+        if found.kvs and found.kvs[0].mod_revision == shown.revision and is_as_read:
             raise Refused("What this change depends on has changed meanwhile.", "Look again.")
         return False
 

@@ -8,6 +8,7 @@ from typing import Any
 from mcv.consensus.etcd.door import ALONE, Beside, Shown
 from mcv.consensus.etcd.quorum import no_quorum
 from mcv.consensus.etcd.reader import Reader
+from mcv.consensus.etcd.traces import traces
 from mcv.consensus.unanimous import timeouts
 from mcv.document.generation import made_now
 from mcv.document.model import Cluster, digest
@@ -108,12 +109,17 @@ class Proposer:
     def _swapped(self, shown: Shown, new: Cluster, beside: Beside) -> bool:
         """Put a document in the place of its parent; False where another came before."""
         try:
-            is_done = self._reader.door.swap(shown, new, beside)
+            is_done = self._swap(shown, new, beside)
         except PeerUnreachable as error:
             raise self._no_quorum(error) from error
         except CallLost as lost:
             is_done = self._outcome(shown, new, beside, lost)
         return is_done and self._written_down(new)
+
+    def _swap(self, shown: Shown, new: Cluster, beside: Beside) -> bool:
+        """The same, with the keys of what the change removes."""
+        door = self._reader.door
+        return door.swap(shown, new, beside, traces(door, self._store.read(), new))
 
     def _outcome(self, shown: Shown, new: Cluster, beside: Beside, lost: CallLost) -> bool:
         """The outcome of a swap without an answer; raise OutcomeOpen where it stays unknown.
@@ -128,7 +134,7 @@ class Proposer:
                     return True
                 if now.revision != shown.revision:
                     return False
-                return self._reader.door.swap(shown, new, beside)
+                return self._swap(shown, new, beside)
             except (PeerUnreachable, CallLost, LookAgain):
                 time.sleep(0.2)
         raise OutcomeOpen(
