@@ -98,13 +98,13 @@ def _moved_to_etcd(
         moved = StoreMoved(store="etcd", voters=voters)
         if newcomer is None:
             return Prepared(plan, moved)
-        known = {**certificates, newcomer.name: newcomer.certificate}
+        bundle = _bundle(cluster, [*certificates.values(), newcomer.certificate])
         addresses = _addresses(cluster, voters, newcomer.voter)
         return Prepared(
             plan,
             replace(moved, voters=sorted([*voters, newcomer.name])),
             preview=functools.partial(_preview, newcomer.plan(), []),
-            around=newcomer.set_up_there(host, id, addresses, etcd_voters.joined(known)),
+            around=newcomer.set_up_there(host, id, addresses, bundle),
         )
 
     return host.operate(_members(host), "move the document to etcd", prepare, dry_run)
@@ -159,8 +159,7 @@ def etcd_plan(
         if cluster.nodes[name].etcd_certificate != certificates[name]
     ]
     beside = {witness.name: witness.certificate} if witness else {}
-    own = [node.certificate for node in cluster.nodes.values()]
-    bundle = etcd_voters.joined([*own, *certificates.values(), *beside.values()])
+    bundle = _bundle(cluster, [*certificates.values(), *beside.values()])
     members = _addresses(cluster, voters, witness)
     asked = [[name, members[name], {**certificates, **beside}[name]] for name in sorted(members)]
     pace = {"pace": cluster.ha.pace}
@@ -192,6 +191,12 @@ def _witness_known(witness: Voter | None, bundle: str) -> list[Item]:
         bundle=etcd_voters.digest_of(bundle),
     )
     return [Step(said, undo=change("witness.remove"))]
+
+
+def _bundle(cluster: Cluster, certificates: list[str]) -> str:
+    """What every voter trusts; the document will have these certificates for etcd."""
+    own = [node.certificate for node in cluster.nodes.values()]
+    return etcd_voters.joined([*own, *certificates])
 
 
 def _addresses(cluster: Cluster, voters: list[str], witness: Voter | None) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What the document says of etcd: who votes, where, and whom they know."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from mcv.document.model import Cluster
@@ -73,7 +73,7 @@ def bundle(cluster: Cluster, leaving: str = "", certificate: str = "") -> str:
     )
 
 
-def joined(certificates: Iterable[str]) -> str:
+def joined(certificates: Sequence[str]) -> str:
     """Certificates as one text, the same for the same ones in any order."""
     return "".join(f"{text}\n" for text in sorted({each.strip() for each in certificates}) if text)
 

@@ -160,7 +160,7 @@ def test_it_is_seen_in_info(moved: FakeCluster) -> None:
     seen = status.info(moved.hosts["n1"]).witness
 
     assert seen is not None
-    assert (seen.name, seen.ip_address, seen.state) == ("w1", ADDRESS, "leader")
+    assert (seen.name, seen.ip_address, seen.state) == ("w1", ADDRESS, "voter")
 
 
 def renewed(cluster: FakeCluster) -> None:

@@ -256,7 +256,7 @@ class FakeLocalEtcd:
         serving, leader = self.voting.serving(), self.voting.leader
         return [
             VoterShown(name=voter.name, state="unreachable")
-            if voter.name not in serving
+            if voter.name not in serving and voter.name in self.voting.units
             else VoterShown(
                 name=voter.name, state="leader" if voter.name == leader else "voter", fsync_ms=1.0
             )
