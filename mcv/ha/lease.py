@@ -159,7 +159,9 @@ class Lease:
             timing.grain,
             self.proves,
         )
-        self._sent[self._sequence] = Sent(await self._env.now(), timing)
+        sent = Sent(await self._env.now(), timing)
+        self._bound_what_is_inherited(sent)
+        self._sent[self._sequence] = sent
         compare = Unchanged(self._key, self._revision)
         put = Put(self._key, held.encode())
         await self._send(Txn((compare,), (put,), (self._key,)), self._sequence)
@@ -174,8 +176,6 @@ class Lease:
         """
         if self.wanted.watchdog < self._in_force.watchdog:
             await self._env.set_watchdog(self.wanted.watchdog)
-        if self.wanted.validity < self._in_force.validity:
-            self._inherited = min(self._inherited, self._bound_of_inherited())
         self._in_force = Timing(
             self.wanted.renewal,
             min(self.wanted.validity, self._in_force.validity),
@@ -183,9 +183,12 @@ class Lease:
             self.wanted.grain,
         )
 
-    def _bound_of_inherited(self) -> float:
-        """What an earlier process wrote was counted by longer periods."""
-        return self._inherited - (self._in_force.validity - self.wanted.validity)
+    def _bound_what_is_inherited(self, sent: Sent) -> None:
+        """An earlier process of this boot may have counted by a longer period than this write says.
+
+        A taker counts by what the lease says, from after this moment.
+        """
+        self._inherited = min(self._inherited, sent.at + sent.timing.validity)
 
     async def _hear(self) -> None:
         for number in list(self._pending):

@@ -1,6 +1,7 @@
 """Clauses left out, one at a time: each must be found by the simulator, from a recorded seed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -15,7 +16,8 @@ Patch = pytest.MonkeyPatch
 
 class Mutation(NamedTuple):
     leave_out: Callable[[Patch], None]
-    seed: int
+    aim: str
+    seeds: tuple[int, ...]
     keeps_descriptor: bool = True
 
 
@@ -119,6 +121,11 @@ def taken_without_a_look_at_marks(patch: Patch) -> None:
     patch.setattr(taking, "NothingNewer", lambda prefix, _: taking_all(prefix))
 
 
+def taken_although_marked_meanwhile(patch: Patch) -> None:
+    """The taking reads the marks, and does not compare that none was written since."""
+    patch.setattr(taking, "NothingNewer", lambda prefix, _: taking_all(prefix))
+
+
 def taking_all(prefix: str) -> object:
     from mcv.ha.env import NothingNewer
 
@@ -148,21 +155,80 @@ def counted_from_before_the_reading(patch: Patch) -> None:
     patch.setattr(taking.Watch, "age", age)
 
 
-MUTATIONS: dict[str, Mutation] = {
-    "counted from the answer": Mutation(counted_from_the_answer, 8),
-    "fed without a lease": Mutation(fed_without_a_lease, 3),
-    "opening feeds for ever": Mutation(opening_feeds_for_ever, 60, keeps_descriptor=False),
-    "start without a lease": Mutation(start_without_a_lease, 13),
-    "alone without a mark": Mutation(alone_without_a_mark, 17),
-    "marks are not compared": Mutation(taken_without_a_look_at_marks, 34),
-}
+def longest_validity_counts(patch: Patch) -> None:
+    """V falls, and the lease counts by the longer one until its shorter one is confirmed."""
 
-# No history has found these yet: the faults that would are still to be aimed.
-SOUGHT: dict[str, Mutation] = {
-    "watchdog after the lease": Mutation(watchdog_after_the_lease, 1),
-    "no start gate": Mutation(no_start_gate, 1),
-    "alone although taken": Mutation(alone_although_taken, 1),
-    "T is V and half of W": Mutation(waits_for_half_the_watchdog, 1),
-    "taken although renewed": Mutation(taken_although_renewed, 1),
-    "counted from before": Mutation(counted_from_before_the_reading, 1),
+    async def shorten(self: Lease) -> None:
+        if self.wanted.watchdog < self._in_force.watchdog:
+            await self._env.set_watchdog(self.wanted.watchdog)
+        self._in_force = replace(self._in_force, watchdog=self.wanted.watchdog)
+
+    patch.setattr(Lease, "_shorten", shorten)
+
+
+def inherited_validity_counts(patch: Patch) -> None:
+    """V falls, and a new process counts by what an earlier one has published."""
+    patch.setattr(Lease, "_bound_what_is_inherited", lambda *_: None)
+
+
+def watchdog_shortened_after(patch: Patch) -> None:
+    """W falls, and the device keeps the longer one until its lease is confirmed."""
+
+    async def shorten(self: Lease) -> None:
+        validity = min(self.wanted.validity, self._in_force.validity)
+        self._in_force = replace(self._in_force, validity=validity)
+
+    patch.setattr(Lease, "_shorten", shorten)
+
+
+def an_old_document_is_enough(patch: Patch) -> None:
+    """A start does not ask whether its document is etcd's newest."""
+
+    async def require(env: SimEnv) -> None:
+        if not await right.has_lease(env):
+            raise right.NoRight(right.Why.NO_LEASE)
+
+    patch.setattr(right, "require", require)
+
+
+def inconsistent_is_promoted(patch: Patch) -> None:
+    """The kernel makes a replica Primary that is Inconsistent or Outdated."""
+
+    async def promote(self: SimEnv) -> bool:
+        self._node.primary = True
+        return True
+
+    patch.setattr(SimEnv, "promote", promote)
+
+
+# Each with the aim that finds it, and seeds of which each does.
+MUTATIONS: dict[str, Mutation] = {
+    "counted from the answer": Mutation(counted_from_the_answer, "last feeding", (1, 4, 6, 7)),
+    "watchdog after the lease": Mutation(watchdog_after_the_lease, "not yet open", (1, 2, 7, 8)),
+    "fed without a lease": Mutation(fed_without_a_lease, "start hangs", (1, 2, 3, 4)),
+    "no start gate": Mutation(no_start_gate, "start hangs", (1, 2, 3, 4)),
+    "opening feeds for ever": Mutation(
+        opening_feeds_for_ever, "dies every second", (2, 3, 4, 5), keeps_descriptor=False
+    ),
+    "start without a lease": Mutation(start_without_a_lease, "not yet open", (1, 2, 3, 5)),
+    "an old document is enough": Mutation(
+        an_old_document_is_enough, "moved meanwhile", (1, 2, 4, 5)
+    ),
+    "alone without a mark": Mutation(alone_without_a_mark, "parted and killed", (1, 2, 3, 4)),
+    "alone although taken": Mutation(alone_although_taken, "false word", (1, 2, 4, 5)),
+    "marks are not looked at": Mutation(
+        taken_without_a_look_at_marks, "parted and killed", (1, 2, 4, 5)
+    ),
+    "marks are not compared": Mutation(
+        taken_although_marked_meanwhile, "mark in between", (1, 2, 4, 5)
+    ),
+    "T is V and half of W": Mutation(waits_for_half_the_watchdog, "last feeding", (2, 3, 4, 5)),
+    "taken although renewed": Mutation(taken_although_renewed, "taken too late", (1, 2, 4, 5)),
+    "counted from before": Mutation(counted_from_before_the_reading, "last feeding", (2, 3, 4, 5)),
+    "the longest V counts": Mutation(longest_validity_counts, "falling pace", (1, 2, 3, 4)),
+    "an inherited V counts": Mutation(inherited_validity_counts, "falls and dies", (1, 2, 3, 4)),
+    "W falls after the write": Mutation(watchdog_shortened_after, "falling pace", (1, 2, 3, 4)),
+    "Inconsistent is promoted": Mutation(
+        inconsistent_is_promoted, "dies in a resync", (2, 3, 4, 5)
+    ),
 }

@@ -5,9 +5,10 @@ import json
 from mcv.ha import peer_loss, right, taking, values
 from mcv.ha.env import Txn, Unknown
 from mcv.ha.lease import Lease
-from mcv.ha.taking import Evidence, Watch
-from tests.ha.sim_env import PERIODS, RESOURCE, SimEnv, back, without
-from tests.ha.world import NODES, REPLICAS, Node, Process, Violation, World
+from mcv.ha.taking import Evidence, Seen, Watch
+from tests.ha.aims import AIMS, aimed
+from tests.ha.sim_env import RESOURCE, SimEnv, back, without
+from tests.ha.world import REPLICAS, Process, Violation, World
 
 LENGTH = 300.0  # s of a history
 
@@ -15,8 +16,9 @@ LENGTH = 300.0  # s of a history
 async def renew(process: Process) -> None:
     """mcv-lease."""
     env = SimEnv(process)
-    lease = Lease(env, PERIODS)
+    lease = Lease(env, env.periods)
     while True:
+        lease.wanted = env.periods
         await lease.step()
         await env.sleep(0.25)
 
@@ -38,7 +40,7 @@ async def mcvd(process: Process) -> None:
     """Take the newest document, start what is this node's, be online again, clear marks."""
     env = SimEnv(process)
     while True:
-        await env.sleep(process.world.random.uniform(0.3, 1.5))
+        await env.sleep(process.world.delay(0.3, 0.6, 0.9, 1.2, 1.5))
         try:
             answer = await env.txn(Txn(reads=("head", values.LEASES, values.STALE)))
         except Unknown:
@@ -58,7 +60,7 @@ async def _come_back(env: SimEnv) -> None:
     if await right.has_lease(env) or await env.leftovers():
         return
     try:
-        await taking.come_back(env, env.boot, PERIODS, back(env.node))
+        await taking.come_back(env, env.boot, env.periods, back(env.node))
     except Unknown:
         return
 
@@ -79,159 +81,35 @@ async def manager(process: Process) -> None:
     env = SimEnv(process)
     watch = Watch(env)
     while True:
-        await env.sleep(process.world.random.uniform(0.5, 3.0))
+        await env.sleep(process.world.delay(0.5, 1.0, 1.5, 2.0, 3.0))
         try:
             await watch.look()
             for node, seen in list(watch.seen.items()):
-                if not (await right.has_lease(env) and await watch.has_ended(node)):
-                    continue
-                if await taking.take(env, seen, node, Evidence.LEASE, without(node)):
-                    process.world.say(f"{env.node} takes {node}")
-                    process.world.takeovers += 1
+                await _consider(env, watch, node, seen)
         except Unknown:
             continue
 
 
-class Faults:
-    """What befalls the world: some of it aimed at what is under way."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        world.at(world.random.uniform(10, 40), self._strike)
-        world.at(1.0, self._lurk)
-
-    def _lurk(self) -> None:
-        """Aimed at a start that has passed its look at the lease."""
-        self.world.at(0.5, self._lurk)
-        for name in REPLICAS:
-            node = self.world.nodes[name]
-            if node.gate_shared and self.world.random.random() < 0.1:
-                self.world.say(f"cut off {name} in the middle of a start")
-                self.cut_off(node)
-
-    def _strike(self) -> None:
-        world, random = self.world, self.world.random
-        world.at(random.choice((1.0, 5.0, 20.0, 60.0)), self._strike)
-        node = world.nodes[random.choice((*REPLICAS, *NODES))]
-        fault = random.choice(
-            (
-                self.cut_off,
-                self.cut_one_way,
-                self.cut_replication,
-                self.heal,
-                self.kill_host,
-                self.stop,
-                self.kill,
-                self.kill_between,
-                self.crash_loop,
-                self.freeze,
-                self.jump,
-                self.etcd_off,
-                self.etcd_slow,
-                self.cut_and_stop,
-                self.cut_and_stop,
-                self.cut_and_loop,
-                self.cut_and_come_back,
-                self.part_and_kill,
-            )
-        )
-        if node.is_up:
-            world.say(f"{fault.__name__} {node.name}")
-            fault(node)
-
-    def cut_off(self, node: Node) -> None:
-        for other in NODES:
-            if other != node.name:
-                self.world.cut |= {(node.name, other), (other, node.name)}
-
-    def cut_one_way(self, node: Node) -> None:
-        other = self.world.random.choice([name for name in NODES if name != node.name])
-        self.world.cut.add((node.name, other))
-
-    def cut_replication(self, node: Node) -> None:
-        self.world.link_cut = True
-
-    def heal(self, node: Node) -> None:
-        self.world.cut.clear()
-        self.world.link_cut = False
-        self.world.slow = 1.0
-
-    def kill_host(self, node: Node) -> None:
-        self.world.power_off(node, "dies")
-
-    def _process(self, node: Node) -> Process:
-        return node.processes[self.world.random.choice(("lease", "lease", "mcvd", "manager"))]
-
-    def stop(self, node: Node) -> None:
-        seconds = self.world.random.choice((3, 7, 15, 40))
-        self._process(node).stopped_until = self.world.time + seconds
-
-    def kill(self, node: Node) -> None:
-        self._process(node).end(self.world.random.choice((0.2, 1.0)))
-
-    def kill_between(self, node: Node) -> None:
-        process = self._process(node)
-        process.kill_at = process.calls + self.world.random.randrange(1, 30)
-
-    def crash_loop(self, node: Node) -> None:
-        """mcv-lease dies every second for a while."""
-        left = self.world.random.randrange(20, 60)
-
-        def again(left: int) -> None:
-            if left and node.is_up:
-                node.processes["lease"].end(0.1)
-                self.world.at(1.0, lambda: again(left - 1))
-
-        again(left)
-
-    def freeze(self, node: Node) -> None:
-        node.frozen_until = self.world.time + self.world.random.choice((5, 30, 60))
-
-    def jump(self, node: Node) -> None:
-        """Suspended, its clock went on: CLOCK_BOOTTIME counts that."""
-        node.jump += self.world.random.choice((1.0, 10.0))
-
-    def cut_and_stop(self, node: Node) -> None:
-        """Its lease's process is stopped about when the lease ends."""
-        self.world.slow = self.world.random.choice((1.0, 5.0, 10.0))
-        self.world.at(3.0, lambda: self.cut_off(node))
-        lease, seconds = node.processes["lease"], self.world.random.uniform(8, 16)
-
-        def stop() -> None:
-            lease.stopped_until = self.world.time + 40
-
-        self.world.at(seconds, stop)
-
-    def cut_and_loop(self, node: Node) -> None:
-        self.cut_off(node)
-        self.crash_loop(node)
-
-    def cut_and_come_back(self, node: Node) -> None:
-        """The network is back about when the lease may be taken."""
-        self.cut_off(node)
-        self.world.at(self.world.random.uniform(19, 25), lambda: self.heal(node))
-
-    def part_and_kill(self, node: Node) -> None:
-        """The replicas lose each other, and then the one that went on dies."""
-        self.world.cut |= {REPLICAS, REPLICAS[::-1]}
-        seconds = self.world.random.uniform(1, 12)
-
-        def kill() -> None:
-            if node.is_up:
-                self.kill_host(node)
-
-        self.world.at(seconds, kill)
-
-    def etcd_off(self, node: Node) -> None:
-        node.voter = False
-        self.world.at(self.world.random.uniform(2, 40), lambda: setattr(node, "voter", True))
-
-    def etcd_slow(self, node: Node) -> None:
-        self.world.slow = self.world.random.choice((3.0, 10.0))
+async def _consider(env: SimEnv, watch: Watch, node: str, seen: Seen) -> None:
+    """Take a node's VMs where its lease has ended, or where an operator's word says so."""
+    world = env.world
+    by_word = node in world.words
+    if not (await right.has_lease(env) and (by_word or await watch.has_ended(node))):
+        return
+    await env.reach("take")
+    evidence = Evidence.WORD if by_word else Evidence.LEASE
+    if await taking.take(env, seen, node, evidence, without(node)):
+        world.say(f"{env.node} takes {node}")
+        world.takeovers += 1
 
 
-def play(seed: int, *, faults: bool = True, keeps_descriptor: bool = True) -> World:
-    """Play a history to its end, or to its first Violation, which is the log's last line."""
+def play(
+    seed: int, aim: str | None = None, *, faults: bool = True, keeps_descriptor: bool = True
+) -> World:
+    """Play a history to its end, or to its first Violation, which is the log's last line.
+
+    The seed chooses what the faults are aimed at, where that is not said.
+    """
     world = World(seed, keeps_descriptor=keeps_descriptor)
     for node in world.nodes.values():
         programs = {"lease": renew, "mcvd": mcvd, "manager": manager}
@@ -243,10 +121,12 @@ def play(seed: int, *, faults: bool = True, keeps_descriptor: bool = True) -> Wo
         if node.name in REPLICAS:
             node.asked = Process(world, node, "handler", handler)
     if faults:
-        Faults(world)
+        aimed(world, aim or list(AIMS)[seed % len(AIMS)])
     try:
         world.run(LENGTH)
     except Violation as violation:
         world.violation = str(violation)
         world.say(f"VIOLATION {violation}")
+    finally:
+        world.close()
     return world

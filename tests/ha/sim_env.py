@@ -5,10 +5,9 @@ import json
 from mcv.ha import timing, values
 from mcv.ha.env import Answer, Facts, LeaseFile, Leftovers, Put, Txn, Unknown
 from mcv.ha.taking import Compose, Successor
-from tests.ha.world import REPLICAS, TRY, Killed, Node, Process, Wait, World
+from tests.ha.world import FOR_EVER, REPLICAS, TRY, Killed, Node, Process, Sent, Wait, World
 
 RESOURCE = "r"
-PERIODS = timing.at_pace(1)
 
 
 class SimEnv:
@@ -28,22 +27,31 @@ class SimEnv:
     def boot(self) -> str:
         return self._node.boot
 
-    async def _turn(self) -> None:
+    @property
+    def world(self) -> World:
+        return self._world
+
+    @property
+    def periods(self) -> timing.Timing:
+        """As the document's pace has them."""
+        return timing.at_pace(self._world.pace)
+
+    async def _turn(self, call: str) -> None:
         """Before each call: here the process is killed, stopped, or overtaken by others."""
         process = self._process
         process.calls += 1
+        self._world.eyes.before(process, call)
         if process.kill_at == process.calls:
             process.kill_at = None
             self._world.say(f"{self.node} {process.name} is killed at call {process.calls}")
             raise Killed
-        held = max(process.stopped_until, self._node.frozen_until)
-        if self._world.time < held:
-            await Wait(held)
+        if process.is_held:
+            await Wait(FOR_EVER, lambda: not process.is_held)
         elif self._world.random.random() < 0.01:
             await Wait(self._world.time + self._world.random.choice((0.01, 0.1, 0.5)))
 
     async def now(self) -> float:
-        await self._turn()
+        await self._turn("now")
         return self._world.clock(self._node)
 
     async def sleep(self, seconds: float) -> None:
@@ -53,50 +61,56 @@ class SimEnv:
         self._world.say(f"{self.node} {self._process.name}: {text}")
 
     async def txn(self, txn: Txn) -> Answer:
-        await self._turn()
+        await self._turn("txn")
         answers = self._world.send(self._node, txn)
         await Wait(self._world.time + TRY, lambda: bool(answers))
-        await self._turn()
+        await self._turn("answered")
         if not answers or isinstance(answers[0], Unknown):
             raise Unknown
         return answers[0]
 
     async def lease_file(self) -> LeaseFile | None:
-        await self._turn()
+        await self._turn("lease_file")
         return self._node.lease_file
+
+    async def reach(self, point: str) -> None:
+        """A point of a program that is no call: faults may be aimed at it."""
+        await self._turn(point)
 
     # mcv-lease
 
     async def send(self, txn: Txn) -> int:
-        await self._turn()
+        await self._turn("send")
         number = len(self._sent) + 1
         sent = self._world.time
 
         def note(answer: Answer) -> None:
-            if answer.holds and txn.puts:
-                before = self._world.lease_sent.get(self.node, 0.0)
-                self._world.lease_sent[self.node] = max(before, sent)
+            for put in txn.puts if answer.holds else ():
+                held = values.decode(put.value or "")
+                if isinstance(held, values.Held):
+                    self._world.lease_sent[self.node] = Sent(sent, held.validity, held.watchdog)
 
         self._sent[number] = (sent, self._world.send(self._node, txn, note))
         return number
 
     async def outcome(self, number: int) -> Answer | Unknown | None:
-        await self._turn()
+        await self._turn("outcome")
         sent, answers = self._sent[number]
         if answers:
             return answers[0]
         return Unknown() if self._world.time > sent + TRY else None
 
     async def publish(self, file: LeaseFile) -> None:
-        await self._turn()
+        await self._turn("publish")
         self._node.lease_file = file
+        self._world.eyes.after(self._process, "publish")
 
     async def withdraw(self) -> None:
-        await self._turn()
+        await self._turn("withdraw")
         self._node.lease_file = None
 
     async def open_watchdog(self, timeout: float) -> None:
-        await self._turn()
+        await self._turn("open_watchdog")
         world, node = self._world, self._node
         if node.fed is None or not world.keeps_descriptor:
             node.fed = world.time
@@ -110,22 +124,25 @@ class SimEnv:
             self._node.fed = self._world.time
 
     async def set_watchdog(self, timeout: float) -> None:
-        await self._turn()
-        self._node.fed, self._node.timeout = self._world.time, timeout
+        await self._turn("set_watchdog")
+        if self._node.fed is not None:
+            self._node.fed, self._node.timeout = self._world.time, timeout
 
     async def feed(self, until: float | None) -> bool:
-        await self._turn()
+        await self._turn("feed")
         if until is not None and self._world.clock(self._node) >= until:
             return False
-        self._node.fed = self._world.time
+        if self._node.fed is not None:  # one that is not open counts nothing
+            self._node.fed = self._world.time
+        self._world.eyes.after(self._process, "feed")
         return True
 
     async def close_watchdog(self) -> None:
-        await self._turn()
+        await self._turn("close_watchdog")
         self._node.fed = None
 
     async def leftovers(self) -> Leftovers:
-        await self._turn()
+        await self._turn("leftovers")
         node = self._node
         return Leftovers(
             running=("qemu",) if node.runs and not node.suspended else (),
@@ -134,13 +151,13 @@ class SimEnv:
         )
 
     async def kill(self) -> None:
-        await self._turn()
+        await self._turn("kill")
         self._world.kill_guest(self._node)
         if not self._node.runs and not self._node.gate_shared:
             self._node.primary = False
 
     async def close_gate(self) -> bool:
-        await self._turn()
+        await self._turn("close_gate")
         if self._node.gate_shared:
             return False
         self._node.gate_alone = True
@@ -151,7 +168,7 @@ class SimEnv:
         self._node.gate_alone = False
 
     async def open_gate(self) -> None:
-        await self._turn()
+        await self._turn("open_gate")
         self._node.gate_alone = False
 
     async def reset(self) -> None:
@@ -162,14 +179,14 @@ class SimEnv:
     # The handler
 
     async def facts(self, resource: str) -> Facts | None:
-        await self._turn()
+        await self._turn("facts")
         document = json.loads(self._node.head)
         peer = REPLICAS[self.node == REPLICAS[0]]
         return Facts(document["owner"], peer, peer in document["offline"], self._node.head)
 
     async def outdate(self, resource: str, peer: str) -> bool | None:
         """The peer is asked by the cluster's network; it obeys the owner in its document."""
-        await self._turn()
+        await self._turn("outdate")
         world = self._world
         if not world.linked(self.node, peer) or world.is_frozen(peer):
             return None
@@ -182,9 +199,9 @@ class SimEnv:
     # Starts
 
     async def enter_gate(self) -> None:
-        await self._turn()
+        await self._turn("enter_gate")
         node = self._node
-        await Wait(self._world.time + 1e9, lambda: not node.gate_alone)
+        await Wait(FOR_EVER, lambda: not node.gate_alone)
         node.gate_shared += 1
         self._process.owned.append(self._left)
 
@@ -196,11 +213,11 @@ class SimEnv:
         self._left()
 
     async def head_here(self) -> str:
-        await self._turn()
+        await self._turn("head_here")
         return self._node.head
 
     async def promote(self) -> bool:
-        await self._turn()
+        await self._turn("promote")
         node = self._node
         if node.inconsistent or node.name in self._world.outdated:
             return False
@@ -209,15 +226,15 @@ class SimEnv:
 
     async def start(self) -> None:
         """libvirt's start, which may take its time."""
-        await self._turn()
-        await Wait(self._world.time + self._world.random.choice((0.3, 1.0, 5.0, 30.0)))
-        await self._turn()
+        await self._turn("start")
+        await Wait(self._world.time + self._world.delay(0.3, 1.0, 5.0, 30.0))
+        await self._turn("answered")
         if self._node.primary and not self._node.runs:
             self._world.start_guest(self._node)
 
     async def learn(self, head: str) -> None:
         """Write config.json."""
-        await self._turn()
+        await self._turn("learn")
         self._node.head = head
 
 

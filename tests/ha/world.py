@@ -10,11 +10,16 @@ import json
 import random
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 from mcv.ha.env import Answer, Entry, LeaseFile, NothingNewer, Txn, Unchanged, Unknown
+from mcv.ha.values import HEAD
 
 TICK = 0.25  # s between two looks at guests, replicas and watchdogs
+FOR_EVER = 1e9
 TRY = 3.0  # s until a transaction without an answer is given up
+DRIFT = 0.01  # by which a clock is wrong at most
 REPLICAS = ("n0", "n1")
 NODES = ("n0", "n1", "n2")
 
@@ -44,6 +49,7 @@ class Process:
     def __init__(self, world: "World", node: "Node", name: str, program: "Program") -> None:
         self.world, self.node, self.name, self.program = world, node, name, program
         self.coroutine: Coroutine[Wait, None, None] | None = None
+        self.is_started = False
         self.life = 0  # counts starts: what was meant for an earlier one is void
         self.stopped_until = 0.0
         self.calls = 0
@@ -51,13 +57,20 @@ class Process:
         self.owned: list[Callable[[], None]] = []  # what its end gives back
 
     def start(self) -> None:
-        self.life += 1
+        """Begin the program at its first turn; what may still run of it ends."""
+        self.end(None)
         self.calls = 0
-        self.coroutine = self.program(self)
+        self.is_started = True
         self.world.at(0, self._resume(self.life))
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is stopped, or its host is frozen."""
+        return self.world.time < max(self.stopped_until, self.node.frozen_until)
 
     def end(self, restart: float | None) -> None:
         """End it without its saying so; started again after a while."""
+        self.is_started = False
         if self.coroutine is not None:
             self.coroutine.close()
             self.coroutine = None
@@ -71,12 +84,13 @@ class Process:
 
     def _resume(self, life: int) -> Callable[[], None]:
         def resume() -> None:
-            if life != self.life or self.coroutine is None or not self.node.is_up:
+            if life != self.life or not self.is_started or not self.node.is_up:
                 return
-            held = max(self.stopped_until, self.node.frozen_until)
-            if self.world.time < held:
-                self.world.at(held - self.world.time, resume)
+            if self.is_held:
+                self.world.at(0.1, resume)
                 return
+            if self.coroutine is None:
+                self.coroutine = self.program(self)
             try:
                 wait = self.coroutine.send(None)
             except StopIteration:
@@ -109,6 +123,39 @@ class Process:
 Program = Callable[[Process], Coroutine[Wait, None, None]]
 
 
+@lru_cache
+def read_document(text: str) -> dict[str, Any]:
+    """The same object each time: nobody may change it."""
+    return dict(json.loads(text))
+
+
+class Eyes:
+    """What sees each call of each process, and each commit: faults are aimed by it."""
+
+    def before(self, process: Process, call: str) -> None:
+        """A process is about to make a call."""
+
+    def after(self, process: Process, call: str) -> None:
+        """A process has made it."""
+
+    def committed(self, node: "Node", txn: Txn) -> None:
+        """A transaction that a node has sent was committed."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A committed write of a lease: when it was sent, in true time, and what it announces."""
+
+    at: float
+    validity: float
+    watchdog: float
+
+    @property
+    def bound(self) -> float:
+        """When the owner's guests have ended, in true time, at the latest."""
+        return self.at + (self.validity + self.watchdog) / (1 - DRIFT) + 1
+
+
 @dataclass
 class Node:
     """A host: its clock, its watchdog, what runs there."""
@@ -138,6 +185,10 @@ class Node:
     asked: Process = field(init=False)  # the fence-peer handler
 
     @property
+    def askable(self) -> list[Process]:
+        return [self.asked] if self.name in REPLICAS else []
+
+    @property
     def boot(self) -> str:
         return f"{self.name}-{self.boots}"
 
@@ -152,13 +203,12 @@ class World:
         self.keeps_descriptor = keeps_descriptor
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
-        drift = 0.01
         self.nodes = {
             name: Node(
                 name,
-                rate=1 + self.random.uniform(-drift, drift),
+                rate=1 + self.random.uniform(-DRIFT, DRIFT),
                 grain=self.random.uniform(0, 1),
-                watchdog_rate=1 + self.random.uniform(-drift, drift),
+                watchdog_rate=1 + self.random.uniform(-DRIFT, DRIFT),
             )
             for name in NODES
         }
@@ -170,13 +220,18 @@ class World:
         self.outdated: set[str] = set()
         self.acknowledged = 0
         self.slow = 1.0  # of etcd
-        self.lease_sent: dict[str, float] = {}  # node -> s of its newest committed write, true
+        self.is_quick = False  # all answers come at once, and who waits for a turn has it soon
+        self.lease_sent: dict[str, Sent] = {}  # by node: the newest that was committed
+        self.pace = 1
+        self.eyes = Eyes()
+        self.words: set[str] = set()  # nodes that an operator calls dead, and he may be wrong
+        self.excused: set[str] = set()  # taken by a false word: a guest there is the operator's
         self.takeovers = 0
         self.starts = 0
         self.log: list[str] = []
         self.violation = ""
         document = json.dumps({"owner": "n0", "offline": [], "generation": 1})
-        self._put("head", document)
+        self._put(HEAD, document)
         for node in self.nodes.values():
             node.head = document
 
@@ -196,6 +251,11 @@ class World:
     def clock(self, node: Node) -> float:
         return self.time * node.rate + node.jump
 
+    def delay(self, least: float, *longer: float) -> float:
+        """One of these times, or the least where all is quick."""
+        chosen = self.random.choice((least, *longer))
+        return least if self.is_quick else chosen
+
     def say(self, text: str) -> None:
         self.log.append(f"{self.time:8.2f} {text}")
 
@@ -203,8 +263,9 @@ class World:
 
     def hears(self, source: str, target: str) -> bool:
         """Whether what `source` sends reaches `target`."""
-        both_up = all(self.nodes[name].is_up for name in (source, target))
-        return both_up and (source == target or (source, target) not in self.cut)
+        if not (self.nodes[source].is_up and self.nodes[target].is_up):
+            return False
+        return source == target or (source, target) not in self.cut
 
     def linked(self, one: str, other: str) -> bool:
         return self.hears(one, other) and self.hears(other, one)
@@ -216,13 +277,25 @@ class World:
         return self.nodes[name].voter and self.nodes[name].is_up and not self.is_frozen(name)
 
     def has_quorum(self, client: str) -> bool:
-        """Whether a client reaches a voter that reaches a majority."""
-        for voter in NODES:
-            if self._votes(voter) and self.linked(client, voter):
-                reached = [v for v in NODES if self._votes(v) and self.linked(voter, v)]
-                if len(reached) >= 2:
-                    return True
-        return False
+        """Whether what a client asks is committed and answered."""
+        return self.reaches(client) and self.is_reached(client)
+
+    def reaches(self, client: str) -> bool:
+        """Whether what a client sends is committed: a voter with a majority hears it."""
+        return any(self.hears(client, voter) for voter in self._with_majority())
+
+    def is_reached(self, client: str) -> bool:
+        """Whether a voter with a majority is heard by a client."""
+        return any(self.hears(voter, client) for voter in self._with_majority())
+
+    def _with_majority(self) -> list[str]:
+        alive = [name for name in NODES if self._votes(name)]
+        return [one for one in alive if sum(self.linked(one, other) for other in alive) >= 2]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The newest one."""
+        return read_document(self.store[HEAD][0])
 
     def _put(self, key: str, value: str | None) -> None:
         if value is None:
@@ -257,23 +330,25 @@ class World:
     ) -> list[Answer | Unknown]:
         """Send a transaction; the list gets the answer, if one comes."""
         answers: list[Answer | Unknown] = []
-        there = self.slow * self.random.choice((0.01, 0.05, 0.1, 0.2, 0.9, 3.0))
-        back = self.random.choice((0.01, 0.05, 0.1, 0.3, 0.8, 2.0))
+        there = self.slow * self.delay(0.01, 0.05, 0.1, 0.2, 0.9, 3.0)
+        back = self.delay(0.01, 0.05, 0.1, 0.3, 0.8, 2.0)
         boots = node.boots
 
         def arrive() -> None:
             # A request that has left its host may be committed after the host is gone.
-            is_alive = node.boots == boots and self.has_quorum(node.name)
+            is_alive = node.boots == boots and self.reaches(node.name)
             is_under_way = node.boots != boots and self.random.random() < 0.3
-            if not is_alive and not is_under_way:
+            if not (is_alive or is_under_way) or not self._with_majority():
                 return
             answer = self.commit(txn)
             if note is not None:
                 note(answer)
+            if answer.holds and txn.puts:
+                self.eyes.committed(node, txn)
             self.at(back, lambda: return_(answer))
 
         def return_(answer: Answer) -> None:
-            if node.boots == boots and self.has_quorum(node.name):
+            if node.boots == boots and self.is_reached(node.name):
                 answers.append(answer)
 
         self.at(there, arrive)
@@ -281,14 +356,15 @@ class World:
 
     # Hosts
 
-    def power_off(self, node: Node, why: str) -> None:
+    def power_off(self, node: Node, why: str, back_in: float | None = None) -> None:
+        """Sudden death of a host, which boots again after a while."""
         self.say(f"{node.name} {why}")
         node.is_up = False
         node.boots += 1
         for process in node.processes.values():
             process.end(None)
-        if node.name in REPLICAS:
-            node.asked.end(None)
+        for process in node.askable:
+            process.end(None)
         node.runs = node.primary = node.suspended = node.gate_alone = False
         node.gate_shared = 0
         node.handler = ""
@@ -296,7 +372,8 @@ class World:
         node.lease_file = None
         node.jump = 0.0
         node.frozen_until = 0.0
-        self.at(self.random.uniform(5, 60), lambda: self._power_on(node))
+        self.excused.discard(node.name)
+        self.at(back_in or self.delay(5.0, 15.0, 30.0, 45.0, 60.0), lambda: self._power_on(node))
 
     def _power_on(self, node: Node) -> None:
         if not node.is_up:
@@ -308,7 +385,10 @@ class World:
 
     def _tick(self) -> None:
         self.at(TICK, self._tick)
-        connected = self.linked(*REPLICAS) and not self.link_cut
+        zero, one = (self.nodes[name] for name in REPLICAS)
+        # Two Primaries do not connect: DRBD finds two data generations, and stands alone.
+        both = zero.primary and one.primary
+        connected = self.linked(*REPLICAS) and not self.link_cut and not both
         for node in self.nodes.values():
             is_due = node.fed is not None and (
                 self.time - node.fed >= node.timeout * node.watchdog_rate + node.grain
@@ -317,8 +397,8 @@ class World:
                 self.power_off(node, "is reset by its watchdog")
         for name in REPLICAS:
             node, other = self.nodes[name], self.nodes[REPLICAS[name == "n0"]]
-            if node.runs and not node.suspended and self.random.random() < 0.002:
-                self._end_guest(node, "guest ends")
+            if self.random.random() < 0.002:
+                self.end_guest(node)
             if not node.runs or self.is_frozen(name):
                 continue
             if connected:
@@ -346,6 +426,9 @@ class World:
                 node.asked.start()
             return
         node.suspended = False
+        owner = self.document["owner"]
+        if owner != node.name:
+            raise Violation(f"{node.name} acknowledges writes alone, and {owner} has the guest")
         self.acknowledged += 1
         node.mark = self.acknowledged
 
@@ -356,6 +439,11 @@ class World:
         target.mark, target.inconsistent, source.inconsistent = source.mark, False, False
         self.outdated.clear()
         self.in_step = True
+
+    def end_guest(self, node: Node) -> None:
+        """Its guest powers itself off, or an operator stops it."""
+        if node.runs and not node.suspended:
+            self._end_guest(node, "guest ends")
 
     def _end_guest(self, node: Node, why: str) -> None:
         self.say(f"{node.name} {why}")
@@ -380,12 +468,21 @@ class World:
     # What must never be
 
     def look(self) -> None:
-        running = [name for name in REPLICAS if self.nodes[name].runs and self.nodes[name].is_up]
+        running = [
+            name
+            for name in REPLICAS
+            if self.nodes[name].runs and self.nodes[name].is_up and name not in self.excused
+        ]
         if len(running) > 1:
             raise Violation("the guest runs twice")
         for name in running:
             sent = self.lease_sent.get(name)
-            if sent is not None and self.time > sent + self.bound + 2 * TICK:
-                raise Violation(f"the guest outlives the lease of {name} by {self.time - sent:.1f}")
+            if sent is not None and self.time > sent.bound + 2 * TICK:
+                late = self.time - sent.bound
+                raise Violation(f"the guest outlives the lease of {name} by {late:.1f} s")
 
-    bound = (12 + 8) / (1 - 0.01) + 1
+    def close(self) -> None:
+        """End all programs."""
+        for node in self.nodes.values():
+            for process in (*node.processes.values(), *node.askable):
+                process.end(None)
