@@ -34,6 +34,7 @@ from mcv.drivers.etcd_local import LocalEtcd
 from mcv.drivers.etcd_unit import EtcdUnit
 from mcv.drivers.host_devices import HostDevices
 from mcv.drivers.libvirt import Hypervisor
+from mcv.drivers.local_lease import LocalLease
 from mcv.drivers.lvm import Lvm
 from mcv.errors import McvError
 from mcv.etcd.gateway import Endpoint, Gateway
@@ -137,6 +138,9 @@ class Daemon:
                 (self.conf.etcd_port, self.conf.etcd_peer_port),
                 Certificates(self.identity),
                 self._reach_voters,
+            ),
+            lease=LocalLease(
+                self.conf.run, self.conf.pki / "etcd.pem", self.identity.key, self.conf.etcd_port
             ),
             keyspace=self.etcd.etcd,
             call=self.calls.call,

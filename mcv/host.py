@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mcv.drivers.host_devices import HostDevices
     from mcv.drivers.libvirt import Hypervisor
     from mcv.drivers.libvirt_load import Used
+    from mcv.drivers.local_lease import LocalLease
     from mcv.drivers.lvm import Lvm
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class Host:
     bridges: "Bridges"
     devices: "HostDevices"
     etcd: "LocalEtcd"
+    lease: "LocalLease"
     keyspace: Keyspace  # of the cluster's etcd, as the document names it
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
     forward: Callable[..., Any]  # forward(node, operation, params, person): an operator's

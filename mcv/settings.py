@@ -37,6 +37,7 @@ KEYS = {
     "verify_at_once",
     "shutdown_timeout",
     "verify_period",
+    "watchdog",
 }
 
 NUMBERS = {
@@ -64,6 +65,7 @@ class Settings:
     history: int = HISTORY
     verify_at_once: int = 2
     shutdown_timeout: int = SHUTDOWN_TIMEOUT  # s that guests have when the host shuts down
+    watchdog: str = ""  # a device, a driver's identity, or softdog
     verify_period: int = VERIFY_PERIOD  # days between two verifications of a VM
     var: Path = Path("/var/lib/mcv")
     run: Path = Path("/run/mcv")
@@ -182,6 +184,7 @@ def load(path: Path = CONF, resolve: Callable[[str], str] | None = None) -> Sett
         verify_at_once=numbers["verify_at_once"],
         shutdown_timeout=numbers["shutdown_timeout"],
         verify_period=numbers["verify_period"],
+        watchdog=values.get("watchdog", ""),
         drbd_handler=Path(handler),
         conf=path,
     )

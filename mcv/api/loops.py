@@ -6,7 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcv.cluster import addresses, etcd_follow, etcd_steps, members, sightings, upgrade
+from mcv.cluster import (
+    addresses,
+    etcd_follow,
+    etcd_steps,
+    lease_keeping,
+    members,
+    sightings,
+    upgrade,
+)
 from mcv.drbd import (
     enable,
     left_replicas,
@@ -98,6 +106,7 @@ def _follow_document(host: Host) -> None:
 # The first loop is woken by every commit.
 LOOPS = (
     Loop("cluster", 3.0, look_after_cluster),
+    Loop("lease", 2.0, lease_keeping.follow),
     Loop("domains", 2.0, disk_closing.reconcile),
     Loop("leaving disks", 5.0, disk_remove.reconcile),
     Loop("mirrored disks", 5.0, disk_mirror.reconcile),

@@ -2,6 +2,7 @@
 
 from mcv.api import consensus_calls
 from mcv.api.etcd_table import OF_ETCD
+from mcv.api.ha_table import OF_HA
 from mcv.api.host_table import OF_HOSTS
 from mcv.api.node_table import NODE_TABLE
 from mcv.api.operation import (
@@ -90,6 +91,7 @@ HOURS = 6 * 3600.0
 TABLE: dict[str, Operation] = {
     **NODE_TABLE,
     **OF_ETCD,
+    **OF_HA,
     # The cluster
     "cluster.info": read(status_cluster.info),
     "cluster.check": read(runner.check),

@@ -11,6 +11,7 @@ from mcv.document.model import Cluster
 from mcv.document.registry import change
 from mcv.document.schema import require_schema
 from mcv.errors import Refused
+from mcv.ha.timing import at_pace
 
 SETTINGS = frozenset(Ha.__struct_fields__) - {"armed", "trust_softdog"}  # arming says these
 
@@ -73,7 +74,19 @@ def ha_set(base: Cluster, made: ChangeMade, /, **values: Any) -> Cluster:
     if unknown:
         raise Refused(f"No setting of high availability: {', '.join(unknown)}.")
     ha = _converted({**asdict(base.ha), **values})
+    if ha.pace != base.ha.pace:
+        base = _repaced(base, ha.pace)
     return base if ha == base.ha else replace(base, ha=ha)
+
+
+def _repaced(base: Cluster, pace: int) -> Cluster:
+    """Every watchdog counts as long as the pace has it."""
+    timeout = round(at_pace(pace).watchdog)
+    for node in base.nodes.values():
+        if node.watchdog is not None:
+            watchdog = replace(node.watchdog, timeout=timeout)
+            base = base.with_node(replace(node, watchdog=watchdog))
+    return base
 
 
 @change("ha.watchdog")

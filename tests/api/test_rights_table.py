@@ -24,6 +24,11 @@ cluster.store_etcd      admin   cluster
 cluster.store_unanimous admin   cluster
 cluster.store_refresh   admin   cluster
 cluster.witness_key     admin   cluster
+ha.arm                  admin   cluster
+ha.disarm               admin   cluster
+ha.set                  admin   cluster
+ha.settings             view    cluster
+ha.status               view    cluster
 node.offline            admin   cluster
 node.online             admin   cluster
 node.replace            admin   cluster

@@ -12,6 +12,7 @@ from mcv.api import table
 from mcv.commands.root import front
 from mcv.errors import McvError, NotFound, Refused
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
+from tests.commands.test_ha import HA_STATUS
 
 MENDED = {"deed": "define", "subject": "web1"}
 FINDING = {
@@ -342,6 +343,16 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {"host_key": "SHA256:x", "password": None, "dry_run": False},
     ),
     ("cluster store refresh", "cluster.witness_key", {}),
+    ("ha arm", "ha.arm", {"pace": None, "trust_softdog": False, "dry_run": False}),
+    (
+        "ha arm --pace 2 --trust-softdog",
+        "ha.arm",
+        {"pace": 2, "trust_softdog": True, "dry_run": False},
+    ),
+    ("ha disarm --yes", "ha.disarm", {"dry_run": False}),
+    ("ha status", "ha.status", {}),
+    ("ha settings", "ha.settings", {}),
+    ("ha settings on-lost-lease=reset", "ha.set", {"values": {"on-lost-lease": "reset"}}),
     ("cluster cpu-baseline", "cluster.cpu_baseline", {}),
     ("cluster cpu-baseline --set", "cluster.cpu_baseline", {"set": True, "dry_run": False}),
     ("network create out --nat", "network.create", {"name": "out", "nat": True}),
@@ -615,6 +626,8 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "job.show": {**job, **times, "cancellable": False},
             "locks.list": {"claims": [], "locks": [], "held": []},
             "cluster.store": {"store": "unanimous", "quorum": True, "voters": []},
+            "ha.status": HA_STATUS,
+            "ha.settings": {"on-lost-lease": "stop"},
             "vm.take_seed": {"node": "n1", "token": "t", "size": 10},
             "vm.take_image": {"node": "n1", "token": "t", "size": 1024},
         }
@@ -630,6 +643,9 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.job("drbd.verify", [clean])
     cpu = {"model": "Haswell", "features": {"aes": "disable"}}
     daemon.job("cluster.cpu_baseline", {"cpu": cpu, "stored": None, "nodes": ["n1"], "set": False})
+    daemon.job("ha.arm", {"armed": True, "pace": 1, "wait": 22, "marked": [], "foreign": {}})
+    daemon.job("ha.disarm", {"armed": False, "nodes": ["n1"]})
+    daemon.job("ha.set", {"on-lost-lease": "reset"})
     daemon.job("drbd.enable", {"nodes": ["n1", "n2"]})
     daemon.job("drbd.set", {"resync-rate": 1024**2, "on-peer-loss": "wait"})
     daemon.job("repair", {"settled": [], "left": []})

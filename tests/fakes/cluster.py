@@ -61,6 +61,7 @@ from tests.fakes.etcd import FakeEtcd, Reached
 from tests.fakes.etcd_local import FakeLocalEtcd, FakeVoting
 from tests.fakes.host_devices import FakeHostDevices
 from tests.fakes.keys import FakeKeys
+from tests.fakes.local_lease import FakeLocalLease, FakeWatchdogs
 from tests.fakes.volumes import FakeBridges, FakeLvm
 
 Spy = Callable[[str, str, str], None]  # (caller, node, operation), may raise
@@ -116,6 +117,7 @@ class FakeCluster:
             self.domains[name].mirrors.write = functools.partial(self._write_volume, name)
         self.bridges = {name: FakeBridges() for name in names}
         self.devices_of = {name: FakeHostDevices() for name in names}
+        self.watchdogs = {name: FakeWatchdogs() for name in names}
         self.boots = dict.fromkeys(names, 1)  # how often each host has come up
         self.going_down: set[str] = set()  # hosts that shut down
         self.ordered: list[tuple[str, str]] = []  # (node, "reboot" or "poweroff") of systemd
@@ -173,6 +175,7 @@ class FakeCluster:
             bridges=cast(Any, self.bridges[name]),
             devices=cast(Any, self.devices_of[name]),
             etcd=cast(Any, self.etcd_of[name]),
+            lease=cast(Any, FakeLocalLease(conf.run, self.watchdogs[name])),
             keyspace=reached,
             call=call,
             forward=lambda node, operation, params, who: None,

@@ -1,0 +1,271 @@
+"""mcv ha status and settings: who has a lease, until when, and what is not well."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from mcv.cluster import lease_orders
+from mcv.document import etcd_voters
+from mcv.document.availability import Ha
+from mcv.document.model import Cluster, Node
+from mcv.errors import McvError, Refused, refuse_all
+from mcv.etcd.keys import ClusterKeys
+from mcv.ha import timing
+from mcv.host import Host
+from mcv.system.answers import ask_typed
+
+ASK = 1.5  # s that a node has to tell of its lease: reads answer within 3 s
+
+State = Literal[
+    "online", "suspect", "fencing", "fence-failed", "offline", "draining", "maintenance"
+]
+
+
+class NodeLease(Struct, frozen=True, kw_only=True):
+    """A node's lease as it tells of it: seconds left, None without one; whether mcv-lease runs."""
+
+    left: float | None = None
+    runs: bool = False
+    told: bool = False
+
+
+class WatchdogView(Struct, frozen=True, kw_only=True):
+    """A node's watchdog as arming measured it; times in seconds."""
+
+    kind: str
+    timeout: int
+    grain: float
+    proves: bool
+
+
+class HaNode(Struct, frozen=True, kw_only=True):
+    """One member. `problem` says what is wrong with its lease, "" where nothing is."""
+
+    node: str
+    state: State
+    lease_left: float | None
+    watchdog: WatchdogView | None
+    evidence: str | None
+    since: str | None
+    problem: str = ""
+
+
+class StaleView(Struct, frozen=True, kw_only=True):
+    """A resource with a replica that is marked stale, the VM, and whose replica it is."""
+
+    resource: str
+    vm: str
+    behind: str
+
+
+class HaStatus(Struct, frozen=True, kw_only=True):
+    """High availability as this node sees it.
+
+    `wait` is T, the seconds after which a lease that does not move may be taken; `manager`,
+    `term` and `services` are empty before there is a manager. `stale` is None where etcd does not
+    tell. `attention` has a line for each thing that needs somebody.
+    """
+
+    armed: bool
+    quorum: bool
+    manager: str | None
+    term: int | None
+    pace: int
+    wait: int | None
+    nodes: list[HaNode]
+    services: list[Any]
+    stale: list[StaleView] | None
+    attention: list[str]
+
+
+def own(host: Host) -> NodeLease:
+    """Tell another node of this node's lease."""
+    return NodeLease(
+        left=host.lease.left(),
+        runs=host.lease.is_running(),
+        told=host.lease.told() is not None,
+    )
+
+
+def status(host: Host) -> HaStatus:
+    """Whether the cluster is armed, each node's lease and watchdog, and what is marked stale."""
+    cluster = host.read()
+    answers = ask_typed(host.call, sorted(cluster.nodes), "ha.lease", ASK, NodeLease)
+    nodes = [_node(cluster, node, answers[name]) for name, node in sorted(cluster.nodes.items())]
+    stale = _stale(host, cluster)
+    return HaStatus(
+        armed=cluster.ha.armed,
+        quorum=_quorum(host, cluster),
+        manager=None,
+        term=None,
+        pace=cluster.ha.pace,
+        wait=lease_orders.longest_wait(cluster),
+        nodes=nodes,
+        services=[],
+        stale=stale,
+        attention=_attention(cluster, nodes, stale),
+    )
+
+
+def _quorum(host: Host, cluster: Cluster) -> bool:
+    if cluster.store is None:
+        return host.consensus.in_contact
+    voters = host.etcd.shown(etcd_voters.voters(cluster))
+    answering = [voter for voter in voters if voter.state in ("leader", "voter")]
+    return etcd_voters.has_quorum(len(answering), len(voters))
+
+
+def _node(cluster: Cluster, node: Node, answer: NodeLease | McvError) -> HaNode:
+    problem = _problem(cluster, node, answer)
+    watchdog = node.watchdog
+    return HaNode(
+        node=node.name,
+        state=_state(cluster, node, answer),
+        lease_left=answer.left if isinstance(answer, NodeLease) else None,
+        watchdog=None
+        if watchdog is None
+        else WatchdogView(
+            kind=watchdog.kind,
+            timeout=watchdog.timeout,
+            grain=watchdog.grain,
+            proves=watchdog.hardware or cluster.ha.trust_softdog,
+        ),
+        evidence=node.evidence.kind if node.evidence else None,
+        since=node.evidence.when if node.evidence else None,
+        problem=problem,
+    )
+
+
+def _state(cluster: Cluster, node: Node, answer: NodeLease | McvError) -> State:
+    if node.status == "offline":
+        return "maintenance" if node.maintenance else "offline"
+    if cluster.ha.armed and not (isinstance(answer, NodeLease) and answer.left):
+        return "suspect"
+    return "draining" if node.draining else "online"
+
+
+def _problem(cluster: Cluster, node: Node, answer: NodeLease | McvError) -> str:
+    if isinstance(answer, McvError):
+        return answer.message if node.status == "online" else ""
+    if not cluster.ha.armed:
+        return "its watchdog still counts" if answer.runs or answer.told else ""
+    if node.status == "offline":
+        return ""
+    if not answer.runs:
+        return "mcv-lease does not run"
+    return "" if answer.left else "it has no valid lease, so nothing starts there"
+
+
+def _stale(host: Host, cluster: Cluster) -> list[StaleView] | None:
+    if cluster.store is None:
+        return []
+    keys = ClusterKeys(cluster.store.id)
+    try:
+        found = host.keyspace.below(keys.marks).kvs
+    except McvError:
+        return None
+    vms = {disk.resource: vm.name for vm, disk in cluster.replicated()}
+    rows = []
+    for each in found:
+        resource = each.key.removeprefix(keys.marks).decode(errors="replace")
+        behind = each.value.decode(errors="replace")
+        rows.append(StaleView(resource=resource, vm=vms.get(resource, ""), behind=behind))
+    return sorted(rows, key=lambda row: row.resource)
+
+
+def _attention(cluster: Cluster, nodes: list[HaNode], stale: list[StaleView] | None) -> list[str]:
+    lines = [f"{node.node}: {node.problem}" for node in nodes if node.problem]
+    if stale is None:
+        lines.append(
+            "etcd does not answer: nothing is changed and no VM started. mcv cluster store"
+        )
+    lines += [
+        f"{row.vm or row.resource}: the replica on {row.behind} is behind, and takes nothing over"
+        for row in stale or []
+    ]
+    if cluster.ha.armed:
+        lines += _of_watchdogs(cluster)
+    return lines
+
+
+def _of_watchdogs(cluster: Cluster) -> list[str]:
+    """Where the inequality of mcv.ha.timing does not hold: arming has looked at it."""
+    return [
+        f"{name}: its lease could be taken while its guests run; mcv ha disarm, and arm anew"
+        for name, node in sorted(cluster.nodes.items())
+        if node.watchdog is not None and not _is_safe(cluster.ha.pace, node)
+    ]
+
+
+def _is_safe(pace: int, node: Node) -> bool:
+    if node.watchdog is None:
+        return False
+    periods = lease_orders.at_pace(pace, node.watchdog)
+    return timing.is_safe(periods, periods.wait)
+
+
+# Settings
+
+LATER = (
+    *("on-stop-failure", "on-fence-failure", "after-fence", "on-shutdown", "fence-trust"),
+    *("start-grace", "notify"),
+)
+
+
+class SettingsNow(Struct, frozen=True, kw_only=True, rename=lambda name: name.replace("_", "-")):
+    """The settings of high availability under the names that an operator types."""
+
+    on_lost_lease: str
+    on_stop_failure: str
+    on_fence_failure: str
+    after_fence: str
+    on_shutdown: str
+    fence_trust: str
+    start_grace: int
+    notify: list[str]
+
+
+def settings(host: Host) -> SettingsNow:
+    """What is set now."""
+    return _shown(host.read().ha)
+
+
+def set_(host: Host, values: dict[str, str]) -> SettingsNow:
+    """Change settings; every node takes them up. Raises Refused with everything that is wrong."""
+    problems: list[Refused] = []
+    wanted: dict[str, str] = {}
+    for key, text in values.items():
+        if key == "on-lost-lease" and text in ("stop", "reset"):
+            wanted["on_lost_lease"] = text
+        elif key == "on-lost-lease":
+            problems.append(Refused(f"on-lost-lease is stop or reset, not {text!r}."))
+        elif key in LATER:
+            problems.append(
+                Refused(
+                    f"{key} is about services and fencing, which this mcv does not do yet.",
+                    "It can be set: on-lost-lease",
+                )
+            )
+        else:
+            problems.append(
+                Refused(f"There is no setting {key}.", f"There are: {', '.join(sorted(NAMES))}.")
+            )
+    refuse_all(problems)
+    cluster = host.update("ha.set", "ha settings " + " ".join(sorted(values)), **wanted)
+    return _shown(cluster.ha)
+
+
+NAMES = ("on-lost-lease", *LATER)
+
+
+def _shown(ha: Ha) -> SettingsNow:
+    return SettingsNow(
+        on_lost_lease=ha.on_lost_lease,
+        on_stop_failure=ha.on_stop_failure,
+        on_fence_failure=ha.on_fence_failure,
+        after_fence=ha.after_fence,
+        on_shutdown=ha.on_shutdown,
+        fence_trust=ha.fence_trust,
+        start_grace=ha.start_grace,
+        notify=list(ha.notify),
+    )

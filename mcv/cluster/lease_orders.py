@@ -1,0 +1,92 @@
+"""What mcv-lease of this node is to run by, as the document says it."""
+
+from msgspec.structs import replace
+
+from mcv.document import etcd_voters
+from mcv.document.availability import HostWatchdog
+from mcv.document.model import Cluster
+from mcv.errors import Refused
+from mcv.ha import timing
+from mcv.ha.armed import Armed, Voter
+from mcv.ha.timing import Timing
+from mcv.host import Host
+
+
+def at_pace(pace: int, watchdog: HostWatchdog) -> Timing:
+    """The periods of a node with this watchdog: its own timeout and grain, the rest by the pace."""
+    usual = timing.at_pace(pace, watchdog.grain)
+    return Timing(usual.renewal, usual.validity, float(watchdog.timeout), watchdog.grain)
+
+
+def longest_wait(cluster: Cluster) -> int | None:
+    """T of the node whose lease has to be watched longest; None where none has a watchdog."""
+    nodes = cluster.nodes.values()
+    waits = [at_pace(cluster.ha.pace, node.watchdog).wait for node in nodes if node.watchdog]
+    return max(waits, default=None)
+
+
+def orders(host: Host, cluster: Cluster, device: str) -> Armed:
+    """The file for mcv-lease. Raises Refused where the document does not say enough."""
+    node = cluster.node(host.name)
+    watchdog = node.watchdog
+    if cluster.store is None or watchdog is None:
+        raise Refused(f"{host.name} has not been measured, or the document does not lie in etcd.")
+    periods = at_pace(cluster.ha.pace, watchdog)
+    voters = sorted(etcd_voters.voters(cluster), key=lambda voter: voter.name != host.name)
+    return Armed(
+        node=host.name,
+        cluster=cluster.store.id,
+        renewal=periods.renewal,
+        validity=periods.validity,
+        watchdog=periods.watchdog,
+        grain=periods.grain,
+        device=device,
+        kind=watchdog.kind,
+        proves=watchdog.hardware or cluster.ha.trust_softdog,
+        on_lost=cluster.ha.on_lost_lease,
+        voters=tuple(
+            Voter(
+                name=voter.name,
+                address=voter.address,
+                port=host.lease.etcd_port,
+                certificate=voter.certificate,
+            )
+            for voter in voters
+        ),
+        certificate=str(host.lease.certificate),
+        key=str(host.lease.key),
+    )
+
+
+def take_up(host: Host, cluster: Cluster) -> None:
+    """Have mcv-lease run by what a document says. Raises Refused, or CommandFailed.
+
+    The device is looked for by the watchdog's identity: its number is another after a boot.
+    """
+    watchdog = cluster.node(host.name).watchdog
+    told = host.lease.told()
+    if watchdog is None:
+        raise Refused(f"The watchdog of {host.name} has not been measured.", "See: mcv ha status")
+    if told is not None and told.kind == watchdog.kind:
+        device = told.device  # mcv-lease has it open
+    else:
+        device = host.lease.watchdogs.ready(watchdog.kind, watchdog.device)
+    host.lease.arm(orders(host, cluster, device))
+
+
+# Another pace
+
+
+def usual_timeout(pace: int) -> int:
+    """W, for which a watchdog is asked."""
+    return round(timing.at_pace(pace).watchdog)
+
+
+def keeps_any_pace(watchdog: HostWatchdog, pace: int) -> bool:
+    """Whether what was measured at a pace holds at others: the driver took W, and resets then."""
+    return watchdog.timeout == usual_timeout(pace) and watchdog.grain < watchdog.timeout
+
+
+def repaced(watchdog: HostWatchdog, pace: int) -> HostWatchdog:
+    """The same watchdog at another pace."""
+    return replace(watchdog, timeout=usual_timeout(pace))

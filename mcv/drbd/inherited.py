@@ -1,0 +1,96 @@
+"""What an armed cluster inherits: replicas that are in step, or of which it is marked which lag.
+
+Nobody takes over a replica that is marked. Before arming nobody marked any: so each is looked
+at, by its owner, who alone knows which data is the newest.
+"""
+
+from msgspec import Struct
+
+from mcv.document.disks import DrbdDisk
+from mcv.document.model import Vm
+from mcv.drbd import notes
+from mcv.drivers.drbd_status import Status
+from mcv.errors import Refused, refuse_all
+from mcv.etcd.keys import ClusterKeys
+from mcv.etcd.requests import absent, delete, put, unchanged
+from mcv.host import Host
+from mcv.rules.replica_pair import disk_of
+
+
+class Inherited(Struct, frozen=True, kw_only=True):
+    """A replica that is not in step: what is its disk's in words, and whose replica is behind.
+
+    `why_not` is why the owner cannot say which is the newest, and `hint` what helps; both are
+    "" where it can.
+    """
+
+    resource: str
+    disk: str
+    behind: str
+    since: str = ""
+    why_not: str = ""
+    hint: str = ""
+
+    @property
+    def problem(self) -> Refused:
+        return Refused(f"{self.disk} {self.why_not}: which data is the newest?", self.hint)
+
+
+def out_of_step(host: Host) -> list[Inherited]:
+    """The replicated disks of this node's VMs whose replicas are not connected and UpToDate."""
+    found = []
+    for vm, disk in host.read().replicated():
+        if vm.node == host.name:
+            status = host.drbd.status(disk.resource)
+            if status is None or not (status.connected and status.both_up_to_date):
+                found.append(_judged(host, vm, disk, status))
+    return found
+
+
+def _judged(host: Host, vm: Vm, disk: DrbdDisk, status: Status | None) -> Inherited:
+    note = notes.read(host.settings.notes, disk.resource, notes.ALONE) or {}
+    why_not, hint = _why_not(host.name, vm, status)
+    return Inherited(
+        resource=disk.resource,
+        disk=disk_of(vm, disk),
+        behind=disk.other(host.name),
+        since=str(note.get("since", note.get("when", ""))),
+        why_not=why_not,
+        hint=hint,
+    )
+
+
+def _why_not(me: str, vm: Vm, status: Status | None) -> tuple[str, str]:
+    """Why the owner cannot say that its own data is the newest, and what helps."""
+    if status is None:
+        return f"is not up on {me}", "mcv cluster check --fix"
+    if status.is_suspended:
+        return f"has its I/O suspended on {me} ({status.suspended})", "See: mcv info"
+    if status.is_standalone:
+        return f"is StandAlone on {me}", f"See: mcv info {vm.name}"
+    if not status.up_to_date:
+        return f"is {status.disk} on {me}", "Wait until it is in step: mcv drbd list"
+    return "", ""
+
+
+def mark(host: Host) -> list[str]:
+    """Mark the replicas that are behind those of this node's VMs; the resources, in words.
+
+    A mark of a replica that is in step, which an earlier arming left, is taken away. Precondition:
+    this node's handler marks what gets out of step from now on by itself. Raises Refused where
+    this node cannot say of a replica, and what a transaction raises.
+    """
+    store = host.read().store
+    keys = ClusterKeys(store.id if store else "")
+    marks = {each.key: each.mod_revision for each in host.keyspace.below(keys.marks).kvs}
+    found = out_of_step(host)
+    refuse_all([each.problem for each in found if each.why_not])
+    for each in found:
+        key = keys.stale(each.resource)
+        host.keyspace.change([absent(key)], [put(key, each.behind.encode())])
+    lagging = {each.resource for each in found}
+    for vm, disk in host.read().replicated():
+        key = keys.stale(disk.resource)
+        if vm.node == host.name and disk.resource not in lagging and key in marks:
+            host.keyspace.change([unchanged(key, marks[key])], [delete(key)])
+    return [each.disk for each in found]
