@@ -26,6 +26,7 @@ from mcv.document import place, startup
 from mcv.document.etcd_voters import Voter
 from mcv.document.identity import known_uuids
 from mcv.document.pools import DEFAULT_LOCATION
+from mcv.drbd import handler_file
 from mcv.drivers.blocks import Blocks
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.directories import Directories
@@ -154,12 +155,20 @@ class Daemon:
 
     def _committed(self) -> None:
         """There is another document: it is told, and removed members lose their connections."""
+        self._tell_handlers()
         self.etcd.follow()
         document = self.host.read()
         made = document.change
         log.info("generation %d: %s (%s, %s)", document.generation, made.why, made.who, made.node)
         self.server.close_untrusted()
         self.loops.wake()
+
+    def _tell_handlers(self) -> None:
+        """Before anything acts by the document; a loop does it again where this fails."""
+        try:
+            handler_file.write(self.host)
+        except McvError as error:
+            log.warning("what DRBD's handlers decide by is not written: %s", error)
 
     def run(self) -> None:
         """Serve until told to stop. Ready means: the unix socket answers."""
@@ -177,6 +186,7 @@ class Daemon:
         self.host.jobs.close_interrupted(entries | left.unreadable.keys())
 
     def _start(self) -> None:
+        self._tell_handlers()
         self.close_interrupted()
         self._clean_images()
         lines.clear(self.conf.run)

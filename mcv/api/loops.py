@@ -17,6 +17,7 @@ from mcv.cluster import (
 )
 from mcv.drbd import (
     enable,
+    handler_file,
     left_replicas,
     lost_peers,
     roles,
@@ -121,6 +122,7 @@ LOOPS = (
     Loop("arrivals", 30.0, arrivals.forget_over),
     Loop("etcd", 5.0, etcd_follow.look_after),
     Loop("etcd's room", 60.0, etcd_steps.keep_room),
+    Loop("handler's file", 2.0, handler_file.write),
     Loop("starts", 5.0, lambda host: host.domains.starts.forget_ended()),
     Loop("copies", 30.0, copy_target.clear_over),
 )

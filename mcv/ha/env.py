@@ -86,12 +86,18 @@ class Leftovers:
 
 @dataclass(frozen=True)
 class Facts:
-    """The small file of a resource beside config.json: what the handler decides by."""
+    """What the handler decides by: of the document, as the small file beside config.json has it.
+
+    `waits`: the owner does not go on alone while its peer is online in the document.
+    """
 
     owner: str
     peer: str
     peer_is_offline: bool
-    head: str  # the text of etcd's head that this document is
+    head: str  # what etcd's head says of this document
+    waits: bool = False
+    is_online: bool = True  # this node, in the document
+    when: str = ""  # the time of day, for people
 
 
 class Env(Protocol):
@@ -177,7 +183,11 @@ class HandlerEnv(Env, Protocol):
         """What the document says of a resource, by the small file."""
 
     async def outdate(self, resource: str, peer: str) -> bool | None:
-        """Ask the peer to outdate its replica: whether it has; None where it does not answer."""
+        """Ask the peer to outdate its replica: whether it has.
+
+        None where it does not answer, or does not know yet that this node is the owner; False
+        where its replica is written there, or may be outdated soon.
+        """
 
 
 class StartEnv(Env, Protocol):

@@ -8,7 +8,7 @@ before or after it.
 from mcv.ha import values
 from mcv.ha.env import Answer, Facts, HandlerEnv, Put, Txn, Unchanged, Unknown
 from mcv.ha.right import has_lease
-from mcv.ha.values import Held
+from mcv.ha.values import Held, Mark
 
 REFUSE = 1
 OUTDATED = 4
@@ -24,8 +24,10 @@ async def decide(env: HandlerEnv, resource: str, patience: float) -> int:
     OUTDATED where the peer has outdated its replica. Otherwise `stale/<resource>` is written first:
     then FENCED where the newest document calls the peer offline, else ALONE. A peer that is called
     offline comes back one day, and may own the VM again before its replica is in step: without the
-    mark it would start with old data. REFUSE where this node is not the owner, where its lease was
-    taken, and after `patience` seconds without an answer: the I/O then stays suspended.
+    mark it would start with old data. While the peer's replica is written, and where the policy is
+    to wait, this node does not go on alone. REFUSE where this node is not the owner, or is offline
+    itself, where its lease was taken, and after `patience` seconds without an answer: the I/O then
+    stays suspended.
     """
     end = await env.now() + patience
     while await env.now() < end:
@@ -39,10 +41,14 @@ async def decide(env: HandlerEnv, resource: str, patience: float) -> int:
 async def _decide_once(env: HandlerEnv, resource: str) -> int | None:
     """The exit code; None where it is worth another try."""
     facts = await env.facts(resource)
-    if facts is None or facts.owner != env.node:
+    if facts is None or facts.owner != env.node or not facts.is_online:
         return REFUSE
-    if not facts.peer_is_offline and await env.outdate(resource, facts.peer):
-        return OUTDATED
+    if not facts.peer_is_offline:
+        is_outdated = await env.outdate(resource, facts.peer)
+        if is_outdated:
+            return OUTDATED
+        if is_outdated is False or facts.waits:
+            return None
     if not await has_lease(env):
         return None
     try:
@@ -76,7 +82,9 @@ async def _mark(env: HandlerEnv, resource: str, facts: Facts, seen: Answer) -> b
     """
     key = values.lease_key(env.node)
     compares = tuple(Unchanged(each, seen.entries[each].revision) for each in (key, values.HEAD))
-    put = Put(values.stale_key(resource), facts.peer)
+    why = "offline" if facts.peer_is_offline else "not to be reached"
+    mark = Mark(facts.peer, env.node, facts.when, f"{facts.peer} is {why}")
+    put = Put(values.stale_key(resource), mark.encode())
     return (await env.txn(Txn(compares, (put,)))).holds
 
 

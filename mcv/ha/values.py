@@ -42,6 +42,30 @@ class Taken:
         return json.dumps({"taken": asdict(self)})
 
 
+@dataclass(frozen=True)
+class Mark:
+    """That a node's replica of a resource is behind: since when, and by whose word."""
+
+    node: str
+    by: str
+    since: str = ""  # wall clock, for people
+    why: str = ""
+
+    def encode(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def decode_mark(text: str) -> Mark:
+    """What a mark's key holds; ValueError for anything else."""
+    try:
+        mark = Mark(**json.loads(text))
+    except TypeError as error:
+        raise ValueError(f"no mark: {text[:80]!r}") from error
+    if not all(isinstance(value, str) for value in asdict(mark).values()):
+        raise ValueError(f"no mark: {text[:80]!r}")
+    return mark
+
+
 def decode(text: str) -> Held | Taken:
     """What a lease's key holds; ValueError for anything else."""
     try:

@@ -4,46 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from mcv.cluster import etcd_store
 from mcv.drbd import resync
 from mcv.errors import McvError, Refused
-from mcv.network import verbs as network
-from mcv.system import lease
-from mcv.system.lease import LeaseFile
 from mcv.system.start_gate import StartGate
-from mcv.vm import autostart, create, live, migrate, pausing, power
+from mcv.vm import autostart, live, migrate, pausing, power
+from tests.fakes.armed import armed as armed
+from tests.fakes.armed import grant
 from tests.fakes.cluster import FakeCluster
-
-WATCHDOG = {"kind": "iTCO_wdt", "device": "/dev/watchdog0", "timeout": 8, "grain": 1.0}
-
-
-@pytest.fixture
-def armed(three: FakeCluster) -> FakeCluster:
-    """Three nodes, armed, and web1 on n1 with its replica on n2; all have leases."""
-    three.run("n1", network.create, name="lan", bridge="br-lan")
-    three.run(
-        "n1",
-        create.create,
-        name="web1",
-        memory="64MiB",
-        disks=["64MiB"],
-        networks=["lan"],
-        nodes=["n1", "n2"],
-    )
-    three.run("n1", etcd_store.to_etcd)
-    host = three.hosts["n1"]
-    watchdogs = {name: {**WATCHDOG, "hardware": True} for name in three.hosts}
-    host.update("ha.prepare", "arm", pace=1, trust_softdog=False, watchdogs=watchdogs)
-    host.update("ha.arm", "arm")
-    for name in three.hosts:
-        grant(three, name)
-        three.look(name)
-    return three
-
-
-def grant(three: FakeCluster, node: str, seconds: float = 600) -> None:
-    file = LeaseFile(lease.boot_id(), lease.now() + seconds)
-    lease.write(file, three.hosts[node].settings.run)
 
 
 def refused_on(three: FakeCluster, node: str) -> Iterator[str]:
