@@ -42,5 +42,13 @@ def commit(host: Host, hash: str, sender: str) -> object:
     return plain(part.member.commit(hash, sender))
 
 
+def take_shown(host: Host) -> str:
+    """Take what the voters of etcd show by themselves; the hash of what this node has then."""
+    _agreement(host)
+    if isinstance(host.consensus, Doors):
+        host.consensus.take_shown_alone()
+    return host.consensus.committed()[1]
+
+
 def install(host: Host, document: str, between: list[str]) -> object:
     return plain(_agreement(host).member.install(document, between))

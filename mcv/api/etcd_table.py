@@ -1,5 +1,6 @@
 """The part of the table about where the document lies."""
 
+from mcv.api import consensus_calls
 from mcv.api.operation import (
     NODE,
     OPERATOR_ONLY,
@@ -11,16 +12,18 @@ from mcv.api.operation import (
     read,
     step,
 )
-from mcv.cluster import etcd_follow, etcd_steps, etcd_store, witness
+from mcv.cluster import etcd_follow, etcd_lost, etcd_steps, etcd_store, witness
 
 OF_ETCD: dict[str, Operation] = {
     "cluster.store": read(etcd_store.show),
     "cluster.store_etcd": admin(etcd_store.to_etcd),
     "cluster.store_unanimous": admin(etcd_store.to_unanimous),
+    "cluster.store_lost": admin(etcd_lost.to_unanimous),
     "cluster.store_refresh": admin(witness.refresh),
     "cluster.witness_key": Operation(
         witness.host_key, OPERATOR_ONLY, Right.ADMIN, timeout=30, asks=True
     ),
+    "etcd.take_shown": question(consensus_calls.take_shown, timeout=etcd_lost.ASK),
     "etcd.lacks": question(etcd_steps.lacks, timeout=etcd_store.ASK),
     "etcd.certificate": question(etcd_steps.certificate, timeout=etcd_store.ASK),
     "etcd.set_up": step(etcd_steps.set_up, subject=NODE),

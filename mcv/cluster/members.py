@@ -195,8 +195,9 @@ def declare(
     who: str,
     why: str,
     survivors: list[str] | None = None,
+    leave_etcd: bool = False,
 ) -> None:
-    """Call members dead, unless one of them answers in any way."""
+    """Call members dead, unless one of them answers in any way; see Consensus.declare."""
     _refuse_alive(host, names)
     host.consensus.declare(
         names,
@@ -205,6 +206,7 @@ def declare(
         why=why,
         alive=lambda: _alive(host, names),
         survivors=survivors or [],
+        leave_etcd=leave_etcd,
     )
 
 

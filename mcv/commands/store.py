@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from mcv.commands import over_ssh, user_files
-from mcv.commands.completion import words
+from mcv.commands.completion import nodes, words
+from mcv.commands.node import DEAD
 from mcv.commands.options import common
 from mcv.commands.session import Session
 
@@ -25,19 +26,27 @@ UNANIMOUS = "From then on every online node has to take part in each change."
     default="",
     shell_complete=words("|".join(KINDS)),
 )
+@click.argument("names", metavar="[N...]", nargs=-1, shell_complete=nodes)
 @click.option("--witness", metavar="NAME", default="", help="A machine that votes besides.")
 @click.option("--ip-address", metavar="IP", default="", help="Where the witness answers.")
 @over_ssh.password_file_option
 @over_ssh.host_key_option
+@click.option(
+    "--confirm-dead",
+    is_flag=True,
+    help="N are dead for good, and etcd has no majority without them.",
+)
 @common(dry_run=True)
 @click.pass_obj
 def store(
     session: Session,
     kind: str,
+    names: tuple[str, ...],
     witness: str,
     ip_address: str,
     password_file: str | None,
     host_key: str | None,
+    confirm_dead: bool,
 ) -> None:
     """Show where the cluster's document lies, or move it.
 
@@ -53,19 +62,27 @@ def store(
     The witness is a Debian machine with etcd-server and nothing of mcv's. It is reached over
     SSH as root, with root's own key or a password, and neither is kept.
 
+    Where most of etcd's voters are gone for good, --confirm-dead is your word that they are:
+    those that are left agree unanimously without them. Go and look first.
+
     \b
     Examples:
       mcv cluster store
       mcv cluster store etcd
       mcv cluster store etcd --witness w1 --ip-address 192.0.2.9
       mcv cluster store refresh
+      mcv cluster store unanimous --confirm-dead n2 n3
     """
-    _require_fitting(kind, witness, ip_address, bool(password_file or host_key))
+    is_ssh_given = bool(password_file or host_key)
+    _require_fitting(kind, witness, ip_address, is_ssh_given)
+    _require_dead(kind, names, confirm_dead, is_ssh_given)
     if not kind:
         shown = session.call("cluster.store")
         session.show(shown, lambda: _said(shown))
     elif kind == "refresh":
         _refresh(session, password_file, host_key)
+    elif confirm_dead:
+        _without(session, list(names))
     elif kind == "unanimous":
         _to_unanimous(session, password_file, host_key)
     elif witness:
@@ -86,6 +103,26 @@ def _require_fitting(kind: str, witness: str, ip_address: str, is_ssh_given: boo
         raise click.BadParameter("A witness is named with: mcv cluster store etcd --witness NAME")
     if is_ssh_given and not (witness or kind in ("unanimous", "refresh")):
         raise click.BadParameter("No host is reached over SSH by this.")
+
+
+def _require_dead(
+    kind: str, names: tuple[str, ...], confirm_dead: bool, is_ssh_given: bool
+) -> None:
+    if names and not confirm_dead:
+        raise click.BadParameter(f"{names[0]!r} is named for nothing: --confirm-dead is missing.")
+    if confirm_dead and not (names and kind == "unanimous"):
+        raise click.BadParameter("mcv cluster store unanimous --confirm-dead N... names the dead.")
+    if confirm_dead and is_ssh_given:
+        raise click.BadParameter("No host is reached over SSH by this.")
+
+
+def _without(session: Session, names: list[str]) -> None:
+    session.ask(
+        f"Give {', '.join(names)} up?",
+        lambda: [*session.plan("cluster.store_lost", names=names), UNANIMOUS, DEAD],
+    )
+    moved = session.run("cluster.store_lost", names=names, dry_run=session.dry_run)
+    session.show(moved, f"The members agree unanimously. {moved.get('left')}")
 
 
 def _to_etcd_with(

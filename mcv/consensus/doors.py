@@ -32,6 +32,7 @@ class Unanimous(Consensus, Protocol):
         before_commit: Callable[[Cluster], None],
         from_etcd: Callable[[str], None],
         in_contact: Callable[[], bool],
+        etcd_serves: Callable[[str], bool],
     ) -> None:
         """Call back before this node, as coordinator, commits what all have accepted, and before
         a document is taken that lies in the etcd of an id, or comes after one that does."""
@@ -42,6 +43,9 @@ class Majority(Consensus, Protocol):
 
     def refresh(self) -> None:
         """Take the newest document. Raises PeerUnreachable, Diverged or Refused."""
+
+    def take_shown_alone(self) -> None:
+        """Take the newest document that any voter shows by itself. Raises Diverged."""
 
     def seed(self, document: Cluster) -> str:
         """Put the first document into etcd; the hash of the one that is the newest there then.
@@ -117,7 +121,9 @@ class Doors(_Shown):
         self._majorities: dict[str, Majority] = {}
         self._on_commit: Callable[[], None] = lambda: None
         self._was_in_etcd = unanimous.damage is None and unanimous.document().store is not None
-        unanimous.beside_etcd(self._before_commit, self._from_etcd, lambda: self.in_contact)
+        unanimous.beside_etcd(
+            self._before_commit, self._from_etcd, lambda: self.in_contact, self._etcd_serves
+        )
         unanimous.on_commit(self._committed)
 
     def propose(
@@ -140,11 +146,13 @@ class Doors(_Shown):
     def poll(self) -> None:
         """Poll through the door in use.
 
-        Where etcd shows nothing the members are asked as well: they may have moved back.
+        Where etcd shows nothing the members are asked as well: they may have moved back. So they
+        are while a proposal is open, which etcd does not take.
         """
         door = self._current
         door.poll()
-        if door is not self.unanimous and not door.in_contact:
+        is_open = self.proposal() is not None
+        if door is not self.unanimous and (is_open or not door.in_contact):
             self.unanimous.poll()
 
     def follow(self, hash_: str) -> None:
@@ -162,12 +170,25 @@ class Doors(_Shown):
         why: str,
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
+        leave_etcd: bool = False,
     ) -> Cluster:
+        if leave_etcd:
+            return self.unanimous.declare(
+                dead, id=id, who=who, why=why, alive=alive, survivors=survivors, leave_etcd=True
+            )
         return self._through(
             lambda door: door.declare(
                 dead, id=id, who=who, why=why, alive=alive, survivors=survivors
             )
         )
+
+    def take_shown_alone(self) -> None:
+        """Take the newest document that any voter of etcd shows by itself, without a majority.
+
+        Raises Diverged where it neither contains this node's nor is contained in it.
+        """
+        if store := self.unanimous.document().store:
+            self._majority(store.id).take_shown_alone()
 
     def resolve_divergence(
         self, base: Cluster, params: dict[str, Any], *, id: str, who: str, why: str
@@ -230,6 +251,13 @@ class Doors(_Shown):
             self._majority(id).refresh()
         except McvError as error:
             log.debug("the document in etcd: %s", error)
+
+    def _etcd_serves(self, id: str) -> bool:
+        try:
+            self._majority(id).refresh()
+        except McvError:
+            return False
+        return True
 
     def _committed(self) -> None:
         is_in_etcd = self.unanimous.document().store is not None

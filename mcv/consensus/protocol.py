@@ -101,8 +101,12 @@ class Consensus(Protocol):
         why: str,
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
+        leave_etcd: bool = False,
     ) -> Cluster:
         """Declare members dead: they are offline in the document that is returned.
+
+        With `leave_etcd` they were the majority of etcd, where the document lies, and the
+        survivors agree unanimously from then on.
 
         Precondition: an operator has said so. `alive` names those of them that answer after
         all; it is asked again before any other node holds the proposal, and withdraws it.

@@ -165,6 +165,7 @@ AUTHORS: dict[str, Rule] = {
     "pool.release": _releaser_of_pool,
     "pool.remove": _any_member,
     "store.etcd": _any_member,
+    "store.survivors": _any_member,
     "store.unanimous": _any_member,
     "store.voters": _any_member,
     "vm.add": _owner_to_be,

@@ -45,6 +45,27 @@ def store_unanimous(
     return replace(draft, store=None, witness=None, ha=ha)
 
 
+@change("store.survivors")
+def store_survivors(
+    base: Cluster, made: ChangeMade, /, names: list[str], survivor: str, epoch: str
+) -> Cluster:
+    """The members agree unanimously without those of these names, which were etcd's majority.
+
+    All of them, and the witness where it is named, are gone by a human's word: the document is
+    the newest that survivors hold. The members named are offline, in an epoch that this begins,
+    and an armed cluster is disarmed: leases lie in etcd.
+    """
+    require_schema(base, 5)
+    if base.store is None:
+        raise Refused("The document does not lie in etcd.")
+    draft = begin_epoch(base, epoch, base.epoch.number + 1)
+    for name in sorted(set(names) & set(base.nodes)):
+        draft = draft.with_node(replace(draft.node(name), status="offline"))
+    if not draft.online:
+        draft = draft.with_node(replace(draft.node(survivor), status="online"))
+    return replace(draft, store=None, witness=None, ha=replace(base.ha, armed=False))
+
+
 @change("store.voters")
 def store_voters(
     base: Cluster, made: ChangeMade, /, voters: list[str], before: list[str] | None = None

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from mcv.etcd.answers import Compacted, Found, Outcome
+from mcv.errors import Refused
+from mcv.etcd.answers import Compacted, Done, Found, Header, Outcome
 from mcv.etcd.gateway import Gateway
 from mcv.etcd.requests import Compaction, Compare, Operation, Range, Transaction, end_of
 
@@ -24,6 +25,9 @@ class Keyspace(Protocol):
     def read_locally(self, key: bytes, range_end: bytes | None = None) -> Found:
         """As one member alone has it: it may be old."""
 
+    def each(self) -> "Sequence[Keyspace]":
+        """The keys as each member has them by itself."""
+
     def change(
         self,
         compares: Sequence[Compare],
@@ -31,6 +35,40 @@ class Keyspace(Protocol):
         otherwise: Sequence[Operation] = (),
     ) -> Outcome:
         """One transaction. Raises PeerUnreachable, Refused or CallLost, see `Etcd.change`."""
+
+
+class OneMember:
+    """What one member of etcd holds by itself: it may be old, and nothing is changed by it."""
+
+    def __init__(self, etcd: Keyspace) -> None:
+        self._etcd = etcd
+
+    def read(self, key: bytes, range_end: bytes | None = None) -> Found:
+        return self._etcd.read_locally(key, range_end)
+
+    def below(self, prefix: bytes) -> Found:
+        return self.read(prefix, end_of(prefix))
+
+    def read_locally(self, key: bytes, range_end: bytes | None = None) -> Found:
+        return self.read(key, range_end)
+
+    def each(self) -> Sequence[Keyspace]:
+        return [self]
+
+    def change(
+        self,
+        compares: Sequence[Compare],
+        operations: Sequence[Operation],
+        otherwise: Sequence[Operation] = (),
+    ) -> Outcome:
+        """Reads alone, without a comparison. Raises Refused for anything else."""
+        ranges = [each.request_range for each in operations if each.request_range is not None]
+        if compares or len(ranges) < len(operations):
+            raise Refused("One member of etcd changes nothing.")
+        found = [self.read(each.key, each.range_end) for each in ranges]
+        header = found[-1].header if found else Header()
+        done = [Done(response_range=each) for each in found]
+        return Outcome(header=header, succeeded=True, responses=done)
 
 
 class Etcd:
@@ -52,6 +90,10 @@ class Etcd:
         return self.gateway.ask(
             RANGE, Range(key=key, range_end=range_end, serializable=True), Found
         )
+
+    def each(self) -> Sequence[Keyspace]:
+        """The keys as each member has them by itself."""
+        return [OneMember(Etcd(self.gateway.only(endpoint))) for endpoint in self.gateway.endpoints]
 
     def change(
         self,

@@ -22,6 +22,7 @@ cluster.cpu_baseline    admin   cluster
 cluster.store           view    cluster
 cluster.store_etcd      admin   cluster
 cluster.store_unanimous admin   cluster
+cluster.store_lost      admin   cluster
 cluster.store_refresh   admin   cluster
 cluster.witness_key     admin   cluster
 ha.arm                  admin   cluster

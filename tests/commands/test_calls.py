@@ -353,6 +353,11 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("ha status", "ha.status", {}),
     ("ha settings", "ha.settings", {}),
     ("ha settings on-lost-lease=reset", "ha.set", {"values": {"on-lost-lease": "reset"}}),
+    (
+        "cluster store unanimous --confirm-dead n2 n3 --yes",
+        "cluster.store_lost",
+        {"names": ["n2", "n3"], "dry_run": False},
+    ),
     ("cluster cpu-baseline", "cluster.cpu_baseline", {}),
     ("cluster cpu-baseline --set", "cluster.cpu_baseline", {"set": True, "dry_run": False}),
     ("network create out --nat", "network.create", {"name": "out", "nat": True}),

@@ -69,6 +69,23 @@ def in_etcd(cluster: FakeCluster, node: str) -> str:
     return words[found.pop()] if len(found) == 1 else f"{says}, runs {runs}, set up {set_up}"
 
 
+def left_etcd(cluster: FakeCluster, node: str) -> str:
+    """The survivors agree unanimously and hold one document, or etcd has what it had."""
+    survivors = {name: host for name, host in cluster.hosts.items() if name not in cluster.down}
+    if len({host.consensus.committed()[1] for host in survivors.values()}) != 1:
+        return f"{ {name: host.read().generation for name, host in survivors.items()} }"
+    if cluster.read(node).store is not None:
+        return "nothing"
+    runs = [name for name in survivors if cluster.etcd_of[name].unit.is_there]
+    return f"etcd still runs on {runs}" if runs else "whole"
+
+
+def agreed(cluster: FakeCluster, node: str) -> str:
+    """Whoever was called dead has come back to what the survivors have, or to etcd."""
+    end = left_etcd(cluster, node)
+    return "either" if end in ("whole", "nothing") else end
+
+
 def out_of_etcd(cluster: FakeCluster, node: str) -> str:
     """The other way round."""
     words = {"whole": "nothing", "nothing": "whole"}

@@ -11,6 +11,7 @@ import pytest
 from mcv.cluster import (
     addresses,
     draining,
+    etcd_lost,
     etcd_store,
     join,
     joining,
@@ -54,6 +55,7 @@ from tests.fakes.cluster import FakeCluster
 Act = Callable[[FakeCluster, str], None]
 
 TWO, THREE = ("n1", "n2"), ("n1", "n2", "n3")
+FIVE = (*THREE, "n4", "n5")
 
 
 def itself(node: str) -> str:
@@ -384,6 +386,17 @@ def move_to_etcd(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, etcd_store.to_etcd)
 
 
+def lose_majority(cluster: FakeCluster, node: str) -> None:
+    """Three of five voters burn, right after a change that all of them have."""
+    move_to_etcd(cluster, node)
+    cluster.run(node, permissions.add, user="bob")
+    cluster.down.update(set(FIVE) - set(TWO))
+
+
+def leave_etcd(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, etcd_lost.to_unanimous, names=sorted(set(FIVE) - set(TWO)))
+
+
 def move_out_of_etcd(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, etcd_store.to_unanimous)
 
@@ -538,6 +551,13 @@ PLANS = {
         move_to_etcd,
         names=THREE,
         victims=("the coordinator", "a third"),
+    ),
+    "leave etcd behind": Story(
+        leave_etcd,
+        ends_of_nodes.left_etcd,
+        lose_majority,
+        names=FIVE,
+        healed=ends_of_nodes.agreed,
     ),
     "rename": Story(
         lambda c, node: c.run(node, rename.rename, name="web1", new="www"), ends.renamed, make

@@ -51,6 +51,7 @@ def test_a_document_of_before_is_raised_without_arming_anything(schema: int) -> 
 OF_SCHEMA_5: list[tuple[str, dict[str, Any]]] = [
     ("node.etcd", {"name": "n1", "certificate": "x"}),
     ("store.etcd", {"id": ID, "voters": ["n1", "n2", "n3"], "epoch": "e"}),
+    ("store.survivors", {"names": ["n2", "n3"], "survivor": "n1", "epoch": "e"}),
     ("store.unanimous", {"epoch": "e"}),
     ("store.voters", {"voters": ["n1"]}),
     ("witness.remove", {}),
@@ -100,6 +101,13 @@ REFUSALS: list[tuple[str, Cluster, dict[str, Any], type[Exception], str]] = [
     ("store.etcd", THREE, {"id": ID, "voters": ["n9"], "epoch": "e"}, NotFound, "no node n9"),
     ("store.unanimous", THREE, {"epoch": "e"}, Refused, "does not lie in etcd"),
     ("store.unanimous", ARMED, {"epoch": "e"}, Refused, "armed"),
+    (
+        "store.survivors",
+        THREE,
+        {"names": ["n2"], "survivor": "n1", "epoch": "e"},
+        Refused,
+        "does not lie in etcd",
+    ),
     ("store.voters", IN_ETCD, {"voters": ["n1", "n2"]}, Refused, "2 voters are too few"),
     ("store.voters", THREE, {"voters": ["n1"]}, Refused, "does not lie in etcd"),
     ("witness.set", TWO, {**WITNESS, "name": "n1"}, Refused, "n1 is a node"),
@@ -131,6 +139,24 @@ def test_what_would_make_no_sense_is_refused(
 
 def test_leaving_etcd_at_an_operator_s_word_disarms() -> None:
     assert not after(ARMED, "store.unanimous", epoch="e", disarm=True).ha.armed
+
+
+def test_survivors_go_on_without_etcd_and_without_the_dead_or_arms() -> None:
+    base = replace(ARMED, witness=Witness(**WITNESS))
+
+    left = after(base, "store.survivors", names=["n2", "w1"], survivor="n1", epoch="e3")
+
+    assert (left.store, left.witness, left.ha.armed) == (None, None, False)
+    assert left.online == ["n1", "n3"]
+    assert (left.epoch.id, left.epoch.number) == ("e3", base.epoch.number + 1)
+
+
+def test_one_that_was_offline_goes_on_where_it_alone_is_left() -> None:
+    base = after(IN_ETCD, "node.offline", name="n1")
+
+    left = after(base, "store.survivors", names=["n2", "n3"], survivor="n1", epoch="e3")
+
+    assert left.online == ["n1"]
 
 
 def test_a_member_that_is_removed_is_no_voter_any_more() -> None:

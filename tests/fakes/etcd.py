@@ -6,7 +6,7 @@ from typing import Literal
 
 from mcv.errors import CallLost, PeerUnreachable
 from mcv.etcd.answers import Done, Found, Header, KeyValue, Outcome
-from mcv.etcd.client import Keyspace
+from mcv.etcd.client import Keyspace, OneMember
 from mcv.etcd.requests import Compare, Operation, end_of
 
 Fault = Literal["", "down", "lost before", "lost after"]
@@ -21,6 +21,7 @@ class FakeEtcd:
         self.revision = 1
         self.down = False
         self.faults: list[Fault] = []
+        self.alone: FakeEtcd | None = None  # what a member has by itself; None: all of it
 
     def read(self, key: bytes, range_end: bytes | None = None) -> Found:
         if self.down:
@@ -34,6 +35,15 @@ class FakeEtcd:
         with self.lock:
             kvs = self._of(key, range_end)
             return Found(header=Header(revision=self.revision), kvs=kvs, count=len(kvs))
+
+    def each(self) -> Sequence[Keyspace]:
+        return [OneMember(self.alone or self)]
+
+    def copied(self) -> "FakeEtcd":
+        """Another one, with what this one holds now."""
+        copy = FakeEtcd()
+        copy.keys, copy.revision = dict(self.keys), self.revision
+        return copy
 
     def change(
         self,
@@ -110,6 +120,9 @@ class Reached:
     def read_locally(self, key: bytes, range_end: bytes | None = None) -> Found:
         self._before("read")
         return self._etcd.read_locally(key, range_end)
+
+    def each(self) -> Sequence[Keyspace]:
+        return self._etcd.each()
 
     def change(
         self,

@@ -1,12 +1,14 @@
 """One node's part in agreement by a majority: it proposes to etcd, and reads what is committed."""
 
 import contextlib
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from mcv.consensus.etcd.door import Beside, Door, Shown
+from mcv.consensus.etcd.left import Left
 from mcv.consensus.etcd.proposer import Proposer
 from mcv.consensus.etcd.reader import Reader
 from mcv.consensus.unanimous.contact import Contact, said_of
@@ -16,12 +18,16 @@ from mcv.document.generation import made_now
 from mcv.document.model import Cluster, digest
 from mcv.document.store import Store
 from mcv.errors import (
+    CallLost,
     LookAgain,
     McvError,
     NotMember,
+    PeerUnreachable,
     Refused,
 )
 from mcv.etcd.requests import Compare, Operation
+
+log = logging.getLogger(__name__)
 
 FRESH = 8.0  # s for which a read that a majority answered is contact
 
@@ -47,6 +53,7 @@ class EtcdAgreement:
         self.questions = Questions(ask)
         self.reader = Reader(door, self.contact, self.questions, Judge(keys))
         self.proposer = Proposer(self.reader, silent)
+        self.left = Left(self.contact, self.questions)
 
     def document(self) -> Cluster:
         return self.store.read()
@@ -80,6 +87,7 @@ class EtcdAgreement:
         compares: Sequence[Compare] = (),
         puts: Sequence[Operation] = (),
     ) -> Cluster:
+        self.left.require_none(self.poll)
         return self.proposer.propose(name, params, id, who, why, Beside(compares, puts))
 
     @property
@@ -95,12 +103,13 @@ class EtcdAgreement:
         is_member = all(self.me in document.online for document in self.store.both())
         is_fresh = time.monotonic() - self.reader.read_at <= FRESH
         well = not (self.damage or self.diverged or self.contact.rejected_by)
-        return well and is_member and is_fresh
+        return well and is_member and is_fresh and self.left.is_known_to_be_none
 
     def require_contact(self) -> None:
         if self.damage:
             raise self.damage
         self.proposer.refreshed()
+        self.left.require_none(self.poll)
         if self.me not in self.store.both()[-1].online:
             raise Refused(
                 f"{self.me} is offline in the document.",
@@ -117,7 +126,7 @@ class EtcdAgreement:
     @property
     def diverged(self) -> Mapping[str, str]:
         unfit = {"etcd": self.reader.unfit} if self.reader.unfit else {}
-        return {**self.contact.diverged, **unfit}
+        return {**self.contact.diverged, **self.left.diverged, **unfit}
 
     @property
     def rejected_by(self) -> Set[str]:
@@ -131,7 +140,9 @@ class EtcdAgreement:
             self.reader.refresh()
         document = self.store.read()
         others = sorted(set(document.nodes) - {self.me})
-        for name, answer in self.questions.poll_all(others).items():
+        answers = self.questions.poll_all(others)
+        self.left.look(answers)
+        for name, answer in answers.items():
             if isinstance(answer, McvError):
                 if isinstance(answer, NotMember) and name in document.online:
                     self.contact.rejected_by.add(name)
@@ -151,13 +162,18 @@ class EtcdAgreement:
         why: str,
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
+        leave_etcd: bool = False,
     ) -> Cluster:
+        if leave_etcd:
+            raise Refused("etcd is left by unanimous agreement.")
+
         def look() -> None:
             if back := alive():
                 alive_now = said_of(back, "answers now, so it is", "answer now, so they are")
                 raise Refused(f"{alive_now} not dead.")
 
         self.proposer.refreshed()
+        self.left.require_none(self.poll)
         if not set(dead) & set(self.store.read().online):
             return self.store.read()
         params = {"names": dead, "survivor": self.me, "epoch": secrets.token_hex(8)}
@@ -166,6 +182,15 @@ class EtcdAgreement:
     def refresh(self) -> None:
         """Take the newest document. Raises PeerUnreachable, Diverged or Refused."""
         self.reader.refresh()
+
+    def take_shown_alone(self) -> None:
+        for door in self.reader.door.each():
+            reader = Reader(door, self.contact, self.questions, self.reader.judge)
+            reader.on_commit = self.reader.on_commit
+            try:
+                reader.take_if_newer()
+            except (PeerUnreachable, CallLost, LookAgain) as error:
+                log.info("what a voter of etcd shows by itself: %s", error)
 
     def seed(self, document: Cluster) -> str:
         """Put the first document into etcd; the hash of the one that is the newest there then.

@@ -53,6 +53,10 @@ class Door:
         self._etcd = etcd
         self.keys = keys
 
+    def each(self) -> "list[Door]":
+        """The document as each member of etcd has it by itself: it may be old."""
+        return [Door(alone, self.keys) for alone in self._etcd.each()]
+
     def head(self) -> Shown | None:
         """The newest head; None before a document lies here. Raises PeerUnreachable."""
         found = self._etcd.read(self.keys.head)

@@ -8,6 +8,8 @@ from mcv.etcd.gateway import Endpoint
 from mcv.etcd.members import Upkeep
 from mcv.system.fanout import ask_all
 
+FOR_GOOD = "Gone for good? mcv cluster store unanimous --confirm-dead N..."
+
 
 def silent_of(upkeep: Upkeep, endpoints: Iterable[Endpoint]) -> list[str]:
     """The members of etcd that do not answer; all are asked side by side."""
@@ -25,7 +27,7 @@ def no_quorum(voters: Sequence[str], silent: Sequence[str], why: str = "") -> Pe
     needed = len(voters) // 2 + 1
     if silent:
         missing = f"{said_of(silent, 'does', 'do')} not answer"
-        advice = f"Look on {names(silent)}: systemctl status mcv-etcd"
+        advice = f"Look on {names(silent)}: systemctl status mcv-etcd. {FOR_GOOD}"
     else:
         missing = f"no majority of {names(voters)} agrees at present ({why.rstrip('.')})"
         advice = "Try again."

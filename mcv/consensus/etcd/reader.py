@@ -56,6 +56,18 @@ class Reader:
                 raise Diverged(error.message, SYNC) from error
         raise LookAgain("The document keeps changing.", "Try again.")
 
+    def take_if_newer(self) -> None:
+        """Take what the door shows where it is newer than what this node has.
+
+        Raises PeerUnreachable, LookAgain, or Diverged where neither contains the other.
+        """
+        (own, hash_), shown = self.store.committed(), self.door.head()
+        if shown is None or shown.head.hash == hash_:
+            return
+        new = self.door.chain(shown, hash_)[-1]
+        if relation(own, hash_, new, shown.head.hash) != "older":
+            self.refresh()
+
     def adopt(self, new: Cluster) -> bool:
         """Write the child of this node's document down; False where this node has moved on."""
         return self._written(new, [], new.parent)

@@ -108,9 +108,16 @@ class UnanimousAgreement:
         why: str,
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
+        leave_etcd: bool = False,
     ) -> Cluster:
         return self.declaration.declare(
-            dead, id=id, who=who, why=why, alive=alive, survivors=survivors
+            dead,
+            id=id,
+            who=who,
+            why=why,
+            alive=alive,
+            survivors=survivors,
+            leave_etcd=leave_etcd,
         )
 
     def resolve_divergence(
@@ -131,13 +138,16 @@ class UnanimousAgreement:
         before_commit: Callable[[Cluster], None],
         from_etcd: Callable[[str], None],
         in_contact: Callable[[], bool],
+        etcd_serves: Callable[[str], bool],
     ) -> None:
         """Call back before this node, as coordinator, commits what all have accepted, and before
         a document is taken that lies in the etcd of an id, or comes after one that does.
 
         What `before_commit` raises leaves the proposal open. `in_contact` is what this node tells
-        others: contact through the door in use.
+        others: contact through the door in use; `etcd_serves` whether the etcd of an id has a
+        majority.
         """
+        self._rounds.etcd_serves = etcd_serves
         self._rounds.before_commit = before_commit
         self.member.from_etcd = from_etcd
         self.member.in_contact = in_contact

@@ -42,6 +42,7 @@ class Rounds:
         self.questions = member.questions
         self.judge = member.judge
         self.turn = threading.Lock()
+        self.etcd_serves: Callable[[str], bool] = lambda id: False  # the etcd of an id
         self.before_commit: Callable[[Cluster], None] = lambda new: None  # of what all accepted
 
     def poll(self, members: list[str], hash_: str, new: Cluster) -> None:
