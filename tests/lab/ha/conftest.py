@@ -30,6 +30,19 @@ def trio(ha_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Trio]:
 
 
 @pytest.fixture
+def armed(ha_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Trio]:
+    """The same cluster with its document in etcd, armed, with a guest that writes on node1.
+
+    A test that leaves it so spares the next one its making.
+    """
+    *nodes, witness = revive(ha_lab, WITNESS)
+    trio = Trio(nodes, witness)
+    trio.make_armed()
+    for _ in watched(ha_lab, nodes, request.node):
+        yield trio
+
+
+@pytest.fixture
 def machines(ha_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Trio]:
     """The same machines up and connected, whatever is on them."""
     *nodes, witness = revive(ha_lab, WITNESS)

@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tests.lab import LabError, Node, guests, reality, wait_until
-from tests.lab.cluster import is_as_joined, join, mcv, reset, told
+from tests.lab.cluster import in_contact, is_as_joined, join, mcv, reset, told
 from tests.lab.lab import side_by_side
 from tests.lab.numbers import Acknowledged, missing, on_disk
 from tests.lab.outside import Watcher
@@ -32,9 +33,44 @@ class Trio:
 
     def make_new(self) -> None:
         """Make the cluster anew unless it is as it is to be."""
-        if not is_as_joined(self.nodes):
-            side_by_side(reset, self.nodes)
-            join(self.nodes)
+        if is_as_joined(self.nodes) and store(self.nodes[0]) == "unanimous":
+            return
+        # A node that is armed, and stays so, is made anew by `reset`.
+        attempt(lambda: self.nodes[0].run("mcv ha disarm --yes", check=False))
+        side_by_side(reset, self.nodes)
+        join(self.nodes)
+
+    def make_armed(self) -> None:
+        """Have the cluster armed, web1 writing on node1 and both its replicas in step."""
+        if not self._is_ready():
+            self.make_new()
+            self.store_in_etcd()
+            self.arm()
+            self.create()
+
+    def _is_ready(self) -> bool:
+        try:
+            return (
+                store(self.nodes[0]) == "etcd"
+                and all_hold(self.nodes)
+                and in_contact(self.nodes)
+                and owner(self.nodes[0]) == "node1"
+                and reality.domain(self.nodes[0], VM) == "running"
+                and reality.is_in_step(self.nodes[0], RESOURCE)
+            )
+        except (LabError, AssertionError, KeyError, ValueError):
+            return False
+
+    def come_back(self, node: Node) -> None:
+        """What befell a node is over: it is up, armed, and all replicas are in step."""
+        node.thaw()
+        node.heal()
+        if not node.is_running:
+            node.boot()
+        wait_until(lambda: in_contact(self.nodes), 90, "the nodes to be in contact")
+        wait_until(lambda: all_hold(self.nodes), 60, "all nodes to have their lease")
+        for replica in self.nodes[:2]:
+            wait_until(partial(reality.is_in_step, replica, RESOURCE), 90, "the replicas in step")
 
     def others(self, node: Node) -> list[Node]:
         return [one for one in self.nodes if one is not node]
@@ -99,6 +135,12 @@ class Observed:
 
     def _count(self, node: Node) -> int:
         return sum(one == node.name for one in list(self.acknowledged.numbers.values()))
+
+    def go_home(self) -> None:
+        """Have web1 on node1 again, where the next test expects it."""
+        one = self.trio.nodes[0]
+        if owner(one) != one.name:
+            mcv(one, f"migrate {VM} --node {one.name}", timeout=240)
 
     def rebooted(self, node: Node) -> None:
         """Listen to a node that was booted again."""
