@@ -31,7 +31,7 @@ def trio(ha_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Trio]:
 
 @pytest.fixture
 def armed(ha_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Trio]:
-    """The same cluster with its document in etcd, armed, with a guest that writes on node1.
+    """The same cluster with its document in etcd, armed, with a guest that writes.
 
     A test that leaves it so spares the next one its making.
     """

@@ -46,7 +46,7 @@ def test_what_the_guest_was_told_is_written_is_on_the_copy_that_runs(
     armed: Trio, number: int
 ) -> None:
     how = random.Random(number).choice(("cut", "cut", "cut", "kill", "lease stopped"))
-    one, two, _ = armed.nodes
+    one, two, _ = armed.in_roles()
     with armed.observed() as seen:
         seen.wait_for_writes(one)
         time.sleep(random.Random(-number).uniform(0, 4))  # at any moment of a renewal
@@ -56,13 +56,12 @@ def test_what_the_guest_was_told_is_written_is_on_the_copy_that_runs(
         seen.require_nothing_lost(two)
         armed.come_back(one)
         seen.rebooted(one)
-        seen.go_home()
         seen.wait_for_writes(one, number=5)
         seen.require_nothing_lost(one)
 
 
 def test_an_etcd_that_is_killed_its_leader_among_them_costs_no_lease(armed: Trio) -> None:
-    one, *_ = armed.nodes
+    one, *_ = armed.in_roles()
     with armed.observed() as seen:
         for _ in range(LEADERS):  # whoever leads is one of each three
             for node in armed.nodes:
@@ -74,7 +73,7 @@ def test_an_etcd_that_is_killed_its_leader_among_them_costs_no_lease(armed: Trio
 
 
 def test_half_an_hour_with_both_cores_busy_ends_no_lease_at_pace_2(armed: Trio) -> None:
-    one, *_ = armed.nodes
+    one, *_ = armed.in_roles()
     mcv(one, "ha arm --pace 2 --trust-softdog")
     burning = [node.start(BURN) for node in armed.nodes[:2]]
     try:
