@@ -136,6 +136,9 @@ class LeaseEnv(Env, Protocol):
     async def outcome(self, number: int) -> Answer | Unknown | None:
         """The answer to what was sent; None while it may still come. An answer comes once."""
 
+    async def promised(self) -> float | None:
+        """When the newest round was begun in which all members promised not to take the lease."""
+
     async def publish(self, file: LeaseFile) -> None:
         """Write /run/mcv/lease."""
 
@@ -201,3 +204,22 @@ class StartEnv(Env, Protocol):
 
     async def head_here(self) -> str:
         """The text of etcd's head that this node's config.json is."""
+
+
+class MemberEnv(Env, Protocol):
+    """What mcvd may do besides, to keep its node's lease while etcd has no quorum."""
+
+    async def members(self) -> frozenset[str]:
+        """All other members of the document, offline ones too."""
+
+    async def is_online(self, node: str) -> bool:
+        """Whether the document calls the node online."""
+
+    async def head_here(self) -> str:
+        """The text of etcd's head that this node's config.json is."""
+
+    async def ask_promises(self, members: frozenset[str], head: str) -> frozenset[str]:
+        """Ask all at once for the promise of failsafe.py; those that gave it."""
+
+    async def publish_promises(self, sent: float) -> None:
+        """Write /run/mcv/failsafe."""

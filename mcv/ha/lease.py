@@ -3,6 +3,9 @@
 The lease is valid until s + V, where s is the moment before the sending of the newest write that
 is known to be committed. The watchdog is fed only while the lease is valid, or while nothing of
 mcv's runs and nothing can start. A host that does neither in time is reset by its watchdog.
+
+Until the first lease of a boot nothing stands on one: guests that run while the node is being
+armed are left alone, and the watchdog is fed.
 """
 
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from mcv.ha.timing import Timing
 from mcv.ha.values import Held, Taken
 
 STUCK = 2.0  # s after the end of the lease that a task in state D has to end
-AGAIN = 1.0  # s between two rounds of SIGKILL
+AGAIN = 1.0  # s between two looks at what is left, and two rounds of SIGKILL
 RELEASES = 3  # tries to have a lease deleted that is given back
 
 
@@ -61,7 +64,9 @@ class Lease:
         self._published: LeaseFile | None = None
         self._is_open = False
         self._is_gate_closed = False
-        self._killed = 0.0
+        self._has_had_one = False  # a lease, in this boot
+        self._lost: float | None = None  # since when there is none
+        self._looked = 0.0
 
     @property
     def until(self) -> float:
@@ -77,12 +82,13 @@ class Lease:
         if not self._is_open:
             await self._begin()
         await self._hear()
+        await self._count_promises()
         now = await self._env.now()
         if now >= self._next:
             self._next = now + self.wanted.renewal
             await self._renew()
         if not await self._feed():
-            await self._end()
+            await self._go_without()
 
     async def _begin(self) -> None:
         """Take over from an earlier process of this boot, and open the watchdog.
@@ -100,6 +106,7 @@ class Lease:
         file = await self._env.lease_file()
         if file is None or file.boot != self._env.boot:
             return
+        self._has_had_one = True
         self._inherited = file.until
         self._published = file
         if await self._env.now() >= file.until and await self._env.leftovers():
@@ -240,12 +247,25 @@ class Lease:
     async def _counted_from(self, sent: Sent) -> float:
         return sent.at
 
+    async def _count_promises(self) -> None:
+        """Count what all members have promised as a write that was sent before they were asked.
+
+        Only while the lease is valid: then no taking is under way, and none begins within T of
+        the promises. See failsafe.py.
+        """
+        sent = await self._env.promised()
+        is_newer = sent is not None and (self._confirmed is None or sent > self._confirmed)
+        if is_newer and not self._is_taken and await self._env.now() < self.until:
+            self._confirmed = sent
+
     # The watchdog
 
     async def _feed(self) -> bool:
         """Feed the watchdog if the lease is valid; its end is published before."""
         if await self._env.now() >= self.until:
             return False
+        self._lost = None
+        self._has_had_one = True
         if self._is_gate_closed:
             await self._env.open_gate()
             self._is_gate_closed = False
@@ -255,23 +275,33 @@ class Lease:
             self._published = file
         return await self._env.feed(self.until)
 
-    async def _end(self) -> None:
+    async def _go_without(self) -> None:
+        """Look after what is left, once a second."""
+        if not self._has_had_one:
+            await self._env.feed(None)
+            return
+        now = await self._env.now()
+        if self._lost is None:
+            self._lost = now
+        if now >= self._looked + AGAIN:
+            self._looked = now
+            await self._end(is_patient=now < self._lost + STUCK)
+
+    async def _end(self, is_patient: bool) -> None:
         """Without a lease: end what runs, then feed only while nothing can begin.
 
         SIGKILL does not end a task whose write waits in a suspended replica: the host is reset,
         and the write makes no new data generation.
         """
-        if self.on_lost is OnLost.RESET and await self._env.leftovers():
-            await self._env.reset()
         left = await self._env.leftovers()
-        now = await self._env.now()
-        if left.stuck and now >= self.until + STUCK:
+        if left and self.on_lost is OnLost.RESET:
+            await self._env.reset()
+        if left.stuck and not is_patient:
             await self._env.say(f"{', '.join(left.stuck)} cannot be ended: reset")
             await self._env.reset()
-        if left and now >= self._killed + AGAIN:
-            self._killed = now
+        if left:
             await self._env.kill()
-        elif not left and await self._nothing_can_begin():
+        elif await self._nothing_can_begin():
             await self._env.feed(None)
 
     async def _nothing_can_begin(self) -> bool:

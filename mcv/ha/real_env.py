@@ -65,6 +65,10 @@ class NodeEnv:
     async def lease_file(self) -> LeaseFile | None:
         return lease.read(self._run)
 
+    async def promised(self) -> float | None:
+        file = lease.read(self._run, lease.PROMISES)
+        return file.until if file is not None and file.boot == self._boot else None
+
     async def publish(self, file: LeaseFile) -> None:
         """Where that fails the file says that the lease ends earlier, which is safe."""
         try:

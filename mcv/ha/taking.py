@@ -38,6 +38,7 @@ class Watch:
     def __init__(self, env: Env) -> None:
         self._env = env
         self.seen: dict[str, Seen] = {}
+        self._promised: dict[str, float] = {}
 
     async def look(self) -> None:
         """Read all leases; raises Unknown, and then knows what it knew before."""
@@ -54,10 +55,19 @@ class Watch:
             found[node] = before if before and is_same else Seen(entry.revision, held, now)
         self.seen = found
 
+    async def promise(self, node: str) -> None:
+        """Count the node's lease as seen anew now; see failsafe.py."""
+        self._promised[node] = await self._env.now()
+
     async def age(self, node: str) -> float:
-        """For how long the lease has been seen unchanged, in seconds of this node's clock."""
+        """For how long the lease has been seen unchanged, in seconds of this node's clock.
+
+        A promise counts as a change.
+        """
         seen = self.seen.get(node)
-        return 0.0 if seen is None else await self._env.now() - seen.since
+        if seen is None:
+            return 0.0
+        return await self._env.now() - max(seen.since, self._promised.get(node, 0.0))
 
     async def has_ended(self, node: str) -> bool:
         """Whether the lease itself is evidence that the node's guests have ended."""

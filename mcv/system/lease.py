@@ -14,6 +14,7 @@ from pathlib import Path
 RUN = Path("/run/mcv")  # a reboot empties it
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 FILE = "lease"
+PROMISES = "failsafe"  # the same form: when mcvd began the newest round of promises
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,10 @@ def boot_id(path: Path = BOOT_ID) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-def read(run: Path = RUN) -> LeaseFile | None:
+def read(run: Path = RUN, name: str = FILE) -> LeaseFile | None:
     """What mcv-lease has published; None where there is nothing that makes sense."""
     try:
-        with (run / FILE).open(encoding="utf-8") as file:
+        with (run / name).open(encoding="utf-8") as file:
             found = json.load(file)
         lease = LeaseFile(str(found["boot"]), float(found["until"]))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -54,15 +55,15 @@ def is_valid(run: Path = RUN) -> bool:
     return file is not None and file.is_valid(boot_id(), now())
 
 
-def write(file: LeaseFile, run: Path = RUN) -> None:
+def write(file: LeaseFile, run: Path = RUN, name: str = FILE) -> None:
     """Replace the file: a reader finds the old text or the new one. Raises OSError."""
     run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = run / f".{FILE}.draft"
+    draft = run / f".{name}.draft"
     draft.unlink(missing_ok=True)
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as out:
         json.dump(asdict(file), out)
-    draft.rename(run / FILE)
+    draft.rename(run / name)
 
 
 def remove(run: Path = RUN) -> None:

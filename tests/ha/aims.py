@@ -333,6 +333,36 @@ class DiesInAResync(Aim):
         return any(self.world.nodes[name].inconsistent for name in REPLICAS)
 
 
+class EtcdGone(Aim):
+    """etcd has no quorum for a while, all mcvds answer; the owner is cut off as etcd returns."""
+
+    gone = 40.0  # s
+
+    def after(self, process: Process, call: str) -> None:
+        owner = self.owner()
+        if call == "publish" and self.is_ready and process.node is owner and self.is_well:
+            self.strike(owner)
+            self._votes(False)
+            self.world.at(self.gone - 0.1, lambda: self.faults.cut_off(owner))
+            self.world.at(self.gone, lambda: self._votes(True))
+            self.part(owner)
+
+    def part(self, owner: Node) -> None:
+        """What else befalls the owner meanwhile."""
+
+    def _votes(self, are_there: bool) -> None:
+        self.world.say(f"etcd {'returns' if are_there else 'is gone'}")
+        for node in self.world.nodes.values():
+            node.voter = are_there
+
+
+class EtcdGoneAndApart(EtcdGone):
+    """The same, and the owner and the node without a replica do not reach each other."""
+
+    def part(self, owner: Node) -> None:
+        self.world.cut |= {(owner.name, "n2"), ("n2", owner.name)}
+
+
 AIMS: dict[str, type[Aim]] = {
     "chance": Chance,
     "last feeding": LastFeeding,
@@ -347,6 +377,8 @@ AIMS: dict[str, type[Aim]] = {
     "falls and dies": FallsAndDies,
     "moved meanwhile": MovedMeanwhile,
     "dies in a resync": DiesInAResync,
+    "etcd gone": EtcdGone,
+    "etcd gone and apart": EtcdGoneAndApart,
 }
 
 

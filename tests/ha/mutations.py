@@ -201,6 +201,25 @@ def inconsistent_is_promoted(patch: Patch) -> None:
     patch.setattr(SimEnv, "promote", promote)
 
 
+def promise_that_is_not_kept(patch: Patch) -> None:
+    """The taker goes on counting from its first reading."""
+
+    async def promise(self: taking.Watch, node: str) -> None:
+        return
+
+    patch.setattr(taking.Watch, "promise", promise)
+
+
+def promises_of_some(patch: Patch) -> None:
+    """One member that promises is enough."""
+    real = SimEnv.ask_promises
+
+    async def ask(self: SimEnv, members: frozenset[str], head: str) -> frozenset[str]:
+        return members if await real(self, members, head) else frozenset()
+
+    patch.setattr(SimEnv, "ask_promises", ask)
+
+
 # Each with the aim that finds it, and seeds of which each does.
 MUTATIONS: dict[str, Mutation] = {
     "counted from the answer": Mutation(counted_from_the_answer, "last feeding", (1, 4, 6, 7)),
@@ -231,4 +250,6 @@ MUTATIONS: dict[str, Mutation] = {
     "Inconsistent is promoted": Mutation(
         inconsistent_is_promoted, "dies in a resync", (2, 3, 4, 5)
     ),
+    "a promise is not kept": Mutation(promise_that_is_not_kept, "etcd gone", (12, 24, 28)),
+    "promises of some": Mutation(promises_of_some, "etcd gone and apart", (3, 5, 50)),
 }

@@ -2,7 +2,7 @@
 
 import json
 
-from mcv.ha import peer_loss, right, taking, values
+from mcv.ha import failsafe, peer_loss, right, taking, values
 from mcv.ha.env import Txn, Unknown
 from mcv.ha.lease import Lease
 from mcv.ha.taking import Evidence, Seen, Watch
@@ -79,7 +79,8 @@ async def _start(env: SimEnv) -> None:
 async def manager(process: Process) -> None:
     """A taker by lease alone; who decides for all is no matter of safety."""
     env = SimEnv(process)
-    watch = Watch(env)
+    process.node.watch = watch = Watch(env)
+    process.owned.append(lambda: setattr(process.node, "watch", None))
     while True:
         await env.sleep(process.world.delay(0.5, 1.0, 1.5, 2.0, 3.0))
         try:
@@ -88,6 +89,16 @@ async def manager(process: Process) -> None:
                 await _consider(env, watch, node, seen)
         except Unknown:
             continue
+
+
+async def promises(process: Process) -> None:
+    """The loop of mcvd that asks for promises where the lease runs out."""
+    env = SimEnv(process)
+    while True:
+        await env.sleep(process.world.delay(0.5, 0.8, 1.0, 1.2, 1.5))
+        file = await env.lease_file()
+        if file is not None and failsafe.is_due(file.until - await env.now(), env.periods):
+            await failsafe.extend(env)
 
 
 async def _consider(env: SimEnv, watch: Watch, node: str, seen: Seen) -> None:
@@ -112,7 +123,7 @@ def play(
     """
     world = World(seed, keeps_descriptor=keeps_descriptor)
     for node in world.nodes.values():
-        programs = {"lease": renew, "mcvd": mcvd, "manager": manager}
+        programs = {"lease": renew, "mcvd": mcvd, "manager": manager, "promises": promises}
         node.processes = {
             name: Process(world, node, name, program) for name, program in programs.items()
         }

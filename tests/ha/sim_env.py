@@ -1,11 +1,12 @@
 """mcv/ha/env.py over the simulated world; between any two calls a process may be hit."""
 
 import json
+from dataclasses import replace
 
-from mcv.ha import timing, values
+from mcv.ha import failsafe, timing, values
 from mcv.ha.env import Answer, Facts, LeaseFile, Leftovers, Put, Txn, Unknown
 from mcv.ha.taking import Compose, Successor
-from tests.ha.world import FOR_EVER, REPLICAS, TRY, Killed, Node, Process, Sent, Wait, World
+from tests.ha.world import FOR_EVER, NODES, REPLICAS, TRY, Killed, Node, Process, Sent, Wait, World
 
 RESOURCE = "r"
 
@@ -13,10 +14,11 @@ RESOURCE = "r"
 class SimEnv:
     """All verbs, for every part; a part uses those that its own protocol names."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, node: Node | None = None) -> None:
         self._process = process
         self._world: World = process.world
-        self._node: Node = process.node
+        self._node: Node = node or process.node
+        self._asked = 0.0  # true time at which promises were asked for
         self._sent: dict[int, tuple[float, list[Answer | Unknown]]] = {}
 
     @property
@@ -100,6 +102,11 @@ class SimEnv:
             return answers[0]
         return Unknown() if self._world.time > sent + TRY else None
 
+    async def promised(self) -> float | None:
+        await self._turn("promised")
+        file = self._node.promises
+        return file.until if file is not None and file.boot == self.boot else None
+
     async def publish(self, file: LeaseFile) -> None:
         await self._turn("publish")
         self._node.lease_file = file
@@ -175,6 +182,38 @@ class SimEnv:
         world, node = self._world, self._node
         world.at(0, lambda: world.power_off(node, "is reset by mcv-lease"))
         raise Killed
+
+    # Promises
+
+    async def members(self) -> frozenset[str]:
+        return frozenset(NODES) - {self.node}
+
+    async def is_online(self, node: str) -> bool:
+        return node not in json.loads(self._node.head)["offline"]
+
+    async def ask_promises(self, members: frozenset[str], head: str) -> frozenset[str]:
+        self._asked = self._world.time
+        promised = set()
+        for member in sorted(members):
+            await self._turn("ask_promise")
+            there = self._world.nodes[member]
+            is_silent = there.watch is None or there.processes["manager"].is_held
+            if is_silent or not self._world.linked(self.node, member):
+                continue
+            assert there.watch is not None
+            env = SimEnv(self._process, there)
+            if await failsafe.promise(env, there.watch, self.node, head):
+                promised.add(member)
+        await self._turn("promises")
+        return frozenset(promised)
+
+    async def publish_promises(self, sent: float) -> None:
+        await self._turn("publish_promises")
+        self._node.promises = LeaseFile(self.boot, sent)
+        self._world.rounds += 1
+        before = self._world.lease_sent.get(self.node)
+        if before is not None and before.at < self._asked:
+            self._world.lease_sent[self.node] = replace(before, at=self._asked)
 
     # The handler
 

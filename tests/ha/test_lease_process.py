@@ -297,3 +297,16 @@ def test_it_is_small(running: Node) -> None:
 
     assert int(resident) < 40 * 1024
     assert share < 0.05, share
+
+
+def test_until_its_first_lease_a_node_that_is_being_armed_is_left_alone(node: Node) -> None:
+    silent = Voter(name="n1", address="127.0.0.1", port=1, certificate="")
+    node.arm(voters=(silent,))
+    (node.directory / "starting").mkdir()
+    (node.directory / "starting/web1").touch()
+
+    node.start()
+    wait(lambda: len(node.device("feed")) > 5, node)
+
+    assert "etcd on n1 does not answer" in node.said()
+    assert not node.is_valid()

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from mcv.ha.env import Answer, Entry, LeaseFile, NothingNewer, Txn, Unchanged, Unknown
+from mcv.ha.taking import Watch
 from mcv.ha.values import HEAD
 
 TICK = 0.25  # s between two looks at guests, replicas and watchdogs
@@ -172,6 +173,8 @@ class Node:
     fed: float | None = None  # true time; None: the watchdog is not open
     timeout: float = 0.0
     lease_file: LeaseFile | None = None
+    promises: LeaseFile | None = None  # of a round of failsafe.py
+    watch: Watch | None = None  # of its manager
     gate_shared: int = 0
     gate_alone: bool = False
     head: str = ""  # of which config.json is
@@ -221,12 +224,14 @@ class World:
         self.acknowledged = 0
         self.slow = 1.0  # of etcd
         self.is_quick = False  # all answers come at once, and who waits for a turn has it soon
-        self.lease_sent: dict[str, Sent] = {}  # by node: the newest that was committed
+        # By node: the newest that was committed, or that all members' promises stand for.
+        self.lease_sent: dict[str, Sent] = {}
         self.pace = 1
         self.eyes = Eyes()
         self.words: set[str] = set()  # nodes that an operator calls dead, and he may be wrong
         self.excused: set[str] = set()  # taken by a false word: a guest there is the operator's
         self.takeovers = 0
+        self.rounds = 0  # of promises that all members gave
         self.starts = 0
         self.log: list[str] = []
         self.violation = ""
@@ -369,7 +374,7 @@ class World:
         node.gate_shared = 0
         node.handler = ""
         node.fed = None
-        node.lease_file = None
+        node.lease_file = node.promises = None
         node.jump = 0.0
         node.frozen_until = 0.0
         self.excused.discard(node.name)
