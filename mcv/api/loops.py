@@ -22,6 +22,7 @@ from mcv.drbd import (
     lost_peers,
     roles,
     sizing,
+    stale_marks,
     verification_age,
     verification_results,
 )
@@ -122,6 +123,7 @@ LOOPS = (
     Loop("arrivals", 30.0, arrivals.forget_over),
     Loop("etcd", 5.0, etcd_follow.look_after),
     Loop("etcd's room", 60.0, etcd_steps.keep_room),
+    Loop("marks", 2.0, stale_marks.follow),
     Loop("handler's file", 2.0, handler_file.write),
     Loop("starts", 5.0, lambda host: host.domains.starts.forget_ended()),
     Loop("copies", 30.0, copy_target.clear_over),

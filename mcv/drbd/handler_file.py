@@ -34,17 +34,22 @@ def write(host: Host) -> None:
         files.write_atomically(path, text)
 
 
-def of(host: Host, cluster: Cluster, hash_: str) -> HandlerFacts:
-    """What the handler has to know of a document that lies in etcd.
+def is_armed(host: Host, cluster: Cluster) -> bool:
+    """Whether what stands alone is marked on this node.
 
-    A node counts as armed from the moment on at which mcv-lease is told so: what is armed
-    inherits nothing unmarked.
+    It is from the moment on at which mcv-lease is told to begin: arming inherits nothing unmarked.
     """
+    is_told = cluster.ha.armed or (host.settings.run / armed.FILE).exists()
+    return cluster.store is not None and is_told
+
+
+def of(host: Host, cluster: Cluster, hash_: str) -> HandlerFacts:
+    """What the handler has to know of a document that lies in etcd."""
     assert cluster.store is not None
     settings, me = host.settings, host.name
     return HandlerFacts(
         node=me,
-        is_armed=cluster.ha.armed or (settings.run / armed.FILE).exists(),
+        is_armed=is_armed(host, cluster),
         is_online=me in cluster.online,
         waits=cluster.drbd.on_peer_loss == "wait",
         head=hash_,

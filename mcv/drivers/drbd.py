@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mcv.document.disks import SECTOR
 from mcv.drivers import drbd_status, open_devices
+from mcv.drivers.drbd_changes import Changes
 from mcv.drivers.drbd_metadata import Metadata
 from mcv.drivers.drbd_module import Module
 from mcv.drivers.drbd_states import Role
@@ -47,6 +48,7 @@ class Drbd:
         self.module = Module(self._tools)
         self.metadata = Metadata(self._tools)
         self.verification = Verification(self._tools, self.module)
+        self.changes = Changes(self._tools)
 
     # What is
 

@@ -6,7 +6,7 @@ before or after it.
 """
 
 from mcv.ha import values
-from mcv.ha.env import Answer, Facts, HandlerEnv, Put, Txn, Unchanged, Unknown
+from mcv.ha.env import Answer, Env, Facts, HandlerEnv, Put, Txn, Unchanged, Unknown
 from mcv.ha.right import has_lease
 from mcv.ha.values import Held, Mark
 
@@ -66,7 +66,7 @@ async def _decide_once(env: HandlerEnv, resource: str) -> int | None:
     return FENCED if facts.peer_is_offline else ALONE
 
 
-def _is_held(env: HandlerEnv, seen: Answer) -> bool:
+def _is_held(env: Env, seen: Answer) -> bool:
     """Whether this boot of the node holds its lease, and nobody has taken it."""
     entry = seen.entries.get(values.lease_key(env.node))
     if entry is None or values.HEAD not in seen.entries:
@@ -80,15 +80,32 @@ async def _mark(env: HandlerEnv, resource: str, facts: Facts, seen: Answer) -> b
 
     A renewal of the own lease may: then it is tried again.
     """
+    why = "offline" if facts.peer_is_offline else "not to be reached"
+    return await _write(
+        env, resource, Mark(facts.peer, env.node, facts.when, f"{facts.peer} is {why}"), seen
+    )
+
+
+async def _write(env: Env, resource: str, mark: Mark, seen: Answer) -> bool:
     key = values.lease_key(env.node)
     compares = tuple(Unchanged(each, seen.entries[each].revision) for each in (key, values.HEAD))
-    why = "offline" if facts.peer_is_offline else "not to be reached"
-    mark = Mark(facts.peer, env.node, facts.when, f"{facts.peer} is {why}")
     put = Put(values.stale_key(resource), mark.encode())
     return (await env.txn(Txn(compares, (put,)))).holds
 
 
-async def clear(env: HandlerEnv, resource: str, revision: int) -> bool:
+async def mark_behind(env: Env, resource: str, mark: Mark, head: str) -> bool:
+    """For the owner while both replicas are there: write which one is behind; whether it stands.
+
+    Precondition: the document with this head gives the owner's part to this node. Nothing is
+    written once its lease was taken, or another document is the newest. Raises Unknown.
+    """
+    seen = await env.txn(Txn(reads=(values.HEAD, values.lease_key(env.node))))
+    if not _is_held(env, seen) or seen.entries[values.HEAD].value != head:
+        return False
+    return await _write(env, resource, mark, seen)
+
+
+async def clear(env: Env, resource: str, revision: int) -> bool:
     """Take a mark away at the end of a resync, unless it was written anew since `revision`."""
     key = values.stale_key(resource)
     try:

@@ -51,6 +51,7 @@ class Observations:
         self._heard = kept.heard
         self._in_step = kept.in_step
         self._heard_in = kept.heard_in
+        self.behind: dict[str, str] = {}  # by resource: the mark in etcd at the last look, in words
         self._silent: dict[str, float] = {}  # since when no path answers, by the monotonic clock
 
     def hear(self, node: str) -> None:
