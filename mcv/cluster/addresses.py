@@ -228,11 +228,12 @@ def follow_conf(host: Host) -> None:
         host.update("node.addresses", f"{host.name} has new addresses", name=host.name, **there)
         return
 
-    def prepare() -> Prepared[None]:
+    def prepare() -> Prepared[NodeAddresses]:
         refuse_all(etcd_members.why_not_readdressing(host, host.read()))
         certificate, of_etcd = _of_etcd(host, new)
         known = {"etcd_certificate": certificate}
         step = Step(change("node.addresses", name=host.name, **there, **known), commits=True)
-        return Prepared([*of_etcd.first, step, *of_etcd.last], None)
+        answer = NodeAddresses(name=host.name, **there)
+        return Prepared([*of_etcd.first, step, *of_etcd.last], answer)
 
     host.operate(Subject.node(host.name), f"{host.name} has new addresses", prepare)

@@ -31,6 +31,12 @@ class Settled(Struct, frozen=True, kw_only=True):
     has_data: bool
 
 
+class Votes(Struct, frozen=True, kw_only=True):
+    """A node that votes in etcd now."""
+
+    node: str
+
+
 # Steps, on the node that carries the operation out
 
 
@@ -227,10 +233,10 @@ def _is_our_turn(host: Host, cluster: Cluster) -> bool:
 def _vote(host: Host, title: str, plan: Callable[[Cluster, str, str], list[Item]]) -> None:
     """Carry out a plan by which this node votes. Raises Refused while not all voters answer."""
 
-    def prepare() -> Prepared[None]:
+    def prepare() -> Prepared[Votes]:
         cluster = host.read()
         refuse_all(etcd_members.why_not_voting(host, cluster))
-        return Prepared(plan(cluster, host.name, host.job.id), None)
+        return Prepared(plan(cluster, host.name, host.job.id), Votes(node=host.name))
 
     host.operate(Subject.node(host.name), f"{title} on {host.name}", prepare)
     host.tell(title, host.name)

@@ -162,8 +162,14 @@ class Gateway:
     def lines(
         self, endpoint: Endpoint, path: str, request: Request, patience: float
     ) -> Iterator[bytes]:
-        """The lines of a streamed answer of one member; each has so much time. Raises CallLost."""
-        connection = self._connection(endpoint, patience)
+        """The lines of a streamed answer of one member; each has so much time.
+
+        Raises PeerUnreachable where it was not asked, CallLost where it stopped answering.
+        """
+        try:
+            connection = self._connection(endpoint, patience)
+        except OSError as error:
+            raise PeerUnreachable(f"etcd on {endpoint.name} does not answer ({error}).") from error
         try:
             connection.request("POST", path, msgspec.json.encode(request))
             response = connection.getresponse()

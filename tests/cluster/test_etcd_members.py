@@ -280,3 +280,33 @@ def test_old_snapshots_go(three: FakeCluster) -> None:
 def test_nobody_but_the_claims_node_has_etcd_restarted(three: FakeCluster) -> None:
     with pytest.raises(McvError, match="n2 has no claim on n3"):
         etcd_follow.follow(three.hosts["n1"], "n3", "n2", leaves=True)
+
+
+def test_an_address_that_a_human_wrote_to_the_conf_file_is_followed_by_etcd(
+    three: FakeCluster,
+) -> None:
+    host = three.hosts["n2"]
+    host.settings = dataclasses.replace(host.settings, address="10.0.9.2")
+
+    addresses.follow_conf(host)
+    until_quiet(three)
+
+    assert three.read("n1").node("n2").ip_address == "10.0.9.2"
+    assert wrong(three) == []
+
+
+def test_a_node_that_does_not_vote_changes_its_address_without_a_restart_of_its_own(
+    four: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_addresses, "own", lambda: ["10.0.9.4"])
+    monkeypatch.setattr(etcd_members, "MOST_VOTERS", 3)
+    four.hosts["n1"].update("store.voters", "x", voters=["n1", "n2", "n3"])
+    four.voting.members.pop("n4")
+    until_quiet(four)
+    assert not four.etcd_of["n4"].unit.is_there
+
+    four.run("n4", addresses.set_, name="n4", ip_address="10.0.9.4")
+    four.run("n1", members.remove_node, node="n4")
+
+    assert wrong(four) == []
+    assert not four.voting.trusts("certificate of n4")

@@ -1,8 +1,9 @@
 """How a story of a whole node may end; the words are those of tests/deaths/ends.py."""
 
 from mcv.cluster import members
+from mcv.document import etcd_voters
 from mcv.document.model import Vm
-from tests.deaths.ends import other
+from tests.deaths.ends import End, has_addresses, other
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.process_killer import until_quiet
 
@@ -91,3 +92,54 @@ def out_of_etcd(cluster: FakeCluster, node: str) -> str:
     words = {"whole": "nothing", "nothing": "whole"}
     end = in_etcd(cluster, node)
     return words.get(end, end)
+
+
+def votes(who: str) -> End:
+    """A node is a member and votes in etcd, or is blank and nobody trusts it there."""
+
+    def end(cluster: FakeCluster, node: str) -> str:
+        if wrong := of_etcd(cluster, node):
+            return wrong
+        nodes = cluster.read(node).nodes
+        if who in nodes:
+            online = nodes[who].status == "online" and who in cluster.read(who).online
+            return "whole" if online and who in cluster.voting.members else f"{nodes[who].status}"
+        is_trusted = cluster.voting.trusts(f"certificate of {who}")
+        is_blank = list(cluster.read(who).nodes) == [who]
+        if is_trusted or not is_blank:
+            return f"{who}: trusted {is_trusted}, blank {is_blank}"
+        return "nothing"
+
+    return end
+
+
+def votes_at_its_address(cluster: FakeCluster, node: str) -> str:
+    if wrong := of_etcd(cluster, node):
+        return wrong
+    address = cluster.read(node).node(node).ip_address
+    if cluster.voting.members[node].address != address:
+        return f"etcd: {cluster.voting.members[node].address}, in the document: {address}"
+    return has_addresses(cluster, node)
+
+
+def all_vote(cluster: FakeCluster, node: str) -> str:
+    return of_etcd(cluster, node) or "whole"
+
+
+def of_etcd(cluster: FakeCluster, node: str) -> str:
+    """What of etcd is not as the document says: who votes, whom each voter trusts."""
+    document = cluster.read(node)
+    if document.store is None:
+        return "the document lies elsewhere"
+    members = cluster.voting.members
+    if {name for name, each in members.items() if each.votes} != set(document.store.voters):
+        return f"{document.store.voters} in the document, in etcd {members}"
+    if len(members) != len(document.store.voters):
+        return f"a learner is left: {members}"
+    terms = etcd_voters.terms(document)
+    for name, door in sorted(cluster.etcd_of.items()):
+        if name not in members and door.unit.is_there:
+            return f"{name} does not vote, and has an etcd"
+        if name in members and not (door.unit.serves and door.runs_by(name, terms)):
+            return f"{name} runs by other terms than the document's: {door.unit.trusted}"
+    return ""

@@ -11,7 +11,9 @@ import pytest
 from mcv.cluster import (
     addresses,
     draining,
+    etcd_follow,
     etcd_lost,
+    etcd_members,
     etcd_store,
     join,
     joining,
@@ -54,8 +56,8 @@ from tests.fakes.cluster import FakeCluster
 
 Act = Callable[[FakeCluster, str], None]
 
-TWO, THREE = ("n1", "n2"), ("n1", "n2", "n3")
-FIVE = (*THREE, "n4", "n5")
+TWO, THREE, FOUR = ("n1", "n2"), ("n1", "n2", "n3"), ("n1", "n2", "n3", "n4")
+FIVE = (*FOUR, "n5")
 
 
 def itself(node: str) -> str:
@@ -83,7 +85,8 @@ class Story:
     healed: End = lambda cluster, node: "either"
 
     def victim(self, node: str, role: str) -> str:
-        return {"the coordinator": node, "its peer": other(node), "a third": "n3"}[role]
+        others = {"its peer": other(node), "a third": "n3", "a fourth": "n4"}
+        return {"the coordinator": node, **others}[role]
 
 
 # What is there before
@@ -283,8 +286,18 @@ def fail_and_differ(cluster: FakeCluster, node: str) -> None:
 
 
 def add(cluster: FakeCluster, node: str) -> None:
-    new = other(node)
+    add_(cluster, node, other(node))
 
+
+def add_fourth(cluster: FakeCluster, node: str) -> None:
+    add_(cluster, node, "n4")
+
+
+def remove_fourth(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, members.remove_node, node="n4")
+
+
+def add_(cluster: FakeCluster, node: str, new: str) -> None:
     def joined(host: Host) -> None:
         stage = {"operation": host.job.id, "members": []}
         joining.stage_join(cluster.hosts[new], document=json.dumps(stage))
@@ -294,8 +307,10 @@ def add(cluster: FakeCluster, node: str) -> None:
             ip_address="10.0.0.9",
             drbd_address="10.0.0.9",
             certificate=cluster.hosts[new].certificate,
+            etcd_certificate=f"etcd certificate of {new}\n" if host.read().store else "",
         )
-        plan = join.add_plan(entry, host.name, f"add node {new}")
+        of_etcd = etcd_members.joining(host.read(), new, host.name, host.job.id)
+        plan = join.add_plan(entry, host.name, f"add node {new}", of_etcd)
         host.operate(Subject.node(new), f"add node {new}", lambda: Prepared(plan, {}))
 
     cluster.run(node, joined)
@@ -395,6 +410,27 @@ def lose_majority(cluster: FakeCluster, node: str) -> None:
 
 def leave_etcd(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, etcd_lost.to_unanimous, names=sorted(set(FIVE) - set(TWO)))
+
+
+def move_and_remove_fourth(cluster: FakeCluster, node: str) -> None:
+    move_to_etcd(cluster, node)
+    for name in FOUR:
+        cluster.look(name)
+    remove_fourth(cluster, node)
+    for name in THREE:
+        cluster.look(name)
+
+
+def move_and_lose_data(cluster: FakeCluster, node: str) -> None:
+    """The document lies in etcd, and this node's voter has lost its data."""
+    move_to_etcd(cluster, node)
+    for name in THREE:
+        cluster.look(name)
+    cluster.etcd_of[node].unit.discard()
+
+
+def look_after_etcd(cluster: FakeCluster, node: str) -> None:
+    etcd_follow.look_after(cluster.hosts[node])
 
 
 def move_out_of_etcd(cluster: FakeCluster, node: str) -> None:
@@ -558,6 +594,34 @@ PLANS = {
         lose_majority,
         names=FIVE,
         healed=ends_of_nodes.agreed,
+    ),
+    "add a voter": Story(
+        add_fourth,
+        ends_of_nodes.votes("n4"),
+        move_and_remove_fourth,
+        names=FOUR,
+        victims=("the coordinator", "a third", "a fourth"),
+    ),
+    "remove a voter": Story(
+        remove_fourth,
+        ends.reverse(ends_of_nodes.votes("n4")),
+        move_to_etcd,
+        names=FOUR,
+        victims=("the coordinator", "a third", "a fourth"),
+    ),
+    "set a voter's addresses": Story(
+        set_addresses,
+        ends_of_nodes.votes_at_its_address,
+        move_to_etcd,
+        names=THREE,
+        victims=("the coordinator", "a third"),
+    ),
+    "join etcd anew": Story(
+        look_after_etcd,
+        ends_of_nodes.all_vote,
+        move_and_lose_data,
+        names=THREE,
+        victims=("the coordinator", "a third"),
     ),
     "rename": Story(
         lambda c, node: c.run(node, rename.rename, name="web1", new="www"), ends.renamed, make

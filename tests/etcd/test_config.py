@@ -1,150 +1,36 @@
 """What mcv's own etcd starts by: real members, started by the very file that mcv writes."""
 
 import contextlib
-import functools
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from msgspec import structs
 
 from mcv.document import etcd_voters
-from mcv.document.etcd_voters import Terms, Voter
-from mcv.drivers.etcd_local import LocalEtcd
 from mcv.drivers.etcd_unit import EtcdUnit
 from mcv.errors import CommandFailed, McvError, PeerUnreachable, Refused, StoreFull, SystemFailed
 from mcv.etcd.client import Etcd
-from mcv.etcd.config import Configuration, url
-from mcv.etcd.gateway import Endpoint, Gateway
+from mcv.etcd.config import url
 from mcv.etcd.members import Upkeep
 from mcv.etcd.requests import put
-from mcv.rpc import pki, tls
-from mcv.rpc.etcd_certificates import Certificates
 from tests.documents import after, document
-from tests.etcd.server import PATIENCE, free_port
+from tests.etcd.nodes import ADDRESSES, Nodes, variables
+from tests.etcd.server import PATIENCE
 
-ADDRESSES = {"n1": "127.0.0.1", "n2": "127.0.0.2", "n3": "127.0.0.3"}
 UNIT_FILE = Path(__file__).parents[2] / "etc" / "mcv-etcd.service"
 
 
-def variables(text: str) -> dict[str, str]:
-    """What systemd makes of an EnvironmentFile with plain values."""
-    return dict(line.split("=", 1) for line in text.splitlines())
-
-
-class Systemd:
-    """Starts and stops the member that one directory describes, as the unit would."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.process: subprocess.Popen[bytes] | None = None
-        self.commands: list[str] = []
-
-    def run(self, *command: str, stdin: str = "", timeout: float = 60) -> str:
-        self.commands.append(" ".join(command))
-        if command[1] == "show":
-            return "active\n" if self.process else "inactive\n"
-        if command[1] in ("stop", "restart"):
-            self.end()
-        if command[1] in ("start", "restart") and self.process is None:
-            log = (self.directory / "log").open("ab")
-            environment = variables((self.directory / "etcd.env").read_text())
-            self.process = subprocess.Popen(["etcd"], stdout=log, stderr=log, env=environment)
-        return ""
-
-    def end(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-
-class Three:
-    """Three nodes, each with an address, a certificate and a unit of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.identities = {name: pki.create(name, directory / name / "pki") for name in ADDRESSES}
-        base = document(*ADDRESSES)
-        for name, address in ADDRESSES.items():
-            pem = self.identities[name].certificate_pem
-            base = base.with_node(structs.replace(base.node(name), certificate=pem))
-            base = after(
-                base, "node.addresses", name=name, ip_address=address, drbd_address=address
-            )
-            certificate = Certificates(self.identities[name]).kept(address)
-            base = after(base, "node.etcd", name=name, certificate=certificate)
-        self.cluster = after(
-            base, "store.etcd", id="0123456789abcdef", voters=list(ADDRESSES), epoch="e2"
-        )
-        self.port, self.peer_port = free_port(), free_port()
-        self.systemd = {name: Systemd(directory / name / "etcd") for name in ADDRESSES}
-        self.units = {
-            name: EtcdUnit(directory / name / "etcd", self.systemd[name].run) for name in ADDRESSES
-        }
-
-    def configuration(self, name: str) -> Configuration:
-        assert self.cluster.store is not None
-        return Configuration(
-            name=name,
-            address=ADDRESSES[name],
-            port=self.port,
-            peer_port=self.peer_port,
-            cluster=self.cluster.store.id,
-            members={each: url(at, self.peer_port) for each, at in ADDRESSES.items()},
-            state="new",
-            directory=self.units[name].directory,
-            key=self.identities[name].key,
-        )
-
-    @property
-    def terms(self) -> Terms:
-        return etcd_voters.terms(self.cluster)
-
-    def set_up(self, name: str) -> None:
-        certificate = self.cluster.nodes[name].etcd_certificate
-        bundle = etcd_voters.bundle(self.cluster)
-        self.units[name].set_up(self.configuration(name), certificate, bundle)
-
-    def local(self) -> dict[str, LocalEtcd]:
-        return {
-            name: LocalEtcd(
-                self.units[name],
-                self.identities[name].key,
-                (self.port, self.peer_port),
-                Certificates(self.identities[name]),
-                functools.partial(self.reach, name),
-            )
-            for name in ADDRESSES
-        }
-
-    def reach(self, me: str, voters: Sequence[Voter]) -> Gateway:
-        known = {voter.name: voter.certificate for voter in voters}
-        return Gateway(
-            [Endpoint(voter.name, voter.address, self.port) for voter in voters],
-            lambda at: tls.client_context(self.identities[me], known[at.name]),
-        )
-
-    def gateway(self, me: str) -> Gateway:
-        known = {voter.name: voter.certificate for voter in etcd_voters.voters(self.cluster)}
-        return Gateway(
-            etcd_voters.endpoints(self.cluster, self.port, me),
-            lambda at: tls.client_context(self.identities[me], known[at.name]),
-            PATIENCE,
-        )
-
-
 @pytest.fixture
-def three(tmp_path: Path) -> Iterator[Three]:
-    three = Three(tmp_path)
+def three(tmp_path: Path) -> Iterator[Nodes]:
+    three = Nodes(tmp_path)
     yield three
     for systemd in three.systemd.values():
         systemd.end()
 
 
-def test_three_nodes_set_up_by_the_document_serve_each_other(three: Three) -> None:
+def test_three_nodes_set_up_by_the_document_serve_each_other(three: Nodes) -> None:
     for name in ADDRESSES:
         three.set_up(name)
         three.units[name].start()
@@ -175,8 +61,8 @@ def test_three_nodes_set_up_by_the_document_serve_each_other(three: Three) -> No
     three.units["n3"].discard()
 
 
-def test_each_node_waits_until_all_voters_are_there_and_tells_their_state(three: Three) -> None:
-    local = three.local()
+def test_each_node_waits_until_all_voters_are_there_and_tells_their_state(three: Nodes) -> None:
+    local = {name: each for name, each in three.local().items() if name in ADDRESSES}
     voters = three.terms.voters
     for name in ("n1", "n2"):
         local[name].set_up(name, three.terms, "new")
@@ -198,8 +84,8 @@ def test_each_node_waits_until_all_voters_are_there_and_tells_their_state(three:
     assert voters[0].certificate != local["n1"].certificate("127.0.0.9")
 
 
-def test_room_is_made_before_etcd_is_full_and_after_the_leader_last(three: Three) -> None:
-    local = three.local()
+def test_room_is_made_before_etcd_is_full_and_after_the_leader_last(three: Nodes) -> None:
+    local = {name: each for name, each in three.local().items() if name in ADDRESSES}
     voters = three.terms.voters
     for name, each in local.items():
         each.quota = 2 * 1024**2
@@ -225,7 +111,7 @@ def test_room_is_made_before_etcd_is_full_and_after_the_leader_last(three: Three
     gateway.close()
 
 
-def test_what_etcd_is_told(three: Three) -> None:
+def test_what_etcd_is_told(three: Nodes) -> None:
     told = variables(three.configuration("n1").text())
 
     expected = {
@@ -244,7 +130,7 @@ def test_what_etcd_is_told(three: Three) -> None:
     assert url("2001:db8::1", 8421) == "https://[2001:db8::1]:8421"
 
 
-def test_a_member_that_has_lost_its_data_is_not_set_up_again(three: Three) -> None:
+def test_a_member_that_has_lost_its_data_is_not_set_up_again(three: Nodes) -> None:
     three.set_up("n1")
     (three.units["n1"].directory / "data" / "member").mkdir(parents=True)
     three.units["n1"].mark()
@@ -256,7 +142,7 @@ def test_a_member_that_has_lost_its_data_is_not_set_up_again(three: Three) -> No
         three.set_up("n1")
 
 
-def test_no_mark_is_made_where_etcd_has_never_run(three: Three) -> None:
+def test_no_mark_is_made_where_etcd_has_never_run(three: Nodes) -> None:
     three.set_up("n1")
 
     three.units["n1"].mark()
@@ -264,7 +150,7 @@ def test_no_mark_is_made_where_etcd_has_never_run(three: Three) -> None:
     assert not three.units["n1"].has_lost_data
 
 
-def test_a_host_without_etcd_is_told_what_to_install(three: Three, tmp_path: Path) -> None:
+def test_a_host_without_etcd_is_told_what_to_install(three: Nodes, tmp_path: Path) -> None:
     unit = EtcdUnit(tmp_path / "e", three.systemd["n1"].run, tmp_path / "no-etcd")
 
     with pytest.raises(Refused, match="has no etcd") as told:
@@ -274,7 +160,7 @@ def test_a_host_without_etcd_is_told_what_to_install(three: Three, tmp_path: Pat
     assert not (tmp_path / "e").exists()
 
 
-def test_other_files_than_etcd_was_started_by_are_told(three: Three) -> None:
+def test_other_files_than_etcd_was_started_by_are_told(three: Nodes) -> None:
     three.set_up("n1")
     asked = three.configuration("n1"), three.cluster.nodes["n1"].etcd_certificate
     bundle = etcd_voters.bundle(three.cluster)
@@ -317,7 +203,7 @@ def test_a_host_without_systemd_runs_no_etcd(tmp_path: Path) -> None:
 
 
 def test_no_room_for_its_files_leaves_nothing_that_starts(
-    three: Three, monkeypatch: pytest.MonkeyPatch
+    three: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, text: str, mode: int = 0o600) -> None:
         raise SystemFailed(f"{path}: No space left on device.")
@@ -329,7 +215,7 @@ def test_no_room_for_its_files_leaves_nothing_that_starts(
     assert not three.units["n1"].is_set_up
 
 
-def test_the_unit_names_the_files_that_mcv_writes(three: Three) -> None:
+def test_the_unit_names_the_files_that_mcv_writes(three: Nodes) -> None:
     text = UNIT_FILE.read_text()
 
     for name in ("etcd.env", "member", "data/member"):

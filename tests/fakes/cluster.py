@@ -245,6 +245,9 @@ class FakeCluster:
                 {key: dict(made) for key, made in self.directories[name].made.items()},
                 sorted(path.name for path in host.settings.drbd_directory.glob("*.res")),
                 [entry.operation for entry in host.journal.entries()],
+                self.etcd_of[name].unit.trusted,
+                self.etcd_of[name].unit.is_there,
+                sorted(self.voting.members),
             )
             for name, host in self.hosts.items()
         }
