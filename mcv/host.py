@@ -19,6 +19,7 @@ from mcv.document.model import Cluster, Node
 from mcv.document.subject import Subject
 from mcv.errors import McvError, OutcomeOpen, RepairNeeded, wait_for
 from mcv.etcd.client import Keyspace
+from mcv.ha.leases_seen import LeasesSeen
 from mcv.settings import Settings
 from mcv.system import systemd
 from mcv.system.held_file import HeldFile
@@ -148,6 +149,7 @@ class Host:
     load_sample: LoadSample | None = None  # what was used when somebody last looked
     heard_members: dict[str, bool] = field(default_factory=dict)  # at the last look for events
     looks: Looks = field(default_factory=Looks)
+    leases: LeasesSeen = field(default_factory=LeasesSeen)  # of the other nodes
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
     lines: Lines = field(default_factory=Lines)  # to guests of this node
     leads: dict[str, Lead] = field(default_factory=dict)  # to lines of other nodes, by token

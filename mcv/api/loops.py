@@ -10,6 +10,7 @@ from mcv.cluster import (
     addresses,
     etcd_follow,
     etcd_steps,
+    failsafe_rounds,
     lease_keeping,
     members,
     sightings,
@@ -109,6 +110,8 @@ def _follow_document(host: Host) -> None:
 LOOPS = (
     Loop("cluster", 3.0, look_after_cluster),
     Loop("lease", 2.0, lease_keeping.follow),
+    Loop("leases", 2.0, failsafe_rounds.look),
+    Loop("promises", 1.0, failsafe_rounds.extend),
     Loop("domains", 2.0, disk_closing.reconcile),
     Loop("leaving disks", 5.0, disk_remove.reconcile),
     Loop("mirrored disks", 5.0, disk_mirror.reconcile),

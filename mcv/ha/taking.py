@@ -47,8 +47,8 @@ class Watch:
         found = {}
         for key, entry in answer.entries.items():
             node = key.removeprefix(values.LEASES)
-            held = values.decode(entry.value)
-            if node == self._env.node or isinstance(held, Taken):
+            held = _held(entry.value)
+            if node == self._env.node or held is None:
                 continue
             before = self.seen.get(node)
             is_same = before is not None and before.revision == entry.revision
@@ -76,6 +76,15 @@ class Watch:
             return False
         held = seen.held
         return await self.age(node) >= timing.wait(held.validity, held.watchdog, held.grain)
+
+
+def _held(text: str) -> Held | None:
+    """A lease that a node holds; None for what is taken, or is no lease at all."""
+    try:
+        found = values.decode(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, Held) else None
 
 
 @dataclass(frozen=True)
