@@ -141,7 +141,7 @@ class Daemon:
                 self._reach_voters,
             ),
             lease=LocalLease(
-                self.conf.run, self.conf.pki / "etcd.pem", self.identity.key, self.conf.etcd_port
+                self.conf.run, self.identity.certificate, self.identity.key, self.conf.etcd_port
             ),
             keyspace=self.etcd.etcd,
             call=self.calls.call,

@@ -2,6 +2,7 @@
 
 from mcv.api.operation import NODE, PEER_ONLY, Operation, admin, question, read, step
 from mcv.cluster import (
+    armed_return,
     arming,
     arming_look,
     arming_steps,
@@ -26,6 +27,8 @@ OF_HA: dict[str, Operation] = {
     "ha.take_up": step(arming_steps.take_up, subject=NODE),
     "ha.release": step(arming_steps.release, subject=NODE),
     "ha.await_lease": step(arming_steps.await_lease, arming_steps.LEASE + 30, NODE, looks=True),
+    "ha.arm_member": step(armed_return.arm_member, 150, NODE),
+    "ha.disarm_member": step(armed_return.disarm_member, subject=NODE),
     "ha.mark": step(arming_steps.mark, subject=NODE),
     "ha.await_adjusted": step(
         arming_steps.await_adjusted, arming_steps.ADJUST + 30, NODE, looks=True

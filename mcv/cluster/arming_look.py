@@ -42,7 +42,11 @@ def look(host: Host, pace: int, trust_softdog: bool) -> NodeLook:
     watchdog = host.lease.watchdogs.chosen(host.settings.watchdog)
     virtual = host.lease.watchdogs.virtual()
     replicas = inherited.out_of_step(host) if host.read().drbd.enabled else []
-    problems = [*_unit(host), *_watchdog(host, watchdog, pace)]
+    problems = _unit(host)
+    try:
+        problems += _watchdog(host, watchdog, pace)
+    except McvError as error:
+        problems.append((f"Who uses the watchdog of {host.name} is not known: {error.message}", ""))
     if watchdog is not None and not trust_softdog:
         problems += _evidence(host.name, watchdog, virtual)
     problems += [_told(each.problem) for each in replicas if each.why_not]

@@ -1,12 +1,12 @@
 """Joining: one SSH session, every check first, then one operation that can be taken back."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
 
-from mcv.cluster import cpu_baseline, etcd_members, remote_facts, suitability
+from mcv.cluster import armed_return, cpu_baseline, etcd_members, remote_facts, suitability
 from mcv.cluster.facts import NodeFacts
 from mcv.cluster.joining import STAGED_FOR, Stage, StagedMember
 from mcv.document.model import Node, encode
@@ -59,12 +59,17 @@ def host_key(host: Host, ip_address: str, node: str) -> HostKey:
 
 
 def add_plan(
-    member: Node, me: str, why: str, of_etcd: etcd_members.Added = etcd_members.NOTHING
+    member: Node,
+    me: str,
+    why: str,
+    of_etcd: etcd_members.Added = etcd_members.NOTHING,
+    of_ha: Sequence[Item] = (),
 ) -> list[Item]:
     """Write it down as offline, bring it the document and the secret, bring it online.
 
-    Where the document lies in etcd, the new node is trusted there before, and votes after. Being
-    online commits the plan; the way back makes the node blank again.
+    Where the document lies in etcd, the new node is trusted there before, and votes after. In an
+    armed cluster it is armed before it is online. Being online commits the plan; the way back
+    makes the node blank again.
     """
     return [
         Step(
@@ -78,6 +83,7 @@ def add_plan(
         ),
         Step(on(me, "member.hand_secret", node=member.name)),
         *of_etcd.last,
+        *of_ha,
         Step(change("node.online", name=member.name), commits=True),
     ]
 
@@ -105,8 +111,9 @@ def add_node(
             theirs = remote_facts.suitable(host, remote, node, ip_address)
             member = _entry(host, node, ip_address, theirs)
             of_etcd = etcd_members.joining(host.read(), node, host.name, host.job.id)
+            of_ha = armed_return.steps(host.read(), node, host.name)
             return Prepared(
-                add_plan(member, host.name, f"add node {node}", of_etcd),
+                add_plan(member, host.name, f"add node {node}", of_etcd, of_ha),
                 Joined(node=node, ip_address=ip_address, drbd_address=member.drbd_address),
                 around=_staged_there(host, remote, member),
             )
@@ -122,6 +129,8 @@ def _entry(host: Host, node: str, ip_address: str, theirs: NodeFacts) -> Node:
     cluster = host.read()
     if cluster.store is not None and etcd_members.has_place(cluster) and theirs.etcd_lacks:
         refuse_all([Refused(f"{node} cannot run etcd yet.", why) for why in theirs.etcd_lacks])
+    if cluster.ha.armed:
+        refuse_all(armed_return.why_not(cluster, theirs.watchdog, node))
     return Node(
         name=node,
         hostname=theirs.hostname,

@@ -14,18 +14,20 @@ def follow(host: Host) -> None:
     """One round of the loop: mcv-lease runs where the cluster is armed, by what the document says.
 
     It runs on a member that is offline too, which arms before it is online; in maintenance, and
-    where the cluster is not armed, the lease is given back. A node that an operation has claimed
-    may just be armed or disarmed by it: there nothing is taken back.
+    where the cluster is not armed, the lease is given back. A node that an operation has claimed,
+    or brings back, may just be armed by it: there nothing is taken back.
     """
     documents = host.both()
     nodes = [document.nodes.get(host.name) for document in documents]
     members = [node for node in nodes if node is not None]
     armed = [document.ha.armed for document in documents]
-    if all(armed):
-        if len(members) == len(documents) and not any(node.maintenance for node in members):
+    if all(armed) and len(members) == len(documents):
+        if not any(node.maintenance for node in members):
             lease_orders.take_up(host, documents[-1])
             return
-    elif any(armed) or any(node.claim is not None for node in members):
+    elif any(armed):
+        return
+    if host.is_returning or any(node.claim is not None for node in members):
         return
     if host.lease.told() is not None:
         log.info("%s gives its lease back", host.name)

@@ -6,7 +6,7 @@ from secrets import token_hex
 
 from msgspec import Struct
 
-from mcv.cluster import etcd_members
+from mcv.cluster import armed_return, etcd_members
 from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
@@ -231,10 +231,13 @@ def online(host: Host, name: str) -> Online:
     if node.status == "online":
         hint = f"mcv node restore {name}" * node.draining
         raise Refused(f"{name} is online already.", hint)
-    if node.draining and node.maintenance:
-        host.update("node.restore", f"node online {name}", name=name)
-    else:
-        host.update("node.online", f"node online {name}", name=name, maintenance=True)
+    why = f"node online {name}"
+    with host.returns():
+        armed_return.await_armed(host)
+        if node.draining and node.maintenance:
+            armed_return.bring_online(host, "node.restore", why, name=name)
+        else:
+            armed_return.bring_online(host, "node.online", why, name=name, maintenance=True)
     return Online(online=name)
 
 
@@ -307,5 +310,5 @@ def come_back(host: Host) -> None:
         return
     if not cluster.online:
         return
-    host.update("node.online", f"{host.name} is back", name=host.name)
+    armed_return.bring_online(host, "node.online", f"{host.name} is back", name=host.name)
     host.tell("online again", host.name)

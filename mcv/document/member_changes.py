@@ -32,7 +32,17 @@ def node_online(
         raise Refused(
             f"{name} is offline for maintenance.", f"Bring it back with: mcv node online {name}"
         )
+    _require_armed(base, node)
     return base.with_node(replace(node, status="online", maintenance=False, evidence=None))
+
+
+def _require_armed(base: Cluster, node: Node) -> None:
+    """Raise Refused for a member that an armed cluster knows no watchdog of: it has no lease."""
+    if base.ha.armed and node.watchdog is None:
+        raise Refused(
+            f"The cluster is armed, and no watchdog is known of {node.name}.",
+            "mcv ha disarm; and when it is online: mcv ha arm",
+        )
 
 
 @change("node.offline")
@@ -81,6 +91,8 @@ def node_restore(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     """
     node = _for_this(base, made, name)
     status = "online" if node.maintenance else node.status
+    if node.maintenance:
+        _require_armed(base, node)
     return base.with_node(replace(node, status=status, maintenance=False, draining=False))
 
 
