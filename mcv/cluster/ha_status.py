@@ -10,7 +10,8 @@ from mcv.document.availability import Ha
 from mcv.document.model import Cluster, Node
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.etcd.keys import ClusterKeys
-from mcv.ha import timing
+from mcv.ha import timing, values
+from mcv.ha.values import Mark
 from mcv.host import Host
 from mcv.system.answers import ask_typed
 
@@ -56,6 +57,8 @@ class StaleView(Struct, frozen=True, kw_only=True):
     resource: str
     vm: str
     behind: str
+    since: str = ""
+    why: str = ""
 
 
 class HaStatus(Struct, frozen=True, kw_only=True):
@@ -168,9 +171,26 @@ def _stale(host: Host, cluster: Cluster) -> list[StaleView] | None:
     rows = []
     for each in found:
         resource = each.key.removeprefix(keys.marks).decode(errors="replace")
-        behind = each.value.decode(errors="replace")
-        rows.append(StaleView(resource=resource, vm=vms.get(resource, ""), behind=behind))
+        mark = _mark(each.value)
+        rows.append(
+            StaleView(
+                resource=resource,
+                vm=vms.get(resource, ""),
+                behind=mark.node,
+                since=mark.since,
+                why=mark.why,
+            )
+        )
     return sorted(rows, key=lambda row: row.resource)
+
+
+def _mark(value: bytes) -> Mark:
+    """What a mark says; a text that is none says that there is one."""
+    text = value.decode(errors="replace")
+    try:
+        return values.decode_mark(text)
+    except ValueError:
+        return Mark(text, "")
 
 
 def _attention(cluster: Cluster, nodes: list[HaNode], stale: list[StaleView] | None) -> list[str]:

@@ -31,7 +31,7 @@ def follow(host: Host) -> None:
         return
     if host.lease.told() is not None:
         log.info("%s gives its lease back", host.name)
-        host.lease.release(RELEASE)
+        lease_orders.give_back(host, RELEASE)
         host.tell("lease given back", host.name)
 
 
@@ -42,7 +42,7 @@ def let_go(host: Host) -> bool:
     """
     if any(document.ha.armed for document in host.both()):
         return False
-    host.lease.release(RELEASE)
+    lease_orders.give_back(host, RELEASE)
     return True
 
 

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from mcv.document import etcd_voters
 from mcv.document.availability import HostWatchdog
 from mcv.document.model import Cluster
+from mcv.drbd import handler_file
 from mcv.errors import Refused
 from mcv.ha import timing
 from mcv.ha.armed import Armed, Voter
@@ -71,7 +72,19 @@ def take_up(host: Host, cluster: Cluster) -> None:
         device = told.device  # mcv-lease has it open
     else:
         device = host.lease.watchdogs.ready(watchdog.kind, watchdog.device)
-    host.lease.arm(orders(host, cluster, device))
+    if host.lease.arm(orders(host, cluster, device)):
+        handler_file.write(host)
+
+
+def give_back(host: Host, patience: float) -> None:
+    """Have mcv-lease give its lease back and end, without a reset; harmless without one.
+
+    DRBD's handler counts as armed as long as mcv-lease is told to run. Raises Busy.
+    """
+    try:
+        host.lease.release(patience)
+    finally:
+        handler_file.write(host)
 
 
 # Another pace

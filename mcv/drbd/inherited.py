@@ -6,6 +6,7 @@ at, by its owner, who alone knows which data is the newest.
 
 from msgspec import Struct
 
+from mcv import timestamps
 from mcv.document.disks import DrbdDisk
 from mcv.document.model import Vm
 from mcv.drbd import notes
@@ -13,6 +14,7 @@ from mcv.drivers.drbd_status import Status
 from mcv.errors import Refused, refuse_all
 from mcv.etcd.keys import ClusterKeys
 from mcv.etcd.requests import absent, delete, put, unchanged
+from mcv.ha.values import Mark
 from mcv.host import Host
 from mcv.rules.replica_pair import disk_of
 
@@ -87,7 +89,12 @@ def mark(host: Host) -> list[str]:
     refuse_all([each.problem for each in found if each.why_not])
     for each in found:
         key = keys.stale(each.resource)
-        host.keyspace.change([absent(key)], [put(key, each.behind.encode())])
+        since, why = (
+            each.since or timestamps.timestamp(),
+            "it was behind when the cluster was armed",
+        )
+        text = Mark(each.behind, host.name, since, why).encode()
+        host.keyspace.change([absent(key)], [put(key, text.encode())])
     lagging = {each.resource for each in found}
     for vm, disk in host.read().replicated():
         key = keys.stale(disk.resource)

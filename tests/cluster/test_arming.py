@@ -11,6 +11,7 @@ from mcv.drivers.watchdogs import WatchdogSeen
 from mcv.errors import DoneInPart, Failed, Refused
 from mcv.etcd.keys import ClusterKeys
 from mcv.etcd.requests import put
+from mcv.ha.values import decode_mark
 from mcv.host import DryRun
 from mcv.system.watchdog import SOFTDOG
 from mcv.vm import create
@@ -63,7 +64,8 @@ def stale(cluster: FakeCluster) -> dict[str, str]:
     store = cluster.read().store
     prefix = ClusterKeys(store.id if store else "").marks
     found = cluster.etcd.below(prefix).kvs
-    return {each.key.removeprefix(prefix).decode(): each.value.decode() for each in found}
+    marks = {each.key.removeprefix(prefix).decode(): each.value.decode() for each in found}
+    return {resource: decode_mark(text).node for resource, text in marks.items()}
 
 
 def problems(cluster: FakeCluster, **params: object) -> list[str]:

@@ -38,6 +38,7 @@ KEYS = {
     "rights_of",
     "etcd_certificate",
     "etcd_lacks",
+    "watchdog",
     "trouble",
     "emulator",
     "domain_type",
