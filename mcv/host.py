@@ -148,7 +148,6 @@ class Host:
     nat_networks: bool = True  # whether there are any to look after, as far as is known
     load_sample: LoadSample | None = None  # what was used when somebody last looked
     heard_members: dict[str, bool] = field(default_factory=dict)  # at the last look for events
-    is_returning: bool = False  # an operation under way here brings this node back online
     looks: Looks = field(default_factory=Looks)
     leases: LeasesSeen = field(default_factory=LeasesSeen)  # of the other nodes
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
@@ -181,15 +180,6 @@ class Host:
         """The job under way in this thread; a nameless job where there is none."""
         job = jobs_module.current.get()
         return job or Job(secrets.token_hex(4), "", "mcvd", self.name)
-
-    @contextlib.contextmanager
-    def returns(self) -> Iterator[None]:
-        """While this block lasts an operation here brings this node back online."""
-        self.is_returning = True
-        try:
-            yield
-        finally:
-            self.is_returning = False
 
     def update(self, name: str, why: str, /, **params: Any) -> Cluster:
         """Propose the change that the job under way is about."""

@@ -7,6 +7,7 @@ from mcv.cluster import (
     arming_look,
     arming_steps,
     failsafe_rounds,
+    ha_settings,
     ha_status,
     lease_keeping,
     watchdog_measure,
@@ -14,10 +15,10 @@ from mcv.cluster import (
 
 OF_HA: dict[str, Operation] = {
     "ha.status": read(ha_status.status),
-    "ha.settings": read(ha_status.settings),
+    "ha.settings": read(ha_settings.show),
     "ha.arm": admin(arming.arm),
     "ha.disarm": admin(arming.disarm),
-    "ha.set": admin(ha_status.set_),
+    "ha.set": admin(ha_settings.set_),
     "ha.look": question(arming_look.look, timeout=arming.LOOK),
     "ha.measure": Operation(watchdog_measure.measure, PEER_ONLY, timeout=arming.MEASURE),
     "ha.promise": question(failsafe_rounds.promise, sender=True),

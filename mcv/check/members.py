@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import mcv
 from mcv.check import (
+    armed,
     artifacts,
     hook,
     host_drbd,
@@ -38,6 +39,7 @@ def judge(scene: ClusterSnapshot) -> list[Finding]:
             *_members(scene),
             *_claims(scene),
             *judge_etcd(scene),
+            *armed.judge(scene),
             *artifacts.judge(scene),
             *ties.judge(scene),
             *volumes.judge(scene),

@@ -4,7 +4,9 @@ The lease of a node that was taken is given to it anew in the very transaction t
 before it nothing may begin there, and after it nobody takes the lease unseen.
 """
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from mcv.cluster import lease_orders, watchdog_measure
@@ -52,10 +54,22 @@ def bring_online(host: Host, change: str, why: str, /, **params: Any) -> None:
     )
 
 
-def await_armed(host: Host) -> None:
-    """Wait until this node may say that it is online. Raises Busy, and Refused."""
-    if not host.read().ha.armed:
-        return
+@contextlib.contextmanager
+def awaited(host: Host) -> Iterator[None]:
+    """Wait until this node may say that it is online, and keep its lease while the block lasts.
+
+    Without effect in a cluster that is not armed. Raises Busy, and Refused.
+    """
+    host.lease.is_kept = True
+    try:
+        if host.read().ha.armed:
+            _await_armed(host)
+        yield
+    finally:
+        host.lease.is_kept = False
+
+
+def _await_armed(host: Host) -> None:
     until = time.monotonic() + LEASE
     while True:
         try:
@@ -100,6 +114,16 @@ def _new_lease(host: Host, cluster: Cluster) -> Held:
     periods = lease_orders.at_pace(cluster.ha.pace, watchdog)
     proves = watchdog.hardware or cluster.ha.trust_softdog
     return Held(lease.boot_id(), 0, periods.validity, periods.watchdog, periods.grain, proves)
+
+
+def before(cluster: Cluster, node: str) -> list[Item]:
+    """A member in maintenance gets its lease before a change of another node says online."""
+    if not (cluster.ha.armed and cluster.node(node).status == "offline"):
+        return []
+    return [
+        Step(on(node, "ha.take_up", node=node), undo=on(node, "ha.release", node=node)),
+        Step(on(node, "ha.await_lease", node=node)),
+    ]
 
 
 # A new member

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from mcv.cluster import takeovers
+from mcv.cluster import armed_return, takeovers
 from mcv.cluster.departures import Departure
 from mcv.cluster.takeovers import TakenOver
 from mcv.document.model import Cluster, Vm
@@ -187,7 +187,7 @@ def restore(host: Host, node: str, dry_run: bool = False) -> Restored | DryRun:
         coming.sort(key=lambda vm: (vm.start_order, vm.name))
         is_away = member.draining or member.maintenance
         plan: list[Item] = [
-            *armed_before(cluster, node),
+            *armed_return.before(cluster, node),
             Step(change("node.restore", name=node) if is_away else change("barrier"), commits=True),
             *(_return(host, node, vm) for vm in coming),
         ]
@@ -200,16 +200,6 @@ def restore(host: Host, node: str, dry_run: bool = False) -> Restored | DryRun:
         )
 
     return host.operate(Subject.node(node), f"restore node {node}", prepare, dry_run)
-
-
-def armed_before(cluster: Cluster, node: str) -> list[Item]:
-    """A node that was in maintenance gets its lease before it is online, in an armed cluster."""
-    if not (cluster.ha.armed and cluster.node(node).status == "offline"):
-        return []
-    return [
-        Step(on(node, "ha.take_up", node=node), undo=on(node, "ha.release", node=node)),
-        Step(on(node, "ha.await_lease", node=node)),
-    ]
 
 
 def _return(host: Host, node: str, vm: Vm) -> Step:

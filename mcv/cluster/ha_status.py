@@ -1,4 +1,4 @@
-"""mcv ha status and settings: who has a lease, until when, and what is not well."""
+"""mcv ha status: who has a lease, until when, and what is not well."""
 
 from typing import Any, Literal
 
@@ -6,9 +6,8 @@ from msgspec import Struct
 
 from mcv.cluster import lease_orders
 from mcv.document import etcd_voters
-from mcv.document.availability import Ha
 from mcv.document.model import Cluster, Node
-from mcv.errors import McvError, Refused, refuse_all
+from mcv.errors import McvError
 from mcv.etcd.keys import ClusterKeys
 from mcv.ha import timing, values
 from mcv.ha.values import Mark
@@ -222,70 +221,3 @@ def _is_safe(pace: int, node: Node) -> bool:
         return False
     periods = lease_orders.at_pace(pace, node.watchdog)
     return timing.is_safe(periods, periods.wait)
-
-
-# Settings
-
-LATER = (
-    *("on-stop-failure", "on-fence-failure", "after-fence", "on-shutdown", "fence-trust"),
-    *("start-grace", "notify"),
-)
-
-
-class SettingsNow(Struct, frozen=True, kw_only=True, rename=lambda name: name.replace("_", "-")):
-    """The settings of high availability under the names that an operator types."""
-
-    on_lost_lease: str
-    on_stop_failure: str
-    on_fence_failure: str
-    after_fence: str
-    on_shutdown: str
-    fence_trust: str
-    start_grace: int
-    notify: list[str]
-
-
-def settings(host: Host) -> SettingsNow:
-    """What is set now."""
-    return _shown(host.read().ha)
-
-
-def set_(host: Host, values: dict[str, str]) -> SettingsNow:
-    """Change settings; every node takes them up. Raises Refused with everything that is wrong."""
-    problems: list[Refused] = []
-    wanted: dict[str, str] = {}
-    for key, text in values.items():
-        if key == "on-lost-lease" and text in ("stop", "reset"):
-            wanted["on_lost_lease"] = text
-        elif key == "on-lost-lease":
-            problems.append(Refused(f"on-lost-lease is stop or reset, not {text!r}."))
-        elif key in LATER:
-            problems.append(
-                Refused(
-                    f"{key} is about services and fencing, which this mcv does not do yet.",
-                    "It can be set: on-lost-lease",
-                )
-            )
-        else:
-            problems.append(
-                Refused(f"There is no setting {key}.", f"There are: {', '.join(sorted(NAMES))}.")
-            )
-    refuse_all(problems)
-    cluster = host.update("ha.set", "ha settings " + " ".join(sorted(values)), **wanted)
-    return _shown(cluster.ha)
-
-
-NAMES = ("on-lost-lease", *LATER)
-
-
-def _shown(ha: Ha) -> SettingsNow:
-    return SettingsNow(
-        on_lost_lease=ha.on_lost_lease,
-        on_stop_failure=ha.on_stop_failure,
-        on_fence_failure=ha.on_fence_failure,
-        after_fence=ha.after_fence,
-        on_shutdown=ha.on_shutdown,
-        fence_trust=ha.fence_trust,
-        start_grace=ha.start_grace,
-        notify=list(ha.notify),
-    )

@@ -27,7 +27,7 @@ def follow(host: Host) -> None:
             return
     elif any(armed):
         return
-    if host.is_returning or any(node.claim is not None for node in members):
+    if host.lease.is_kept or any(node.claim is not None for node in members):
         return
     if host.lease.told() is not None:
         log.info("%s gives its lease back", host.name)

@@ -232,8 +232,7 @@ def online(host: Host, name: str) -> Online:
         hint = f"mcv node restore {name}" * node.draining
         raise Refused(f"{name} is online already.", hint)
     why = f"node online {name}"
-    with host.returns():
-        armed_return.await_armed(host)
+    with armed_return.awaited(host):
         if node.draining and node.maintenance:
             armed_return.bring_online(host, "node.restore", why, name=name)
         else:

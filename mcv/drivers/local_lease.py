@@ -34,6 +34,7 @@ class LocalLease:
         self.watchdogs = Watchdogs(run)
         self.certificate, self.key = certificate, key
         self.etcd_port = etcd_port
+        self.is_kept = False  # an operation under way here brings this node back online
         self._directory = directory
         self._run = run
         self._units = units

@@ -35,6 +35,7 @@ def attention(host: Host, seen: Reports) -> list[str]:
         elif name in nodes:  # else it was removed while it was asked
             lines += _silent(host.name, nodes[name], report, host.advice)
     lines += _draining(host.read())
+    lines += _without_lease(host.read(), seen)
     lines += _witness(host.read())
     return [*lines, *_urgent(host, seen), *pools.attention(host.read(), seen)]
 
@@ -55,6 +56,17 @@ def _witness(cluster: Cluster) -> Iterator[str]:
     """A witness that was not yet brought what etcd's members are known by now."""
     if why := etcd_voters.witness_lacks(cluster):
         yield f"{why}: mcv cluster store refresh"
+
+
+def _without_lease(cluster: Cluster, seen: Reports) -> Iterator[str]:
+    """Online members of an armed cluster that may run no guest now."""
+    for name in cluster.online if cluster.ha.armed else []:
+        report = seen.get(name)
+        if isinstance(report, NodeReport) and not report.lease_left:
+            yield (
+                f"{name} has no valid lease: nothing starts there, and its guests are ended: "
+                f"mcv ha status; on {name}: journalctl -u mcv-lease"
+            )
 
 
 def _itself(host: Host) -> Iterator[str]:

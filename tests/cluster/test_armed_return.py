@@ -124,7 +124,7 @@ def test_after_maintenance_a_node_has_its_lease_before_it_is_online(armed: FakeC
     armed.hosts["n3"].lease.has_no_lease = False  # type: ignore[attr-defined]
     armed.run("n3", members.online, name="n3")
     assert armed.read("n3").node("n3").status == "online"
-    assert not armed.hosts["n3"].is_returning
+    assert not armed.hosts["n3"].lease.is_kept
 
 
 def test_restored_by_another_node_it_is_armed_by_the_plan(armed: FakeCluster) -> None:

@@ -3,7 +3,15 @@
 import pytest
 from msgspec.structs import replace
 
-from mcv.cluster import arming, arming_steps, etcd_store, ha_status, lease_keeping, members
+from mcv.cluster import (
+    arming,
+    arming_steps,
+    etcd_store,
+    ha_settings,
+    ha_status,
+    lease_keeping,
+    members,
+)
 from mcv.cluster.arming import Armed, Disarmed
 from mcv.document.availability import HostWatchdog
 from mcv.drbd import enable
@@ -456,13 +464,13 @@ def test_settings_are_shown_and_what_does_nothing_yet_is_refused(armed: FakeClus
     with pytest.raises(Refused) as told:
         armed.run(
             "n1",
-            ha_status.set_,
+            ha_settings.set_,
             values={"on-lost-lease": "pray", "fence-trust": "at-once", "color": "red"},
         )
     assert len(told.value.problems) == 3
 
-    answer = armed.run("n1", ha_status.set_, values={"on-lost-lease": "reset"})
-    assert answer.on_lost_lease == "reset" == armed.run("n1", ha_status.settings).on_lost_lease
+    answer = armed.run("n1", ha_settings.set_, values={"on-lost-lease": "reset"})
+    assert answer.on_lost_lease == "reset" == armed.run("n1", ha_settings.show).on_lost_lease
     looked(armed)
     lease_keeping.follow(armed.hosts["n3"])
     told_n3 = armed.hosts["n3"].lease.told()

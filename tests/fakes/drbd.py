@@ -71,6 +71,7 @@ class FakeDrbd:
         self.held: dict[str, list[Holder]] = {}  # what has a device open
         self.wrote: dict[str, int] = {}  # bytes since the peer was lost
         self.generations: dict[str, Generations] = {}
+        self.pings: dict[str, str] = {}  # how often the kernel looks for each resource's peer
         self.lvm: FakeLvm | None = None  # what the volumes below are
         self.module = FakeModule(self)
         self.metadata = FakeMetadata(self)
@@ -96,7 +97,17 @@ class FakeDrbd:
             mine.disk = "Consistent" if disk == "UpToDate" else disk
             self._take_size(resource)
         self.standalone.discard(resource)
+        self._take_options(resource)
         self._peer(resource)
+
+    def options(self, resource: str) -> dict[str, str]:
+        """What the kernel was told last, of what tests ask for."""
+        return {"ping-int": self.pings.get(resource, "10")}
+
+    def _take_options(self, resource: str) -> None:
+        text = files.read_or_none(self.directory / f"{resource}.res") or ""
+        found = re.search(r"ping-int (\d+);", text)
+        self.pings[resource] = found[1] if found else "10"
 
     def down(self, resource: str) -> None:
         self._may("down", resource)

@@ -25,6 +25,9 @@ class FakeWatchdogs:
         self.measured: list[tuple[str, int]] = []
         self.reloaded = 0
 
+    def look(self) -> list[WatchdogSeen]:
+        return [self.seen] if self.seen else []
+
     def chosen(self, wanted: str) -> WatchdogSeen | None:
         return self.seen
 
@@ -70,6 +73,7 @@ class FakeLocalLease:
         self.certificate, self.key = Path("/pki/etcd.pem"), Path("/pki/key.pem")
         self.etcd_port = 8421
         self.is_gate_closed = True
+        self.is_kept = False
 
     def is_running(self) -> bool:
         return self.told() is not None
