@@ -181,7 +181,6 @@ class FalseWord(Aim):
             return
         if isinstance(written(txn, self.victim.name), values.Taken):
             self.world.words.clear()
-            self.world.excused.add(self.victim.name)
             self.victim.asked.stopped_until = 0.0
             self.stop(self.victim.processes["lease"], 5.0)
 
@@ -341,8 +340,9 @@ class EtcdGone(Aim):
     def after(self, process: Process, call: str) -> None:
         owner = self.owner()
         if call == "publish" and self.is_ready and process.node is owner and self.is_well:
-            self.strike(owner)
-            self._votes(False)
+            self.strike(owner, quick=True)
+            # Others have read the newest write by then, and the next one comes too late.
+            self.world.at(1.7, lambda: self._votes(False))
             self.world.at(self.gone - 0.1, lambda: self.faults.cut_off(owner))
             self.world.at(self.gone, lambda: self._votes(True))
             self.part(owner)

@@ -39,6 +39,7 @@ class Faults:
                 self.crash_loop,
                 self.freeze,
                 self.jump,
+                self.suspend,
                 self.etcd_off,
                 self.etcd_slow,
                 self.cut_and_stop,
@@ -100,9 +101,23 @@ class Faults:
     def freeze(self, node: Node) -> None:
         node.frozen_until = self.world.time + self.world.random.choice((5, 30, 60))
 
+    def suspend(self, node: Node) -> None:
+        """Nothing of the host runs, and its clock, which counts that, has jumped afterwards."""
+        node.frozen_until = self.world.time + self.world.random.choice((1.0, 3.0, 10.0))
+
     def jump(self, node: Node) -> None:
-        """Suspended, its clock went on: CLOCK_BOOTTIME counts that."""
-        node.jump += self.world.random.choice((1.0, 10.0))
+        """A clock is suddenly wrong, to the side that the design allows for.
+
+        A lease may end too early by it, and others may be watched for too long. The other side is
+        what a clock's drift of a hundredth bounds: a taker's clock that leaps takes too early. So
+        what watches others is started anew on a node whose clock has leapt.
+        """
+        seconds = self.world.random.choice((1.0, 10.0))
+        if node.name in REPLICAS:
+            node.jump += seconds
+            node.processes["manager"].end(1.0)
+        else:
+            node.jump -= seconds
 
     def cut_and_stop(self, node: Node) -> None:
         """Its lease's process is stopped about when the lease ends."""

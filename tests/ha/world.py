@@ -15,7 +15,7 @@ from typing import Any
 
 from mcv.ha.env import Answer, Entry, LeaseFile, NothingNewer, Txn, Unchanged, Unknown
 from mcv.ha.taking import Watch
-from mcv.ha.values import HEAD
+from mcv.ha.values import HEAD, LEASES, Taken, decode
 
 TICK = 0.25  # s between two looks at guests, replicas and watchdogs
 FOR_EVER = 1e9
@@ -168,7 +168,7 @@ class Node:
     is_up: bool = True
     boots: int = 0
     voter: bool = True
-    jump: float = 0.0  # s that its clock has run ahead of itself since
+    jump: float = 0.0  # s that its clock has leapt
     frozen_until: float = 0.0
     fed: float | None = None  # true time; None: the watchdog is not open
     timeout: float = 0.0
@@ -349,6 +349,7 @@ class World:
             if note is not None:
                 note(answer)
             if answer.holds and txn.puts:
+                self._excuse(txn)
                 self.eyes.committed(node, txn)
             self.at(back, lambda: return_(answer))
 
@@ -358,6 +359,14 @@ class World:
 
         self.at(there, arrive)
         return answers
+
+    def _excuse(self, txn: Txn) -> None:
+        """Who takes by a word that is false has two guests; the data stays one all the same."""
+        for put in txn.puts:
+            if put.key.startswith(LEASES) and put.value is not None:
+                found = decode(put.value)
+                if isinstance(found, Taken) and found.evidence == "word":
+                    self.excused.add(put.key.removeprefix(LEASES))
 
     # Hosts
 
@@ -452,6 +461,7 @@ class World:
 
     def _end_guest(self, node: Node, why: str) -> None:
         self.say(f"{node.name} {why}")
+        self.excused.discard(node.name)
         node.runs = node.primary = node.suspended = False
         if node.handler == "asked":
             node.asked.end(None)

@@ -148,7 +148,8 @@ class Observed:
     def take_over(self, dead: Node, target: Node) -> None:
         """Have the target take web1 by an operator's word, and start it where it does not run."""
         mcv(target, f"node offline {dead.name} --confirm-dead --yes")
-        wait_until(lambda: owner(target) == target.name, 30, f"{VM} to be {target.name}'s")
+        if owner(target) != target.name:
+            mcv(target, f"register {VM} --node {target.name} --yes")
         if reality.domain(target, VM) != "running":
             mcv(target, f"start {VM}", timeout=180)
 
