@@ -90,7 +90,10 @@ class SimEnv:
             for put in txn.puts if answer.holds else ():
                 held = values.decode(put.value or "")
                 if isinstance(held, values.Held):
-                    self._world.lease_sent[self.node] = Sent(sent, held.validity, held.watchdog)
+                    # A round of promises may be newer than a write that was under way.
+                    before = self._world.lease_sent.get(self.node)
+                    at = max(sent, before.at if before else 0.0)
+                    self._world.lease_sent[self.node] = Sent(at, held.validity, held.watchdog)
 
         self._sent[number] = (sent, self._world.send(self._node, txn, note))
         return number
