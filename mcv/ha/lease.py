@@ -168,6 +168,7 @@ class Lease:
         )
         sent = Sent(await self._env.now(), timing)
         self._bound_what_is_inherited(sent)
+        self._forget_ended(sent.at)
         self._sent[self._sequence] = sent
         compare = Unchanged(self._key, self._revision)
         put = Put(self._key, held.encode())
@@ -196,6 +197,11 @@ class Lease:
         A taker counts by what the lease says, from after this moment.
         """
         self._inherited = min(self._inherited, sent.at + sent.timing.validity)
+
+    def _forget_ended(self, now: float) -> None:
+        """Writes that would make no lease valid any more: without etcd they would pile up."""
+        sent = self._sent.items()
+        self._sent = {one: each for one, each in sent if now < each.at + each.timing.validity}
 
     async def _hear(self) -> None:
         for number in list(self._pending):
@@ -276,16 +282,19 @@ class Lease:
         return await self._env.feed(self.until)
 
     async def _go_without(self) -> None:
-        """Look after what is left, once a second."""
+        """Look after what is left, once a second; before the first lease there is no hurry."""
         if not self._has_had_one:
             await self._env.feed(None)
-            return
         now = await self._env.now()
         if self._lost is None:
             self._lost = now
-        if now >= self._looked + AGAIN:
-            self._looked = now
+        if now < self._looked + AGAIN:
+            return
+        self._looked = now
+        if self._has_had_one:
             await self._end(is_patient=now < self._lost + STUCK)
+        elif not await self._env.leftovers():
+            await self._nothing_can_begin()
 
     async def _end(self, is_patient: bool) -> None:
         """Without a lease: end what runs, then feed only while nothing can begin.

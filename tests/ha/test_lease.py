@@ -145,7 +145,17 @@ def test_before_its_first_lease_a_host_keeps_its_guests_and_is_fed(host: Host) -
 
     did = host.run(Lease(host, PERIODS), 60)
 
-    assert set(did) == {"opens", "feeds"}
+    assert set(did) == {"opens", "feeds", "looks"}
+    assert did.count("feeds") == 240
+
+
+def test_an_empty_host_holds_the_gate_alone_before_its_first_lease_too(host: Host) -> None:
+    host.has_quorum = False
+    lease = Lease(host, PERIODS)
+    host.run(lease, 3)
+
+    host.has_quorum = True
+    assert host.run(lease, 3).count("opens the gate") == 1
 
 
 def test_a_process_that_begins_anew_knows_that_there_was_one(host: Host, lease: Lease) -> None:
@@ -281,3 +291,11 @@ def test_a_lease_of_the_boot_before_is_written_over(host: Host) -> None:
 
     assert host.file is not None and host.file.boot == "b1"
     assert host.file.until > host.time
+
+
+def test_writes_that_nobody_answers_do_not_pile_up(host: Host, lease: Lease) -> None:
+    host.has_quorum = False
+
+    host.run(lease, 600)
+
+    assert len(lease._sent) <= PERIODS.validity / PERIODS.renewal
