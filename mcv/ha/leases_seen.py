@@ -48,3 +48,8 @@ class LeasesSeen:
         """Whether the lease itself is evidence that the node's guests have ended."""
         watch = self._watch
         return watch is not None and at_once(watch.has_ended(node))
+
+    def is_quiet(self, node: str) -> bool:
+        """Whether it has not changed for T, whatever the watchdog proves, or there is none."""
+        watch = self._watch
+        return watch is not None and at_once(watch.is_quiet(node))

@@ -38,6 +38,7 @@ class Watch:
     def __init__(self, env: Env) -> None:
         self._env = env
         self.seen: dict[str, Seen] = {}
+        self.has_looked = False
         self._promised: dict[str, float] = {}
 
     async def look(self) -> None:
@@ -54,6 +55,7 @@ class Watch:
             is_same = before is not None and before.revision == entry.revision
             found[node] = before if before and is_same else Seen(entry.revision, held, now)
         self.seen = found
+        self.has_looked = True
 
     async def promise(self, node: str) -> None:
         """Count the node's lease as seen anew now; see failsafe.py."""
@@ -72,8 +74,17 @@ class Watch:
     async def has_ended(self, node: str) -> bool:
         """Whether the lease itself is evidence that the node's guests have ended."""
         seen = self.seen.get(node)
-        if seen is None or not seen.held.proves:
-            return False
+        return seen is not None and seen.held.proves and await self.is_quiet(node)
+
+    async def is_quiet(self, node: str) -> bool:
+        """Whether the lease was seen unchanged for T, whatever its watchdog proves.
+
+        True for a node without a lease, and for one whose lease was taken; False before leases
+        were read.
+        """
+        seen = self.seen.get(node)
+        if seen is None:
+            return self.has_looked
         held = seen.held
         return await self.age(node) >= timing.wait(held.validity, held.watchdog, held.grain)
 

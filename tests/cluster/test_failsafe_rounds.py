@@ -116,17 +116,38 @@ def test_a_lease_is_seen_to_stay_unchanged_and_a_promise_counts_as_a_change(
     monkeypatch.setattr(lease, "now", lambda: now + 21.5)
     failsafe_rounds.look(host)
     assert not host.leases.has_ended("n1")
+    assert not host.leases.is_quiet("n1")
 
     monkeypatch.setattr(lease, "now", lambda: now + 22.5)
     failsafe_rounds.look(host)
     assert host.leases.has_ended("n1")
+    assert host.leases.is_quiet("n1")
     seen = host.leases.seen("n1")
     assert seen is not None and seen.held == held()
 
     head = armed.hosts["n1"].consensus.committed()[1]
     assert failsafe_rounds.promise(host, head, "n1").promised
     assert not host.leases.has_ended("n1")
+    assert not host.leases.is_quiet("n1")
     assert host.leases.age("n1") < 1.0
+
+
+def test_a_watchdog_that_proves_nothing_is_no_evidence_and_quiet_all_the_same(
+    armed: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = armed.hosts["n2"]
+    assert not host.leases.is_quiet("n3")
+    hold(armed, "n1", Held("boot", 1, 12, 8, 1, proves=False))
+    hold(armed, "n3", Taken("n2", "word"))
+    failsafe_rounds.look(host)
+    assert host.leases.is_quiet("n3")
+    assert not host.leases.is_quiet("n1")
+
+    now = lease.now()
+    monkeypatch.setattr(lease, "now", lambda: now + 30)
+
+    assert host.leases.is_quiet("n1")
+    assert not host.leases.has_ended("n1")
 
 
 def test_a_renewal_is_seen_and_what_is_no_lease_is_none(
