@@ -3,7 +3,7 @@
 import time
 
 from mcv.cluster import lease_orders
-from mcv.drbd import inherited
+from mcv.drbd import enable, inherited
 from mcv.errors import Busy
 from mcv.host import Host
 
@@ -44,10 +44,14 @@ def mark(host: Host, node: str) -> None:
 
 
 def await_adjusted(host: Host, node: str) -> None:
-    """Wait until DRBD here has the settings of an armed cluster, or of an unarmed one."""
+    """Have DRBD here take up the settings of an armed cluster, or of an unarmed one.
+
+    Raises Busy where a resource has not after some seconds: a loop of mcvd goes on with it.
+    """
     if not host.read().drbd.enabled:
         return
     until = time.monotonic() + ADJUST
+    enable.adjust(host)
     while host.adjusted != host.consensus.committed()[1]:
         if time.monotonic() > until:
             raise Busy(
@@ -55,3 +59,4 @@ def await_adjusted(host: Host, node: str) -> None:
                 "They do by themselves; what hinders one: mcv cluster check",
             )
         time.sleep(PAUSE)
+        enable.adjust(host)

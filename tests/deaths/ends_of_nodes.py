@@ -143,3 +143,12 @@ def of_etcd(cluster: FakeCluster, node: str) -> str:
         if name in members and not (door.unit.serves and door.runs_by(name, terms)):
             return f"{name} runs by other terms than the document's: {door.unit.trusted}"
     return ""
+
+
+def armed(cluster: FakeCluster, node: str) -> str:
+    """The document says armed, and each node has its lease; or neither."""
+    says = {name: host.read().ha.armed for name, host in cluster.hosts.items()}
+    told = {name: host.lease.told() is not None for name, host in cluster.hosts.items()}
+    found = {*says.values(), *told.values()}
+    words = {True: "whole", False: "nothing"}
+    return words[found.pop()] if len(found) == 1 else f"armed {says}, told {told}"

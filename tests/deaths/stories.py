@@ -10,6 +10,7 @@ import pytest
 
 from mcv.cluster import (
     addresses,
+    arming,
     draining,
     etcd_follow,
     etcd_lost,
@@ -437,6 +438,28 @@ def move_out_of_etcd(cluster: FakeCluster, node: str) -> None:
     cluster.run(node, etcd_store.to_unanimous)
 
 
+def move_with_a_vm(cluster: FakeCluster, node: str) -> None:
+    """web1 has its replicas on the first two nodes, and the document lies in etcd."""
+    disk = {"memory": "64MiB", "disks": ["64MiB"], "nodes": list(TWO)}
+    cluster.run(node, create.create, name="web1", **disk)
+    move_to_etcd(cluster, node)
+
+
+def arm(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, arming.arm)
+
+
+def move_and_arm(cluster: FakeCluster, node: str) -> None:
+    move_with_a_vm(cluster, node)
+    for name in THREE:
+        cluster.look(name)
+    arm(cluster, node)
+
+
+def disarm(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, arming.disarm)
+
+
 def set_addresses(cluster: FakeCluster, node: str) -> None:
     """The DRBD address stays: no loop that adjusts DRBD turns beside a story."""
     with pytest.MonkeyPatch.context() as patch:
@@ -585,6 +608,20 @@ PLANS = {
         move_out_of_etcd,
         ends_of_nodes.out_of_etcd,
         move_to_etcd,
+        names=THREE,
+        victims=("the coordinator", "a third"),
+    ),
+    "arm": Story(
+        arm,
+        ends_of_nodes.armed,
+        move_with_a_vm,
+        names=THREE,
+        victims=("the coordinator", "a third"),
+    ),
+    "disarm": Story(
+        disarm,
+        ends.reverse(ends_of_nodes.armed),
+        move_and_arm,
         names=THREE,
         victims=("the coordinator", "a third"),
     ),
