@@ -99,7 +99,7 @@ class Lab:
                 node.power_on()
             if not self.image.knows_the_emulator:
                 side_by_side(Node.wait, missing)
-                self._learn_the_emulator(nodes)
+                self._learn_the_emulator([node for node in nodes if node.role != "witness"])
         side_by_side(Node.wait, missing)
         say(f"up after {time.monotonic() - began:.0f} s")
         return nodes
