@@ -7,6 +7,8 @@ from typing import NamedTuple
 from mcv.document.model import Cluster
 from mcv.etcd.gateway import Endpoint
 
+FOR_GOOD = "Gone for good? mcv cluster store unanimous --confirm-dead N..."
+
 
 class Voter(NamedTuple):
     """A member of etcd: a node of the cluster, or the witness."""
@@ -102,6 +104,17 @@ def witness_lacks(cluster: Cluster) -> str:
 def has_quorum(answering: int, all_: int) -> bool:
     """Whether so many of the voters are a majority."""
     return 2 * answering > all_
+
+
+def needed_of(voters: int) -> str:
+    """How many of the voters have to answer, in words."""
+    return f"{voters // 2 + 1} of {voters} are needed"
+
+
+def too_few(voters: int, silent: Sequence[str]) -> str:
+    """That there is no majority, and who is missing."""
+    verb = "does" if len(silent) == 1 else "do"
+    return f"{needed_of(voters)}, {' and '.join(silent)} {verb} not answer"
 
 
 def refusal_of_fewer(cluster: Cluster, leaving: str) -> str:

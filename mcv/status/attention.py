@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-from mcv.document import etcd_voters
 from mcv.document.model import Cluster, Node
 from mcv.errors import (
     CallLost,
@@ -18,12 +17,15 @@ from mcv.host import Host
 from mcv.recovery.rows import Unfinished
 from mcv.rules import replica
 from mcv.rules.replica import Kind
-from mcv.status import findings, pools
+from mcv.status import findings, pools, voters
 from mcv.status.report import NodeReport, Reports
 
 
-def attention(host: Host, seen: Reports) -> list[str]:
-    """The lines of `mcv info`: this node's contact, silent peers, troubles, cut off jobs."""
+def attention(host: Host, seen: Reports, witness: str = "") -> list[str]:
+    """The lines of `mcv info`: this node's contact, silent peers, troubles, cut off jobs.
+
+    `witness` is its state as a voter, where there is one.
+    """
     lines = [*_itself(host)]
     nodes = host.read().nodes
     others = sorted(name for name in seen if name != host.name)
@@ -33,10 +35,11 @@ def attention(host: Host, seen: Reports) -> list[str]:
             lines += report.trouble
             lines += [_unfinished(name, left) for left in report.left]
         elif name in nodes:  # else it was removed while it was asked
-            lines += _silent(host.name, nodes[name], report, host.advice)
+            in_etcd = host.read().store is not None
+            lines += _silent(host.name, nodes[name], report, host.advice, in_etcd)
     lines += _draining(host.read())
     lines += _without_lease(host.read(), seen)
-    lines += _witness(host.read())
+    lines += voters.attention(host.read(), seen, witness)
     return [*lines, *_urgent(host, seen), *pools.attention(host.read(), seen)]
 
 
@@ -50,12 +53,6 @@ def _draining(cluster: Cluster) -> Iterator[str]:
                 f"{name} is draining and takes no VMs; {left}: mcv node drain {name}, "
                 f"or back: mcv node restore {name}"
             )
-
-
-def _witness(cluster: Cluster) -> Iterator[str]:
-    """A witness that was not yet brought what etcd's members are known by now."""
-    if why := etcd_voters.witness_lacks(cluster):
-        yield f"{why}: mcv cluster store refresh"
 
 
 def _without_lease(cluster: Cluster, seen: Reports) -> Iterator[str]:
@@ -87,7 +84,9 @@ def _itself(host: Host) -> Iterator[str]:
         yield f"{host.name} is not in contact with the cluster: it starts no VM until it is"
 
 
-def _silent(me: str, node: Node, error: McvError, advice: Callable[..., str]) -> Iterator[str]:
+def _silent(
+    me: str, node: Node, error: McvError, advice: Callable[..., str], in_etcd: bool
+) -> Iterator[str]:
     """What to do about a member whose report did not arrive."""
     name, is_online = node.name, node.status == "online"
     if isinstance(error, NotMember):
@@ -108,6 +107,8 @@ def _silent(me: str, node: Node, error: McvError, advice: Callable[..., str]) ->
         yield f"{name} takes part in nothing, so nothing can be changed: {error.sentence}"
     elif is_online and not isinstance(error, PeerUnreachable | CallLost):
         yield f"{name} does not tell what runs there: {error.sentence}"
+    elif is_online and in_etcd:
+        yield f"{name} does not answer. {advice(name)}"  # whether that holds up etcd is told apart
     elif is_online:
         yield f"{name} does not answer, so nothing can be changed until it is back. {advice(name)}"
 

@@ -1,5 +1,7 @@
 """info without a VM: the cluster, its nodes, and what needs somebody."""
 
+import threading
+
 from msgspec import Struct
 
 import mcv
@@ -78,7 +80,7 @@ class ClusterInfo(Struct, frozen=True, kw_only=True):
 
 def info(host: Host) -> ClusterInfo:
     """The cluster; a peer that does not answer in time is unreachable."""
-    seen = reports(host)
+    witness, seen = _with_witness(host)
     cluster = host.read()
     return ClusterInfo(
         cluster=cluster.name or None,
@@ -90,11 +92,21 @@ def info(host: Host) -> ClusterInfo:
             _view(cluster, node, name == host.name, seen.get(name))
             for name, node in sorted(cluster.nodes.items())
         ],
-        witness=_witness(host, cluster),
+        witness=witness,
         vms=len(cluster.vms),
         verify=_verify(cluster, seen),
-        attention=attention(host, seen),
+        attention=attention(host, seen, witness.state if witness else ""),
     )
+
+
+def _with_witness(host: Host) -> tuple[WitnessView | None, Reports]:
+    """The witness and every member's report, asked for side by side."""
+    told: list[WitnessView | None] = []
+    asking = threading.Thread(target=lambda: told.append(_witness(host, host.read())), daemon=True)
+    asking.start()
+    seen = reports(host)
+    asking.join()
+    return told[0] if told else None, seen
 
 
 def _witness(host: Host, cluster: Cluster) -> WitnessView | None:

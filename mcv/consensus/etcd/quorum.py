@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from mcv.consensus.unanimous.contact import names, said_of
+from mcv.consensus.unanimous.contact import names
+from mcv.document.etcd_voters import FOR_GOOD, needed_of, too_few
 from mcv.errors import McvError, PeerUnreachable
 from mcv.etcd.gateway import Endpoint
 from mcv.etcd.members import Upkeep
 from mcv.system.fanout import ask_all
-
-FOR_GOOD = "Gone for good? mcv cluster store unanimous --confirm-dead N..."
 
 
 def silent_of(upkeep: Upkeep, endpoints: Iterable[Endpoint]) -> list[str]:
@@ -24,13 +23,13 @@ def silent_of(upkeep: Upkeep, endpoints: Iterable[Endpoint]) -> list[str]:
 
 def no_quorum(voters: Sequence[str], silent: Sequence[str], why: str = "") -> PeerUnreachable:
     """The error for a change or a start without a majority; nothing was changed."""
-    needed = len(voters) // 2 + 1
     if silent:
-        missing = f"{said_of(silent, 'does', 'do')} not answer"
+        missing = too_few(len(voters), silent)
         advice = f"Look on {names(silent)}: systemctl status mcv-etcd. {FOR_GOOD}"
     else:
-        missing = f"no majority of {names(voters)} agrees at present ({why.rstrip('.')})"
+        missing = (
+            f"{needed_of(len(voters))}, no majority of {names(voters)} agrees at present "
+            f"({why.rstrip('.')})"
+        )
         advice = "Try again."
-    return PeerUnreachable(
-        f"{needed} of {len(voters)} are needed, {missing}, so nothing was changed.", advice
-    )
+    return PeerUnreachable(f"{missing}, so nothing was changed.", advice)

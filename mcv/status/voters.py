@@ -1,0 +1,34 @@
+"""What of etcd's voters needs somebody, in the lines of `mcv info`."""
+
+from collections.abc import Iterator
+
+from mcv.document import etcd_voters
+from mcv.document.model import Cluster
+from mcv.errors import McvError, NotUnderstood, SlowAnswer
+from mcv.status.report import Reports
+
+
+def attention(cluster: Cluster, seen: Reports, witness: str) -> Iterator[str]:
+    """A majority that is missing, a witness that is silent or was not brought what it needs.
+
+    A member counts as a voter that does not answer where its daemon does not.
+    """
+    if cluster.store is None:
+        return
+    voters = [voter.name for voter in etcd_voters.voters(cluster)]
+    silent = [name for name in voters if _is_silent(seen.get(name))]
+    if cluster.witness is not None and witness == "unreachable":
+        silent = sorted([*silent, cluster.witness.name])
+    if not etcd_voters.has_quorum(len(voters) - len(silent), len(voters)):
+        yield (
+            f"{etcd_voters.too_few(len(voters), silent)}: nothing is changed and no VM started "
+            f"until a majority does. {etcd_voters.FOR_GOOD}"
+        )
+    elif cluster.witness is not None and witness == "unreachable":
+        yield f"{cluster.witness.name}, the witness, does not answer: systemctl status mcv-etcd"
+    if why := etcd_voters.witness_lacks(cluster):
+        yield f"{why}: mcv cluster store refresh"
+
+
+def _is_silent(report: object) -> bool:
+    return isinstance(report, McvError) and not isinstance(report, NotUnderstood | SlowAnswer)
