@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ServedClaim = tuple[str, tuple[tuple[int, int], ...]]  # the operation, its claims' numbers
-
-
 A = TypeVar("A")
 
 
@@ -130,6 +128,7 @@ class Host:
     # What this run of the daemon knows; a restart begins without it.
     is_leaving: bool = False  # the host shuts down: nothing is started any more
     stray_copies_paused_at: str = ""  # hash of the document of the last look for them
+    begin_there: dict[str, Callable[[], None]] = field(default_factory=dict)  # etcd of a witness
     joining: dict[str, Node] = field(default_factory=dict)  # being added, no members yet
     images: dict[str, HeldFile] = field(default_factory=dict)  # by token
     receiving: dict[str, "Server"] = field(default_factory=dict)  # by VM and disk

@@ -12,7 +12,7 @@ from mcv.api.operation import (
     read,
     step,
 )
-from mcv.cluster import etcd_follow, etcd_lost, etcd_steps, etcd_store, witness
+from mcv.cluster import etcd_follow, etcd_lost, etcd_steps, etcd_store, witness, witness_voting
 
 OF_ETCD: dict[str, Operation] = {
     "cluster.store": read(etcd_store.show),
@@ -20,6 +20,7 @@ OF_ETCD: dict[str, Operation] = {
     "cluster.store_unanimous": admin(etcd_store.to_unanimous),
     "cluster.store_lost": admin(etcd_lost.to_unanimous),
     "cluster.store_refresh": admin(witness.refresh),
+    "cluster.witness_remove": admin(witness_voting.remove),
     "cluster.witness_key": Operation(
         witness.host_key, OPERATOR_ONLY, Right.ADMIN, timeout=30, asks=True
     ),
@@ -42,5 +43,11 @@ OF_ETCD: dict[str, Operation] = {
         etcd_follow.follow, PEER_ONLY, timeout=etcd_follow.FOLLOW, sender=True
     ),
     "etcd.begin": Operation(etcd_follow.begin, PEER_ONLY, timeout=etcd_follow.FOLLOW, sender=True),
+    "witness.trust": step(witness_voting.trust, subject=NODE),
+    "witness.admit": step(witness_voting.admit, subject=NODE),
+    "witness.begin": step(witness_voting.begin, subject=NODE),
+    "witness.promote": step(witness_voting.promote, subject=NODE),
+    "witness.expel": step(witness_voting.expel, subject=NODE),
+    "witness.leave": step(witness_voting.leave, subject=NODE),
     "etcd.discard": step(etcd_steps.discard, subject=NODE),
 }

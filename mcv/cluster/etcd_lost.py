@@ -5,7 +5,7 @@ the newest document that a survivor holds or that its etcd shows by itself.
 """
 
 from mcv.cluster import etcd_steps, members
-from mcv.cluster.etcd_store import StoreMoved
+from mcv.cluster.store_moved import StoreMoved
 from mcv.document import etcd_voters
 from mcv.document.model import Cluster
 from mcv.errors import Diverged, McvError, Refused, refuse_all

@@ -119,11 +119,14 @@ def has_place(cluster: Cluster) -> bool:
 # Why not
 
 
-def why_not_joining(host: Host, cluster: Cluster) -> list[Refused]:
-    """Why no member can be added now; nothing where the members agree unanimously."""
+def why_not_joining(host: Host, cluster: Cluster, but: Collection[str] = ()) -> list[Refused]:
+    """Why no member can be added now; nothing where the members agree unanimously.
+
+    Whether the voters `but` answer does not matter.
+    """
     if cluster.store is None:
         return []
-    return [*why_members_claimed(cluster, host.job.id), *_silent(host, cluster)]
+    return [*why_members_claimed(cluster, host.job.id), *_silent(host, cluster, but)]
 
 
 def why_not_leaving(host: Host, cluster: Cluster, node: str) -> list[Refused]:

@@ -2,17 +2,17 @@
 
 import functools
 import secrets
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from mcv.cluster import witness as witnesses
-from mcv.cluster import witness_machine
+from mcv.cluster import witness_machine, witness_voting
 from mcv.cluster.addresses_judge import why_members_claimed
+from mcv.cluster.store_moved import Kind, StoreMoved, preview
 from mcv.document import etcd_voters
 from mcv.document.availability import MOST_VOTERS
-from mcv.document.etcd_voters import Voter
+from mcv.document.etcd_voters import Terms, Voter
 from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.drivers.etcd_local import VoterShown
@@ -24,8 +24,6 @@ from mcv.transaction.plan import Item, Step, change, on, together
 
 ASK = 10.0  # s that a member has to tell what it lacks
 
-Kind = Literal["etcd", "unanimous"]
-
 
 class StoreShown(Struct, frozen=True, kw_only=True):
     """Where the document lies, whether changes can be made, and who votes."""
@@ -33,14 +31,6 @@ class StoreShown(Struct, frozen=True, kw_only=True):
     store: Kind
     quorum: bool
     voters: list[VoterShown]
-
-
-class StoreMoved(Struct, frozen=True, kw_only=True):
-    """Where the document lies now, and who votes; `left` is what a human has to do yet, or ""."""
-
-    store: Kind
-    voters: list[str]
-    left: str = ""
 
 
 def show(host: Host) -> StoreShown:
@@ -67,19 +57,22 @@ def to_etcd(
     With a witness etcd is set up on that machine too, over SSH; it is a voter like a member.
     Precondition: every member is online and has etcd, three voters at least, and no other
     operation is under way on one. Until the document says so etcd holds nothing; a failure before
-    takes etcd away again. Raises Refused with every reason at once.
+    takes etcd away again. Where the document lies there, the witness is added.
+    Raises Refused with every reason at once.
     """
     host.consensus.require_contact()
     if not witness:
         return _moved_to_etcd(host, None, dry_run)
-    refuse_all(
-        _why_not_to_etcd(host, host.read(), True)
-        + witnesses.why_not_it(host.read(), witness, ip_address)
-    )
+    cluster = host.read()
+    is_there = cluster.store is not None
+    early = [] if is_there else _why_not_to_etcd(host, cluster, True)
+    refuse_all(early + witnesses.why_not_it(cluster, witness, ip_address))
     ip_address = canonical(ip_address)
     host.job.progress(f"looking at {witness} over SSH")
     with witnesses.machine_at(ip_address, password, host_key) as machine:
         newcomer = witness_machine.newcomer(witness, ip_address, machine)
+        if is_there:
+            return witness_voting.add(host, newcomer, dry_run)
         return _moved_to_etcd(host, newcomer, dry_run)
 
 
@@ -99,12 +92,13 @@ def _moved_to_etcd(
         if newcomer is None:
             return Prepared(plan, moved)
         bundle = _bundle(cluster, [*certificates.values(), newcomer.certificate])
-        addresses = _addresses(cluster, voters, newcomer.voter)
+        members = _addresses(cluster, voters, newcomer.voter)
+        addresses = tuple(Voter(name, at, "") for name, at in members.items())
         return Prepared(
             plan,
             replace(moved, voters=sorted([*voters, newcomer.name])),
-            preview=functools.partial(_preview, newcomer.plan(), []),
-            around=newcomer.set_up_there(host, id, addresses, bundle),
+            preview=functools.partial(preview, newcomer.plan(), []),
+            around=newcomer.set_up_there(host, Terms(id, addresses, bundle, cluster.ha.pace)),
         )
 
     return host.operate(_members(host), "move the document to etcd", prepare, dry_run)
@@ -129,17 +123,13 @@ def to_unanimous(
             return Prepared(
                 unanimous_plan(cluster, host.name, host.job.id),
                 StoreMoved(store="unanimous", voters=[]),
-                preview=functools.partial(_preview, [], leaving.plan() if leaving else []),
+                preview=functools.partial(preview, [], leaving.plan() if leaving else []),
             )
 
         moved = host.operate(_members(host), "move the document out of etcd", prepare, dry_run)
         if isinstance(moved, DryRun) or leaving is None:
             return moved
         return replace(moved, left=leaving.end(host))
-
-
-def _preview(before: list[str], after: list[str], plan: list[str]) -> DryRun:
-    return DryRun(plan=[*before, *plan, *after])
 
 
 def etcd_plan(
@@ -165,7 +155,7 @@ def etcd_plan(
     pace = {"pace": cluster.ha.pace}
     return [
         *known,
-        *_witness_known(witness, bundle),
+        *_witness_known(witness, etcd_voters.brought(bundle, cluster.ha.pace)),
         together(
             Step(
                 on(name, "etcd.set_up", node=name, id=id, members=members, bundle=bundle, **pace),
@@ -179,7 +169,7 @@ def etcd_plan(
     ]
 
 
-def _witness_known(witness: Voter | None, bundle: str) -> list[Item]:
+def _witness_known(witness: Voter | None, brought: str) -> list[Item]:
     """Say in the document who the witness is; what an earlier attempt said is replaced."""
     if witness is None:
         return []
@@ -188,7 +178,7 @@ def _witness_known(witness: Voter | None, bundle: str) -> list[Item]:
         name=witness.name,
         ip_address=witness.address,
         certificate=witness.certificate,
-        bundle=etcd_voters.digest_of(bundle),
+        bundle=brought,
     )
     return [Step(said, undo=change("witness.remove"))]
 

@@ -26,7 +26,7 @@ from mcv.system.addresses import canonical
 BACK = 30.0  # s that its etcd has to answer again after a restart
 PAUSE = 0.3  # s between two looks
 
-ANOTHER = "First: mcv cluster store unanimous; then the move to etcd names the witness anew."
+ANOTHER = "Take it out first: mcv cluster store etcd --no-witness; then it can be added anew."
 
 
 class WitnessKey(Struct, frozen=True, kw_only=True):
@@ -125,7 +125,7 @@ def _brought(host: Host, cluster: Cluster, witness: Witness, machine: WitnessMac
     has_changed = digest != witness.bundle or machine.bundle() != bundle.strip()
     if has_changed:
         host.job.progress(f"etcd on {witness.name} restarts")
-        machine.trust(bundle)
+        machine.follow(bundle, cluster.ha.pace)
     _await(host, witness)
     if digest != witness.bundle:
         host.update(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mcv.cluster.witness import cluster_id, machine_at
-from mcv.document.etcd_voters import Voter
+from mcv.document.etcd_voters import Terms, Voter
 from mcv.drivers.etcd_witness import WitnessFacts, WitnessMachine
 from mcv.errors import CommandFailed, Failed, McvError, NeedsPassword, Refused, RepairNeeded
 from mcv.etcd.config import Configuration, State, url
@@ -45,38 +45,53 @@ class Newcomer:
         ]
 
     @contextlib.contextmanager
-    def set_up_there(
-        self, host: Host, id: str, members: dict[str, str], bundle: str, state: State = "new"
-    ) -> Iterator[None]:
-        """Start etcd there; it is discarded again where the operation was undone.
+    def set_up_there(self, host: Host, terms: Terms) -> Iterator[None]:
+        """Start etcd there beside others that begin with it; see `at_hand`."""
+        with self.at_hand(host, terms, "new"):
+            host.begin_there[self.name]()
+            yield
 
-        `members` are the cluster addresses of all voters, the witness's among them.
+    @contextlib.contextmanager
+    def at_hand(self, host: Host, terms: Terms, state: State) -> Iterator[None]:
+        """While this lasts a step can begin etcd there; it goes again where that is undone.
+
+        `terms` name all voters with their addresses, the witness among them.
         """
+        host.begin_there[self.name] = lambda: self._begin(host, terms, state)
+        try:
+            yield
+        except RepairNeeded:
+            raise
+        except McvError:
+            self._discard(host)
+            raise
+        finally:
+            host.begin_there.pop(self.name, None)
+
+    def _begin(self, host: Host, terms: Terms, state: State) -> None:
         peer_port = host.settings.etcd_peer_port
         configuration = Configuration(
             name=self.name,
             address=self.address,
             port=host.settings.etcd_port,
             peer_port=peer_port,
-            cluster=id,
-            members={name: url(at, peer_port) for name, at in members.items()},
+            cluster=terms.cluster,
+            members={each.name: url(each.address, peer_port) for each in terms.voters},
             state=state,
             directory=self.machine.directory,
             key=self.machine.key,
+            pace=terms.pace,
         )
-        files = {"key.pem": self.key, "certificate.pem": self.certificate, "bundle.pem": bundle}
+        files = {
+            "key.pem": self.key,
+            "certificate.pem": self.certificate,
+            "bundle.pem": terms.bundle,
+        }
         host.job.progress(f"setting etcd up on {self.name} over SSH")
         try:
             self.machine.set_up(configuration, files, host.etcd.unit.text, cluster_id(host))
-            yield
-        except RepairNeeded:
-            raise
         except CommandFailed as error:
-            self._discard(host)
             raise Failed(f"etcd on {self.name}: {error.message}", error.hint) from error
-        except McvError:
-            self._discard(host)
-            raise
 
     def _discard(self, host: Host) -> None:
         try:

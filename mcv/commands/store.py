@@ -29,6 +29,7 @@ UNANIMOUS = "From then on every online node has to take part in each change."
 @click.argument("names", metavar="[N...]", nargs=-1, shell_complete=nodes)
 @click.option("--witness", metavar="NAME", default="", help="A machine that votes besides.")
 @click.option("--ip-address", metavar="IP", default="", help="Where the witness answers.")
+@click.option("--no-witness", is_flag=True, help="Take the witness out of etcd.")
 @over_ssh.password_file_option
 @over_ssh.host_key_option
 @click.option(
@@ -44,6 +45,7 @@ def store(
     names: tuple[str, ...],
     witness: str,
     ip_address: str,
+    no_witness: bool,
     password_file: str | None,
     host_key: str | None,
     confirm_dead: bool,
@@ -70,11 +72,12 @@ def store(
       mcv cluster store
       mcv cluster store etcd
       mcv cluster store etcd --witness w1 --ip-address 192.0.2.9
+      mcv cluster store etcd --no-witness
       mcv cluster store refresh
       mcv cluster store unanimous --confirm-dead n2 n3
     """
     is_ssh_given = bool(password_file or host_key)
-    _require_fitting(kind, witness, ip_address, is_ssh_given)
+    _require_fitting(kind, witness, ip_address, no_witness, is_ssh_given)
     _require_dead(kind, names, confirm_dead, is_ssh_given)
     if not kind:
         shown = session.call("cluster.store")
@@ -83,8 +86,8 @@ def store(
         _refresh(session, password_file, host_key)
     elif confirm_dead:
         _without(session, list(names))
-    elif kind == "unanimous":
-        _to_unanimous(session, password_file, host_key)
+    elif kind == "unanimous" or no_witness:
+        _leave(session, "witness" if no_witness else kind, password_file, host_key)
     elif witness:
         _to_etcd_with(session, witness, ip_address, password_file, host_key)
     else:
@@ -93,7 +96,9 @@ def store(
         session.show(moved, "The document lies in etcd.")
 
 
-def _require_fitting(kind: str, witness: str, ip_address: str, is_ssh_given: bool) -> None:
+def _require_fitting(
+    kind: str, witness: str, ip_address: str, no_witness: bool, is_ssh_given: bool
+) -> None:
     """Raise BadParameter for words that do not go together."""
     if kind and kind not in KINDS:
         raise click.BadParameter(f"{kind!r} is none of {', '.join(KINDS)}.", param_hint="STORE")
@@ -101,7 +106,9 @@ def _require_fitting(kind: str, witness: str, ip_address: str, is_ssh_given: boo
         raise click.BadParameter("--witness and --ip-address go together.")
     if witness and kind != "etcd":
         raise click.BadParameter("A witness is named with: mcv cluster store etcd --witness NAME")
-    if is_ssh_given and not (witness or kind in ("unanimous", "refresh")):
+    if no_witness and (witness or kind != "etcd"):
+        raise click.BadParameter("It is taken out with: mcv cluster store etcd --no-witness")
+    if is_ssh_given and not (witness or no_witness or kind in ("unanimous", "refresh")):
         raise click.BadParameter("No host is reached over SSH by this.")
 
 
@@ -142,17 +149,33 @@ def _to_etcd_with(
     )
 
 
-def _to_unanimous(session: Session, password_file: str | None, host_key: str | None) -> None:
+# What is left, by the word for it: the operation, the question, what follows, what is said.
+LEAVING = {
+    "unanimous": (
+        "cluster.store_unanimous",
+        "Move the document?",
+        UNANIMOUS,
+        "The members agree unanimously.",
+    ),
+    "witness": (
+        "cluster.witness_remove",
+        "Take the witness out?",
+        "From then on the nodes alone vote.",
+        "There is no witness any more.",
+    ),
+}
+
+
+def _leave(session: Session, what: str, password_file: str | None, host_key: str | None) -> None:
+    """Leave etcd, or the witness; its machine is told over SSH where that is possible."""
+    operation, question, then, said = LEAVING[what]
     password = user_files.first_line(password_file) if password_file is not None else None
     given = {"password": password, "host_key": host_key}
     wanted = {name: value for name, value in given.items() if value is not None}
-    session.ask(
-        "Move the document?",
-        lambda: [*session.plan("cluster.store_unanimous", **wanted), UNANIMOUS],
-    )
-    moved = session.run("cluster.store_unanimous", **wanted, dry_run=session.dry_run)
+    session.ask(question, lambda: [*session.plan(operation, **wanted), then])
+    moved = session.run(operation, **wanted, dry_run=session.dry_run)
     left = f" {moved['left']}" if moved.get("left") else ""
-    session.show(moved, f"The members agree unanimously.{left}")
+    session.show(moved, f"{said}{left}")
 
 
 def _refresh(session: Session, password_file: str | None, host_key: str | None) -> None:

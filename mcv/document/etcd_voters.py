@@ -82,12 +82,13 @@ def joined(certificates: Sequence[str]) -> str:
 
 def bundle_digest(cluster: Cluster) -> str:
     """By it the witness, and the document, tell whether it has the present bundle."""
-    return digest_of(bundle(cluster))
+    return brought(bundle(cluster), cluster.ha.pace)
 
 
-def digest_of(bundle: str) -> str:
-    """The digest of a bundle of certificates."""
-    return hashlib.sha256(bundle.encode()).hexdigest()
+def brought(bundle: str, pace: int) -> str:
+    """The digest of what a witness is brought: certificates, and how patient etcd is."""
+    text = bundle if pace == 1 else f"{bundle}pace {pace}\n"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def witness_lacks(cluster: Cluster) -> str:
@@ -96,8 +97,8 @@ def witness_lacks(cluster: Cluster) -> str:
     if cluster.store is None or witness is None or witness.bundle == bundle_digest(cluster):
         return ""
     return (
-        f"{witness.name}, the witness, has not the certificates of all nodes yet: it refuses "
-        "those that are new to it, and still serves those that were removed"
+        f"{witness.name}, the witness, has not the certificates of all nodes yet, or the pace: it "
+        "refuses those that are new to it, and still serves those that were removed"
     )
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from mcv.drivers.etcd_unit import PROGRAM, UNIT
 from mcv.errors import NotUnderstood
-from mcv.etcd.config import Configuration
+from mcv.etcd.config import ELECTION, HEARTBEAT, Configuration
 
 DIRECTORY = Path("/var/lib/mcv/etcd")
 UNITS = Path("/etc/systemd/system")
@@ -73,8 +73,14 @@ echo "etcd has run here as a member" > "$directory/member"
 sync "$directory/member" "$directory"
 """
 
-_RESTART = f"""
+_FOLLOW = f"""
 set -e
+directory=$1
+sed -e "s/^ETCD_HEARTBEAT_INTERVAL=.*/ETCD_HEARTBEAT_INTERVAL=$4/" \\
+    -e "s/^ETCD_ELECTION_TIMEOUT=.*/ETCD_ELECTION_TIMEOUT=$5/" \\
+    "$directory/etcd.env" > "$directory/etcd.env.draft"
+sync "$directory/etcd.env.draft"
+mv "$directory/etcd.env.draft" "$directory/etcd.env"
 systemctl reset-failed {UNIT} 2>/dev/null || :
 systemctl restart {UNIT}
 """
@@ -178,10 +184,11 @@ class WitnessMachine:
         printed = self._shell("look at the certificates", 'cat "$1/bundle.pem"')
         return printed[max(printed.find("-----BEGIN"), 0) :].strip()
 
-    def trust(self, bundle: str) -> None:
-        """Have etcd trust other certificates: it reads them at its start alone, so it restarts."""
+    def follow(self, bundle: str, pace: int) -> None:
+        """Have etcd trust other certificates, at another pace: it reads both at its start alone."""
         self._write(self.directory / "bundle.pem", bundle)
-        self._shell(f"restart {UNIT}", _RESTART)
+        times = (str(HEARTBEAT * pace), str(ELECTION * pace))
+        self._shell(f"restart {UNIT}", _FOLLOW, *times)
 
     def discard(self) -> None:
         """Stop etcd there and delete all of it; Debian's own unit is as it was. Harmless twice."""

@@ -24,6 +24,7 @@ cluster.store_etcd      admin   cluster
 cluster.store_unanimous admin   cluster
 cluster.store_lost      admin   cluster
 cluster.store_refresh   admin   cluster
+cluster.witness_remove  admin   cluster
 cluster.witness_key     admin   cluster
 ha.arm                  admin   cluster
 ha.disarm               admin   cluster

@@ -3,7 +3,8 @@
 import pytest
 
 from mcv.cluster import etcd_steps, etcd_store, members
-from mcv.cluster.etcd_store import StoreMoved, StoreShown
+from mcv.cluster.etcd_store import StoreShown
+from mcv.cluster.store_moved import StoreMoved
 from mcv.document.etcd_voters import Terms, Voter
 from mcv.errors import Busy, Failed, Refused
 from mcv.host import DryRun

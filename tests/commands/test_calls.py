@@ -343,6 +343,7 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         {"host_key": "SHA256:x", "password": None, "dry_run": False},
     ),
     ("cluster store refresh", "cluster.witness_key", {}),
+    ("cluster store etcd --no-witness --yes", "cluster.witness_remove", {"dry_run": False}),
     ("ha arm", "ha.arm", {"pace": None, "trust_softdog": False, "dry_run": False}),
     (
         "ha arm --pace 2 --trust-softdog",

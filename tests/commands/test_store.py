@@ -99,6 +99,8 @@ UNFIT = [
     "cluster store etcd --host-key SHA256:abc",
     "cluster store --password-file /dev/null",
     "cluster store unanimous n2",
+    "cluster store unanimous --no-witness",
+    "cluster store etcd --no-witness --witness w1 --ip-address 192.0.2.9",
     "cluster store unanimous --confirm-dead",
     "cluster store etcd --confirm-dead n2",
     "cluster store unanimous --confirm-dead n2 --host-key SHA256:abc",

@@ -173,10 +173,13 @@ def test_other_certificates_are_trusted_after_a_restart(
     before = machine.bundle()
     _, another = pki.key_and_certificate("n9", ADDRESS)
 
-    machine.trust(before + "\n" + another)
+    machine.follow(before + "\n" + another, pace=2)
 
     assert machine.bundle() == (before + "\n" + another).strip()
     assert session.asked.count("restart mcv-etcd.service") == 2
+    started_by = (machine.directory / "etcd.env").read_text().splitlines()
+    assert {"ETCD_HEARTBEAT_INTERVAL=500", "ETCD_ELECTION_TIMEOUT=5000"} <= set(started_by)
+    assert "ETCD_NAME=w1" in started_by
 
 
 def test_lost_data_are_seen(machine: WitnessMachine, tmp_path: Path) -> None:

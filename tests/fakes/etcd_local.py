@@ -38,8 +38,12 @@ class FakeVoting:
         return [
             name
             for name, member in sorted(self.members.items())
-            if member.votes and name not in self.down and self.units[name].serves
+            if member.votes and name not in self.down and self.is_up(name)
         ]
+
+    def is_up(self, name: str) -> bool:
+        """Whether etcd there serves; that of a witness, which is no node, does."""
+        return name not in self.units or self.units[name].serves
 
     @property
     def leader(self) -> str:
@@ -53,10 +57,13 @@ class FakeVoting:
 
     def trusts(self, certificate: str) -> bool:
         """Whether a client with this certificate is served by anybody."""
-        return any(certificate.strip() in self.units[name].trusted for name in self.serving())
+        return any(certificate.strip() in unit.trusted for unit in self._serving_units())
 
     def trusted_by_all(self, certificate: str) -> bool:
-        return all(certificate.strip() in self.units[name].trusted for name in self.serving())
+        return all(certificate.strip() in unit.trusted for unit in self._serving_units())
+
+    def _serving_units(self) -> list["FakeUnit"]:
+        return [self.units[name] for name in self.serving() if name in self.units]
 
 
 class FakeUnit:
@@ -215,7 +222,7 @@ class FakeLocalEtcd:
 
     def promote(self, voters: Sequence[Voter], new: Voter) -> None:
         found = self.voting.members.get(new.name)
-        if found is None or not self.voting.units[new.name].serves or new.name in self.voting.down:
+        if found is None or not self.voting.is_up(new.name) or new.name in self.voting.down:
             raise Refused(f"etcd: {new.name} is not in step.")
         with self._change("promote"):
             found.votes = True

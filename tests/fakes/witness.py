@@ -28,6 +28,7 @@ class FakeWitness:
         self.configuration: Configuration | None = None
         self.files: dict[str, str] = {}
         self.restarts = 0
+        self.pace = 1
 
     @contextlib.contextmanager
     def reached(
@@ -55,8 +56,9 @@ class FakeWitness:
     def bundle(self) -> str:
         return self.files["bundle.pem"].strip()
 
-    def trust(self, bundle: str) -> None:
+    def follow(self, bundle: str, pace: int) -> None:
         self.files["bundle.pem"] = bundle
+        self.pace = pace
         self.restarts += 1
 
     def discard(self) -> None:
