@@ -46,6 +46,7 @@ from mcv.cluster import (
     members,
     permissions,
     replacing,
+    sightings,
 )
 from mcv.drbd import new_addresses
 from mcv.network import fitting, nat
@@ -112,7 +113,7 @@ TABLE: dict[str, Operation] = {
     "node.leave_former": step(addresses.leave_former, subject=NODE),
     "node.await_replicas": step(new_addresses.await_replicas, timeout=90, subject=NODE, looks=True),
     "node.replace": admin(replacing.replace, NODE),
-    "node.last_seen": read(members.last_seen),
+    "node.last_seen": read(sightings.last_seen),
     "cluster.sync": admin(divergence.sync),
     "config.sync": Operation(divergence.begin_epoch, PEER_ONLY, timeout=30, any_epoch=True),
     "cluster.leave": admin(leaving.leave),

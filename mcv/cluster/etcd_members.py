@@ -18,13 +18,14 @@ from mcv.transaction.plan import Item, Step, change, on
 
 
 class Added(NamedTuple):
-    """The steps of etcd in a plan: some are made early, the others at its end."""
+    """The steps of etcd in a plan: made at its begin, in its middle, at its end."""
 
     first: list[Item]
+    then: list[Item]
     last: list[Item]
 
 
-NOTHING = Added([], [])
+NOTHING = Added([], [], [])
 
 
 def joining(cluster: Cluster, new: str, me: str, operation: str) -> Added:
@@ -35,7 +36,7 @@ def joining(cluster: Cluster, new: str, me: str, operation: str) -> Added:
     trust = on(me, "etcd.trust", node=new)
     distrust = on(me, "etcd.trust", node=new, leaves=True, lenient=True)
     first: list[Item] = [_snapshot(me, new, operation), Step(trust, undo=distrust)]
-    return Added(first, voting(cluster, new, me) if has_place(cluster) else [])
+    return Added(first, [], voting(cluster, new, me) if has_place(cluster) else [])
 
 
 def voting(cluster: Cluster, node: str, me: str) -> list[Item]:
@@ -53,22 +54,25 @@ def voting(cluster: Cluster, node: str, me: str) -> list[Item]:
 
 
 def leaving(cluster: Cluster, node: str, me: str, operation: str) -> Added:
-    """End a member's vote, and trust it no more. The last steps are not taken back."""
+    """End a member's vote, then trust it no more. Only the first steps are taken back.
+
+    A voter leaves etcd before its own etcd ends: dead, it would count as one that fails.
+    """
     store = cluster.store
     if store is None:
         return NOTHING
     first: list[Item] = [_snapshot(me, node, operation)]
     distrust = Step(on(me, "etcd.trust", node=node, leaves=True))
     if node not in store.voters:
-        return Added(first, [distrust])
+        return Added(first, [], [distrust])
     first.append(Step(on(me, "etcd.step_aside", node=node)))
     rest = sorted(set(store.voters) - {node})
-    last: list[Item] = [
+    then: list[Item] = [
+        Step(change("barrier"), commits=True),
         Step(on(me, "etcd.expel", node=node)),
         Step(change("store.voters", voters=rest, before=sorted(store.voters))),
-        distrust,
     ]
-    return Added(first, last)
+    return Added(first, then, [distrust])
 
 
 def readdressing(cluster: Cluster, new: Node, certificate: str, operation: str) -> Added:
@@ -81,7 +85,7 @@ def readdressing(cluster: Cluster, new: Node, certificate: str, operation: str) 
         return NOTHING
     again = Step(on(name, "etcd.trust", node=name))
     if name not in store.voters:
-        return Added([_snapshot(name, name, operation)], [again])
+        return Added([_snapshot(name, name, operation)], [], [again])
     first: list[Item] = [
         _snapshot(name, name, operation),
         Step(
@@ -90,7 +94,7 @@ def readdressing(cluster: Cluster, new: Node, certificate: str, operation: str) 
         ),
         Step(on(name, "etcd.step_aside", node=name)),
     ]
-    return Added(first, [Step(on(name, "etcd.readdress", node=name)), again])
+    return Added(first, [], [Step(on(name, "etcd.readdress", node=name)), again])
 
 
 def vote_plan(cluster: Cluster, me: str, operation: str) -> list[Item]:

@@ -15,6 +15,7 @@ from mcv.document.schema_4 import words_of_node
 from mcv.document.subject import Subject
 from mcv.drbd import secret
 from mcv.errors import (
+    CallLost,
     CommandFailed,
     McvError,
     NotMember,
@@ -205,18 +206,23 @@ def welcome(host: Host, node: str) -> None:
     host.call(node, "member.adopt", document=encode(host.read()), operation=operation)
 
 
-def dismiss(host: Host, node: str, must: bool = False) -> None:
+def dismiss(host: Host, node: str, must: bool = False, voted: bool = False) -> None:
     """Make a node blank again; harmless where it is: then it does not know this node.
 
-    Raises PeerUnreachable for a silent node if it must be told; else the node is left as it
-    is, and what was staged there ends by itself after ten minutes.
+    Raises PeerUnreachable for a silent node if it must be told, or if it voted in etcd and does
+    not any more; else the node is left as it is, and what was staged there ends by itself after
+    ten minutes.
     """
     try:
         host.call(node, "member.blank")
     except (NotMember, NotThatNode) as error:
         host.job.progress(f"{node} is blank already: {error.message}")
-    except PeerUnreachable as error:
-        if must:
+    except (PeerUnreachable, CallLost) as error:
+        if voted:
+            raise PeerUnreachable(
+                f"{node} was not told: {error.message}", "When it is back, there: mcv cluster leave"
+            ) from error
+        if must or isinstance(error, CallLost):
             raise
         host.job.progress(f"{node} was not told: {error.message}")
 

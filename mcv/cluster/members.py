@@ -14,7 +14,6 @@ from mcv.host import DryRun, Host, Prepared
 from mcv.settings import PEER_PORT
 from mcv.system import ping
 from mcv.system.fanout import ask_all
-from mcv.system.observations import ago
 from mcv.transaction.plan import Item, Step, change, on
 
 
@@ -51,20 +50,27 @@ def remove_plan(
 
     Before that the DRBD secret is replaced, where a secret's id is given: the node keeps what
     it knows. A node that is offline already is not told; the first change commits then. Where
-    the document lies in etcd, the node ceases to vote, and is not trusted there any more.
+    the document lies in etcd, a voter leaves that first, which commits; it may be silent then.
     """
     plan: list[Item] = [*of_etcd.first]
-    if of_etcd.last and not online:
-        plan.append(Step(change("barrier"), commits=True))
-    commits = not online and not of_etcd.last
     if online:
         plan.append(Step(change("node.offline", name=node), undo=change("node.online", name=node)))
-        plan.append(Step(on(me, "member.dismiss", node=node, must=True), commits=True))
+    plan += of_etcd.then
+    is_committed = bool(of_etcd.then)
+    if online:
+        asked = {"voted": True} if is_committed else {"must": True}
+        dismiss = on(me, "member.dismiss", node=node, **asked)
+        plan.append(Step(dismiss, commits=not is_committed, may_fail=is_committed))
+        is_committed = True
+    if of_etcd.last and not is_committed:
+        plan.append(Step(change("barrier"), commits=True))
+        is_committed = True
     plan += of_etcd.last
     if secret:
         plan.append(Step(on(me, "drbd.renew_secret", node=node, id=secret)))
-        plan.append(Step(change("drbd.secret", id=secret), commits=commits))
-    plan.append(Step(change("node.remove", name=node), commits=commits and not secret))
+        plan.append(Step(change("drbd.secret", id=secret), commits=not is_committed))
+        is_committed = True
+    plan.append(Step(change("node.remove", name=node), commits=not is_committed))
     return plan
 
 
@@ -291,23 +297,16 @@ def watch_paths(host: Host) -> None:
             host.observations.note_paths(name, answer)
 
 
-def last_seen(host: Host, names: list[str]) -> list[str]:
-    """When each node was last heard here, in words: shown before somebody is called dead."""
-    said = [f"{name} was last heard {ago(host.observations.last_heard(name))}." for name in names]
-    others = [name for name in host.read().online if name not in (host.name, *names)]
-    said += [f"{name} was last heard {ago(host.observations.last_heard(name))}." for name in others]
-    if any(host.observations.was_away_since(name) for name in names):
-        said.append(f"{host.name} itself was down since: it does not know what was done meanwhile.")
-    return said
-
-
 def come_back(host: Host) -> None:
-    """One round of the loop: a node that is offline in the document asks to be online again."""
+    """One round of the loop: a node that is offline in the document asks to be online again.
+
+    Not while another node's operation is about it; its own one goes on when it is back.
+    """
     cluster = host.read()
     node = cluster.nodes.get(host.name)
-    if node is None or node.status == "online" or node.maintenance or node.claim is not None:
+    if node is None or node.status == "online" or node.maintenance or not cluster.online:
         return
-    if not cluster.online:
+    if node.claim is not None and node.claim.node != host.name:
         return
     armed_return.bring_online(host, "node.online", f"{host.name} is back", name=host.name)
     host.tell("online again", host.name)

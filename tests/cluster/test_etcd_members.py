@@ -8,12 +8,21 @@ import pytest
 from msgspec import structs
 
 from mcv.api.table import TABLE
-from mcv.cluster import addresses, etcd_follow, etcd_members, etcd_store, join, joining, members
+from mcv.cluster import (
+    addresses,
+    etcd_follow,
+    etcd_members,
+    etcd_store,
+    join,
+    joining,
+    leaving,
+    members,
+)
 from mcv.document import etcd_voters
 from mcv.document.model import Node
 from mcv.document.subject import Subject
 from mcv.drivers import addresses as own_addresses
-from mcv.errors import Failed, McvError, Refused
+from mcv.errors import DoneInPart, Failed, McvError, Refused
 from mcv.etcd.keys import ClusterKeys
 from mcv.etcd.requests import put
 from mcv.host import Host, Prepared
@@ -90,6 +99,26 @@ def test_a_removed_member_votes_no_more_and_nobody_trusts_it(four: FakeCluster) 
     assert not four.voting.trusts("certificate of n4")
     assert not four.voting.trusts("etcd certificate of n4")
     assert list(four.read("n4").nodes) == ["n4"]
+
+
+def test_a_voter_that_falls_silent_while_it_is_removed_is_out_and_told_how_to_end_it(
+    four: FakeCluster,
+) -> None:
+    def spy(caller: str, node: str, operation: str) -> None:
+        if operation == "member.blank":
+            four.down.add("n4")
+
+    four.spy = spy
+    with pytest.raises(DoneInPart, match="n4 was not told") as told:
+        four.run("n1", members.remove_node, node="n4")
+    assert "mcv cluster leave" in told.value.hint
+
+    four.down.clear()
+    assert sorted(four.read("n1").nodes) == ["n1", "n2", "n3"]
+    assert not four.voting.trusts("certificate of n4")
+    four.look("n4")
+    four.run("n4", leaving.leave)
+    assert wrong(four) == []
 
 
 def test_a_new_member_is_trusted_by_all_and_votes(three: FakeCluster) -> None:

@@ -1,6 +1,6 @@
 """How a story of a whole node may end; the words are those of tests/deaths/ends.py."""
 
-from mcv.cluster import members
+from mcv.cluster import leaving, members
 from mcv.document import etcd_voters
 from mcv.document.model import Vm
 from tests.deaths.ends import End, has_addresses, other
@@ -104,9 +104,12 @@ def votes(who: str) -> End:
         if who in nodes:
             online = nodes[who].status == "online" and who in cluster.read(who).online
             return "whole" if online and who in cluster.voting.members else f"{nodes[who].status}"
+        if list(cluster.read(who).nodes) != [who]:
+            cluster.look(who)  # it was away when it was removed
+            cluster.run(who, leaving.leave)
         is_trusted = cluster.voting.trusts(f"certificate of {who}")
         is_blank = list(cluster.read(who).nodes) == [who]
-        if is_trusted or not is_blank:
+        if is_trusted or not is_blank or cluster.etcd_of[who].unit.is_there:
             return f"{who}: trusted {is_trusted}, blank {is_blank}"
         return "nothing"
 
@@ -138,7 +141,7 @@ def of_etcd(cluster: FakeCluster, node: str) -> str:
         return f"a learner is left: {members}"
     terms = etcd_voters.terms(document)
     for name, door in sorted(cluster.etcd_of.items()):
-        if name not in members and door.unit.is_there:
+        if name in document.nodes and name not in members and door.unit.is_there:
             return f"{name} does not vote, and has an etcd"
         if name in members and not (door.unit.serves and door.runs_by(name, terms)):
             return f"{name} runs by other terms than the document's: {door.unit.trusted}"
