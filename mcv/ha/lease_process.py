@@ -27,7 +27,7 @@ from mcv.system.lease import RUN
 
 STEP = 0.25  # s between two steps
 LOOK = 1.0  # s between two looks at /run/mcv/armed
-GRACE = 20.0  # s that what is left has, once the host goes down, before it is killed
+GRACE = 20.0  # s that tasks which are left have, once the host goes down, before they are killed
 PAUSE = 2.0  # s before systemd starts it again after an error
 
 Wrap = Callable[[Armed], KeptWatchdog]
@@ -54,7 +54,8 @@ class LeaseProcess:
         self._looked = 0.0
         self._trouble = ""
         self._told = threading.Event()  # SIGTERM has come
-        self._kill_after: float | None = None
+        self._kill_after: float | None = None  # once the host goes down
+        self._tried = 0.0  # to leave
 
     def tell(self, number: int = 0, frame: FrameType | None = None) -> None:
         """SIGTERM: go on until nothing runs and nothing can begin, then give the lease back."""
@@ -85,11 +86,18 @@ class LeaseProcess:
             time.sleep(LOOK)
 
     def _has_left(self) -> bool:
+        """Try it once a second; where the host goes down, what is left is ended for it."""
+        now = time.monotonic()
+        if now < self._tried + LOOK:
+            return False
+        self._tried = now
         if at_once(self._lease.leave()):
             return True
-        if self._kill_after is not None and time.monotonic() >= self._kill_after:
-            self._kill_after += 1.0
-            at_once(self._env.kill())
+        if self._kill_after is not None:
+            left = at_once(self._env.leftovers())
+            has_tasks = bool(left.running or left.stuck)
+            if left and (not has_tasks or now >= self._kill_after):
+                at_once(self._env.kill())
         return False
 
     def _ask_systemd(self) -> None:
@@ -152,6 +160,7 @@ def wrapped(armed: Armed) -> KeptWatchdog:
 def serve(run: Path = RUN, wrap: Wrap = wrapped, root: Path = Path("/")) -> int:
     """The exit code: 0 where the node is disarmed, or has given its lease back."""
     os.set_blocking(2, False)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until it is known what to do
     try:
         armed = armed_file.read(run)
         if armed is None:
@@ -161,6 +170,7 @@ def serve(run: Path = RUN, wrap: Wrap = wrapped, root: Path = Path("/")) -> int:
             say(trouble)
         process = LeaseProcess(armed, wrap(armed), Remains(root), run, say)
         signal.signal(signal.SIGTERM, process.tell)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         say(f"holds the lease of {armed.node} with {armed.kind}")
         process.go()
     except (McvError, OSError) as error:

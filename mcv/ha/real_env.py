@@ -104,7 +104,7 @@ class NodeEnv:
         return Leftovers(left.running, left.stuck, left.primary, self._gate.marks())
 
     async def kill(self) -> None:
-        self._say("the lease has ended: what is left of mcv's is killed")
+        self._say("what is left of mcv's is killed, and its resources become Secondary")
         self._remains.kill()
 
     async def close_gate(self) -> bool:

@@ -13,7 +13,7 @@ import mcv.system.reset
 from mcv.ha import lease_process
 from mcv.ha.armed import Armed
 from mcv.ha.kept_watchdog import KeptWatchdog
-from mcv.system import lease, watchdog
+from mcv.system import lease, process, systemd, watchdog
 from mcv.system.watchdog import Watchdog
 
 KIND = "File"
@@ -51,6 +51,7 @@ class FileWatchdog:
 
 
 def main(directory: Path) -> int:
+    process.ENVIRONMENT["PATH"] = f"{directory}/tools:{process.ENVIRONMENT['PATH']}"
     device = FileWatchdog(directory)
 
     def reset(why: str, sysrq: Path = NONE, kmsg: Path = NONE) -> None:
@@ -59,6 +60,11 @@ def main(directory: Path) -> int:
         os._exit(9)
 
     mcv.system.reset.reset = reset
+
+    def host_is_stopping(run_: process.Run = process.run, runs: Path = NONE) -> bool:
+        return (directory / "stopping").exists()
+
+    systemd.host_is_stopping = host_is_stopping
 
     def wrap(armed: Armed) -> KeptWatchdog:
         return KeptWatchdog(

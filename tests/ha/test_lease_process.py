@@ -310,3 +310,38 @@ def test_until_its_first_lease_a_node_that_is_being_armed_is_left_alone(node: No
 
     assert "etcd on n1 does not answer" in node.said()
     assert not node.is_valid()
+
+
+def test_a_host_that_goes_down_leaves_no_resource_primary(node: Node, etcd: Etcd) -> None:
+    """mcvd has ended, its guests too; drbdsetup of this host is not asked."""
+    tools = node.directory / "tools"
+    tools.mkdir()
+    role = node.directory / "role"
+    role.write_text("Primary")
+    (tools / "drbdsetup").write_text(
+        "#!/bin/sh\n"
+        f'[ "$1" != secondary ] || echo Secondary > {role}\n'
+        f'echo "exists resource name:web1 role:$(cat {role}) suspended:no"\n'
+    )
+    (tools / "drbdsetup").chmod(0o755)
+    (node.directory / "sys/module/drbd").mkdir(parents=True)
+    (node.directory / "etc/drbd.d").mkdir(parents=True)
+    (node.directory / "etc/drbd.d/web1.res").write_text(
+        "# Written by mcv\nresource web1 {\n device minor 100;\n}\n"
+    )
+    node.arm()
+    node.start()
+    wait(node.is_valid, node)
+    node.signal(signal.SIGTERM)
+    wait(lambda: "the host does not go down" in node.said(), node)
+    node.kill()
+
+    (node.directory / "stopping").touch()
+    end = node.until()
+    node.start()
+    wait(lambda: node.until() > end, node)
+    node.signal(signal.SIGTERM)
+
+    assert node.process is not None and node.process.wait(PATIENCE) == 0
+    assert role.read_text().strip() == "Secondary"
+    assert node.held(etcd) is None
