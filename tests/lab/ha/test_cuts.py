@@ -17,6 +17,7 @@ from tests.lab.ha.trio import (
     VM,
     WATCHDOG,
     Trio,
+    declare,
     holds,
     owner,
     throughout,
@@ -82,7 +83,7 @@ def test_without_replication_the_owner_goes_on_and_the_other_takes_nothing_over(
             seen.wait_for_writes(one, timeout=60)
             wait_until(lambda: disk(two) == "Outdated", 30, "the other replica to be outdated")
             one.kill()
-            mcv(two, f"node offline {one.name} --confirm-dead --yes")
+            declare(two, one)
             refused = mcv(two, take(two), code=3).stderr
             assert "--accept-stale" in refused, refused
             assert owner(two) == one.name
@@ -147,7 +148,7 @@ def test_what_was_out_of_step_before_arming_is_not_taken_over(trio: Trio) -> Non
             trio.store_in_etcd()
             trio.arm()
             one.kill()
-            mcv(two, f"node offline {one.name} --confirm-dead --yes")
+            declare(two, one)
             refused = mcv(two, take(two), code=3).stderr
             assert "--accept-stale" in refused, refused
         trio.come_back(one)

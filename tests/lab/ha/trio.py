@@ -147,7 +147,7 @@ class Observed:
 
     def take_over(self, dead: Node, target: Node) -> None:
         """Have the target take web1 by an operator's word, and start it where it does not run."""
-        mcv(target, f"node offline {dead.name} --confirm-dead --yes")
+        declare(target, dead)
         if owner(target) != target.name:
             mcv(target, f"register {VM} --node {target.name} --yes")
         if reality.domain(target, VM) != "running":
@@ -159,6 +159,22 @@ class Observed:
         lost = missing(known, on_disk(node, RESOURCE))
         assert known and not lost, f"{len(lost)} of {len(known)} numbers are lost: {lost[:20]}"
         assert not self.watcher.twice, self.watcher.twice[:5]
+
+
+def declare(node: Node, dead: Node) -> None:
+    """Call a node dead, by an operator's word; refused until its lease has stayed unchanged."""
+    said = []
+
+    def is_declared() -> bool:
+        words = f"mcv node offline {dead.name} --confirm-dead --yes"
+        result = node.run(words, check=False, timeout=60)
+        said.append(f"{result.code}: {result.stdout}{result.stderr}")
+        return result.code == 0
+
+    try:
+        wait_until(is_declared, WAIT + 15, f"{dead.name} to be declared dead")
+    except LabError as error:
+        raise AssertionError(said[-1]) from error
 
 
 def store(node: Node) -> str:
