@@ -115,6 +115,14 @@ def _watchdog(host: Host, watchdog: WatchdogSeen | None, pace: int) -> list[Prob
                 f"On {me}: nowayout=0 for its driver in /etc/modprobe.d, and load it anew",
             )
         )
+    if watchdog.ends_when_closed:
+        problems.append(
+            (
+                f"The driver of {device} on {me} ends its watchdog whenever it is closed: one that "
+                "dies would leave guests that nothing ends.",
+                f"On {me}: another one, or softdog: `watchdog` in mcv.conf",
+            )
+        )
     return problems + _timeout(me, watchdog, pace)
 
 

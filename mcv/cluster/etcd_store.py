@@ -238,7 +238,7 @@ def _why_not_to_unanimous(host: Host, cluster: Cluster) -> list[Refused]:
     problems = _why_not_now(host, cluster)
     if cluster.ha.armed:
         problems.append(
-            Refused("The cluster is armed, and leases lie in etcd.", "Disarm it first.")
+            Refused("The cluster is armed, and leases lie in etcd.", "First: mcv ha disarm")
         )
     for name, answer in host.consensus.documents(cluster.online).items():
         if isinstance(answer, McvError):

@@ -1,6 +1,6 @@
 """mcv ha status: who has a lease, until when, and what is not well."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -39,11 +39,17 @@ class WatchdogView(Struct, frozen=True, kw_only=True):
 
 
 class HaNode(Struct, frozen=True, kw_only=True):
-    """One member. `problem` says what is wrong with its lease, "" where nothing is."""
+    """One member. `problem` says what is wrong with its lease, "" where nothing is.
+
+    `lease_left` is what the node says, in seconds; of one that does not answer the most that it
+    can be. `lease_age` is for how long the asked node has seen the lease unchanged, None where it
+    has seen none, or where the lease is its own.
+    """
 
     node: str
     state: State
     lease_left: float | None
+    lease_age: float | None = None
     watchdog: WatchdogView | None
     evidence: str | None
     since: str | None
@@ -93,7 +99,10 @@ def status(host: Host) -> HaStatus:
     """Whether the cluster is armed, each node's lease and watchdog, and what is marked stale."""
     cluster = host.read()
     answers = ask_typed(host.call, sorted(cluster.nodes), "ha.lease", ASK, NodeLease)
-    nodes = [_node(cluster, node, answers[name]) for name, node in sorted(cluster.nodes.items())]
+    nodes = [
+        _node(cluster, node, answers[name], _seen(host, cluster, name))
+        for name, node in sorted(cluster.nodes.items())
+    ]
     stale = _stale(host, cluster)
     return HaStatus(
         armed=cluster.ha.armed,
@@ -117,13 +126,35 @@ def _quorum(host: Host, cluster: Cluster) -> bool:
     return etcd_voters.has_quorum(len(answering), len(voters))
 
 
-def _node(cluster: Cluster, node: Node, answer: NodeLease | McvError) -> HaNode:
-    problem = _problem(cluster, node, answer)
+class LeaseWatched(NamedTuple):
+    """Another node's lease as this node has watched it; times in seconds."""
+
+    age: float
+    left: float  # at most
+
+    def has_moved(self, pace: int) -> bool:
+        return self.age < timing.at_pace(pace).suspicion
+
+
+def _seen(host: Host, cluster: Cluster, name: str) -> LeaseWatched | None:
+    """None where this node has watched none, which may be since its mcvd has just begun."""
+    seen = host.leases.seen(name) if cluster.ha.armed and name != host.name else None
+    if seen is None:
+        return None
+    age = host.leases.age(name)
+    return LeaseWatched(round(age, 1), max(0.0, round(seen.held.validity - age, 1)))
+
+
+def _node(
+    cluster: Cluster, node: Node, answer: NodeLease | McvError, seen: LeaseWatched | None
+) -> HaNode:
     watchdog = node.watchdog
+    left = answer.left if isinstance(answer, NodeLease) else seen.left if seen else None
     return HaNode(
         node=node.name,
-        state=_state(cluster, node, answer),
-        lease_left=answer.left if isinstance(answer, NodeLease) else None,
+        state=_state(cluster, node, answer, seen),
+        lease_left=left,
+        lease_age=seen.age if seen else None,
         watchdog=None
         if watchdog is None
         else WatchdogView(
@@ -134,21 +165,29 @@ def _node(cluster: Cluster, node: Node, answer: NodeLease | McvError) -> HaNode:
         ),
         evidence=node.evidence.kind if node.evidence else None,
         since=node.evidence.when if node.evidence else None,
-        problem=problem,
+        problem=_problem(cluster, node, answer, seen),
     )
 
 
-def _state(cluster: Cluster, node: Node, answer: NodeLease | McvError) -> State:
+def _state(
+    cluster: Cluster, node: Node, answer: NodeLease | McvError, seen: LeaseWatched | None
+) -> State:
     if node.status == "offline":
         return "maintenance" if node.maintenance else "offline"
-    if cluster.ha.armed and not (isinstance(answer, NodeLease) and answer.left):
+    is_alive = isinstance(answer, NodeLease) and bool(answer.left)
+    if isinstance(answer, McvError):
+        is_alive = seen is not None and seen.has_moved(cluster.ha.pace)
+    if cluster.ha.armed and not is_alive:
         return "suspect"
     return "draining" if node.draining else "online"
 
 
-def _problem(cluster: Cluster, node: Node, answer: NodeLease | McvError) -> str:
+def _problem(
+    cluster: Cluster, node: Node, answer: NodeLease | McvError, seen: LeaseWatched | None
+) -> str:
     if isinstance(answer, McvError):
-        return answer.message if node.status == "online" else ""
+        told = "" if seen is None else f" Its lease has not moved for {seen.age:.0f} s."
+        return f"{answer.message}{told}" if node.status == "online" else ""
     if not cluster.ha.armed:
         return "its watchdog still counts" if answer.runs or answer.told else ""
     if node.status == "offline":

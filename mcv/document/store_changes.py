@@ -39,7 +39,7 @@ def store_unanimous(
     if base.store is None:
         raise Refused("The document does not lie in etcd.")
     if base.ha.armed and not disarm:
-        raise Refused("The cluster is armed, and leases lie in etcd.", "Disarm it first.")
+        raise Refused("The cluster is armed, and leases lie in etcd.", "First: mcv ha disarm")
     ha = replace(base.ha, armed=False)
     draft = begin_epoch(base, epoch, base.epoch.number + 1)
     return replace(draft, store=None, witness=None, ha=ha)

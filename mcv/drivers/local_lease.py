@@ -65,11 +65,14 @@ class LocalLease:
     def arm(self, wanted: Armed) -> bool:
         """Have mcv-lease run by this; whether that is new. Harmless while it does already.
 
+        A lease that is valid has somebody who renews it: systemd is asked without one alone.
         Raises CommandFailed where it does not start.
         """
         is_new = self.told() != wanted
         if is_new:
             armed.write(wanted, self._directory)
+        elif self.left():
+            return False
         state = self._state()
         if state == "failed":
             self._run("systemctl", "reset-failed", UNIT)

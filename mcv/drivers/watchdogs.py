@@ -19,6 +19,7 @@ from mcv.system.watchdog import SOFTDOG
 MODULE = "softdog"
 TRIAL = "mcv.system.watchdog_trial"
 TRIAL_TIME = 30.0  # s
+MAGIC_CLOSE = 0x0100  # WDIOF_MAGICCLOSE of linux/watchdog.h
 
 Word = str | None  # of a file in sysfs; None where the kernel does not tell
 
@@ -32,6 +33,7 @@ class WatchdogSeen(Value, frozen=True, kw_only=True):
     device: str
     kind: str
     nowayout: bool | None = None
+    ends_when_closed: bool | None = None  # whatever was written to it before
     is_active: bool = False
     least: int | None = None
     most: int | None = None
@@ -72,6 +74,7 @@ class Watchdogs:
             device=f"/dev/{path.name}",
             kind=_word(path / "identity") or self._kind_without_word(path),
             nowayout={"1": True, "0": False}.get(_word(path / "nowayout") or ""),
+            ends_when_closed=_ends_when_closed(_word(path / "options")),
             is_active=_word(path / "state") == "active",
             least=_number(path / "min_timeout"),
             most=_number(path / "max_timeout"),
@@ -209,6 +212,14 @@ class Watchdogs:
             return msgspec.json.decode(told, type=Measured)
         except msgspec.MsgspecError as error:
             raise NotUnderstood(f"The trial of {device} told nonsense: {error}.") from error
+
+
+def _ends_when_closed(options: Word) -> bool | None:
+    """Whether a driver's options, in hexadecimal, lack the one that a letter has to come first."""
+    try:
+        return not int(options or "", 16) & MAGIC_CLOSE
+    except ValueError:
+        return None
 
 
 def _word(path: Path) -> Word:

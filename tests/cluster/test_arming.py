@@ -7,6 +7,7 @@ from mcv.cluster import (
     arming,
     arming_steps,
     etcd_store,
+    failsafe_rounds,
     ha_settings,
     ha_status,
     lease_keeping,
@@ -19,8 +20,9 @@ from mcv.drivers.watchdogs import WatchdogSeen
 from mcv.errors import DoneInPart, Failed, Refused
 from mcv.etcd.keys import ClusterKeys
 from mcv.etcd.requests import put
-from mcv.ha.values import decode_mark
+from mcv.ha.values import Held, decode_mark
 from mcv.host import DryRun
+from mcv.system import lease
 from mcv.system.watchdog import SOFTDOG
 from mcv.vm import create
 from tests.fakes.cluster import FakeCluster
@@ -170,13 +172,16 @@ def test_a_watchdog_that_is_used_cannot_be_ended_or_counts_too_little_is_none(
     one, two, other = (in_etcd.watchdogs[name] for name in ("n1", "n2", "n3"))
     one.systemd = ["RebootWatchdogSec=10min"]
     assert two.seen is not None and other.seen is not None
-    two.seen, two.open_by = replace(two.seen, nowayout=True), ["wd_keepalive (7)"]
+    two.seen = replace(two.seen, nowayout=True, ends_when_closed=True)
+    two.open_by = ["wd_keepalive (7)"]
     other.seen = replace(other.seen, most=7)
 
     assert problems(in_etcd) == [
         "systemd on n1 uses /dev/watchdog0 itself: RebootWatchdogSec=10min.",
         "/dev/watchdog0 of n2 is in use by wd_keepalive (7).",
         "/dev/watchdog0 of n2 was built or loaded with nowayout: it could never be disarmed.",
+        "The driver of /dev/watchdog0 on n2 ends its watchdog whenever it is closed: one that dies "
+        "would leave guests that nothing ends.",
         "/dev/watchdog0 of n3 counts 7 s at most, and pace 1 needs 8 s.",
     ]
 
@@ -441,6 +446,29 @@ def test_status_says_who_has_a_lease_and_who_does_not_answer(armed: FakeCluster)
     assert shown.attention == [
         "n2: it has no valid lease, so nothing starts there",
         "n3: n3 does not answer.",
+    ]
+
+
+def test_the_lease_of_a_node_whose_mcvd_is_silent_is_watched_in_etcd(
+    armed: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(lease, "now", lambda: clock[0])
+    store = armed.read().store
+    key = ClusterKeys(store.id if store else "").lease("n3")
+    armed.etcd.change([], [put(key, Held("b", 7, 12.0, 8.0, 1.0, True).encode().encode())])
+    failsafe_rounds.look(armed.hosts["n1"])
+    armed.down.add("n3")
+
+    seen = []
+    for passed in (3.0, 9.0):
+        clock[0] = 100.0 + passed
+        node = armed.run("n1", ha_status.status).nodes[2]
+        seen.append((node.state, node.lease_left, node.lease_age, node.problem))
+
+    assert seen == [
+        ("online", 9.0, 3.0, "n3 does not answer. Its lease has not moved for 3 s."),
+        ("suspect", 3.0, 9.0, "n3 does not answer. Its lease has not moved for 9 s."),
     ]
 
 

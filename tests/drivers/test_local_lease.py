@@ -60,6 +60,16 @@ def test_mcv_lease_is_told_and_started_where_it_does_not_run(
     assert not local(tmp_path, run).arm(WANTED)
 
 
+def test_while_the_lease_is_renewed_systemd_is_not_asked(tmp_path: Path) -> None:
+    run = Recorder()
+    armed.write(WANTED, tmp_path)
+    lease.write(LeaseFile(lease.boot_id(), lease.now() + 10), tmp_path)
+
+    assert not local(tmp_path, run).arm(WANTED)
+
+    assert run.commands == []
+
+
 def test_it_is_released_when_the_unit_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,14 +33,23 @@ HARDWARE = {
     "identity": "iTCO_wdt",
     "nowayout": "0",
     "state": "inactive",
+    "options": "0x8180",
     "min_timeout": "2",
     "max_timeout": "614",
 }
-ITCO = WatchdogSeen(device="/dev/watchdog0", kind="iTCO_wdt", nowayout=False, least=2, most=614)
+ITCO = WatchdogSeen(
+    device="/dev/watchdog0",
+    kind="iTCO_wdt",
+    nowayout=False,
+    ends_when_closed=False,
+    least=2,
+    most=614,
+)
 
 
 def test_what_the_kernel_tells_is_read_and_nothing_opened(tmp_path: Path) -> None:
-    add(tmp_path, 10, identity=SOFTDOG, nowayout="1", state="active", max_timeout="0")
+    add(tmp_path, 10, identity=SOFTDOG, nowayout="1", state="active", max_timeout="0", options="x")
+    add(tmp_path, 11, identity="closes", options="0x8080")
     add(tmp_path, 0, **HARDWARE)
     (tmp_path / "dev/watchdog0").chmod(0)
 
@@ -49,6 +58,7 @@ def test_what_the_kernel_tells_is_read_and_nothing_opened(tmp_path: Path) -> Non
     assert seen == [
         ITCO,
         WatchdogSeen(device="/dev/watchdog10", kind=SOFTDOG, nowayout=True, is_active=True),
+        WatchdogSeen(device="/dev/watchdog11", kind="closes", ends_when_closed=True),
     ]
 
 
