@@ -66,6 +66,7 @@ def trust(
         return
     but = {node} if leaves or certificate else set()
     names = set(cluster.store.voters) & set(cluster.online) - but
+    _let_a_node_lead(host, cluster)
     leader = host.etcd.leader(etcd_voters.voters(cluster))
     for name in sorted(names, key=lambda each: (each == leader, each)):
         host.job.progress(f"{name}: etcd is restarted where its certificates are others")
@@ -79,6 +80,13 @@ def trust(
             if not lenient:
                 raise
             log.info("etcd on %s follows later: %s", name, error)
+    _let_a_node_lead(host, cluster)
+
+
+def _let_a_node_lead(host: Host, cluster: Cluster) -> None:
+    """Have no witness lead: it trusts what it was brought last, and may shut a new voter out."""
+    if cluster.witness is not None:
+        host.etcd.hand_over(etcd_voters.voters(cluster), cluster.witness.name)
 
 
 def admit(host: Host, node: str) -> None:

@@ -6,6 +6,7 @@ the newest document that a survivor holds or that its etcd shows by itself.
 
 from mcv.cluster import etcd_steps, members
 from mcv.cluster.store_moved import StoreMoved
+from mcv.cluster.witness_machine import BY_HAND
 from mcv.document import etcd_voters
 from mcv.document.model import Cluster
 from mcv.errors import Diverged, McvError, Refused, refuse_all
@@ -33,7 +34,15 @@ def to_unanimous(host: Host, names: list[str], dry_run: bool = False) -> StoreMo
     change, who = host.job.next_change(), host.job.who
     members.declare(host, dead, change, who, f"{' '.join(names)} is dead", leave_etcd=True)
     etcd_steps.tidy(host)  # the others do it by themselves
-    return StoreMoved(store="unanimous", voters=[], left=told[1])
+    left = [told[1], *_witness_left(cluster, names)]
+    return StoreMoved(store="unanimous", voters=[], left=" ".join(left))
+
+
+def _witness_left(cluster: Cluster, names: list[str]) -> list[str]:
+    """What is to be done on the machine of a witness that is not among the dead."""
+    if cluster.witness is None or cluster.witness.name in names:
+        return []
+    return [f"{cluster.witness.name} keeps its etcd, which nobody asks any more. There: {BY_HAND}"]
 
 
 def _take_shown(host: Host, cluster: Cluster, names: list[str]) -> None:

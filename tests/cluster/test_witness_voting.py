@@ -79,6 +79,17 @@ def test_then_a_third_node_may_leave(in_etcd: FakeCluster, machine: FakeWitness)
         in_etcd.run("n1", witness_voting.remove)
 
 
+def test_it_does_not_lead_where_voters_change(in_etcd: FakeCluster, machine: FakeWitness) -> None:
+    """It does not trust a new voter before it was brought its certificates."""
+    in_etcd.run("n1", etcd_store.to_etcd, **W1)
+    looked(in_etcd)
+    in_etcd.voting.leads = "w1"
+
+    in_etcd.run("n1", members.remove_node, node="n3")
+
+    assert in_etcd.voting.leader in ("n1", "n2")
+
+
 @pytest.mark.parametrize("how", ["its start fails", "it is not in step"])
 def test_where_it_does_not_start_nobody_knows_it_any_more(
     in_etcd: FakeCluster, machine: FakeWitness, monkeypatch: pytest.MonkeyPatch, how: str

@@ -71,6 +71,21 @@ def test_the_one_that_is_left_goes_on_alone_in_a_new_epoch(three: FakeCluster) -
     assert three.hosts["n1"].consensus.in_contact
 
 
+def test_a_witness_that_is_not_among_the_dead_keeps_its_etcd_which_is_said(
+    three: FakeCluster,
+) -> None:
+    host = three.hosts["n1"]
+    witness = {"name": "w1", "ip_address": "10.0.0.9", "certificate": "etcd certificate of w1"}
+    host.consensus.propose("witness.set", witness, id="w", who="root", why="x")
+    three.voting.units["w1"] = three.etcd_of["n1"].unit.__class__(three.directory / "w1")
+    three.down.update({"n2", "n3"})
+
+    done = lost(three, "n2", "n3")
+
+    assert "w1 keeps its etcd" in done.left
+    assert three.read("n1").witness is None
+
+
 def test_it_is_said_beforehand_and_nothing_is_done(three: FakeCluster) -> None:
     three.down.update({"n2", "n3"})
     before = three.picture()
