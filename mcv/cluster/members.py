@@ -6,7 +6,7 @@ from secrets import token_hex
 
 from msgspec import Struct
 
-from mcv.cluster import armed_return, etcd_members
+from mcv.cluster import armed_return, etcd_members, taking
 from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
@@ -203,8 +203,14 @@ def declare(
     survivors: list[str] | None = None,
     leave_etcd: bool = False,
 ) -> None:
-    """Call members dead, unless one of them answers in any way; see Consensus.declare."""
+    """Call members dead, unless one of them answers in any way; see Consensus.declare.
+
+    On an armed cluster their leases are taken with it.
+    """
     _refuse_alive(host, names)
+    if host.read().ha.armed and not leave_etcd:
+        taking.take(host, names, change, who, why, lambda: _alive(host, names))
+        return
     host.consensus.declare(
         names,
         id=change,

@@ -24,6 +24,7 @@ from mcv.document import (
     property_changes,
     replica_changes,
     store_changes,
+    taking_changes,
     vm_changes,
 )
 from mcv.document.generation import ChangeMade
@@ -47,6 +48,7 @@ __all__ = [
     "property_changes",
     "replica_changes",
     "store_changes",
+    "taking_changes",
     "vm_changes",
 ]  # they register what they define
 

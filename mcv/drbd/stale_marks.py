@@ -64,7 +64,7 @@ def look(host: Host) -> None:
         cluster, hash_ = host.consensus.committed()
         env = _env(host, cluster) if handler_file.is_armed(host, cluster) else None
         try:
-            marks = {} if env is None else read(env)
+            marks = {} if env is None else _read(env)[0]
         except Unknown as error:
             log.debug("the marks of stale replicas: %s", error)
             return
@@ -79,8 +79,18 @@ def look(host: Host) -> None:
                 _keep(env, status, disk.other(host.name), marks, hash_)
 
 
-def read(env: NodeEnv) -> Marks:
-    """All marks. Raises Unknown. A mark that makes no sense is of a node that has no name."""
+def read(host: Host) -> Marks:
+    """All marks, as a majority has them. Raises Unknown."""
+    return read_at(host)[0]
+
+
+def read_at(host: Host) -> tuple[Marks, int]:
+    """All marks, and etcd's revision at which they are all. Raises Unknown."""
+    return _read(_env(host, host.read()))
+
+
+def _read(env: NodeEnv) -> tuple[Marks, int]:
+    """A mark that makes no sense is of a node that has no name."""
     answer = at_once(env.txn(Txn(reads=(values.STALE,))))
     found: Marks = {}
     for key, entry in answer.entries.items():
@@ -89,7 +99,7 @@ def read(env: NodeEnv) -> Marks:
         except ValueError:
             mark = Mark(node="", by="", why="it cannot be read")
         found[key.removeprefix(values.STALE)] = mark, entry.revision
-    return found
+    return found, answer.revision
 
 
 def behind(status: Status, me: str, peer: str) -> str:

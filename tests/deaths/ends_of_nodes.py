@@ -4,6 +4,7 @@ from mcv.cluster import leaving, members
 from mcv.document import etcd_voters
 from mcv.document.model import Vm
 from tests.deaths.ends import End, has_addresses, other
+from tests.fakes.armed import keys
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.process_killer import until_quiet
 
@@ -155,3 +156,12 @@ def armed(cluster: FakeCluster, node: str) -> str:
     found = {*says.values(), *told.values()}
     words = {True: "whole", False: "nothing"}
     return words[found.pop()] if len(found) == 1 else f"armed {says}, told {told}"
+
+
+def taken(cluster: FakeCluster, node: str) -> str:
+    """n3 is offline by evidence and its lease taken, or neither."""
+    member = cluster.read(node).node("n3")
+    has_lease = bool(cluster.etcd.read_locally(keys(cluster).lease("n3")).kvs)
+    words = {(True, True): "whole", (False, False): "nothing"}
+    found = member.evidence is not None and member.status == "offline", has_lease
+    return words.get(found, f"{member}, taken: {has_lease}")

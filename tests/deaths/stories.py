@@ -27,6 +27,7 @@ from mcv.document.pools import DEFAULT_LOCATION, ImageKind
 from mcv.document.subject import Subject
 from mcv.drbd import resolve, resync, verify
 from mcv.drivers import addresses as own_addresses
+from mcv.etcd.requests import delete as delete_key
 from mcv.host import Host, Prepared
 from mcv.network import verbs as network
 from mcv.rules.rights import Person
@@ -53,6 +54,7 @@ from mcv.vm import (
 )
 from tests.deaths import ends, ends_of_disks, ends_of_hosts, ends_of_nodes
 from tests.deaths.ends import RESOURCE, End, other
+from tests.fakes import armed
 from tests.fakes.cluster import FakeCluster
 
 Act = Callable[[FakeCluster, str], None]
@@ -250,6 +252,22 @@ def lose_owner(cluster: FakeCluster, node: str) -> None:
 def lose_owner_and_step(cluster: FakeCluster, node: str) -> None:
     lose_owner(cluster, node)
     cluster.drbd[node].outdate(RESOURCE)
+
+
+def lose_armed_owner(is_declared: bool) -> Act:
+    """As `lose_owner` in a cluster that is armed; n3 had given its lease back."""
+
+    def act(cluster: FakeCluster, node: str) -> None:
+        nodes = ["n3", node]
+        cluster.run("n3", create.create, name="web1", memory="64MiB", disks=["64MiB"], nodes=nodes)
+        armed.arm(cluster)
+        cluster.etcd.change([], [delete_key(armed.keys(cluster).lease("n3"))])
+        cluster.hosts["n3"].lease.arm(armed.orders(cluster, "n3"))
+        cluster.down.add("n3")
+        if is_declared:
+            cluster.run(node, members.offline, names=["n3"], confirm_dead=True)
+
+    return act
 
 
 def run_on(*nodes: Callable[[str], str]) -> Act:
@@ -727,6 +745,13 @@ PLANS = {
         THREE,
         healed=taken_and_back,
     ),
+    "evacuate a dead armed node": Story(
+        lambda c, node: c.run(other(node), draining.evacuate, node="n3"),
+        taken,
+        lose_armed_owner(is_declared=True),
+        THREE,
+        healed=taken_and_back,
+    ),
     "register stale": Story(
         take_over(True), taken, lose_owner_and_step, THREE, healed=taken_and_back
     ),
@@ -755,6 +780,13 @@ PLANS = {
 }
 
 CHANGES = {
+    "call an armed node dead": Story(
+        lambda c, node: c.run(node, members.offline, names=["n3"], confirm_dead=True),
+        ends_of_nodes.taken,
+        lose_armed_owner(is_declared=False),
+        THREE,
+        healed=two_again,
+    ),
     "permission add": Story(permit, ends.superuser),
     "permission add of three": Story(
         permit,

@@ -2,9 +2,10 @@
 
 import pytest
 
-from mcv.cluster import etcd_store
+from mcv.cluster import etcd_store, lease_orders
 from mcv.etcd.keys import ClusterKeys
 from mcv.etcd.requests import put
+from mcv.ha.armed import Armed
 from mcv.ha.values import Held
 from mcv.network import verbs as network
 from mcv.system import lease
@@ -67,3 +68,8 @@ def renew(three: FakeCluster, node: str, sequence: int = 1) -> int:
     """Write a node's lease into etcd; its revision there."""
     held = Held(lease.boot_id(), sequence, 12, 8, 1, True).encode().encode()
     return three.etcd.change([], [put(keys(three).lease(node), held)]).header.revision
+
+
+def orders(three: FakeCluster, node: str) -> Armed:
+    """What mcvd of a node tells its mcv-lease."""
+    return lease_orders.orders(three.hosts[node], three.read(node), "/dev/watchdog0")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
+from mcv.consensus.etcd.depending import depends_on
 from mcv.consensus.etcd.door import Beside, Door, Shown
 from mcv.consensus.etcd.left import Left
 from mcv.consensus.etcd.proposer import Proposer
@@ -88,7 +89,8 @@ class EtcdAgreement:
         puts: Sequence[Operation] = (),
     ) -> Cluster:
         self.left.require_none(self.poll)
-        return self.proposer.propose(name, params, id, who, why, Beside(compares, puts))
+        beside = Beside([*compares, *depends_on(self.reader.door.keys, params)], puts)
+        return self.proposer.propose(name, params, id, who, why, beside)
 
     @property
     def schema(self) -> int:
