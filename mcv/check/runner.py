@@ -89,7 +89,16 @@ def _look(host: Host) -> ClusterSnapshot:
         silent[node] = PeerUnreachable(f"{node} was not asked: it has just joined.")
     voters = host.etcd.shown(etcd_voters.voters(cluster)) if cluster.store else []
     scene = ClusterSnapshot(
-        host.name, cluster, hash_, tuple(known), seen, silent, asked, {}, tuple(voters)
+        host.name,
+        cluster,
+        hash_,
+        tuple(known),
+        seen,
+        silent,
+        asked,
+        {},
+        tuple(voters),
+        dict(host.observations.behind),
     )
     for node, told in seen.items():
         if members.standing(scene, told) == "diverged":

@@ -40,6 +40,7 @@ def attention(host: Host, seen: Reports, witness: str = "") -> list[str]:
     lines += _draining(host.read())
     lines += _without_lease(host.read(), seen)
     lines += voters.attention(host.read(), seen, witness)
+    lines += _behind(host)
     return [*lines, *_urgent(host, seen), *pools.attention(host.read(), seen)]
 
 
@@ -63,6 +64,16 @@ def _without_lease(cluster: Cluster, seen: Reports) -> Iterator[str]:
             yield (
                 f"{name} has no valid lease: nothing starts there, and its guests are ended: "
                 f"mcv ha status; on {name}: journalctl -u mcv-lease"
+            )
+
+
+def _behind(host: Host) -> Iterator[str]:
+    """Replicas that etcd's marks call behind, as this node read them last."""
+    for vm, disk in host.read().replicated():
+        if mark := host.observations.behind.get(disk.resource):
+            yield (
+                f"of {vm.name} {mark}; until its resync has ended nobody takes it over there "
+                f"without a word: mcv info {vm.name}"
             )
 
 

@@ -5,11 +5,14 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
+from mcv.check import runner
 from mcv.drbd import notes, stale_marks
 from mcv.drivers.drbd_states import ConnectionState, DiskState, ReplicationState
 from mcv.drivers.drbd_status import Status
+from mcv.errors import PeerUnreachable
 from mcv.etcd.requests import put
 from mcv.ha.values import Mark, Taken, decode_mark
+from mcv.status import attention
 from tests.fakes.armed import armed as armed
 from tests.fakes.armed import keys, renew
 from tests.fakes.cluster import FakeCluster
@@ -110,6 +113,21 @@ def test_it_is_marked_once_and_said_where_one_asks(armed: FakeCluster) -> None:
     assert armed.etcd.revision == revision
     said = armed.hosts["n3"].observations.behind[RESOURCE]
     assert said.startswith("the replica on n2 is behind since ") and "n1 says" in said
+
+
+def test_info_and_the_check_tell_of_it(armed: FakeCluster) -> None:
+    armed.drbd["n2"].detach(RESOURCE)
+    look(armed)
+
+    lines = attention.attention(armed.hosts["n3"], {"n3": PeerUnreachable("n3 is slow.")})
+    found = armed.run("n3", runner.check).findings
+
+    told = [line for line in lines if line.startswith("of web1 the replica on n2 is behind")]
+    assert len(told) == 1 and told[0].endswith("mcv info web1")
+    marked = [one for one in found if one.message.startswith("Of web1 the replica on n2 is behind")]
+    assert [(one.node, one.subject, str(one.severity)) for one in marked] == [
+        ("n1", RESOURCE, "warning")
+    ]
 
 
 def test_a_mark_that_is_written_anew_meanwhile_stays(
