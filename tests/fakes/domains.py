@@ -146,6 +146,7 @@ class FakeDomains:
             self.saved.memories.pop(domain, None)
             self._begun_with[domain] = memory or self.defined[domain]
             self.active[domain] = "running"
+            self.gate.unmark(domain)  # as the hook does of a domain that has started
             self.crashed.discard(domain)
             self.ran(domain)
 
@@ -540,6 +541,7 @@ class FakeMigration:
             there._ask_hook(operation, domain, arriving, there.hook)
         mirrors = self._mirrors(name, xml, arriving, there, disks)
         there.active[domain], there._begun_with[domain] = "paused", arriving
+        there.gate.unmark(domain)
         for phase in ("begun", "moving", "arrived"):
             try:
                 here.phase(phase)
