@@ -1,5 +1,6 @@
 """The witness: two nodes move to etcd with it, it is brought certificates, and taken out again."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ from mcv.check.finding import ClusterSnapshot
 from mcv.cluster import etcd_store, witness, witness_machine
 from mcv.cluster.witness import Refreshed
 from mcv.document import etcd_voters
-from mcv.errors import Failed, NeedsPassword, NotFound, Refused
+from mcv.errors import Failed, NeedsPassword, NotFound, Refused, RepairNeeded
 from mcv.host import DryRun
 from mcv.status import cluster as status
 from mcv.status.attention import attention
 from mcv.status.report import reports
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.process_killer import ProcessKiller, until_quiet
 from tests.fakes.witness import ADDRESS, FakeWitness
 
 W1: dict[str, Any] = {"witness": "w1", "ip_address": ADDRESS}
@@ -268,3 +270,37 @@ def test_a_witness_that_is_not_reached_holds_no_move_up(
     assert moved.read().store is None
     assert done.left.startswith("w1 keeps its etcd, which nobody asks any more (10.0.0.9 does not")
     assert "systemctl disable --now mcv-etcd" in done.left
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.usefixtures("short_timeouts")
+@pytest.mark.parametrize("is_there", [False, True])
+def test_killed_at_any_instant_of_the_move_it_is_whole_or_nothing(
+    cluster: FakeCluster, machine: FakeWitness, is_there: bool
+) -> None:
+    """What a daemon that died left on the witness's machine, the next attempt sets up anew."""
+    for at in range(0, 400, 11):
+        if is_there and cluster.read().store is None:
+            cluster.run("n1", etcd_store.to_etcd, **W1)
+        with pytest.MonkeyPatch.context() as patch:
+            killer = ProcessKiller(cluster, patch)
+            doomed = killer.doom("n1", at)
+            with contextlib.suppress(SystemExit, RepairNeeded, Refused, Failed):
+                if is_there:
+                    cluster.run("n1", etcd_store.to_unanimous)
+                else:
+                    cluster.run("n1", etcd_store.to_etcd, **W1)
+            is_over = not doomed.dead
+            killer.revive()
+            until_quiet(cluster)
+        document = cluster.read("n2")
+        in_etcd = document.store is not None
+        assert (document.witness is not None) == in_etcd, at
+        assert {door.unit.is_there for door in cluster.etcd_of.values()} == {in_etcd}, at
+        assert not any(node.claim for node in document.nodes.values()), at
+        if in_etcd and not is_there:
+            assert machine.configuration is not None, at
+            cluster.run("n1", etcd_store.to_unanimous)
+        if is_over:
+            return
+    raise AssertionError("it does not come to its end")

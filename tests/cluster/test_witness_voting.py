@@ -146,13 +146,14 @@ def test_no_voter_may_be_silent_while_it_is_added(
         in_etcd.run("n1", etcd_store.to_etcd, **W1)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.usefixtures("short_timeouts")
 @pytest.mark.parametrize("act", ["add", "remove"])
 def test_killed_at_any_instant_it_is_whole_or_nothing(
     in_etcd: FakeCluster, machine: FakeWitness, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
     """Killed in each step; what is left of it on the machine the next attempt sets up anew."""
-    for at in range(0, 400, 7):
+    for at in range(0, 400, 11):
         if act == "remove" and in_etcd.read().witness is None:
             in_etcd.run("n1", etcd_store.to_etcd, **W1)
         with monkeypatch.context() as patch:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from mcv.cluster import etcd_store
+from mcv.cluster import etcd_lost, etcd_store, members
 from mcv.consensus.etcd.quorum import silent_of
 from mcv.drivers.etcd_local import LocalEtcd
 from mcv.errors import McvError, PeerUnreachable
@@ -58,8 +58,8 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture
-def minority(tmp_path: Path, servers: Servers) -> Iterator[Callable[[str], FakeCluster]]:
-    """n1 of three, the document in etcd, web1 on it; the others' hosts end, or hang."""
+def cluster(tmp_path: Path, servers: Servers) -> Iterator[FakeCluster]:
+    """Three nodes, the document in etcd, web1 on n1."""
     cluster = WithRealEtcd(tmp_path, servers)
     for name in NAMES:
         propose(cluster, name, "node.etcd", name=name, certificate=f"certificate of {name}")
@@ -71,17 +71,24 @@ def minority(tmp_path: Path, servers: Servers) -> Iterator[Callable[[str], FakeC
     local = LocalEtcd(cast(Any, None), tmp_path, (0, 0), cast(Any, None), lambda _: asked(servers))
     cast(Any, cluster.hosts["n1"].etcd).shown = local.shown
 
+    yield cluster
+    for member in servers.members[1:]:
+        member.kill()
+        member.start(servers.bundle, servers.members)
+    servers.wait()
+
+
+@pytest.fixture
+def minority(cluster: FakeCluster, servers: Servers) -> Callable[[str], FakeCluster]:
+    """n1 is left: the others' hosts end, or hang."""
+
     def without(how: str) -> FakeCluster:
         for member in servers.members[1:]:
             member.kill() if how == "killed" else member.hang()
         cluster.down.update({"n2", "n3"})
         return cluster
 
-    yield without
-    for member in servers.members[1:]:
-        member.kill()
-        member.start(servers.bundle, servers.members)
-    servers.wait()
+    return without
 
 
 def asked(servers: Servers) -> Any:
@@ -146,3 +153,23 @@ def test_one_of_three_may_be_missing_and_nobody_is_told_otherwise(
     lines = status.info(cluster.hosts["n1"]).attention
     assert any(line.startswith("n3 does not answer. ") for line in lines)
     assert not any("nothing" in line for line in lines)
+
+
+def test_the_one_that_is_left_takes_what_its_own_voter_shows_by_itself(
+    cluster: FakeCluster,
+    minority: Callable[[str], FakeCluster],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(members, "answers_at_all", lambda *_: False)
+    cluster.down.add("n1")
+    propose(cluster, "n2", "permission.add", user="alice")
+    cluster.down.discard("n1")
+    assert cluster.read("n1").permissions.superusers == ()
+    minority("killed")
+
+    cluster.run("n1", etcd_lost.to_unanimous, names=["n2", "n3"])
+
+    document = cluster.read("n1")
+    assert (document.store, document.online) == (None, ["n1"])
+    assert document.permissions.superusers == ("alice",)
+    propose(cluster, "n1", "permission.add", user="bob")
