@@ -1,5 +1,6 @@
 """This host's lease as mcvd sees it: mcv-lease's unit, its orders, and what it has published."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -73,18 +74,25 @@ class LocalLease:
             armed.write(wanted, self._directory)
         elif self.left():
             return False
+        self._start()
+        return is_new
+
+    def _start(self) -> None:
         state = self._state()
         if state == "failed":
             self._run("systemctl", "reset-failed", UNIT)
         if state != "active":
             self._run("systemctl", "start", UNIT)
-        return is_new
 
     def release(self, patience: float) -> None:
         """Have mcv-lease give its lease back and end, without a reset; harmless without one.
 
-        Raises Busy where it still runs after `patience` seconds.
+        It has to run for that: nobody else ends the watchdog, and one that just died, and is not
+        started again, leaves it counting. Raises Busy where it still runs after `patience` seconds.
         """
+        if self.told() is not None:
+            with contextlib.suppress(CommandFailed):
+                self._start()
         armed.remove(self._directory)
         until = time.monotonic() + patience
         while self.is_running():

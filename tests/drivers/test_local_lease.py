@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mcv.drivers.local_lease import UNIT, LocalLease
-from mcv.errors import Busy
+from mcv.errors import Busy, CommandFailed
 from mcv.ha import armed
 from mcv.ha.armed import Armed
 from mcv.system import lease
@@ -74,14 +74,28 @@ def test_it_is_released_when_the_unit_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mcv.drivers.local_lease.PAUSE", 0.0)
-    run = Recorder({"systemctl show": ["active\n", "deactivating\n", "inactive\n"]})
+    run = Recorder({"systemctl show": ["active\n", "active\n", "deactivating\n", "inactive\n"]})
     armed.write(WANTED, tmp_path)
 
     local(tmp_path, run).release(5)
 
-    assert armed.read(tmp_path) is None and run.commands == [STATE] * 3
+    assert armed.read(tmp_path) is None and run.commands == [STATE] * 4
     with pytest.raises(Busy, match="watchdog still counts"):
         local(tmp_path, Recorder({"systemctl show": "active\n"})).release(0)
+
+
+def test_one_that_just_died_is_started_to_end_its_watchdog(tmp_path: Path) -> None:
+    run = Recorder({"systemctl show": ["activating\n", "inactive\n"]})
+    armed.write(WANTED, tmp_path)
+
+    local(tmp_path, run).release(5)
+
+    assert run.commands == [STATE, "systemctl start mcv-lease.service", STATE]
+    assert armed.read(tmp_path) is None
+    broken = {"systemctl show": "inactive\n", "systemctl start": CommandFailed("no such unit")}
+    armed.write(WANTED, tmp_path)
+    local(tmp_path, Recorder(broken)).release(5)
+    assert armed.read(tmp_path) is None
 
 
 def test_what_is_left_of_the_lease_is_this_boot_s(
