@@ -636,13 +636,6 @@ PLANS = {
         names=THREE,
         victims=("the coordinator", "a third"),
     ),
-    "disarm": Story(
-        disarm,
-        ends.reverse(ends_of_nodes.armed),
-        move_and_arm,
-        names=THREE,
-        victims=("the coordinator", "a third"),
-    ),
     "leave etcd behind": Story(
         leave_etcd,
         ends_of_nodes.left_etcd,
@@ -786,6 +779,13 @@ CHANGES = {
         lose_armed_owner(is_declared=False),
         THREE,
         healed=two_again,
+    ),
+    "disarm": Story(
+        disarm,
+        ends.reverse(ends_of_nodes.armed),
+        move_and_arm,
+        names=THREE,
+        victims=("the coordinator", "a third"),
     ),
     "permission add": Story(permit, ends.superuser),
     "permission add of three": Story(

@@ -92,7 +92,10 @@ def test_one_that_just_died_is_started_to_end_its_watchdog(tmp_path: Path) -> No
 
     assert run.commands == [STATE, "systemctl start mcv-lease.service", STATE]
     assert armed.read(tmp_path) is None
-    broken = {"systemctl show": "inactive\n", "systemctl start": CommandFailed("no such unit")}
+    broken: dict[str, Answer] = {
+        "systemctl show": "inactive\n",
+        "systemctl start": CommandFailed("no such unit"),
+    }
     armed.write(WANTED, tmp_path)
     local(tmp_path, Recorder(broken)).release(5)
     assert armed.read(tmp_path) is None
