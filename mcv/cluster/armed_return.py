@@ -18,8 +18,7 @@ from mcv.document.model import Cluster
 from mcv.errors import Busy, Refused, refuse_all
 from mcv.etcd.keys import ClusterKeys
 from mcv.etcd.requests import Compare, Operation, put, unchanged
-from mcv.ha import values
-from mcv.ha.values import Held, Taken
+from mcv.ha.values import Held
 from mcv.host import Host
 from mcv.system import lease
 from mcv.system.answers import decoded, plain
@@ -87,7 +86,7 @@ def _armed(host: Host) -> Beside:
     lease_orders.take_up(host, cluster)
     key = ClusterKeys(cluster.store.id if cluster.store else "").lease(host.name)
     for found in host.keyspace.read(key).kvs:
-        if _is_taken(found.value):
+        if lease_orders.is_taken(found.value):
             if not host.lease.nothing_can_begin():
                 raise Busy(f"What runs on {host.name} is still being ended by mcv-lease.")
             new = put(key, _new_lease(host, cluster).encode().encode())
@@ -98,13 +97,6 @@ def _armed(host: Host) -> Beside:
         f"{host.name} has no lease yet, and is armed before it is online.",
         "Look there: journalctl -u mcv-lease",
     )
-
-
-def _is_taken(value: bytes) -> bool:
-    try:
-        return isinstance(values.decode(value.decode()), Taken)
-    except ValueError:  # mcv-lease writes over it
-        return False
 
 
 def _new_lease(host: Host, cluster: Cluster) -> Held:

@@ -16,7 +16,10 @@ PAUSE = 0.2  # s between two looks
 def take_up(host: Host, node: str) -> None:
     """Have mcv-lease run here by what the document says; harmless while it does."""
     host.consensus.poll()  # a member that is offline is told of no change
-    lease_orders.take_up(host, host.read())
+    cluster = host.read()
+    if not cluster.ha.armed:
+        lease_orders.forget_taking(host, cluster)
+    lease_orders.take_up(host, cluster)
 
 
 def release(host: Host, node: str) -> None:

@@ -7,9 +7,12 @@ from mcv.document.availability import HostWatchdog
 from mcv.document.model import Cluster
 from mcv.drbd import handler_file
 from mcv.errors import Refused
-from mcv.ha import timing
+from mcv.etcd.keys import ClusterKeys
+from mcv.etcd.requests import delete, unchanged
+from mcv.ha import timing, values
 from mcv.ha.armed import Armed, Voter
 from mcv.ha.timing import Timing
+from mcv.ha.values import Taken
 from mcv.host import Host
 
 
@@ -74,6 +77,26 @@ def take_up(host: Host, cluster: Cluster) -> None:
         device = host.lease.watchdogs.ready(watchdog.kind, watchdog.device)
     if host.lease.arm(orders(host, cluster, device)):
         handler_file.write(host)
+
+
+def forget_taking(host: Host, cluster: Cluster) -> None:
+    """Delete the note that this node's lease was taken, which outlived the armed cluster.
+
+    Precondition: the cluster is not armed, so that nothing hangs on it; with it mcv-lease would
+    wait to be called online. Raises what a transaction raises.
+    """
+    key = ClusterKeys(cluster.store.id if cluster.store else "").lease(host.name)
+    for found in host.keyspace.read(key).kvs:
+        if is_taken(found.value):
+            host.keyspace.change([unchanged(key, found.mod_revision)], [delete(key)])
+
+
+def is_taken(lease: bytes) -> bool:
+    """Whether what stands at the key of a lease says that it was taken."""
+    try:
+        return isinstance(values.decode(lease.decode()), Taken)
+    except ValueError:  # mcv-lease writes over it
+        return False
 
 
 def give_back(host: Host, patience: float) -> None:

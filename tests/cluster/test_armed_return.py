@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from mcv.cluster import armed_return, draining, facts, join, lease_keeping, members
+from mcv.cluster import armed_return, arming, draining, facts, join, lease_keeping, members
 from mcv.consensus.etcd.door import Door
 from mcv.document.availability import HostWatchdog
 from mcv.document.subject import Subject
@@ -145,6 +145,16 @@ def test_restored_by_another_node_it_is_armed_by_the_plan(armed: FakeCluster) ->
     looked(armed)
     assert armed.read("n3").node("n3").status == "online"
     assert armed.hosts["n3"].lease.told() is not None
+
+
+def test_what_was_taken_before_it_was_disarmed_hinders_no_arming(armed: FakeCluster) -> None:
+    armed.run("n1", arming.disarm)
+    looked(armed)
+    armed.etcd.change([], [put(key_of(armed, "n3"), Taken("n1", "word").encode().encode())])
+
+    armed.run("n1", arming.arm)
+
+    assert armed.etcd.read(key_of(armed, "n3")).kvs == []
 
 
 # New members
