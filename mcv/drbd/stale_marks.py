@@ -23,7 +23,7 @@ from mcv.timestamps import timestamp
 
 log = logging.getLogger(__name__)
 
-FOLLOW = 60.0  # s for which one stream of events is followed
+FOLLOW = 60  # s for which one stream of events is followed
 LOOK = 2.0  # s between two looks where nothing happens
 PAUSE = 0.1  # s in which several events come together
 TRIES = 5  # of a mark that a renewal of the lease crosses
@@ -43,7 +43,7 @@ def follow(host: Host) -> None:
             look(host)
         return
     until = time.monotonic() + FOLLOW
-    with host.drbd.changes.followed() as watch:
+    with host.drbd.changes.followed(FOLLOW + 5) as watch:
         while time.monotonic() < until and is_armed(host):
             look(host)
             watch.wait(LOOK)

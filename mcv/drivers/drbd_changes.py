@@ -33,10 +33,13 @@ class Changes:
         self._tools = tools
 
     @contextlib.contextmanager
-    def followed(self) -> Iterator[Watch]:
-        """Follow all resources; without the module there is nothing to follow."""
+    def followed(self, seconds: int) -> Iterator[Watch]:
+        """Follow all resources, at most so long; without the module there is nothing to follow.
+
+        A daemon that is killed leaves the command behind, which ends by itself then.
+        """
         if not self._tools.is_loaded:
             yield Watch(None)
             return
-        with self._tools.follow("drbdsetup", "events2") as stream:
+        with self._tools.follow("timeout", str(seconds), "drbdsetup", "events2") as stream:
             yield Watch(stream)

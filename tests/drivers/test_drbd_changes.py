@@ -11,7 +11,7 @@ def drbd(tmp_path: Path, script: str) -> Drbd:
     (tmp_path / "sys/module/drbd").mkdir(parents=True)
 
     def follow(*command: str):  # type: ignore[no-untyped-def]
-        assert command == ("drbdsetup", "events2")
+        assert command == ("timeout", "65", "drbdsetup", "events2")
         return lines("sh", "-c", script)
 
     return Drbd(follow=follow, root=tmp_path)
@@ -19,7 +19,7 @@ def drbd(tmp_path: Path, script: str) -> Drbd:
 
 def test_it_returns_at_an_event_and_else_when_the_time_is_over(tmp_path: Path) -> None:
     began = time.monotonic()
-    with drbd(tmp_path, "sleep 0.3; echo change; sleep 60").changes.followed() as watch:
+    with drbd(tmp_path, "sleep 0.3; echo change; sleep 60").changes.followed(65) as watch:
         watch.wait(30)
         told = time.monotonic()
         watch.wait(0.2)
@@ -29,7 +29,7 @@ def test_it_returns_at_an_event_and_else_when_the_time_is_over(tmp_path: Path) -
 
 
 def test_a_stream_that_has_ended_is_waited_with_as_without_one(tmp_path: Path) -> None:
-    with drbd(tmp_path, "exit 20").changes.followed() as watch:
+    with drbd(tmp_path, "exit 20").changes.followed(65) as watch:
         watch.wait(30)
         began = time.monotonic()
         watch.wait(0.2)
@@ -38,5 +38,5 @@ def test_a_stream_that_has_ended_is_waited_with_as_without_one(tmp_path: Path) -
 
 
 def test_without_the_module_nothing_is_run(tmp_path: Path) -> None:
-    with Drbd(root=tmp_path).changes.followed() as watch:
+    with Drbd(root=tmp_path).changes.followed(65) as watch:
         watch.wait(0)
