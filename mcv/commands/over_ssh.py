@@ -29,7 +29,11 @@ def agreed_host_key(
 
     None where it is known.
     """
-    key = session.call(operation, **params)
+    return agreed(session, ip_address, session.call(operation, **params))
+
+
+def agreed(session: Session, ip_address: str, key: dict[str, Any]) -> str | None:
+    """The same of a key that was told already."""
     if key["known"]:
         return None
     fingerprint = str(key["fingerprint"])

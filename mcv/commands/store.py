@@ -9,6 +9,7 @@ from mcv.commands.completion import nodes, words
 from mcv.commands.node import DEAD
 from mcv.commands.options import common
 from mcv.commands.session import Session
+from mcv.errors import Refused
 
 KINDS = ("etcd", "unanimous", "refresh")
 ETCD = (
@@ -170,12 +171,24 @@ def _leave(session: Session, what: str, password_file: str | None, host_key: str
     """Leave etcd, or the witness; its machine is told over SSH where that is possible."""
     operation, question, then, said = LEAVING[what]
     password = user_files.first_line(password_file) if password_file is not None else None
-    given = {"password": password, "host_key": host_key}
+    given = {"password": password, "host_key": host_key or _key_of_witness(session)}
     wanted = {name: value for name, value in given.items() if value is not None}
     session.ask(question, lambda: [*session.plan(operation, **wanted), then])
     moved = session.run(operation, **wanted, dry_run=session.dry_run)
     left = f" {moved['left']}" if moved.get("left") else ""
     session.show(moved, f"{said}{left}")
+
+
+def _key_of_witness(session: Session) -> str | None:
+    """Its host key, once a human has said that it is right; None where it is known, or silent."""
+    witness = session.call("cluster.info").get("witness")
+    if not witness:
+        return None
+    try:
+        key = session.call("cluster.witness_key")
+    except Refused:
+        return None  # that it is not reached is told with the plan, and holds nothing up
+    return over_ssh.agreed(session, witness["ip_address"], key)
 
 
 def _refresh(session: Session, password_file: str | None, host_key: str | None) -> None:

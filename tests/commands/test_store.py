@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcv.errors import NeedsPassword
+from mcv.errors import NeedsPassword, Refused
 from tests.commands.conftest import FakeDaemon, Speak
 
 KEY = {"fingerprint": "SHA256:abc", "type": "ssh-ed25519", "known": False}
@@ -18,6 +18,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.answers["cluster.info"] = {"witness": WITNESS}
     daemon.job("cluster.store_etcd", MOVED)
     daemon.job("cluster.store_unanimous", {"store": "unanimous", "voters": [], "left": ""})
+    daemon.job("cluster.witness_remove", {"store": "etcd", "voters": ["n1"], "left": ""})
     daemon.job("cluster.store_refresh", {"witness": "w1", "changed": True})
     return daemon
 
@@ -78,6 +79,22 @@ def test_refresh_goes_to_the_witness_of_the_document(mcv: Speak, daemon: FakeDae
     assert daemon.asked("cluster.store_refresh") == [
         {"host_key": None, "dry_run": False, "password": None}
     ]
+
+
+def test_the_key_of_a_witness_that_is_left_is_agreed_to(mcv: Speak, daemon: FakeDaemon) -> None:
+    for words in ("cluster store unanimous", "cluster store etcd --no-witness"):
+        assert mcv(words).code == 3  # nobody can compare it
+        heard = mcv(words, "--yes")
+        assert heard.code == 0, heard.err
+        assert "SHA256:abc" in heard.err
+    for operation in ("cluster.store_unanimous", "cluster.witness_remove"):
+        assert daemon.asked(operation) == [{"host_key": "SHA256:abc", "dry_run": False}]
+
+
+def test_a_witness_that_is_silent_holds_no_move_up(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.answers["cluster.witness_key"] = Refused("192.0.2.9 does not answer to SSH.")
+
+    assert mcv("cluster store unanimous --yes").code == 0
 
 
 def test_what_is_left_to_do_is_said_after_the_move_back(mcv: Speak, daemon: FakeDaemon) -> None:
