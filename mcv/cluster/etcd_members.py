@@ -5,6 +5,7 @@ one's are trusted no more before its removal is told as done; each time the vote
 one by one, the leader last, since etcd reads its certificates at its start alone.
 """
 
+import time
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from mcv.document.model import Cluster, Node
 from mcv.errors import Refused
 from mcv.host import Host
 from mcv.transaction.plan import Item, Step, change, on
+
+LOOKS, PAUSE = 3, 0.5  # a busy voter is asked again, after so many s, before it counts as silent
 
 
 class Added(NamedTuple):
@@ -164,7 +167,13 @@ def why_not_readdressing(host: Host, cluster: Cluster) -> list[Refused]:
 
 def _silent(host: Host, cluster: Cluster, but: Collection[str] = ()) -> list[Refused]:
     voters = [voter for voter in etcd_voters.voters(cluster) if voter.name not in but]
-    silent = [each.name for each in host.etcd.shown(voters) if each.state == "unreachable"]
+    silent: list[str] = []
+    for _ in range(LOOKS):
+        silent = [each.name for each in host.etcd.shown(voters) if each.state == "unreachable"]
+        voters = [voter for voter in voters if voter.name in silent]
+        if not voters:
+            break
+        time.sleep(PAUSE)
     if not silent:
         return []
     names = " and ".join(silent)
