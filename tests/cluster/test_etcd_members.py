@@ -339,3 +339,17 @@ def test_a_node_that_does_not_vote_changes_its_address_without_a_restart_of_its_
 
     assert wrong(four) == []
     assert not four.voting.trusts("certificate of n4")
+
+
+def test_more_members_than_may_vote_are_clients(
+    three: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(etcd_members, "MOST_VOTERS", 3)
+
+    add(three, "n1", "n4")
+    until_quiet(three)
+
+    assert three.read("n4").online == list(FOUR)
+    assert sorted(three.voting.members) == ["n1", "n2", "n3"]
+    assert wrong(three) == []
+    three.hosts["n4"].update("permission.add", "x", user="bob")
