@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mcv.system import foremost
+
 ETC = Path(__file__).parents[1] / "etc"
 
 
@@ -89,3 +91,11 @@ def test_the_watchdog_stays_open_while_the_lease_is_started_again() -> None:
     assert lease["NotifyAccess"] == ["main"]
     assert (lease["Restart"], lease["StartLimitIntervalSec"]) == (["always"], ["0"])
     assert lease["RuntimeDirectoryPreserve"] == ["yes"]
+
+
+def test_the_lease_is_before_others_from_its_beginning() -> None:
+    lease = unit("mcv-lease.service")
+
+    assert lease["CPUSchedulingPolicy"] == ["fifo"]
+    assert lease["CPUSchedulingPriority"] == [str(foremost.PRIORITY)]
+    assert lease["CPUSchedulingResetOnFork"] == ["yes"]
