@@ -1,6 +1,7 @@
 """The small file that the fence-peer handler decides by, kept as the document is."""
 
 import logging
+import threading
 
 from mcv.document import etcd_voters
 from mcv.document.model import Cluster
@@ -14,12 +15,19 @@ from mcv.system import files
 
 log = logging.getLogger(__name__)
 
+_writing = threading.Lock()
+
 
 def write(host: Host) -> None:
     """Bring the file in line with the committed document; gone where that does not lie in etcd.
 
     Raises SystemFailed. Until it is written the handler waits: it sees that the file is old.
     """
+    with _writing:  # the last one that writes has read the newest document
+        _write(host)
+
+
+def _write(host: Host) -> None:
     cluster, hash_ = host.consensus.committed()
     path = files.child(host.settings.state, handler_facts.FILE)
     if cluster.store is None:

@@ -1,5 +1,6 @@
 """The small file that the handler decides by: it says what the document does, and which one."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,30 @@ def test_it_is_written_where_it_differs_alone(armed: FakeCluster) -> None:
     path.write_text("torn")
     written(armed, "n1")
     assert path.stat().st_ino != inode
+
+
+def test_a_commit_and_the_loop_write_it_at_once(armed: FakeCluster) -> None:
+    host = armed.hosts["n1"]
+    path = host.settings.state / handler_facts.FILE
+    failed: list[Exception] = []
+
+    def write_often() -> None:
+        try:
+            for _ in range(40):
+                path.unlink(missing_ok=True)
+                handler_file.write(host)
+        except Exception as error:
+            failed.append(error)
+
+    writers = [threading.Thread(target=write_often) for _ in range(4)]
+    for each in writers:
+        each.start()
+    for each in writers:
+        each.join()
+
+    assert failed == []
+    handler_file.write(host)
+    assert handler_facts.read(host.settings.state) is not None
 
 
 def test_a_node_counts_as_armed_once_mcv_lease_is_told_so(armed: FakeCluster) -> None:
