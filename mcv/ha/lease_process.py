@@ -79,6 +79,7 @@ class LeaseProcess:
 
     def _feed_on(self) -> None:
         """Feed a watchdog that cannot be stopped, until the node is armed anew or goes down."""
+        at_once(self._env.open_gate())
         while self._watchdog.is_open and not self._told.is_set():
             self._watchdog.feed()
             if (self._run / armed_file.FILE).exists():

@@ -20,6 +20,7 @@ from mcv.ha import armed, values
 from mcv.ha.armed import Armed, Voter
 from mcv.ha.values import Held, Taken
 from mcv.system import lease
+from mcv.system.start_gate import StartGate
 from tests.etcd.server import Servers
 from tests.ha.lease_program import KIND
 
@@ -345,3 +346,20 @@ def test_a_host_that_goes_down_leaves_no_resource_primary(node: Node, etcd: Etcd
     assert node.process is not None and node.process.wait(PATIENCE) == 0
     assert role.read_text().strip() == "Secondary"
     assert node.held(etcd) is None
+
+
+def test_a_watchdog_that_cannot_be_stopped_is_fed_on_and_starts_pass(running: Node) -> None:
+    (running.directory / "class/watchdog").mkdir(parents=True)
+    (running.directory / "class/watchdog/nowayout").write_text("1")
+
+    armed.remove(running.directory)
+
+    wait(lambda: "it is fed on" in running.said(), running)
+    feeds = len(running.device("feed"))
+    wait(lambda: len(running.device("feed")) > feeds, running)
+    assert running.device("set")[-1] > 0
+    assert (running.directory / "timeout").read_text() == "300"
+    with StartGate(running.directory).together(1):
+        pass
+    running.arm()
+    assert running.process is not None and running.process.wait(PATIENCE) == 0
