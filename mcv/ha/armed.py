@@ -57,6 +57,18 @@ def read(run: Path = RUN) -> Armed | None:
     return files.read_as(run / FILE, Armed)
 
 
+Version = tuple[int, int, int]
+
+
+def version(run: Path = RUN) -> Version | None:
+    """What changes with each `write`; None where the node is not armed."""
+    try:
+        status = (run / FILE).lstat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def remove(run: Path = RUN) -> None:
     """Disarm this node: mcv-lease ends. Harmless where it is not armed. Raises SystemFailed."""
     files.remove(run / FILE)

@@ -9,23 +9,16 @@ armed are left alone, and the watchdog is fed.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum, auto
 
 from mcv.ha import values
 from mcv.ha.env import Answer, LeaseEnv, LeaseFile, Put, Txn, Unchanged, Unknown
 from mcv.ha.timing import Timing
 from mcv.ha.values import Held, Taken
+from mcv.ha.values import OnLost as OnLost
 
 STUCK = 2.0  # s after the end of the lease that a task in state D has to end
-AGAIN = 1.0  # s between two looks at what is left, and two rounds of SIGKILL
+AGAIN = 1.0  # s between two looks at what is left
 RELEASES = 3  # tries to have a lease deleted that is given back
-
-
-class OnLost(StrEnum):
-    """What a host does that has lost its lease."""
-
-    STOP = auto()
-    RESET = auto()
 
 
 @dataclass(frozen=True)
@@ -227,7 +220,11 @@ class Lease:
         self._revision = revision
         if entry is None:
             return
-        found = values.decode(entry.value)
+        try:
+            found = values.decode(entry.value)
+        except ValueError as error:
+            await self._env.say(f"what stands at {self._key} is written over: {error}")
+            return
         if isinstance(found, Taken):
             if not self._is_taken:
                 await self._env.say(f"the lease was taken by {found.by}: {found.evidence}")
@@ -259,9 +256,12 @@ class Lease:
         Only while the lease is valid: then no taking is under way, and none begins within T of
         the promises. See failsafe.py.
         """
+        last = self._confirmed or 0.0
+        if await self._env.now() < last + self._in_force.renewal:
+            return
         sent = await self._env.promised()
-        is_newer = sent is not None and (self._confirmed is None or sent > self._confirmed)
-        if is_newer and not self._is_taken and await self._env.now() < self.until:
+        is_newer = (sent or 0.0) > last and not self._is_taken
+        if is_newer and await self._env.now() < self.until:
             self._confirmed = sent
 
     # The watchdog

@@ -25,7 +25,7 @@ from mcv.ha.sends import Say, Sends
 from mcv.system import foremost, systemd
 from mcv.system.lease import RUN
 
-STEP = 0.25  # s between two steps
+STEP = 0.5  # s between two steps
 LOOK = 1.0  # s between two looks at /run/mcv/armed
 GRACE = 20.0  # s that tasks which are left have, once the host goes down, before they are killed
 PAUSE = 2.0  # s before systemd starts it again after an error
@@ -52,6 +52,7 @@ class LeaseProcess:
             on_lost=OnLost(armed.on_lost),
         )
         self._looked = 0.0
+        self._version: armed_file.Version | None = None  # of the file that was read
         self._trouble = ""
         self._told = threading.Event()  # SIGTERM has come
         self._kill_after: float | None = None  # once the host goes down
@@ -118,6 +119,10 @@ class LeaseProcess:
         if time.monotonic() < self._looked + LOOK:
             return False
         self._looked = time.monotonic()
+        version = armed_file.version(self._run)
+        if version is not None and version == self._version:
+            return False
+        self._version = version
         try:
             armed = armed_file.read(self._run)
         except McvError as error:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from enum import StrEnum, auto
 
 HEAD = "head"
 LEASES = "lease/"
@@ -14,6 +15,13 @@ def lease_key(node: str) -> str:
 
 def stale_key(resource: str) -> str:
     return STALE + resource
+
+
+class OnLost(StrEnum):
+    """What a host does that has lost its lease."""
+
+    STOP = auto()
+    RESET = auto()
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,17 @@ def test_a_node_is_armed_as_long_as_the_file_is_there(tmp_path: Path) -> None:
     assert armed.read(tmp_path) is None
 
 
+def test_each_writing_is_another_version(tmp_path: Path) -> None:
+    assert armed.version(tmp_path) is None
+    armed.write(ARMED, tmp_path)
+    first = armed.version(tmp_path)
+    assert first == armed.version(tmp_path)
+
+    armed.write(ARMED, tmp_path)
+
+    assert armed.version(tmp_path) != first
+
+
 def test_a_file_that_makes_no_sense_does_not_disarm(tmp_path: Path) -> None:
     (tmp_path / "armed").write_text('{"node": "n1"}')
 

@@ -299,3 +299,13 @@ def test_writes_that_nobody_answers_do_not_pile_up(host: Host, lease: Lease) -> 
     host.run(lease, 600)
 
     assert len(lease._sent) <= PERIODS.validity / PERIODS.renewal
+
+
+def test_what_is_no_lease_is_written_over(host: Host, lease: Lease) -> None:
+    host.revision += 1
+    host.write(Put(KEY, "nonsense"))
+
+    host.run(lease, 5)
+
+    assert "nonsense" not in host.store[KEY].value
+    assert host.file is not None and host.file.until > host.time + PERIODS.validity / 2
