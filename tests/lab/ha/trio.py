@@ -162,12 +162,12 @@ class Observed:
 
 
 def declare(node: Node, dead: Node) -> None:
-    """Call a node dead, by an operator's word; refused until its lease has stayed unchanged."""
-    said = []
+    """Call a node dead, by an operator's word, which waits until its lease has not moved for T."""
+    said = ["nothing"]
 
     def is_declared() -> bool:
         words = f"mcv node offline {dead.name} --confirm-dead --yes"
-        result = node.run(words, check=False, timeout=60)
+        result = node.run(words, check=False, timeout=120)
         said.append(f"{result.code}: {result.stdout}{result.stderr}")
         return result.code == 0
 
