@@ -11,7 +11,7 @@ from tests.lab.ha.trio import RESOURCE, VM, Trio
 
 pytestmark = pytest.mark.row
 
-PING = "ping -c 1 -W 1 {}"
+PING = "busybox ping -c 1 -W 1 {}"
 # What systemd does with a watchdog's descriptor is not asked here: a shell holds it.
 FEEDER = """
     modprobe softdog nowayout=0 soft_margin=4
@@ -19,8 +19,8 @@ FEEDER = """
 """
 
 
-def test_a_watchdog_that_nobody_feeds_ends_its_node_which_boots_again(machines: Trio) -> None:
-    node = machines.nodes[2]
+def test_a_watchdog_that_nobody_feeds_ends_its_node_which_boots_again(trio: Trio) -> None:
+    node = trio.nodes[2]
     node.run(FEEDER)
     began = time.monotonic()
 
@@ -32,8 +32,8 @@ def test_a_watchdog_that_nobody_feeds_ends_its_node_which_boots_again(machines: 
     assert node.run("ls /dev/watchdog1", check=False).code != 0
 
 
-def test_a_watchdog_that_is_closed_by_its_letter_counts_no_more(machines: Trio) -> None:
-    node = machines.nodes[2]
+def test_a_watchdog_that_is_closed_by_its_letter_counts_no_more(trio: Trio) -> None:
+    node = trio.nodes[2]
     node.run("modprobe softdog nowayout=0 soft_margin=3 && printf V > /dev/watchdog1")
 
     with pytest.raises(LabError, match="does not go off"):
