@@ -1,5 +1,6 @@
 """What a guest that writes numbered blocks was told is written, and what a copy has of it."""
 
+import re
 import subprocess
 import threading
 from pathlib import Path
@@ -8,6 +9,8 @@ from tests.lab import Node, reality
 from tests.lab.linux_guest import BLOCK, BLOCKS, FIRST_BLOCK
 
 LOG = "/var/log/libvirt/console/{}.log"
+# The guest's shell writes its prompt to the same line.
+SAID = re.compile(r"(Written|Found|Failed) (\d+)\b")
 READER = Path(__file__).with_name("read_numbers.py")
 
 
@@ -49,12 +52,15 @@ class Acknowledged:
     def _hear(self, node: str, process: "subprocess.Popen[str]") -> None:
         assert process.stdout
         for line in process.stdout:
-            words = line.split()
-            if "Written" in words[:-1] and words[-1].isdigit():
-                self.numbers[int(words[-1])] = node
-            elif "Found" in words[:-1] and words[-1].isdigit():
-                self.found.append((node, int(words[-1])))
-            elif "Failed" in words:
+            told = SAID.search(line)
+            if told is None:
+                continue
+            word, number = told[1], int(told[2])
+            if word == "Written":
+                self.numbers[number] = node
+            elif word == "Found":
+                self.found.append((node, number))
+            else:
                 self.failed.append(line)
 
 

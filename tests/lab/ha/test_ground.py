@@ -103,6 +103,6 @@ def test_an_idle_guest_is_seen_too(trio: Trio) -> None:
     one = trio.nodes[0]
     trio.create(guests.idle())
     with trio.observed() as seen:
-        wait_until(lambda: seen.watcher.runs(one), 10, "the guest to be seen")
+        wait_until(lambda: seen.watcher.runs(one), 60, "the guest to be seen")
     mcv(one, f"stop {VM}")
     mcv(one, f"delete {VM} --yes")
