@@ -8,12 +8,18 @@ from tests.lab import Lab
 from tests.lab.cluster import revive
 from tests.lab.conftest import watched
 from tests.lab.ha.trio import WITNESS, Trio
+from tests.lab.host import Place
+from tests.lab.image import Image
 
 
 @pytest.fixture(scope="session")
 def ha_lab() -> Iterator[Lab]:
-    """Nodes 1 to 3, and node 4 as a machine without mcv: one boot."""
-    with Lab() as lab:
+    """Nodes 1 to 3, and node 4 as a machine without mcv: one boot.
+
+    Beside the place of the other tests' lab, which this process may have as well.
+    """
+    place = Place.from_environment()
+    with Lab(place.beside("ha"), Image(place.directory / "base")) as lab:
         lab.node(WITNESS).role = "witness"
         lab.up(WITNESS)
         yield lab
