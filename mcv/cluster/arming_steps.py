@@ -7,7 +7,7 @@ from mcv.drbd import enable, inherited
 from mcv.errors import Busy
 from mcv.host import Host
 
-LEASE = 30.0  # s in which mcv-lease has to have its first lease
+LEASE = 60.0  # s in which mcv-lease has to have its first lease
 RELEASE = 20.0  # s in which it has to give it back
 ADJUST = 20.0  # s in which resources take new settings up
 PAUSE = 0.2  # s between two looks
