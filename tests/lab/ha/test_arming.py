@@ -31,14 +31,14 @@ def test_a_cluster_is_armed_given_another_pace_and_disarmed_without_a_reset(trio
     plan = mcv(two, "ha arm --trust-softdog --dry-run").stdout
     assert "document: ha.arm" in plan and "Software Watchdog" in plan
     assert not any((node.run("ls /run/mcv/armed", check=False).code == 0) for node in trio.nodes)
-    armed = json.loads(mcv(two, "ha arm --trust-softdog --json").stdout)
-    assert (armed["armed"], armed["pace"], armed["wait"]) == (True, 1, 22)
+    armed = json.loads(mcv(two, "ha arm --trust-softdog --pace 3 --json").stdout)
+    assert (armed["armed"], armed["pace"], armed["wait"]) == (True, 3, 63)
 
     shown = status(three)
-    assert (shown["armed"], shown["quorum"], shown["pace"]) == (True, True, 1)
+    assert (shown["armed"], shown["quorum"], shown["pace"]) == (True, True, 3)
     for row in shown["nodes"]:
-        assert row["state"] == "online" and 0 < row["lease_left"] <= 12
-        assert row["watchdog"]["kind"] == "Software Watchdog" and row["watchdog"]["timeout"] == 8
+        assert row["state"] == "online" and 0 < row["lease_left"] <= 36
+        assert row["watchdog"]["kind"] == "Software Watchdog" and row["watchdog"]["timeout"] == 24
     assert shown["attention"] == [] and shown["stale"] == []
     assert ping_int(one) == ping_int(two) == "3"
     assert told(one, "info")["attention"] == []
@@ -46,9 +46,10 @@ def test_a_cluster_is_armed_given_another_pace_and_disarmed_without_a_reset(trio
     subjects = {each["subject"] for each in check["findings"] if each["severity"] != "note"}
     assert subjects.isdisjoint({"mcv-lease", "watchdog", RESOURCE}), check["findings"]
 
-    mcv(one, "ha arm --pace 2")
-    wait_until(lambda: all(row["lease_left"] > 13 for row in status(one)["nodes"]), 20, "pace 2")
-    mcv(one, "ha arm --pace 1")
+    mcv(one, "ha arm --pace 4")
+    wait_until(lambda: all(row["lease_left"] > 37 for row in status(one)["nodes"]), 60, "pace 4")
+    mcv(one, "ha arm --pace 3")
+    wait_until(lambda: all(row["lease_left"] <= 36 for row in status(one)["nodes"]), 60, "pace 3")
 
     three.run("reboot", check=False)
     wait_until(lambda: not three.is_running, 120, "node3 to go down")
@@ -63,6 +64,6 @@ def test_a_cluster_is_armed_given_another_pace_and_disarmed_without_a_reset(trio
         assert node.run("ls /run/mcv/lease /run/mcv/armed", check=False).code != 0
         assert node.run("systemctl is-active mcv-lease", check=False).stdout.strip() == "inactive"
     wait_until(lambda: ping_int(one) == ping_int(two) == "10", 30, "DRBD's settings to be back")
-    trio.nodes[0].run("sleep 12")
+    one.run("sleep 30")  # longer than a watchdog that was left counting
     assert all(node.is_running for node in trio.nodes)
     mcv(one, f"delete {VM} --yes")
