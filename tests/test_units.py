@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from mcv.system import foremost
-
 ETC = Path(__file__).parents[1] / "etc"
 
 
@@ -93,9 +91,8 @@ def test_the_watchdog_stays_open_while_the_lease_is_started_again() -> None:
     assert lease["RuntimeDirectoryPreserve"] == ["yes"]
 
 
-def test_the_lease_is_before_others_from_its_beginning() -> None:
+def test_the_lease_begins_before_others_and_no_refused_priority_keeps_it_from_that() -> None:
     lease = unit("mcv-lease.service")
 
-    assert lease["CPUSchedulingPolicy"] == ["fifo"]
-    assert lease["CPUSchedulingPriority"] == [str(foremost.PRIORITY)]
-    assert lease["CPUSchedulingResetOnFork"] == ["yes"]
+    assert lease["Nice"] == ["-20"]
+    assert not [key for key in lease if key.startswith("CPUScheduling")]

@@ -184,8 +184,3 @@ def serve(run: Path = RUN, wrap: Wrap = wrapped, root: Path = Path("/")) -> int:
         time.sleep(PAUSE)
         return 1
     return 0
-
-
-def main() -> None:
-    """The program that mcv-lease.service starts."""
-    raise SystemExit(serve())

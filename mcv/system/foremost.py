@@ -1,5 +1,6 @@
 """A process that runs before others, and whose memory is never paged out."""
 
+import contextlib
 import ctypes
 import os
 import threading
@@ -25,6 +26,12 @@ def process() -> list[str]:
     except OSError as error:
         troubles.append(f"it has no real-time priority: {error.strerror}")
     return troubles
+
+
+def thread_first() -> None:
+    """Give the calling thread the priority of `process`, if the kernel allows it."""
+    with contextlib.suppress(OSError):
+        _set()
 
 
 def thread() -> None:
