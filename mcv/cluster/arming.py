@@ -23,6 +23,7 @@ from mcv.transaction.plan import Item, Step, change, on, together
 LOOK = 15.0  # s that a node has to look at itself
 MEASURE = 45.0  # s that it has to try its watchdog
 ASK = 3.0  # s
+SETTLE = 10.0  # s in which a voter that answers late does so
 PAUSE = 0.3  # s between two looks
 
 Watchdogs = dict[str, HostWatchdog]
@@ -154,16 +155,23 @@ def _of_cluster(host: Host, cluster: Cluster) -> list[Refused]:
         )
         for name in sorted(set(cluster.nodes) - set(cluster.online))
     ]
-    if cluster.store is not None:
-        silent = [
-            voter.name
-            for voter in host.etcd.shown(etcd_voters.voters(cluster))
-            if voter.state not in ("leader", "voter")
-        ]
-        problems += [
-            Refused(f"etcd on {name} is not well.", "See: mcv cluster store") for name in silent
-        ]
+    problems += [
+        Refused(f"etcd on {name} is not well.", "See: mcv cluster store")
+        for name in _not_well(host, cluster)
+    ]
     return problems + why_members_claimed(cluster, host.job.id)
+
+
+def _not_well(host: Host, cluster: Cluster) -> list[str]:
+    """The voters that do not answer, or do not vote; a slow one has some seconds."""
+    voters = etcd_voters.voters(cluster)
+    until = time.monotonic() + SETTLE
+    while True:
+        shown = host.etcd.shown(voters)
+        ill = [voter.name for voter in shown if voter.state not in ("leader", "voter")]
+        if not ill or time.monotonic() > until:
+            return ill
+        time.sleep(PAUSE)
 
 
 def _assumed(looks: dict[str, NodeLook], pace: int) -> Watchdogs:

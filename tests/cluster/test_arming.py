@@ -1,5 +1,7 @@
 """mcv ha arm, disarm, status and settings: what is refused at once, what is done, what is shown."""
 
+from collections.abc import Sequence
+
 import pytest
 from msgspec.structs import replace
 
@@ -15,7 +17,9 @@ from mcv.cluster import (
 )
 from mcv.cluster.arming import Armed, Disarmed
 from mcv.document.availability import HostWatchdog
+from mcv.document.etcd_voters import Voter
 from mcv.drbd import enable
+from mcv.drivers.etcd_local import VoterShown
 from mcv.drivers.watchdogs import WatchdogSeen
 from mcv.errors import DoneInPart, Failed, Refused
 from mcv.etcd.keys import ClusterKeys
@@ -58,6 +62,7 @@ def not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease that is not had at once is not had at all here."""
     monkeypatch.setattr("mcv.cluster.arming_steps.LEASE", 0.0)
     monkeypatch.setattr(arming, "ASK", 0.5)
+    monkeypatch.setattr(arming, "SETTLE", 0.0)
 
 
 def arm(cluster: FakeCluster, **params: object) -> object:
@@ -241,6 +246,24 @@ def test_etcd_that_is_not_well_stands_in_the_way(
     )
 
     assert problems(in_etcd) == ["etcd on n3 is not well."]
+
+
+def test_a_voter_that_answers_late_is_asked_again(
+    in_etcd: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arming, "SETTLE", 10.0)
+    monkeypatch.setattr(arming, "PAUSE", 0.0)
+    real, asked = in_etcd.etcd_of["n1"].shown, []
+
+    def shown(voters: Sequence[Voter]) -> list[VoterShown]:
+        asked.append(voters)
+        state = "voter" if len(asked) > 2 else "unreachable"
+        return [replace(voter, state=state) for voter in real(voters)]
+
+    monkeypatch.setattr(in_etcd.etcd_of["n1"], "shown", shown)
+
+    assert isinstance(in_etcd.run("n1", arming.arm, dry_run=True), DryRun)
+    assert len(asked) == 4  # the look, twice more; and the look before the plan
 
 
 # What is inherited
