@@ -12,7 +12,7 @@ import pytest
 
 from mcv import daemon, host
 from mcv.api import dispatch, loops
-from mcv.cluster import join, leaving, members, remote_facts
+from mcv.cluster import join, joining, leaving, members, remote_facts
 from mcv.consensus.unanimous import coordinator, declaration, member, proposer, rounds
 from mcv.document import generation, initial, store
 from mcv.errors import PeerUnreachable
@@ -62,6 +62,7 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         power,
         autostart,
         join,
+        joining,
         observations,
         leaving,
         report,
@@ -87,8 +88,8 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     patch.setattr(remote_facts, "suitable", world.facts)
     patch.setattr(ssh, "connect", lambda address, *_: _session(world, address))
     doors = {
-        "Hypervisor": lambda known, node: world.booting.domains.bound(known),
-        "Drbd": lambda: SimpleNamespace(statuses=dict, minors=list),
+        "Hypervisor": lambda known, node, gate: world.booting.domains.bound(known),
+        "Drbd": lambda gate: SimpleNamespace(statuses=dict, minors=list),
         "Lvm": lambda notes: SimpleNamespace(all=lambda: ({}, []), groups=dict),
         "Bridges": lambda: SimpleNamespace(list=list, tagged=list),
         "LocalEtcd": lambda *_: SimpleNamespace(unit=SimpleNamespace(is_there=False)),
