@@ -11,10 +11,11 @@ from mcv.document.disks import DrbdDisk
 from mcv.document.model import Vm
 from mcv.drbd import notes
 from mcv.drivers.drbd_status import Status
-from mcv.errors import Refused, refuse_all
+from mcv.errors import Busy, Refused, refuse_all
+from mcv.etcd.answers import KeyValue
 from mcv.etcd.keys import ClusterKeys
 from mcv.etcd.requests import absent, delete, put, unchanged
-from mcv.ha.values import Mark
+from mcv.ha.values import Mark, decode_mark
 from mcv.host import Host
 from mcv.rules.replica_pair import disk_of
 
@@ -78,26 +79,40 @@ def _why_not(me: str, vm: Vm, status: Status | None) -> tuple[str, str]:
 def mark(host: Host) -> list[str]:
     """Mark the replicas that are behind those of this node's VMs; the resources, in words.
 
-    A mark of a replica that is in step, which an earlier arming left, is taken away. Precondition:
-    this node's handler marks what gets out of step from now on by itself. Raises Refused where
-    this node cannot say of a replica, and what a transaction raises.
+    A mark that an earlier arming left is taken away where the replicas are in step, and written
+    over where it names the other one. Precondition: this node's handler marks what gets out of
+    step from now on by itself. Raises Refused where this node cannot say of a replica, Busy where
+    another mark came between, and what a transaction raises.
     """
     store = host.read().store
     keys = ClusterKeys(store.id if store else "")
-    marks = {each.key: each.mod_revision for each in host.keyspace.below(keys.marks).kvs}
+    marks = {each.key: each for each in host.keyspace.below(keys.marks).kvs}
     found = out_of_step(host)
     refuse_all([each.problem for each in found if each.why_not])
     for each in found:
-        key = keys.stale(each.resource)
-        since, why = (
-            each.since or timestamps.timestamp(),
-            "it was behind when the cluster was armed",
-        )
-        text = Mark(each.behind, host.name, since, why).encode()
-        host.keyspace.change([absent(key)], [put(key, text.encode())])
+        _write(host, keys.stale(each.resource), each, marks)
     lagging = {each.resource for each in found}
     for vm, disk in host.read().replicated():
         key = keys.stale(disk.resource)
         if vm.node == host.name and disk.resource not in lagging and key in marks:
-            host.keyspace.change([unchanged(key, marks[key])], [delete(key)])
+            host.keyspace.change([unchanged(key, marks[key].mod_revision)], [delete(key)])
     return [each.disk for each in found]
+
+
+def _write(host: Host, key: bytes, lag: Inherited, marks: dict[bytes, KeyValue]) -> None:
+    known = marks.get(key)
+    if known is not None and _node_of(known.value) == lag.behind:
+        return
+    since, why = lag.since or timestamps.timestamp(), "it was behind when the cluster was armed"
+    text = Mark(lag.behind, host.name, since, why).encode().encode()
+    is_as_read = absent(key) if known is None else unchanged(key, known.mod_revision)
+    if not host.keyspace.change([is_as_read], [put(key, text)]).succeeded:
+        raise Busy(f"The mark of {lag.disk} was written meanwhile.", "Try again.")
+
+
+def _node_of(mark: bytes) -> str:
+    """Whose replica a mark says to be behind; "" where that cannot be read."""
+    try:
+        return decode_mark(mark.decode()).node
+    except ValueError:
+        return ""

@@ -24,7 +24,7 @@ from mcv.drivers.watchdogs import WatchdogSeen
 from mcv.errors import DoneInPart, Failed, Refused
 from mcv.etcd.keys import ClusterKeys
 from mcv.etcd.requests import put
-from mcv.ha.values import Held, decode_mark
+from mcv.ha.values import Held, Mark, decode_mark
 from mcv.host import DryRun
 from mcv.system import lease
 from mcv.system.watchdog import SOFTDOG
@@ -319,6 +319,21 @@ def test_a_mark_that_an_earlier_arming_left_is_taken_away(armed: FakeCluster) ->
     arm(armed)
 
     assert stale(armed) == {}
+
+
+@pytest.mark.parametrize("left", [b"n1", Mark("n1", "n2").encode().encode()])
+def test_a_mark_that_an_earlier_arming_left_of_the_other_replica_is_written_over(
+    armed: FakeCluster, left: bytes
+) -> None:
+    armed.run("n1", arming.disarm)
+    looked(armed)
+    key = ClusterKeys(store.id if (store := armed.read().store) else "").stale(RESOURCE)
+    armed.etcd.change([], [put(key, left)])
+    cut(armed)
+
+    arm(armed)
+
+    assert stale(armed) == {RESOURCE: "n2"}
 
 
 # Another pace
