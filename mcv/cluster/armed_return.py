@@ -105,7 +105,7 @@ def _new_lease(host: Host, cluster: Cluster) -> Held:
     assert watchdog is not None  # lease_orders.take_up has seen it
     periods = lease_orders.at_pace(cluster.ha.pace, watchdog)
     proves = watchdog.hardware or cluster.ha.trust_softdog
-    return Held(lease.boot_id(), 0, periods.validity, periods.watchdog, periods.grain, proves)
+    return Held.by(periods, lease.boot_id(), 0, proves)
 
 
 def before(cluster: Cluster, node: str) -> list[Item]:

@@ -145,10 +145,11 @@ class LeaseEnv(Env, Protocol):
     async def withdraw(self) -> None:
         """Remove /run/mcv/lease."""
 
-    async def open_watchdog(self, timeout: float) -> None:
+    async def open_watchdog(self, timeout: float, *, or_less: bool = False) -> float:
         """Open the watchdog, or keep the descriptor that systemd has, and set its timeout.
 
-        Opening it feeds it, and closing it does as well.
+        Opening it feeds it, and closing it does as well. `or_less`: it keeps the one that it has
+        where that is shorter. What it counts from now.
         """
 
     async def set_watchdog(self, timeout: float) -> None:

@@ -58,11 +58,17 @@ class KeptWatchdog:
             raise SystemFailed("The watchdog is not open.")
         return self._watchdog
 
-    def open(self, timeout: int) -> None:
-        """Take over what systemd has kept, else open the device. Raises SystemFailed."""
+    def open(self, timeout: int, *, or_less: bool = False) -> int:
+        """Take over what systemd has kept, else open the device; what it counts from now.
+
+        `or_less`: a shorter timeout that it has stays. Raises SystemFailed.
+        """
         self._watchdog = self._kept() or self._opened()
         self._keep()
+        if or_less:
+            timeout = min(timeout, self._watchdog.timeout())
         self._watchdog.set_timeout(timeout)
+        return timeout
 
     def feed(self) -> None:
         self.watchdog.feed()

@@ -8,11 +8,11 @@ Until the first lease of a boot nothing stands on one: guests that run while the
 armed are left alone, and the watchdog is fed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcv.ha import values
 from mcv.ha.env import Answer, LeaseEnv, LeaseFile, Put, Txn, Unchanged, Unknown
-from mcv.ha.timing import Timing
+from mcv.ha.timing import PACES, Timing, at_pace
 from mcv.ha.values import Held, Taken
 from mcv.ha.values import OnLost as OnLost
 
@@ -92,14 +92,23 @@ class Lease:
         host is reset at once.
         """
         await self._inherit()
-        await self._env.open_watchdog(self.wanted.watchdog)
+        wanted = self.wanted
+        counts = await self._env.open_watchdog(wanted.watchdog, or_less=self._has_had_one)
+        self._in_force = replace(self._in_force, watchdog=counts)
         self._is_open = True
 
     async def _inherit(self) -> None:
+        """Know of a lease that an earlier process had.
+
+        What it has announced is not known before etcd is read, which may not answer. So until a
+        write of this one is committed no promise counts for longer than at the usual pace, and
+        the watchdog counts what it did: neither is more than was announced.
+        """
         file = await self._env.lease_file()
         if file is None or file.boot != self._env.boot:
             return
         self._has_had_one = True
+        self._in_force = self.wanted.no_longer_than(at_pace(PACES[0]))
         self._inherited = file.until
         self._published = file
         if await self._env.now() >= file.until and await self._env.leftovers():
@@ -151,14 +160,7 @@ class Lease:
         await self._shorten()
         self._sequence += 1
         timing = self.wanted
-        held = Held(
-            self._env.boot,
-            self._sequence,
-            timing.validity,
-            timing.watchdog,
-            timing.grain,
-            self.proves,
-        )
+        held = Held.by(timing, self._env.boot, self._sequence, self.proves)
         sent = Sent(await self._env.now(), timing)
         self._bound_what_is_inherited(sent)
         self._forget_ended(sent.at)
@@ -177,12 +179,7 @@ class Lease:
         """
         if self.wanted.watchdog < self._in_force.watchdog:
             await self._env.set_watchdog(self.wanted.watchdog)
-        self._in_force = Timing(
-            self.wanted.renewal,
-            min(self.wanted.validity, self._in_force.validity),
-            min(self.wanted.watchdog, self._in_force.watchdog),
-            self.wanted.grain,
-        )
+        self._in_force = self.wanted.no_longer_than(self._in_force)
 
     def _bound_what_is_inherited(self, sent: Sent) -> None:
         """An earlier process of this boot may have counted by a longer period than this write says.

@@ -81,8 +81,8 @@ class NodeEnv:
 
     # The watchdog
 
-    async def open_watchdog(self, timeout: float) -> None:
-        self._watchdog.open(round(timeout))
+    async def open_watchdog(self, timeout: float, *, or_less: bool = False) -> float:
+        return self._watchdog.open(round(timeout), or_less=or_less)
 
     async def set_watchdog(self, timeout: float) -> None:
         self._watchdog.watchdog.set_timeout(round(timeout))

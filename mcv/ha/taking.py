@@ -152,6 +152,6 @@ async def come_back(
     if entry is None or head is None or isinstance(values.decode(entry.value), Held):
         return False
     document = compose(head.value, marked(answer))
-    held = Held(boot, 0, periods.validity, periods.watchdog, periods.grain, proves)
+    held = Held.by(periods, boot, 0, proves)
     compares = (Unchanged(values.HEAD, head.revision), Unchanged(lease, entry.revision))
     return (await env.txn(Txn(compares, (Put(lease, held.encode()), *document.puts)))).holds

@@ -6,7 +6,7 @@ earliest, where each clock is wrong by rho at most. T keeps the second behind th
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DRIFT = 0.01  # rho; a sick host's clock is wrong by this part at most, a healthy one's by 0.0002
 ATTEMPT = 1.0  # s; one try at one endpoint of etcd
@@ -27,6 +27,15 @@ class Timing:
     def wait(self) -> int:
         """T: how long a lease has to stay unchanged before a taker may act."""
         return wait(self.validity, self.watchdog, self.grain)
+
+    def no_longer_than(self, other: "Timing") -> "Timing":
+        """With the other's validity and timeout where they are shorter."""
+        validity, watchdog = other.validity, other.watchdog
+        return replace(
+            self,
+            validity=min(self.validity, validity),
+            watchdog=min(self.watchdog, watchdog),
+        )
 
     @property
     def suspicion(self) -> float:

@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum, auto
 
+from mcv.ha.timing import Timing
+
 HEAD = "head"
 LEASES = "lease/"
 STALE = "stale/"
@@ -34,6 +36,10 @@ class Held:
     watchdog: float
     grain: float
     proves: bool  # whether the watchdog is one whose reset is evidence
+
+    @classmethod
+    def by(cls, timing: Timing, boot: str, sequence: int, proves: bool) -> "Held":
+        return cls(boot, sequence, timing.validity, timing.watchdog, timing.grain, proves)
 
     def encode(self) -> str:
         return json.dumps(asdict(self))

@@ -291,6 +291,26 @@ class FallsAndDies(FallingPace):
             process.node.processes["lease"].end(0.2)
 
 
+class RisesAndDies(LastFeeding):
+    """The pace rises, and mcv-lease dies; the owner is cut off before the next one announces it."""
+
+    def before(self, process: Process, call: str) -> None:
+        if self.is_ready and self.is_owner(process) and self.is_well and process.name == "mcvd":
+            self.strike(process.node, quick=True)
+            self.world.pace = 2
+            process.node.processes["lease"].end(0.2)
+        if self.victim is process.node and call == "open_watchdog":
+            self.faults.cut_off(process.node)
+
+    def after(self, process: Process, call: str) -> None:
+        if call == "feed" and self.victim is process.node and self._is_last(process.node):
+            self.stop(process, 50.0)
+
+    def _end(self) -> None:
+        self.world.pace = 1
+        super()._end()
+
+
 class MovedMeanwhile(GuestsEnd):
     """An operator moves the VM while its owner's mcvd is between its reading and a start."""
 
@@ -356,6 +376,21 @@ class EtcdGone(Aim):
             node.voter = are_there
 
 
+class RisesAsEtcdGoes(EtcdGone):
+    """The same, and the pace rises and mcv-lease dies: nothing is announced any more."""
+
+    def part(self, owner: Node) -> None:
+        self.world.at(1.8, lambda: self._rise(owner))
+
+    def _rise(self, owner: Node) -> None:
+        self.world.pace = 2
+        owner.processes["lease"].end(0.2)
+
+    def _end(self) -> None:
+        self.world.pace = 1
+        super()._end()
+
+
 class EtcdGoneAndApart(EtcdGone):
     """The same, and the owner and the node without a replica do not reach each other."""
 
@@ -375,10 +410,12 @@ AIMS: dict[str, type[Aim]] = {
     "taken too late": TakenTooLate,
     "falling pace": FallingPace,
     "falls and dies": FallsAndDies,
+    "rises and dies": RisesAndDies,
     "moved meanwhile": MovedMeanwhile,
     "dies in a resync": DiesInAResync,
     "etcd gone": EtcdGone,
     "etcd gone and apart": EtcdGoneAndApart,
+    "rises as etcd goes": RisesAsEtcdGoes,
 }
 
 

@@ -171,6 +171,18 @@ def inherited_validity_counts(patch: Patch) -> None:
     patch.setattr(Lease, "_bound_what_is_inherited", lambda *_: None)
 
 
+def rising_periods_count_at_once(patch: Patch) -> None:
+    """V and W rise, and a new process counts by them before its first write is committed."""
+
+    async def begin(self: Lease) -> None:
+        await self._inherit()
+        await self._env.open_watchdog(self.wanted.watchdog)
+        self._in_force = self.wanted
+        self._is_open = True
+
+    patch.setattr(Lease, "_begin", begin)
+
+
 def watchdog_shortened_after(patch: Patch) -> None:
     """W falls, and the device keeps the longer one until its lease is confirmed."""
 
@@ -246,6 +258,12 @@ MUTATIONS: dict[str, Mutation] = {
     "counted from before": Mutation(counted_from_before_the_reading, "last feeding", (1, 2, 3, 4)),
     "the longest V counts": Mutation(longest_validity_counts, "falling pace", (3, 4, 5, 6)),
     "an inherited V counts": Mutation(inherited_validity_counts, "falls and dies", (2, 3, 4, 5)),
+    "a rising W counts at once": Mutation(
+        rising_periods_count_at_once, "rises and dies", (1, 2, 3, 4)
+    ),
+    "a rising V counts at once": Mutation(
+        rising_periods_count_at_once, "rises as etcd goes", (1, 2, 5, 6)
+    ),
     "W falls after the write": Mutation(watchdog_shortened_after, "falling pace", (2, 3, 4, 5)),
     "Inconsistent is promoted": Mutation(
         inconsistent_is_promoted, "dies in a resync", (1, 2, 3, 5)

@@ -119,14 +119,15 @@ class SimEnv:
         await self._turn("withdraw")
         self._node.lease_file = None
 
-    async def open_watchdog(self, timeout: float) -> None:
+    async def open_watchdog(self, timeout: float, *, or_less: bool = False) -> float:
         await self._turn("open_watchdog")
         world, node = self._world, self._node
         if node.fed is None or not world.keeps_descriptor:
             node.fed = world.time
-        node.timeout = timeout
+        node.timeout = min(timeout, node.timeout) if or_less else timeout
         if not world.keeps_descriptor:
             self._process.owned.append(self._closed)
+        return node.timeout
 
     def _closed(self) -> None:
         """Without systemd's copy of the descriptor the end of the process feeds."""

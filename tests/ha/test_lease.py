@@ -32,6 +32,7 @@ class Host:
     store: dict[str, Entry] = field(default_factory=dict)
     revision: int = 7
     did: list[str] = field(default_factory=list)
+    counts: float = 60.0  # the watchdog
     node: str = "n1"
     boot: str = "b1"
     _outcomes: dict[int, Answer | Unknown] = field(default_factory=dict)
@@ -87,11 +88,14 @@ class Host:
     async def withdraw(self) -> None:
         self.file = None
 
-    async def open_watchdog(self, timeout: float) -> None:
+    async def open_watchdog(self, timeout: float, *, or_less: bool = False) -> float:
         self.did.append("opens")
+        self.counts = min(timeout, self.counts) if or_less else timeout
+        return self.counts
 
     async def set_watchdog(self, timeout: float) -> None:
         self.did.append(f"sets {timeout:g}")
+        self.counts = timeout
 
     async def feed(self, until: float | None) -> bool:
         self.did.append("feeds")
@@ -168,6 +172,24 @@ def test_a_process_that_begins_anew_knows_that_there_was_one(host: Host, lease: 
 
     assert {"kills"} <= set(host.run(again, 3))
     assert "feeds" not in host.did
+
+
+def test_a_process_that_begins_at_another_pace_counts_no_longer_than_was_announced(
+    host: Host, lease: Lease
+) -> None:
+    host.has_quorum = False
+    again = Lease(host, at_pace(2))
+    host.run(again, 2)
+    host.round = host.time
+    host.run(again, 10)
+
+    assert host.counts == PERIODS.watchdog
+    assert again.until == host.round + PERIODS.validity
+
+    host.has_quorum = True
+    host.run(again, 6)
+    assert host.counts == at_pace(2).watchdog
+    assert again.until > host.time + PERIODS.validity
 
 
 def test_what_is_left_is_looked_at_and_killed_once_a_second(host: Host, lease: Lease) -> None:
