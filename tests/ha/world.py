@@ -67,7 +67,8 @@ class Process:
     @property
     def is_held(self) -> bool:
         """Whether it is stopped, or its host is frozen."""
-        return self.world.time < max(self.stopped_until, self.node.frozen_until)
+        now = self.world.time
+        return now < self.stopped_until or now < self.node.frozen_until
 
     def end(self, restart: float | None) -> None:
         """End it without its saying so; started again after a while."""
@@ -215,6 +216,7 @@ class World:
             )
             for name in NODES
         }
+        self._replicas = [self.nodes[name] for name in REPLICAS]
         self.store: dict[str, tuple[str, int]] = {}
         self.revision = 0
         self.cut: set[tuple[str, str]] = set()  # one way each
@@ -279,7 +281,8 @@ class World:
         return self.time < self.nodes[name].frozen_until
 
     def _votes(self, name: str) -> bool:
-        return self.nodes[name].voter and self.nodes[name].is_up and not self.is_frozen(name)
+        node = self.nodes[name]
+        return node.voter and node.is_up and self.time >= node.frozen_until
 
     def has_quorum(self, client: str) -> bool:
         """Whether what a client asks is committed and answered."""
@@ -295,6 +298,8 @@ class World:
 
     def _with_majority(self) -> list[str]:
         alive = [name for name in NODES if self._votes(name)]
+        if not self.cut:
+            return alive if len(alive) >= 2 else []
         return [one for one in alive if sum(self.linked(one, other) for other in alive) >= 2]
 
     @property
@@ -484,17 +489,17 @@ class World:
 
     def look(self) -> None:
         running = [
-            name
-            for name in REPLICAS
-            if self.nodes[name].runs and self.nodes[name].is_up and name not in self.excused
+            node
+            for node in self._replicas
+            if node.runs and node.is_up and node.name not in self.excused
         ]
         if len(running) > 1:
             raise Violation("the guest runs twice")
-        for name in running:
-            sent = self.lease_sent.get(name)
+        for node in running:
+            sent = self.lease_sent.get(node.name)
             if sent is not None and self.time > sent.bound + 2 * TICK:
                 late = self.time - sent.bound
-                raise Violation(f"the guest outlives the lease of {name} by {late:.1f} s")
+                raise Violation(f"the guest outlives the lease of {node.name} by {late:.1f} s")
 
     def close(self) -> None:
         """End all programs."""
