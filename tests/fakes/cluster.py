@@ -129,6 +129,8 @@ class FakeCluster:
 
     def boot(self, name: str, first: Cluster | None = None) -> Host:
         """Start a node's daemon, anew: what was only in its memory is gone."""
+        if name in self.hosts:
+            _let_go(self.hosts[name])
         conf = settings_of(self.directory, name)
         self.directories[name].make(str(conf.images))
         store = Store(conf.state, conf.history)
@@ -357,6 +359,12 @@ class FakeCluster:
             return self.bend(node, operation, answer)
 
         return call
+
+
+def _let_go(host: Host) -> None:
+    """A process that ends has no file open any more, and no thread."""
+    while host.images:
+        host.images.popitem()[1].close()
 
 
 def _accepts(host: Host, node: str) -> bool:
