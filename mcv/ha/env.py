@@ -139,8 +139,8 @@ class LeaseEnv(Env, Protocol):
     async def promised(self) -> float | None:
         """When the newest round was begun in which all members promised not to take the lease."""
 
-    async def publish(self, file: LeaseFile) -> None:
-        """Write /run/mcv/lease."""
+    async def publish(self, file: LeaseFile) -> bool:
+        """Write /run/mcv/lease; whether that worked."""
 
     async def withdraw(self) -> None:
         """Remove /run/mcv/lease."""

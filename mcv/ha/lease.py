@@ -267,15 +267,17 @@ class Lease:
         """Feed the watchdog if the lease is valid; its end is published before."""
         if await self._env.now() >= self.until:
             return False
+        file = LeaseFile(self._env.boot, self.until)
+        if file != self._published:
+            if await self._env.publish(file):
+                self._published = file
+            elif not self._has_had_one:
+                return False
         self._lost = None
         self._has_had_one = True
         if self._is_gate_closed:
             await self._env.open_gate()
             self._is_gate_closed = False
-        file = LeaseFile(self._env.boot, self.until)
-        if file != self._published:
-            await self._env.publish(file)
-            self._published = file
         return await self._env.feed(self.until)
 
     async def _go_without(self) -> None:

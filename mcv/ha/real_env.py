@@ -31,6 +31,7 @@ class NodeEnv:
         self._remains = remains
         self._say = say
         self._gate = StartGate(run)
+        self._unwritten = ""  # why the lease's file could not be
         self._why = ""  # the newest thing that was said: the reason of a reset
 
     @property
@@ -69,12 +70,20 @@ class NodeEnv:
         file = lease.read(self._run, lease.PROMISES)
         return file.until if file is not None and file.boot == self._boot else None
 
-    async def publish(self, file: LeaseFile) -> None:
+    async def publish(self, file: LeaseFile) -> bool:
         """Where that fails the file says that the lease ends earlier, which is safe."""
         try:
             lease.write(file, self._run)
         except OSError as error:
-            self._say(f"{self._run / lease.FILE} cannot be written: {error}")
+            self._unwritten = self._said_once(self._unwritten, error)
+            return False
+        self._unwritten = ""
+        return True
+
+    def _said_once(self, before: str, error: OSError) -> str:
+        if (now := f"{self._run / lease.FILE} cannot be written: {error}") != before:
+            self._say(now)
+        return now
 
     async def withdraw(self) -> None:
         lease.remove(self._run)

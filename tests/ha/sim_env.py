@@ -110,10 +110,11 @@ class SimEnv:
         file = self._node.promises
         return file.until if file is not None and file.boot == self.boot else None
 
-    async def publish(self, file: LeaseFile) -> None:
+    async def publish(self, file: LeaseFile) -> bool:
         await self._turn("publish")
         self._node.lease_file = file
         self._world.eyes.after(self._process, "publish")
+        return True
 
     async def withdraw(self) -> None:
         await self._turn("withdraw")

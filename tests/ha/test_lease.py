@@ -25,6 +25,7 @@ class Host:
 
     time: float = 100.0
     has_quorum: bool = True
+    has_room: bool = True  # for the lease's file
     left: Leftovers = field(default_factory=Leftovers)
     file: LeaseFile | None = None
     round: float | None = None
@@ -82,8 +83,10 @@ class Host:
     async def promised(self) -> float | None:
         return self.round
 
-    async def publish(self, file: LeaseFile) -> None:
-        self.file = file
+    async def publish(self, file: LeaseFile) -> bool:
+        if self.has_room:
+            self.file = file
+        return self.has_room
 
     async def withdraw(self) -> None:
         self.file = None
@@ -190,6 +193,21 @@ def test_a_process_that_begins_at_another_pace_counts_no_longer_than_was_announc
     host.run(again, 6)
     assert host.counts == at_pace(2).watchdog
     assert again.until > host.time + PERIODS.validity
+
+
+def test_a_lease_that_cannot_be_published_is_none_at_first_and_goes_on_later(host: Host) -> None:
+    """A process that begins anew without the file would take itself for the first one."""
+    host.has_room, host.left = False, GUEST
+    lease = Lease(host, PERIODS)
+    assert "kills" not in host.run(lease, 30)
+    assert not lease._has_had_one
+
+    host.has_room = True
+    host.run(lease, 1)
+    assert host.file is not None and host.file.until > host.time
+
+    host.has_room = False
+    assert host.run(lease, 30).count("feeds") == 120
 
 
 def test_what_is_left_is_looked_at_and_killed_once_a_second(host: Host, lease: Lease) -> None:
