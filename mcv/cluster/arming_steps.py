@@ -3,12 +3,12 @@
 import time
 
 from mcv.cluster import lease_orders
+from mcv.cluster.lease_orders import RELEASE as RELEASE
 from mcv.drbd import enable, inherited
 from mcv.errors import Busy
 from mcv.host import Host
 
 LEASE = 60.0  # s in which mcv-lease has to have its first lease
-RELEASE = 20.0  # s in which it has to give it back
 ADJUST = 20.0  # s in which resources take new settings up
 PAUSE = 0.2  # s between two looks
 

@@ -103,10 +103,11 @@ def status(host: Host) -> HaStatus:
         _node(cluster, node, answers[name], _seen(host, cluster, name))
         for name, node in sorted(cluster.nodes.items())
     ]
-    stale = _stale(host, cluster)
+    quorum = _quorum(host, cluster)
+    stale = _stale(host, cluster) if quorum or cluster.store is None else None
     return HaStatus(
         armed=cluster.ha.armed,
-        quorum=_quorum(host, cluster),
+        quorum=quorum,
         manager=None,
         term=None,
         pace=cluster.ha.pace,

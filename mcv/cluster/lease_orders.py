@@ -15,6 +15,8 @@ from mcv.ha.timing import Timing
 from mcv.ha.values import Taken
 from mcv.host import Host
 
+RELEASE = 20.0  # s in which mcv-lease has to give its lease back
+
 
 def at_pace(pace: int, watchdog: HostWatchdog) -> Timing:
     """The periods of a node with this watchdog: its own timeout and grain, the rest by the pace."""
@@ -65,12 +67,16 @@ def orders(host: Host, cluster: Cluster, device: str) -> Armed:
 def take_up(host: Host, cluster: Cluster) -> None:
     """Have mcv-lease run by what a document says. Raises Refused, or CommandFailed.
 
-    The device is looked for by the watchdog's identity: its number is another after a boot.
+    The device is looked for by the watchdog's identity: its number is another after a boot. Raises
+    Busy where it runs by another etcd, and does not end.
     """
     watchdog = cluster.node(host.name).watchdog
     told = host.lease.told()
     if watchdog is None:
         raise Refused(f"The watchdog of {host.name} has not been measured.", "See: mcv ha status")
+    if told is not None and cluster.store is not None and told.cluster != cluster.store.id:
+        give_back(host, RELEASE)  # what it holds is of an etcd that nobody looks at any more
+        told = None
     if told is not None and told.kind == watchdog.kind:
         device = told.device  # mcv-lease has it open
     else:

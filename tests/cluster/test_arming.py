@@ -24,6 +24,7 @@ from mcv.drivers.watchdogs import WatchdogSeen
 from mcv.errors import DoneInPart, Failed, Refused
 from mcv.etcd.keys import ClusterKeys
 from mcv.etcd.requests import put
+from mcv.ha.armed import write as write_armed
 from mcv.ha.values import Held, Mark, decode_mark
 from mcv.host import DryRun
 from mcv.system import lease
@@ -421,6 +422,30 @@ def test_after_a_boot_a_node_of_an_armed_cluster_takes_its_lease_up_again(
     lease_keeping.follow(armed.hosts["n2"])
 
 
+def test_a_lease_of_an_etcd_that_was_left_is_given_back_first(
+    armed: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody looks at it any more, and mcv-lease goes on with the etcd that it began with."""
+    host = armed.hosts["n2"]
+    told = host.lease.told()
+    assert told is not None
+    write_armed(replace(told, cluster="0123456789abcdef"), host.settings.run)
+    released: list[float] = []
+    real = host.lease.release
+
+    def release(patience: float) -> None:
+        released.append(patience)
+        real(patience)
+
+    monkeypatch.setattr(host.lease, "release", release)
+
+    lease_keeping.follow(host)
+
+    assert released and host.lease.told() == told
+    lease_keeping.follow(host)
+    assert len(released) == 1
+
+
 def test_a_node_in_maintenance_has_no_lease(armed: FakeCluster) -> None:
     armed.run("n3", members.offline, names=["n3"])
 
@@ -508,6 +533,19 @@ def test_the_lease_of_a_node_whose_mcvd_is_silent_is_watched_in_etcd(
         ("online", 9.0, 3.0, "n3 does not answer. Its lease has not moved for 3 s."),
         ("suspect", 3.0, 9.0, "n3 does not answer. Its lease has not moved for 9 s."),
     ]
+
+
+def test_without_a_majority_status_does_not_wait_for_the_marks(
+    armed: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    armed.down |= {"n2", "n3"}
+    asked: list[bytes] = []
+    monkeypatch.setattr(armed.hosts["n1"].keyspace, "below", asked.append)
+
+    shown = armed.run("n1", ha_status.status)
+
+    assert (shown.quorum, shown.stale, asked) == (False, None, [])
+    assert "etcd does not answer" in shown.attention[-1]
 
 
 def test_status_of_a_cluster_that_is_not_armed(three: FakeCluster) -> None:

@@ -40,6 +40,7 @@ def test_it_says_what_the_document_says(armed: FakeCluster) -> None:
     assert found is not None
     assert (found.node, found.is_armed, found.is_online, found.waits) == ("n2", True, True, False)
     assert [voter.name for voter in found.voters] == ["n2", "n1", "n3"]
+    assert (found.certificate, found.key) == ("/pki/certificate.pem", "/pki/key.pem")
     assert found.head == armed.hosts["n2"].consensus.committed()[1]
     known = facts(armed, "n2")
     assert (known.owner, known.peer, known.peer_is_offline) == ("n1", "n1", False)

@@ -70,7 +70,7 @@ class FakeLocalLease:
         self.is_installed = True
         self.has_no_lease = False
         self.does_not_end = False
-        self.certificate, self.key = Path("/pki/etcd.pem"), Path("/pki/key.pem")
+        self.certificate, self.key = Path("/pki/certificate.pem"), Path("/pki/key.pem")
         self.etcd_port = 8421
         self.is_gate_closed = True
         self.is_kept = False

@@ -156,7 +156,7 @@ class NotYetOpen(Aim):
 
     def _is_unenforced(self, node: Node) -> bool:
         is_valid = node.lease_file is not None and self.world.clock(node) < node.lease_file.until
-        return is_valid and node.fed is None
+        return is_valid and node.fed is None and not node.gate_alone
 
 
 class FalseWord(Aim):

@@ -235,7 +235,7 @@ def promises_of_some(patch: Patch) -> None:
 # Each with the aim that finds it, and seeds of which each does.
 MUTATIONS: dict[str, Mutation] = {
     "counted from the answer": Mutation(counted_from_the_answer, "last feeding", (1, 2, 5, 8)),
-    "watchdog after the lease": Mutation(watchdog_after_the_lease, "not yet open", (1, 4, 10, 11)),
+    "watchdog after the lease": Mutation(watchdog_after_the_lease, "not yet open", (2, 3, 4, 12)),
     "fed without a lease": Mutation(fed_without_a_lease, "start hangs", (1, 2, 3, 4)),
     "no start gate": Mutation(no_start_gate, "start hangs", (1, 2, 3, 4)),
     "opening feeds for ever": Mutation(
