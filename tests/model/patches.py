@@ -12,12 +12,14 @@ import pytest
 
 from mcv import daemon, host
 from mcv.api import dispatch, loops
-from mcv.cluster import join, joining, leaving, members, remote_facts
+from mcv.cluster import join, joining, leaving, members, remote_facts, taking
 from mcv.consensus.unanimous import coordinator, declaration, member, proposer, rounds
 from mcv.document import generation, initial, store
+from mcv.drbd import handler_file
 from mcv.errors import PeerUnreachable
 from mcv.recovery import journal_recovery
 from mcv.rpc.auth import Caller
+from mcv.status import cluster as cluster_status
 from mcv.status import report
 from mcv.system import fanout, files, observations, ssh, stall
 from mcv.transaction import executor, jobs
@@ -66,6 +68,8 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         observations,
         leaving,
         report,
+        cluster_status,
+        taking,
     ):
         for name, stand_in in (("time", clock), ("threading", threading)):
             if hasattr(module, name):
@@ -81,6 +85,8 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     patch.setattr(files, "os", world.disk)
     patch.setattr(files, "remove", world.disk.remove(files.remove))
     patch.setattr(dispatch, "_bind", nodes.nothing)  # slow, and tests/commands bind every call
+    # A real lock never waits by the scheduler. No document lies in etcd here: nothing is written.
+    patch.setattr(handler_file, "_writing", contextlib.nullcontext())
     # In a thread of its own, for a libvirt that hangs; here none does.
     patch.setattr(stall, "until_stalled", lambda work, what: work())
     patch.setattr(jobs.Jobs, "_write", nodes.nothing)  # for humans; nothing is decided by it
