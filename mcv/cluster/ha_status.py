@@ -194,8 +194,15 @@ def _problem(
     if node.status == "offline":
         return ""
     if not answer.runs:
-        return "mcv-lease does not run"
-    return "" if answer.left else "it has no valid lease, so nothing starts there"
+        return f"mcv-lease does not run; on {node.name}: journalctl -u mcv-lease"
+    return (
+        ""
+        if answer.left
+        else (
+            f"it has no valid lease, so nothing starts there: mcv cluster store; on {node.name}: "
+            "journalctl -u mcv-lease"
+        )
+    )
 
 
 def _stale(host: Host, cluster: Cluster) -> list[StaleView] | None:

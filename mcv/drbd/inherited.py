@@ -9,7 +9,7 @@ from msgspec import Struct
 from mcv import timestamps
 from mcv.document.disks import DrbdDisk
 from mcv.document.model import Vm
-from mcv.drbd import notes
+from mcv.drbd import notes, stale_marks
 from mcv.drivers.drbd_status import Status
 from mcv.errors import Busy, Refused, refuse_all
 from mcv.etcd.answers import KeyValue
@@ -40,12 +40,12 @@ class Inherited(Struct, frozen=True, kw_only=True):
 
 
 def out_of_step(host: Host) -> list[Inherited]:
-    """The replicated disks of this node's VMs whose replicas are not connected and UpToDate."""
+    """The replicated disks of this node's VMs whose replicas are not in step, and stay so."""
     found = []
     for vm, disk in host.read().replicated():
         if vm.node == host.name:
             status = host.drbd.status(disk.resource)
-            if status is None or not (status.connected and status.both_up_to_date):
+            if status is None or not stale_marks.is_in_step(status):
                 found.append(_judged(host, vm, disk, status))
     return found
 

@@ -1,6 +1,6 @@
 """What of the cluster needs somebody, a line each, with the command that helps."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from mcv.document.model import Cluster, Node
 from mcv.errors import (
@@ -21,10 +21,10 @@ from mcv.status import findings, pools, voters
 from mcv.status.report import NodeReport, Reports
 
 
-def attention(host: Host, seen: Reports, witness: str = "") -> list[str]:
+def attention(host: Host, seen: Reports, voting: Mapping[str, str] | None = None) -> list[str]:
     """The lines of `mcv info`: this node's contact, silent peers, troubles, cut off jobs.
 
-    `witness` is its state as a voter, where there is one.
+    `voting` are the states of etcd's voters that were asked, by name.
     """
     lines = [*_itself(host)]
     nodes = host.read().nodes
@@ -39,7 +39,7 @@ def attention(host: Host, seen: Reports, witness: str = "") -> list[str]:
             lines += _silent(host.name, nodes[name], report, host.advice, in_etcd)
     lines += _draining(host.read())
     lines += _without_lease(host.read(), seen)
-    lines += voters.attention(host.read(), seen, witness)
+    lines += voters.attention(host.read(), seen, voting or {})
     lines += _behind(host)
     return [*lines, *_urgent(host, seen), *pools.attention(host.read(), seen)]
 

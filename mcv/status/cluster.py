@@ -80,7 +80,7 @@ class ClusterInfo(Struct, frozen=True, kw_only=True):
 
 def info(host: Host) -> ClusterInfo:
     """The cluster; a peer that does not answer in time is unreachable."""
-    witness, seen = _with_witness(host)
+    voting, seen = _with_voters(host)
     cluster = host.read()
     return ClusterInfo(
         cluster=cluster.name or None,
@@ -92,30 +92,38 @@ def info(host: Host) -> ClusterInfo:
             _view(cluster, node, name == host.name, seen.get(name))
             for name, node in sorted(cluster.nodes.items())
         ],
-        witness=witness,
+        witness=_witness(cluster, voting),
         vms=len(cluster.vms),
         verify=_verify(cluster, seen),
-        attention=attention(host, seen, witness.state if witness else ""),
+        attention=attention(host, seen, voting),
     )
 
 
-def _with_witness(host: Host) -> tuple[WitnessView | None, Reports]:
-    """The witness and every member's report, asked for side by side."""
-    told: list[WitnessView | None] = []
-    asking = threading.Thread(target=lambda: told.append(_witness(host, host.read())), daemon=True)
+def _with_voters(host: Host) -> tuple[dict[str, str], Reports]:
+    """States of voters by name, and every member's report, asked for side by side."""
+    told: dict[str, str] = {}
+    asking = threading.Thread(target=lambda: told.update(_voting(host)), daemon=True)
     asking.start()
     seen = reports(host)
     asking.join()
-    return told[0] if told else None, seen
+    return told, seen
 
 
-def _witness(host: Host, cluster: Cluster) -> WitnessView | None:
+def _voting(host: Host) -> dict[str, str]:
+    """Of the witness, which has no daemon; of all voters where etcd may have no majority."""
+    cluster = host.read()
+    asked = etcd_voters.voters(cluster)
+    if host.consensus.in_contact:
+        witness = cluster.witness.name if cluster.witness is not None else ""
+        asked = [voter for voter in asked if voter.name == witness]
+    return {voter.name: voter.state for voter in host.etcd.shown(asked)} if asked else {}
+
+
+def _witness(cluster: Cluster, voting: dict[str, str]) -> WitnessView | None:
     if cluster.witness is None:
         return None
     name, address = cluster.witness.name, cluster.witness.ip_address
-    asked = [voter for voter in etcd_voters.voters(cluster) if voter.name == name]
-    states = [voter.state for voter in host.etcd.shown(asked)]
-    return WitnessView(name=name, ip_address=address, state=states[0] if states else "unused")
+    return WitnessView(name=name, ip_address=address, state=voting.get(name, "unused"))
 
 
 def _verify(cluster: Cluster, seen: Reports) -> VerificationSummary:

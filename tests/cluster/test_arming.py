@@ -18,7 +18,8 @@ from mcv.cluster import (
 from mcv.cluster.arming import Armed, Disarmed
 from mcv.document.availability import HostWatchdog
 from mcv.document.etcd_voters import Voter
-from mcv.drbd import enable
+from mcv.drbd import enable, inherited
+from mcv.drivers.drbd_states import ReplicationState
 from mcv.drivers.etcd_local import VoterShown
 from mcv.drivers.watchdogs import WatchdogSeen
 from mcv.errors import DoneInPart, Failed, Refused
@@ -295,6 +296,18 @@ def test_a_replica_that_is_behind_is_marked_before_the_document_says_armed(
     assert shown.attention == ["web1: the replica on n2 is behind, and takes nothing over"]
 
 
+def test_a_resync_that_is_about_to_begin_is_marked(
+    in_etcd: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drbd = in_etcd.hosts["n1"].drbd
+    real = drbd.status(RESOURCE)
+    assert real is not None and real.both_up_to_date
+    about_to = replace(real, replication=ReplicationState("WFBitMapS"))
+    monkeypatch.setattr(drbd, "status", lambda _: about_to)
+
+    assert [each.behind for each in inherited.out_of_step(in_etcd.hosts["n1"])] == ["n2"]
+
+
 def test_an_owner_that_cannot_say_whose_data_is_the_newest_stands_in_the_way(
     in_etcd: FakeCluster,
 ) -> None:
@@ -507,7 +520,8 @@ def test_status_says_who_has_a_lease_and_who_does_not_answer(armed: FakeCluster)
         ("n3", "suspect", None),
     ]
     assert shown.attention == [
-        "n2: it has no valid lease, so nothing starts there",
+        "n2: it has no valid lease, so nothing starts there: mcv cluster store; on n2: "
+        "journalctl -u mcv-lease",
         "n3: n3 does not answer.",
     ]
 

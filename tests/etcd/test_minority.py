@@ -139,6 +139,21 @@ def test_a_minority_says_who_is_missing_and_answers_reads(
     assert cluster.domains["n1"].active == {} or "web1" not in cluster.domains["n1"].active
 
 
+def test_voters_that_do_not_answer_are_named_where_their_daemons_do(
+    cluster: FakeCluster, servers: Servers
+) -> None:
+    for member in servers.members[1:]:
+        member.kill()
+    host = cluster.hosts["n1"]
+    host.consensus.poll()
+    cast(Any, host.consensus)._current.reader.read_at = float("-inf")
+
+    seen = status.info(host)
+
+    [line] = [line for line in seen.attention if line.startswith(WORDS)]
+    assert line.endswith("On n2 and n3: systemctl status mcv-etcd.")
+
+
 def test_one_of_three_may_be_missing_and_nobody_is_told_otherwise(
     minority: Callable[[str], FakeCluster], servers: Servers
 ) -> None:
