@@ -62,6 +62,7 @@ class Watcher:
 
     def runs(self, node: Node) -> bool:
         """Whether a guest runs on a node, as far as anybody outside can know."""
+        self._require_eyes(node)
         return node.is_running and self._seen[node.name].running > 0
 
     def ran_last(self, node: Node) -> float:
@@ -75,6 +76,13 @@ class Watcher:
             assert time.monotonic() < until, f"a guest still runs on {node.name}"
             time.sleep(0.05)
         return time.monotonic()
+
+    def _require_eyes(self, node: Node) -> None:
+        """A program that has failed there sees nothing: AssertionError with its words."""
+        process = self._processes[node.name]
+        if process.poll() == 1:
+            said = process.stderr.read() if process.stderr else ""
+            raise AssertionError(f"{PLACE} has failed on {node.name}: {said}")
 
     def _hear(self, name: str, process: "subprocess.Popen[str]") -> None:
         assert process.stdout

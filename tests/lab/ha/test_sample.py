@@ -2,8 +2,6 @@
 
 import time
 
-import pytest
-
 from tests.lab import reality, wait_until
 from tests.lab.cluster import mcv, wait_for_contact
 from tests.lab.ha.trio import (
@@ -17,8 +15,6 @@ from tests.lab.ha.trio import (
     holds,
     store,
 )
-
-pytestmark = pytest.mark.row
 
 BOUND = VALIDITY + WATCHDOG + GRAIN
 
