@@ -93,6 +93,18 @@ class KeptWatchdog:
         self._watchdog = None
         return True
 
+    def end_kept(self) -> bool:
+        """End what systemd has kept of a process before, which died while its node was disarmed.
+
+        Whether nothing counts: see `end`.
+        """
+        fd = descriptor_store.kept(NAME)
+        if fd is None:
+            return True
+        self._watchdog = self._adopt(fd)
+        self._is_kept = True
+        return self.end()
+
     def _kept(self) -> Watchdog | None:
         fd = descriptor_store.kept(NAME)
         if fd is None:

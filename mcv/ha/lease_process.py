@@ -30,7 +30,7 @@ LOOK = 1.0  # s between two looks at /run/mcv/armed
 GRACE = 20.0  # s that tasks which are left have, once the host goes down, before they are killed
 PAUSE = 2.0  # s before systemd starts it again after an error
 
-Wrap = Callable[[Armed], KeptWatchdog]
+Wrap = Callable[[Armed | None], KeptWatchdog]
 
 
 class LeaseProcess:
@@ -159,8 +159,23 @@ def say(text: str) -> None:
         return
 
 
-def wrapped(armed: Armed) -> KeptWatchdog:
+def wrapped(armed: Armed | None) -> KeptWatchdog:
+    if armed is None:
+        return KeptWatchdog("", "", say)
     return KeptWatchdog(armed.device, armed.kind, say)
+
+
+def end_what_is_left(run: Path, watchdog: KeptWatchdog) -> None:
+    """Where the node is not armed any more: a watchdog that was left counting would reset it.
+
+    One that cannot be stopped is fed until the node is armed anew, or goes down.
+    """
+    if watchdog.end_kept():
+        return
+    say("the watchdog's driver has nowayout: it is fed on until the host ends")
+    while signal.SIGTERM not in signal.sigpending() and not (run / armed_file.FILE).exists():
+        watchdog.feed()
+        time.sleep(LOOK)
 
 
 def serve(run: Path = RUN, wrap: Wrap = wrapped, root: Path = Path("/")) -> int:
@@ -171,6 +186,7 @@ def serve(run: Path = RUN, wrap: Wrap = wrapped, root: Path = Path("/")) -> int:
         armed = armed_file.read(run)
         if armed is None:
             say("this node is not armed")
+            end_what_is_left(run, wrap(None))
             return 0
         for trouble in foremost.process():
             say(trouble)

@@ -66,10 +66,10 @@ def main(directory: Path) -> int:
 
     systemd.host_is_stopping = host_is_stopping
 
-    def wrap(armed: Armed) -> KeptWatchdog:
+    def wrap(armed: Armed | None) -> KeptWatchdog:
         return KeptWatchdog(
-            armed.device,
-            armed.kind,
+            armed.device if armed else "",
+            armed.kind if armed else "",
             lease_process.say,
             open_=device.open,
             adopt=lambda fd: Watchdog(fd, device.ioctl),

@@ -166,6 +166,20 @@ def test_at_its_end_systemd_closes_its_copy_before_v_is_written(host: Host) -> N
     assert not watchdog.is_open
 
 
+def test_what_a_process_before_has_left_is_ended_on_a_node_that_is_not_armed(host: Host) -> None:
+    fake = host.add("watchdog0", "iTCO_wdt")
+    host.handed = fake.fd
+    host.store["watchdog"] = os.dup(fake.fd)
+
+    assert host.watchdog("", "").end_kept()
+
+    assert host.store == {}
+    assert fake.said() == b"V"
+    host.handed = None
+    assert host.watchdog("", "").end_kept()
+    assert host.opened == []
+
+
 def test_while_systemd_does_not_close_its_copy_it_is_fed(host: Host) -> None:
     fake = host.add("watchdog0", "iTCO_wdt")
     watchdog = host.watchdog("/dev/watchdog0", "iTCO_wdt")

@@ -229,6 +229,25 @@ def test_disarmed_it_stops_the_watchdog_deletes_its_lease_and_ends(
     assert (running.directory / "watchdog").read_text().endswith("V")
 
 
+def test_one_that_died_while_its_node_was_disarmed_leaves_no_watchdog_that_counts(
+    running: Node,
+) -> None:
+    """systemd has kept the descriptor, and hands it to the next process."""
+    running.kill()
+    armed.remove(running.directory)
+    program = [sys.executable, "-m", "tests.ha.lease_program", str(running.directory)]
+    kept = f"exec 3>> {running.directory / 'watchdog'}"
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f'{kept}; LISTEN_PID=$$ exec "$@"', "sh", *program],
+        env={**os.environ, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "watchdog"},
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+
+    assert ended.returncode == 0
+    assert (running.directory / "watchdog").read_text().endswith("V")
+
+
 def test_sigterm_of_an_idle_node_gives_the_lease_back(running: Node, etcd: Etcd) -> None:
     running.signal(signal.SIGTERM)
 
