@@ -640,13 +640,6 @@ PLANS = {
         names=THREE,
         victims=("the coordinator", "a third"),
     ),
-    "leave etcd behind": Story(
-        leave_etcd,
-        ends_of_nodes.left_etcd,
-        lose_majority,
-        names=FIVE,
-        healed=ends_of_nodes.agreed,
-    ),
     "add a voter": Story(
         add_fourth,
         ends_of_nodes.votes("n4"),
@@ -777,6 +770,13 @@ PLANS = {
 }
 
 CHANGES = {
+    "leave etcd behind": Story(
+        leave_etcd,
+        ends_of_nodes.left_etcd,
+        lose_majority,
+        names=FIVE,
+        healed=ends_of_nodes.agreed,
+    ),
     "call an armed node dead": Story(
         lambda c, node: c.run(node, members.offline, names=["n3"], confirm_dead=True),
         ends_of_nodes.taken,
