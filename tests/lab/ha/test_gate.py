@@ -12,7 +12,7 @@ from tests.lab.ha.trio import RESOURCE, VM, Trio
 pytestmark = pytest.mark.row
 
 HANDLER = "/opt/mcv/bin/mcv-drbd-handler"
-SOON = 1.0  # s in a lab that is busy; measured 0.3
+SOON = 1.0  # s in a lab that is busy, beside Python's own start; measured 0.3
 
 
 def minor(node: Node) -> int:
@@ -35,6 +35,13 @@ def verdict(node: Node) -> tuple[int, float]:
     return int(found[2]), float(found[3]) - float(found[1])
 
 
+def python(node: Node) -> float:
+    """How many seconds Python takes there to begin and end."""
+    result = node.run("date +%s.%N; /opt/mcv/bin/python3 -I -c pass; date +%s.%N")
+    before, after = result.stdout.split()
+    return float(after) - float(before)
+
+
 def test_the_owner_of_a_lost_peer_marks_it_and_goes_on_at_once(armed: Trio) -> None:
     one, two, three = armed.in_roles()
     with armed.observed() as seen:
@@ -42,10 +49,12 @@ def test_the_owner_of_a_lost_peer_marks_it_and_goes_on_at_once(armed: Trio) -> N
         two.kill()
         seen.wait_for_writes(one)
         wait_until(lambda: f"the replica on {two.name}" in marked(three), 20, "the mark of it")
-        answers = [verdict(one) for _ in range(3)]
+        start = min(python(one) for _ in range(5))
+        answers = [verdict(one) for _ in range(5)]
         assert {code for code, _ in answers} == {5}
-        assert min(seconds for _, seconds in answers) < SOON, answers
-        print(f"the handler has decided in {sorted(seconds for _, seconds in answers)} s")
+        seconds = sorted(seconds for _, seconds in answers)
+        print(f"the handler has decided in {seconds} s, of which Python's start is {start} s")
+        assert seconds[0] < start + SOON, (seconds, start)
         armed.come_back(two)
         wait_until(lambda: not marked(three), 20, "the mark to go with the resync")
 
@@ -65,7 +74,7 @@ def test_a_detached_replica_is_marked_and_not_taken_over(armed: Trio) -> None:
         two.boot()
         mcv(two, f"node offline {one.name} --confirm-dead --yes", timeout=120)
         refused = mcv(two, f"evacuate {one.name} --yes", code=3).stderr
-        assert f"newest data of {VM} is on {one.name}" in " ".join(refused.split()), refused
+        assert f"replica of {VM} on {two.name} has been behind since" in " ".join(refused.split())
         assert "--accept-stale" in refused
         armed.come_back(one)
         seen.rebooted(one)

@@ -59,6 +59,9 @@ def test_the_data_of_an_owner_without_its_disk_are_blocked_where_they_are_not(
             seen.wait_for_writes(one, timeout=60)
             wait_until(lambda: marks(one), 30, "the mark of the replica that is gone")
             one.kill()
+            two.kill()
+        # A boot attaches the replica again, and its metadata may say that it is UpToDate.
+        two.boot()
         declare(two, one)
         refused = mcv(two, f"register {VM} --node {two.name} --yes", code=3).stderr
         assert "--accept-stale" in refused or one.name in refused, refused
