@@ -1,16 +1,24 @@
 """mcv ha settings: what is done about guests and hosts that fail."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from msgspec import Struct
 
 from mcv.document.availability import Ha
 from mcv.errors import Refused, refuse_all
 from mcv.host import Host
 
-LATER = (
-    *("on-stop-failure", "on-fence-failure", "after-fence", "on-shutdown", "fence-trust"),
-    *("start-grace", "notify"),
-)
-NAMES = ("on-lost-lease", *LATER)
+CHOICES = {
+    "on-lost-lease": ("stop", "reset"),
+    "on-stop-failure": ("attention", "fence"),
+    "on-fence-failure": ("wait", "continue"),
+    "after-fence": ("on", "off"),
+    "on-shutdown": ("migrate", "failover", "freeze", "conditional"),
+    "fence-trust": ("at-once", "after-lease"),
+}
+NAMES = (*CHOICES, "start-grace", "notify")
+LONGEST = 86400  # s of start-grace
 
 
 class SettingsNow(Struct, frozen=True, kw_only=True, rename=lambda name: name.replace("_", "-")):
@@ -33,27 +41,43 @@ def show(host: Host) -> SettingsNow:
 
 def set_(host: Host, values: dict[str, str]) -> SettingsNow:
     """Change settings; every node takes them up. Raises Refused with everything that is wrong."""
-    problems: list[Refused] = []
-    wanted: dict[str, str] = {}
-    for key, text in values.items():
-        if key == "on-lost-lease" and text in ("stop", "reset"):
-            wanted["on_lost_lease"] = text
-        elif key == "on-lost-lease":
-            problems.append(Refused(f"on-lost-lease is stop or reset, not {text!r}."))
-        elif key in LATER:
-            problems.append(
-                Refused(
-                    f"{key} is about services and fencing, which this mcv does not do yet.",
-                    "It can be set: on-lost-lease",
-                )
-            )
-        else:
-            problems.append(
-                Refused(f"There is no setting {key}.", f"There are: {', '.join(sorted(NAMES))}.")
-            )
-    refuse_all(problems)
+    refuse_all([problem for key, text in values.items() for problem in _problems(key, text)])
+    wanted = {key.replace("-", "_"): _read(key, text) for key, text in values.items()}
     cluster = host.update("ha.set", "ha settings " + " ".join(sorted(values)), **wanted)
     return _shown(cluster.ha)
+
+
+def _problems(key: str, text: str) -> Iterator[Refused]:
+    if key in CHOICES and text not in CHOICES[key]:
+        *others, last = CHOICES[key]
+        yield Refused(f"{key} is {', '.join(others)} or {last}, not {text!r}.")
+    elif key == "start-grace" and not (_is_number(text) and int(text) <= LONGEST):
+        yield Refused(f"start-grace is a number of seconds, {LONGEST} at most, not {text!r}.")
+    elif key == "notify":
+        for one in _listed(text):
+            if not (one.isprintable() and (one.startswith("/") or _is_mail(one))):
+                yield Refused(f"notify is mail addresses and paths of programs, not {one!r}.")
+    elif key not in NAMES:
+        yield Refused(f"There is no setting {key}.", f"There are: {', '.join(sorted(NAMES))}.")
+
+
+def _read(key: str, text: str) -> Any:
+    if key == "notify":
+        return _listed(text)
+    return int(text) if key == "start-grace" else text
+
+
+def _listed(text: str) -> list[str]:
+    return [one.strip() for one in text.split(",") if one.strip()]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
+def _is_mail(text: str) -> bool:
+    name, _, host = text.partition("@")
+    return bool(name and host) and "@" not in host and not text.startswith("-") and " " not in text
 
 
 def _shown(ha: Ha) -> SettingsNow:

@@ -12,6 +12,7 @@ RISK = (
     "Until the cluster is armed again no host is reset, and no guest of a dead host is taken over "
     "by its lease."
 )
+EFFECTIVE = "on-lost-lease"  # the setting by which something goes already
 
 
 @click.group()
@@ -136,10 +137,18 @@ def settings(session: Session, settings: tuple[str, ...]) -> None:
 
     \b
     Keys:
-      on-lost-lease  stop or reset: what a host does that has lost its lease. stop, the
-                     default: it ends its guests and stays up
+      on-lost-lease     stop or reset: what a host does that has lost its lease. stop, the
+                        default: it ends its guests and stays up
+      on-stop-failure   attention or fence: a service that cannot be stopped
+      on-fence-failure  wait or continue: no fence device answers
+      after-fence       on or off: whether a fenced host is switched on again
+      on-shutdown       migrate, failover, freeze or conditional: a host that goes down
+      fence-trust       at-once or after-lease: when a fenced host counts as dead
+      start-grace       seconds that nodes have to appear after a start
+      notify            who is told: mail addresses and programs, with commas between
 
-    The others are about services and fencing, which do not exist yet.
+    All but on-lost-lease are about services and fencing: they are kept, and nothing goes by
+    them before this mcv has those.
 
     \b
     Example:
@@ -150,4 +159,10 @@ def settings(session: Session, settings: tuple[str, ...]) -> None:
         raise click.UsageError(f"{wrong[0]!r} is not KEY=VALUE.")
     values = {key: value for key, _, value in (text.partition("=") for text in settings)}
     answer = session.run("ha.set", values=values) if values else session.call("ha.settings")
-    session.show(answer, lambda: output.fields(answer))
+    session.show(answer, lambda: _settings(answer, values))
+
+
+def _settings(answer: dict[str, Any], changed: dict[str, str]) -> str:
+    shown = output.fields({**answer, "notify": ", ".join(answer["notify"])})
+    later = sorted(set(changed) - {EFFECTIVE})
+    return f"{shown}\nNothing goes by {' and '.join(later)} yet." if later else shown

@@ -572,14 +572,26 @@ def test_status_of_a_cluster_that_is_not_armed(three: FakeCluster) -> None:
     assert shown.attention == []
 
 
-def test_settings_are_shown_and_what_does_nothing_yet_is_refused(armed: FakeCluster) -> None:
+def test_settings_are_shown_and_changed_and_all_that_is_wrong_is_told(armed: FakeCluster) -> None:
+    wrong = {
+        "on-lost-lease": "pray",
+        "fence-trust": "at once",
+        "start-grace": "-1",
+        "notify": "root@n1, mail",
+        "color": "red",
+    }
+    before = armed.read()
     with pytest.raises(Refused) as told:
-        armed.run(
-            "n1",
-            ha_settings.set_,
-            values={"on-lost-lease": "pray", "fence-trust": "at-once", "color": "red"},
-        )
-    assert len(told.value.problems) == 3
+        armed.run("n1", ha_settings.set_, values=wrong)
+    assert len(told.value.problems) == 5
+    assert armed.read() == before
+
+    values = {"on-shutdown": "freeze", "start-grace": "60", "notify": "root@n1, /usr/bin/tell"}
+    shown = armed.run("n1", ha_settings.set_, values=values)
+    assert (shown.on_shutdown, shown.start_grace) == ("freeze", 60)
+    assert shown.notify == ["root@n1", "/usr/bin/tell"]
+    assert armed.read("n1").ha.notify == ("root@n1", "/usr/bin/tell")
+    assert armed.run("n1", ha_settings.set_, values={"notify": ""}).notify == []
 
     answer = armed.run("n1", ha_settings.set_, values={"on-lost-lease": "reset"})
     assert answer.on_lost_lease == "reset" == armed.run("n1", ha_settings.show).on_lost_lease

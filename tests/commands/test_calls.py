@@ -12,7 +12,7 @@ from mcv.api import table
 from mcv.commands.root import front
 from mcv.errors import McvError, NotFound, Refused
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
-from tests.commands.test_ha import HA_STATUS
+from tests.commands.test_ha import HA_STATUS, SETTINGS
 
 MENDED = {"deed": "define", "subject": "web1"}
 FINDING = {
@@ -633,7 +633,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "locks.list": {"claims": [], "locks": [], "held": []},
             "cluster.store": {"store": "unanimous", "quorum": True, "voters": []},
             "ha.status": HA_STATUS,
-            "ha.settings": {"on-lost-lease": "stop"},
+            "ha.settings": SETTINGS,
             "vm.take_seed": {"node": "n1", "token": "t", "size": 10},
             "vm.take_image": {"node": "n1", "token": "t", "size": 1024},
         }
@@ -651,7 +651,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.job("cluster.cpu_baseline", {"cpu": cpu, "stored": None, "nodes": ["n1"], "set": False})
     daemon.job("ha.arm", {"armed": True, "pace": 1, "wait": 22, "marked": [], "foreign": {}})
     daemon.job("ha.disarm", {"armed": False, "nodes": ["n1"]})
-    daemon.job("ha.set", {"on-lost-lease": "reset"})
+    daemon.job("ha.set", SETTINGS)
     daemon.job("drbd.enable", {"nodes": ["n1", "n2"]})
     daemon.job("drbd.set", {"resync-rate": 1024**2, "on-peer-loss": "wait"})
     daemon.job("repair", {"settled": [], "left": []})

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mcv.errors import Refused
 from tests.commands.conftest import FakeDaemon, Speak
 
 WATCHDOG = {"kind": "iTCO_wdt", "timeout": 8, "grain": 1.0, "proves": True}
@@ -93,3 +94,57 @@ def test_disarming_is_asked_about(mcv: Speak, daemon: FakeDaemon) -> None:
     refused = mcv("ha disarm")
 
     assert refused.code == 3 and "--yes" in refused.err
+
+
+SETTINGS: dict[str, Any] = {
+    "on-lost-lease": "stop",
+    "on-stop-failure": "attention",
+    "on-fence-failure": "wait",
+    "after-fence": "on",
+    "on-shutdown": "freeze",
+    "fence-trust": "at-once",
+    "start-grace": 120,
+    "notify": ["root@n1", "/usr/bin/tell"],
+}
+
+
+def test_settings_are_shown_and_one_that_nothing_goes_by_is_said_to_be_so(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    daemon.answers["ha.settings"] = SETTINGS
+    daemon.job("ha.set", SETTINGS)
+
+    shown = mcv("ha settings")
+    changed = mcv("ha settings on-shutdown=freeze on-lost-lease=stop")
+
+    assert "notify:            root@n1, /usr/bin/tell" in shown.out and "yet" not in shown.out
+    assert changed.out.endswith("Nothing goes by on-shutdown yet.\n")
+    assert mcv("ha settings --json").json == SETTINGS
+    assert daemon.asked("ha.set") == [
+        {"values": {"on-shutdown": "freeze", "on-lost-lease": "stop"}},
+    ]
+
+
+def test_arming_is_refused_with_everything_at_once(mcv: Speak, daemon: FakeDaemon) -> None:
+    problems = [("n1 has no watchdog.", "wdctl"), ("n2 is offline.", "mcv node online n2")]
+    daemon.job("ha.arm", Refused("Not armed.", "", problems))
+
+    heard = mcv("ha arm --dry-run")
+
+    assert heard.code == 3
+    assert all(text in heard.err for problem in problems for text in problem)
+
+
+def test_json_is_what_the_daemon_said(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.answers["ha.status"] = HA_STATUS
+    store = {
+        "store": "etcd",
+        "quorum": True,
+        "voters": [{"name": "n1", "state": "leader", "fsync_ms": 1.0}],
+    }
+    daemon.answers["cluster.store"] = store
+    daemon.job("ha.disarm", {"armed": False, "nodes": ["n1"]})
+
+    assert mcv("ha status --json").json == HA_STATUS
+    assert mcv("cluster store --json").json == store
+    assert mcv("ha disarm --yes --json").json == {"armed": False, "nodes": ["n1"]}
