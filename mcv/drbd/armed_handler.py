@@ -114,7 +114,9 @@ class NodeHandlerEnv:
         answer = asking.outdated(self._facts.node, self._state, resource, peer)
         if answer is asking.Outdated.LATER and lease.now() > self._began + NOTICE:
             return None
-        return {asking.Outdated.YES: True, asking.Outdated.SILENT: None}.get(answer, False)
+        if answer in (asking.Outdated.SILENT, asking.Outdated.GONE):
+            return None
+        return answer is asking.Outdated.YES
 
     @property
     def is_primary(self) -> bool:

@@ -12,6 +12,7 @@ from mcv.errors import McvError, NotPermitted
 from mcv.rpc import pki
 from mcv.rpc.peers import Address, Peers
 
+DOWN = "Unconfigured"  # what a node says of a resource that is not up there
 ASK = 6.0  # s; one call to the peer's daemon
 
 
@@ -20,6 +21,7 @@ class Outdated(Enum):
 
     YES = auto()  # the replica cannot be promoted
     NO = auto()  # it is written there
+    GONE = auto()  # it is not in use there, and cannot be outdated: a mark tells that it is behind
     LATER = auto()  # the peer has not noticed yet, or does not know yet who is the owner
     SILENT = auto()
 
@@ -39,13 +41,16 @@ def outdated(me: str, state: Path, resource: str, peer: str) -> Outdated:
 def judged(disk: str, role: str) -> Outdated:
     """What the state of the peer's replica means.
 
-    One that was detached calls itself UpToDate when it is attached again.
+    One that was detached, or is down, calls itself UpToDate when it is attached again, so no answer
+    of its own says that it is behind. Nothing is gained by asking it again.
     """
     state = DiskState(disk)
     if Role(role).is_primary:
         return Outdated.NO
     if state.needs_resync:
         return Outdated.YES
+    if state.is_detached or disk == DOWN:
+        return Outdated.GONE
     return Outdated.LATER
 
 

@@ -167,6 +167,7 @@ def no_quorum(world: World) -> None:
         ("the peer is offline in the document", offline, 7, "n2"),
         ("the peer outdates its replica", answers(Outdated.YES), 4, ""),
         ("the peer's daemon answers nothing", answers(Outdated.SILENT), 5, "n2"),
+        ("the peer's replica is not in use", answers(Outdated.GONE), 5, "n2"),
         ("the peer's replica is written there", answers(Outdated.NO), 1, ""),
         ("the peer may outdate it soon", answers(Outdated.LATER), 1, ""),
         ("the policy is to wait", wait, 1, ""),
@@ -329,10 +330,11 @@ def test_an_etcd_that_talks_nonsense_refuses(world: World) -> None:
         ("UpToDate", "Primary", Outdated.NO),
         ("Outdated", "Primary", Outdated.NO),
         ("UpToDate", "Secondary", Outdated.LATER),
+        ("Attaching", "Secondary", Outdated.LATER),
         ("Consistent", "Secondary", Outdated.LATER),
         # Attached again it is UpToDate by its metadata.
-        ("Diskless", "Secondary", Outdated.LATER),
-        ("Unconfigured", "Unknown", Outdated.LATER),
+        ("Diskless", "Secondary", Outdated.GONE),
+        ("Unconfigured", "Unknown", Outdated.GONE),
     ],
 )
 def test_what_a_peer_s_answer_means(disk: str, role: str, means: Outdated) -> None:
