@@ -212,6 +212,11 @@ class FakeCluster:
         roles.bring_up(host)
         return host
 
+    def end(self) -> None:
+        """End all daemons, with what they hold open."""
+        for host in self.hosts.values():
+            _let_go(host)
+
     def look(self, name: str) -> None:
         """One round of a node's loop: it sees what the others have."""
         self.hosts[name].consensus.poll()
