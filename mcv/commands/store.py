@@ -16,6 +16,7 @@ ETCD = (
     "From then on a majority of the nodes makes changes and starts VMs, and a minority does "
     "neither."
 )
+MASKED = "Debian's own etcd.service is masked where mcv's etcd runs."
 UNANIMOUS = "From then on every online node has to take part in each change."
 
 
@@ -94,7 +95,7 @@ def store(
     else:
         session.ask("Move the document?", lambda: [*session.plan("cluster.store_etcd"), ETCD])
         moved = session.run("cluster.store_etcd", dry_run=session.dry_run)
-        session.show(moved, "The document lies in etcd.")
+        session.show(moved, f"The document lies in etcd. {MASKED}")
 
 
 def _require_fitting(
@@ -145,8 +146,7 @@ def _to_etcd_with(
     moved = ask.run(**wanted, dry_run=session.dry_run)
     session.show(
         moved,
-        f"The document lies in etcd, and {name} is the witness; Debian's own etcd.service is "
-        "masked there.",
+        f"The document lies in etcd, and {name} is the witness. {MASKED}",
     )
 
 

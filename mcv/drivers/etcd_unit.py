@@ -1,6 +1,8 @@
 """mcv's own etcd on this host: its files below /var/lib/mcv/etcd, and its unit."""
 
+import contextlib
 import hashlib
+import logging
 import shutil
 from pathlib import Path
 
@@ -9,7 +11,10 @@ from mcv.etcd.config import Configuration
 from mcv.system import files
 from mcv.system.process import Run, run
 
+log = logging.getLogger(__name__)
+
 UNIT = "mcv-etcd.service"
+DEBIANS = "etcd.service"  # which the package starts by itself
 PROGRAM = Path("/usr/bin/etcd")
 FIRST_START = "ETCD_INITIAL_CLUSTER"  # what begins so is read at the first start alone
 RUNNING = ("active", "activating", "reloading")
@@ -112,13 +117,43 @@ class EtcdUnit:
         files.write_atomically(self._config, configuration.text())
 
     def start(self) -> None:
-        """Start etcd, which may take long to serve; harmless while it runs."""
+        """Start etcd, which may take long to serve; harmless while it runs.
+
+        Debian's own is stopped and masked until `discard`: nobody is to take one for the other.
+        """
+        self._mask_debians()
         state = self._state()
         if state == "failed":
             self._run("systemctl", "reset-failed", UNIT)
         self._run("systemctl", "start", UNIT)
         if state not in RUNNING:
             self._note_start()
+
+    @property
+    def _masked(self) -> Path:
+        return self.directory / "masked"
+
+    def _mask_debians(self) -> None:
+        asked = "--property=LoadState,ActiveState"
+        told = self._run("systemctl", "show", asked, DEBIANS).splitlines()
+        states = dict(line.partition("=")[::2] for line in told)
+        if states.get("LoadState") not in ("loaded", "bad-setting", "error"):
+            return  # it is masked already, or is not there
+        if not self._masked.exists():
+            files.write_atomically(self._masked, states.get("ActiveState", ""))
+        try:
+            self._run("systemctl", "mask", "--now", DEBIANS)
+        except CommandFailed as error:
+            log.warning("%s is not masked: %s", DEBIANS, error)  # another unit of that name
+
+    def _unmask_debians(self) -> None:
+        if (was := files.read_or_none(self._masked)) is None:
+            return
+        self._run("systemctl", "unmask", DEBIANS)
+        if was.strip() == "active":
+            with contextlib.suppress(CommandFailed):
+                self._run("systemctl", "start", DEBIANS)
+        files.remove(self._masked)
 
     def restart(self) -> None:
         """End etcd and start it again: it reads its files at its start alone."""
@@ -154,6 +189,7 @@ class EtcdUnit:
                 shutil.rmtree(self._data)
         if self.directory.is_dir():
             files.sync_directory(self.directory)
+        self._unmask_debians()
         files.remove(self._mark)
 
     def _state(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcv.document import etcd_voters
-from mcv.drivers.etcd_unit import EtcdUnit
+from mcv.drivers.etcd_unit import DEBIANS, EtcdUnit
 from mcv.errors import CommandFailed, McvError, PeerUnreachable, Refused, StoreFull, SystemFailed
 from mcv.etcd.client import Etcd
 from mcv.etcd.config import url
@@ -190,7 +190,46 @@ def test_a_unit_that_has_failed_is_started_all_the_same(tmp_path: Path) -> None:
 
     EtcdUnit(tmp_path, run).start()
 
-    assert commands == ["show", "reset-failed", "start"]
+    assert commands == ["show", "show", "reset-failed", "start"]
+
+
+@pytest.mark.parametrize("was", ["active", "inactive"])
+def test_debians_own_etcd_is_masked_while_mcvs_is_there(tmp_path: Path, was: str) -> None:
+    ran: list[str] = []
+    load = ["loaded"]
+
+    def run(*command: str, stdin: str = "", timeout: float = 60) -> str:
+        if command[1] == "show":
+            state = was if DEBIANS in command else "inactive"
+            return f"LoadState={load[0]}\nActiveState={state}\n"
+        ran.append(" ".join(command[1:]))
+        if command[1] == "mask":
+            load[0] = "masked"
+        return ""
+
+    unit = EtcdUnit(tmp_path, run)
+    unit.start()
+    unit.start()
+    assert ran.count(f"mask --now {DEBIANS}") == 1 and ran[0] == f"mask --now {DEBIANS}"
+
+    ran.clear()
+    unit.discard()
+    unit.discard()
+    assert ran == [f"unmask {DEBIANS}", *[f"start {DEBIANS}"] * (was == "active")]
+
+
+def test_what_somebody_else_has_masked_stays_so(tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    def run(*command: str, stdin: str = "", timeout: float = 60) -> str:
+        ran.append(command[1])
+        return "LoadState=masked\nActiveState=inactive\n" if command[1] == "show" else ""
+
+    unit = EtcdUnit(tmp_path, run)
+    unit.start()
+    unit.discard()
+
+    assert not {"mask", "unmask"} & set(ran)
 
 
 def test_a_host_without_systemd_runs_no_etcd(tmp_path: Path) -> None:
