@@ -1,6 +1,7 @@
 """What stands at the keys of a lease: the periods that its owner runs by, or who has taken it."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum, auto
 
@@ -87,9 +88,11 @@ def decode(text: str) -> Held | Taken:
         if "taken" in found:
             return Taken(**found["taken"])
         held = Held(**found)
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"no lease: {text[:80]!r}") from error
     periods = (held.validity, held.watchdog, held.grain)
-    if not all(isinstance(period, float | int) and period >= 0 for period in periods):
+    are_periods = all(isinstance(each, float | int) and 0 <= each < math.inf for each in periods)
+    is_counted = isinstance(held.boot, str) and isinstance(held.sequence, int)
+    if not (are_periods and is_counted):
         raise ValueError(f"no periods of a lease: {text[:80]!r}")
     return held

@@ -55,7 +55,10 @@ def _armed(
     or has not; mcvd does where libvirt ended in between.
     """
     gate = StartGate(conf.run)
-    gate.mark(name)
+    try:
+        gate.mark(name)
+    except (OSError, ValueError) as error:
+        return _refuse(f"the start of {name} cannot be marked in {conf.run}: {error}")
     if lease.is_valid(conf.run):
         answer = _judged(conf, documents, operation, mark)
     else:

@@ -1,9 +1,12 @@
 """The inequality between an owner's end and a taker's beginning."""
 
+import json
+
 import pytest
 
-from mcv.ha import timing
+from mcv.ha import timing, values
 from mcv.ha.timing import DRIFT, at_pace, is_calm, is_safe, wait
+from mcv.ha.values import Held
 
 
 def test_a_taker_waits_22_seconds_at_the_usual_pace() -> None:
@@ -38,3 +41,22 @@ def test_a_slow_leader_is_calm_no_more() -> None:
 def test_no_other_pace_is_one() -> None:
     with pytest.raises(ValueError, match="11 is no pace"):
         at_pace(11)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"validity": float("inf")},
+        {"watchdog": -1},
+        {"grain": float("nan")},
+        {"sequence": "7"},
+        {"boot": None},
+        {"more": 1},
+    ],
+)
+def test_what_has_no_periods_is_no_lease(wrong: dict[str, object]) -> None:
+    known = {"boot": "b", "sequence": 7, "validity": 12, "watchdog": 8, "grain": 1, "proves": True}
+    assert values.decode(json.dumps(known)) == Held("b", 7, 12, 8, 1, True)
+
+    with pytest.raises(ValueError, match="lease"):
+        values.decode(json.dumps({**known, **wrong}))

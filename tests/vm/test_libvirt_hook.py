@@ -81,6 +81,18 @@ def test_both_documents_must_give_the_vm_to_this_node(
     assert said.out == "" and said.err == "mcv: web1 belongs to n2. mcv info web1\n"
 
 
+def test_a_start_that_cannot_be_marked_is_refused_with_the_reason(
+    conf: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hold(conf, replace(BASE, ha=Ha(armed=True)))
+    conf.run.mkdir(parents=True, exist_ok=True)
+    (conf.run / "starting").write_text("no directory")
+
+    assert libvirt_hook.answer(conf, "prepare", xml()) == libvirt_hook.REFUSE
+
+    assert "the start of web1 cannot be marked" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("operation", ["prepare", "restore", "migrate"])
 def test_on_an_armed_node_nothing_of_mcv_s_begins_without_a_valid_lease(
     conf: Settings, operation: str, capsys: pytest.CaptureFixture[str]
