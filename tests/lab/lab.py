@@ -45,7 +45,7 @@ def wait_until(is_so: Callable[[], object], timeout: float = 30, what: str = "it
 
 
 class Lab:
-    """Up to four nodes. As a context it has the place to itself and leaves nothing behind."""
+    """Up to five nodes. As a context it has the place to itself and leaves nothing behind."""
 
     def __init__(self, place: Place | None = None, image: Image | None = None) -> None:
         self.place = place or Place.from_environment()
