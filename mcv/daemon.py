@@ -100,7 +100,14 @@ class Daemon:
         self.etcd.follow()
         door = Door(self.etcd.etcd, ClusterKeys(id))
         store, keys = self.agreement.store, Keys(self.identity)
-        return EtcdAgreement(self.conf.node, store, self.calls.call, keys, door, self.etcd.silent)
+        agreement = EtcdAgreement(
+            self.conf.node, store, self.calls.call, keys, door, self.etcd.silent
+        )
+        agreement.reader.on_gap = self._note_gap
+        return agreement
+
+    def _note_gap(self, why: str) -> None:
+        self.host.observations.gap = why
 
     def _arms(self) -> NodeStartEnv | None:
         return arms.of(self.conf.node, self.conf.run, self.consensus, self.etcd.etcd)

@@ -86,6 +86,8 @@ def _itself(host: Host) -> Iterator[str]:
             f"{name} holds another document than {host.name}: mcv cluster sync --from NODE, "
             "after a look at both with mcv cluster check"
         )
+    if gap := host.observations.gap:
+        yield f"{gap} They were not judged here: mcv config history (told until mcvd restarts)"
     if not host.settings.address:
         yield (
             f"{host.name} has no cluster address: its host name resolves to none but loopback; "

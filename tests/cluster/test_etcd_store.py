@@ -8,6 +8,8 @@ from mcv.cluster.store_moved import StoreMoved
 from mcv.document.etcd_voters import Terms, Voter
 from mcv.errors import Busy, Failed, Refused
 from mcv.host import DryRun
+from mcv.status.attention import attention
+from mcv.status.report import reports
 from tests.fakes.cluster import FakeCluster
 
 
@@ -135,3 +137,16 @@ def test_etcd_is_not_stopped_before_all_hold_the_document(
 
     with pytest.raises(Busy, match="n3 still holds"):
         etcd_steps.all_hold(host, "n1")
+
+
+def test_changes_that_were_taken_over_a_gap_are_told_of(three: FakeCluster) -> None:
+    """Of the members that were away for long, each tells its own."""
+    three.run("n1", etcd_store.to_etcd)
+    looked(three)
+    host = three.hosts["n3"]
+    assert not any("not judged" in line for line in attention(host, reports(host)))
+
+    gap = "n3 does not know what led from generation 3 to 9: no member that answered keeps it."
+    host.observations.gap = gap
+
+    assert any(line.startswith(f"{gap} They were") for line in attention(host, reports(host)))

@@ -207,9 +207,12 @@ def test_a_gap_that_nobody_can_fill_is_shown(members: Members) -> None:
     for number in range(KEPT + 3):
         change(members["n1"], user=f"u{number}")
     members.away.add("n3")
+    told: list[str] = []
+    members["n3"].reader.on_gap = told.append
 
     members["n3"].poll()
 
+    assert told == [members["n3"].reader.gap]
     assert members["n3"].committed() == members["n1"].committed()
     first, begin = members.first.generation, members.first.generation + 4
     assert f"from generation {first} to {begin}" in members["n3"].reader.gap

@@ -32,6 +32,7 @@ class Reader:
         self.unfit = ""  # hash of a document in etcd that does not follow this node's
         self.gap = ""  # why a document was taken whose past this node does not know
         self.on_commit: Callable[[], None] = lambda: None
+        self.on_gap: Callable[[str], None] = lambda why: None
 
     def refresh(self) -> Shown:
         """Take the newest document, and return its head.
@@ -93,6 +94,7 @@ class Reader:
                 f"{chain[0].generation}: no member that answered keeps it."
             )
             log.warning("%s", self.gap)
+            self.on_gap(self.gap)
         return self._written(new, chain[:-1], hash_)
 
     def _written(self, new: Cluster, between: list[Cluster], judged: str) -> bool:
