@@ -15,8 +15,9 @@ def make_room(gateway: Gateway, own: Endpoint, limit: float) -> bool:
     """Make room in every voter where the own one leads and one has more bytes than the limit.
 
     What was overwritten is forgotten first. Then one member after the other rewrites its file,
-    the leader last, and an alarm is called off. Returns whether anything was done; raises
-    PeerUnreachable, or CallLost.
+    the leader last, and an alarm is called off: it would be raised again where a file stays as
+    large, so all are rewritten then. Returns whether anything was done; raises PeerUnreachable,
+    or CallLost.
     """
     upkeep = Upkeep(gateway)
     status = upkeep.status(own)
@@ -24,10 +25,12 @@ def make_room(gateway: Gateway, own: Endpoint, limit: float) -> bool:
         return False
     alarms = upkeep.alarms().alarms
     others = [endpoint for endpoint in gateway.endpoints if endpoint != own]
-    order = [endpoint for endpoint in [*others, own] if _fills(upkeep, endpoint, limit)]
-    if not (order or alarms):
+    if any(alarm.alarm == "NOSPACE" for alarm in alarms):
+        limit = 0
+    order = [each for each in [*others, own] if _fills(upkeep, each, limit)]
+    if not order:
         return False
-    log.warning("etcd fills up: %s", ", ".join(each.name for each in order) or "an alarm")
+    log.warning("etcd fills up: %s", ", ".join(each.name for each in order))
     with contextlib.suppress(Refused):  # it is compacted to there already
         Etcd(gateway).compact(status.header.revision)
     for endpoint in order:
