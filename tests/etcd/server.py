@@ -93,10 +93,19 @@ class Member:
     def hang(self) -> None:
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
+        # A thread that is at work on another processor stops a moment later.
+        while not all(
+            _is_stopped(task) for task in Path(f"/proc/{self.process.pid}/task").iterdir()
+        ):
+            time.sleep(0.001)
 
     def go_on(self) -> None:
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGCONT)
+
+
+def _is_stopped(task: Path) -> bool:
+    return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 class Servers:
@@ -137,19 +146,26 @@ class Servers:
         self.wait()
 
     def wait(self) -> None:
-        """Until a majority serves."""
+        """Until a majority serves, and each member that runs.
+
+        One that has just started serves nobody before a majority knows of it, and for ever where
+        that is gone by then.
+        """
         gateway = self.gateway()
+        running = [gateway.only(each.endpoint) for each in self.members if each.process]
         until = time.monotonic() + PATIENCE
         while True:
             try:
-                Etcd(gateway).read(b"/")
+                for one in (gateway, *running):
+                    Etcd(one).read(b"/")
             except McvError:
                 if time.monotonic() > until:
                     logs = [(each.directory / "log").read_text()[-2000:] for each in self.members]
                     raise AssertionError("\n".join(logs)) from None
                 time.sleep(0.05)
             else:
-                gateway.close()
+                for one in (gateway, *running):
+                    one.close()
                 return
 
     def context(self, endpoint: Endpoint) -> ssl.SSLContext:
