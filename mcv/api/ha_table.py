@@ -22,6 +22,7 @@ OF_HA: dict[str, Operation] = {
     "ha.look": question(arming_look.look, timeout=arming.LOOK),
     "ha.measure": Operation(watchdog_measure.measure, PEER_ONLY, timeout=arming.MEASURE),
     "ha.promise": question(failsafe_rounds.promise, sender=True),
+    "ha.renew": question(failsafe_rounds.renew, sender=True),
     "ha.lease": question(ha_status.own),
     "ha.is_released": question(lease_keeping.is_released),
     "ha.let_go": Operation(lease_keeping.let_go, PEER_ONLY, timeout=30),

@@ -29,6 +29,12 @@ class Promise(Struct, frozen=True, kw_only=True):
     promised: bool
 
 
+class Renewal(Struct, frozen=True, kw_only=True):
+    """Whether a member has written the asking node's lease anew."""
+
+    renewed: bool
+
+
 class MemberNodeEnv(NodeEnv):
     """What mcvd may do to keep its node's lease: see MemberEnv."""
 
@@ -57,6 +63,15 @@ class MemberNodeEnv(NodeEnv):
             name for name, told in answers.items() if isinstance(told, Promise) and told.promised
         )
 
+    async def ask_renewal(self, members: frozenset[str]) -> bool:
+        answers = ask_typed(
+            self._host.call, sorted(members), "ha.renew", ANSWER, Renewal, boot=self.boot
+        )
+        by = [name for name, told in answers.items() if isinstance(told, Renewal) and told.renewed]
+        if by:
+            log.info("the lease was renewed by %s", by[0])
+        return bool(by)
+
     async def publish_promises(self, sent: float) -> None:
         lease.write(LeaseFile(self.boot, sent), self._run, lease.PROMISES)
 
@@ -82,7 +97,7 @@ def look(host: Host) -> None:
 
 
 def extend(host: Host) -> None:
-    """One round of a loop: ask for promises where the writes of this node's lease have failed."""
+    """One round of a loop: ask the others where the writes of this node's lease have failed."""
     told = _told(host)
     file = lease.read(host.settings.run)
     if told is None or file is None or not file.is_valid(lease.boot_id(), lease.now()):
@@ -91,7 +106,7 @@ def extend(host: Host) -> None:
         return
     env = _env(host)
     if env is not None and at_once(failsafe.extend(env)):
-        log.info("etcd does not renew the lease: all members have promised not to take it")
+        log.info("etcd does not renew the lease: it goes on by the word of the other members")
 
 
 def _told(host: Host) -> Armed | None:
@@ -108,3 +123,11 @@ def promise(host: Host, head: str, sender: str) -> Promise:
         return Promise(promised=False)
     watch = host.leases.watch(env, env.cluster)
     return Promise(promised=at_once(failsafe.promise(env, watch, sender, head)))
+
+
+def renew(host: Host, boot: str, sender: str) -> Renewal:
+    """Write the lease of a member anew that does not reach etcd itself."""
+    env = _env(host)
+    if env is None or sender not in host.read().online:
+        return Renewal(renewed=False)
+    return Renewal(renewed=at_once(failsafe.renew(env, sender, boot)))

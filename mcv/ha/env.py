@@ -222,5 +222,8 @@ class MemberEnv(Env, Protocol):
     async def ask_promises(self, members: frozenset[str], head: str) -> frozenset[str]:
         """Ask all at once for the promise of failsafe.py; those that gave it."""
 
+    async def ask_renewal(self, members: frozenset[str]) -> bool:
+        """Ask all at once to write this node's lease anew; whether one has."""
+
     async def publish_promises(self, sent: float) -> None:
         """Write /run/mcv/failsafe."""

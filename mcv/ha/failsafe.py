@@ -9,11 +9,17 @@ It holds since only members take, and since a promise counts only while the leas
 A taker begins once a lease has been unchanged for T, or T after its last promise; by then the
 lease has ended, and promises that come later count for nothing. A member that dies in between
 begins to wait for T anew.
+
+Where not all promise, one member that still reaches etcd is enough: it writes the node's lease
+anew, as it stands there. That is a write like the node's own, sent after the asking began, and who
+waits for T sees that the lease has changed.
 """
 
-from mcv.ha.env import MemberEnv
+from mcv.ha import values
+from mcv.ha.env import Env, MemberEnv, Put, Txn, Unchanged, Unknown
 from mcv.ha.taking import Watch
 from mcv.ha.timing import ATTEMPT, Timing
+from mcv.ha.values import Held
 
 
 def is_due(left: float, timing: Timing) -> bool:
@@ -22,7 +28,7 @@ def is_due(left: float, timing: Timing) -> bool:
 
 
 async def extend(env: MemberEnv) -> bool:
-    """Ask for one round of promises; whether all members gave theirs."""
+    """Ask for one round of promises; whether all members gave theirs, or one wrote the lease."""
     file = await env.lease_file()
     if file is None or not file.is_valid(env.boot, await env.now()):
         return False
@@ -31,7 +37,9 @@ async def extend(env: MemberEnv) -> bool:
         return False
     sent = await env.now()
     if await env.ask_promises(members, head) != members:
-        return False
+        sent = await env.now()
+        if not await env.ask_renewal(members):
+            return False
     await env.publish_promises(sent)
     return True
 
@@ -42,3 +50,17 @@ async def promise(env: MemberEnv, watch: Watch, node: str, head: str) -> bool:
         return False
     await watch.promise(node)
     return True
+
+
+async def renew(env: Env, node: str, boot: str) -> bool:
+    """Write another node's lease anew for it, unless it is none of this boot; whether it is."""
+    key = values.lease_key(node)
+    try:
+        entry = (await env.txn(Txn(reads=(key,)))).entries.get(key)
+        held = values.decode(entry.value) if entry is not None else None
+        if entry is None or not isinstance(held, Held) or held.boot != boot:
+            return False
+        unchanged, again = Unchanged(key, entry.revision), Put(key, entry.value)
+        return (await env.txn(Txn((unchanged,), (again,)))).holds
+    except (Unknown, ValueError):
+        return False

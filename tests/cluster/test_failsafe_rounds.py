@@ -87,6 +87,43 @@ def test_one_member_that_is_silent_is_enough_to_have_no_promises(armed: FakeClus
     assert promised(host) is None
 
 
+def test_one_member_that_reaches_etcd_renews_the_lease_where_not_all_promise(
+    armed: FakeCluster,
+) -> None:
+    host = armed.hosts["n1"]
+    hold(armed, "n1", Held(lease.boot_id(), 3, 12, 8, 1, proves=True))
+    failsafe_rounds.look(armed.hosts["n2"])
+    seen = armed.hosts["n2"].leases.seen("n1")
+    has(host, 5.0)
+    armed.down.add("n3")
+    before = lease.now()
+
+    failsafe_rounds.extend(host)
+
+    sent = promised(host)
+    assert sent is not None and before <= sent <= lease.now()
+    failsafe_rounds.look(armed.hosts["n2"])
+    now = armed.hosts["n2"].leases.seen("n1")
+    assert seen is not None and now is not None
+    assert now.held == seen.held and now.revision > seen.revision
+
+
+@pytest.mark.parametrize(
+    "stands", [None, Taken("n2", "word"), Held("another boot", 3, 12, 8, 1, proves=True)]
+)
+def test_what_is_no_lease_of_this_boot_is_renewed_by_nobody(
+    armed: FakeCluster, stands: Held | Taken | None
+) -> None:
+    if stands is not None:
+        hold(armed, "n1", stands)
+    revision = armed.etcd.revision
+
+    assert not failsafe_rounds.renew(armed.hosts["n2"], lease.boot_id(), "n1").renewed
+    assert not failsafe_rounds.renew(armed.hosts["n2"], lease.boot_id(), "stranger").renewed
+
+    assert armed.etcd.revision == revision
+
+
 def test_a_member_with_another_document_promises_nothing(armed: FakeCluster) -> None:
     head = armed.hosts["n1"].consensus.committed()[1]
 

@@ -376,6 +376,29 @@ class EtcdGone(Aim):
             node.voter = are_there
 
 
+class ReachesNoEtcd(Aim):
+    """The owner reaches no voter for a while, but the daemon of one member; then it is cut off."""
+
+    for_long = 40.0  # s
+
+    def after(self, process: Process, call: str) -> None:
+        owner = self.owner()
+        if call == "publish" and self.is_ready and process.node is owner and self.is_well:
+            self.strike(owner, quick=True)
+            self.world.cut |= {(owner.name, "n2"), ("n2", owner.name)}  # not all promise
+            self.world.at(1.7, lambda: self._reaches(owner, False))
+            self.world.at(self.for_long - 0.1, lambda: self.faults.cut_off(owner))
+            self.world.at(self.for_long, lambda: self._reaches(owner, True))
+
+    def _reaches(self, owner: Node, does: bool) -> None:
+        self.world.say(f"etcd {'returns' if does else 'is gone'} for {owner.name}")
+        (self.world.deaf.discard if does else self.world.deaf.add)(owner.name)
+
+    def _end(self) -> None:
+        self.world.deaf.clear()
+        super()._end()
+
+
 class RisesAsEtcdGoes(EtcdGone):
     """The same, and the pace rises and mcv-lease dies: nothing is announced any more."""
 
@@ -416,6 +439,7 @@ AIMS: dict[str, type[Aim]] = {
     "etcd gone": EtcdGone,
     "etcd gone and apart": EtcdGoneAndApart,
     "rises as etcd goes": RisesAsEtcdGoes,
+    "reaches no etcd": ReachesNoEtcd,
 }
 
 

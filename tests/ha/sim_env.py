@@ -212,6 +212,18 @@ class SimEnv:
         await self._turn("promises")
         return frozenset(promised)
 
+    async def ask_renewal(self, members: frozenset[str]) -> bool:
+        self._asked = self._world.time
+        for member in sorted(members):
+            await self._turn("ask_renewal")
+            there = self._world.nodes[member]
+            if there.processes["mcvd"].is_held or not self._world.linked(self.node, member):
+                continue
+            if await failsafe.renew(SimEnv(self._process, there), self.node, self.boot):
+                self._world.relays += 1
+                return True
+        return False
+
     async def publish_promises(self, sent: float) -> None:
         await self._turn("publish_promises")
         self._node.promises = LeaseFile(self.boot, sent)

@@ -1,9 +1,14 @@
 """Promises in place of etcd: all members, and only while the lease is valid."""
 
+from typing import cast
+
 import pytest
 
-from mcv.ha.failsafe import is_due
+from mcv.ha.at_once import at_once
+from mcv.ha.env import Answer, Entry, Env, Txn, Unchanged
+from mcv.ha.failsafe import is_due, renew
 from mcv.ha.timing import PACES, at_pace
+from mcv.ha.values import Held
 from tests.ha.sim import play
 from tests.ha.world import World
 
@@ -51,6 +56,34 @@ def test_without_one_member_there_are_no_promises() -> None:
     assert not any(world.violation for world in worlds)
     assert len(quiet) > 3
     assert all(is_killed(said) for said in quiet)
+
+
+def test_one_member_that_reaches_etcd_renews_for_one_that_does_not() -> None:
+    worlds = [play(seed, "reaches no etcd") for seed in SEEDS]
+    quiet = [said for world in worlds for said in outages(world) if is_undisturbed(said)]
+
+    assert not any(world.violation for world in worlds)
+    assert len(quiet) > 3
+    assert sum(world.relays for world in worlds) > 10
+    assert not any(is_killed(said) for said in quiet)
+
+
+def test_a_taking_that_comes_between_is_not_written_over() -> None:
+    class Etcd:
+        """A lease that is read, and is another by the time that it is written."""
+
+        def __init__(self) -> None:
+            self.asked: list[Txn] = []
+
+        async def txn(self, txn: Txn) -> Answer:
+            self.asked.append(txn)
+            entries = {"lease/n1": Entry(Held("b", 3, 12, 8, 1, True).encode(), 5)}
+            return Answer(not txn.compares, 9, entries)
+
+    etcd = Etcd()
+
+    assert not at_once(renew(cast(Env, etcd), "n1", "b"))
+    assert etcd.asked[1].compares == (Unchanged("lease/n1", 5),)
 
 
 @pytest.mark.parametrize("pace", PACES)

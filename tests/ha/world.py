@@ -220,6 +220,7 @@ class World:
         self.store: dict[str, tuple[str, int]] = {}
         self.revision = 0
         self.cut: set[tuple[str, str]] = set()  # one way each
+        self.deaf: set[str] = set()  # nodes that reach no voter, and the daemons of others
         self.link_cut = False  # of replication alone
         self.in_step = True
         self.outdated: set[str] = set()
@@ -233,6 +234,7 @@ class World:
         self.words: set[str] = set()  # nodes that an operator calls dead, and he may be wrong
         self.excused: set[str] = set()  # taken by a false word: a guest there is the operator's
         self.takeovers = 0
+        self.relays = 0  # renewals by other members
         self.rounds = 0  # of promises that all members gave
         self.starts = 0
         self.log: list[str] = []
@@ -290,10 +292,14 @@ class World:
 
     def reaches(self, client: str) -> bool:
         """Whether what a client sends is committed: a voter with a majority hears it."""
+        if client in self.deaf:
+            return False
         return any(self.hears(client, voter) for voter in self._with_majority())
 
     def is_reached(self, client: str) -> bool:
         """Whether a voter with a majority is heard by a client."""
+        if client in self.deaf:
+            return False
         return any(self.hears(voter, client) for voter in self._with_majority())
 
     def _with_majority(self) -> list[str]:
