@@ -55,6 +55,7 @@ class Liar:
         self.says = head.encode() + text
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # closing it alone wakes no thread
         self._listener.close()
 
 
