@@ -109,14 +109,15 @@ def test_a_full_etcd_is_compacted_and_no_lease_is_lost(armed: Trio) -> None:
         three.run(f"/opt/mcv/bin/python3 -I /root/filler.py /var/lib/mcv/{three.name}")
         filled = sizes(one)
         checked = three.run("mcv cluster check --json", check=False, timeout=120).stdout
+        # Room may have been made meanwhile.
+        assert "% full" in checked or max(sizes(one)) < QUOTA / 4, checked
         until = time.monotonic() + 150
         while max(sizes(one)) >= QUOTA / 4:
             assert time.monotonic() < until, sizes(one)
             seen.wait_for_writes(one, number=1, timeout=10)
             assert all_hold(armed.nodes)
         print(f"of {filled} bytes {sizes(one)} were left")
-        assert min(filled) >= QUOTA / 4
-        assert "% full" in checked or max(filled) < QUOTA / 4, checked
+        assert max(filled) >= QUOTA / 4
         assert all(node.is_running for node in armed.nodes)
         mcv(one, f"update {VM} --description changed")
         seen.wait_for_writes(one)
