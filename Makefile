@@ -54,6 +54,9 @@ fresh: packages-fresh  ## Run demo and lab tests on a bare Debian 12 made for it
 # High availability has the machine to itself: four nodes, and bounds in seconds.
 HA := $(VENV)/bin/pytest -v --durations=20 --durations-min=3 tests/lab/ha
 
+# The main job, which is the same wherever the document lies.
+IN_ETCD := $(patsubst %,tests/lab/test_%.py,main_job kills members live)
+
 .PHONY: test
 test: packages-lab $(READY)  ## Run the tests, those on the lab's real nodes too (root)
 	$(VENV)/bin/pytest $(SHARED) -m "not ha" --durations=40 --durations-min=3 $(PYTEST_ARGS)
@@ -71,6 +74,7 @@ coverage: packages-build $(READY)  ## Run the tests of `unit` and say how much o
 soak: packages-lab $(READY)  ## Play random histories for SECONDS=600, then all deaths and kills (root)
 	@$(VENV)/bin/python -m tests.model $(SECONDS)
 	MCV_SOAK=1 $(VENV)/bin/pytest $(SHARED) -m "not ha" tests/deaths tests/ha tests/lab $(PYTEST_ARGS)
+	MCV_SOAK=1 MCV_STORE=etcd $(VENV)/bin/pytest $(SHARED) $(IN_ETCD) $(PYTEST_ARGS)
 
 .PHONY: lab-ha
 lab-ha: packages-lab $(READY)  ## Run what high availability does in each failure, on real nodes (root)

@@ -6,15 +6,22 @@ from typing import NamedTuple
 import pytest
 
 from tests.lab import Lab, Node, wait_until
-from tests.lab.cluster import PASSWORD_FILE, in_contact, mcv, told, wait_for_contact
+from tests.lab.cluster import (
+    PASSWORD_FILE,
+    VOTING,
+    WITNESS,
+    add_witness,
+    in_contact,
+    mcv,
+    told,
+    wait_for_contact,
+)
 from tests.lab.test_addresses import DEVICE
 from tests.lab.test_away import CHANGE, READ, timed
 
 pytestmark = pytest.mark.soak
 
-WITNESS = 5
 MOVED = "10.99.0.202"
-FILES = "/var/lib/mcv/etcd"
 
 
 class Voters(NamedTuple):
@@ -30,21 +37,15 @@ class Voters(NamedTuple):
 @pytest.fixture
 def voters(lab: Lab, pair: list[Node]) -> Iterator[Voters]:
     """node1 and node2 are a cluster whose document lies in etcd; the witness votes as well."""
-    witness = lab.node(WITNESS)
-    witness.role = "witness"
-    if not witness.is_running:
-        witness.boot()
     if told(pair[0], "cluster store")["store"] == "unanimous":
-        witness.run(f"systemctl disable --now mcv-etcd; rm -rf {FILES}", check=False)
-        mcv(pair[0], with_witness(witness), timeout=240)
+        witness = add_witness(lab, pair[0])
+    else:
+        witness = lab.node(WITNESS)
+        if not witness.is_running:
+            witness.boot()
     wait_until(lambda: in_contact(pair), 60, "both nodes to be in contact")
     yield Voters(pair[0], pair[1], witness)
     witness.kill()
-
-
-def with_witness(witness: Node) -> str:
-    at = f"--witness {witness.name} --ip-address {witness.address}"
-    return f"cluster store etcd {at} --password-file {PASSWORD_FILE} --yes"
 
 
 def quick(node: Node, words: str, limit: float, code: int = 0) -> str:
@@ -71,7 +72,7 @@ def test_one_of_the_three_may_be_missing_and_not_two(voters: Voters) -> None:
     assert state(voters) in ("leader", "voter")
     assert active(witness) == "active"
     assert witness.run("systemctl is-enabled etcd", check=False).stdout.strip() == "masked"
-    witness.run(f"test -e {FILES}/member -a -d {FILES}/data/member")
+    witness.run(f"test -e {VOTING}/member -a -d {VOTING}/data/member")
     shown = told(two, "cluster store")
     assert [voter["name"] for voter in shown["voters"]] == ["node1", "node2", witness.name]
 
@@ -131,5 +132,5 @@ def test_the_move_back_takes_all_of_it_away(voters: Voters) -> None:
     moved = mcv(one, f"cluster store unanimous --password-file {PASSWORD_FILE} --yes")
 
     assert moved.stdout == "The members agree unanimously.\n"
-    witness.run(f"test ! -e {FILES} -a ! -e /etc/systemd/system/mcv-etcd.service")
+    witness.run(f"test ! -e {VOTING} -a ! -e /etc/systemd/system/mcv-etcd.service")
     wait_for_contact(voters.nodes)
