@@ -199,6 +199,7 @@ class Daemon:
         lines.clear(self.conf.run)
         threading.Thread(target=self._remove_trials, name="trials", daemon=True).start()
         self._make_default_pool()
+        self._make_certificate()
         if self.conf.address and not self.agreement.contact.key_damage:
             trusted = self.calls.trusted
             self.server.start_peers(self.conf.address, self.conf.port, self.identity, trusted)
@@ -214,6 +215,18 @@ class Daemon:
             self.host.directories.make(DEFAULT_LOCATION)
         except OSError as error:
             log.warning("the pool of every node cannot be made: %s", error)
+
+    def _make_certificate(self) -> None:
+        """Have the certificate for etcd before a cluster asks for it: a refusal changes nothing.
+
+        Where the document lies in etcd it says which one this node has.
+        """
+        address, damage = self.conf.address, self.agreement.contact.key_damage
+        try:
+            if address and not damage and self.host.read().store is None:
+                self.host.etcd.certificate(address)
+        except McvError as error:
+            log.warning("the certificate for etcd cannot be kept: %s", error)
 
     def _clean_images(self) -> None:
         """Make the directory of images, and delete what jobs left there that were cut off."""
