@@ -28,9 +28,11 @@ def release(host: Host, node: str) -> None:
 
 
 def await_lease(host: Host, node: str) -> None:
-    """Wait until this node has a valid lease. Raises Busy."""
+    """Wait until this node has a valid lease. Raises Busy; at once where it was given back."""
     until = time.monotonic() + LEASE
     while not host.lease.left():
+        if host.lease.told() is None:
+            raise Busy(f"The lease of {host.name} was given back meanwhile.", "See: mcv ha status")
         if time.monotonic() > until:
             raise Busy(
                 f"{host.name} has no lease within {LEASE:.0f} s.",

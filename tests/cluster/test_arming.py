@@ -22,7 +22,7 @@ from mcv.drbd import enable, inherited
 from mcv.drivers.drbd_states import ReplicationState
 from mcv.drivers.etcd_local import VoterShown
 from mcv.drivers.watchdogs import WatchdogSeen
-from mcv.errors import DoneInPart, Failed, Refused
+from mcv.errors import Busy, DoneInPart, Failed, Refused
 from mcv.etcd.keys import ClusterKeys
 from mcv.etcd.requests import put
 from mcv.ha.armed import write as write_armed
@@ -138,6 +138,11 @@ def test_where_a_node_gets_no_lease_all_leases_are_given_back(in_etcd: FakeClust
 
     assert not in_etcd.read().ha.armed
     assert [host.lease.told() for host in in_etcd.hosts.values()] == [None] * 3
+
+
+def test_a_lease_that_was_given_back_is_not_waited_for(in_etcd: FakeCluster) -> None:
+    with pytest.raises(Busy, match="was given back meanwhile"):
+        arming_steps.await_lease(in_etcd.hosts["n1"], node="n1")
 
 
 def test_in_an_armed_cluster_a_lost_peer_is_noticed_sooner(in_etcd: FakeCluster) -> None:
