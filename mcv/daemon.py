@@ -5,8 +5,10 @@ import functools
 import logging
 import os
 import signal
+import ssl
 import sys
 import threading
+from collections.abc import Sequence
 
 import mcv
 from mcv import printable, settings
@@ -14,22 +16,38 @@ from mcv.api.calls import Calls
 from mcv.api.loops import Loops
 from mcv.api.table import TABLE
 from mcv.cluster import leaving, members
+from mcv.consensus.doors import Doors
+from mcv.consensus.etcd import arms
+from mcv.consensus.etcd.agreement import EtcdAgreement
+from mcv.consensus.etcd.connection import Connection
+from mcv.consensus.etcd.door import Door
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document import place, startup
+from mcv.document.etcd_voters import Voter
 from mcv.document.identity import known_uuids
 from mcv.document.pools import DEFAULT_LOCATION
+from mcv.drbd import handler_file
 from mcv.drivers.blocks import Blocks
 from mcv.drivers.bridge import Bridges
 from mcv.drivers.directories import Directories
 from mcv.drivers.drbd import Drbd
+from mcv.drivers.etcd_local import LocalEtcd
+from mcv.drivers.etcd_unit import EtcdUnit
 from mcv.drivers.host_devices import HostDevices
 from mcv.drivers.libvirt import Hypervisor
+from mcv.drivers.local_lease import LocalLease
 from mcv.drivers.lvm import Lvm
 from mcv.errors import McvError
+from mcv.etcd.gateway import Endpoint, Gateway
+from mcv.etcd.keys import ClusterKeys
+from mcv.ha.gate import Gate
+from mcv.ha.start_env import NodeStartEnv
 from mcv.host import Host
+from mcv.rpc.etcd_certificates import Certificates
 from mcv.rpc.peers import Peers
 from mcv.rpc.pki import Keys, load_or_create
 from mcv.rpc.server import Server
+from mcv.rpc.tls import client_context
 from mcv.rpc.tunnel import tunnel
 from mcv.storage import image_files
 from mcv.system import lines, logs, systemd
@@ -51,14 +69,19 @@ class Daemon:
         self.identity = load_or_create(conf.node, conf.pki)
         self.calls = Calls(conf)
         self.calls.peers = Peers(self.identity, self.calls.find)
-        self.consensus = UnanimousAgreement(
+        self.agreement = UnanimousAgreement(
             conf.node,
             startup.opened(conf, self.identity.certificate_pem),
             self.calls.call,
             Keys(self.identity),
             lambda name: members.is_alive(self.host, name),
         )
-        self.consensus.contact.key_damage = self.identity.damage()
+        self.agreement.contact.key_damage = self.identity.damage()
+        self.etcd = Connection(
+            conf.node, self.agreement.store.both, self._etcd_context, conf.etcd_port
+        )
+        self.consensus = Doors(self.agreement, self._majority)
+        self.gate = Gate(conf.node, self._arms, conf.run)
         self.calls.host = self.host = self._filled()
         self.server = Server(
             self.calls.handle,
@@ -70,7 +93,33 @@ class Daemon:
         self.host.reach = self.calls.reach
         self.loops = Loops(self.host)
         self.consensus.on_commit(self._committed)
-        self.consensus.contact.advice = self.calls.peers.advice = self.host.advice
+        self.agreement.contact.advice = self.calls.peers.advice = self.host.advice
+
+    def _majority(self, id: str) -> EtcdAgreement:
+        """This node's part in agreement through the etcd of that id."""
+        self.etcd.follow()
+        door = Door(self.etcd.etcd, ClusterKeys(id))
+        store, keys = self.agreement.store, Keys(self.identity)
+        agreement = EtcdAgreement(
+            self.conf.node, store, self.calls.call, keys, door, self.etcd.silent
+        )
+        agreement.reader.on_gap = self._note_gap
+        return agreement
+
+    def _note_gap(self, why: str) -> None:
+        self.host.observations.gap = why
+
+    def _arms(self) -> NodeStartEnv | None:
+        return arms.of(self.conf.node, self.conf.run, self.consensus, self.etcd.etcd)
+
+    def _etcd_context(self, certificate: str) -> ssl.SSLContext:
+        return client_context(self.identity, certificate)
+
+    def _reach_voters(self, voters: Sequence[Voter]) -> Gateway:
+        """A gateway to voters, in use or not, each known by its certificate alone."""
+        known = {voter.name: voter.certificate for voter in voters}
+        endpoints = [Endpoint(voter.name, voter.address, self.conf.etcd_port) for voter in voters]
+        return Gateway(endpoints, lambda at: self._etcd_context(known[at.name]))
 
     def _filled(self) -> Host:
         """The host with every door of this node."""
@@ -82,13 +131,26 @@ class Daemon:
             journal=Journal(state / "journal"),
             jobs=Jobs(self.conf.node, state / "jobs"),
             locks=Locks(self.conf.locks),
-            domains=Hypervisor(lambda: known_uuids(self.consensus.both()), node=self.conf.node),
-            drbd=Drbd(),
+            domains=Hypervisor(
+                lambda: known_uuids(self.consensus.both()), node=self.conf.node, gate=self.gate
+            ),
+            drbd=Drbd(gate=self.gate),
             volumes=Lvm(self.conf.notes),
             directories=Directories(),
             blocks=Blocks(),
             bridges=Bridges(),
             devices=HostDevices(),
+            etcd=LocalEtcd(
+                EtcdUnit(self.conf.etcd),
+                self.identity.key,
+                (self.conf.etcd_port, self.conf.etcd_peer_port),
+                Certificates(self.identity),
+                self._reach_voters,
+            ),
+            lease=LocalLease(
+                self.conf.run, self.identity.certificate, self.identity.key, self.conf.etcd_port
+            ),
+            keyspace=self.etcd.etcd,
             call=self.calls.call,
             forward=self.calls.forward,
             tunnel=functools.partial(tunnel, reach=self.calls.peers.stream),
@@ -100,11 +162,20 @@ class Daemon:
 
     def _committed(self) -> None:
         """There is another document: it is told, and removed members lose their connections."""
+        self._tell_handlers()
+        self.etcd.follow()
         document = self.host.read()
         made = document.change
         log.info("generation %d: %s (%s, %s)", document.generation, made.why, made.who, made.node)
         self.server.close_untrusted()
         self.loops.wake()
+
+    def _tell_handlers(self) -> None:
+        """Before anything acts by the document; a loop does it again where this fails."""
+        try:
+            handler_file.write(self.host)
+        except McvError as error:
+            log.warning("what DRBD's handlers decide by is not written: %s", error)
 
     def run(self) -> None:
         """Serve until told to stop. Ready means: the unix socket answers."""
@@ -122,12 +193,14 @@ class Daemon:
         self.host.jobs.close_interrupted(entries | left.unreadable.keys())
 
     def _start(self) -> None:
+        self._tell_handlers()
         self.close_interrupted()
         self._clean_images()
         lines.clear(self.conf.run)
         threading.Thread(target=self._remove_trials, name="trials", daemon=True).start()
         self._make_default_pool()
-        if self.conf.address and not self.consensus.contact.key_damage:
+        self._make_certificate()
+        if self.conf.address and not self.agreement.contact.key_damage:
             trusted = self.calls.trusted
             self.server.start_peers(self.conf.address, self.conf.port, self.identity, trusted)
         self.server.start_operator()
@@ -142,6 +215,18 @@ class Daemon:
             self.host.directories.make(DEFAULT_LOCATION)
         except OSError as error:
             log.warning("the pool of every node cannot be made: %s", error)
+
+    def _make_certificate(self) -> None:
+        """Have the certificate for etcd before a cluster asks for it: a refusal changes nothing.
+
+        Where the document lies in etcd it says which one this node has.
+        """
+        address, damage = self.conf.address, self.agreement.contact.key_damage
+        try:
+            if address and not damage and self.host.read().store is None:
+                self.host.etcd.certificate(address)
+        except McvError as error:
+            log.warning("the certificate for etcd cannot be kept: %s", error)
 
     def _clean_images(self) -> None:
         """Make the directory of images, and delete what jobs left there that were cut off."""

@@ -108,10 +108,22 @@ class LookAgain(Refused):
     kind = "look-again"
 
 
+class StoreMoved(LookAgain):
+    """The document lies in etcd by now, or does not lie there any more: the other door is open."""
+
+    kind = "store-moved"
+
+
 class OutOfStep(Refused):
     """The caller's epoch or claim differs from what this node knows."""
 
     kind = "out-of-step"
+
+
+class StoreFull(Refused):
+    """etcd has reached its quota, and takes no write until there is room."""
+
+    kind = "store-full"
 
 
 class NotMember(Refused):

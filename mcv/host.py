@@ -18,6 +18,8 @@ from mcv.document.initial import alone
 from mcv.document.model import Cluster, Node
 from mcv.document.subject import Subject
 from mcv.errors import McvError, OutcomeOpen, RepairNeeded, wait_for
+from mcv.etcd.client import Keyspace
+from mcv.ha.leases_seen import LeasesSeen
 from mcv.settings import Settings
 from mcv.system import systemd
 from mcv.system.held_file import HeldFile
@@ -39,16 +41,16 @@ if TYPE_CHECKING:
     from mcv.drivers.bridge import Bridges
     from mcv.drivers.directories import Directories
     from mcv.drivers.drbd import Drbd
+    from mcv.drivers.etcd_local import LocalEtcd
     from mcv.drivers.host_devices import HostDevices
     from mcv.drivers.libvirt import Hypervisor
     from mcv.drivers.libvirt_load import Used
+    from mcv.drivers.local_lease import LocalLease
     from mcv.drivers.lvm import Lvm
 
 log = logging.getLogger(__name__)
 
 ServedClaim = tuple[str, tuple[tuple[int, int], ...]]  # the operation, its claims' numbers
-
-
 A = TypeVar("A")
 
 
@@ -106,6 +108,9 @@ class Host:
     blocks: "Blocks"
     bridges: "Bridges"
     devices: "HostDevices"
+    etcd: "LocalEtcd"
+    lease: "LocalLease"
+    keyspace: Keyspace  # of the cluster's etcd, as the document names it
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
     forward: Callable[..., Any]  # forward(node, operation, params, person): an operator's
     tunnel: Callable[..., AbstractContextManager[None]]  # tunnel(path, node, asked): a stream
@@ -123,6 +128,7 @@ class Host:
     # What this run of the daemon knows; a restart begins without it.
     is_leaving: bool = False  # the host shuts down: nothing is started any more
     stray_copies_paused_at: str = ""  # hash of the document of the last look for them
+    begin_there: dict[str, Callable[[], None]] = field(default_factory=dict)  # etcd of a witness
     joining: dict[str, Node] = field(default_factory=dict)  # being added, no members yet
     images: dict[str, HeldFile] = field(default_factory=dict)  # by token
     receiving: dict[str, "Server"] = field(default_factory=dict)  # by VM and disk
@@ -142,6 +148,7 @@ class Host:
     load_sample: LoadSample | None = None  # what was used when somebody last looked
     heard_members: dict[str, bool] = field(default_factory=dict)  # at the last look for events
     looks: Looks = field(default_factory=Looks)
+    leases: LeasesSeen = field(default_factory=LeasesSeen)  # of the other nodes
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
     lines: Lines = field(default_factory=Lines)  # to guests of this node
     leads: dict[str, Lead] = field(default_factory=dict)  # to lines of other nodes, by token

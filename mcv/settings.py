@@ -15,6 +15,8 @@ from mcv.errors import Refused
 CONF = Path("/etc/mcv/mcv.conf")
 SOCKET = Path("/run/mcv/mcvd.sock")
 PEER_PORT = 8420
+ETCD_PORT = 8421  # where etcd's clients are served: beside the administrator's own, if any
+ETCD_PEER_PORT = 8422
 DRBD_HANDLER = Path("/opt/mcv/bin/mcv-drbd-handler")  # where `make install` puts it
 FIRST_DRBD_PORT = 7900
 FIRST_DRBD_MINOR = 100
@@ -35,6 +37,7 @@ KEYS = {
     "verify_at_once",
     "shutdown_timeout",
     "verify_period",
+    "watchdog",
 }
 
 NUMBERS = {
@@ -62,6 +65,7 @@ class Settings:
     history: int = HISTORY
     verify_at_once: int = 2
     shutdown_timeout: int = SHUTDOWN_TIMEOUT  # s that guests have when the host shuts down
+    watchdog: str = ""  # a device, a driver's identity, or softdog
     verify_period: int = VERIFY_PERIOD  # days between two verifications of a VM
     var: Path = Path("/var/lib/mcv")
     run: Path = Path("/run/mcv")
@@ -69,6 +73,8 @@ class Settings:
     drbd_directory: Path = Path("/etc/drbd.d")
     drbd_handler: Path = DRBD_HANDLER
     port: int = PEER_PORT
+    etcd_port: int = ETCD_PORT
+    etcd_peer_port: int = ETCD_PEER_PORT
     conf: Path = CONF
     directory: str = ""  # name of the state directory; "" is the host's name
 
@@ -80,6 +86,11 @@ class Settings:
     @property
     def pki(self) -> Path:
         return self.state / "pki"
+
+    @property
+    def etcd(self) -> Path:
+        """Where mcv's etcd lies: mcv-etcd.service names it, so it is the same on every host."""
+        return self.var / "etcd"
 
     @property
     def notes(self) -> Path:
@@ -173,6 +184,7 @@ def load(path: Path = CONF, resolve: Callable[[str], str] | None = None) -> Sett
         verify_at_once=numbers["verify_at_once"],
         shutdown_timeout=numbers["shutdown_timeout"],
         verify_period=numbers["verify_period"],
+        watchdog=values.get("watchdog", ""),
         drbd_handler=Path(handler),
         conf=path,
     )

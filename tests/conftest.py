@@ -1,6 +1,7 @@
 """What every test may ask for: a cluster of two in one process."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ for number in (signal.SIGHUP, signal.SIGINT):
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> FakeCluster:
-    return FakeCluster(tmp_path)
+def cluster(tmp_path: Path) -> Iterator[FakeCluster]:
+    cluster = FakeCluster(tmp_path)
+    yield cluster
+    cluster.end()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

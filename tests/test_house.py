@@ -18,10 +18,18 @@ ROOT = Path(__file__).parent.parent / "mcv"
 FLOORS: list[tuple[str, str]] = [
     ("ground", "mcv mcv.carrying mcv.errors mcv.printable mcv.settings mcv.sizes mcv.timestamps"),
     ("system", "mcv.system.*"),
+    ("etcd", "mcv.etcd.*"),
+    ("high availability", "mcv.ha.*"),
     ("the document", "mcv.document.*"),
     (
+        "what both ways of agreement share",
+        "mcv.consensus.protocol mcv.consensus.unanimous.contact mcv.consensus.unanimous.judge "
+        "mcv.consensus.unanimous.timeouts mcv.consensus.unanimous.wire",
+    ),
+    (
         "tools",
-        "mcv.drivers.* mcv.rpc.* mcv.consensus.* mcv.consensus.unanimous.* mcv.transaction.*",
+        "mcv.drivers.* mcv.rpc.* mcv.consensus.* mcv.consensus.etcd.* mcv.consensus.unanimous.* "
+        "mcv.transaction.*",
     ),
     ("rules", "mcv.rules.*"),
     ("doors", "mcv.host"),

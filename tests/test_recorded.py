@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from mcv import settings
 from mcv.api.dispatch import row
 from mcv.check.resource_files import is_mcvs
-from mcv.cluster import join, upgrade
+from mcv.cluster import joining, upgrade
 from mcv.document import changes
 from mcv.document.generation import ChangeMade
 from mcv.document.history import on_disk
@@ -428,7 +428,7 @@ def test_a_join_that_was_begun_is_read(
     host = wake(path, tmp_path).hosts["n1"]
     death.turn_back(monkeypatch, json.loads((path / "var/n1/staged.json").read_text())["since"])
 
-    stage = join.staged(host)
+    stage = joining.staged(host)
 
     assert stage is not None and stage.operation == "0a1b2c3d"
     assert [member.name for member in stage.members] == ["n9"]

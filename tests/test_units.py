@@ -1,4 +1,4 @@
-"""What systemd and cron begin: both wait for the same minute, which is the node's own."""
+"""What systemd and cron begin: when, in which order, and what ends it."""
 
 import re
 import subprocess
@@ -53,3 +53,47 @@ def test_nodes_of_one_image_do_not_begin_at_once(tmp_path: Path) -> None:
 
 def test_a_verification_that_is_begun_by_hand_does_not_wait(tmp_path: Path) -> None:
     assert slept(tmp_path, unit_wait(), "n1", trigger="") == ""
+
+
+def unit(name: str) -> dict[str, list[str]]:
+    """The settings of a unit, each with all words that it was given."""
+    found: dict[str, list[str]] = {}
+    for line in (ETC / name).read_text(encoding="utf-8").splitlines():
+        key, is_setting, words = line.partition("=")
+        if is_setting and not line.startswith("#"):
+            found.setdefault(key, []).extend(words.split())
+    return found
+
+
+def test_the_lease_is_given_back_after_guests_and_mcvd_and_before_etcd_ends() -> None:
+    lease = unit("mcv-lease.service")
+
+    assert {"mcvd.service", "mcv-guests.service", "libvirt-guests.service"} <= set(lease["Before"])
+    assert {"mcv-etcd.service", "network-online.target"} <= set(lease["After"])
+
+
+def test_the_lease_runs_where_the_node_is_armed_alone_and_nobody_stops_it_by_hand() -> None:
+    lease = unit("mcv-lease.service")
+
+    assert "ConditionPathExists" not in lease  # it ends what an earlier process has left
+    assert lease["RestartPreventExitStatus"] == ["0"]
+    assert lease["RefuseManualStop"] == ["yes"]
+    assert "WantedBy" not in lease
+    for unit_of_mcv in ("mcvd.service", "mcv-guests.service"):
+        assert not {"Requires", "BindsTo", "PartOf"} & unit(unit_of_mcv).keys()
+
+
+def test_the_watchdog_stays_open_while_the_lease_is_started_again() -> None:
+    lease = unit("mcv-lease.service")
+
+    assert lease["FileDescriptorStoreMax"] == ["1"]
+    assert lease["NotifyAccess"] == ["main"]
+    assert (lease["Restart"], lease["StartLimitIntervalSec"]) == (["always"], ["0"])
+    assert lease["RuntimeDirectoryPreserve"] == ["yes"]
+
+
+def test_the_lease_begins_before_others_and_no_refused_priority_keeps_it_from_that() -> None:
+    lease = unit("mcv-lease.service")
+
+    assert lease["Nice"] == ["-20"]
+    assert not [key for key in lease if key.startswith("CPUScheduling")]

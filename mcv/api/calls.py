@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 from mcv.api import dispatch
-from mcv.cluster import join
+from mcv.cluster import joining
 from mcv.document.model import Node
 from mcv.errors import CallLost, NoAnswer, NotFound, OutcomeOpen, PeerUnreachable
 from mcv.host import Host
@@ -142,7 +142,7 @@ class Calls:
     def trusted(self) -> Mapping[str, str]:
         """The keys that open the peers' port: the members', and those of a staged join."""
         keys = {name: node.certificate for name, node in self.host.read().nodes.items()}
-        stage = join.staged(self.host)
+        stage = joining.staged(self.host)
         if stage is not None:
             keys.update({member.name: member.certificate for member in stage.members})
         keys.pop(self._settings.node, None)

@@ -232,8 +232,15 @@ def require_claim(host: Host, escort: Escort, caller: str) -> None:
 
 
 def _require_all_held(host: Host, escort: Escort, caller: str) -> None:
-    for claim in escort.claims:
-        _require_held(host, escort.operation, claim, caller)
+    try:
+        for claim in escort.claims:
+            _require_held(host, escort.operation, claim, caller)
+    except OutOfStep:
+        if host.read().store is None:
+            raise
+        host.consensus.poll()  # a majority has committed the claim, and this node may be behind
+        for claim in escort.claims:
+            _require_held(host, escort.operation, claim, caller)
 
 
 def _require_held(host: Host, operation: str, number: EntryClaim, caller: str) -> None:

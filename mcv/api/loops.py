@@ -6,13 +6,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcv.cluster import members, sightings, upgrade
+from mcv.cluster import (
+    addresses,
+    etcd_follow,
+    etcd_steps,
+    failsafe_rounds,
+    lease_keeping,
+    members,
+    sightings,
+    upgrade,
+)
 from mcv.drbd import (
     enable,
+    handler_file,
     left_replicas,
     lost_peers,
     roles,
     sizing,
+    stale_marks,
     verification_age,
     verification_results,
 )
@@ -52,9 +63,10 @@ def look_after_cluster(host: Host) -> None:
     """
     host.consensus.poll()
     _attempt(host, _follow_document)
+    _attempt(host, etcd_steps.tidy)
     if host.consensus.in_contact:
         _attempt(host, upgrade.raise_schema)
-        _attempt(host, members.addresses)
+        _attempt(host, addresses.follow_conf)
         _attempt(host, verification_results.conclude)
         _attempt(host, sizing.write_real_sizes)
         _attempt(host, enable.adjust)
@@ -97,6 +109,9 @@ def _follow_document(host: Host) -> None:
 # The first loop is woken by every commit.
 LOOPS = (
     Loop("cluster", 3.0, look_after_cluster),
+    Loop("lease", 2.0, lease_keeping.follow),
+    Loop("leases", 2.0, failsafe_rounds.look),
+    Loop("promises", 1.0, failsafe_rounds.extend),
     Loop("domains", 2.0, disk_closing.reconcile),
     Loop("leaving disks", 5.0, disk_remove.reconcile),
     Loop("mirrored disks", 5.0, disk_mirror.reconcile),
@@ -109,6 +124,11 @@ LOOPS = (
     Loop("paths", 3.0, members.watch_paths),
     Loop("sightings", 3.0, sightings.look),
     Loop("arrivals", 30.0, arrivals.forget_over),
+    Loop("etcd", 5.0, etcd_follow.look_after),
+    Loop("etcd's room", 60.0, etcd_steps.keep_room),
+    Loop("marks", 2.0, stale_marks.follow),
+    Loop("handler's file", 2.0, handler_file.write),
+    Loop("starts", 5.0, lambda host: host.domains.starts.forget_ended()),
     Loop("copies", 30.0, copy_target.clear_over),
 )
 

@@ -1,6 +1,8 @@
 """The table: every operation with its callers, right, subject, carrying node and timeout."""
 
 from mcv.api import consensus_calls
+from mcv.api.etcd_table import OF_ETCD
+from mcv.api.ha_table import OF_HA
 from mcv.api.host_table import OF_HOSTS
 from mcv.api.node_table import NODE_TABLE
 from mcv.api.operation import (
@@ -39,10 +41,12 @@ from mcv.cluster import (
     divergence,
     facts,
     join,
+    joining,
     leaving,
     members,
     permissions,
     replacing,
+    sightings,
 )
 from mcv.drbd import new_addresses
 from mcv.network import fitting, nat
@@ -87,6 +91,8 @@ HOURS = 6 * 3600.0
 
 TABLE: dict[str, Operation] = {
     **NODE_TABLE,
+    **OF_ETCD,
+    **OF_HA,
     # The cluster
     "cluster.info": read(status_cluster.info),
     "cluster.check": read(runner.check),
@@ -95,8 +101,8 @@ TABLE: dict[str, Operation] = {
     "cluster.host_key": Operation(join.host_key, OPERATOR_ONLY, Right.ADMIN, timeout=30, asks=True),
     "cluster.add_node": admin(join.add_node, NODE),
     "cluster.remove_node": admin(members.remove_node, NODE, to=another),
-    "cluster.stage_join": Operation(join.stage_join, OPERATOR_ONLY, Right.ADMIN),
-    "cluster.unstage_join": Operation(join.unstage_join, OPERATOR_ONLY, Right.ADMIN),
+    "cluster.stage_join": Operation(joining.stage_join, OPERATOR_ONLY, Right.ADMIN),
+    "cluster.unstage_join": Operation(joining.unstage_join, OPERATOR_ONLY, Right.ADMIN),
     "node.offline": admin(members.offline, NODES, to=leaver, offline_too=True),
     "node.online": admin(members.online, NODE_BY_NAME, to=itself, offline_too=True),
     "node.set": admin(addresses.set_, NODE_BY_NAME, to=itself),
@@ -107,7 +113,7 @@ TABLE: dict[str, Operation] = {
     "node.leave_former": step(addresses.leave_former, subject=NODE),
     "node.await_replicas": step(new_addresses.await_replicas, timeout=90, subject=NODE, looks=True),
     "node.replace": admin(replacing.replace, NODE),
-    "node.last_seen": read(members.last_seen),
+    "node.last_seen": read(sightings.last_seen),
     "cluster.sync": admin(divergence.sync),
     "config.sync": Operation(divergence.begin_epoch, PEER_ONLY, timeout=30, any_epoch=True),
     "cluster.leave": admin(leaving.leave),
@@ -131,7 +137,7 @@ TABLE: dict[str, Operation] = {
     "config.commit": Operation(consensus_calls.commit, PEER_ONLY, any_epoch=True, sender=True),
     "config.install": Operation(consensus_calls.install, PEER_ONLY, any_epoch=True),
     "config.declare": Operation(members.declare, PEER_ONLY, timeout=30),
-    "member.adopt": Operation(join.adopt, PEER_ONLY, any_epoch=True),
+    "member.adopt": Operation(joining.adopt, PEER_ONLY, any_epoch=True),
     "member.blank": Operation(leaving.blank_for, PEER_ONLY, any_epoch=True, sender=True),
     "member.welcome": step(join.welcome, subject=NODE),
     "member.dismiss": step(join.dismiss, subject=NODE),

@@ -1,11 +1,12 @@
 """What a check has found: one value for each thing that is not as it should be."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from mcv.check.inventory import Inventory
 from mcv.document.generation import Value
 from mcv.document.model import Cluster, Vm
+from mcv.drivers.etcd_local import VoterShown
 from mcv.errors import McvError
 from mcv.rules import finding
 
@@ -92,7 +93,8 @@ class ClusterSnapshot:
 
     `known` are the documents that may count: before and after the nodes were asked, the
     committed document and the proposal. `asked` is when a node was asked and had answered, by
-    this node's clock. `differences` says how a diverged node's document differs.
+    this node's clock. `differences` says how a diverged node's document differs, `behind` by
+    resource which replica is marked as behind.
     """
 
     me: str
@@ -103,6 +105,8 @@ class ClusterSnapshot:
     silent: dict[str, McvError]
     asked: dict[str, tuple[float, float]]
     differences: dict[str, str]
+    voters: tuple[VoterShown, ...] = ()  # of etcd, where the document lies there
+    behind: Mapping[str, str] = field(default_factory=dict)
 
     def is_online(self, node: str) -> bool:
         return node in self.cluster.nodes and self.cluster.nodes[node].status == "online"

@@ -9,8 +9,9 @@ import msgspec
 from msgspec.structs import asdict
 
 import mcv
-from mcv.check import files_seen, resource_files
+from mcv.check import files_seen, lease_seen, resource_files
 from mcv.check.files_seen import DirectorySeen
+from mcv.check.lease_seen import LeaseSeen
 from mcv.check.resource_files import ResourceFile
 from mcv.document.generation import Epoch
 from mcv.drbd import notes, pairs, secret
@@ -124,6 +125,7 @@ class Inventory(Told, frozen=True, kw_only=True):
     images: dict[str, ImageSeen] = {}
     images_problem: str = ""
     devices: list[HostDevice] | None = None
+    lease: LeaseSeen | None = None
 
 
 def inventory(host: Host) -> Inventory:
@@ -202,6 +204,7 @@ class Part(Told, frozen=True, kw_only=True):
     saved: dict[str, SavedState] | None = None
     rooms: dict[str, Room] | None = None
     devices: list[HostDevice] | None = None
+    lease: LeaseSeen | None = None
 
 
 def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
@@ -217,6 +220,7 @@ def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
     readers["resource files"] = lambda host: Part(files=resource_files.look(host))
     readers["pools"] = lambda host: Part(rooms=rooms.for_report(host, scan))
     readers["devices"] = lambda host: Part(devices=host.devices.all())
+    readers["the lease"] = lambda host: Part(lease=lease_seen.look(host))
     readers["directories"] = lambda host: Part(directories=files_seen.look(host))
 
     def ask(tool: str, _: str, timeout: float) -> Part:

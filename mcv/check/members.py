@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import mcv
 from mcv.check import (
+    armed,
     artifacts,
     hook,
     host_drbd,
@@ -15,6 +16,7 @@ from mcv.check import (
     ties,
     volumes,
 )
+from mcv.check.etcd import judge as judge_etcd
 from mcv.check.finding import ClusterSnapshot, Finding, in_order
 from mcv.check.inventory import Inventory
 from mcv.document.claim import Claim
@@ -36,6 +38,8 @@ def judge(scene: ClusterSnapshot) -> list[Finding]:
         [
             *_members(scene),
             *_claims(scene),
+            *judge_etcd(scene),
+            *armed.judge(scene),
             *artifacts.judge(scene),
             *ties.judge(scene),
             *volumes.judge(scene),

@@ -22,10 +22,22 @@ def judge(scene: ClusterSnapshot) -> Findings:
         for disk in vm.replicated:
             if scene.cluster.drbd.enabled:
                 yield from _files(scene, disk)
+            if mark := scene.behind.get(disk.resource):
+                yield _behind(vm, disk, mark)
             for finding in replica.findings(pair(scene, vm, disk)):
                 # Of a node that is offline, or does not tell, its own finding says so.
                 if finding.kind is not Kind.AWAY:
                     yield _placed(scene, vm, disk, finding)
+
+
+def _behind(vm: Vm, disk: DrbdDisk, mark: str) -> Finding:
+    return Finding(
+        severity=Severity.WARNING,
+        node=vm.node,
+        subject=disk.resource,
+        message=f"Of {vm.name} {mark}.",
+        hint="It is not taken over there without --accept-stale; the mark goes with the resync.",
+    )
 
 
 def pair(scene: ClusterSnapshot, vm: Vm, disk: DrbdDisk) -> ReplicaPair:

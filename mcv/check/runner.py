@@ -11,6 +11,7 @@ from mcv.check import inventory, members
 from mcv.check.finding import ClusterSnapshot, Finding, FindingView, Fix
 from mcv.check.fixes import Mended
 from mcv.check.inventory import Inventory
+from mcv.document import etcd_voters
 from mcv.document.diff import differences, last_change
 from mcv.drbd import pairs
 from mcv.errors import McvError, NotUnderstood, PeerUnreachable, Refused
@@ -86,7 +87,19 @@ def _look(host: Host) -> ClusterSnapshot:
     known += host.both()
     for node in set(cluster.nodes) - set(seen) - set(silent):
         silent[node] = PeerUnreachable(f"{node} was not asked: it has just joined.")
-    scene = ClusterSnapshot(host.name, cluster, hash_, tuple(known), seen, silent, asked, {})
+    voters = host.etcd.shown(etcd_voters.voters(cluster)) if cluster.store else []
+    scene = ClusterSnapshot(
+        host.name,
+        cluster,
+        hash_,
+        tuple(known),
+        seen,
+        silent,
+        asked,
+        {},
+        tuple(voters),
+        dict(host.observations.behind),
+    )
     for node, told in seen.items():
         if members.standing(scene, told) == "diverged":
             scene.differences[node] = _difference(host, node)

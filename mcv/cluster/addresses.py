@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from mcv.cluster import addresses_judge
+from mcv.cluster import addresses_judge, etcd_members
 from mcv.cluster.conf_file import former_kept, restore_former, why_not_written, write_addresses
 from mcv.document.model import Cluster, Node
 from mcv.document.subject import Subject
@@ -45,17 +45,36 @@ def set_(
     def prepare() -> Prepared[NodeAddresses]:
         new = _proved(host, name, ip_address, drbd_address)
         answer = NodeAddresses(name=name, ip_address=new.ip_address, drbd_address=new.drbd_address)
-        return Prepared(addresses_plan(host.read(), new), answer)
+        return Prepared(addresses_plan(host.read(), new, *_of_etcd(host, new)), answer)
 
     members = [Subject.node(member) for member in sorted(host.read().nodes)]
     return host.operate(members, f"set addresses of {name}", prepare, dry_run)
 
 
-def addresses_plan(cluster: Cluster, new: Node) -> list[Item]:
-    """Listen at the new addresses, write them down, wait for DRBD, leave the former address."""
+def _of_etcd(host: Host, new: Node) -> tuple[str, etcd_members.Added]:
+    """This node's certificate for its new address, "" where it needs none, and etcd's steps."""
+    cluster = host.read()
+    if cluster.store is None or new.ip_address == cluster.node(new.name).ip_address:
+        return "", etcd_members.NOTHING
+    certificate = host.etcd.certificate_anew(new.ip_address)
+    return certificate, etcd_members.readdressing(cluster, new, certificate, host.job.id)
+
+
+def addresses_plan(
+    cluster: Cluster,
+    new: Node,
+    certificate: str = "",
+    of_etcd: etcd_members.Added = etcd_members.NOTHING,
+) -> list[Item]:
+    """Listen at the new addresses, write them down, wait for DRBD, leave the former address.
+
+    With a certificate for etcd, etcd follows before and after.
+    """
     name, old = new.name, cluster.node(new.name)
     there = {"ip_address": new.ip_address, "drbd_address": new.drbd_address}
+    known = {"etcd_certificate": certificate} if certificate else {}
     plan: list[Item] = [
+        *of_etcd.first,
         Step(
             on(name, "node.take_addresses", node=name, **there),
             undo=on(
@@ -66,7 +85,8 @@ def addresses_plan(cluster: Cluster, new: Node) -> list[Item]:
                 drbd_address=old.drbd_address,
             ),
         ),
-        Step(change("node.addresses", name=name, **there), commits=True),
+        Step(change("node.addresses", name=name, **there, **known), commits=True),
+        *of_etcd.last,
     ]
     peers = sorted(
         {node for _, disk in cluster.replicated() if name in disk.places for node in disk.places}
@@ -91,6 +111,7 @@ def _proved(host: Host, name: str, ip_address: str | None, drbd_address: str | N
         raise Refused(f"The addresses of {name} are set on {name}.")
     problems: list[Refused] = []
     new = addresses_judge.wanted(cluster, old, ip_address, drbd_address, problems)
+    problems += etcd_members.why_not_readdressing(host, cluster)
     refuse_all(problems)
     named = {new.ip_address: "address", new.drbd_address: "drbd_address"}
     added = [each for each in named if each not in (old.ip_address, old.drbd_address)]
@@ -185,3 +206,34 @@ def leave_former(host: Host, node: str) -> None:
     """Listen at the new address alone."""
     host.listen_only(host.settings.address)
     former_kept(host.settings).unlink(missing_ok=True)
+
+
+# What a node does by itself
+
+
+def follow_conf(host: Host) -> None:
+    """One round of the loop: what mcv.conf says of this node is in the document too.
+
+    Where the document lies in etcd, another address is an operation: etcd follows it.
+    """
+    cluster, settings = host.read(), host.settings
+    node = cluster.nodes.get(host.name)
+    if node is None or not settings.address or node.status != "online" or node.claim is not None:
+        return  # under a claim the claim's plan knows which of them count
+    there = {"ip_address": settings.address, "drbd_address": settings.drbd_address}
+    new = structs.replace(node, **there)
+    if new == node:
+        return
+    if cluster.store is None or new.ip_address == node.ip_address:
+        host.update("node.addresses", f"{host.name} has new addresses", name=host.name, **there)
+        return
+
+    def prepare() -> Prepared[NodeAddresses]:
+        refuse_all(etcd_members.why_not_readdressing(host, host.read()))
+        certificate, of_etcd = _of_etcd(host, new)
+        known = {"etcd_certificate": certificate}
+        step = Step(change("node.addresses", name=host.name, **there, **known), commits=True)
+        answer = NodeAddresses(name=host.name, **there)
+        return Prepared([*of_etcd.first, step, *of_etcd.last], answer)
+
+    host.operate(Subject.node(host.name), f"{host.name} has new addresses", prepare)

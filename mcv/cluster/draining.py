@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from mcv.cluster import takeovers
+from mcv.cluster import armed_return, takeovers
 from mcv.cluster.departures import Departure
 from mcv.cluster.takeovers import TakenOver
 from mcv.document.model import Cluster, Vm
@@ -187,6 +187,7 @@ def restore(host: Host, node: str, dry_run: bool = False) -> Restored | DryRun:
         coming.sort(key=lambda vm: (vm.start_order, vm.name))
         is_away = member.draining or member.maintenance
         plan: list[Item] = [
+            *armed_return.before(cluster, node),
             Step(change("node.restore", name=node) if is_away else change("barrier"), commits=True),
             *(_return(host, node, vm) for vm in coming),
         ]

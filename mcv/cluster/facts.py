@@ -7,11 +7,14 @@ import time
 from msgspec import Struct
 
 import mcv
+from mcv.cluster import arming_look, etcd_steps
+from mcv.cluster.arming_look import NodeLook
 from mcv.document.schema import SCHEMA
 from mcv.drbd import enable
 from mcv.drivers.libvirt_identity import uuid_of
 from mcv.drivers.libvirt_nics import macs_in
 from mcv.errors import McvError
+from mcv.ha.timing import PACES
 from mcv.host import Host
 from mcv.settings import resolved_address
 from mcv.storage import rooms
@@ -34,7 +37,9 @@ class NodeFacts(Struct, frozen=True, kw_only=True):
 
     What a tool did not tell is None, and `trouble` says why. `drbd` is None too where the
     cluster does not use DRBD. `reached` are the addresses that were to be tried (IP:PORT);
-    `rights_of` the users and %groups to whom the host's own document gives a right.
+    `rights_of` the users and %groups to whom the host's own document gives a right. etcd would
+    know it by `etcd_certificate`; `etcd_lacks` is why it cannot run one. `watchdog` is what it
+    would be armed by.
     """
 
     version: str
@@ -59,6 +64,9 @@ class NodeFacts(Struct, frozen=True, kw_only=True):
     capacity: Capacity | None = None
     drbd: enable.DrbdAbility | None = None
     rights_of: list[str] = []
+    etcd_certificate: str = ""
+    etcd_lacks: list[str] = []
+    watchdog: NodeLook | None = None
 
 
 class Machine(Struct, kw_only=True):
@@ -98,6 +106,9 @@ def facts(host: Host, reach: list[str] | None = None) -> NodeFacts:
         capacity=machine.capacity,
         drbd=enable.able(host) if cluster.drbd.enabled or reach else None,
         rights_of=cluster.permissions.whose,
+        etcd_certificate=host.etcd.certificate(settings.address) if settings.address else "",
+        etcd_lacks=etcd_steps.lacks(host),
+        watchdog=arming_look.look(host, PACES[0], trust_softdog=True),
     )
 
 

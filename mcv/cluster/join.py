@@ -1,20 +1,21 @@
 """Joining: one SSH session, every check first, then one operation that can be taken back."""
 
 import contextlib
-import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
 
-from mcv.cluster import cpu_baseline, remote_facts, suitability
-from mcv.document.model import Node, decode, encode
+from mcv.cluster import armed_return, cpu_baseline, etcd_members, remote_facts, suitability
+from mcv.cluster.facts import NodeFacts
+from mcv.cluster.joining import STAGED_FOR, Stage, StagedMember
+from mcv.document.model import Node, encode
 from mcv.document.names import problem_with_name
 from mcv.document.schema_4 import words_of_node
 from mcv.document.subject import Subject
 from mcv.drbd import secret
 from mcv.errors import (
+    CallLost,
     CommandFailed,
     McvError,
     NotMember,
@@ -25,11 +26,9 @@ from mcv.errors import (
     refuse_all,
 )
 from mcv.host import DryRun, Host, Prepared
-from mcv.system import files, ssh
+from mcv.system import ssh
 from mcv.system.addresses import canonical
 from mcv.transaction.plan import Item, Step, change, on
-
-STAGED_FOR = 600.0  # seconds that a join which was begun from outside may take
 
 
 class Joined(Struct, frozen=True, kw_only=True):
@@ -49,33 +48,6 @@ class HostKey(Struct, frozen=True, kw_only=True):
     known: bool
 
 
-class StagedMember(Struct, frozen=True, kw_only=True):
-    """A member that a staged node trusts."""
-
-    name: str
-    ip_address: str
-    certificate: str
-
-
-class Stage(Struct, frozen=True, kw_only=True):
-    """A join as the cluster announces it to the node that joins."""
-
-    operation: str
-    members: list[StagedMember]
-
-
-class StagedJoin(Stage, frozen=True, kw_only=True):
-    """The same as the node keeps it, with the time of its beginning."""
-
-    since: float
-
-
-class OnNode(Struct, frozen=True, kw_only=True):
-    """The node on which a step of a join was done."""
-
-    node: str
-
-
 def host_key(host: Host, ip_address: str, node: str) -> HostKey:
     """The SSH host key at an address, for a human to compare.
 
@@ -87,21 +59,32 @@ def host_key(host: Host, ip_address: str, node: str) -> HostKey:
     return HostKey(fingerprint=key.fingerprint, type=key.type, known=key.known)
 
 
-def add_plan(member: Node, me: str, why: str) -> list[Item]:
+def add_plan(
+    member: Node,
+    me: str,
+    why: str,
+    of_etcd: etcd_members.Added = etcd_members.NOTHING,
+    of_ha: Sequence[Item] = (),
+) -> list[Item]:
     """Write it down as offline, bring it the document and the secret, bring it online.
 
-    Being online commits the plan; the way back makes the node blank again.
+    Where the document lies in etcd, the new node is trusted there before, and votes after. In an
+    armed cluster it is armed before it is online. Being online commits the plan; the way back
+    makes the node blank again.
     """
     return [
         Step(
             change("node.add", node=words_of_node(member), why=why),
             undo=change("node.remove", name=member.name),
         ),
+        *of_etcd.first,
         Step(
             on(me, "member.welcome", node=member.name),
             undo=on(me, "member.dismiss", node=member.name, must=True),
         ),
         Step(on(me, "member.hand_secret", node=member.name)),
+        *of_etcd.last,
+        *of_ha,
         Step(change("node.online", name=member.name), commits=True),
     ]
 
@@ -127,16 +110,11 @@ def add_node(
 
         def prepare() -> Prepared[Joined]:
             theirs = remote_facts.suitable(host, remote, node, ip_address)
-            member = Node(
-                name=node,
-                hostname=theirs.hostname,
-                ip_address=ip_address,
-                drbd_address=theirs.drbd_address or ip_address,
-                certificate=theirs.certificate,
-                status="offline",
-            )
+            member = _entry(host, node, ip_address, theirs)
+            of_etcd = etcd_members.joining(host.read(), node, host.name, host.job.id)
+            of_ha = armed_return.steps(host.read(), node, host.name)
             return Prepared(
-                add_plan(member, host.name, f"add node {node}"),
+                add_plan(member, host.name, f"add node {node}", of_etcd, of_ha),
                 Joined(node=node, ip_address=ip_address, drbd_address=member.drbd_address),
                 around=_staged_there(host, remote, member),
             )
@@ -147,12 +125,31 @@ def add_node(
         return msgspec.structs.replace(joined, warning=cpu_baseline.warning(host, node))
 
 
+def _entry(host: Host, node: str, ip_address: str, theirs: NodeFacts) -> Node:
+    """The new member as the document will have it. Raises Refused where it cannot run etcd."""
+    cluster = host.read()
+    if cluster.store is not None and etcd_members.has_place(cluster) and theirs.etcd_lacks:
+        refuse_all([Refused(f"{node} cannot run etcd yet.", why) for why in theirs.etcd_lacks])
+    if cluster.ha.armed:
+        refuse_all(armed_return.why_not(cluster, theirs.watchdog, node))
+    return Node(
+        name=node,
+        hostname=theirs.hostname,
+        ip_address=ip_address,
+        drbd_address=theirs.drbd_address or ip_address,
+        certificate=theirs.certificate,
+        status="offline",
+        etcd_certificate=theirs.etcd_certificate if cluster.store is not None else "",
+    )
+
+
 def _refuse_early(host: Host, node: str, ip_address: str) -> None:
     """Raises Refused for what this node knows to be no new member, without a look at it."""
     cluster = host.read()
     early = [problem_with_name(node, "node"), suitability.address_problem(cluster, ip_address)]
     if node in cluster.nodes:
         early.append(Refused(f"{node} is a member already.", "See: mcv info"))
+    early += etcd_members.why_not_joining(host, cluster)
     refuse_all([problem for problem in early if problem is not None])
 
 
@@ -199,97 +196,6 @@ def _members(host: Host) -> list[StagedMember]:
     ]
 
 
-# The side of the node that joins.
-
-
-def stage_path(host: Host) -> Path:
-    return host.settings.state / "staged.json"
-
-
-def staged(host: Host) -> StagedJoin | None:
-    """The join that was begun here and has not arrived, unless its time is over."""
-    stage = files.read_or_set_aside(stage_path(host), StagedJoin)
-    if stage is None:
-        return None
-    if not 0 <= time.time() - stage.since <= STAGED_FOR:
-        files.remove(stage_path(host))
-        return None
-    return stage
-
-
-def stage_join(host: Host, document: str) -> OnNode:
-    """Trust the members of a cluster that is about to take this node in, for ten minutes.
-
-    Raises Refused where this node is not blank, or where the text is no stage.
-    """
-    _require_joinable(host)
-    try:
-        given = msgspec.json.decode(document, type=Stage)
-    except msgspec.DecodeError as error:
-        raise Refused(f"This is no join that a cluster has begun: {error}.") from error
-    stage = StagedJoin(since=time.time(), operation=given.operation, members=given.members)
-    files.write_atomically(stage_path(host), msgspec.json.encode(stage).decode())
-    return OnNode(node=host.name)
-
-
-def unstage_join(host: Host, operation: str) -> OnNode:
-    """Forget a join that failed; harmless when it is another join's or gone."""
-    stage = staged(host)
-    if stage is not None and stage.operation == operation:
-        files.remove(stage_path(host))
-    return OnNode(node=host.name)
-
-
-def is_blank(host: Host) -> bool:
-    """A cluster of one without VMs and networks, whatever its history."""
-    cluster = host.read()
-    return list(cluster.nodes) == [host.name] and not cluster.vms and not cluster.networks
-
-
-def _require_joinable(host: Host) -> None:
-    """Raises Refused where a join would end what this node has of its own.
-
-    Rights are among that: whom they held back might do everything by the cluster's document.
-    """
-    if not is_blank(host):
-        raise Refused(f"{host.name} is not blank.", "See: mcv info")
-    if whose := host.read().permissions.whose:
-        raise Refused(
-            f"{host.name} has rights of its own, which would end: {', '.join(whose)}.",
-            "First, there: mcv permission revoke; for a superuser: mcv permission remove",
-        )
-
-
-def adopt(host: Host, document: str, operation: str) -> OnNode:
-    """Take the first document of the cluster that this node joins.
-
-    Errors: Refused unless this node is blank, the join was begun here, and the document has
-    the keys of this node and of the members that were named over ssh.
-    """
-    new = decode(document)
-    stage = staged(host)
-    if stage is None or stage.operation != operation:
-        if host.read().epoch.id == new.epoch.id:
-            return OnNode(node=host.name)
-        raise Refused(f"No such join was begun on {host.name}.")
-    _require_joinable(host)
-    keys = {host.name: host.certificate, **{one.name: one.certificate for one in stage.members}}
-    if any(name not in new.nodes or new.nodes[name].certificate != keys[name] for name in keys):
-        raise Refused("The document has other members than the join that was begun here.")
-    host.consensus.begin(new)
-    files.remove(stage_path(host))
-    return OnNode(node=host.name)
-
-
-def blank(host: Host) -> OnNode:
-    """Make this node a cluster of one again; its history stays, the secret goes."""
-    if len(host.read().nodes) > 1 or host.name not in host.read().nodes:
-        host.begin_alone()
-    secret.forget(host)
-    files.remove(stage_path(host))
-    return OnNode(node=host.name)
-
-
 # Steps of the plan, on the node that carries it out.
 
 
@@ -300,18 +206,23 @@ def welcome(host: Host, node: str) -> None:
     host.call(node, "member.adopt", document=encode(host.read()), operation=operation)
 
 
-def dismiss(host: Host, node: str, must: bool = False) -> None:
+def dismiss(host: Host, node: str, must: bool = False, voted: bool = False) -> None:
     """Make a node blank again; harmless where it is: then it does not know this node.
 
-    Raises PeerUnreachable for a silent node if it must be told; else the node is left as it
-    is, and what was staged there ends by itself after ten minutes.
+    Raises PeerUnreachable for a silent node if it must be told, or if it voted in etcd and does
+    not any more; else the node is left as it is, and what was staged there ends by itself after
+    ten minutes.
     """
     try:
         host.call(node, "member.blank")
     except (NotMember, NotThatNode) as error:
         host.job.progress(f"{node} is blank already: {error.message}")
-    except PeerUnreachable as error:
-        if must:
+    except (PeerUnreachable, CallLost) as error:
+        if voted:
+            raise PeerUnreachable(
+                f"{node} was not told: {error.message}", "When it is back, there: mcv cluster leave"
+            ) from error
+        if must or isinstance(error, CallLost):
             raise
         host.job.progress(f"{node} was not told: {error.message}")
 

@@ -6,7 +6,7 @@ import threading
 from msgspec import Struct
 
 from mcv import storage
-from mcv.cluster import join
+from mcv.cluster import joining
 from mcv.document.disks import Disk, DrbdDisk
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
@@ -99,7 +99,7 @@ def leave(host: Host, dry_run: bool = False) -> Left | DryRun:
     they are and are named. Refused while something runs, or while it is a member still.
     """
     held = holdings(host)
-    if join.is_blank(host):
+    if joining.is_blank(host):
         raise Refused(f"{host.name} is blank already.")
     if not host.consensus.rejected_by:
         raise Refused(
@@ -134,10 +134,10 @@ def _let_go(host: Host) -> None:
     for _, disk in host.read().disks():
         if host.name in disk.places:
             storage.of(disk).forget(host)
-    join.blank(host)
+    joining.blank(host)
 
 
-def blank_for(host: Host, sender: str) -> join.OnNode:
+def blank_for(host: Host, sender: str) -> joining.OnNode:
     """Make this node blank for the member that removes it, or whose join failed.
 
     Precondition: the sender's claim on this node is known here, unless there is nothing to
@@ -146,6 +146,6 @@ def blank_for(host: Host, sender: str) -> join.OnNode:
     is_member = host.name in host.read().nodes
     claims = [cluster.claim_of(Subject.node(host.name)) for cluster in host.both()]
     is_claimed = any(claim is not None and claim.node == sender for claim in claims)
-    if is_member and not join.is_blank(host) and not is_claimed:
+    if is_member and not joining.is_blank(host) and not is_claimed:
         raise NotPermitted(f"{sender} has no claim on {host.name}.")
-    return join.blank(host)
+    return joining.blank(host)

@@ -6,6 +6,7 @@ from secrets import token_hex
 
 from msgspec import Struct
 
+from mcv.cluster import armed_return, etcd_members, taking
 from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
@@ -13,7 +14,6 @@ from mcv.host import DryRun, Host, Prepared
 from mcv.settings import PEER_PORT
 from mcv.system import ping
 from mcv.system.fanout import ask_all
-from mcv.system.observations import ago
 from mcv.transaction.plan import Item, Step, change, on
 
 
@@ -39,20 +39,38 @@ PATHS = 12.0  # seconds for all paths to a silent member
 ANSWER = 1.5  # seconds in which a host that lives answers to a connection
 
 
-def remove_plan(node: str, me: str, online: bool, secret: str) -> list[Item]:
+def remove_plan(
+    node: str,
+    me: str,
+    online: bool,
+    secret: str,
+    of_etcd: etcd_members.Added = etcd_members.NOTHING,
+) -> list[Item]:
     """Take the node offline, make it blank (the commit point), remove it with its claim.
 
     Before that the DRBD secret is replaced, where a secret's id is given: the node keeps what
-    it knows. A node that is offline already is not told; the first change commits then.
+    it knows. A node that is offline already is not told; the first change commits then. Where
+    the document lies in etcd, a voter leaves that first, which commits; it may be silent then.
     """
-    plan: list[Item] = []
+    plan: list[Item] = [*of_etcd.first]
     if online:
         plan.append(Step(change("node.offline", name=node), undo=change("node.online", name=node)))
-        plan.append(Step(on(me, "member.dismiss", node=node, must=True), commits=True))
+    plan += of_etcd.then
+    is_committed = bool(of_etcd.then)
+    if online:
+        asked = {"voted": True} if is_committed else {"must": True}
+        dismiss = on(me, "member.dismiss", node=node, **asked)
+        plan.append(Step(dismiss, commits=not is_committed, may_fail=is_committed))
+        is_committed = True
+    if of_etcd.last and not is_committed:
+        plan.append(Step(change("barrier"), commits=True))
+        is_committed = True
+    plan += of_etcd.last
     if secret:
         plan.append(Step(on(me, "drbd.renew_secret", node=node, id=secret)))
-        plan.append(Step(change("drbd.secret", id=secret), commits=not online))
-    plan.append(Step(change("node.remove", name=node), commits=not online and not secret))
+        plan.append(Step(change("drbd.secret", id=secret), commits=not is_committed))
+        is_committed = True
+    plan.append(Step(change("node.remove", name=node), commits=not is_committed))
     return plan
 
 
@@ -86,7 +104,7 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
     host.consensus.require_contact()
     cluster = host.read()
     member = cluster.node(node)
-    problems = []
+    problems = etcd_members.why_not_leaving(host, cluster, node)
     if list(cluster.nodes) == [node]:
         problems.append(Refused(f"{node} is the only node."))
     owned = sorted(vm.name for vm in cluster.vms.values() if vm.node == node)
@@ -128,7 +146,8 @@ def _removal(host: Host, node: str, force: bool) -> list[Item]:
     # A cluster with a member of an earlier version has no place for the secret's id.
     renews = cluster.drbd.enabled and cluster.schema >= 2
     secret = token_hex(8) if renews else ""
-    return remove_plan(node, host.name, member.status == "online", secret)
+    of_etcd = etcd_members.leaving(cluster, node, host.name, host.job.id)
+    return remove_plan(node, host.name, member.status == "online", secret, of_etcd)
 
 
 def offline(
@@ -182,9 +201,16 @@ def declare(
     who: str,
     why: str,
     survivors: list[str] | None = None,
+    leave_etcd: bool = False,
 ) -> None:
-    """Call members dead, unless one of them answers in any way."""
+    """Call members dead, unless one of them answers in any way; see Consensus.declare.
+
+    On an armed cluster their leases are taken with it.
+    """
     _refuse_alive(host, names)
+    if host.read().ha.armed and not leave_etcd:
+        taking.take(host, names, change, who, why, lambda: _alive(host, names))
+        return
     host.consensus.declare(
         names,
         id=change,
@@ -192,6 +218,7 @@ def declare(
         why=why,
         alive=lambda: _alive(host, names),
         survivors=survivors or [],
+        leave_etcd=leave_etcd,
     )
 
 
@@ -216,10 +243,12 @@ def online(host: Host, name: str) -> Online:
     if node.status == "online":
         hint = f"mcv node restore {name}" * node.draining
         raise Refused(f"{name} is online already.", hint)
-    if node.draining and node.maintenance:
-        host.update("node.restore", f"node online {name}", name=name)
-    else:
-        host.update("node.online", f"node online {name}", name=name, maintenance=True)
+    why = f"node online {name}"
+    with armed_return.awaited(host):
+        if node.draining and node.maintenance:
+            armed_return.bring_online(host, "node.restore", why, name=name)
+        else:
+            armed_return.bring_online(host, "node.online", why, name=name, maintenance=True)
     return Online(online=name)
 
 
@@ -274,39 +303,16 @@ def watch_paths(host: Host) -> None:
             host.observations.note_paths(name, answer)
 
 
-def last_seen(host: Host, names: list[str]) -> list[str]:
-    """When each node was last heard here, in words: shown before somebody is called dead."""
-    said = [f"{name} was last heard {ago(host.observations.last_heard(name))}." for name in names]
-    others = [name for name in host.read().online if name not in (host.name, *names)]
-    said += [f"{name} was last heard {ago(host.observations.last_heard(name))}." for name in others]
-    if any(host.observations.was_away_since(name) for name in names):
-        said.append(f"{host.name} itself was down since: it does not know what was done meanwhile.")
-    return said
-
-
 def come_back(host: Host) -> None:
-    """One round of the loop: a node that is offline in the document asks to be online again."""
+    """One round of the loop: a node that is offline in the document asks to be online again.
+
+    Not while another node's operation is about it; its own one goes on when it is back.
+    """
     cluster = host.read()
     node = cluster.nodes.get(host.name)
-    if node is None or node.status == "online" or node.maintenance or node.claim is not None:
+    if node is None or node.status == "online" or node.maintenance or not cluster.online:
         return
-    if not cluster.online:
+    if node.claim is not None and node.claim.node != host.name:
         return
-    host.update("node.online", f"{host.name} is back", name=host.name)
+    armed_return.bring_online(host, "node.online", f"{host.name} is back", name=host.name)
     host.tell("online again", host.name)
-
-
-def addresses(host: Host) -> None:
-    """One round of the loop: what mcv.conf says of this node is in the document too."""
-    node = host.read().nodes.get(host.name)
-    settings = host.settings
-    if node is None or not settings.address or node.status != "online" or node.claim is not None:
-        return  # under a claim the claim's plan knows which of them count
-    if (node.ip_address, node.drbd_address) != (settings.address, settings.drbd_address):
-        host.update(
-            "node.addresses",
-            f"{host.name} has new addresses",
-            name=host.name,
-            ip_address=settings.address,
-            drbd_address=settings.drbd_address,
-        )

@@ -21,3 +21,13 @@ def look(host: Host) -> None:
             host.tell("member lost", name, f"last heard {ago(host.observations.last_heard(name))}")
         elif is_heard and was_heard is False:
             host.tell("member back", name)
+
+
+def last_seen(host: Host, names: list[str]) -> list[str]:
+    """When each node was last heard here, in words: shown before somebody is called dead."""
+    said = [f"{name} was last heard {ago(host.observations.last_heard(name))}." for name in names]
+    others = [name for name in host.read().online if name not in (host.name, *names)]
+    said += [f"{name} was last heard {ago(host.observations.last_heard(name))}." for name in others]
+    if any(host.observations.was_away_since(name) for name in names):
+        said.append(f"{host.name} itself was down since: it does not know what was done meanwhile.")
+    return said

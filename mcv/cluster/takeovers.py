@@ -5,7 +5,9 @@ from msgspec import Struct
 from mcv import storage
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
-from mcv.errors import McvError, Refused, in_full, with_hint
+from mcv.drbd import stale_marks
+from mcv.errors import McvError, PeerUnreachable, Refused, in_full, with_hint
+from mcv.ha.env import Unknown
 from mcv.host import DryRun, Host, Prepared
 from mcv.rules import preconditions
 from mcv.system.answers import ask_typed
@@ -55,7 +57,8 @@ def _prospect(host: Host, vm: Vm) -> Prospect:
 def take_all_over(host: Host, node: str, dry_run: bool = False) -> TakenOver | DryRun:
     """Have other nodes own every VM of a node that is offline in the document.
 
-    None is started. Errors: Refused where none can be taken over; DoneInPart where some are left.
+    None is started. On an armed cluster one change gives all of them away, while no replica is
+    marked anew. Errors: Refused where none can be taken over; DoneInPart where some are left.
     """
 
     def prepare() -> Prepared[TakenOver]:
@@ -158,22 +161,32 @@ def _in_words(host: Host, node: str, choices: list[_Choice]) -> list[str]:
 
 
 def _plan(host: Host, node: str, choices: list[_Choice]) -> list[Item]:
-    steps = [
-        Step(
-            on(
-                host.name,
-                "node.take_over",
-                node=node,
-                name=choice.name,
-                by=choice.by,
-                who=host.job.who,
-                why=with_hint(f"{choice.why}.", choice.hint) if not choice.by else "",
-            ),
-            may_fail=True,
-        )
-        for choice in choices
+    """Each VM for itself; on an armed cluster, all of them by the change that commits the plan."""
+    if not host.read().ha.armed:
+        steps = [_take(host, node, choice, choice.by) for choice in choices]
+        return [Step(change("barrier"), commits=True), *steps]
+    takers = {choice.name: choice.by for choice in choices if choice.by}
+    try:
+        # The marks that were judged are among them: a node that is offline marks nothing more.
+        _, revision = stale_marks.read_at(host)
+    except Unknown as error:
+        raise PeerUnreachable(f"The marks of replicas cannot be read: {error}.") from error
+    who = host.job.who
+    return [
+        Step(change("vm.take_all", name=node, takers=takers, marks=revision), commits=True),
+        *(
+            Step(on(by, "node.take_vm", node=node, name=name, who=who))
+            for name, by in takers.items()
+        ),
+        *(_take(host, node, choice, "") for choice in choices if not choice.by),
     ]
-    return [Step(change("barrier"), commits=True), *steps]
+
+
+def _take(host: Host, node: str, choice: _Choice, by: str) -> Step:
+    """Have a node take one VM over, or tell why it is left."""
+    why = "" if by else with_hint(f"{choice.why}.", choice.hint)
+    names = {"node": node, "name": choice.name, "by": by, "who": host.job.who}
+    return Step(on(host.name, "node.take_over", **names, why=why), may_fail=True)
 
 
 # Steps of the plan, which claims the node that is offline.
@@ -192,7 +205,10 @@ def take_over(host: Host, node: str, name: str, by: str, who: str, why: str = ""
 
 
 def take_vm(host: Host, node: str, name: str, who: str) -> None:
-    """Take a VM over, by a job of this node; without effect where it is not that node's."""
+    """Take a VM over, by a job of this node; define it where it is this node's already.
+
+    Without effect where it is neither node's.
+    """
     preconditions.accepting(host.read(), host.name)
     while (vm := host.read().vms.get(name)) is not None and vm.node == node:
         if vm.claim is not None and host.jobs.running(vm.claim.operation):
@@ -200,3 +216,5 @@ def take_vm(host: Host, node: str, name: str, who: str) -> None:
             continue
         title = f"take {name} over from {node}"
         own_job.carry_out(host, title, who, lambda: register.register(host, name), vm=name)
+    if vm is not None and vm.node == host.name and host.domains.state(name) == "absent":
+        register.register(host, name)

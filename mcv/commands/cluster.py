@@ -5,13 +5,12 @@ from typing import Any
 
 import click
 
-from mcv.commands import evacuate, output, user_files
-from mcv.commands import session as sessions
+from mcv.commands import evacuate, output, over_ssh
 from mcv.commands.check import check
-from mcv.commands.completion import files, nodes
+from mcv.commands.completion import nodes
 from mcv.commands.options import common
 from mcv.commands.session import Session
-from mcv.errors import NeedsPassword, Refused
+from mcv.commands.store import store
 
 
 @click.group()
@@ -21,20 +20,14 @@ def cluster() -> None:
 
 cluster.add_command(check)
 cluster.add_command(evacuate.reboot_all)
+cluster.add_command(store)
 
 
 @cluster.command("add-node")
 @click.option("--node", metavar="N", required=True, help="The new node's name.")
 @click.option("--ip-address", metavar="IP", required=True, help="Where it answers.")
-@click.option(
-    "--password-file",
-    metavar="F",
-    shell_complete=files,
-    help="A file whose first line is root's password there.",
-)
-@click.option(
-    "--host-key", metavar="FINGERPRINT", help="Its SSH host key, as ssh-keygen -l prints it."
-)
+@over_ssh.password_file_option
+@over_ssh.host_key_option
 @common(dry_run=True)
 @click.pass_obj
 def add_node(
@@ -56,18 +49,11 @@ def add_node(
       mcv cluster add-node --node n2 --ip-address 192.0.2.2 \\
           --password-file pw --host-key SHA256:...
     """
-    password = user_files.first_line(password_file) if password_file is not None else None
-    wanted = {
-        "node": node,
-        "ip_address": ip_address,
-        "host_key": host_key or _agreed_host_key(session, node, ip_address),
-        "dry_run": session.dry_run,
-    }
-    try:
-        added = session.run("cluster.add_node", **wanted, password=password)
-    except NeedsPassword as error:
-        password = _asked_password(error, ip_address, password_file)
-        added = session.run("cluster.add_node", **wanted, password=password)
+    ask = over_ssh.Asking(session, "cluster.add_node", ip_address, password_file)
+    key = host_key or over_ssh.agreed_host_key(
+        session, ip_address, "cluster.host_key", ip_address=ip_address, node=node
+    )
+    added = ask.run(node=node, ip_address=ip_address, host_key=key, dry_run=session.dry_run)
     if added.get("warning"):
         session.tell([added["warning"]])
     session.show(added, f"{node} ({added.get('ip_address')}) is a member now.")
@@ -105,40 +91,6 @@ def _baseline_said(answer: dict[str, Any]) -> str:
     kept = f"New VMs get {stored['model']}." if stored else "New VMs get the model of their host."
     last = "" if stored == cpu else f"\n{kept} Change it with: mcv cluster cpu-baseline --set"
     return f"All nodes can do {cpu['model']}, which is {what}.{more}{last}"
-
-
-def _agreed_host_key(session: Session, node: str, ip_address: str) -> str | None:
-    """The host's key, once a human has said that it is right; None if it is known."""
-    key = session.call("cluster.host_key", ip_address=ip_address, node=node)
-    if key["known"]:
-        return None
-    fingerprint = str(key["fingerprint"])
-    shown = f"The {key['type']} host key of {ip_address} is {fingerprint}."
-    if session.yes:
-        if not session.json:
-            session.tell([shown])
-    elif sessions.has_terminal():
-        compare = "Compare it there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
-        session.tell([shown, compare])
-        session.answer(f"Is that {ip_address}?")
-    else:
-        raise Refused(
-            f"{shown} It is not known here, and without a terminal nobody can compare it.",
-            f"Say that it is right with: --host-key {fingerprint}, or --yes",
-        )
-    return fingerprint
-
-
-def _asked_password(error: NeedsPassword, ip_address: str, password_file: str | None) -> str:
-    if password_file is not None or not sessions.has_terminal():
-        raise NeedsPassword(
-            error.message, "Name a file that holds it in its first line: --password-file FILE"
-        ) from error
-    try:
-        answer: str = click.prompt(f"Password of root@{ip_address}", hide_input=True, err=True)
-    except click.Abort:
-        raise Refused("No password was given; nothing was changed.") from None
-    return answer
 
 
 @cluster.command("remove-node")

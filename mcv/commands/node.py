@@ -38,7 +38,8 @@ def offline(session: Session, names: tuple[str, ...], confirm_dead: bool) -> Non
 
     Maintenance is for one node that lives and owns no VM. It is emptied with: mcv node drain N
 
-    --confirm-dead is your word that the nodes are off; mcv acts on it, so go and look first.
+    --confirm-dead is your word that the nodes are off; mcv acts on it, so go and look first. In an
+    armed cluster it waits for what is left of their leases, and is refused where one is renewed.
 
     \b
     Examples:

@@ -54,6 +54,7 @@ SECTIONS = {
         "cluster": ("cluster", "cluster"),
         "node": ("node", "node"),
         "evacuate": ("evacuate", "evacuate"),
+        "ha": ("ha", "ha"),
         "permission": ("permission", "permission"),
         "config": ("config", "config"),
     },

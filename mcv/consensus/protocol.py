@@ -1,10 +1,11 @@
 """What every other room knows of agreement: the document, a change of it, and contact."""
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Protocol
 
 from mcv.document.model import Cluster
 from mcv.errors import McvError
+from mcv.etcd.requests import Compare, Operation
 
 
 class Consensus(Protocol):
@@ -28,9 +29,23 @@ class Consensus(Protocol):
     def documents(self, nodes: Iterable[str]) -> Mapping[str, Cluster | McvError]:
         """The committed document of each of the nodes, or the error in place of its answer."""
 
-    def propose(self, name: str, params: dict[str, Any], *, id: str, who: str, why: str) -> Cluster:
+    def propose(
+        self,
+        name: str,
+        params: dict[str, Any],
+        *,
+        id: str,
+        who: str,
+        why: str,
+        compares: Sequence[Compare] = (),
+        puts: Sequence[Operation] = (),
+    ) -> Cluster:
         """Have a change committed, once for its id, and return a document that contains it.
 
+        The change is made only while the comparisons hold, which are about other keys of etcd,
+        and `puts` are carried out in the same transaction: Refused where a comparison does not
+        hold, and for either where the document does not lie there. A change without effect
+        carries nothing out.
         Raises Refused where the newest document does not allow the change or where a member
         that has to take part does not answer: nothing was changed. Raises OutcomeOpen when
         the change may be committed or not.
@@ -54,6 +69,13 @@ class Consensus(Protocol):
 
     def require_contact(self) -> None:
         """Raise Refused, or Diverged, with what helps, unless this node is in contact."""
+
+    def require_right(self) -> None:
+        """Raise Refused, or Diverged, unless this node may promote a replica or start a guest now.
+
+        It is in contact, and where the document lies in etcd a majority has just shown that this
+        node's is the newest.
+        """
 
     @property
     def heard(self) -> Set[str]:
@@ -79,8 +101,12 @@ class Consensus(Protocol):
         why: str,
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
+        leave_etcd: bool = False,
     ) -> Cluster:
         """Declare members dead: they are offline in the document that is returned.
+
+        With `leave_etcd` they were the majority of etcd, where the document lies, and the
+        survivors agree unanimously from then on.
 
         Precondition: an operator has said so. `alive` names those of them that answer after
         all; it is asked again before any other node holds the proposal, and withdraws it.

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from mcv.document import (
     cluster_changes,
     disk_changes,
+    ha_changes,
     image_changes,
     member_changes,
     move_changes,
@@ -22,6 +23,8 @@ from mcv.document import (
     pool_changes,
     property_changes,
     replica_changes,
+    store_changes,
+    taking_changes,
     vm_changes,
 )
 from mcv.document.generation import ChangeMade
@@ -35,6 +38,7 @@ __all__ = [
     "apply",
     "cluster_changes",
     "disk_changes",
+    "ha_changes",
     "image_changes",
     "member_changes",
     "move_changes",
@@ -43,6 +47,8 @@ __all__ = [
     "pool_changes",
     "property_changes",
     "replica_changes",
+    "store_changes",
+    "taking_changes",
     "vm_changes",
 ]  # they register what they define
 

@@ -67,7 +67,7 @@ def node_dead(
     base: Cluster, made: ChangeMade, /, names: list[str], survivor: str, epoch: str
 ) -> Cluster:
     """Declare members dead: all of them are offline at once, in an epoch that this begins."""
-    draft = _begin_epoch(base, epoch, base.epoch.number + 1)
+    draft = begin_epoch(base, epoch, base.epoch.number + 1)
     for name in names:
         draft = draft.with_node(replace(draft.node(name), status="offline"))
     if not draft.online:
@@ -90,13 +90,14 @@ def cluster_sync(
     `incarnations` are new ones, for the VMs that were changed on one side at least.
     """
     also = tuple(msgspec.convert(past, Past) for past in pasts)
-    draft = _begin_epoch(base, epoch, number, also)
+    draft = begin_epoch(base, epoch, number, also)
     for name, incarnation in (incarnations or {}).items():
         draft = draft.with_vm(replace(draft.vm(name), incarnation=incarnation))
     return draft
 
 
-def _begin_epoch(base: Cluster, epoch: str, number: int, also: tuple[Past, ...] = ()) -> Cluster:
+def begin_epoch(base: Cluster, epoch: str, number: int, also: tuple[Past, ...] = ()) -> Cluster:
+    """The document in a new epoch, which begins from it; `also` are other ends of the past."""
     hash_ = digest(base)
     link = Epoch(number=number, id=epoch, generation=base.generation, hash=hash_, also=also)
     return replace(base, epoch=EpochNow(number=number, id=epoch), epochs=(*base.epochs, link))
@@ -131,6 +132,9 @@ def _without_traces(base: Cluster, node: str) -> Cluster:
         if node in network.on:
             on = {name: bridge for name, bridge in network.on.items() if name != node}
             base = base.with_network(replace(network, on=on))
+    if base.store is not None and node in base.store.voters:
+        voters = tuple(name for name in base.store.voters if name != node)
+        base = replace(base, store=replace(base.store, voters=voters))
     return base
 
 

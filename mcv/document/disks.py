@@ -22,6 +22,14 @@ SECTOR = 512  # bytes
 NAME_OF_BUS: dict[Bus, str] = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
 
 
+class Override(Value, frozen=True, kw_only=True):
+    """Once, somebody started or moved a VM past a failed verification."""
+
+    who: str
+    when: str
+    what: str
+
+
 class Verification(Value, frozen=True, kw_only=True):
     """The last verification of a disk: its result counts until the next one."""
 

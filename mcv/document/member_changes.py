@@ -32,7 +32,17 @@ def node_online(
         raise Refused(
             f"{name} is offline for maintenance.", f"Bring it back with: mcv node online {name}"
         )
-    return base.with_node(replace(node, status="online", maintenance=False))
+    _require_armed(base, node)
+    return base.with_node(replace(node, status="online", maintenance=False, evidence=None))
+
+
+def _require_armed(base: Cluster, node: Node) -> None:
+    """Raise Refused for a member that an armed cluster knows no watchdog of: it has no lease."""
+    if base.ha.armed and node.watchdog is None:
+        raise Refused(
+            f"The cluster is armed, and no watchdog is known of {node.name}.",
+            "mcv ha disarm; and when it is online: mcv ha arm",
+        )
 
 
 @change("node.offline")
@@ -81,6 +91,8 @@ def node_restore(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     """
     node = _for_this(base, made, name)
     status = "online" if node.maintenance else node.status
+    if node.maintenance:
+        _require_armed(base, node)
     return base.with_node(replace(node, status=status, maintenance=False, draining=False))
 
 
@@ -95,8 +107,17 @@ def _for_this(base: Cluster, made: ChangeMade, name: str) -> Node:
 
 @change("node.addresses")
 def node_addresses(
-    base: Cluster, made: ChangeMade, /, name: str, ip_address: str, drbd_address: str
+    base: Cluster,
+    made: ChangeMade,
+    /,
+    name: str,
+    ip_address: str,
+    drbd_address: str,
+    etcd_certificate: str = "",
 ) -> Cluster:
-    """Give a member the addresses of its mcv.conf."""
+    """Give a member the addresses of its mcv.conf, and a certificate for etcd at them."""
     node = base.node(name)
+    if etcd_certificate:
+        require_schema(base, 5)
+        node = replace(node, etcd_certificate=etcd_certificate)
     return base.with_node(replace(node, ip_address=ip_address, drbd_address=drbd_address))

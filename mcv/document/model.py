@@ -8,8 +8,9 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from mcv.document import schema
+from mcv.document.availability import EtcdStore, Evidence, Ha, HostWatchdog, Witness
 from mcv.document.claim import Claim
-from mcv.document.disks import Bytes, Disk, DrbdDisk
+from mcv.document.disks import Bytes, Disk, DrbdDisk, Override
 from mcv.document.drbd_settings import DrbdSettings
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Value
 from mcv.document.hardware import (
@@ -47,7 +48,8 @@ class Node(Value, frozen=True, kw_only=True):
     """A member: where it answers, and the certificate that it is.
 
     While it is `draining` its VMs leave it and no others come, until it is restored; when all have
-    left, it is offline for `maintenance`.
+    left, it is offline for `maintenance`. `etcd_certificate` is of the same key, for its address;
+    `evidence` is why it counts as dead.
     """
 
     name: Name
@@ -59,14 +61,9 @@ class Node(Value, frozen=True, kw_only=True):
     maintenance: bool = False
     claim: Claim | None = None
     draining: bool = False
-
-
-class Override(Value, frozen=True, kw_only=True):
-    """Once, somebody started or moved a VM past a failed verification."""
-
-    who: str
-    when: str
-    what: str
+    etcd_certificate: str = ""
+    watchdog: HostWatchdog | None = None
+    evidence: Evidence | None = None
 
 
 class Vm(Value, frozen=True, kw_only=True):
@@ -185,6 +182,9 @@ class Cluster(Value, frozen=True, kw_only=True):
     pools: dict[Name, Pool] = field(default_factory=dict)
     images: dict[Name, Image] = field(default_factory=dict)
     cpu_baseline: Cpu | None = None
+    store: EtcdStore | None = None  # None: the members agree unanimously
+    witness: Witness | None = None
+    ha: Ha = Ha()
 
     @property
     def online(self) -> list[str]:

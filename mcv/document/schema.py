@@ -21,7 +21,7 @@ class Document(Protocol):
     def schema(self) -> int: ...
 
 
-SCHEMA = 4
+SCHEMA = 5
 OLDEST = 1
 
 # Of schema 2: the fields that each struct got. Reading needs nothing of it; writing leaves
@@ -49,9 +49,16 @@ OF_EACH_VM_4 = (
     *("clock", "devices", "overlay"),
 )
 
+# Of schema 5.
+OF_THE_CLUSTER_5 = ("store", "witness", "ha")
+OF_EACH_NODE_5 = ("etcd_certificate", "watchdog", "evidence")
+
 
 def older(raw: Raw, schema: int) -> Raw:
     """A document of the newest schema, as plain values, without what came after `schema`."""
+    if schema < 5:
+        raw = _without(raw, OF_THE_CLUSTER_5)
+        raw["nodes"] = {name: node_of_schema_4(node) for name, node in raw["nodes"].items()}
     if schema < 4:
         raw = _of_schema_3(raw)
     if schema < 3:
@@ -78,9 +85,14 @@ def _of_schema_3(raw: Raw) -> Raw:
     return raw
 
 
+def node_of_schema_4(node: Raw) -> Raw:
+    """A member of schema 5 without what came in it."""
+    return _without(node, OF_EACH_NODE_5)
+
+
 def node_of_schema_3(node: Raw) -> Raw:
-    """A member of schema 4 without what came in it."""
-    return _without(node, OF_EACH_NODE_4)
+    """A member without what came in schema 4 and later."""
+    return _without(node_of_schema_4(node), OF_EACH_NODE_4)
 
 
 def vm_of_schema_3(vm: Raw) -> Raw:

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from mcv.document.disks import SECTOR, Verification
+from mcv.document.disks import SECTOR, Override, Verification
 from mcv.document.generation import ChangeMade
-from mcv.document.model import Autostart, Cluster, Override, Vm
+from mcv.document.model import Autostart, Cluster, Vm
 from mcv.document.names import problem_with_name
 from mcv.document.pool_changes import require_place, with_pool_on
 from mcv.document.pools import Pool

@@ -1,4 +1,4 @@
-"""The program that DRBD's kernel module calls: it needs no daemon, and decides by the document."""
+"""What DRBD's kernel module is answered on an unarmed node: by the document, without a daemon."""
 
 import os
 import sys
@@ -10,9 +10,10 @@ from mcv import printable
 from mcv import settings as settings_module
 from mcv.document import place
 from mcv.document.model import Cluster, decode
-from mcv.drbd import handler_lock, notes
+from mcv.drbd import armed_handler, handler_lock, notes
 from mcv.drivers.drbd_states import DiskState, Role
 from mcv.errors import McvError, NotPermitted
+from mcv.ha import handler_facts
 from mcv.settings import Settings
 from mcv.timestamps import timestamp
 
@@ -107,6 +108,12 @@ def _settings(state: Path | None) -> Settings:
 
 def fence_peer(resource: str, settings: Settings) -> int:
     """Answer the kernel's question whether to go on without the peer; writes down that it did."""
+    facts = handler_facts.read(settings.state)
+    if facts is not None and facts.is_armed:
+        return armed_handler.answer(resource, settings.state, facts)
+    if any(cluster.ha.armed for cluster in read_documents(settings.state)):
+        _say(f"fence-peer {resource}: {REFUSE}, armed, and {handler_facts.FILE} does not say how")
+        return REFUSE
     with handler_lock.held(settings.handlers, resource):
         code, why = _judged(settings, resource)
         if code == UNREACHABLE:
@@ -182,7 +189,7 @@ def main() -> None:
         sys.exit(REFUSE)
     try:
         sys.exit(actions[kind](resource, _settings(state)))
-    except (McvError, OSError, StopIteration) as error:
+    except (McvError, OSError, ValueError, StopIteration) as error:
         _say(f"{kind} {resource}: {error}")
         sys.exit(REFUSE)
 

@@ -19,6 +19,7 @@ NUMBERS = ("out_of_sync", "seconds")
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 ALONE = "alone"  # this node goes on without the peer, since when and why
+BEHIND = "behind"  # the replica here lacks what its peer has, since when and why
 OUT_OF_SYNC = "out-of-sync"  # a failed verification that the document does not tell yet
 
 

@@ -104,6 +104,7 @@ def file_text(host: Host, cluster: Cluster, disk: DrbdDisk) -> str:
         handler=str(host.settings.drbd_handler),
         state=str(host.settings.state),
         size=disk.size if disk.exact else None,
+        armed=cluster.ha.armed,
     )
 
 

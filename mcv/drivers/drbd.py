@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mcv.document.disks import SECTOR
 from mcv.drivers import drbd_status, open_devices
+from mcv.drivers.drbd_changes import Changes
 from mcv.drivers.drbd_metadata import Metadata
 from mcv.drivers.drbd_module import Module
 from mcv.drivers.drbd_states import Role
@@ -14,6 +15,7 @@ from mcv.drivers.drbd_tools import Follow, Tools
 from mcv.drivers.drbd_verification import Verification
 from mcv.drivers.open_devices import Holder
 from mcv.errors import Busy, CommandFailed
+from mcv.ha.gate import OPEN, Passage
 from mcv.system.process import Run, lines, run
 
 # A promotion waits for the fence-peer handler, which asks over the network.
@@ -39,11 +41,14 @@ class Drbd:
         follow: Follow = lines,
         root: Path = Path("/"),
         sleep: Callable[[float], None] = time.sleep,
+        gate: Passage = OPEN,
     ) -> None:
+        self._gate = gate
         self._tools = Tools(run, follow, root, sleep)
         self.module = Module(self._tools)
         self.metadata = Metadata(self._tools)
         self.verification = Verification(self._tools, self.module)
+        self.changes = Changes(self._tools)
 
     # What is
 
@@ -123,21 +128,25 @@ class Drbd:
         fence-peer handler use them up, and `primary` fails although the handler has spoken: it
         is repeated for as long as the peer is Outdated.
         """
-        until = time.monotonic() + PROMOTION_PATIENCE
-        for left in reversed(range(PROMOTION_REPEATS + 1)):
-            try:
-                self._promote(resource)
-                return
-            except CommandFailed:
-                if not left or time.monotonic() > until:
-                    raise
-                if not _is_peer_outdated(self.status(resource)):
-                    raise
-            self._tools.sleep(PROMOTION_PAUSE)
+
+        def promoted() -> None:
+            until = time.monotonic() + PROMOTION_PATIENCE
+            for left in reversed(range(PROMOTION_REPEATS + 1)):
+                try:
+                    self._promote(resource)
+                    return
+                except CommandFailed:
+                    if not left or time.monotonic() > until:
+                        raise
+                    if not _is_peer_outdated(self.status(resource)):
+                        raise
+                self._tools.sleep(PROMOTION_PAUSE)
+
+        self._gate.begin(f"promote {resource}", promoted)
 
     def promote_by_force(self, resource: str) -> None:
         """Make this node primary although DRBD holds its replica for stale."""
-        self._promote("--force", resource)
+        self._gate.begin(f"promote {resource}", lambda: self._promote("--force", resource))
 
     def _promote(self, *arguments: str) -> None:
         command = ("drbdadm", "primary", *arguments)
@@ -234,15 +243,19 @@ class Drbd:
             self.promote_by_force(resource)
             self.demote(resource)
             return
-        self.down(resource)
-        uuids = self._tools.adm("get-gi", resource).split()[-1].split(":")
-        if uuids[CONSISTENT] != "1":
-            raise CommandFailed(f"{resource} is not consistent: it cannot be taken.")
-        if uuids[UP_TO_DATE] != "1":
-            uuids[UP_TO_DATE] = "1"
-            where = ("drbdmeta", "--force", str(minor), "v08", backing, "internal")
-            self._tools.clean(*where, "set-gi", ":".join(uuids), timeout=60)
-        self.up(resource)
+
+        def cleared() -> None:
+            self.down(resource)
+            uuids = self._tools.adm("get-gi", resource).split()[-1].split(":")
+            if uuids[CONSISTENT] != "1":
+                raise CommandFailed(f"{resource} is not consistent: it cannot be taken.")
+            if uuids[UP_TO_DATE] != "1":
+                uuids[UP_TO_DATE] = "1"
+                where = ("drbdmeta", "--force", str(minor), "v08", backing, "internal")
+                self._tools.clean(*where, "set-gi", ":".join(uuids), timeout=60)
+            self.up(resource)
+
+        self._gate.begin(f"take {resource} as it is", cleared)
 
 
 def _is_peer_outdated(now: Status | None) -> bool:

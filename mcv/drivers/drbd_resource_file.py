@@ -23,6 +23,11 @@ VERIFY_DIGEST = "crc32c"
 # verification took 11 s, with 8000 of them 3 s; a resync took the same. c-min-rate is what a
 # resync keeps while the guest writes: the default of 250 KiB/s would all but stop it.
 
+# How many seconds an idle connection is silent before the peer is looked for, in an armed
+# cluster. With the ping-timeout a lost peer is noticed after 6 s at the latest, before its node
+# counts as suspect (8 s); with DRBD's default of 10 it were after 13.
+PING = 3
+
 # The first line of a file that mcv wrote.
 MARK = "# Written by mcv; what is changed here is lost.\n"
 
@@ -55,10 +60,12 @@ def resource_text(
     handler: str,
     state: str,
     size: int | None = None,
+    armed: bool = False,
 ) -> str:
     """The whole resource file; the handler is handed the state directory of its node.
 
     With a size, in bytes, the device is as large as that; else as the smaller volume allows.
+    In an armed cluster the peer is looked for more often: see PING.
 
     The order of the sides is the order of the node ids that DRBD 9 writes into the
     metadata, so it must be the same in every file of the resource for its whole life.
@@ -67,7 +74,7 @@ def resource_text(
     nine = generation >= 9
     blocks = [
         *(["options {", "    auto-promote no;", "}"] if nine else []),
-        *_net(secret, fencing=nine),
+        *_net(secret, fencing=nine, armed=armed),
         *_disk(settings, size, fencing=not nine),
         *_handlers(handler, state),
         f"device /dev/drbd{minor} minor {minor};",
@@ -82,7 +89,7 @@ def resource_text(
 FENCING = "    fencing resource-and-stonith;"
 
 
-def _net(secret: str, fencing: bool) -> list[str]:
+def _net(secret: str, fencing: bool, armed: bool) -> list[str]:
     return [
         "net {",
         "    protocol C;",
@@ -99,6 +106,7 @@ def _net(secret: str, fencing: bool) -> list[str]:
         "    max-epoch-size 8000;",
         # Tenths of a second: the default half second cuts a busy but living peer off.
         "    ping-timeout 30;",
+        *([f"    ping-int {PING};"] if armed else []),
         # Both sides look for so long whether a new connection lasts; else for ping-timeout.
         "    socket-check-timeout 5;",
         *([FENCING] if fencing else []),

@@ -13,6 +13,7 @@ from mcv.drivers.libvirt_connection import (
     change,
     change_once,
     ignoring_missing,
+    is_answer,
     libvirt_module,
     read,
     slow_read,
@@ -36,9 +37,11 @@ from mcv.drivers.libvirt_nics import LiveNics
 from mcv.drivers.libvirt_processor import Processor
 from mcv.drivers.libvirt_resets import Resets
 from mcv.drivers.libvirt_saved import SavedStates, mark_active
+from mcv.drivers.libvirt_starts import Starts
 from mcv.drivers.libvirt_trials import Trials
 from mcv.drivers.libvirt_xml import Capabilities, parse_capabilities, vnc_of
 from mcv.errors import HypervisorFailed
+from mcv.ha.gate import OPEN, Passage
 
 URI = "qemu:///system"
 
@@ -62,7 +65,14 @@ class Hypervisor:
     for the name; every method answers as if other domains of that name were not there.
     """
 
-    def __init__(self, known: KnownUuids, uri: str = URI, node: str = "this host") -> None:
+    def __init__(
+        self,
+        known: KnownUuids,
+        uri: str = URI,
+        node: str = "this host",
+        gate: Passage = OPEN,
+    ) -> None:
+        self._gate = gate
         self._connection = Connection(uri, known, node)
         self.migration = LiveMigration(self._connection)
         self.saved = SavedStates(self._connection)
@@ -78,6 +88,7 @@ class Hypervisor:
         self.doors = Doors(self._connection)
         self.trials = Trials(self._connection)
         self.host_devices = LiveHostDevices(self._connection)
+        self.starts = Starts(self._connection, gate)
 
     @property
     def silence(self) -> str:
@@ -173,7 +184,7 @@ class Hypervisor:
         """Start a domain; harmless when it is active."""
         with self._connection.own_connection(name, "start") as domain:
             if not domain.isActive():
-                domain.create()
+                self._gate.start(name, domain.create, is_answer)
 
     @change
     def stop(self, name: str) -> None:
@@ -213,9 +224,9 @@ class Hypervisor:
         with self._connection.domain(name, "resume") as domain:
             number = domain.state()[0]
             if number == libvirt_module().VIR_DOMAIN_PMSUSPENDED:
-                domain.pMWakeup(0)
+                self._gate.begin(f"resume {name}", lambda: domain.pMWakeup(0))
             elif STATES.get(number) == "paused":
-                domain.resume()
+                self._gate.begin(f"resume {name}", domain.resume)
 
     # What is
 

@@ -259,6 +259,14 @@ def is_alive(connection: Any) -> bool:
         return False
 
 
+def is_answer(error: Exception) -> bool:
+    """Whether an error is libvirt's answer to a call, and not the end of the connection to it."""
+    libvirt = libvirt_module()
+    if not isinstance(error, libvirt.libvirtError):
+        return False
+    return bool(error.get_error_domain() != libvirt.VIR_FROM_RPC)
+
+
 def is_missing(error: Any) -> bool:
     """Whether libvirt says that there is no such domain."""
     return bool(error.get_error_code() == libvirt_module().VIR_ERR_NO_DOMAIN)

@@ -40,7 +40,11 @@ def keep_entry(host: Host, entry: str, sender: str) -> None:
         raise Refused(f"Operation {copy.operation} is {host.name}'s own: its journal has it.")
     if copy.node != sender or (present is not None and present.node != sender):
         raise Refused(f"Operation {copy.operation} is not {sender}'s.")
-    if not brings_claim(copy.plan) and not _claimed(host, copy):
+    is_claimed = brings_claim(copy.plan) or _claimed(host, copy)
+    if not is_claimed and host.read().store is not None:
+        host.consensus.poll()  # a majority has committed the claim, and this node may be behind
+        is_claimed = _claimed(host, copy)
+    if not is_claimed:
         raise Refused(f"{host.name} knows of no claim by {copy.operation}.")
     if present is None and _kept_for(host, sender) >= MAX_KEPT:
         raise Refused(f"{host.name} keeps {MAX_KEPT} entries of {sender} already.", "mcv repair")

@@ -3,6 +3,7 @@
 import base64
 import datetime
 import functools
+import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,54 @@ def self_signed(
     end: datetime.datetime = END,
 ) -> x509.Certificate:
     """A certificate for a key, signed by itself; it may sign no other."""
+    return _builder(node, key, begin, end).sign(key, hashes.SHA256())
+
+
+def certificate_at(identity: Identity, address: str) -> str:
+    """A second certificate from a node's key, for an address: etcd knows its peers by both.
+
+    As PEM. Made anew wherever the address is another.
+    """
+    return _certified(identity.node, _private_key(identity), address)
+
+
+def key_and_certificate(name: str, address: str) -> tuple[str, str]:
+    """A new key and its certificate for an address, as PEM, for a machine that runs etcd alone."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    text = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return text.decode(), _certified(name, key, address)
+
+
+def _certified(name: str, key: ec.EllipticCurvePrivateKey, address: str) -> str:
+    at = x509.IPAddress(ipaddress.ip_address(address.partition("%")[0]))
+    built = _builder(name, key, BEGIN, END).add_extension(
+        x509.SubjectAlternativeName([at]), critical=False
+    )
+    return built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def is_certificate_at(identity: Identity, pem: str, address: str) -> bool:
+    """Whether a certificate is one of a node's key for an address, and for no other."""
+    try:
+        made = x509.load_pem_x509_certificate(pem.encode())
+        names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+    addresses = [str(each) for each in names.get_values_for_type(x509.IPAddress)]
+    is_own = made.public_key() == _private_key(identity).public_key()
+    return is_own and addresses == [address.partition("%")[0]]
+
+
+def _builder(
+    node: str,
+    key: ec.EllipticCurvePrivateKey,
+    begin: datetime.datetime,
+    end: datetime.datetime,
+) -> x509.CertificateBuilder:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, node)])
     return (
         x509.CertificateBuilder()
@@ -128,8 +177,15 @@ def self_signed(
         .not_valid_before(begin)
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
     )
+
+
+def _private_key(identity: Identity) -> ec.EllipticCurvePrivateKey:
+    if damage := identity.damage():
+        raise damage
+    key = serialization.load_pem_private_key(identity.key.read_bytes(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
 
 
 class Keys:
@@ -140,11 +196,7 @@ class Keys:
 
     @functools.cached_property
     def _key(self) -> ec.EllipticCurvePrivateKey:
-        if damage := self._identity.damage():
-            raise damage
-        key = serialization.load_pem_private_key(self._identity.key.read_bytes(), password=None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return key
+        return _private_key(self._identity)
 
     def sign(self, text: str) -> str:
         """The signature of a text by this node's key."""

@@ -1,14 +1,12 @@
 """TLS 1.3 on both sides, trusting exactly the certificates of the members: a peer is its key."""
 
-import logging
 import ssl
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from mcv.rpc.pki import Identity
-
-log = logging.getLogger(__name__)
-
-X509_V_FLAG_NO_CHECK_TIME = 0x200000
+from mcv.system import tls_context
+from mcv.system.tls_context import der_of as der_of
 
 
 def server_context(identity: Identity, trusted: Iterable[str]) -> ssl.SSLContext:
@@ -19,29 +17,20 @@ def server_context(identity: Identity, trusted: Iterable[str]) -> ssl.SSLContext
     return context
 
 
-def client_context(identity: Identity, expected: str) -> ssl.SSLContext:
-    """Make the calling side's context: it accepts exactly the expected certificate."""
-    return _context(ssl.PROTOCOL_TLS_CLIENT, identity, [expected])
+def client_context(
+    identity: Identity, expected: str, certificate: Path | None = None
+) -> ssl.SSLContext:
+    """Make the calling side's context: it accepts exactly the expected certificate.
+
+    It shows the identity's own certificate, or another one of the same key.
+    """
+    return _context(ssl.PROTOCOL_TLS_CLIENT, identity, [expected], certificate)
 
 
-def _context(side: int, identity: Identity, trusted: Iterable[str]) -> ssl.SSLContext:
-    context = ssl.SSLContext(side)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | X509_V_FLAG_NO_CHECK_TIME
-    context.load_cert_chain(identity.certificate, identity.key)
-    for pem in trusted:
-        try:
-            context.load_verify_locations(cadata=der_of(pem))
-        except (ssl.SSLError, ValueError):
-            log.warning("a certificate in the document cannot be read")
-    return context
-
-
-def der_of(pem: str) -> bytes:
-    """A certificate as bytes, the form in which two of them are compared; ValueError if none."""
-    return ssl.PEM_cert_to_DER_cert(pem.strip())
+def _context(
+    side: int, identity: Identity, trusted: Iterable[str], certificate: Path | None = None
+) -> ssl.SSLContext:
+    return tls_context.context(side, certificate or identity.certificate, identity.key, trusted)
 
 
 def name_of(shown: bytes | None, trusted: Mapping[str, str]) -> str:

@@ -40,25 +40,35 @@ class Problem:
 
 def why_not_promote(vm: Vm, seen: Evidence) -> Problem | None:
     """What forbids to take this replica for the whole truth; None where nothing does."""
-    hint = f"What {vm.node} wrote since would be lost: mcv register {vm.name} " + (
-        f"--node {seen.node} --accept-stale"
-    )
+    problem = _by_its_state(vm, seen)
+    if problem is not None:
+        return problem
+    if seen.was_away:
+        return _stale(
+            f"{seen.node} was itself down since it last heard {vm.node}, so {vm.node} may have "
+            f"written to {vm.name} meanwhile; the replica was last in step {ago(seen.in_step)}.",
+            _hint(vm, seen),
+        )
+    return _out_of_step(vm, seen, _hint(vm, seen))
+
+
+def _hint(vm: Vm, seen: Evidence) -> str:
+    command = f"mcv register {vm.name} --node {seen.node} --accept-stale"
+    return f"What {vm.node} wrote since would be lost: {command}"
+
+
+def _by_its_state(vm: Vm, seen: Evidence) -> Problem | None:
+    """What the replica itself says: one that is Outdated is old, others cannot be promoted."""
     if seen.disk is not None and seen.disk.is_outdated:
         stale = f"The replica of {seen.replica_of} on {seen.node} is Outdated, last in step "
-        return _stale(f"{stale}{ago(seen.in_step)}.", hint)
+        return _stale(f"{stale}{ago(seen.in_step)}.", _hint(vm, seen))
     if seen.disk is None or not seen.disk.is_promotable:
         refusal = Refused(
             f"The replica of {seen.replica_of} on {seen.node} is {seen.disk or 'not up'}.",
             f"It cannot be taken; bring {vm.node} back.",
         )
         return Problem(refusal, False)
-    if seen.was_away:
-        return _stale(
-            f"{seen.node} was itself down since it last heard {vm.node}, so {vm.node} may have "
-            f"written to {vm.name} meanwhile; the replica was last in step {ago(seen.in_step)}.",
-            hint,
-        )
-    return _out_of_step(vm, seen, hint)
+    return None
 
 
 def _out_of_step(vm: Vm, seen: Evidence, hint: str) -> Problem | None:
@@ -77,13 +87,31 @@ def _out_of_step(vm: Vm, seen: Evidence, hint: str) -> Problem | None:
     return None
 
 
+def why_not_by_mark(vm: Vm, seen: Evidence, marked: str, mark: str) -> Problem | None:
+    """What forbids it where the owner was armed: it has marked whichever replica may be behind.
+
+    `marked` is the node of the mark, `mark` what it says, "" where there is none. A mark that
+    names no node may be about this one.
+    """
+    problem = _by_its_state(vm, seen)
+    if problem is not None or not mark or marked not in ("", seen.node):
+        return problem
+    newest = f"The newest data of {seen.replica_of} is on {vm.node}: {mark}."
+    return _stale(newest, _hint(vm, seen))
+
+
+def why_not_by_note(vm: Vm, seen: Evidence, since: str) -> Problem:
+    """This node noted that its replica was behind while it was in contact with its peer."""
+    behind = f"The replica of {seen.replica_of} on {seen.node} has been behind since {since}."
+    return _stale(behind, _hint(vm, seen))
+
+
 def _stale(message: str, hint: str) -> Problem:
     return Problem(Refused(message, hint), True)
 
 
-def prospects_of(vm: Vm, disk: DrbdDisk, seen: Evidence) -> list[str]:
+def prospects_of(disk: DrbdDisk, seen: Evidence, problem: Problem | None) -> list[str]:
     """What a takeover rests on for one replicated disk, in words and times."""
-    problem = why_not_promote(vm, seen)
     return [
         f"Disk {disk.id} ({shown(disk.size)}) here is {seen.disk or 'not up'}, "
         f"last in step {ago(seen.in_step)}.",

@@ -1,6 +1,6 @@
 """What of the cluster needs somebody, a line each, with the command that helps."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from mcv.document.model import Cluster, Node
 from mcv.errors import (
@@ -17,12 +17,15 @@ from mcv.host import Host
 from mcv.recovery.rows import Unfinished
 from mcv.rules import replica
 from mcv.rules.replica import Kind
-from mcv.status import findings, pools
+from mcv.status import findings, pools, voters
 from mcv.status.report import NodeReport, Reports
 
 
-def attention(host: Host, seen: Reports) -> list[str]:
-    """The lines of `mcv info`: this node's contact, silent peers, troubles, cut off jobs."""
+def attention(host: Host, seen: Reports, voting: Mapping[str, str] | None = None) -> list[str]:
+    """The lines of `mcv info`: this node's contact, silent peers, troubles, cut off jobs.
+
+    `voting` are the states of etcd's voters that were asked, by name.
+    """
     lines = [*_itself(host)]
     nodes = host.read().nodes
     others = sorted(name for name in seen if name != host.name)
@@ -32,8 +35,12 @@ def attention(host: Host, seen: Reports) -> list[str]:
             lines += report.trouble
             lines += [_unfinished(name, left) for left in report.left]
         elif name in nodes:  # else it was removed while it was asked
-            lines += _silent(host.name, nodes[name], report, host.advice)
+            in_etcd = host.read().store is not None
+            lines += _silent(host.name, nodes[name], report, host.advice, in_etcd)
     lines += _draining(host.read())
+    lines += _without_lease(host.read(), seen)
+    lines += voters.attention(host.read(), seen, voting or {})
+    lines += _behind(host)
     return [*lines, *_urgent(host, seen), *pools.attention(host.read(), seen)]
 
 
@@ -49,6 +56,27 @@ def _draining(cluster: Cluster) -> Iterator[str]:
             )
 
 
+def _without_lease(cluster: Cluster, seen: Reports) -> Iterator[str]:
+    """Online members of an armed cluster that may run no guest now."""
+    for name in cluster.online if cluster.ha.armed else []:
+        report = seen.get(name)
+        if isinstance(report, NodeReport) and not report.lease_left:
+            yield (
+                f"{name} has no valid lease: nothing starts there, and its guests are ended: "
+                f"mcv ha status; on {name}: journalctl -u mcv-lease"
+            )
+
+
+def _behind(host: Host) -> Iterator[str]:
+    """Replicas that etcd's marks call behind, as this node read them last."""
+    for vm, disk in host.read().replicated():
+        if mark := host.observations.behind.get(disk.resource):
+            yield (
+                f"of {vm.name} {mark}; until its resync has ended nobody takes it over there "
+                f"without a word: mcv info {vm.name}"
+            )
+
+
 def _itself(host: Host) -> Iterator[str]:
     if damage := host.consensus.damage:
         yield f"{host.name} takes part in nothing: {damage.message} {damage.hint}".rstrip()
@@ -58,6 +86,8 @@ def _itself(host: Host) -> Iterator[str]:
             f"{name} holds another document than {host.name}: mcv cluster sync --from NODE, "
             "after a look at both with mcv cluster check"
         )
+    if gap := host.observations.gap:
+        yield f"{gap} They were not judged here: mcv config history (told until mcvd restarts)"
     if not host.settings.address:
         yield (
             f"{host.name} has no cluster address: its host name resolves to none but loopback; "
@@ -67,7 +97,9 @@ def _itself(host: Host) -> Iterator[str]:
         yield f"{host.name} is not in contact with the cluster: it starts no VM until it is"
 
 
-def _silent(me: str, node: Node, error: McvError, advice: Callable[..., str]) -> Iterator[str]:
+def _silent(
+    me: str, node: Node, error: McvError, advice: Callable[..., str], in_etcd: bool
+) -> Iterator[str]:
     """What to do about a member whose report did not arrive."""
     name, is_online = node.name, node.status == "online"
     if isinstance(error, NotMember):
@@ -88,6 +120,8 @@ def _silent(me: str, node: Node, error: McvError, advice: Callable[..., str]) ->
         yield f"{name} takes part in nothing, so nothing can be changed: {error.sentence}"
     elif is_online and not isinstance(error, PeerUnreachable | CallLost):
         yield f"{name} does not tell what runs there: {error.sentence}"
+    elif is_online and in_etcd:
+        yield f"{name} does not answer. {advice(name)}"  # whether that holds up etcd is told apart
     elif is_online:
         yield f"{name} does not answer, so nothing can be changed until it is back. {advice(name)}"
 

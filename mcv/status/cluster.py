@@ -1,8 +1,11 @@
 """info without a VM: the cluster, its nodes, and what needs somebody."""
 
+import threading
+
 from msgspec import Struct
 
 import mcv
+from mcv.document import etcd_voters
 from mcv.document.model import Cluster, Node
 from mcv.errors import McvError, NotUnderstood, SlowAnswer
 from mcv.host import Host
@@ -52,6 +55,14 @@ class VerificationSummary(Struct, frozen=True, kw_only=True):
     others: dict[str, str]
 
 
+class WitnessView(Struct, frozen=True, kw_only=True):
+    """The machine that runs etcd and nothing else of mcv's; `state` as a voter has it."""
+
+    name: str
+    ip_address: str
+    state: str
+
+
 class ClusterInfo(Struct, frozen=True, kw_only=True):
     """The cluster as this node sees it; `attention` has a line for each thing."""
 
@@ -61,6 +72,7 @@ class ClusterInfo(Struct, frozen=True, kw_only=True):
     hash: str
     node: str
     nodes: list[NodeView]
+    witness: WitnessView | None
     vms: int
     verify: VerificationSummary
     attention: list[str]
@@ -68,7 +80,7 @@ class ClusterInfo(Struct, frozen=True, kw_only=True):
 
 def info(host: Host) -> ClusterInfo:
     """The cluster; a peer that does not answer in time is unreachable."""
-    seen = reports(host)
+    voting, seen = _with_voters(host)
     cluster = host.read()
     return ClusterInfo(
         cluster=cluster.name or None,
@@ -80,10 +92,38 @@ def info(host: Host) -> ClusterInfo:
             _view(cluster, node, name == host.name, seen.get(name))
             for name, node in sorted(cluster.nodes.items())
         ],
+        witness=_witness(cluster, voting),
         vms=len(cluster.vms),
         verify=_verify(cluster, seen),
-        attention=attention(host, seen),
+        attention=attention(host, seen, voting),
     )
+
+
+def _with_voters(host: Host) -> tuple[dict[str, str], Reports]:
+    """States of voters by name, and every member's report, asked for side by side."""
+    told: dict[str, str] = {}
+    asking = threading.Thread(target=lambda: told.update(_voting(host)), daemon=True)
+    asking.start()
+    seen = reports(host)
+    asking.join()
+    return told, seen
+
+
+def _voting(host: Host) -> dict[str, str]:
+    """Of the witness, which has no daemon; of all voters where etcd may have no majority."""
+    cluster = host.read()
+    asked = etcd_voters.voters(cluster)
+    if host.consensus.in_contact:
+        witness = cluster.witness.name if cluster.witness is not None else ""
+        asked = [voter for voter in asked if voter.name == witness]
+    return {voter.name: voter.state for voter in host.etcd.shown(asked)} if asked else {}
+
+
+def _witness(cluster: Cluster, voting: dict[str, str]) -> WitnessView | None:
+    if cluster.witness is None:
+        return None
+    name, address = cluster.witness.name, cluster.witness.ip_address
+    return WitnessView(name=name, ip_address=address, state=voting.get(name, "unused"))
 
 
 def _verify(cluster: Cluster, seen: Reports) -> VerificationSummary:

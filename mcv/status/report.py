@@ -33,7 +33,8 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     cannot, with the reason, `unverified` its VMs that were not verified for two periods, with the
     time of the last verification, `io_errors` the VMs paused since a disk failed, `diverged` the
     nodes that hold another document, `full` that the node can write nothing down, `rooms` the
-    node's pools by name and `memory` the host's. `domains` are
+    node's pools by name and `memory` the host's. `lease_left` is for how many seconds the node may
+    run guests in an armed cluster, None without a lease. `domains` are
     the VMs' own, `saved` is the memory of VMs that is saved there, be they active or not;
     `foreign` are domains that have the name or the UUID of a VM and are not the VM's. All are by
     VM.
@@ -57,6 +58,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     saved: dict[str, SavedState] = {}
     rooms: dict[str, Room] = {}
     memory: Memory | None = None
+    lease_left: float | None = None
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -108,6 +110,7 @@ def report(host: Host) -> NodeReport:
         unverified=verification_age.overdue(host),
         rooms=pools.rooms if isinstance(pools, Part) else {},
         memory=memory(),
+        lease_left=host.lease.left(),
     )
 
 

@@ -5,9 +5,9 @@ from msgspec.structs import asdict
 
 from mcv import storage
 from mcv.document.claim import Claim
-from mcv.document.disks import Disk, DrbdDisk
+from mcv.document.disks import Disk, DrbdDisk, Override
 from mcv.document.hardware import Device
-from mcv.document.model import Cluster, Override, Vm
+from mcv.document.model import Cluster, Vm
 from mcv.drivers.drbd_states import DiskState, Role
 from mcv.drivers.libvirt_nics import GuestAddress
 from mcv.host import Host

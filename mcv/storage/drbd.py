@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mcv.document.disks import DrbdDisk
 from mcv.document.model import Vm
-from mcv.drbd import notes, pairs
+from mcv.drbd import notes, pairs, takeable
 from mcv.drivers.open_devices import Holder
 from mcv.errors import Refused
 from mcv.host import Host
@@ -152,10 +152,11 @@ class Drbd:
         return replica.why_not_move(pairs.pair(host, vm, self.disk), host.name, ignore_verify)
 
     def why_not_take_over(self, host: Host, vm: Vm) -> takeover.Problem | None:
-        return takeover.why_not_promote(vm, pairs.evidence(host, vm, self.disk))
+        return takeable.may_be_taken(host, vm, self.disk)
 
     def prospects(self, host: Host, vm: Vm) -> list[str]:
-        return takeover.prospects_of(vm, self.disk, pairs.evidence(host, vm, self.disk))
+        seen, problem = pairs.evidence(host, vm, self.disk), self.why_not_take_over(host, vm)
+        return takeover.prospects_of(self.disk, seen, problem)
 
     def is_blocked(self, host: Host) -> bool:
         return self.disk.blocked or self.disk.resource in notes.blocked(host.settings.notes)

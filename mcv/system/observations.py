@@ -51,6 +51,8 @@ class Observations:
         self._heard = kept.heard
         self._in_step = kept.in_step
         self._heard_in = kept.heard_in
+        self.behind: dict[str, str] = {}  # by resource: the mark in etcd at the last look, in words
+        self.gap = ""  # which generations were taken over from etcd that nobody here has judged
         self._silent: dict[str, float] = {}  # since when no path answers, by the monotonic clock
 
     def hear(self, node: str) -> None:

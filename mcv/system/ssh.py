@@ -81,8 +81,8 @@ class Remote:
         self._client = client
         self._address = address
 
-    def run(self, *command: str, stdin: str = "", timeout: float = 60) -> str:
-        """Run a command there and return what it printed.
+    def run(self, *command: str, stdin: str = "", timeout: float = 60, called: str = "") -> str:
+        """Run a command there and return what it printed; errors name it as `called`.
 
         What was printed may hold anything: a login shell there may print too. Raises Exited,
         with the last words of the command, where it exits non-zero or is not there, and
@@ -90,9 +90,10 @@ class Remote:
         """
         from paramiko import SSHException
 
-        line = shlex.join(command)
+        line = called or shlex.join(command)
         try:
-            channel_in, out, err = self._client.exec_command(line, timeout=timeout)
+            asked = shlex.join(command)
+            channel_in, out, err = self._client.exec_command(asked, timeout=timeout)
             channel_in.write(stdin)
             channel_in.channel.shutdown_write()
             printed = out.read().decode(errors="replace")

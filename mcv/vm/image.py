@@ -65,8 +65,7 @@ def take(host: Host, pid: int, fd: int, format: str | None = None) -> TakenImage
 def hold(host: Host, file: HeldFile) -> str:
     """Hold an open file until a creation asks for it, or for a while; its token."""
     token = secrets.token_hex(8)
-    host.images[token] = file
-    _drop_after(host, token, UNCLAIMED)
+    _hold_for(host, token, file, UNCLAIMED)
     return token
 
 
@@ -74,13 +73,15 @@ def keep(host: Host, token: str) -> None:
     """Hold an image for the creation that has asked for it: making its disks may last."""
     image = host.images.get(token)
     if image is not None:
-        host.images[token] = replace(image, is_claimed=True)
-        _drop_after(host, token, CLAIMED)
+        _hold_for(host, token, replace(image, is_claimed=True), CLAIMED)
 
 
-def _drop_after(host: Host, token: str, seconds: float) -> None:
+def _hold_for(host: Host, token: str, file: HeldFile, seconds: float) -> None:
     timer = threading.Timer(seconds, _drop_unless_kept, (host, token, seconds))
     timer.daemon = True
+    if file.limit is not None:
+        file.limit.cancel()
+    host.images[token] = replace(file, limit=timer)
     timer.start()
 
 

@@ -15,11 +15,13 @@ from mcv.document.model import Cluster
 from mcv.drbd import notes
 from mcv.drbd.handler import read_documents
 from mcv.drivers.domain_reading import Mark, mark_of
+from mcv.drivers.libvirt_identity import name_of
 from mcv.errors import McvError, Unreadable
 from mcv.rules import beginning
 from mcv.rules.beginning import Beginning, Operation
 from mcv.settings import Settings
-from mcv.system import files
+from mcv.system import files, lease
+from mcv.system.start_gate import StartGate
 from mcv.vm import arrival_note, start_permit
 
 LET, REFUSE = 0, 1
@@ -28,17 +30,42 @@ LET, REFUSE = 0, 1
 def answer(conf: Settings, operation: str, xml: str) -> int:
     """Judge what libvirt is about to do; says why on stderr where the answer is no.
 
-    Only domains with mcv's mark are judged. Where the documents cannot be read, no domain
-    with the mark begins.
+    Only domains with mcv's mark are judged; on an armed node none begins without a valid lease.
+    Where the documents cannot be read, no domain with the mark begins.
     """
     mark = mark_of(xml)
     if mark is None or operation not in list(Operation):
         return LET
     try:
         documents = read_documents(conf.state)
+        if any(cluster.ha.armed for cluster in documents):
+            return _armed(conf, documents, Operation(operation), mark, name_of(xml))
         return _judged(conf, documents, Operation(operation), mark)
-    except (McvError, OSError) as error:
+    except (McvError, OSError, ValueError) as error:
         return _refuse(f"the documents of this node cannot be read: {error}")
+
+
+def _armed(
+    conf: Settings, documents: list[Cluster], operation: Operation, mark: Mark, name: str
+) -> int:
+    """As `_judged`, where the lease is valid.
+
+    The start is marked before the lease is looked at: once mcv-lease has found no marker, every
+    later look here finds the lease over. libvirt's hook removes it when the domain has started,
+    or has not; mcvd does where libvirt ended in between.
+    """
+    gate = StartGate(conf.run)
+    try:
+        gate.mark(name)
+    except (OSError, ValueError) as error:
+        return _refuse(f"the start of {name} cannot be marked in {conf.run}: {error}")
+    if lease.is_valid(conf.run):
+        answer = _judged(conf, documents, operation, mark)
+    else:
+        answer = _refuse(f"{conf.node} is armed and has no valid lease, so no VM begins there.")
+    if answer != LET or operation is not Operation.PREPARE:
+        gate.unmark(name)
+    return answer
 
 
 def _judged(conf: Settings, documents: list[Cluster], operation: Operation, mark: Mark) -> int:

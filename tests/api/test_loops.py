@@ -6,7 +6,7 @@ import pytest
 
 from mcv.api import loops
 from mcv.api.loops import Loop, Loops
-from mcv.cluster import members
+from mcv.cluster import addresses
 from mcv.drbd import enable, verification_results
 from mcv.errors import McvError, Unreadable
 from mcv.host import Host
@@ -84,7 +84,7 @@ def test_a_change_that_cannot_be_made_keeps_no_observation_from_the_disk(
         raise McvError("n2 does not answer.")
 
     done: list[str] = []
-    monkeypatch.setattr(members, "addresses", fail)
+    monkeypatch.setattr(addresses, "follow_conf", fail)
     monkeypatch.setattr(verification_results, "conclude", lambda _: done.append("conclude"))
     monkeypatch.setattr(enable, "adjust", lambda _: done.append("adjust"))
     monkeypatch.setattr(host.observations, "save", lambda: done.append("save"))

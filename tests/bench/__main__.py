@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import births, copies, echo, moves, reading, replicas, report, seeing
+from tests.bench import births, copies, doors, echo, moves, reading, replicas, report, seeing
 from tests.bench.row import Row
 from tests.bench.stage import Stage
 from tests.lab import Lab, LabError
@@ -26,6 +26,7 @@ GROUPS: dict[str, Callable[[Stage], list[Row]]] = {
     "many": reading.many,
     "seeing": seeing.watched,
     "echo": echo.typed,
+    "store": doors.either,
 }
 
 

@@ -28,6 +28,7 @@ class Stage:
     """The nodes, joined, and what is asked of them by every group of rows."""
 
     def __init__(self, lab: Lab) -> None:
+        self.lab = lab
         self.node1, self.node2 = self.nodes = lab.up(2)
         self.clean()
         side_by_side(lambda node: node.run(LISTEN), self.nodes)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from mcv.cluster import addresses, members
+from mcv.cluster import addresses
 from mcv.cluster.conf_file import with_values
 from mcv.drbd import enable, new_addresses
 from mcv.drivers import addresses as own_addresses
@@ -194,7 +194,7 @@ def test_the_loop_leaves_addresses_to_the_plan_that_sets_them(running: FakeClust
     host.update("node.claim", "x", name="n1", why="set addresses of n1")
     addresses.take_addresses(host, "n1", NEW, NEW)
 
-    members.addresses(host)
+    addresses.follow_conf(host)
 
     assert running.read().node("n1").ip_address == "10.0.0.1"
     addresses.keep_addresses(host, "n1", "10.0.0.1", "10.0.0.1")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from mcv.cluster import facts, join
+from mcv.cluster import facts, joining
 from mcv.document.model import Cluster, encode
 from mcv.errors import Refused
 from tests.deaths.stories import blank
@@ -20,12 +20,12 @@ def staged(cluster: FakeCluster) -> FakeCluster:
     blank(cluster, "n1")
     known = {"name": "n1", "ip_address": "10.0.0.1", "certificate": "certificate of n1"}
     stage = {"operation": "job1", "members": [known]}
-    join.stage_join(cluster.hosts["n2"], document=json.dumps(stage))
+    joining.stage_join(cluster.hosts["n2"], document=json.dumps(stage))
     return cluster
 
 
 def adopt(cluster: FakeCluster, document: Cluster) -> None:
-    join.adopt(cluster.hosts["n2"], document=encode(document), operation="job1")
+    joining.adopt(cluster.hosts["n2"], document=encode(document), operation="job1")
 
 
 def with_key(document: Cluster, name: str, certificate: str) -> Cluster:
@@ -62,7 +62,7 @@ def test_rights_of_a_newcomers_own_do_not_end_unsaid(staged: FakeCluster, change
     with pytest.raises(Refused, match=r"rights of its own, which would end: bob\."):
         adopt(staged, staged.read("n1").with_node(member("n2")))
     with pytest.raises(Refused, match="rights of its own"):
-        join.stage_join(n2, document="{}")
+        joining.stage_join(n2, document="{}")
 
     assert list(staged.read("n2").nodes) == ["n2"]
     assert facts.facts(n2).rights_of == ["bob"]

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from mcv.api import dispatch
-from mcv.cluster import facts, join, remote_facts
+from mcv.cluster import facts, join, joining, remote_facts
 from mcv.cluster.facts import NodeFacts
 from mcv.errors import CommandFailed, Failed, Refused
 from mcv.host import Host
@@ -36,6 +36,9 @@ KEYS = {
     "networks",
     "reached",
     "rights_of",
+    "etcd_certificate",
+    "etcd_lacks",
+    "watchdog",
     "trouble",
     "emulator",
     "domain_type",
@@ -160,9 +163,9 @@ def test_what_is_no_stage_is_refused_and_nothing_is_staged(tmp_path: Path, text:
     host = FakeCluster(tmp_path, ("n1",)).hosts["n1"]
 
     with pytest.raises(Refused, match="This is no join that a cluster has begun"):
-        join.stage_join(host, document=text)
+        joining.stage_join(host, document=text)
 
-    assert join.staged(host) is None
+    assert joining.staged(host) is None
 
 
 def test_a_stage_is_kept_for_ten_minutes_and_for_its_operation(
@@ -170,14 +173,14 @@ def test_a_stage_is_kept_for_ten_minutes_and_for_its_operation(
 ) -> None:
     host = FakeCluster(tmp_path, ("n1",)).hosts["n1"]
     member = {"name": "n9", "ip_address": "10.0.0.9", "certificate": "certificate of n9"}
-    join.stage_join(host, document=json.dumps({"operation": "a1", "members": [member]}))
+    joining.stage_join(host, document=json.dumps({"operation": "a1", "members": [member]}))
 
-    join.unstage_join(host, operation="b2")
-    stage = join.staged(host)
+    joining.unstage_join(host, operation="b2")
+    stage = joining.staged(host)
     assert stage is not None and msgspec.to_builtins(stage.members) == [member]
 
-    monkeypatch.setattr("time.time", lambda: stage.since + join.STAGED_FOR + 1)
-    assert join.staged(host) is None and not join.stage_path(host).exists()
+    monkeypatch.setattr("time.time", lambda: stage.since + joining.STAGED_FOR + 1)
+    assert joining.staged(host) is None and not joining.stage_path(host).exists()
 
 
 def test_why_a_join_failed_is_told_whether_the_node_can_be_told_to_forget_it_or_not(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcv.cluster import join, leaving, members
+from mcv.cluster import joining, leaving, members
 from mcv.document.subject import Subject
 from mcv.errors import CommandFailed, Refused, RepairNeeded
 from mcv.host import Host
@@ -183,7 +183,7 @@ def test_a_removed_node_becomes_blank_and_leaves_alone_what_is_not_the_clusters(
     answer = cluster.run("n2", leaving.leave)
 
     assert plain(answer) == {"node": "n2", "kept": []}
-    assert join.is_blank(cluster.hosts["n2"])
+    assert joining.is_blank(cluster.hosts["n2"])
     assert cluster.domains["n2"].state_of("old") == "stopped"
     assert list(cluster.read("n1").nodes) == ["n1"]
 

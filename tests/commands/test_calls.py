@@ -12,6 +12,7 @@ from mcv.api import table
 from mcv.commands.root import front
 from mcv.errors import McvError, NotFound, Refused
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
+from tests.commands.test_ha import HA_STATUS, SETTINGS
 
 MENDED = {"deed": "define", "subject": "web1"}
 FINDING = {
@@ -333,6 +334,31 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("permission check ada", "permission.check", {"who": "ada"}),
     ("network create lan --bridge br0", "network.create", {"name": "lan", "bridge": "br0"}),
+    ("cluster store", "cluster.store", {}),
+    ("cluster store etcd --yes", "cluster.store_etcd", {"dry_run": False}),
+    ("cluster store unanimous --yes", "cluster.store_unanimous", {"dry_run": False}),
+    (
+        "cluster store refresh --host-key SHA256:x",
+        "cluster.store_refresh",
+        {"host_key": "SHA256:x", "password": None, "dry_run": False},
+    ),
+    ("cluster store refresh", "cluster.witness_key", {}),
+    ("cluster store etcd --no-witness --yes", "cluster.witness_remove", {"dry_run": False}),
+    ("ha arm", "ha.arm", {"pace": None, "trust_softdog": False, "dry_run": False}),
+    (
+        "ha arm --pace 2 --trust-softdog",
+        "ha.arm",
+        {"pace": 2, "trust_softdog": True, "dry_run": False},
+    ),
+    ("ha disarm --yes", "ha.disarm", {"dry_run": False}),
+    ("ha status", "ha.status", {}),
+    ("ha settings", "ha.settings", {}),
+    ("ha settings on-lost-lease=reset", "ha.set", {"values": {"on-lost-lease": "reset"}}),
+    (
+        "cluster store unanimous --confirm-dead n2 n3 --yes",
+        "cluster.store_lost",
+        {"names": ["n2", "n3"], "dry_run": False},
+    ),
     ("cluster cpu-baseline", "cluster.cpu_baseline", {}),
     ("cluster cpu-baseline --set", "cluster.cpu_baseline", {"set": True, "dry_run": False}),
     ("network create out --nat", "network.create", {"name": "out", "nat": True}),
@@ -585,6 +611,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "vm.list": [a_vm()],
             "vm.info": {**a_vm(), **info, "vnc": None},
             "cluster.host_key": {"fingerprint": "SHA256:x", "type": "ssh-rsa", "known": True},
+            "cluster.witness_key": {"fingerprint": "SHA256:x", "type": "ssh-rsa", "known": True},
             "config.history": [],
             "config.diff": {"lines": []},
             "permission.list": {"superusers": [], "grants": []},
@@ -604,6 +631,9 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "event.list": {"events": [EVENT], "cursors": {}, "more": [], "silent": {}},
             "job.show": {**job, **times, "cancellable": False},
             "locks.list": {"claims": [], "locks": [], "held": []},
+            "cluster.store": {"store": "unanimous", "quorum": True, "voters": []},
+            "ha.status": HA_STATUS,
+            "ha.settings": SETTINGS,
             "vm.take_seed": {"node": "n1", "token": "t", "size": 10},
             "vm.take_image": {"node": "n1", "token": "t", "size": 1024},
         }
@@ -619,6 +649,9 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.job("drbd.verify", [clean])
     cpu = {"model": "Haswell", "features": {"aes": "disable"}}
     daemon.job("cluster.cpu_baseline", {"cpu": cpu, "stored": None, "nodes": ["n1"], "set": False})
+    daemon.job("ha.arm", {"armed": True, "pace": 1, "wait": 22, "marked": [], "foreign": {}})
+    daemon.job("ha.disarm", {"armed": False, "nodes": ["n1"]})
+    daemon.job("ha.set", SETTINGS)
     daemon.job("drbd.enable", {"nodes": ["n1", "n2"]})
     daemon.job("drbd.set", {"resync-rate": 1024**2, "on-peer-loss": "wait"})
     daemon.job("repair", {"settled": [], "left": []})

@@ -116,7 +116,7 @@ def test_ctrl_c_and_an_error_give_the_terminal_back(
 def test_no_more_is_drawn_than_there_is_room_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((20, 5)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((20, 5)))
 
     stdout = terminal(monkeypatch)
     top.draw(["\n".join(["x" * 30] * 50)])

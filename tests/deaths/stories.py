@@ -1,5 +1,6 @@
 """Every operation of several steps, and every kind of change: how it begins, runs and may end."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -8,12 +9,27 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from mcv.cluster import addresses, draining, join, members, permissions, replacing
+from mcv.cluster import (
+    addresses,
+    arming,
+    draining,
+    etcd_follow,
+    etcd_lost,
+    etcd_members,
+    etcd_store,
+    join,
+    joining,
+    members,
+    permissions,
+    replacing,
+)
 from mcv.document.model import Node
 from mcv.document.pools import DEFAULT_LOCATION, ImageKind
 from mcv.document.subject import Subject
 from mcv.drbd import resolve, resync, verify
 from mcv.drivers import addresses as own_addresses
+from mcv.errors import McvError
+from mcv.etcd.requests import delete as delete_key
 from mcv.host import Host, Prepared
 from mcv.network import verbs as network
 from mcv.rules.rights import Person
@@ -40,11 +56,13 @@ from mcv.vm import (
 )
 from tests.deaths import ends, ends_of_disks, ends_of_hosts, ends_of_nodes
 from tests.deaths.ends import RESOURCE, End, other
+from tests.fakes import armed
 from tests.fakes.cluster import FakeCluster
 
 Act = Callable[[FakeCluster, str], None]
 
-TWO, THREE = ("n1", "n2"), ("n1", "n2", "n3")
+TWO, THREE, FOUR = ("n1", "n2"), ("n1", "n2", "n3"), ("n1", "n2", "n3", "n4")
+FIVE = (*FOUR, "n5")
 
 
 def itself(node: str) -> str:
@@ -72,7 +90,8 @@ class Story:
     healed: End = lambda cluster, node: "either"
 
     def victim(self, node: str, role: str) -> str:
-        return {"the coordinator": node, "its peer": other(node), "a third": "n3"}[role]
+        others = {"its peer": other(node), "a third": "n3", "a fourth": "n4"}
+        return {"the coordinator": node, **others}[role]
 
 
 # What is there before
@@ -237,6 +256,22 @@ def lose_owner_and_step(cluster: FakeCluster, node: str) -> None:
     cluster.drbd[node].outdate(RESOURCE)
 
 
+def lose_armed_owner(is_declared: bool) -> Act:
+    """As `lose_owner` in a cluster that is armed; n3 had given its lease back."""
+
+    def act(cluster: FakeCluster, node: str) -> None:
+        nodes = ["n3", node]
+        cluster.run("n3", create.create, name="web1", memory="64MiB", disks=["64MiB"], nodes=nodes)
+        armed.arm(cluster)
+        cluster.etcd.change([], [delete_key(armed.keys(cluster).lease("n3"))])
+        cluster.hosts["n3"].lease.arm(armed.orders(cluster, "n3"))
+        cluster.down.add("n3")
+        if is_declared:
+            cluster.run(node, members.offline, names=["n3"], confirm_dead=True)
+
+    return act
+
+
 def run_on(*nodes: Callable[[str], str]) -> Act:
     """web1 runs on this node, with its other replica on another."""
 
@@ -272,19 +307,31 @@ def fail_and_differ(cluster: FakeCluster, node: str) -> None:
 
 
 def add(cluster: FakeCluster, node: str) -> None:
-    new = other(node)
+    add_(cluster, node, other(node))
 
+
+def add_fourth(cluster: FakeCluster, node: str) -> None:
+    add_(cluster, node, "n4")
+
+
+def remove_fourth(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, members.remove_node, node="n4")
+
+
+def add_(cluster: FakeCluster, node: str, new: str) -> None:
     def joined(host: Host) -> None:
         stage = {"operation": host.job.id, "members": []}
-        join.stage_join(cluster.hosts[new], document=json.dumps(stage))
+        joining.stage_join(cluster.hosts[new], document=json.dumps(stage))
         entry = Node(
             name=new,
             hostname=new,
             ip_address="10.0.0.9",
             drbd_address="10.0.0.9",
             certificate=cluster.hosts[new].certificate,
+            etcd_certificate=f"etcd certificate of {new}\n" if host.read().store else "",
         )
-        plan = join.add_plan(entry, host.name, f"add node {new}")
+        of_etcd = etcd_members.joining(host.read(), new, host.name, host.job.id)
+        plan = join.add_plan(entry, host.name, f"add node {new}", of_etcd)
         host.operate(Subject.node(new), f"add node {new}", lambda: Prepared(plan, {}))
 
     cluster.run(node, joined)
@@ -369,6 +416,70 @@ def remove_disk(cluster: FakeCluster, node: str) -> None:
 def set_disk(cluster: FakeCluster, node: str) -> None:
     values = {"iops": "500", "bandwidth": "1MiB"}
     cluster.run(node, disk_set.set_, name="web1", disk=1, values=values)
+
+
+def move_to_etcd(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, etcd_store.to_etcd)
+
+
+def lose_majority(cluster: FakeCluster, node: str) -> None:
+    """Three of five voters burn, right after a change that all of them have."""
+    move_to_etcd(cluster, node)
+    cluster.run(node, permissions.add, user="bob")
+    cluster.down.update(set(FIVE) - set(TWO))
+
+
+def leave_etcd(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, etcd_lost.to_unanimous, names=sorted(set(FIVE) - set(TWO)))
+
+
+def move_and_remove_fourth(cluster: FakeCluster, node: str) -> None:
+    move_to_etcd(cluster, node)
+    for name in FOUR:
+        cluster.look(name)
+    remove_fourth(cluster, node)
+    for name in THREE:
+        cluster.look(name)
+
+
+def move_and_lose_data(cluster: FakeCluster, node: str) -> None:
+    """The document lies in etcd, and this node's voter has lost its data."""
+    move_to_etcd(cluster, node)
+    for name in THREE:
+        cluster.look(name)
+    cluster.etcd_of[node].unit.discard()
+
+
+def look_after_etcd(cluster: FakeCluster, node: str) -> None:
+    """As the loop does: nobody is told what it failed of, and it tries again."""
+    with contextlib.suppress(McvError):
+        etcd_follow.look_after(cluster.hosts[node])
+
+
+def move_out_of_etcd(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, etcd_store.to_unanimous)
+
+
+def move_with_a_vm(cluster: FakeCluster, node: str) -> None:
+    """web1 has its replicas on the first two nodes, and the document lies in etcd."""
+    disk = {"memory": "64MiB", "disks": ["64MiB"], "nodes": list(TWO)}
+    cluster.run(node, create.create, name="web1", **disk)
+    move_to_etcd(cluster, node)
+
+
+def arm(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, arming.arm)
+
+
+def move_and_arm(cluster: FakeCluster, node: str) -> None:
+    move_with_a_vm(cluster, node)
+    for name in THREE:
+        cluster.look(name)
+    arm(cluster, node)
+
+
+def disarm(cluster: FakeCluster, node: str) -> None:
+    cluster.run(node, arming.disarm)
 
 
 def set_addresses(cluster: FakeCluster, node: str) -> None:
@@ -512,6 +623,51 @@ PLANS = {
         drain_other,
     ),
     "set addresses": Story(set_addresses, ends.has_addresses, make),
+    "move to etcd": Story(
+        move_to_etcd, ends_of_nodes.in_etcd, names=THREE, victims=("the coordinator", "a third")
+    ),
+    "move out of etcd": Story(
+        move_out_of_etcd,
+        ends_of_nodes.out_of_etcd,
+        move_to_etcd,
+        names=THREE,
+        victims=("the coordinator", "a third"),
+    ),
+    "arm": Story(
+        arm,
+        ends_of_nodes.armed,
+        move_with_a_vm,
+        names=THREE,
+        victims=("the coordinator", "a third"),
+    ),
+    "add a voter": Story(
+        add_fourth,
+        ends_of_nodes.votes("n4"),
+        move_and_remove_fourth,
+        names=FOUR,
+        victims=("the coordinator", "a third", "a fourth"),
+    ),
+    "remove a voter": Story(
+        remove_fourth,
+        ends.reverse(ends_of_nodes.votes("n4")),
+        move_to_etcd,
+        names=FOUR,
+        victims=("the coordinator", "a third", "a fourth"),
+    ),
+    "set a voter's addresses": Story(
+        set_addresses,
+        ends_of_nodes.votes_at_its_address,
+        move_to_etcd,
+        names=THREE,
+        victims=("the coordinator", "a third"),
+    ),
+    "join etcd anew": Story(
+        look_after_etcd,
+        ends_of_nodes.all_vote,
+        move_and_lose_data,
+        names=THREE,
+        victims=("the coordinator", "a third"),
+    ),
     "rename": Story(
         lambda c, node: c.run(node, rename.rename, name="web1", new="www"), ends.renamed, make
     ),
@@ -579,6 +735,13 @@ PLANS = {
         THREE,
         healed=taken_and_back,
     ),
+    "evacuate a dead armed node": Story(
+        lambda c, node: c.run(other(node), draining.evacuate, node="n3"),
+        taken,
+        lose_armed_owner(is_declared=True),
+        THREE,
+        healed=taken_and_back,
+    ),
     "register stale": Story(
         take_over(True), taken, lose_owner_and_step, THREE, healed=taken_and_back
     ),
@@ -607,6 +770,27 @@ PLANS = {
 }
 
 CHANGES = {
+    "leave etcd behind": Story(
+        leave_etcd,
+        ends_of_nodes.left_etcd,
+        lose_majority,
+        names=FIVE,
+        healed=ends_of_nodes.agreed,
+    ),
+    "call an armed node dead": Story(
+        lambda c, node: c.run(node, members.offline, names=["n3"], confirm_dead=True),
+        ends_of_nodes.taken,
+        lose_armed_owner(is_declared=False),
+        THREE,
+        healed=two_again,
+    ),
+    "disarm": Story(
+        disarm,
+        ends.reverse(ends_of_nodes.armed),
+        move_and_arm,
+        names=THREE,
+        victims=("the coordinator", "a third"),
+    ),
     "permission add": Story(permit, ends.superuser),
     "permission add of three": Story(
         permit,

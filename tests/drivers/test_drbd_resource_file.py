@@ -23,6 +23,7 @@ def text(
     secret: str = "s" * 63,
     sides: list[Side] | None = None,
     size: int | None = None,
+    armed: bool = False,
 ) -> str:
     return resource_text(
         settings or DrbdSettings(),
@@ -35,6 +36,7 @@ def text(
         handler="/usr/local/sbin/handler",
         state="/var/lib/mcv/n1",
         size=size,
+        armed=armed,
     )
 
 
@@ -183,3 +185,14 @@ def test_a_host_finds_its_own_side_whatever_it_is_called(
     assert "handler fence-peer" in drbdadm(
         tmp_path, renamed, generation, "fence-peer", "minor-100", node="renamed"
     ).replace("\\", "")
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_in_an_armed_cluster_a_lost_peer_is_noticed_within_six_seconds(
+    generation: int, tmp_path: Path
+) -> None:
+    usual, armed = (text(generation, armed=armed) for armed in (False, True))
+
+    assert "ping-int" not in drbdadm(tmp_path, usual, generation, "adjust", "mcv-web1-1")
+    told = drbdadm(tmp_path, armed, generation, "adjust", "mcv-web1-1")
+    assert "--ping-int=3" in told and "--ping-timeout=30" in told

@@ -374,6 +374,7 @@ class FakeLibvirt:
         return header + body
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # closing it alone wakes no thread
         self._listener.close()
 
 

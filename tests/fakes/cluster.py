@@ -14,7 +14,11 @@ import msgspec
 
 from mcv import settings
 from mcv.api import dispatch
-from mcv.cluster import join
+from mcv.cluster import joining
+from mcv.consensus.doors import Doors
+from mcv.consensus.etcd import arms
+from mcv.consensus.etcd.agreement import EtcdAgreement
+from mcv.consensus.etcd.door import Door
 from mcv.consensus.unanimous.agreement import UnanimousAgreement
 from mcv.document.identity import known_uuids
 from mcv.document.initial import alone
@@ -32,6 +36,8 @@ from mcv.errors import (
     Refused,
     ways_out,
 )
+from mcv.etcd.keys import ClusterKeys
+from mcv.ha.gate import Gate
 from mcv.host import Host
 from mcv.rpc import names
 from mcv.rpc.auth import Caller
@@ -51,8 +57,11 @@ from tests.fakes.blocks import FakeBlocks, FakeNbd, Pieces
 from tests.fakes.directories import FakeDirectories
 from tests.fakes.domains import FakeDomains
 from tests.fakes.drbd import FakeDrbd, World
+from tests.fakes.etcd import FakeEtcd, Reached
+from tests.fakes.etcd_local import FakeLocalEtcd, FakeVoting
 from tests.fakes.host_devices import FakeHostDevices
 from tests.fakes.keys import FakeKeys
+from tests.fakes.local_lease import FakeLocalLease, FakeWatchdogs
 from tests.fakes.volumes import FakeBridges, FakeLvm
 
 Spy = Callable[[str, str, str], None]  # (caller, node, operation), may raise
@@ -77,6 +86,9 @@ class FakeCluster:
         self.bend: Bend = lambda node, operation, answer: answer
         self.hosts: dict[str, Host] = {}
         self.agreements: dict[str, UnanimousAgreement] = {}
+        self.etcd = FakeEtcd()  # of all nodes together
+        self.voting = FakeVoting(down=self.down)
+        self.etcd_of: dict[str, FakeLocalEtcd] = {}
         self.domains = {name: FakeDomains() for name in names}
         self.drbd = {
             name: FakeDrbd(name, self.world, directory / "drbd.d" / name) for name in names
@@ -105,6 +117,7 @@ class FakeCluster:
             self.domains[name].mirrors.write = functools.partial(self._write_volume, name)
         self.bridges = {name: FakeBridges() for name in names}
         self.devices_of = {name: FakeHostDevices() for name in names}
+        self.watchdogs = {name: FakeWatchdogs() for name in names}
         self.boots = dict.fromkeys(names, 1)  # how often each host has come up
         self.going_down: set[str] = set()  # hosts that shut down
         self.ordered: list[tuple[str, str]] = []  # (node, "reboot" or "poweroff") of systemd
@@ -116,9 +129,18 @@ class FakeCluster:
 
     def boot(self, name: str, first: Cluster | None = None) -> Host:
         """Start a node's daemon, anew: what was only in its memory is gone."""
+        if name in self.hosts:
+            _let_go(self.hosts[name])
         conf = settings_of(self.directory, name)
         self.directories[name].make(str(conf.images))
         store = Store(conf.state, conf.history)
+        self.etcd_of[name] = FakeLocalEtcd(
+            name,
+            conf.state / "etcd",
+            self.voting,
+            functools.partial(self._reach_etcd, name),
+            lambda change: self.spy(name, "etcd", f"answered {change}"),
+        )
         if first is not None:
             store.begin(first)
             files.write_atomically(conf.pki / "drbd-secret", "word\n")
@@ -127,11 +149,23 @@ class FakeCluster:
         keys = FakeKeys(f"certificate of {name}")
         self.agreements[name] = UnanimousAgreement(name, store, call, keys)
         self.agreements[name].contact.advice = ways_out  # who is silent here, is off for good
-        consensus = self.agreements[name]
+        reached = Reached(
+            self.etcd,
+            functools.partial(self._reach_etcd, name),
+            lambda request: self.spy(name, "etcd", f"answered {request}"),
+        )
+        consensus = Doors(
+            self.agreements[name],
+            lambda id: EtcdAgreement(
+                name, store, call, keys, Door(reached, ClusterKeys(id)), self._silent_voters
+            ),
+        )
+        gate = Gate(name, lambda: arms.of(name, conf.run, consensus, reached), conf.run)
+        self.domains[name].gate = self.drbd[name].gate = gate
         self.domains[name].known = lambda: known_uuids(consensus.both())
         self.hosts[name] = Host(
             settings=conf,
-            consensus=self.agreements[name],
+            consensus=consensus,
             journal=Journal(conf.state / "journal"),
             jobs=Jobs(name, conf.state / "jobs"),
             locks=Locks(conf.locks),
@@ -142,6 +176,9 @@ class FakeCluster:
             blocks=cast(Any, self.blocks[name]),
             bridges=cast(Any, self.bridges[name]),
             devices=cast(Any, self.devices_of[name]),
+            etcd=cast(Any, self.etcd_of[name]),
+            lease=cast(Any, FakeLocalLease(conf.run, self.watchdogs[name])),
+            keyspace=reached,
             call=call,
             forward=lambda node, operation, params, who: None,
             tunnel=self._tunnel(name),
@@ -153,6 +190,19 @@ class FakeCluster:
         )
         return self.hosts[name]
 
+    def _reach_etcd(self, name: str, request: str) -> None:
+        """A node reaches etcd while it is up itself, and a majority of voters trusts it."""
+        self.spy(name, "etcd", request)
+        if name in self.down or 2 * len(self.down) >= len(self.domains):
+            raise PeerUnreachable(f"etcd on {name} does not answer.")
+        if not self.voting.members:
+            return  # it was set up by no operation
+        if not (self.voting.has_quorum and self.voting.trusts(f"certificate of {name}")):
+            raise PeerUnreachable(f"etcd does not answer {name}.")
+
+    def _silent_voters(self) -> list[str]:
+        return sorted(self.down)
+
     def reboot(self, name: str) -> Host:
         """Take a host down, and boot it: what ran there does not run any more."""
         self.domains[name].power_off()
@@ -161,6 +211,11 @@ class FakeCluster:
         host = self.boot(name)
         roles.bring_up(host)
         return host
+
+    def end(self) -> None:
+        """End all daemons, with what they hold open."""
+        for host in self.hosts.values():
+            _let_go(host)
 
     def look(self, name: str) -> None:
         """One round of a node's loop: it sees what the others have."""
@@ -197,6 +252,9 @@ class FakeCluster:
                 {key: dict(made) for key, made in self.directories[name].made.items()},
                 sorted(path.name for path in host.settings.drbd_directory.glob("*.res")),
                 [entry.operation for entry in host.journal.entries()],
+                self.etcd_of[name].unit.trusted,
+                self.etcd_of[name].unit.is_there,
+                sorted(self.voting.members),
             )
             for name, host in self.hosts.items()
         }
@@ -308,12 +366,18 @@ class FakeCluster:
         return call
 
 
+def _let_go(host: Host) -> None:
+    """A process that ends has no file open any more, and no thread."""
+    while host.images:
+        host.images.popitem()[1].close()
+
+
 def _accepts(host: Host, node: str) -> bool:
     """Whether a host's door opens for a node: a member, or whoever joins it to a cluster.
 
     The stages of the stories name no members, so any node may carry the join on.
     """
-    return node in host.read().nodes or join.staged(host) is not None
+    return node in host.read().nodes or joining.staged(host) is not None
 
 
 def _elsewhere(

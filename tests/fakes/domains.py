@@ -21,6 +21,7 @@ from mcv.drivers.libvirt_saved import SAVED
 from mcv.drivers.libvirt_xml import Capabilities
 from mcv.drivers.migration_xml import MovedDisks, for_destination
 from mcv.errors import AgentSilent, CommandFailed, HypervisorFailed, LibvirtSilent
+from mcv.ha.gate import OPEN, Passage
 from tests.fakes.host_devices import FakeDevicesOfDomains
 from tests.fakes.live_disks import FakeLiveDisks
 from tests.fakes.live_machine import FakeLiveMachine
@@ -38,6 +39,13 @@ class Volume(Protocol):
 
 def no_volume(path: str) -> Volume:
     raise CommandFailed(f"Cannot access storage file '{path}': No such file or directory")
+
+
+class FakeStarts:
+    """Every start here has its answer at once."""
+
+    def forget_ended(self) -> None:
+        return
 
 
 class FakeDomains:
@@ -62,6 +70,8 @@ class FakeDomains:
         self.hook: Callable[[str, str], int] = lambda operation, xml: 0  # 0 lets it begin
         self.io_errors: set[str] = set()
         self.volume: Callable[[str], Volume] = lambda path: no_volume(path)
+        self.gate: Passage = OPEN
+        self.starts = FakeStarts()
         self.silence = ""  # that libvirt hangs: it answers nothing
         self._begun_with: dict[str, str] = {}  # the definitions of what is active
         self.migration = FakeMigration(self)
@@ -119,7 +129,9 @@ class FakeDomains:
         self.autostart.discard(domain)
 
     def start(self, name: str) -> None:
-        self._begin(self._find("start", name), self.hook)
+        domain = self._find("start", name)
+        if domain not in self.active:
+            self.gate.start(name, lambda: self._begin(domain, self.hook), lambda error: True)
 
     def power_on(self, domain: str) -> None:
         """Start any domain, as somebody with virsh does whose libvirtd has not seen the hook."""
@@ -134,6 +146,7 @@ class FakeDomains:
             self.saved.memories.pop(domain, None)
             self._begun_with[domain] = memory or self.defined[domain]
             self.active[domain] = "running"
+            self.gate.unmark(domain)  # as the hook does of a domain that has started
             self.crashed.discard(domain)
             self.ran(domain)
 
@@ -175,6 +188,10 @@ class FakeDomains:
 
     def resume(self, name: str) -> None:
         domain = self._find("resume", name, must_run=True)
+        if self.active[domain] != "running":
+            self.gate.begin(f"resume {name}", lambda: self._go_on(name, domain))
+
+    def _go_on(self, name: str, domain: str) -> None:
         if name in self.io_errors:
             return
         self.active[domain] = "running"
@@ -524,6 +541,7 @@ class FakeMigration:
             there._ask_hook(operation, domain, arriving, there.hook)
         mirrors = self._mirrors(name, xml, arriving, there, disks)
         there.active[domain], there._begun_with[domain] = "paused", arriving
+        there.gate.unmark(domain)
         for phase in ("begun", "moving", "arrived"):
             try:
                 here.phase(phase)

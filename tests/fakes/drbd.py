@@ -9,6 +9,7 @@ from mcv.drivers.drbd_states import ConnectionState, DiskState, ReplicationState
 from mcv.drivers.drbd_status import Generations, Status, have_split
 from mcv.drivers.open_devices import Holder
 from mcv.errors import CommandFailed
+from mcv.ha.gate import OPEN, Passage
 from mcv.system import files
 from tests.fakes.drbd_doors import JUST_CREATED, FakeMetadata, FakeModule, FakeVerification
 from tests.fakes.volumes import FakeLvm
@@ -53,6 +54,7 @@ class FakeDrbd:
         self.world = world
         self.directory = directory
         self.broken: set[str] = set()
+        self.gate: Passage = OPEN
         self.lacks: dict[str, str] = {}
         self.loaded = False
         self.words: dict[str, str] = {}  # the secret that the kernel has of each resource
@@ -69,6 +71,7 @@ class FakeDrbd:
         self.held: dict[str, list[Holder]] = {}  # what has a device open
         self.wrote: dict[str, int] = {}  # bytes since the peer was lost
         self.generations: dict[str, Generations] = {}
+        self.pings: dict[str, str] = {}  # how often the kernel looks for each resource's peer
         self.lvm: FakeLvm | None = None  # what the volumes below are
         self.module = FakeModule(self)
         self.metadata = FakeMetadata(self)
@@ -94,7 +97,17 @@ class FakeDrbd:
             mine.disk = "Consistent" if disk == "UpToDate" else disk
             self._take_size(resource)
         self.standalone.discard(resource)
+        self._take_options(resource)
         self._peer(resource)
+
+    def options(self, resource: str) -> dict[str, str]:
+        """What the kernel was told last, of what tests ask for."""
+        return {"ping-int": self.pings.get(resource, "10")}
+
+    def _take_options(self, resource: str) -> None:
+        text = files.read_or_none(self.directory / f"{resource}.res") or ""
+        found = re.search(r"ping-int (\d+);", text)
+        self.pings[resource] = found[1] if found else "10"
 
     def down(self, resource: str) -> None:
         self._may("down", resource)
@@ -117,10 +130,12 @@ class FakeDrbd:
             self.two_primaries.discard(resource)
 
     def promote(self, resource: str) -> None:
-        self._promote(resource, {"UpToDate", "Consistent"})
+        may = {"UpToDate", "Consistent"}
+        self.gate.begin(f"promote {resource}", lambda: self._promote(resource, may))
 
     def promote_by_force(self, resource: str) -> None:
-        self._promote(resource, {"UpToDate", "Consistent", "Outdated", "Inconsistent"})
+        may = {"UpToDate", "Consistent", "Outdated", "Inconsistent"}
+        self.gate.begin(f"promote {resource}", lambda: self._promote(resource, may))
 
     def demote(self, resource: str) -> None:
         self._may("demote", resource)
@@ -212,6 +227,9 @@ class FakeDrbd:
         mine.disk = "Outdated"
 
     def clear_outdated(self, resource: str, minor: int, backing: str) -> None:
+        self.gate.begin(f"take {resource} as it is", lambda: self._clear_mark(resource))
+
+    def _clear_mark(self, resource: str) -> None:
         self._minor("clear_outdated", resource)
         self.down(resource)
         if self.kept.get(resource) not in ("Outdated", "UpToDate"):

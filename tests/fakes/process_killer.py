@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mcv.cluster import members
+from mcv.cluster import etcd_follow, etcd_steps, lease_keeping, members
 from mcv.drbd import left_replicas, roles, verification_results
 from mcv.errors import CallLost, CommandFailed, HypervisorFailed, McvError, PeerUnreachable
 from mcv.recovery import journal_recovery
@@ -181,6 +181,9 @@ def _turn(cluster: FakeCluster, name: str) -> None:
     """One round of a daemon's loops."""
     host = cluster.hosts[name]
     cluster.look(name)
+    etcd_steps.tidy(host)
+    etcd_follow.look_after(host)
+    lease_keeping.follow(host)
     if host.consensus.in_contact:
         stray_copies.step_aside(host)
         verification_results.conclude(host)

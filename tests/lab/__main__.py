@@ -32,6 +32,9 @@ def main() -> int:
         "up", help="boot nodes 1 to COUNT; one that has disks keeps them, and the code on them"
     )
     up.add_argument("count", nargs="?", type=int, default=2)
+    up.add_argument(
+        "--witness", action="store_true", help="the last one is a machine without mcv, with etcd"
+    )
     ssh = commands.add_parser("ssh", help="run a command on a node, or log in")
     ssh.add_argument("node", type=int)
     ssh.add_argument("words", nargs=argparse.REMAINDER)
@@ -53,6 +56,7 @@ def carry_out(asked: argparse.Namespace) -> int:
         case "up" | "down":
             lab.take()
             if asked.command == "up":
+                lab.node(asked.count).role = "witness" if asked.witness else ""
                 greet(lab, lab.up(asked.count))
             else:
                 lab.down()

@@ -1,6 +1,7 @@
 """A cluster made of the lab's nodes: joined, spoken to, given VMs."""
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from tests.lab.image import PASSWORD
 from tests.lab.lab import side_by_side
 
 PASSWORD_FILE = "/root/password"
+WITNESS = 5  # the machine that votes with node1 and node2
+VOTING = "/var/lib/mcv/etcd"  # what it has of etcd
 TRIES = 8
 TOO_BUSY = (" is slow", '"slow"', "libvirt does not answer", "did not say what it has in time")
 
@@ -96,6 +99,34 @@ def join(nodes: Sequence[Node]) -> None:
     mcv(first, "network create lan --bridge br-lan")
 
 
+def wants_etcd() -> bool:
+    """Whether the main job's tests are to run with the document in etcd (MCV_STORE=etcd)."""
+    return os.environ.get("MCV_STORE") == "etcd"
+
+
+def settle(lab: Lab, nodes: Sequence[Node]) -> None:
+    """Move a new cluster's document to where this run wants it; two nodes get a witness."""
+    if not wants_etcd():
+        return
+    if len(nodes) > 2:
+        mcv(nodes[0], "cluster store etcd --yes")
+    else:
+        add_witness(lab, nodes[0])
+    wait_until(lambda: in_contact(nodes), 60, "the nodes to be in contact")
+
+
+def add_witness(lab: Lab, node: Node) -> Node:
+    """Boot the witness, with nothing on it, and have it vote by one command on a node."""
+    witness = lab.node(WITNESS)
+    witness.role = "witness"
+    if not witness.is_running:
+        witness.boot()
+    witness.run(f"systemctl disable --now mcv-etcd; rm -rf {VOTING}", check=False)
+    where = f"--witness {witness.name} --ip-address {witness.address}"
+    mcv(node, f"cluster store etcd {where} --password-file {PASSWORD_FILE} --yes", timeout=240)
+    return witness
+
+
 def is_as_joined(nodes: Sequence[Node]) -> bool:
     """Whether nodes are still the cluster that `join` made, with nothing in it."""
     names = {one.name for one in nodes}
@@ -112,6 +143,7 @@ def _is_as_joined(node: Node, names: set[str]) -> bool:
         {one["name"] for one in members} == names
         and all(one["status"] == "online" and not one.get("claim") for one in members)
         and document["drbd"]["enabled"]
+        and (document["store"] is not None) == wants_etcd()
         and not document["vms"]
         and list(document["networks"]) == ["lan"]
         and not any(document["permissions"].values())

@@ -17,7 +17,10 @@ EVIDENCE = {
         "virsh list --all; drbdsetup status --verbose --statistics; cat /proc/drbd; "
         "lvs -a -o +tags; ls -la /etc/drbd.d /run/mcv; timeout 20 mcv info; timeout 20 mcv list"
     ),
-    "files": "find /var/lib/mcv /etc/drbd.d -type f ! -path '*/pki/*' -exec tail -n +1 {} +",
+    "files": (
+        "find /var/lib/mcv /etc/drbd.d -type f ! -path '*/pki/*' ! -path '*/etcd/data/*' "
+        "-exec tail -n +1 {} +"
+    ),
 }
 
 

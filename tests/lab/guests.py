@@ -2,7 +2,7 @@
 
 from tests.lab.host import Place
 from tests.lab.image import Image
-from tests.lab.linux_guest import LinuxGuest
+from tests.lab.linux_guest import BLOCK, BLOCKS, NUMBERED, LinuxGuest
 
 SIZE = 1 << 20
 
@@ -57,6 +57,11 @@ def linux() -> bytes:
     image = Image(Place.from_environment().directory / "base")
     with image.alone():
         return LinuxGuest(image.directory).prepare().read_bytes()
+
+
+def numberer() -> bytes:
+    """The same, on a disk of 37 MiB or more; it writes numbered blocks as long as it runs."""
+    return linux() + NUMBERED.encode().ljust(BLOCK, b"\0") + bytes(BLOCKS * BLOCK)
 
 
 def idle() -> bytes:

@@ -19,7 +19,7 @@ COMMANDS = "linux.uml ip nsenter mke2fs debugfs ssh ssh-keygen make drbdadm lvcr
 SHM = Path("/dev/shm")
 CLUSTER_NET = "10.99.0"
 CONTROL_NET = "10.98"
-MOST_NODES = 4
+MOST_NODES = 5
 USUAL = "/var/tmp/mcv-lab"
 
 

@@ -57,7 +57,8 @@ ENABLED = {
     """),
 }
 # A systemd session for root costs each first login seconds; there is no /var/lib/machines here.
-MASKED = ["user@.service", "user-runtime-dir@.service", "var-lib-machines.mount"]
+# An etcd of Debian's would take the ports that mcv's own listens on.
+MASKED = ["etcd.service", "user@.service", "user-runtime-dir@.service", "var-lib-machines.mount"]
 
 
 class Image:

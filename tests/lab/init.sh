@@ -25,6 +25,13 @@ if [ ! -e $root/etc/machine-id ] || [ "$(cat $root/etc/hostname)" != "node$numbe
     done
     ssh-keygen -q -t ed25519 -N '' -C "root@node$number" -f $root/etc/ssh/ssh_host_ed25519_key
 fi
+if [ "$(argument role)" = witness ] && [ -e $root/opt/mcv ]; then
+    # A machine beside the cluster: an etcd may run there, and nothing of mcv or libvirt does.
+    rm -rf $root/opt/mcv $root/usr/local/bin/mcv* $root/etc/mcv $root/etc/cron.d/mcv \
+        $root/etc/libvirt/hooks $root/etc/udev/rules.d/57-mcv.rules \
+        $root/etc/systemd/system/mcv* $root/etc/systemd/system/*.wants/mcv* \
+        $root/etc/systemd/system/*.wants/*virt* $root/etc/systemd/system/*.wants/lab-disk.service
+fi
 # Where the lab's machine is itself a container, systemd is not to take the node for one.
 rm -f $root/.dockerenv
 umount /proc

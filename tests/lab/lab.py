@@ -45,7 +45,7 @@ def wait_until(is_so: Callable[[], object], timeout: float = 30, what: str = "it
 
 
 class Lab:
-    """Up to four nodes. As a context it has the place to itself and leaves nothing behind."""
+    """Up to five nodes. As a context it has the place to itself and leaves nothing behind."""
 
     def __init__(self, place: Place | None = None, image: Image | None = None) -> None:
         self.place = place or Place.from_environment()
@@ -99,7 +99,7 @@ class Lab:
                 node.power_on()
             if not self.image.knows_the_emulator:
                 side_by_side(Node.wait, missing)
-                self._learn_the_emulator(nodes)
+                self._learn_the_emulator([node for node in nodes if node.role != "witness"])
         side_by_side(Node.wait, missing)
         say(f"up after {time.monotonic() - began:.0f} s")
         return nodes

@@ -1,5 +1,6 @@
 """A guest that is a real Linux: it says on its serial console that it is up, has a shell there,
-and switches itself off when its power button is pressed. It reads a seed as cloud-init does.
+and switches itself off when its power button is pressed. It reads a seed as cloud-init does. Where
+its disk asks for that, it writes numbered blocks, and says which its disk has.
 
 Debian's cloud kernel and guest agent (downloaded and unpacked, not installed), busybox with a
 script as its first process, and syslinux to boot them, in a raw image of 32 MiB, made once for a
@@ -28,6 +29,14 @@ TOLD = "The guest is told:"
 # Of the kernel's modules: the power button, what reads it, the virtio devices of mcv's VMs, and
 # the file system of seeds.
 MODULES = ("button", "evdev", "virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "isofs")
+
+# What stands behind the image on a disk on which it is to write numbered blocks (numberer.c), and
+# where those are.
+NUMBERED = "NUMBERS"
+BLOCK = 4096
+FIRST_BLOCK = SIZE + BLOCK
+BLOCKS = 1024
+NUMBERER = Path(__file__).with_name("numberer.c")
 
 BOOT = "SERIAL 0 115200\nDEFAULT linux\nLABEL linux\n"
 BOOT += (
@@ -61,6 +70,10 @@ for disk in /dev/vd?; do
     [ ! -e /sys/class/net/eth0 ] || ifconfig eth0 up
     [ ! -e /sys/class/net/eth0 ] || udhcpc -n -q -i eth0 -t 5 -T 2 -s /bin/true
 done
+for disk in /dev/vd?; do
+    [ "$(dd if=$disk bs=1M skip={SIZE >> 20} count=1 2> /dev/null | head -c 7)" = {NUMBERED} ] &&
+    numberer $disk {FIRST_BLOCK} {BLOCKS} &
+done
 for port in /dev/vport*p1; do
     [ ! -e $port ] || LD_LIBRARY_PATH=/lib setsid qemu-ga -m virtio-serial -p $port -t /dev \
         < /dev/null > /dev/null 2>&1 &
@@ -79,7 +92,7 @@ class LinuxGuest:
 
     def prepare(self) -> Path:
         """Make the image unless it is there, and return where it is."""
-        key = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+        key = hashlib.sha256(Path(__file__).read_bytes() + NUMBERER.read_bytes()).hexdigest()
         if self.file.exists() and self._made.exists() and self._made.read_text() == key:
             return self.file
         say(f"making a guest of Debian's {PACKAGE} (27 MB), this once")
@@ -160,6 +173,8 @@ def _fill(root: Path, modules: Path) -> None:
         _add_module(modules, name, order)
     for module in order:
         shutil.copy2(module, root / "modules")
+    # Static: the guest has no loader but the agent's.
+    run("gcc", "-O2", "-Wall", "-static", "-s", "-o", root / "bin/numberer", NUMBERER)
     (root / "modules/order").write_text(" ".join(module.name for module in order))
     (root / "init").write_text(INIT)
     (root / "init").chmod(0o755)

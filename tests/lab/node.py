@@ -51,6 +51,8 @@ class Node:
         # The kernel's security module, from the next start on; without a word it is SELinux,
         # which has no policy here and so says nothing.
         self.security = ""
+        # From the first boot on: "witness" is a machine without mcv.
+        self.role = ""
         self.directory = place.directory / self.name
         self.console = self.directory / "console.log"
         self._root = self.directory / "root.img"
@@ -138,12 +140,26 @@ class Node:
     def shutdown(self, timeout: float = 180) -> None:
         """Shut down in good order and wait until the node is off."""
         self.run("systemctl poweroff", check=False)
+        self.wait_off(timeout)
+
+    def wait_off(self, timeout: float) -> float:
+        """Wait until the node is off by itself, and say when it was seen, by time.monotonic().
+
+        A reset ends it as well (`noreboot`), a watchdog's too; `boot` starts it again.
+        """
         until = time.monotonic() + timeout
         while self.is_running:
             if time.monotonic() > until:
-                raise LabError(f"{self.name} does not shut down; its console: {self._end()}")
-            time.sleep(0.2)
+                raise LabError(f"{self.name} does not go off; its console: {self._end()}")
+            time.sleep(0.1)
+        off = time.monotonic()
         self._disconnect()
+        return off
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the kernel that was started here has ended: 0 after a reset or a shutdown."""
+        return self._process.poll() if self._process is not None else None
 
     def freeze(self) -> None:
         """Stop the whole node where it stands; it hangs, and knows nothing of it."""
@@ -208,10 +224,17 @@ class Node:
 
     def sigstop(self, unit: str = "mcvd") -> None:
         """Stop a daemon's main process; it hangs until `sigcont`."""
-        self.run(f"systemctl kill --kill-whom=main --signal=STOP {unit}")
+        self._signal("STOP", unit)
 
     def sigcont(self, unit: str = "mcvd") -> None:
-        self.run(f"systemctl kill --kill-whom=main --signal=CONT {unit}")
+        self._signal("CONT", unit)
+
+    def sigkill(self, unit: str = "mcvd") -> None:
+        """End a daemon's main process at once; systemd may start it again."""
+        self._signal("KILL", unit)
+
+    def _signal(self, signal_: str, unit: str) -> None:
+        self.run(f"systemctl kill --kill-whom=main --signal={signal_} {unit}")
 
     def reset(self) -> None:
         """Take away everything that mcv made, and start mcvd anew; the node keeps running."""
@@ -247,6 +270,7 @@ class Node:
             # and whoever waits for the node switches it on, as a machine's firmware would.
             "noreboot",
             *([f"security={self.security}"] if self.security else []),
+            *([f"role={self.role}"] if self.role else []),
         ]
 
     def _environment(self) -> dict[str, str]:

@@ -4,7 +4,13 @@
 # Killed, not stopped: a daemon that is stopped first leaves its cluster. What it has running
 # is ended too.
 systemctl kill --signal=KILL mcvd.service 2> /dev/null
-systemctl stop mcvd.service
+systemctl stop mcvd.service mcv-etcd.service
+# An armed node is not stopped without its being disarmed first.
+if systemctl --quiet is-active mcv-lease.service; then
+    echo "$(uname -n) is armed." >&2
+    exit 1
+fi
+[ ! -e /proc/net/ip_tables_names ] || iptables-legacy -F
 systemctl reset-failed mcvd.service 2> /dev/null
 tc qdisc del dev vec0 root 2> /dev/null
 

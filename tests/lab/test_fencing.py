@@ -3,13 +3,13 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from tests.lab import Node, reality, wait_until
 from tests.lab.cluster import bring_back, create, mcv, told
+from tests.lab.cuts import without_replication
 from tests.lab.reality import FOREIGN, FOREIGN_FILE
 
 RESOURCE = "mcv-web1-1"
@@ -76,17 +76,6 @@ def stop_daemon(node: Node) -> None:
     node.run("systemctl kill --signal=KILL mcvd; systemctl stop mcvd")
 
 
-@contextmanager
-def without_drbd_between(node: Node) -> Iterator[None]:
-    """Nothing but DRBD's own connection is lost: no packet of its port gets through."""
-    port = next(row["port"] for row in told(node, "drbd list") if row["resource"] == RESOURCE)
-    for chain in ("INPUT", "OUTPUT"):
-        for side in ("--sport", "--dport"):
-            node.run(f"iptables-legacy -A {chain} -p tcp {side} {port} -j DROP")
-    yield
-    node.run("iptables-legacy -F")
-
-
 @pytest.mark.parametrize("daemon", DAEMONS)
 def test_the_owner_goes_on_alone_and_writes_it_down(web1: list[Node], daemon: str) -> None:
     node1, node2 = web1
@@ -136,7 +125,7 @@ def _is_apart(node: Node) -> bool:
 def test_a_peer_that_lives_outdates_its_replica(web1: list[Node], daemon: str) -> None:
     node1, node2 = web1
 
-    with without_drbd_between(node2):
+    with without_replication(node2):
         if daemon == "stopped":
             stop_daemon(node1)
         assert written(node1, 45)

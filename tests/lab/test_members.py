@@ -3,7 +3,7 @@
 import pytest
 
 from tests.lab import Lab, Node, guests, reality, wait_until
-from tests.lab.cluster import PASSWORD_FILE, join, mcv, reset, told
+from tests.lab.cluster import PASSWORD_FILE, join, mcv, reset, settle, told
 from tests.lab.image import PASSWORD
 from tests.lab.lab import side_by_side
 
@@ -50,6 +50,7 @@ def four(lab: Lab, machines: list[Node]) -> list[Node]:
     nodes = lab.up(4)
     side_by_side(reset, nodes)
     join(nodes[:3])
+    settle(lab, nodes[:3])
     return nodes
 
 

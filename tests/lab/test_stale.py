@@ -7,8 +7,8 @@ import pytest
 
 from tests.lab import Node, reality, wait_until
 from tests.lab.cluster import mcv, told
+from tests.lab.cuts import without_replication as no_link
 from tests.lab.test_fencing import RESOURCE, block, disk, is_well, stop_daemon, web1, written
-from tests.lab.test_fencing import without_drbd_between as no_link
 from tests.lab.test_split import COMMAND, is_apart
 
 __all__ = ["web1"]  # the fixture

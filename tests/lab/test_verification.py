@@ -153,7 +153,8 @@ def failing(node: Node) -> Iterator[None]:
     try:
         yield
     finally:
-        load(table)
+        if node.is_running:
+            load(table)
 
 
 def write(node: Node, place: int) -> None:

@@ -23,6 +23,10 @@ class Identity:
     """What a daemon shows who calls: another one each time its host is installed."""
 
     certificate_pem: str
+    # Files that nothing reads here:
+    key: Path = Path("key.pem")
+    certificate: Path = Path("certificate.pem")
+    directory: Path = Path()
 
     def damage(self) -> None:
         """A key is always whole here."""

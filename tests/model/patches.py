@@ -12,12 +12,14 @@ import pytest
 
 from mcv import daemon, host
 from mcv.api import dispatch, loops
-from mcv.cluster import join, leaving, members, remote_facts
+from mcv.cluster import join, joining, leaving, members, remote_facts, taking
 from mcv.consensus.unanimous import coordinator, declaration, member, proposer, rounds
 from mcv.document import generation, initial, store
+from mcv.drbd import handler_file
 from mcv.errors import PeerUnreachable
 from mcv.recovery import journal_recovery
 from mcv.rpc.auth import Caller
+from mcv.status import cluster as cluster_status
 from mcv.status import report
 from mcv.system import fanout, files, observations, ssh, stall
 from mcv.transaction import executor, jobs
@@ -62,9 +64,12 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         power,
         autostart,
         join,
+        joining,
         observations,
         leaving,
         report,
+        cluster_status,
+        taking,
     ):
         for name, stand_in in (("time", clock), ("threading", threading)):
             if hasattr(module, name):
@@ -80,6 +85,8 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     patch.setattr(files, "os", world.disk)
     patch.setattr(files, "remove", world.disk.remove(files.remove))
     patch.setattr(dispatch, "_bind", nodes.nothing)  # slow, and tests/commands bind every call
+    # A real lock never waits by the scheduler. No document lies in etcd here: nothing is written.
+    patch.setattr(handler_file, "_writing", contextlib.nullcontext())
     # In a thread of its own, for a libvirt that hangs; here none does.
     patch.setattr(stall, "until_stalled", lambda work, what: work())
     patch.setattr(jobs.Jobs, "_write", nodes.nothing)  # for humans; nothing is decided by it
@@ -87,10 +94,11 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
     patch.setattr(remote_facts, "suitable", world.facts)
     patch.setattr(ssh, "connect", lambda address, *_: _session(world, address))
     doors = {
-        "Hypervisor": lambda known, node: world.booting.domains.bound(known),
-        "Drbd": lambda: SimpleNamespace(statuses=dict, minors=list),
+        "Hypervisor": lambda known, node, gate: world.booting.domains.bound(known),
+        "Drbd": lambda gate: SimpleNamespace(statuses=dict, minors=list),
         "Lvm": lambda notes: SimpleNamespace(all=lambda: ({}, []), groups=dict),
         "Bridges": lambda: SimpleNamespace(list=list, tagged=list),
+        "LocalEtcd": lambda *_: SimpleNamespace(unit=SimpleNamespace(is_there=False)),
         "Locks": lambda _: threads.Locks(scheduler),
         "Peers": lambda identity, find: world.network.peers(world.booting)(identity, find),
         "boot_id": lambda: world.booting.boot,

@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from mcv import storage
-from mcv.cluster import join, members, permissions
+from mcv.cluster import joining, members, permissions
 from mcv.document import changes
 from mcv.document.generation import Past
 from mcv.document.model import digest
@@ -173,7 +173,7 @@ def staged(target: Path) -> None:
     with toured(target, "n1") as tour:
         member = {"name": "n9", "ip_address": "10.0.0.9", "certificate": "certificate of n9"}
         stage = {"operation": "0a1b2c3d", "members": [member]}
-        join.stage_join(tour.host, document=json.dumps(stage))
+        joining.stage_join(tour.host, document=json.dumps(stage))
         store = tour.store
         never = changes.apply(store.read(), "permission.add", {"user": "eve"}, made("e1.1"))
         store.propose(changes.apply(never, "barrier", {}, made("e1.2")))

@@ -54,3 +54,14 @@ def test_a_key_is_not_overwritten(tmp_path: Path) -> None:
 def test_where_there_is_no_key_it_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         pki.load("n1", tmp_path)
+
+
+def test_the_certificate_for_etcd_is_of_the_same_key_and_for_one_address(tmp_path: Path) -> None:
+    identity = pki.create("n1", tmp_path)
+
+    made = x509.load_pem_x509_certificate(pki.certificate_at(identity, "fe80::1%eth0").encode())
+
+    own = x509.load_pem_x509_certificate(identity.certificate_pem.encode())
+    assert made.public_key() == own.public_key()
+    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == ["fe80::1"]

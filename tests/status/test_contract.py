@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mcv.check import runner
+from mcv.cluster import etcd_store, ha_settings, ha_status
 from mcv.network import verbs as network
 from mcv.recovery import claims
 from mcv.recovery import jobs as recovered_jobs
@@ -17,7 +18,11 @@ from mcv.status import cluster as status_cluster
 from mcv.status import events, history, resources, top, vms
 from mcv.system.answers import plain
 from mcv.vm import disks, nics, power
+from tests.fakes.armed import armed as armed
+from tests.fakes.armed import orders
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.fixtures import three as three
+from tests.fakes.fixtures import units as units
 
 TEXT, NUMBER, BOOL = (str,), (int, float), (bool,)
 MAYBE_TEXT = (str, NoneType)
@@ -97,6 +102,30 @@ LOAD = {
     "written": NUMBER,
 }
 TOP = {"nodes": [{"node": TEXT, "cpu": NUMBER, "memory": NUMBER}], "vms": [LOAD]}
+MAYBE_NUMBER = (int, float, NoneType)
+HA_NODE = {
+    "node": TEXT,
+    "state": TEXT,
+    "lease_left": MAYBE_NUMBER,
+    "watchdog": (dict, NoneType),
+    "evidence": MAYBE_TEXT,
+    "since": MAYBE_TEXT,
+}
+HA_STATUS = {
+    "armed": BOOL,
+    "quorum": BOOL,
+    "manager": MAYBE_TEXT,
+    "term": MAYBE_NUMBER,
+    "pace": NUMBER,
+    "nodes": [HA_NODE],
+    "services": [],
+}
+HA_SETTINGS = {
+    **dict.fromkeys(("on-lost-lease", "on-stop-failure", "on-fence-failure"), TEXT),
+    **dict.fromkeys(("after-fence", "on-shutdown", "fence-trust"), TEXT),
+    "start-grace": NUMBER,
+    "notify": [TEXT],
+}
 EVENT = ("when", "node", "who", "what", "subject", "outcome")
 CLAIM = {"operation": TEXT, "node": TEXT, "why": TEXT, "since": TEXT}
 
@@ -126,6 +155,7 @@ CONTRACT: list[tuple[str, Any, Any]] = [
             "hash": TEXT,
             "node": TEXT,
             "nodes": [NODE],
+            "witness": (dict, NoneType),
             "vms": NUMBER,
             "verify": {"clean": NUMBER, "oldest": MAYBE_TEXT, "others": {"web1": TEXT}},
             "attention": [TEXT],
@@ -187,6 +217,9 @@ CONTRACT: list[tuple[str, Any, Any]] = [
         ],
     ),
     ("top", top.show, TOP),
+    ("cluster store", etcd_store.show, {"store": TEXT, "quorum": BOOL, "voters": []}),
+    ("ha status", ha_status.status, HA_STATUS),
+    ("ha settings", ha_settings.show, HA_SETTINGS),
     ("events", lambda host: events.show(host).events, [dict.fromkeys(EVENT, TEXT)]),
     (
         "config history",
@@ -254,3 +287,20 @@ def test_every_row_of_the_contract_is_looked_at(vm: FakeCluster) -> None:
     assert info["findings"] and info["disks"] and info["networks"] and info["nodes"]
     assert runner.check(host).findings
     assert status_cluster.info(vm.hosts["n2"]).nodes
+
+
+def test_behind_etcd_and_armed_the_words_of_high_availability_have_their_keys(
+    armed: FakeCluster,
+) -> None:
+    lease = armed.hosts["n1"].lease
+    lease.arm(orders(armed, "n1"))
+
+    shown = json.loads(json.dumps(plain(ha_status.status(armed.hosts["n1"]))))
+    store = json.loads(json.dumps(plain(etcd_store.show(armed.hosts["n1"]))))
+
+    require(shown, HA_STATUS, "ha status")
+    assert shown["armed"] is True and shown["nodes"][0]["lease_left"] > 0
+    require(shown["nodes"][0]["watchdog"], {"kind": TEXT, "timeout": NUMBER}, "watchdog")
+    voter = {"name": TEXT, "state": TEXT, "fsync_ms": MAYBE_NUMBER}
+    assert store["voters"]
+    require(store, {"store": TEXT, "quorum": BOOL, "voters": [voter]}, "cluster store")

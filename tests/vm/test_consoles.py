@@ -59,6 +59,9 @@ def guest(vm: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     vm.domains["n1"].doors.consoles["web1"] = made.pty
     yield made
     made.ends()
+    for host in vm.hosts.values():
+        for lead in host.leads.values():
+            lead.over.set()
 
 
 def reader(name: str = "ann", pid: int = 0) -> Reader:

@@ -6,6 +6,8 @@ import gzip
 import lzma
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -191,6 +193,24 @@ def test_an_image_that_no_creation_asks_for_is_dropped_soon(host: Any, tmp_path:
 
     image._drop_unless_kept(host, kept, image.CLAIMED)
     assert host.images == {}
+
+
+def test_an_image_that_was_let_go_is_waited_for_by_no_thread(host: Any, tmp_path: Path) -> None:
+    before = threading.active_count()
+    token = take(host, raw(tmp_path / "disk.raw")).token
+    image.keep(host, token)
+    assert threads_come_to(before + 1)
+
+    image.drop(host, token)
+
+    assert threads_come_to(before)
+
+
+def threads_come_to(count: int) -> bool:
+    end = time.monotonic() + 5
+    while threading.active_count() > count and time.monotonic() < end:
+        time.sleep(0.01)
+    return threading.active_count() == count
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from mcv.document.availability import Ha
 from mcv.document.model import Cluster, Vm, encode
 from mcv.drbd import verify
 from mcv.drivers.domain_xml import Source, domain_xml
 from mcv.rules.beginning import Permit
 from mcv.settings import Settings
+from mcv.system import lease
+from mcv.system.lease import LeaseFile
+from mcv.system.start_gate import StartGate
 from mcv.vm import libvirt_hook, migrate, power, start_permit
 from tests.documents import after, disk, document
 from tests.documents import vm as a_vm
@@ -75,6 +79,41 @@ def test_both_documents_must_give_the_vm_to_this_node(
     assert ask(conf, "prepare") == 1
     said = capsys.readouterr()
     assert said.out == "" and said.err == "mcv: web1 belongs to n2. mcv info web1\n"
+
+
+def test_a_start_that_cannot_be_marked_is_refused_with_the_reason(
+    conf: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hold(conf, replace(BASE, ha=Ha(armed=True)))
+    conf.run.mkdir(parents=True, exist_ok=True)
+    (conf.run / "starting").write_text("no directory")
+
+    assert libvirt_hook.answer(conf, "prepare", xml()) == libvirt_hook.REFUSE
+
+    assert "the start of web1 cannot be marked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("operation", ["prepare", "restore", "migrate"])
+def test_on_an_armed_node_nothing_of_mcv_s_begins_without_a_valid_lease(
+    conf: Settings, operation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    armed = replace(COMING if operation == "migrate" else BASE, ha=Ha(armed=True))
+    hold(conf, armed)
+    restored = xml(a_vm(incarnation=2))
+
+    assert ask(conf, operation, restored) == 1
+    assert "n1 is armed and has no valid lease" in capsys.readouterr().err
+    assert ask(conf, operation, FOREIGN) == 0
+
+    assert StartGate(conf.run).marks() == ()
+
+    lease.write(LeaseFile(lease.boot_id(), lease.now() + 60), conf.run)
+    assert ask(conf, operation, restored) == 0
+    # PREPARE comes after the others, and is the last before there is a process.
+    assert StartGate(conf.run).marks() == (("web1",) if operation == "prepare" else ())
+
+    lease.write(LeaseFile(lease.boot_id(), lease.now() - 1), conf.run)
+    assert ask(conf, operation, restored) == 1
 
 
 def test_memory_of_another_incarnation_is_not_restored(
@@ -218,6 +257,44 @@ def test_the_front_asks_about_mcv_s_own_domains_alone(front: Path) -> None:
     assert asked.stdout == f"-I -m mcv.vm.libvirt_hook prepare\n{xml()}"
     assert (foreign.returncode, foreign.stdout, foreign.stderr) == (0, "", "")
     assert large.returncode == 0
+
+
+def test_a_start_is_marked_before_the_lease_is_looked_at(
+    conf: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(conf, replace(BASE, ha=Ha(armed=True)))
+    seen = []
+
+    def is_valid(run: Path) -> bool:
+        seen.append(StartGate(run).marks())
+        return True
+
+    monkeypatch.setattr(lease, "is_valid", is_valid)
+
+    assert ask(conf, "prepare") == 0
+    assert seen == [("web1",)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "sub", "is_over"),
+    [
+        ("started", "begin", True),
+        ("release", "end", True),
+        ("start", "begin", False),
+        ("stopped", "end", False),
+    ],
+)
+def test_the_front_ends_the_marker_of_a_start_that_is_over(
+    front: Path, tmp_path: Path, operation: str, sub: str, is_over: bool
+) -> None:
+    front.write_text(front.read_text().replace("/run/mcv", str(tmp_path)))
+    StartGate(tmp_path).mark("web1")
+    StartGate(tmp_path).mark("web2")
+
+    assert run(front, "web1", operation, sub, "-", text=xml()).returncode == 0
+    assert run(front, "none", operation, sub, "-", text=xml()).returncode == 0
+
+    assert StartGate(tmp_path).marks() == (("web2",) if is_over else ("web1", "web2"))
 
 
 @pytest.mark.parametrize("operation", ["start", "started", "stopped", "release", "reconnect"])

@@ -1,6 +1,6 @@
 """One node's part in unanimous agreement: proposer, coordinator, member, and its contact."""
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from mcv.consensus.unanimous.contact import Contact
@@ -13,7 +13,8 @@ from mcv.consensus.unanimous.rounds import Rounds
 from mcv.consensus.unanimous.wire import Ask, Observation, Questions
 from mcv.document.model import Cluster
 from mcv.document.store import Store
-from mcv.errors import McvError, NotMember
+from mcv.errors import McvError, NotMember, Refused
+from mcv.etcd.requests import Compare, Operation
 
 
 class UnanimousAgreement:
@@ -32,7 +33,7 @@ class UnanimousAgreement:
         self.contact = Contact(me, store)
         self.questions = Questions(ask)
         self.member = Member(self.contact, self.questions, Judge(keys))
-        rounds = Rounds(self.member)
+        self._rounds = rounds = Rounds(self.member)
         self.declaration = Declaration(rounds, is_alive)
         self.coordinator = Coordinator(rounds, self.declaration)
         self.coordinator.poll = self.poll
@@ -53,7 +54,19 @@ class UnanimousAgreement:
     def generations(self) -> list[Cluster]:
         return self.store.generations()
 
-    def propose(self, name: str, params: dict[str, Any], *, id: str, who: str, why: str) -> Cluster:
+    def propose(
+        self,
+        name: str,
+        params: dict[str, Any],
+        *,
+        id: str,
+        who: str,
+        why: str,
+        compares: Sequence[Compare] = (),
+        puts: Sequence[Operation] = (),
+    ) -> Cluster:
+        if compares or puts:
+            raise Refused("Only in etcd can a change depend on more than the document.")
         return self.proposer.propose(name, params, id=id, who=who, why=why)
 
     @property
@@ -69,6 +82,9 @@ class UnanimousAgreement:
         return self.contact.is_whole
 
     def require_contact(self) -> None:
+        self.contact.require()
+
+    def require_right(self) -> None:
         self.contact.require()
 
     @property
@@ -92,9 +108,16 @@ class UnanimousAgreement:
         why: str,
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
+        leave_etcd: bool = False,
     ) -> Cluster:
         return self.declaration.declare(
-            dead, id=id, who=who, why=why, alive=alive, survivors=survivors
+            dead,
+            id=id,
+            who=who,
+            why=why,
+            alive=alive,
+            survivors=survivors,
+            leave_etcd=leave_etcd,
         )
 
     def resolve_divergence(
@@ -105,6 +128,29 @@ class UnanimousAgreement:
     def begin(self, document: Cluster) -> None:
         self.store.begin(document)
         self.contact.forget()
+
+    def forget(self) -> None:
+        """Begin as after a start: no member has been heard."""
+        self.contact.forget()
+
+    def beside_etcd(
+        self,
+        before_commit: Callable[[Cluster], None],
+        from_etcd: Callable[[str], None],
+        in_contact: Callable[[], bool],
+        etcd_serves: Callable[[str], bool],
+    ) -> None:
+        """Call back before this node, as coordinator, commits what all have accepted, and before
+        a document is taken that lies in the etcd of an id, or comes after one that does.
+
+        What `before_commit` raises leaves the proposal open. `in_contact` is what this node tells
+        others: contact through the door in use; `etcd_serves` whether the etcd of an id has a
+        majority.
+        """
+        self._rounds.etcd_serves = etcd_serves
+        self._rounds.before_commit = before_commit
+        self.member.from_etcd = from_etcd
+        self.member.in_contact = in_contact
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         self.member.on_commit = callback

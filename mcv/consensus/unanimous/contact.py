@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from mcv.document.schema import OLDEST, SCHEMA
 from mcv.document.store import Store
-from mcv.errors import Diverged, McvError, PeerUnreachable, Refused, wait_for
+from mcv.errors import Diverged, McvError, PeerUnreachable, Refused, StoreMoved, wait_for
 
 # What ends a divergence: nothing else does, whatever the document calls offline.
 SYNC = "Keep one of them with: mcv cluster sync --from NODE. See both with: mcv cluster check"
@@ -107,6 +107,11 @@ class Contact:
         """The error for nodes that do not answer before anything was changed, with advice."""
         silent = said_of(nodes, "does", "do")
         return PeerUnreachable(f"{silent} not answer, so nothing was changed.", self.advice(*nodes))
+
+
+def moved_to_etcd() -> StoreMoved:
+    """What every side of unanimous agreement says once the document lies in etcd."""
+    return StoreMoved("The document lies in etcd.")
 
 
 def names(nodes: Iterable[str]) -> str:

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable
 
 from mcv.consensus.unanimous import timeouts
-from mcv.consensus.unanimous.declaration import Declaration
+from mcv.consensus.unanimous.contact import moved_to_etcd
+from mcv.consensus.unanimous.declaration import LEFT_ETCD, Declaration
 from mcv.consensus.unanimous.newest import writer
 from mcv.consensus.unanimous.rounds import Rounds
 from mcv.consensus.unanimous.wire import Proposed
@@ -86,10 +87,12 @@ class Coordinator:
             self._rounds.contact.require()
             self._finish_earlier(new)
             base, hash_ = self._store.committed()
+            if base.store is not None:
+                raise moved_to_etcd()
             if base.coordinator != self._me or new.parent != hash_:
                 raise LookAgain("The document has moved on.")
             _require_member(new.change.node, base, new)
-            if new.epoch != base.epoch:
+            if new.epoch != base.epoch and new.change.name != "store.etcd":
                 raise Refused("An epoch begins with a declaration, or with: mcv cluster sync")
             self._rounds.judge.require(base, new, sender)
             self._carry(base, hash_, new)
@@ -135,13 +138,14 @@ class Coordinator:
         A proposal that does not follow the committed document is contained in it or excluded
         by it. Raises Busy for the open proposal of another writer.
         """
+        moot = self._moot()
         with self._member.writing:
             proposal = self._store.proposal()
             if proposal is None:
                 return
             new, new_hash = proposal
             base, hash_ = self._store.committed()
-            over = relation(base, hash_, new, new_hash) != "newer"
+            over = new_hash == moot or relation(base, hash_, new, new_hash) != "newer"
             if over or new.change.id in base.changes:
                 log.info("the change %s (%s) is over", new.change.id, new.change.why)
                 self._store.drop_proposal()
@@ -152,6 +156,17 @@ class Coordinator:
             self._declaration.finish(new, new_hash, answered)
         else:
             self._rounds.collect(self._members(base, new), new)
+
+    def _moot(self) -> str:
+        """Hash of this node's own open proposal to leave etcd, where etcd has a majority again.
+
+        No other node has committed it: its writer is the first to.
+        """
+        base, proposal = self._store.read(), self._store.proposal()
+        if base.store is None or proposal is None or proposal[0].change.name != LEFT_ETCD:
+            return ""
+        is_own = writer(proposal[0], base) == self._me
+        return proposal[1] if is_own and self._rounds.etcd_serves(base.store.id) else ""
 
 
 def _require_member(proposer: str, base: Cluster, new: Cluster) -> None:

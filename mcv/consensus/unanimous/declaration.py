@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from mcv.consensus.unanimous.contact import said_of
+from mcv.consensus.unanimous.contact import moved_to_etcd, said_of
 from mcv.consensus.unanimous.judge import linked
 from mcv.consensus.unanimous.newest import Held, newest
 from mcv.consensus.unanimous.rounds import Rounds
@@ -14,6 +14,8 @@ from mcv.document.generation import ChangeMade, made_now
 from mcv.document.lineage import contains
 from mcv.document.model import Cluster, digest
 from mcv.errors import Busy, LookAgain, McvError, NotMember, PeerUnreachable, Refused
+
+DEAD, LEFT_ETCD = "node.dead", "store.survivors"  # what a declaration changes
 
 
 class Survey(NamedTuple):
@@ -47,8 +49,12 @@ class Declaration:
         why: str,
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
+        leave_etcd: bool = False,
     ) -> Cluster:
         """Declare members dead in agreement with all survivors.
+
+        With `leave_etcd` they were the majority of etcd, in which the document lies: the survivors
+        agree unanimously from then on.
 
         The asked node polls and hands over to the first survivor by name, which polls the
         same nodes again. The declaration is made over the newest proposal that a survivor
@@ -60,18 +66,26 @@ class Declaration:
         where a survivor may have accepted.
         """
         with self._rounds.turn:
+            self._require_door(leave_etcd)
             if not self._contact.is_whole:
                 self._learn_from_the_rest(set(dead))
             survey = self._survey(set(dead), set(survivors))
+            self._require_door(leave_etcd)
             first = survey.survivors[0]
             if first == self._me:
                 made = made_now(self._me, id=id, who=who, why=why)
-                return self._declare_over(survey, dead, made, alive)
+                how = LEFT_ETCD if leave_etcd else DEAD
+                return self._declare_over(survey, dead, made, alive, how)
+        more = {"leave_etcd": True} if leave_etcd else {}
         self._questions.declare(
-            first, names=dead, change=id, who=who, why=why, survivors=survey.survivors
+            first, names=dead, change=id, who=who, why=why, survivors=survey.survivors, **more
         )
         self._member.catch_up(first)
         return self._store.read()
+
+    def _require_door(self, leave_etcd: bool) -> None:
+        if self._store.read().store is not None and not leave_etcd:
+            raise moved_to_etcd()
 
     def finish(self, new: Cluster, hash_: str, answered: set[str] | None) -> None:
         """Have this node's own open declaration accepted again by the survivors.
@@ -84,7 +98,8 @@ class Declaration:
         """
         dead = sorted(set(self._store.read().online) - set(new.online))
         others = sorted(set(new.online) - {self._me})
-        if not dead:
+        how = LEFT_ETCD if new.change.name == LEFT_ETCD else DEAD
+        if not dead and how == DEAD:
             # The epoch resolves a divergence: no survivor has to be found.
             self._rounds.collect(others, new)
             return
@@ -97,7 +112,7 @@ class Declaration:
         if digest(survey.newest) == hash_:
             self._rounds.collect(others, new)
         elif survey.survivors[0] == self._me and survey.own[-1][1] == hash_:
-            self._declare_over(survey, dead, new.change, list)
+            self._declare_over(survey, dead, new.change, list, how)
 
     def resolve_divergence(
         self, base: Cluster, params: dict[str, Any], *, id: str, who: str, why: str
@@ -117,13 +132,19 @@ class Declaration:
             return self._store.read()
 
     def _declare_over(
-        self, survey: Survey, dead: list[str], made: ChangeMade, alive: Callable[[], list[str]]
+        self,
+        survey: Survey,
+        dead: list[str],
+        made: ChangeMade,
+        alive: Callable[[], list[str]],
+        how: str,
     ) -> Cluster:
         base = survey.newest
-        if base is survey.own[0][0] and not set(dead) & set(base.online):
+        how = DEAD if base.store is None else how  # a survivor may have left etcd before
+        if base is survey.own[0][0] and how == DEAD and not set(dead) & set(base.online):
             return self._store.read()
         params = {"names": dead, "survivor": self._me, "epoch": secrets.token_hex(8)}
-        new = self._rounds.judge.make(base, "node.dead", params, made)
+        new = self._rounds.judge.make(base, how, params, made)
         others = [name for name in survey.survivors if name != self._me]
         with self._member.writing:
             if self._store.held() != survey.own:

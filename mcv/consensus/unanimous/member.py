@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 import mcv
-from mcv.consensus.unanimous.contact import SYNC, Contact
+from mcv.consensus.unanimous.contact import SYNC, Contact, moved_to_etcd
 from mcv.consensus.unanimous.judge import Judge, linked
 from mcv.consensus.unanimous.newest import acceptors, writer
 from mcv.consensus.unanimous.wire import Accepted, Committed, Copy, Observation, Questions
@@ -31,6 +31,8 @@ class Member:
         self.writing = threading.RLock()
         self.shown = ""  # hash of a document that is not taken until all members show it
         self.on_commit: Callable[[], None] = lambda: None
+        self.in_contact: Callable[[], bool] = lambda: self.contact.is_whole
+        self.from_etcd: Callable[[str], None] = lambda id: None  # take what etcd has, if it answers
 
     def poll(self) -> Observation:
         """Answer config.poll: the node's hashes and whether it is in contact. Never waits."""
@@ -42,7 +44,7 @@ class Member:
             generation=committed.generation,
             hash=hash_,
             proposal=proposal[0][1] if proposal else None,
-            in_contact=self.contact.is_whole,
+            in_contact=self.in_contact(),
             reads=SCHEMA,
             changes=sorted(CHANGES),
             shown=self.shown,
@@ -80,6 +82,9 @@ class Member:
         new_hash = digest(new)
         with self.writing:
             committed, hash_ = self.store.committed()
+            leaves_etcd = new.change.name == "store.survivors"
+            if committed.store is not None and new_hash != hash_ and not leaves_etcd:
+                raise moved_to_etcd()
             proposal = self.store.proposal()
             if new_hash == hash_ or (proposal and proposal[1] == new_hash):
                 return Accepted(accepted=True)
@@ -155,6 +160,10 @@ class Member:
         Raises Diverged where neither document contains the other: documents are never merged.
         Raises Refused where the precondition does not hold.
         """
+        # What lies in etcd was accepted by a majority of its voters, and by no member: it is
+        # taken from there, and has no effect here.
+        for store in filter(None, (self.store.read().store, new.store)):
+            self.from_etcd(store.id)
         chain, new_hash = linked([*between, new]), digest(new)
         while not self._take(chain, new_hash, self._judged(chain, new_hash)):
             log.debug("%s took another document meanwhile", self.me)

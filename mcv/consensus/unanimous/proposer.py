@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from mcv.consensus.unanimous import timeouts
+from mcv.consensus.unanimous.contact import moved_to_etcd
 from mcv.consensus.unanimous.coordinator import Coordinator
 from mcv.consensus.unanimous.member import Member
 from mcv.document.generation import made_now
@@ -18,6 +19,7 @@ from mcv.errors import (
     OutcomeOpen,
     PeerUnreachable,
     Refused,
+    StoreMoved,
 )
 
 
@@ -46,6 +48,8 @@ class Proposer:
             base = self._store.read()
             if id in base.changes:
                 return base
+            if base.store is not None:
+                raise moved_to_etcd()
             made = made_now(self._me, id=id, who=who, why=why)
             new = self._member.judge.make(base, name, params, made)
             if new is base:
@@ -53,6 +57,10 @@ class Proposer:
             try:
                 self._send(base.coordinator, new)
                 return self._see_committed(base.coordinator, id)
+            except StoreMoved:
+                if self._store.read().store is not None:
+                    raise
+                self._member.catch_up(base.coordinator)
             except LookAgain:
                 if time.monotonic() > until:
                     raise Busy("The document keeps changing.", "Try again.") from None

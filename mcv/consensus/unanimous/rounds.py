@@ -1,6 +1,7 @@
 """Rounds among the members: a poll before a proposal, and its acceptance and commit."""
 
 import threading
+from collections.abc import Callable
 
 from mcv.consensus.unanimous.contact import SYNC, names, said_of
 from mcv.consensus.unanimous.member import Member
@@ -41,6 +42,8 @@ class Rounds:
         self.questions = member.questions
         self.judge = member.judge
         self.turn = threading.Lock()
+        self.etcd_serves: Callable[[str], bool] = lambda id: False  # the etcd of an id
+        self.before_commit: Callable[[Cluster], None] = lambda new: None  # of what all accepted
 
     def poll(self, members: list[str], hash_: str, new: Cluster) -> None:
         """Make sure that members hold the document with this hash; bring it to those behind.
@@ -123,6 +126,7 @@ class Rounds:
                 f"It is committed by itself when {said_of(missing, 'is', 'are')} back. "
                 f"{self.contact.advice(*missing)}",
             )
+        self.before_commit(new)
         with self.member.writing:
             proposal = self.store.proposal()
             if proposal is not None and proposal[1] == digest(new):

@@ -1,0 +1,150 @@
+"""mcv ha as an operator reads it."""
+
+from typing import Any
+
+from mcv.errors import Refused
+from tests.commands.conftest import FakeDaemon, Speak
+
+WATCHDOG = {"kind": "iTCO_wdt", "timeout": 8, "grain": 1.0, "proves": True}
+
+
+def node(name: str, **values: Any) -> dict[str, Any]:
+    return {
+        "node": name,
+        "state": "online",
+        "lease_left": 11.4,
+        "watchdog": WATCHDOG,
+        "evidence": None,
+        "since": None,
+        "problem": "",
+        **values,
+    }
+
+
+HA_STATUS: dict[str, Any] = {
+    "armed": True,
+    "quorum": True,
+    "manager": None,
+    "term": None,
+    "pace": 1,
+    "wait": 22,
+    "nodes": [
+        node("n1"),
+        node("n2", state="suspect", lease_left=0.0, watchdog={**WATCHDOG, "proves": False}),
+        node("n3", state="offline", lease_left=None, watchdog=None, evidence="lease", since="then"),
+    ],
+    "services": [],
+    "stale": [{"resource": "mcv-web1-1", "vm": "web1", "behind": "n2"}],
+    "attention": ["n2: it has no valid lease\x1b[2J"],
+}
+
+
+def test_status_begins_with_a_sentence_and_ends_with_what_needs_somebody(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    daemon.answers["ha.status"] = HA_STATUS
+
+    shown = mcv("ha status").out.splitlines()
+
+    assert shown[0] == "Armed at pace 1: a lease that does not move may be taken after 22 s."
+    rows = [" ".join(line.split()) for line in shown[2:6]]
+    assert rows == [
+        "node state lease watchdog evidence since",
+        "n1 online 11 s left iTCO_wdt, 8 s - -",
+        "n2 suspect ended iTCO_wdt, 8 s, proves nothing - -",
+        "n3 offline - - lease then",
+    ]
+    assert shown[-1] == "! n2: it has no valid lease\\x1b[2J"
+
+
+def test_status_says_that_no_lease_is_renewed(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.answers["ha.status"] = {**HA_STATUS, "quorum": False}
+
+    assert "NO QUORUM: no lease is renewed" in mcv("ha status").out.splitlines()[0]
+
+
+def test_status_of_a_cluster_that_is_not_armed(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.answers["ha.status"] = {**HA_STATUS, "armed": False, "wait": None, "attention": []}
+
+    assert mcv("ha status").out.startswith("Not armed: no host is reset")
+
+
+def test_arming_says_what_it_means_for_each_host(mcv: Speak, daemon: FakeDaemon) -> None:
+    answer = {"armed": True, "pace": 2, "wait": 42, "marked": ["web1"], "foreign": {"n2": ["vpn"]}}
+    daemon.job("ha.arm", answer)
+
+    shown = mcv("ha arm --pace 2").out
+
+    assert "may run elsewhere after 42 s" in shown
+    assert "The other replica of web1 is behind" in shown
+    assert "n2 also runs vpn: a reset takes them along" in shown
+
+
+def test_a_pace_that_is_no_number_is_refused_and_a_setting_without_value_is_usage(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    assert mcv("ha arm --pace x").code == 3
+    assert mcv("ha settings on-lost-lease").code == 2
+    assert daemon.calls == []
+
+
+def test_disarming_is_asked_about(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.job("ha.disarm", {"dry_run": True, "plan": ["document: ha.disarm"]})
+
+    refused = mcv("ha disarm")
+
+    assert refused.code == 3 and "--yes" in refused.err
+
+
+SETTINGS: dict[str, Any] = {
+    "on-lost-lease": "stop",
+    "on-stop-failure": "attention",
+    "on-fence-failure": "wait",
+    "after-fence": "on",
+    "on-shutdown": "freeze",
+    "fence-trust": "at-once",
+    "start-grace": 120,
+    "notify": ["root@n1", "/usr/bin/tell"],
+}
+
+
+def test_settings_are_shown_and_one_that_nothing_goes_by_is_said_to_be_so(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    daemon.answers["ha.settings"] = SETTINGS
+    daemon.job("ha.set", SETTINGS)
+
+    shown = mcv("ha settings")
+    changed = mcv("ha settings on-shutdown=freeze on-lost-lease=stop")
+
+    assert "notify:            root@n1, /usr/bin/tell" in shown.out and "yet" not in shown.out
+    assert changed.out.endswith("Nothing goes by on-shutdown yet.\n")
+    assert mcv("ha settings --json").json == SETTINGS
+    assert daemon.asked("ha.set") == [
+        {"values": {"on-shutdown": "freeze", "on-lost-lease": "stop"}},
+    ]
+
+
+def test_arming_is_refused_with_everything_at_once(mcv: Speak, daemon: FakeDaemon) -> None:
+    problems = [("n1 has no watchdog.", "wdctl"), ("n2 is offline.", "mcv node online n2")]
+    daemon.job("ha.arm", Refused("Not armed.", "", problems))
+
+    heard = mcv("ha arm --dry-run")
+
+    assert heard.code == 3
+    assert all(text in heard.err for problem in problems for text in problem)
+
+
+def test_json_is_what_the_daemon_said(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.answers["ha.status"] = HA_STATUS
+    store = {
+        "store": "etcd",
+        "quorum": True,
+        "voters": [{"name": "n1", "state": "leader", "fsync_ms": 1.0}],
+    }
+    daemon.answers["cluster.store"] = store
+    daemon.job("ha.disarm", {"armed": False, "nodes": ["n1"]})
+
+    assert mcv("ha status --json").json == HA_STATUS
+    assert mcv("cluster store --json").json == store
+    assert mcv("ha disarm --yes --json").json == {"armed": False, "nodes": ["n1"]}
