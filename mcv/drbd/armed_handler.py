@@ -6,14 +6,16 @@ asked over the members' wire.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import re
+import select
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mcv.ha import handler_facts, peer_loss
@@ -31,6 +33,7 @@ PATIENCE = 540.0  # s: drbdadm ends a handler after 600
 BRIEF = 5.0  # s for a promotion, which holds the start gate meanwhile
 SECOND = 10.0  # s that a second handler of a resource waits for the first
 PROBE = 0.25  # s for a connection to the peer's daemon
+AT_ONCE = 0.03  # s of it for a peer that is there, as a rule
 NOTICE = 20.0  # s in which the peer's kernel notices the loss, and its daemon reads the document
 WORDS = {
     OUTDATED: "its peer has outdated its replica",
@@ -104,10 +107,8 @@ class NodeHandlerEnv:
         A daemon that refuses may not have read the document yet, and a kernel that calls the
         replica UpToDate may not have noticed the loss: both get some time.
         """
-        address = self._facts.addresses.get(peer, "")
-        try:
-            socket.create_connection((address, self._facts.port), PROBE).close()
-        except OSError:
+        address = (self._facts.addresses.get(peer, ""), self._facts.port)
+        if not _listens(address, self._etcd.connect):
             return None
         from mcv.drbd import asking
 
@@ -132,6 +133,27 @@ class NodeHandlerEnv:
             return "", ""
         found = re.search(rf"^ *{re.escape(minor)}: cs:(\S+) ro:(\w+)/", text, re.M)
         return (found[1], found[2]) if found and minor else ("", "")
+
+
+def _listens(address: tuple[str, int], meanwhile: Callable[[], None]) -> bool:
+    """Whether somebody accepts a connection within PROBE s.
+
+    A peer that is there does so at once; `meanwhile` is done while one that is not is waited for.
+    """
+    until = time.monotonic() + PROBE
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setblocking(False)
+        try:
+            begun = probe.connect_ex(address)
+        except OSError:  # no address
+            return False
+        if begun not in (0, errno.EINPROGRESS):
+            return False
+        if not (ready := select.select([], [probe], [], AT_ONCE)[1]):
+            meanwhile()
+            ready = select.select([], [probe], [], max(0.0, until - time.monotonic()))[1]
+        return bool(ready) and probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 
 def _hash_in(head: str) -> str:

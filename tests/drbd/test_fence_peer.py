@@ -1,8 +1,9 @@
 """What the kernel is told on an armed node: by the small file, the lease, and what etcd orders."""
 
+import contextlib
 import fcntl
 import json
-import os
+import socket
 import subprocess
 import sys
 import threading
@@ -70,7 +71,7 @@ class World:
         self.see("WFConnection", "Primary")
         patch.setattr(PlainEtcd, "txn", lambda _, txn: self._txn(txn))
         patch.setattr(asking, "outdated", self._outdated)
-        patch.setattr("socket.create_connection", self._connect)
+        patch.setattr(armed_handler, "_listens", self._listens)
         patch.setattr(armed_handler, "PATIENCE", 1.0)
         patch.setattr(armed_handler, "BRIEF", 0.4)
         patch.setattr(armed_handler, "SECOND", 0.4)
@@ -87,11 +88,9 @@ class World:
         except McvError as error:
             raise Unknown(error.message) from error
 
-    def _connect(self, address: tuple[str, int], timeout: float) -> Any:
-        if self.answer is None:
-            raise TimeoutError
+    def _listens(self, address: tuple[str, int], meanwhile: Callable[[], None]) -> bool:
         assert address == ("10.0.0.2", 8420)
-        return open(os.devnull)
+        return self.answer is not None
 
     def _outdated(self, me: str, state: Path, resource: str, peer: str) -> Outdated:
         self.asked.append(peer)
@@ -356,3 +355,28 @@ def test_nothing_but_the_standard_library_is_imported_before_it_decides() -> Non
     assert not modules & {"http.client", "email", "asyncio", "subprocess", "logging"}
     mine = {name for name in modules if name.startswith("mcv")}
     assert len(mine) < 20, sorted(mine)
+
+
+def test_a_peer_that_accepts_listens_and_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(armed_handler, "PROBE", 0.1)
+    done: list[str] = []
+
+    def listens(host: str, port: int) -> bool:
+        return armed_handler._listens((host, port), lambda: done.append(host))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert listens("127.0.0.1", port)
+    assert not listens("127.0.0.1", port)
+    assert not listens("no address", port)
+    assert done == []
+    # A queue that is full answers nobody, as a dead host does.
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port = server.getsockname()[1]
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        assert not listens("127.0.0.1", port)
+    assert done == ["127.0.0.1"]

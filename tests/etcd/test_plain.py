@@ -1,5 +1,7 @@
 """The handler's own client of etcd answers as the daemon's does, against a real etcd."""
 
+import socket
+import ssl
 from collections.abc import Iterator
 
 import pytest
@@ -71,6 +73,54 @@ def test_a_member_that_does_not_listen_is_passed_over(servers: Servers, prefix: 
 
     with pytest.raises(Unknown, match="n1: "):
         plain(servers, prefix, dead).txn(Txn(reads=("a",)))
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the members to which a line was made."""
+    made: list[str] = []
+    line = PlainEtcd._line
+
+    def noted(client: PlainEtcd, voter: Voter) -> ssl.SSLSocket:
+        made.append(voter.name)
+        return line(client, voter)
+
+    monkeypatch.setattr(PlainEtcd, "_line", noted)
+    return made
+
+
+def test_one_line_serves_several_requests(
+    servers: Servers, prefix: bytes, lines: list[str]
+) -> None:
+    client = plain(servers, prefix)
+    client.connect()
+    written = client.txn(Txn(puts=(Put("a", "1" * 100_000),)))
+    read = client.txn(Txn(reads=("a",)))
+
+    assert read.entries == {"a": Entry("1" * 100_000, written.revision)}
+    assert lines == ["n1"]
+
+
+def test_a_line_that_broke_is_made_anew(servers: Servers, prefix: bytes, lines: list[str]) -> None:
+    client = plain(servers, prefix)
+    client.connect()
+    assert client._kept is not None
+    client._kept[1].shutdown(socket.SHUT_RDWR)
+
+    with pytest.raises(Unknown):  # it may have been sent
+        client.txn(Txn(puts=(Put("a", "1"),)))
+
+    assert client.txn(Txn(puts=(Put("a", "2"),), reads=("a",))).entries["a"].value == "2"
+    assert lines == ["n1", "n1"]
+
+
+def test_a_member_that_is_not_there_when_a_line_is_made_is_asked_last(
+    servers: Servers, prefix: bytes, lines: list[str]
+) -> None:
+    client = plain(servers, prefix, voter(servers, "n1", free_port()), voter(servers))
+    client.connect()
+    assert client.txn(Txn(puts=(Put("a", "1"),))).holds
+    assert len(lines) == 2
 
 
 @pytest.fixture
