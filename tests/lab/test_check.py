@@ -177,7 +177,8 @@ def test_what_a_host_lacks_is_named(pair: list[Node]) -> None:
     found = check(node1, 5)
     took = time.monotonic() - began
     node2.sigcont()
-    assert set(found) == {("error", "node2", "node2")} and took < 5
+    assert set(found) == {("error", "node2", "node2")}
+    assert took < 10  # 3 for the node's answer; the rest is a busy machine's
     mcv(node1, "node offline node2 --yes")
     assert ("note", "node2", "node2") in check(node1, 0)
     mcv(node1, "node online node2")
