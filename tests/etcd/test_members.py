@@ -61,7 +61,7 @@ def test_a_member_that_hangs_costs_one_read_its_time_and_the_next_one_nothing(
     three: Servers,
 ) -> None:
     hung = followers(three)[0]
-    gateway = asking_first(three, hung)
+    gateway = asking_first(three, hung, patience=3.0)
     hung.hang()
     try:
         Etcd(gateway).read(b"/")
@@ -70,7 +70,7 @@ def test_a_member_that_hangs_costs_one_read_its_time_and_the_next_one_nothing(
         began = time.monotonic()
         Etcd(gateway).read(b"/")
 
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 2.9
         assert first[-1] == hung.endpoint
     finally:
         hung.go_on()
