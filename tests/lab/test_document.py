@@ -118,6 +118,7 @@ def test_a_changed_address_is_taken_up(pair: list[Node]) -> None:
     two.run("ip address del 10.99.0.12/24 dev vec0")
 
 
+@pytest.mark.soak
 def test_a_renamed_host_begins_nothing_anew_and_its_drbd_finds_its_documents(
     pair: list[Node],
 ) -> None:

@@ -140,6 +140,7 @@ def test_a_peer_that_lives_outdates_its_replica(web1: list[Node], daemon: str) -
     assert block(node1) == block(node2)
 
 
+@pytest.mark.soak
 def test_by_the_policy_wait_nothing_is_written_alone(web1: list[Node]) -> None:
     node1, node2 = web1
     mcv(node1, "drbd set on-peer-loss=wait")

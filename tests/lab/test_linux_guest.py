@@ -3,6 +3,8 @@
 import json
 import subprocess
 
+import pytest
+
 from tests.lab import Node, guests, reality, wait_until
 from tests.lab.cluster import create, mcv
 from tests.lab.linux_guest import GOODBYE, UP
@@ -11,6 +13,7 @@ CONSOLE = "mcv console web1 > /root/said 2> /root/ended; echo exit $? >> /root/e
 MOVE = "mcv migrate --node node2 --wait-for-shutdown --start-after-migration web1"
 
 
+@pytest.mark.soak
 def test_a_linux_is_typed_to_from_the_other_node_and_obeys_the_power_button(
     pair: list[Node],
 ) -> None:

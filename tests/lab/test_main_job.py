@@ -65,6 +65,7 @@ def pending_of(node: Node) -> object:
     return told(node, "info web1")["pending"]
 
 
+@pytest.mark.soak
 def test_what_an_update_cannot_do_while_the_vm_runs_is_pending_until_its_next_start(
     pair: list[Node],
 ) -> None:
@@ -201,6 +202,7 @@ def test_a_reset_starts_the_guest_again_and_not_its_domain(pair: list[Node]) -> 
     delete(node1, "web1")
 
 
+@pytest.mark.soak
 def test_a_guest_that_does_not_listen_outlives_the_wait(pair: list[Node]) -> None:
     node1, _ = pair
     create(node1, "deaf")

@@ -1,5 +1,7 @@
 """Overlays on nodes: tried by each libvirt, started, moved live and stopped, and taken away."""
 
+import pytest
+
 from tests.lab import Node, reality, wait_until
 from tests.lab.cluster import create, mcv, told
 
@@ -31,6 +33,7 @@ def has_watchdog(node: Node, action: str = "reset") -> bool:
     return f"<watchdog model='i6300esb' action='{action}'" in xml
 
 
+@pytest.mark.soak
 def test_an_overlay_is_tried_laid_over_and_goes_along(pair: list[Node]) -> None:
     one, two = pair
     create(one, "web1")
