@@ -101,7 +101,7 @@ class Planted(NamedTuple):
 
 PLANTED = {
     "coordinator writes itself last": Planted(coordinator_writes_last, 5),
-    "committed before all accepted": Planted(committed_before_all_accepted, 477),
+    "committed before all accepted": Planted(committed_before_all_accepted, 532),
     "acts on the proposal alone": Planted(start_allowed_by_the_proposal, 7),
     "acts on the committed document alone": Planted(start_allowed_by_the_committed, 7),
     "epochs compared by number": Planted(epochs_by_number, 16, lies=True),
