@@ -5,6 +5,8 @@ import errno
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from mcv.printable import names
+
 
 class McvError(Exception):
     """A sentence for the operator and, where there is one, the next thing to try.
@@ -280,7 +282,7 @@ def ways_out(*nodes: str) -> str:
 def wait_for(*nodes: str) -> str:
     """What an operator can do about members that do not answer, and whose hosts may well live."""
     they = "it comes" if len(nodes) == 1 else "they come"
-    there = " and ".join(nodes)
+    there = names(nodes)
     return f"Wait until {they} back, or look: mcv info; on {there}: systemctl status mcvd"
 
 

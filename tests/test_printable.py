@@ -29,3 +29,11 @@ def test_what_acts_on_a_terminal_is_shown_by_its_code(text: str, shown: str) -> 
 
 def test_a_line_is_one_line() -> None:
     assert printable.line("a\nmcvd: ERROR forged\tb") == "a\\nmcvd: ERROR forged\\tb"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [((), ""), (("n1",), "n1"), (("n1", "n2"), "n1 and n2"), (("n1", "n2", "n3"), "n1, n2 and n3")],
+)
+def test_names_in_a_sentence(words: tuple[str, ...], said: str) -> None:
+    assert printable.names(words) == said

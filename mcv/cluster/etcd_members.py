@@ -15,6 +15,7 @@ from mcv.document.availability import MOST_VOTERS
 from mcv.document.model import Cluster, Node
 from mcv.errors import Refused
 from mcv.host import Host
+from mcv.printable import names
 from mcv.transaction.plan import Item, Step, change, on
 
 LOOKS, PAUSE = 3, 0.5  # a busy voter is asked again, after so many s, before it counts as silent
@@ -176,11 +177,11 @@ def _silent(host: Host, cluster: Cluster, but: Collection[str] = ()) -> list[Ref
         time.sleep(PAUSE)
     if not silent:
         return []
-    names = " and ".join(silent)
+    missing = names(silent)
     return [
         Refused(
-            f"etcd on {names} does not answer, and who votes changes only while all voters do.",
-            f"Look on {names}: systemctl status mcv-etcd. For good without: "
+            f"etcd on {missing} does not answer, and who votes changes only while all voters do.",
+            f"Look on {missing}: systemctl status mcv-etcd. For good without: "
             "mcv cluster store unanimous",
         )
     ]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from mcv.document.model import Cluster
 from mcv.etcd.gateway import Endpoint
+from mcv.printable import names
 
 FOR_GOOD = "Gone for good? mcv cluster store unanimous --confirm-dead N..."
 
@@ -115,7 +116,7 @@ def needed_of(voters: int) -> str:
 def too_few(voters: int, silent: Sequence[str]) -> str:
     """That there is no majority, and who is missing."""
     verb = "does" if len(silent) == 1 else "do"
-    return f"{needed_of(voters)}, {' and '.join(silent)} {verb} not answer"
+    return f"{needed_of(voters)}, {names(silent)} {verb} not answer"
 
 
 def refusal_of_fewer(cluster: Cluster, leaving: str) -> str:
@@ -124,6 +125,6 @@ def refusal_of_fewer(cluster: Cluster, leaving: str) -> str:
     if cluster.store is None or leaving not in cluster.store.voters or len(left) >= 3:
         return ""
     return (
-        f"Without {leaving} etcd has {len(left)} voters, {' and '.join(left)}, and both would be "
+        f"Without {leaving} etcd has {len(left)} voters, {names(left)}, and both would be "
         "needed for each change."
     )

@@ -14,6 +14,7 @@ from mcv.drbd import pairs, renewal
 from mcv.drivers.drbd_status import Status
 from mcv.errors import CommandFailed, McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
+from mcv.printable import names
 from mcv.rules import preconditions, saved
 from mcv.rules.replica_pair import disk_of
 from mcv.transaction.plan import Item, Step, on
@@ -189,7 +190,7 @@ def _in_words(vm: Vm, disks: Sequence[DrbdDisk], known: list[Status]) -> str:
     """The disks that are not connected; the VM where all of them are, or it has one."""
     connected = {status.resource for status in known if status.connected}
     apart = [disk for disk in disks if disk.resource not in connected]
-    return vm.name if len(apart) == len(vm.disks) else " and ".join(disk_of(vm, d) for d in apart)
+    return vm.name if len(apart) == len(vm.disks) else names(disk_of(vm, d) for d in apart)
 
 
 def is_alike(status: Status) -> bool:

@@ -193,7 +193,7 @@ def serve(run: Path = RUN, wrap: Wrap = wrapped, root: Path = Path("/")) -> int:
         process = LeaseProcess(armed, wrap(armed), Remains(root), run, say)
         signal.signal(signal.SIGTERM, process.tell)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        say(f"holds the lease of {armed.node} with {armed.kind}")
+        say(f"looks after the lease of {armed.node} with {armed.kind}")
         process.go()
     except (McvError, OSError) as error:
         say(str(error))

@@ -17,6 +17,7 @@ from mcv.document.model import Cluster, Vm
 from mcv.document.pools import PoolType
 from mcv.document.schema import older_member
 from mcv.errors import Refused
+from mcv.printable import names
 from mcv.rules import preconditions
 from mcv.storage.rooms import IMPLICIT, has_implicit
 
@@ -193,7 +194,7 @@ def _only_pool(cluster: Cluster, kind: Storage, nodes: list[str], problems: list
             )
         )
     else:
-        where = " and ".join(nodes)
+        where = names(nodes)
         problems.append(
             Refused(
                 f"There is no pool for a disk of kind {kind} on {where}.",

@@ -463,7 +463,7 @@ def test_a_minority_changes_and_starts_nothing_and_says_who_is_missing(memory: M
 def test_a_majority_without_a_leader_is_no_fault_of_a_member() -> None:
     error = no_quorum(["n1", "n2", "n3"], [], "timed out.")
 
-    assert "no majority of n1 and n2 and n3 agrees at present (timed out)" in error.message
+    assert "no majority of n1, n2 and n3 agrees at present (timed out)" in error.message
 
 
 def test_no_room_here_refuses_a_change_before_it_is_in_etcd(

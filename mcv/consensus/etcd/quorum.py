@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from mcv.consensus.unanimous.contact import names
 from mcv.document.etcd_voters import FOR_GOOD, needed_of, too_few
 from mcv.errors import McvError, PeerUnreachable
 from mcv.etcd.gateway import Endpoint
 from mcv.etcd.members import Upkeep
+from mcv.printable import names
 from mcv.system.fanout import ask_all
 
 

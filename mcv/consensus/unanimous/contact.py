@@ -1,11 +1,12 @@
 """Contact: whether a node has heard enough since its start to start something new."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from mcv.document.schema import OLDEST, SCHEMA
 from mcv.document.store import Store
 from mcv.errors import Diverged, McvError, PeerUnreachable, Refused, StoreMoved, wait_for
+from mcv.printable import names
 
 # What ends a divergence: nothing else does, whatever the document calls offline.
 SYNC = "Keep one of them with: mcv cluster sync --from NODE. See both with: mcv cluster check"
@@ -112,11 +113,6 @@ class Contact:
 def moved_to_etcd() -> StoreMoved:
     """What every side of unanimous agreement says once the document lies in etcd."""
     return StoreMoved("The document lies in etcd.")
-
-
-def names(nodes: Iterable[str]) -> str:
-    """Nodes in a sentence."""
-    return " and ".join(nodes)
 
 
 def said_of(nodes: Sequence[str], verb: str, plural: str) -> str:

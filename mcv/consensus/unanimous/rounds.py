@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from mcv.consensus.unanimous.contact import SYNC, names, said_of
+from mcv.consensus.unanimous.contact import SYNC, said_of
 from mcv.consensus.unanimous.member import Member
 from mcv.document.changes import RECORDED
 from mcv.document.lineage import relation
@@ -18,6 +18,7 @@ from mcv.errors import (
     Refused,
     SystemFailed,
 )
+from mcv.printable import names
 
 OVER = 10  # generations under a proposal that are sent with it
 
