@@ -32,6 +32,7 @@ FLOORS: list[tuple[str, str]] = [
         "mcv.transaction.*",
     ),
     ("rules", "mcv.rules.*"),
+    ("decisions of high availability", "mcv.rules.ha.*"),
     ("doors", "mcv.host"),
     ("replication", "mcv.drbd.*"),
     ("storage", "mcv.storage.*"),
