@@ -6,6 +6,7 @@ line is kept for the next request, since in a busy node a handshake takes longer
 """
 
 import base64
+import contextlib
 import json
 import re
 import socket
@@ -132,19 +133,28 @@ class PlainEtcd:
     def _exchange(self, voter: Voter, body: bytes) -> bytes:
         """The body of a member's answer; only what is 200 is one."""
         is_sent = False
-        kept, self._kept = self._kept, None
-        try:
-            line = kept[1] if kept is not None and kept[0] is voter else self._line(voter)
-            is_sent = True
-            line.sendall(HEAD % (TXN.encode(), len(body)) + body)
-            head, answer, is_open = _answered(line)
-        except (OSError, ValueError) as error:
-            raise _Lost(error, is_sent) from error
-        if is_open:
-            self._kept = (voter, line)
+        with contextlib.ExitStack() as closing:
+            try:
+                line = closing.enter_context(self._kept_line(voter) or self._line(voter))
+                is_sent = True
+                line.sendall(HEAD % (TXN.encode(), len(body)) + body)
+                head, answer, is_open = _answered(line)
+            except (OSError, ValueError) as error:
+                raise _Lost(error, is_sent) from error
+            if is_open:
+                closing.pop_all()
+                self._kept = (voter, line)
         if head.split(b" ")[1:2] != [b"200"]:
             raise _Lost(head[:80] + b" " + answer[:200], is_sent)
         return answer
+
+    def _kept_line(self, voter: Voter) -> ssl.SSLSocket | None:
+        """The line that was kept, if it is this member's; another one's is closed."""
+        kept, self._kept = self._kept, None
+        if kept is None or kept[0] is voter:
+            return kept and kept[1]
+        kept[1].close()
+        return None
 
     def _line(self, voter: Voter) -> ssl.SSLSocket:
         plain = socket.create_connection((voter.address, voter.port), PATIENCE)
