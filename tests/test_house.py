@@ -23,8 +23,9 @@ FLOORS: list[tuple[str, str]] = [
     ("the document", "mcv.document.*"),
     (
         "what both ways of agreement share",
-        "mcv.consensus.protocol mcv.consensus.unanimous.contact mcv.consensus.unanimous.judge "
-        "mcv.consensus.unanimous.timeouts mcv.consensus.unanimous.wire",
+        "mcv.consensus.protocol mcv.consensus.unanimous.contact mcv.consensus.unanimous.held "
+        "mcv.consensus.unanimous.judge mcv.consensus.unanimous.timeouts "
+        "mcv.consensus.unanimous.wire",
     ),
     (
         "tools",

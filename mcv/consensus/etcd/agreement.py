@@ -4,7 +4,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mcv.consensus.etcd.depending import depends_on
@@ -12,9 +12,10 @@ from mcv.consensus.etcd.door import Beside, Door, Shown
 from mcv.consensus.etcd.left import Left
 from mcv.consensus.etcd.proposer import Proposer
 from mcv.consensus.etcd.reader import Reader
-from mcv.consensus.unanimous.contact import Contact, said_of
+from mcv.consensus.unanimous.contact import said_of
+from mcv.consensus.unanimous.held import Held
 from mcv.consensus.unanimous.judge import Judge, Keys
-from mcv.consensus.unanimous.wire import Ask, Questions
+from mcv.consensus.unanimous.wire import Ask
 from mcv.document.generation import made_now
 from mcv.document.model import Cluster, digest
 from mcv.document.store import Store
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 FRESH = 8.0  # s for which a read that a majority answered is contact
 
 
-class EtcdAgreement:
+class EtcdAgreement(Held):
     """A `Consensus` in which a majority of etcd's voters commits.
 
     `silent` names the voters that do not answer now; it is asked where there is no majority.
@@ -48,34 +49,10 @@ class EtcdAgreement:
         door: Door,
         silent: Callable[[], list[str]] = list,
     ) -> None:
-        self.me = me
-        self.store = store
-        self.contact = Contact(me, store)
-        self.questions = Questions(ask)
+        super().__init__(me, store, ask)
         self.reader = Reader(door, self.contact, self.questions, Judge(keys))
         self.proposer = Proposer(self.reader, silent)
         self.left = Left(self.contact, self.questions)
-
-    def document(self) -> Cluster:
-        return self.store.read()
-
-    def committed(self) -> tuple[Cluster, str]:
-        return self.store.committed()
-
-    def proposal(self) -> tuple[Cluster, str] | None:
-        return self.store.proposal()
-
-    def both(self) -> list[Cluster]:
-        return self.store.both()
-
-    def generations(self) -> list[Cluster]:
-        return self.store.generations()
-
-    def documents(self, nodes: Iterable[str]) -> dict[str, Cluster | McvError]:
-        return {
-            name: answer if isinstance(answer, McvError) else answer.document
-            for name, answer in self.questions.fetch_all(nodes).items()
-        }
 
     def propose(
         self,
@@ -91,14 +68,6 @@ class EtcdAgreement:
         self.left.require_none(self.poll)
         beside = Beside([*compares, *depends_on(self.reader.door.keys, params)], puts)
         return self.proposer.propose(name, params, id, who, why, beside)
-
-    @property
-    def schema(self) -> int:
-        return self.contact.schema
-
-    @property
-    def damage(self) -> McvError | None:
-        return self.contact.damage
 
     @property
     def in_contact(self) -> bool:
@@ -122,17 +91,9 @@ class EtcdAgreement:
         self.require_contact()
 
     @property
-    def heard(self) -> Set[str]:
-        return self.contact.heard
-
-    @property
     def diverged(self) -> Mapping[str, str]:
         unfit = {"etcd": self.reader.unfit} if self.reader.unfit else {}
         return {**self.contact.diverged, **self.left.diverged, **unfit}
-
-    @property
-    def rejected_by(self) -> Set[str]:
-        return self.contact.rejected_by
 
     def poll(self) -> None:
         """Take the newest document, and hear the other members: who answers, and what it reads."""

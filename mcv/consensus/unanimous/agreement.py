@@ -1,23 +1,23 @@
 """One node's part in unanimous agreement: proposer, coordinator, member, and its contact."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from mcv.consensus.unanimous.contact import Contact
 from mcv.consensus.unanimous.coordinator import Coordinator
 from mcv.consensus.unanimous.declaration import Declaration
+from mcv.consensus.unanimous.held import Held
 from mcv.consensus.unanimous.judge import Judge, Keys
 from mcv.consensus.unanimous.member import Member
 from mcv.consensus.unanimous.proposer import Proposer
 from mcv.consensus.unanimous.rounds import Rounds
-from mcv.consensus.unanimous.wire import Ask, Observation, Questions
+from mcv.consensus.unanimous.wire import Ask, Observation
 from mcv.document.model import Cluster
 from mcv.document.store import Store
 from mcv.errors import McvError, NotMember, Refused
 from mcv.etcd.requests import Compare, Operation
 
 
-class UnanimousAgreement:
+class UnanimousAgreement(Held):
     """All sides of one node, put together: a `Consensus` with every online member in it."""
 
     def __init__(
@@ -28,31 +28,13 @@ class UnanimousAgreement:
         keys: Keys,
         is_alive: Callable[[str], bool] = lambda name: False,
     ) -> None:
-        self.me = me
-        self.store = store
-        self.contact = Contact(me, store)
-        self.questions = Questions(ask)
+        super().__init__(me, store, ask)
         self.member = Member(self.contact, self.questions, Judge(keys))
         self._rounds = rounds = Rounds(self.member)
         self.declaration = Declaration(rounds, is_alive)
         self.coordinator = Coordinator(rounds, self.declaration)
         self.coordinator.poll = self.poll
         self.proposer = Proposer(self.member, self.coordinator)
-
-    def document(self) -> Cluster:
-        return self.store.read()
-
-    def committed(self) -> tuple[Cluster, str]:
-        return self.store.committed()
-
-    def proposal(self) -> tuple[Cluster, str] | None:
-        return self.store.proposal()
-
-    def both(self) -> list[Cluster]:
-        return self.store.both()
-
-    def generations(self) -> list[Cluster]:
-        return self.store.generations()
 
     def propose(
         self,
@@ -70,14 +52,6 @@ class UnanimousAgreement:
         return self.proposer.propose(name, params, id=id, who=who, why=why)
 
     @property
-    def schema(self) -> int:
-        return self.contact.schema
-
-    @property
-    def damage(self) -> McvError | None:
-        return self.contact.damage
-
-    @property
     def in_contact(self) -> bool:
         return self.contact.is_whole
 
@@ -88,16 +62,8 @@ class UnanimousAgreement:
         self.contact.require()
 
     @property
-    def heard(self) -> Set[str]:
-        return self.contact.heard
-
-    @property
     def diverged(self) -> Mapping[str, str]:
         return self.contact.diverged
-
-    @property
-    def rejected_by(self) -> Set[str]:
-        return self.contact.rejected_by
 
     def declare(
         self,
@@ -181,12 +147,6 @@ class UnanimousAgreement:
         # All at once, after the loop: an answer is no contact while a newer document waits.
         self.contact.heard |= heard
         self.coordinator.finish_open(answered)
-
-    def documents(self, nodes: Iterable[str]) -> dict[str, Cluster | McvError]:
-        return {
-            name: answer if isinstance(answer, McvError) else answer.document
-            for name, answer in self.questions.fetch_all(nodes).items()
-        }
 
     def _is_caught_up(self, name: str, answer: Observation) -> bool:
         """Take the node's document if it is newer; whether this node's contains it now."""
