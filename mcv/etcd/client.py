@@ -110,5 +110,10 @@ class Etcd:
         return self.gateway.ask(TXN, request, Outcome, writes=True)
 
     def compact(self, revision: int) -> None:
-        """Forget what was overwritten before a revision; Refused where that is done already."""
-        self.gateway.ask(COMPACTION, Compaction(revision=revision), Compacted, writes=True)
+        """Forget what was overwritten before a revision, at once in the member that is asked.
+
+        The others follow within moments. Raises Refused where it is done already, CallLost where
+        the member has not told in time that it is.
+        """
+        request = Compaction(revision=revision, physical=True)
+        self.gateway.ask(COMPACTION, request, Compacted, writes=True)
