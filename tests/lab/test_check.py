@@ -240,6 +240,7 @@ def test_what_is_wrong_with_replicas_is_named(pair: list[Node]) -> None:
     mcv(node1, "delete web1 web2 --yes")
 
 
+@pytest.mark.soak
 def test_what_was_left_half_way_or_runs_elsewhere_is_named(pair: list[Node]) -> None:
     node1, node2 = pair
     create(node1, "web1")

@@ -23,6 +23,7 @@ def ready(pair: list[Node]) -> Iterator[list[Node]]:
             node.boot()
 
 
+@pytest.mark.soak
 def test_a_host_that_froze_in_the_middle_wakes_after_a_takeover_and_does_nothing(
     ready: list[Node],
 ) -> None:

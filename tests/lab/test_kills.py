@@ -125,8 +125,9 @@ MIDDLE = {"create": 2, "delete": 1, "migrate": 1, "remove-node": 1, "add-node": 
 COORDINATOR, PEER = 0, 1
 # The deaths of a peer that make soak has alone: it has no part there, or another's is alike.
 LEFT = [(PEER, name) for name in OPERATIONS if name not in ("create", "add-node")]
-# Like those: a maintenance is one change of the document, as `change` is; a resync has one step.
-ALIKE = ("resolve", "resync", "maintenance")
+# Like those: a maintenance is one change of the document, as `change` is; a resync has one step;
+# a deletion is finished as a migration is that has given its VM away.
+ALIKE = ("resolve", "resync", "maintenance", "delete")
 
 
 def points() -> Iterator[Any]:

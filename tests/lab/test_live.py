@@ -385,6 +385,7 @@ attempt("pool", lambda one: one.storagePoolCreateXML("<pool type='dir'/>", 0))
 PYTHON = "/opt/mcv/bin/python3"
 
 
+@pytest.mark.soak
 def test_a_member_that_lies_gets_nothing_of_libvirt_but_the_migration(web1: list[Node]) -> None:
     one, two = web1
     for node in web1:

@@ -80,6 +80,7 @@ def test_a_vm_on_a_file_moves_and_a_copy_that_is_cut_off_goes_on(
             mcv(one, "migrate --node node2 web1")
 
 
+@pytest.mark.soak
 def test_a_disk_moves_to_drbd_and_back(web1: tuple[list[Node], str]) -> None:
     (one, two), digest = web1
     mcv(one, f"{CREATE} --storage file")

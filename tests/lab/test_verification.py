@@ -60,6 +60,7 @@ def web1(pair: list[Node]) -> Iterator[list[Node]]:
     mcv(node1, "delete web1 --yes")
 
 
+@pytest.mark.soak
 def test_one_that_was_ended_early_frees_nothing_and_the_next_compares_all(web1: list[Node]) -> None:
     node1, node2 = web1
     reality.write_byte(node2, LV, 15 * MIB, "X")
