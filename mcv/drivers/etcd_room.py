@@ -11,7 +11,7 @@ from mcv.etcd.members import Upkeep
 
 log = logging.getLogger(__name__)
 
-PAUSES = 0.5, 1.0, 2.0  # s after which a member that rewrote too early rewrites again
+PAUSES = 0.5, 1.0, 2.0, 4.0, 8.0  # s after which a member that rewrote too early rewrites again
 
 
 def make_room(gateway: Gateway, own: Endpoint, limit: float) -> bool:

@@ -10,7 +10,15 @@ import pytest
 
 from mcv.document import etcd_voters
 from mcv.drivers.etcd_unit import DEBIANS, EtcdUnit
-from mcv.errors import CommandFailed, McvError, PeerUnreachable, Refused, StoreFull, SystemFailed
+from mcv.errors import (
+    CallLost,
+    CommandFailed,
+    McvError,
+    PeerUnreachable,
+    Refused,
+    StoreFull,
+    SystemFailed,
+)
 from mcv.etcd.client import Etcd
 from mcv.etcd.config import url
 from mcv.etcd.members import Upkeep
@@ -121,11 +129,12 @@ def test_a_member_that_compacts_for_seconds_gives_its_room_back_too(three: Nodes
         each.unit.start()
     for name, each in local.items():
         each.await_voters(name, voters, 60.0)
-        each.quota = 8 * 1024**2  # reckoned with here, where etcd itself has more
+        each.quota = 4 * 1024**2  # reckoned with here, where etcd itself has more
     gateway = three.reach("n1", voters)
     puts = [put(f"/{number}".encode(), bytes(20)) for number in range(128)]
-    for _ in range(300):
-        Etcd(gateway).change([], puts)
+    for _ in range(150):
+        with contextlib.suppress(CallLost):  # a busy host's disk may need longer than is waited
+            Etcd(gateway).change([], puts)
 
     made = [each.keep_room(name, voters) for name, each in local.items()]
 
