@@ -8,11 +8,13 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from mcv.document import schema
-from mcv.document.availability import EtcdStore, Evidence, Ha, HostWatchdog, Witness
+from mcv.document.availability import EtcdStore, Ha, Witness
 from mcv.document.claim import Claim
 from mcv.document.disks import Bytes, Disk, DrbdDisk, Override
 from mcv.document.drbd_settings import DrbdSettings
+from mcv.document.fencing import FenceDevice
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Value
+from mcv.document.ha_entries import MOST_TIES, FailoverDomain, HaEntry, Service, Tie
 from mcv.document.hardware import (
     BootDevice,
     Clock,
@@ -25,45 +27,20 @@ from mcv.document.hardware import (
     Watchdog,
 )
 from mcv.document.labels import Description, Tags
-from mcv.document.names import Address, Name, NameOrNothing, PlainName
+from mcv.document.names import Name, NameOrNothing, PlainName
 from mcv.document.networks import Network, Nic
+from mcv.document.node import Node as Node
 from mcv.document.pools import DEFAULT, DEFAULT_LOCATION, Image, Pool
 from mcv.document.rights import Permissions
 from mcv.document.schema import SCHEMA
-from mcv.document.subject import Kind, Subject
+from mcv.document.subject import FIELD_OF, Kind, Subject
 from mcv.errors import NotFound, Refused
 
 MOST_APPEND = 2047  # bytes: a Linux kernel of x86 reads no more
 MOST_OVERLAY = 64 * 1024  # characters
 REMEMBERED_CHANGES = 256
 
-# What can be claimed, and where the document holds it.
-FIELD_OF: dict[Kind, str] = {"vm": "vms", "node": "nodes", "pool": "pools", "image": "images"}
-
-Status = Literal["online", "offline"]
 Autostart = Literal["yes", "no", "last"]
-
-
-class Node(Value, frozen=True, kw_only=True):
-    """A member: where it answers, and the certificate that it is.
-
-    While it is `draining` its VMs leave it and no others come, until it is restored; when all have
-    left, it is offline for `maintenance`. `etcd_certificate` is of the same key, for its address;
-    `evidence` is why it counts as dead.
-    """
-
-    name: Name
-    hostname: PlainName
-    ip_address: Address
-    drbd_address: Address
-    certificate: str
-    status: Status = "online"
-    maintenance: bool = False
-    claim: Claim | None = None
-    draining: bool = False
-    etcd_certificate: str = ""
-    watchdog: HostWatchdog | None = None
-    evidence: Evidence | None = None
 
 
 class Vm(Value, frozen=True, kw_only=True):
@@ -185,6 +162,11 @@ class Cluster(Value, frozen=True, kw_only=True):
     store: EtcdStore | None = None  # None: the members agree unanimously
     witness: Witness | None = None
     ha: Ha = Ha()
+    ha_vms: dict[Name, HaEntry] = field(default_factory=dict)  # the VMs that HA manages
+    services: dict[Name, Service] = field(default_factory=dict)
+    domains: dict[Name, FailoverDomain] = field(default_factory=dict)
+    ties: Annotated[tuple[Tie, ...], Meta(max_length=MOST_TIES)] = ()
+    fence_devices: dict[Name, FenceDevice] = field(default_factory=dict)
 
     @property
     def online(self) -> list[str]:
@@ -236,8 +218,8 @@ class Cluster(Value, frozen=True, kw_only=True):
         """Everything that an operation can claim."""
         return [Subject(kind, name) for kind in FIELD_OF for name in self._of_kind(kind)]
 
-    def _of_kind(self, kind: Kind) -> dict[str, Vm | Node | Pool | Image]:
-        entries: dict[str, Vm | Node | Pool | Image] = getattr(self, FIELD_OF[kind])
+    def _of_kind(self, kind: Kind) -> dict[str, Vm | Node | Pool | Image | Service]:
+        entries: dict[str, Vm | Node | Pool | Image | Service] = getattr(self, FIELD_OF[kind])
         return entries
 
     def with_vm(self, vm: Vm) -> "Cluster":

@@ -21,7 +21,7 @@ class Document(Protocol):
     def schema(self) -> int: ...
 
 
-SCHEMA = 5
+SCHEMA = 6
 OLDEST = 1
 
 # Of schema 2: the fields that each struct got. Reading needs nothing of it; writing leaves
@@ -53,9 +53,16 @@ OF_EACH_VM_4 = (
 OF_THE_CLUSTER_5 = ("store", "witness", "ha")
 OF_EACH_NODE_5 = ("etcd_certificate", "watchdog", "evidence")
 
+# Of schema 6.
+OF_THE_CLUSTER_6 = ("ha_vms", "services", "domains", "ties", "fence_devices")
+OF_EACH_NODE_6 = ("levels", "macs")
+
 
 def older(raw: Raw, schema: int) -> Raw:
     """A document of the newest schema, as plain values, without what came after `schema`."""
+    if schema < 6:
+        raw = _without(raw, OF_THE_CLUSTER_6)
+        raw["nodes"] = {name: node_of_schema_5(node) for name, node in raw["nodes"].items()}
     if schema < 5:
         raw = _without(raw, OF_THE_CLUSTER_5)
         raw["nodes"] = {name: node_of_schema_4(node) for name, node in raw["nodes"].items()}
@@ -85,9 +92,14 @@ def _of_schema_3(raw: Raw) -> Raw:
     return raw
 
 
+def node_of_schema_5(node: Raw) -> Raw:
+    """A member of schema 6 without what came in it."""
+    return _without(node, OF_EACH_NODE_6)
+
+
 def node_of_schema_4(node: Raw) -> Raw:
-    """A member of schema 5 without what came in it."""
-    return _without(node, OF_EACH_NODE_5)
+    """A member without what came in schema 5 and later."""
+    return _without(node_of_schema_5(node), OF_EACH_NODE_5)
 
 
 def node_of_schema_3(node: Raw) -> Raw:

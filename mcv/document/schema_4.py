@@ -4,7 +4,13 @@ import msgspec
 from msgspec.structs import replace
 
 from mcv.document.model import Cluster, Node, Vm
-from mcv.document.schema import Raw, node_of_schema_3, node_of_schema_4, vm_of_schema_3
+from mcv.document.schema import (
+    Raw,
+    node_of_schema_3,
+    node_of_schema_4,
+    node_of_schema_5,
+    vm_of_schema_3,
+)
 
 
 def with_homes(base: Cluster) -> Cluster:
@@ -38,5 +44,5 @@ def words_of(vm: Vm) -> Raw:
 def words_of_node(node: Node) -> Raw:
     """The same of a member, for `node.add`."""
     whole: Raw = msgspec.to_builtins(node)
-    of_before = (node_of_schema_3(whole), node_of_schema_4(whole))
+    of_before = (node_of_schema_3(whole), node_of_schema_4(whole), node_of_schema_5(whole))
     return next((raw for raw in of_before if msgspec.convert(raw, Node) == node), whole)

@@ -7,8 +7,17 @@ import msgspec
 from mcv.document.names import NAME
 from mcv.errors import McvError
 
-Kind = Literal["vm", "node", "pool", "image"]
+Kind = Literal["vm", "node", "pool", "image", "service"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# Where the document holds what can be claimed.
+FIELD_OF: dict[Kind, str] = {
+    "vm": "vms",
+    "node": "nodes",
+    "pool": "pools",
+    "image": "images",
+    "service": "services",
+}
 
 
 class Subject(msgspec.Struct, frozen=True, order=True):
@@ -35,6 +44,10 @@ class Subject(msgspec.Struct, frozen=True, order=True):
     @classmethod
     def image(cls, name: str) -> "Subject":
         return cls("image", name)
+
+    @classmethod
+    def service(cls, name: str) -> "Subject":
+        return cls("service", name)
 
     @classmethod
     def parse(cls, text: str) -> "Subject":

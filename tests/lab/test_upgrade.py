@@ -107,7 +107,7 @@ def test_disks_of_schema_1_keep_every_byte_when_their_size_is_written_down(
 
     wait_until(lambda: all(is_told(node, sizes) for node in old), 60, "both sizes in the kernel")
     document = reality.document(second)
-    assert document["schema"] == 5
+    assert document["schema"] == 6
     assert {vm["home"] for vm in document["vms"].values()} == {"node1"}
     assert document["pools"]["lvm"]["nodes"] == {"node1": "vg0", "node2": "vg0"}
     for name, minor in minors.items():
