@@ -71,6 +71,25 @@ def _releaser_of_image(base: Cluster, author: str, params: Params) -> bool:
     return _may_release(base, author, _claim(base, Subject.image, params))
 
 
+def _owner_of_service(base: Cluster, author: str, params: Params) -> bool:
+    """The service's owner, or any member where it is away; under a claim the claim's node."""
+    service = base.services.get(_name(params))
+    if service is None:
+        return True
+    if service.claim is not None:
+        return author == service.claim.node
+    return author == service.node or _is_away(base, service.node)
+
+
+def _claimant_of_service(base: Cluster, author: str, params: Params) -> bool:
+    claim = _claim(base, Subject.service, params)
+    return claim is None or author == claim.node
+
+
+def _releaser_of_service(base: Cluster, author: str, params: Params) -> bool:
+    return _may_release(base, author, _claim(base, Subject.service, params))
+
+
 def _may_release(base: Cluster, author: str, claim: Claim | None) -> bool:
     """The claim's node, or any member where that node is away."""
     return claim is None or author == claim.node or _is_away(base, claim.node)
@@ -125,10 +144,18 @@ AUTHORS: dict[str, Rule] = {
     "drbd.enable": _any_member,
     "drbd.set": _any_member,
     "drbd.secret": _any_member,
+    "ha.add": _any_member,
     "ha.arm": _any_member,
+    "ha.change": _any_member,
     "ha.disarm": _any_member,
+    "ha.domain": _any_member,
+    "ha.domain_gone": _any_member,
+    "ha.failed": _any_member,
     "ha.prepare": _any_member,
+    "ha.remove": _any_member,
     "ha.set": _any_member,
+    "ha.tie": _any_member,
+    "ha.untie": _any_member,
     "ha.watchdog": _claimant_of_node,
     "image.add": _any_member,
     "image.claim": _any_member,
@@ -148,6 +175,7 @@ AUTHORS: dict[str, Rule] = {
     "node.dead": _any_member,
     "node.drain": _claimant_of_node,
     "node.etcd": _itself_or_claimant,
+    "node.macs": _itself,
     "node.maintenance": _claimant_of_node,
     "node.offline": _itself_or_claimant,
     "node.online": _itself_or_claimant,
@@ -165,6 +193,12 @@ AUTHORS: dict[str, Rule] = {
     "pool.reduce": _any_member,
     "pool.release": _releaser_of_pool,
     "pool.remove": _any_member,
+    "service.add": _any_member,
+    "service.claim": _owner_of_service,
+    "service.gone": _claimant_of_service,
+    "service.owner": _claimant_of_service,
+    "service.release": _releaser_of_service,
+    "service.scripts": _claimant_of_service,
     "store.etcd": _any_member,
     "store.survivors": _any_member,
     "store.unanimous": _any_member,

@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Past
+from mcv.document.ha_entry_changes import without_node as without_in_ha
 from mcv.document.hardware import Cpu
 from mcv.document.model import Cluster, Node, digest
 from mcv.document.pool_changes import without_node
@@ -113,12 +114,13 @@ def node_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
         for vm in base.vms.values()
         if name == vm.node or any(name in disk.places for disk in vm.disks)
     )
+    holds += sorted(one.name for one in base.services.values() if one.node == name)
     if holds:
         raise Refused(f"{name} owns or holds a replica of {', '.join(holds)}.")
     left = base.without_node(name)
     # Pools and images are of schema 3, homes and bridges of single nodes of schema 4.
     left = without_node(left, name) if base.schema >= 3 else left
-    return _spread_diskless(_without_traces(left, name))
+    return _spread_diskless(_without_traces(without_in_ha(left, name), name))
 
 
 def _without_traces(base: Cluster, node: str) -> Cluster:

@@ -1,5 +1,6 @@
 """Changes of the state of one member, or of a claim on it."""
 
+import msgspec
 from msgspec.structs import replace
 
 from mcv.document.generation import ChangeMade
@@ -66,10 +67,12 @@ def node_drain(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
 def node_maintenance(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     """Take a drained member offline for maintenance; it takes no VMs until it is restored.
 
-    Refused while it owns a VM or carries an operation out, and for the last member online.
+    Refused while it owns a VM or a service, or carries an operation out, and for the last member
+    online.
     """
     node = _for_this(base, made, name)
     owned = sorted(vm.name for vm in base.vms.values() if vm.node == name)
+    owned += sorted(service.name for service in base.services.values() if service.node == name)
     if owned:
         raise Refused(
             f"{name} still owns {', '.join(owned)}.", f"Go on with: mcv node drain {name}"
@@ -121,3 +124,16 @@ def node_addresses(
         require_schema(base, 5)
         node = replace(node, etcd_certificate=etcd_certificate)
     return base.with_node(replace(node, ip_address=ip_address, drbd_address=drbd_address))
+
+
+@change("node.macs")
+def node_macs(base: Cluster, made: ChangeMade, /, name: str, macs: list[str]) -> Cluster:
+    """Write down the cards of a member, which a magic packet wakes; without effect if known."""
+    require_schema(base, 6)
+    node = base.node(name)
+    values = {**msgspec.to_builtins(node), "macs": sorted(set(macs))}
+    try:
+        new = msgspec.convert(values, Node)
+    except msgspec.ValidationError as error:
+        raise Refused(f"These are no MAC addresses: {error}.") from error
+    return base if new == node else base.with_node(new)

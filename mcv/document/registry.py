@@ -7,12 +7,13 @@ from msgspec.structs import replace
 
 from mcv.document.claim import Claim
 from mcv.document.generation import ChangeMade
+from mcv.document.ha_entries import Service
 from mcv.document.model import Cluster, Node, Vm
 from mcv.document.pools import Image, Pool
 from mcv.errors import Busy
 
 Function = Callable[..., Cluster]
-Claimable = TypeVar("Claimable", Vm, Node, Pool, Image)
+Claimable = TypeVar("Claimable", Vm, Node, Pool, Image, Service)
 CHANGES: dict[str, Function] = {}
 
 

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from mcv.document import service_changes
 from mcv.document.availability import Evidence, EvidenceKind
 from mcv.document.cluster_changes import begin_epoch
 from mcv.document.generation import ChangeMade
@@ -48,9 +49,9 @@ def node_taken(
 def vm_take_all(
     base: Cluster, made: ChangeMade, /, name: str, takers: dict[str, str], marks: int = 0
 ) -> Cluster:
-    """Give the VMs of a node that is offline to others, all at once; their homes stay.
+    """Give VMs and services of a node that is offline to others, all at once; their homes stay.
 
-    `takers` are the new owners by VM; a VM that is not the node's any more is left as it is.
+    `takers` are the new owners by name; what is not the node's any more is left as it is.
     `marks` is etcd's revision at which the marks of stale replicas were read, which the
     transaction compares. Refused while the node is online, while another operation has claimed
     one of the VMs, or where a taker is not there to take it.
@@ -62,6 +63,8 @@ def vm_take_all(
     for vm in [base.vms[each] for each in sorted(takers) if each in base.vms]:
         if vm.node == name:
             draft = draft.with_vm(_taken(base, made, vm, takers[vm.name]))
+    for service in [each for each in sorted(takers) if each in base.services]:
+        draft = service_changes.taken(draft, made, service, name, takers[service])
     return draft
 
 

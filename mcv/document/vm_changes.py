@@ -7,6 +7,8 @@ from msgspec.structs import replace
 
 from mcv.document.disks import SECTOR, Override, Verification
 from mcv.document.generation import ChangeMade
+from mcv.document.ha_entry_changes import with_vm_renamed
+from mcv.document.ha_entry_changes import without_vm as without_in_ha
 from mcv.document.model import Autostart, Cluster, Vm
 from mcv.document.names import problem_with_name
 from mcv.document.pool_changes import require_place, with_pool_on
@@ -22,6 +24,7 @@ from mcv.document.registry import (
 )
 from mcv.document.schema_3 import with_pools_of
 from mcv.document.schema_4 import assigned, with_home
+from mcv.document.service_changes import require_free_name
 from mcv.document.subject import Subject
 from mcv.document.vm_nics import require_nics
 from mcv.errors import Busy, Refused
@@ -60,8 +63,7 @@ def vm_add(
     `pools` are those of its disks that the document lacks, or lacks nodes of.
     """
     new = msgspec.convert(vm, Vm)
-    if new.name in base.vms:
-        raise Refused(f"There is a VM {new.name} already.", "See: mcv list")
+    require_free_name(base, new.name)
     for node in new.nodes:
         base.node(node)
     require_nics(base, new)
@@ -84,26 +86,29 @@ def vm_add(
 
 @change("vm.remove")
 def vm_remove(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
-    """Take a VM out, under this operation's claim; without effect where it is gone."""
+    """Take a VM out, under this operation's claim; without effect where it is gone.
+
+    What high availability knows of it goes along: a new VM of the name has none of it.
+    """
     if name not in base.vms:
         return base
     require_claim(base, made, name)
-    return base.without_vm(name)
+    return without_in_ha(base.without_vm(name), name)
 
 
 @change("vm.rename")
 def vm_rename(base: Cluster, made: ChangeMade, /, name: str, new: str) -> Cluster:
     """Give a VM another name, under this operation's claim, which goes along as it is.
 
-    Its UUID, and the names of its volumes and resources, stay. Errors: Refused where another
-    VM has the name, or it is none.
+    Its UUID, and the names of its volumes and resources, stay; its entry of high availability and
+    its ties go along. Errors: Refused where another VM or a service has the name, or it is none.
     """
     vm = require_claim(base, made, name)
     if problem := problem_with_name(new, "VM"):
         raise problem
-    if new in base.vms:
-        raise Refused(f"There is a VM {new} already.", "See: mcv list")
-    return base.without_vm(name).with_vm(replace(vm, name=new))
+    require_free_name(base, new)
+    left = with_vm_renamed(base.without_vm(name), name, new)
+    return left.with_vm(replace(vm, name=new))
 
 
 @change("vm.assign")

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from mcv.document import changes
 from mcv.document.authors import AUTHORS, require_author
 from mcv.document.claim import Claim
+from mcv.document.ha_entries import Service
 from mcv.document.model import Cluster
 from mcv.document.networks import Network
 from mcv.document.subject import Subject
@@ -37,6 +38,13 @@ VERIFIED = {"result": "out-of-sync", "when": "x", "who": "x", "operation": "job1
 BEGUN = {**VERIFIED, "result": "running"}
 CLEAN = {**VERIFIED, "result": "clean"}
 WEB1 = {"name": "web1"}
+SERVED = replace(
+    THREE, services={"www": Service(name="www", address="192.0.2.8/24", bridge="br0", node="n2")}
+)
+HELD = SERVED.with_claim(
+    Subject.service("www"),
+    Claim(operation="job1", node="n3", epoch=1, generation=1, why="x", since="x"),
+)
 WEB2 = {"vm": {"name": "web2", "uuid": "u", "memory": 1, "cpus": 1, "node": "n2", "nodes": ["n2"]}}
 CLAIM = {"name": "web1", "why": "x"}
 LOCK = {"name": "web1", "locked": True}
@@ -82,6 +90,13 @@ STORIES: list[tuple[str, Cluster, str, dict[str, Any], str]] = [
         {"name": "lan", "users": [], "values": {"vlan": 7}},
         "n1 n2 n3",
     ),
+    ("an entry", THREE, "ha.add", {"name": "web1", "entry": {}}, "n1 n2 n3"),
+    ("a service's claim", SERVED, "service.claim", {"name": "www", "why": "x"}, "n2"),
+    ("of an owner away", away(SERVED, "n2"), "service.claim", {"name": "www", "why": "x"}, "n1 n3"),
+    ("a service's owner", HELD, "service.owner", {"name": "www", "node": "n1"}, "n3"),
+    ("its release", HELD, "service.release", {"name": "www"}, "n3"),
+    ("its end", HELD, "service.gone", {"name": "www"}, "n3"),
+    ("a node's cards", THREE, "node.macs", {"name": "n2", "macs": ["52:54:00:00:00:01"]}, "n2"),
     ("a network", THREE, "network.add", {"name": "lan", "bridge": "br0"}, "n1 n2 n3"),
 ]
 
