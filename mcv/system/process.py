@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
 from mcv.errors import CommandFailed
@@ -62,6 +63,15 @@ class Run(Protocol):
     def __call__(self, *command: str, stdin: str = "", timeout: float = 60) -> str: ...
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code, 128 and more or below 0 for a signal, and its words."""
+
+    code: int
+    out: str
+    err: str
+
+
 def run(
     *command: str,
     stdin: str = "",
@@ -76,6 +86,22 @@ def run(
     non-zero, is missing, or outlives the timeout (seconds); then it and all that it
     started are killed. So they are when `watch`, called now and then meanwhile, raises.
     """
+    done = ended(*command, stdin=stdin, timeout=timeout, pass_fds=pass_fds, watch=watch, user=user)
+    if done.code != 0:
+        line, words = shlex.join(command), last_words(done.err) or last_words(done.out)
+        raise CommandFailed(f"`{line}` exited with {done.code}: {words}")
+    return done.out
+
+
+def ended(
+    *command: str,
+    stdin: str = "",
+    timeout: float = 60,
+    pass_fds: tuple[int, ...] = (),
+    watch: Callable[[], None] | None = None,
+    user: int | None = None,
+) -> Ended:
+    """As `run`, for a command whose exit code is an answer: none of them is an error."""
     line = shlex.join(command)
     log.debug("run: %s", line)
     try:
@@ -103,11 +129,7 @@ def run(
     except BaseException:
         _kill_group(process)
         raise
-    if process.returncode != 0:
-        raise CommandFailed(
-            f"`{line}` exited with {process.returncode}: {last_words(err) or last_words(out)}"
-        )
-    return out
+    return Ended(process.returncode, out, err)
 
 
 def _outcome(
