@@ -33,6 +33,7 @@ FLOORS: list[tuple[str, str]] = [
         "mcv.transaction.*",
     ),
     ("rules", "mcv.rules.*"),
+    ("decisions of high availability", "mcv.rules.ha.*"),
     ("doors", "mcv.host"),
     ("replication", "mcv.drbd.*"),
     ("storage", "mcv.storage.*"),

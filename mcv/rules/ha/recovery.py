@@ -1,0 +1,32 @@
+"""Services whose node is offline: another node takes them over, or they are blocked."""
+
+from mcv.rules.ha.actions import Reason
+from mcv.rules.ha.domains import rank
+from mcv.rules.ha.failures import blocked
+from mcv.rules.ha.pending import Judged, became
+from mcv.rules.ha.round import Round
+from mcv.rules.ha.snapshot import ServiceSeen
+from mcv.rules.ha.status import ServiceStatus
+
+
+def judged(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
+    """The best node takes it over, all services of the dead node in one change.
+
+    Nodes where it would not run come last, but they come: there may be no other.
+    """
+    if not this.is_offline(seen.node):
+        return None
+    if seen.entry.wanted == "stopped":
+        return became(this, was, "stopped"), Reason(
+            f"it is wanted stopped, and {seen.node} is offline"
+        )
+    others = [each for each in this.places.candidates(seen) if each.node != seen.node]
+    best = sorted(rank(others), key=lambda each: each.node in was.tried)
+    if not best:
+        return blocked(this, seen, was, [f"{each.node}: {each.lacks}" for each in others])
+    taker = best[0].node
+    this.places.put(seen, taker)
+    this.takers.setdefault(seen.node, {})[seen.name] = taker
+    if was.state != "recovery":
+        this.tell(seen.name, f"{seen.node} is offline: {seen.name} goes to {taker}.")
+    return became(this, was, "recovery"), Reason(f"{seen.node} is offline: {taker} takes it over")

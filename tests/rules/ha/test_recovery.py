@@ -1,0 +1,55 @@
+"""What becomes of services whose node is offline."""
+
+from mcv.document.ha_entries import FailoverDomain
+from mcv.rules.ha.actions import Start, TakeOver
+from mcv.rules.ha.status import ServiceStatus
+from tests.rules.ha.seen import before, decided, done, node, offline, service, snapshot
+
+
+def test_all_services_of_a_dead_node_go_to_the_best_nodes_in_one_change() -> None:
+    look = snapshot(
+        [node("n1"), node("n2"), offline("n3")],
+        [service("a", "n3", runs=()), service("b", "n3", runs=()), service("c", "n1")],
+    )
+
+    decision = decided(look)
+
+    # n2 has none at first, and then as many as n1: equal ones go by name.
+    assert done(decision, TakeOver) == [TakeOver(node="n3", takers={"a": "n2", "b": "n1"})]
+    assert done(decision, Start) == []
+    assert decision.status.services["a"].state == "recovery"
+
+
+def test_what_was_taken_over_is_started_and_counts_as_no_restart() -> None:
+    look = snapshot([node("n1"), node("n2"), offline("n3")], [service("a", "n2", runs=())])
+
+    decision = decided(look, before(look, a=ServiceStatus(state="recovery", node="n3")))
+
+    assert [(each.service, each.node) for each in done(decision, Start)] == [("a", "n2")]
+    assert decision.status.services["a"].state == "starting"
+    assert decision.status.services["a"].restarts == ()
+
+
+def test_without_a_candidate_it_is_blocked_with_what_each_node_lacks() -> None:
+    look = snapshot(
+        [node("n1"), node("n2"), offline("n3")],
+        [
+            service(
+                "a",
+                "n3",
+                runs=(),
+                entry={"domain": "d"},
+                places={"n2": "its replica is Outdated", "n3": ""},
+                newest="n3",
+            )
+        ],
+        domains={"d": FailoverDomain(nodes={"n2": 1, "n3": 1}, restricted=True)},
+    )
+
+    decision = decided(look)
+
+    assert decision.status.services["a"].state == "blocked"
+    said = decision.reasons.services["a"]
+    assert said.attention and said.text.startswith("newest data is on n3")
+    assert "n1: it is not in the domain d" in said.text
+    assert "n2: its replica is Outdated" in said.text
