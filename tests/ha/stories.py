@@ -115,7 +115,7 @@ class StoryService:
 
     node: str
     wanted: str
-    is_live: bool  # whether it moves while it runs
+    is_live: bool  # whether it moves while it runs, as a VM; the others move by a stop
     restarts: int = 1
     relocates: int = 1
     failback: bool = True
