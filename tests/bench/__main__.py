@@ -6,7 +6,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import births, copies, doors, echo, moves, reading, replicas, report, seeing
+from tests.bench import (
+    births,
+    copies,
+    deciding,
+    doors,
+    echo,
+    moves,
+    reading,
+    replicas,
+    report,
+    seeing,
+)
 from tests.bench.row import Row
 from tests.bench.stage import Stage
 from tests.lab import Lab, LabError
@@ -27,6 +38,7 @@ GROUPS: dict[str, Callable[[Stage], list[Row]]] = {
     "seeing": seeing.watched,
     "echo": echo.typed,
     "store": doors.either,
+    "decide": deciding.rounds,
 }
 
 

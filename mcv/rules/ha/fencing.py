@@ -102,11 +102,11 @@ def about(this: Round, seen: NodeSeen, was: NodeStatus) -> Judged:
     """What is done about a node whose lease does not move."""
     was = _failure_counted(this, seen, was)
     over = is_over(this, seen, was)
-    if over and _proves(seen):
+    if over and _proves(this, seen):
         return declared(this, seen, was, "lease", f"{seen.name}'s lease has ended")
     if _may_shoot(this, seen, was, over):
         return _shoot(this, seen, was, f"{seen.name} is silent: its power is switched off")
-    if was.tries and not _proves(seen):
+    if was.tries and not _proves(this, seen):
         return _failed(this, seen, was, over)
     if was.tries:
         waits = f"{seen.name} could not be switched off; its lease ends by itself"
@@ -133,8 +133,8 @@ def declared(
     return was, Reason(f"{why}: it is declared offline")
 
 
-def _proves(seen: NodeSeen) -> bool:
-    return seen.lease is not None and seen.lease.proves
+def _proves(this: Round, seen: NodeSeen) -> bool:
+    return this.snapshot.leases and seen.lease is not None and seen.lease.proves
 
 
 def _failure_counted(this: Round, seen: NodeSeen, was: NodeStatus) -> NodeStatus:
@@ -163,7 +163,7 @@ def _shoot(this: Round, seen: NodeSeen, was: NodeStatus, why: str) -> Judged:
         was = replace(was, uid=this.uid(), lease=revision, boot=boot)
         this.tell(seen.name, why)
     this.do(Fence(uid=was.uid, node=seen.name))
-    state: NodeState = "fence-failed" if was.tries and not _proves(seen) else "fencing"
+    state: NodeState = "fence-failed" if was.tries and not _proves(this, seen) else "fencing"
     return _to(this, was, state), Reason(why, state == "fence-failed")
 
 

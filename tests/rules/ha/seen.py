@@ -62,13 +62,13 @@ def snapshot(
     )
 
 
-def before(look: Snapshot, **services: ServiceStatus) -> Status:
-    """A status in which all has been as it is for long, but for what is given."""
+def before(look: Snapshot, *, of: dict[str, NodeStatus] | None = None, **services: Any) -> Status:
+    """A status in which all has been as it is for long, but for what is given of some."""
     quiet = Status(
         term=look.term,
         now=look.now,
         clock=LONG_AGO,
-        nodes={name: NodeStatus(state="online") for name in look.nodes},
+        nodes={name: _quiet(seen) for name, seen in look.nodes.items()} | (of or {}),
         services={
             name: ServiceStatus(
                 state="started" if each.node in each.runs else "stopped",
@@ -79,6 +79,23 @@ def before(look: Snapshot, **services: ServiceStatus) -> Status:
         },
     )
     return replace(quiet, services={**quiet.services, **services})
+
+
+def _quiet(seen: NodeSeen) -> NodeStatus:
+    return NodeStatus(state="maintenance" if seen.maintenance else seen.status)
+
+
+def later(look: Snapshot, seconds: float = 2.0, *seen: NodeSeen | ServiceSeen) -> Snapshot:
+    """The next look, in which some nodes or services are seen otherwise."""
+    nodes = {each.name: each for each in seen if isinstance(each, NodeSeen)}
+    services = {each.name: each for each in seen if isinstance(each, ServiceSeen)}
+    return replace(
+        look,
+        now=look.now + seconds,
+        watched=look.watched + seconds,
+        nodes={**look.nodes, **nodes},
+        services={**look.services, **services},
+    )
 
 
 def decided(look: Snapshot, status: Status | None = None) -> Decision:
