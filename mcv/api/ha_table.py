@@ -1,12 +1,15 @@
 """The part of the table about high availability."""
 
-from mcv.api.operation import NODE, PEER_ONLY, Operation, admin, question, read, step
+from mcv.api.operation import NODE, PEER_ONLY, VM, Operation, admin, question, read, step
 from mcv.cluster import (
     armed_return,
     arming,
     arming_look,
     arming_steps,
     failsafe_rounds,
+    ha_domains,
+    ha_entries,
+    ha_list,
     ha_settings,
     ha_status,
     lease_keeping,
@@ -19,6 +22,18 @@ OF_HA: dict[str, Operation] = {
     "ha.arm": admin(arming.arm),
     "ha.disarm": admin(arming.disarm),
     "ha.set": admin(ha_settings.set_),
+    # What is managed
+    "ha.add": admin(ha_entries.add, VM),
+    "ha.change": admin(ha_entries.set_, VM),
+    "ha.remove": admin(ha_entries.remove, VM),
+    "ha.list": read(ha_list.list_),
+    "ha.domain_create": admin(ha_domains.create_domain),
+    "ha.domain_delete": admin(ha_domains.delete_domain),
+    "ha.domains": read(ha_domains.list_domains),
+    "ha.tie": admin(ha_domains.tie),
+    "ha.untie": admin(ha_domains.untie),
+    "ha.ties": read(ha_domains.list_ties),
+    # What members ask each other
     "ha.look": question(arming_look.look, timeout=arming.LOOK),
     "ha.measure": Operation(watchdog_measure.measure, PEER_ONLY, timeout=arming.MEASURE),
     "ha.promise": question(failsafe_rounds.promise, sender=True),

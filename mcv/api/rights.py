@@ -139,7 +139,14 @@ def _check_person(host: Host, rights: Rights, params: Parameters) -> None:
         raise _lacks(rights, Right.ADMIN)
 
 
+def _change_managed(host: Host, rights: Rights, params: Parameters) -> None:
+    """An admin of a VM says how it is managed; a service runs what root runs, so all is needed."""
+    name = str(params.get("name"))
+    require_on(rights, Right.ADMIN, [] if name in host.read().services else [name])
+
+
 RULES: dict[str, Rule] = {
+    "ha.change": _change_managed,
     "job.follow": _see_job,
     "job.cancel": _cancel_job,
     "permission.check": _check_person,

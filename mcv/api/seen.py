@@ -178,6 +178,7 @@ def _grants(sight: Sight, answer: Answer) -> Answer:
 # An operation that is about no VM and stands here needs its right on some VM, not on all.
 SEEN: dict[str, Callable[[Sight, Answer], Answer]] = {
     "cluster.info": _cluster,
+    "ha.list": partial(_rows_of, "name"),
     "node.last_seen": _same,
     "permission.list": _grants,
     "job.list": _jobs,

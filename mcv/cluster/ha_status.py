@@ -1,10 +1,11 @@
 """mcv ha status: who has a lease, until when, and what is not well."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from mcv.cluster import lease_orders
+from mcv.cluster import ha_list, lease_orders
+from mcv.cluster.ha_list import HaRow
 from mcv.document import etcd_voters
 from mcv.document.model import Cluster, Node
 from mcv.errors import McvError
@@ -70,7 +71,7 @@ class HaStatus(Struct, frozen=True, kw_only=True):
     """High availability as this node sees it.
 
     `wait` is T, the seconds after which a lease that does not move may be taken; `manager`,
-    `term` and `services` are empty before there is a manager. `stale` is None where etcd does not
+    `term` are empty before there is a manager. `stale` is None where etcd does not
     tell. `attention` has a line for each thing that needs somebody.
     """
 
@@ -81,7 +82,7 @@ class HaStatus(Struct, frozen=True, kw_only=True):
     pace: int
     wait: int | None
     nodes: list[HaNode]
-    services: list[Any]
+    services: list[HaRow]
     stale: list[StaleView] | None
     attention: list[str]
 
@@ -113,7 +114,7 @@ def status(host: Host) -> HaStatus:
         pace=cluster.ha.pace,
         wait=lease_orders.longest_wait(cluster),
         nodes=nodes,
-        services=[],
+        services=ha_list.list_(host),
         stale=stale,
         attention=_attention(cluster, nodes, stale),
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from mcv.commands import output
+from mcv.commands import ha_managed, output
 from mcv.commands.options import common, whole_number
 from mcv.commands.session import Session
 
@@ -17,11 +17,15 @@ EFFECTIVE = "on-lost-lease"  # the setting by which something goes already
 
 @click.group()
 def ha() -> None:
-    """Arm the nodes, disarm them, see their leases.
+    """Arm the nodes; say what goes on after a failure.
 
     On an armed cluster a node runs guests as long as it can renew its lease in etcd. One that is
     cut off ends its guests, or its watchdog resets it: then another node may run them.
     """
+
+
+for command in ha_managed.COMMANDS:
+    ha.add_command(command)
 
 
 @ha.command()

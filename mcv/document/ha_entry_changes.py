@@ -161,7 +161,7 @@ def ha_domain_gone(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
     if users := users_of_domain(base, name):
         raise Refused(
             f"{', '.join(users)} {'is' if len(users) == 1 else 'are'} in {name}.",
-            f'mcv ha set {users[0]} --domain ""',
+            f"mcv ha set {users[0]} --domain=",
         )
     return replace(base, domains={key: d for key, d in base.domains.items() if key != name})
 
@@ -183,7 +183,7 @@ def without_node(base: Cluster, node: str) -> Cluster:
         if not nodes and (users := users_of_domain(base, name)):
             raise Refused(
                 f"{node} is the last node of the failover domain {name} of {', '.join(users)}.",
-                f'mcv ha set {users[0]} --domain ""',
+                f"mcv ha set {users[0]} --domain=",
             )
         if nodes:
             domains[name] = replace(domain, nodes=nodes)

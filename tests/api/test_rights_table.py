@@ -26,7 +26,17 @@ cluster.store_lost      admin   cluster
 cluster.store_refresh   admin   cluster
 cluster.witness_remove  admin   cluster
 cluster.witness_key     admin   cluster
+ha.add                  admin   vm
 ha.arm                  admin   cluster
+ha.change               admin   rule
+ha.domain_create        admin   cluster
+ha.domain_delete        admin   cluster
+ha.domains              view    cluster
+ha.list                 view    some
+ha.remove               admin   vm
+ha.tie                  admin   cluster
+ha.ties                 view    cluster
+ha.untie                admin   cluster
 ha.disarm               admin   cluster
 ha.set                  admin   cluster
 ha.settings             view    cluster

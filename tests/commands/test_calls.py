@@ -12,7 +12,7 @@ from mcv.api import table
 from mcv.commands.root import front
 from mcv.errors import McvError, NotFound, Refused
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
-from tests.commands.test_ha import HA_STATUS, SETTINGS
+from tests.commands.test_ha import HA_DOMAIN, HA_ROW, HA_STATUS, MANAGED, SETTINGS
 
 MENDED = {"deed": "define", "subject": "web1"}
 FINDING = {
@@ -352,6 +352,48 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("ha disarm --yes", "ha.disarm", {"dry_run": False}),
     ("ha status", "ha.status", {}),
+    ("ha add web1", "ha.add", {"name": "web1"}),
+    (
+        "ha add web1 --domain front --recovery relocate --max-restarts 2 --max-relocates 3 "
+        "--window 60 --priority 4 --no-failback --state stopped",
+        "ha.add",
+        {
+            "name": "web1",
+            "domain": "front",
+            "recovery": "relocate",
+            "max_restarts": 2,
+            "max_relocates": 3,
+            "window": 60,
+            "priority": 4,
+            "failback": False,
+            "state": "stopped",
+        },
+    ),
+    (
+        "ha set web1 --failback --state started",
+        "ha.change",
+        {"name": "web1", "failback": True, "state": "started"},
+    ),
+    ("ha set web1 --domain=", "ha.change", {"name": "web1", "domain": ""}),
+    ("ha remove web1", "ha.remove", {"name": "web1"}),
+    ("ha list", "ha.list", {}),
+    ("ha together web1 web2", "ha.tie", {"kind": "together", "names": ["web1", "web2"]}),
+    ("ha apart web1 web2", "ha.tie", {"kind": "apart", "names": ["web1", "web2"]}),
+    ("ha tie list", "ha.ties", {}),
+    ("ha tie remove apart web1 web2", "ha.untie", {"kind": "apart", "names": ["web1", "web2"]}),
+    (
+        "ha domain create front --node n1 --node n2:2 --ordered --restricted --no-failback",
+        "ha.domain_create",
+        {
+            "name": "front",
+            "nodes": {"n1": 1, "n2": 2},
+            "ordered": True,
+            "restricted": True,
+            "failback": False,
+        },
+    ),
+    ("ha domain list", "ha.domains", {}),
+    ("ha domain delete front", "ha.domain_delete", {"name": "front"}),
     ("ha settings", "ha.settings", {}),
     ("ha settings on-lost-lease=reset", "ha.set", {"values": {"on-lost-lease": "reset"}}),
     (
@@ -634,6 +676,9 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "cluster.store": {"store": "unanimous", "quorum": True, "voters": []},
             "ha.status": HA_STATUS,
             "ha.settings": SETTINGS,
+            "ha.list": [HA_ROW],
+            "ha.domains": [HA_DOMAIN],
+            "ha.ties": [{"kind": "apart", "names": ["web1", "web2"]}],
             "vm.take_seed": {"node": "n1", "token": "t", "size": 10},
             "vm.take_image": {"node": "n1", "token": "t", "size": 1024},
         }
@@ -652,6 +697,13 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.job("ha.arm", {"armed": True, "pace": 1, "wait": 22, "marked": [], "foreign": {}})
     daemon.job("ha.disarm", {"armed": False, "nodes": ["n1"]})
     daemon.job("ha.set", SETTINGS)
+    for operation in ("ha.add", "ha.change"):
+        daemon.job(operation, MANAGED)
+    daemon.job("ha.remove", {"name": "web1"})
+    daemon.job("ha.domain_create", HA_DOMAIN)
+    daemon.job("ha.domain_delete", {"name": "front"})
+    for operation in ("ha.tie", "ha.untie"):
+        daemon.job(operation, {"kind": "apart", "names": ["web1", "web2"]})
     daemon.job("drbd.enable", {"nodes": ["n1", "n2"]})
     daemon.job("drbd.set", {"resync-rate": 1024**2, "on-peer-loss": "wait"})
     daemon.job("repair", {"settled": [], "left": []})

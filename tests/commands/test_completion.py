@@ -20,6 +20,8 @@ NAMES = {
     "pool.list": [{"name": "fast"}],
     "image.list": [{"name": "debian"}],
     "job.list": [{"id": "j1"}],
+    "ha.list": [{"name": "web1"}, {"name": "www"}],
+    "ha.domains": [{"name": "front"}],
 }
 # Metavars of names that the daemon knows; where a name is made, none can be offered.
 KNOWN = {"VM", "VM...", "[VM]", "[VM...]", "N...", "P", "NET", "VM|NODE", "NODE", "DEAD", "A,B"}
@@ -67,6 +69,9 @@ def plain(line: str) -> list[str]:
         ("device add web1 ", ["usb", "pci"]),
         ("permission grant alice ", ["view", "power", "console", "change", "admin"]),
         ("cluster sync --from ", ["n1", "n2"]),
+        ("ha set w", ["web1", "www"]),
+        ("ha add web1 --domain ", ["front"]),
+        ("ha tie remove t", ["together"]),
     ],
 )
 def test_a_word_is_completed_with_what_may_stand_there(line: str, words: list[str]) -> None:

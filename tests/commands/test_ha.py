@@ -21,6 +21,38 @@ def node(name: str, **values: Any) -> dict[str, Any]:
     }
 
 
+HA_ROW: dict[str, Any] = {
+    "name": "web1",
+    "kind": "vm",
+    "wanted": "started",
+    "state": "failed",
+    "node": "n1",
+    "home": "n1",
+    "domain": "front",
+    "restarts": 1,
+    "relocates": 0,
+    "reason": "it failed on n1",
+    "attention": "it has failed: mcv ha set web1 --state started",
+}
+HA_DOMAIN: dict[str, Any] = {
+    "name": "front",
+    "nodes": {"n1": 1, "n2": 2},
+    "ordered": True,
+    "restricted": False,
+    "failback": True,
+}
+MANAGED: dict[str, Any] = {
+    "name": "web1",
+    "wanted": "started",
+    "domain": "front",
+    "recovery": "restart",
+    "max_restarts": 1,
+    "max_relocates": 1,
+    "window": 3600,
+    "priority": 0,
+    "failback": True,
+    "notes": ["The cluster is not armed."],
+}
 HA_STATUS: dict[str, Any] = {
     "armed": True,
     "quorum": True,
@@ -148,3 +180,36 @@ def test_json_is_what_the_daemon_said(mcv: Speak, daemon: FakeDaemon) -> None:
     assert mcv("ha status --json").json == HA_STATUS
     assert mcv("cluster store --json").json == store
     assert mcv("ha disarm --yes --json").json == {"armed": False, "nodes": ["n1"]}
+
+
+def test_what_is_managed_is_listed_with_what_needs_somebody(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.answers["ha.list"] = [HA_ROW]
+
+    heard = mcv("ha list")
+
+    assert "web1" in heard.out and "front" in heard.out
+    assert heard.out.endswith("! web1: it has failed: mcv ha set web1 --state started\n")
+
+
+def test_what_is_managed_now_is_said_with_its_limits(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.job("ha.add", MANAGED)
+
+    assert mcv("ha add web1").out == (
+        "web1 is managed, and wanted started in front: restart, 1 restarts, 1 relocations in "
+        "3600 s.\nThe cluster is not armed.\n"
+    )
+
+
+def test_nodes_of_a_domain_are_told_the_best_first(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.job("ha.domain_create", HA_DOMAIN)
+    daemon.answers["ha.domains"] = [HA_DOMAIN]
+
+    said = mcv("ha domain create front --node n2:2 --node n1").out
+    assert said == "Failover domain front: n1:1, n2:2.\n"
+    assert "n1:1, n2:2  yes" in mcv("ha domain list").out
+
+
+def test_a_priority_that_is_no_number_is_refused(mcv: Speak, daemon: FakeDaemon) -> None:
+    heard = mcv("ha domain create front --node n1:best")
+
+    assert heard.code == 3 and "'best' is no whole number" in heard.err

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from mcv.check import runner
-from mcv.cluster import etcd_store, ha_settings, ha_status
+from mcv.cluster import etcd_store, ha_domains, ha_entries, ha_list, ha_settings, ha_status
+from mcv.host import Host
 from mcv.network import verbs as network
 from mcv.recovery import claims
 from mcv.recovery import jobs as recovered_jobs
@@ -130,6 +131,40 @@ EVENT = ("when", "node", "who", "what", "subject", "outcome")
 CLAIM = {"operation": TEXT, "node": TEXT, "why": TEXT, "since": TEXT}
 
 # command, what answers it, what must be in its answer
+HA_ROW = {
+    "name": TEXT,
+    "kind": TEXT,
+    "wanted": TEXT,
+    "state": TEXT,
+    "node": TEXT,
+    "home": TEXT,
+    "domain": TEXT,
+    "restarts": MAYBE_NUMBER,
+    "relocates": MAYBE_NUMBER,
+    "reason": TEXT,
+    "attention": MAYBE_TEXT,
+}
+
+
+HA_DOMAIN = {
+    "name": TEXT,
+    "nodes": {"n1": NUMBER},
+    "ordered": BOOL,
+    "restricted": BOOL,
+    "failback": BOOL,
+}
+
+
+def listed(host: Host) -> list[ha_list.HaRow]:
+    ha_entries.add(host, "web1")
+    return ha_list.list_(host)
+
+
+def domains(host: Host) -> list[ha_domains.DomainRow]:
+    ha_domains.create_domain(host, "front", {"n1": 1})
+    return ha_domains.list_domains(host)
+
+
 CONTRACT: list[tuple[str, Any, Any]] = [
     ("list", vms.list_, [SUMMARY]),
     (
@@ -220,6 +255,8 @@ CONTRACT: list[tuple[str, Any, Any]] = [
     ("cluster store", etcd_store.show, {"store": TEXT, "quorum": BOOL, "voters": []}),
     ("ha status", ha_status.status, HA_STATUS),
     ("ha settings", ha_settings.show, HA_SETTINGS),
+    ("ha list", listed, [HA_ROW]),
+    ("ha domain list", domains, [HA_DOMAIN]),
     ("events", lambda host: events.show(host).events, [dict.fromkeys(EVENT, TEXT)]),
     (
         "config history",
