@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from mcv.document import (
     cluster_changes,
     disk_changes,
+    fence_changes,
     ha_changes,
     ha_entry_changes,
     image_changes,
@@ -40,6 +41,7 @@ __all__ = [
     "apply",
     "cluster_changes",
     "disk_changes",
+    "fence_changes",
     "ha_changes",
     "ha_entry_changes",
     "image_changes",
