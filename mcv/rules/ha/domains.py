@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from mcv.document.ha_entries import FailoverDomain
+from mcv.document.ha_entries import FailoverDomain, TieKind
 from mcv.rules.ha.snapshot import NodeSeen, ServiceSeen, Snapshot
 from mcv.rules.ha.status import NodeStatus, ServiceStatus
 from mcv.sizes import shown
@@ -176,11 +176,23 @@ def _lacks(seen: NodeSeen, status: NodeStatus) -> str:
 
 
 def _partners(snapshot: Snapshot) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """By service: who is kept apart from it, and who is kept together with it."""
+    """By service: who is kept apart from it, and who is kept together with it.
+
+    What is kept together with a service is kept apart from all that the service is.
+    """
+    together = _sets(snapshot, "together")
     apart: dict[str, set[str]] = {}
-    together: dict[str, set[str]] = {}
-    for tie in snapshot.ties:
-        found = apart if tie.kind == "apart" else together
-        for name in tie.names:
-            found.setdefault(name, set()).update(set(tie.names) - {name})
+    for name, others in _sets(snapshot, "apart").items():
+        for one in {name} | together.get(name, set()):
+            for other in others:
+                apart.setdefault(one, set()).update({other} | together.get(other, set()))
     return apart, together
+
+
+def _sets(snapshot: Snapshot, kind: TieKind) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for tie in snapshot.ties:
+        if tie.kind == kind:
+            for name in tie.names:
+                found.setdefault(name, set()).update(set(tie.names) - {name})
+    return found

@@ -10,7 +10,7 @@ from mcv.rules.ha.status import NodeState, NodeStatus
 
 FIRST_PAUSE = 5.0  # s until a fencing that failed is tried again, doubled each time
 LONGEST_PAUSE = 60.0  # s
-NO_LEASE = 3  # times D: T for a node that has no lease
+NO_LEASE = 3  # times D: T where there are no leases
 
 Judged = tuple[NodeStatus, Reason]
 
@@ -120,9 +120,8 @@ def is_over(this: Round, seen: NodeSeen, was: NodeStatus) -> bool:
     """Whether T is over: the lease was seen unchanged for as long as its periods say."""
     if not this.snapshot.leases:
         return seen.silence >= NO_LEASE * this.snapshot.suspicion
-    if seen.lease is None:
-        return this.clock - was.since >= NO_LEASE * this.snapshot.suspicion
-    return seen.lease.revision == was.lease and seen.lease.age >= seen.lease.wait
+    lease = seen.lease
+    return lease is not None and lease.revision == was.lease and lease.age >= lease.wait
 
 
 def declared(
@@ -183,10 +182,8 @@ def _failed(this: Round, seen: NodeSeen, was: NodeStatus, over: bool) -> Judged:
 
 def _suspicion(this: Round, seen: NodeSeen) -> str:
     by = f", but {' and '.join(seen.answers)} answers" if seen.answers else ""
-    if not this.snapshot.leases:
-        return f"{seen.name} has been silent for {seen.silence:.0f} s"
     if seen.lease is None:
-        return f"{seen.name} has no lease{by}"
+        return f"{seen.name} has been silent for {seen.silence:.0f} s"
     return f"{seen.name}'s lease has not moved for {seen.lease.age:.0f} s{by}"
 
 

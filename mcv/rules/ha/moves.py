@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from mcv.rules.ha.actions import Migrate, Reason, Relocate
 from mcv.rules.ha.domains import Candidate, rank
-from mcv.rules.ha.pending import Judged, begun
+from mcv.rules.ha.pending import Judged, begun, may_return
 from mcv.rules.ha.round import Round
 from mcv.rules.ha.snapshot import ServiceSeen
 from mcv.rules.ha.status import ServiceStatus
@@ -56,7 +56,9 @@ def back(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
     if drained and (is_settled or drained not in this.snapshot.nodes):
         return _settled(this, seen, was)
     is_movable = seen.live or seen.kind == "service"
-    if this.clock < was.again or not is_movable or not (drained or this.places.has_choice(seen)):
+    if not is_movable or not (drained or this.places.has_choice(seen)):
+        return None
+    if not may_return(this, was):
         return None
     if drained and drained not in was.tried and this.places.is_ok(seen, drained):
         key = this.places.key(seen, drained)

@@ -8,7 +8,7 @@ revision of the lease: whoever renews it lives.
 from msgspec.structs import replace
 
 from mcv.rules.ha import away, fencing
-from mcv.rules.ha.actions import Ask, Maintain, Reason
+from mcv.rules.ha.actions import Ask, Declare, Maintain, Reason
 from mcv.rules.ha.round import Round
 from mcv.rules.ha.snapshot import NodeSeen
 from mcv.rules.ha.status import NodeState, NodeStatus
@@ -35,6 +35,8 @@ def _judged(this: Round, seen: NodeSeen, was: NodeStatus) -> tuple[NodeStatus, R
         return became(this, was, "offline"), Reason(waits)
     if fencing.is_wrong_plug(seen, was):
         return fencing.distrusted(this, seen, was)
+    if this.snapshot.leases and seen.lease is None:
+        return _gave_back(this, seen, was)
     if fencing.is_told_off(seen, was):
         return fencing.after_off(this, seen, was)
     if is_there(this, seen, was):
@@ -86,11 +88,26 @@ def _present(this: Round, seen: NodeSeen, was: NodeStatus) -> tuple[NodeStatus, 
     return became(this, was, "online"), Reason(f"{seen.name} is online")
 
 
+def _gave_back(this: Round, seen: NodeSeen, was: NodeStatus) -> tuple[NodeStatus, Reason]:
+    """Its lease is gone: a node gives it back as it shuts down, once it runs nothing."""
+    was = became(this, was, "suspect")
+    if is_in_grace(this, seen):
+        return was, _grace(this, seen)
+    if seen.is_empty is False:
+        return was, Reason(f"{seen.name} has no lease, and something runs there", True)
+    this.do(Declare(node=seen.name, evidence="lease", lease=0))
+    why = f"{seen.name} has shut down, and given its lease back: it is declared offline"
+    return was, Reason(why)
+
+
 def _drains(this: Round, seen: NodeSeen) -> Reason:
     """A node that is empty is offline for maintenance next, unless an operation says that."""
     if seen.claim is not None and not seen.claim.mine:
         return Reason(f"{seen.name} is draining: {seen.claim.why or seen.claim.operation}")
     owned = sorted(name for name, each in this.snapshot.services.items() if each.node == seen.name)
+    if not seen.draining:
+        left = f": {', '.join(owned)} is still there" if owned else ""
+        return Reason(f"{seen.name} is shutting down{left}")
     if not owned and seen.is_empty:
         this.do(Maintain(node=seen.name))
         return Reason(f"{seen.name} is draining, and empty: it goes into maintenance")
@@ -114,9 +131,7 @@ def _silent(this: Round, seen: NodeSeen, was: NodeStatus) -> tuple[NodeStatus, R
         # It has moved, and then not again for D: suspect anew.
         was = replace(was, since=this.clock, lease=seen.lease.revision, boot=seen.lease.boot)
     if is_in_grace(this, seen):
-        left = this.snapshot.ha.start_grace - this.snapshot.watched
-        never = f"{seen.name} was not seen since {this.snapshot.manager} looks for it"
-        return became(this, was, "suspect"), Reason(f"{never}; {left:.0f} s are left to it")
+        return became(this, was, "suspect"), _grace(this, seen)
     this.do(Ask(node=seen.name))
     return fencing.about(this, seen, was)
 
@@ -127,6 +142,12 @@ def is_in_grace(this: Round, seen: NodeSeen) -> bool:
     if not this.snapshot.leases:
         was_seen = seen.contact
     return not was_seen and this.snapshot.watched < this.snapshot.ha.start_grace
+
+
+def _grace(this: Round, seen: NodeSeen) -> Reason:
+    left = this.snapshot.ha.start_grace - this.snapshot.watched
+    never = f"{seen.name} was not seen since {this.snapshot.manager} looks for it"
+    return Reason(f"{never}; {left:.0f} s are left to it")
 
 
 def _revision(seen: NodeSeen) -> int:

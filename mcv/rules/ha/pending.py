@@ -87,8 +87,11 @@ def _after(this: Round, was: ServiceStatus, action: ServiceAction, outcome: str)
     if outcome == "stop-failed":
         return _not_stopped(this, was, action)
     if isinstance(action, Start):
-        tried = was.tried if outcome != "failed" else {**was.tried, action.node: this.clock}
-        return became(this, was, "started", tried=tried)
+        # A first start that fails may be tried again there, as what ended there is.
+        is_restart = bool(was.restarts) and was.restarts[-1] >= was.since
+        if outcome == "failed" and is_restart:
+            return became(this, was, "started", tried={**was.tried, action.node: this.clock})
+        return became(this, was, "started")
     if isinstance(action, Stop):
         if outcome == "failed":
             return _not_stopped(this, was, action)
@@ -108,7 +111,18 @@ def _not_stopped(this: Round, was: ServiceStatus, action: ServiceAction) -> Serv
 
 
 def _not_moved(this: Round, was: ServiceStatus, action: Migrate | Relocate) -> ServiceStatus:
-    """After a failure of its own the next node is tried; what left a node in order waits."""
+    """After a failure of its own the next node is tried; what left a node in order waits.
+
+    Nothing forces a move to a better place: it waits longer after each failure.
+    """
     if action.node in was.tried:
         return became(this, was, "started", tried={**was.tried, action.target: this.clock})
-    return became(this, was, "started", again=this.clock + AGAIN)
+    if _state(this, action.node) == "draining":
+        return became(this, was, "started", again=this.clock + AGAIN)
+    returns = (*was.returns, this.clock)
+    return became(this, was, "started", returns=returns)
+
+
+def may_return(this: Round, was: ServiceStatus) -> bool:
+    """Whether a move to a better place is due, after those that failed."""
+    return not was.returns or this.clock >= was.returns[-1] + AGAIN * 2 ** len(was.returns)

@@ -1,7 +1,7 @@
 """Services whose node is offline: another node takes them over, or they are blocked."""
 
 from mcv.rules.ha.actions import Reason
-from mcv.rules.ha.domains import rank
+from mcv.rules.ha.domains import Candidate, rank
 from mcv.rules.ha.failures import blocked
 from mcv.rules.ha.pending import Judged, became
 from mcv.rules.ha.round import Round
@@ -16,12 +16,10 @@ def judged(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
     """
     if not this.is_offline(seen.node):
         return None
-    if seen.entry.wanted == "stopped":
-        return became(this, was, "stopped"), Reason(
-            f"it is wanted stopped, and {seen.node} is offline"
-        )
     others = [each for each in this.places.candidates(seen) if each.node != seen.node]
     best = sorted(rank(others), key=lambda each: each.node in was.tried)
+    if seen.entry.wanted == "stopped":
+        return _of_stopped(this, seen, was, best)
     if not best:
         return blocked(this, seen, was, [f"{each.node}: {each.lacks}" for each in others])
     taker = best[0].node
@@ -30,3 +28,13 @@ def judged(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
     if was.state != "recovery":
         this.tell(seen.name, f"{seen.node} is offline: {seen.name} goes to {taker}.")
     return became(this, was, "recovery"), Reason(f"{seen.node} is offline: {taker} takes it over")
+
+
+def _of_stopped(
+    this: Round, seen: ServiceSeen, was: ServiceStatus, best: list[Candidate]
+) -> Judged:
+    """It goes along, so that an operator can start it; it may as well stay where it is."""
+    if best:
+        this.places.put(seen, best[0].node)
+        this.takers.setdefault(seen.node, {})[seen.name] = best[0].node
+    return became(this, was, "stopped"), Reason(f"it is wanted stopped, and {seen.node} is offline")

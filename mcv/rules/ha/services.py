@@ -43,16 +43,25 @@ def _carried_over(this: Round, seen: ServiceSeen) -> ServiceStatus:
         )
     if seen.entry.asked > was.asked:
         was = replace(
-            was, asked=seen.entry.asked, restarts=(), relocates=(), tried={}, again=0.0, failed=""
+            was,
+            asked=seen.entry.asked,
+            restarts=(),
+            relocates=(),
+            returns=(),
+            tried={},
+            again=0.0,
+            failed="",
         )
         if was.state in ("error", "failed"):
             was = became(this, was, "started" if seen.runs else "stopped")
     oldest = this.clock - seen.entry.window
-    if any(when <= oldest for when in (*was.restarts, *was.relocates, *was.tried.values())):
+    counted = (*was.restarts, *was.relocates, *was.returns, *was.tried.values())
+    if any(when <= oldest for when in counted):
         was = replace(
             was,
             restarts=tuple(when for when in was.restarts if when > oldest),
             relocates=tuple(when for when in was.relocates if when > oldest),
+            returns=tuple(when for when in was.returns if when > oldest),
             tried={name: when for name, when in was.tried.items() if when > oldest},
         )
     return pending.concluded(this, seen, was)

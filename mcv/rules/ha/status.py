@@ -55,10 +55,10 @@ class NodeStatus(Kept, frozen=True, kw_only=True):
 class ServiceStatus(Kept, frozen=True, kw_only=True):
     """A service's state on its node, what is being done, and what was done in its window.
 
-    `restarts` and `relocates` are when each was, `tried` the nodes where it would not run, and
-    when. `asked` is the operator's word after which all that counts. `drained_from` is the node
-    that a drain moved it away from. What failed and is due in every round is tried at `again`.
-    `failed` is why it was given up.
+    `restarts` and `relocates` are when each was, `returns` when a move to a better place failed,
+    `tried` the nodes where it would not run, and when. `asked` is the operator's word after which
+    all that counts. `drained_from` is the node that a drain moved it away from. What failed and is
+    due in every round is tried at `again`. `failed` is why it was given up.
     """
 
     state: ServiceState = "stopped"
@@ -68,6 +68,7 @@ class ServiceStatus(Kept, frozen=True, kw_only=True):
     pending: ServiceAction | None = None
     restarts: tuple[float, ...] = ()
     relocates: tuple[float, ...] = ()
+    returns: tuple[float, ...] = ()
     tried: dict[str, float] = field(default_factory=dict)
     drained_from: str = ""
     again: float = 0.0

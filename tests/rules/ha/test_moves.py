@@ -165,6 +165,20 @@ def test_it_does_not_go_back_to_where_it_would_not_run() -> None:
     assert decide(look, before(look, a=was)).actions == ()
 
 
+def test_a_move_to_a_better_place_that_failed_waits_longer_each_time() -> None:
+    move = Migrate(uid="1.9", service="a", node="n2", target="n1")
+    failed = service("a", "n2", entry=IN_D, result=Result(uid="1.9", outcome="failed"))
+    look = snapshot([node("n1"), node("n2")], [failed], domains=ORDERED)
+    once = ServiceStatus(state="migrating", node="n2", pending=move)
+    twice = replace(once, returns=(LONG_AGO - 30,))
+
+    for was, pause in ((once, 20.0), (twice, 40.0)):
+        after = decide(look, before(look, a=was))
+        assert after.actions == ()
+        assert done(decide(later(look, pause - 1), after.status), Migrate) == []
+        assert done(decide(later(look, pause), after.status), Migrate) != []
+
+
 def test_members_of_one_class_are_equally_good() -> None:
     domain = FailoverDomain(nodes={"n1": 1, "n2": 2})
     look = snapshot(

@@ -331,7 +331,11 @@ def test_a_drained_node_is_draining_until_it_is_empty_and_then_in_maintenance() 
 
 
 def test_a_shutdown_that_migrates_drains_too() -> None:
-    assert state(of_n2(node("n2", leaving="migrate"))) == "draining"
+    leaves = node("n2", leaving="migrate", is_empty=True)
+
+    assert state(of_n2(leaves)) == "draining"
+    # It comes back by itself once it has started again.
+    assert done(of_n2(leaves), Maintain) == []
 
 
 def test_the_operation_that_drains_says_itself_when_the_node_is_in_maintenance() -> None:
@@ -383,11 +387,19 @@ def test_a_node_that_dies_while_it_shuts_down_is_not_waited_for() -> None:
     assert done(of_n2(silent("n2", 22.0, proves=True), was), Declare) != []
 
 
-def test_a_node_without_a_lease_is_declared_after_t() -> None:
-    was = NodeStatus(state="suspect", since=LONG_AGO - 24)
+def test_a_lease_that_was_given_back_is_evidence_at_once() -> None:
+    left = node("n2", lease=None, told=False)
+    runs = node("n2", lease=None, is_empty=False)
 
-    assert state(of_n2(node("n2", lease=None, told=False))) == "suspect"
-    assert state(of_n2(node("n2", lease=None, told=False), was)) == "fence-failed"
+    assert done(of_n2(left), Declare) == [Declare(node="n2", evidence="lease", lease=0)]
+    assert done(of_n2(runs), Declare) == [] and of_n2(runs).reasons.nodes["n2"].attention
+
+
+def test_a_lease_that_was_given_back_before_all_started_is_waited_for() -> None:
+    decision = of_n2(node("n2", lease=None, told=False), watched=119.0)
+
+    assert done(decision, Declare) == [] and state(decision) == "suspect"
+    assert "1 s are left" in decision.reasons.nodes["n2"].text
 
 
 def test_a_host_on_which_something_does_not_stop_is_fenced_where_the_settings_say_so() -> None:

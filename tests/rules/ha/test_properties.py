@@ -233,8 +233,11 @@ def test_every_decision_keeps_the_rules(look: Snapshot, status: Status) -> None:
             lease = look.nodes[action.node].lease
             assert action.lease == (lease.revision if lease else 0)
             assert look.nodes[action.node].status == "online"
-            if action.evidence == "lease":
-                assert lease is not None and lease.proves and lease.age >= lease.wait
+            if action.evidence == "lease" and lease is not None:
+                assert lease.proves and lease.age >= lease.wait
+            elif action.evidence == "lease":
+                assert look.watched >= look.ha.start_grace
+                assert look.nodes[action.node].is_empty is not False
             if action.evidence == "off":
                 fence = look.nodes[action.node].fence
                 assert fence is not None and fence.outcome == "off"

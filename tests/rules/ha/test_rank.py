@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from mcv.document.ha_entries import FailoverDomain, Tie
+from mcv.rules.ha.actions import Migrate
 from mcv.rules.ha.domains import Candidate, Places, rank
 from mcv.rules.ha.snapshot import NodeSeen, ServiceSeen, Snapshot
 from mcv.rules.ha.status import NodeStatus
-from tests.rules.ha.seen import before, decided, node, offline, service, snapshot
+from tests.rules.ha.seen import before, decided, done, node, offline, service, snapshot
 
 NODES = [node("n1"), node("n2"), node("n3"), node("n4")]
 LOST = service("a", "n9", runs=(), entry={"domain": "d"})
@@ -76,6 +77,23 @@ def test_what_is_apart_from_a_stopped_one_is_apart_from_nothing() -> None:
     apart = (Tie(kind="apart", names=("a", "b")),)
 
     assert ranked(snapshot(NODES, [stopped], ties=apart))[0] == "n1"
+
+
+def test_a_set_is_apart_from_all_that_are_together_with_one_it_is_apart_from() -> None:
+    ties = (
+        Tie(kind="together", names=("a", "b")),
+        Tie(kind="together", names=("c", "d")),
+        Tie(kind="apart", names=("b", "c")),
+    )
+    look = snapshot(
+        NODES,
+        [service("a", "n1"), service("b", "n1"), service("c", "n1"), service("d", "n1")],
+        ties=ties,
+    )
+
+    moved = {each.service: each.target for each in done(decided(look), Migrate)}
+
+    assert moved in ({"a": "n2", "b": "n2"}, {"c": "n2", "d": "n2"})
 
 
 def test_a_set_of_a_dead_node_is_kept_together_where_it_goes() -> None:

@@ -53,3 +53,22 @@ def test_without_a_candidate_it_is_blocked_with_what_each_node_lacks() -> None:
     assert said.attention and said.text.startswith("newest data is on n3")
     assert "n1: it is not in the domain d" in said.text
     assert "n2: its replica is Outdated" in said.text
+
+
+def test_what_is_wanted_stopped_goes_along_and_is_not_started() -> None:
+    stopped = service("a", "n3", runs=(), entry={"wanted": "stopped"})
+    look = snapshot([node("n1"), node("n2"), offline("n3")], [stopped])
+
+    decision = decided(look)
+
+    assert done(decision, TakeOver) == [TakeOver(node="n3", takers={"a": "n1"})]
+    assert decision.status.services["a"].state == "stopped"
+
+
+def test_what_is_wanted_stopped_stays_where_no_other_node_can_have_it() -> None:
+    stopped = service("a", "n3", runs=(), entry={"wanted": "stopped"}, places={"n3": ""})
+    look = snapshot([node("n1"), node("n2"), offline("n3")], [stopped])
+
+    decision = decided(look)
+
+    assert decision.actions == () and decision.status.services["a"].state == "stopped"

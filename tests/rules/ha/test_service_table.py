@@ -100,10 +100,20 @@ def test_it_is_relocated_at_once_where_its_recovery_says_so() -> None:
     assert done(of_a(ended(recovery="relocate"), RAN), Relocate) != []
 
 
-def test_it_is_relocated_where_its_start_failed() -> None:
-    was = ServiceStatus(state="starting", node="n2", pending=START)
+def test_a_first_start_that_fails_is_tried_again_as_a_restart() -> None:
+    was = ServiceStatus(state="starting", node="n2", since=LONG_AGO - 5, pending=START)
 
     decision = of_a(with_result(ENDED, "failed"), was)
+
+    assert [each.node for each in done(decision, Start)] == ["n2"]
+    assert decision.status.services["a"].restarts == (LONG_AGO,)
+
+
+def test_it_is_relocated_where_its_restart_failed() -> None:
+    begun = LONG_AGO - 5
+    was = ServiceStatus(state="starting", node="n2", since=begun, pending=START, restarts=(begun,))
+
+    decision = of_a(with_result(ended(max_restarts=3), "failed"), was)
 
     assert [each.target for each in done(decision, Relocate)] == ["n1"]
     assert "n2" in decision.status.services["a"].tried
