@@ -153,6 +153,7 @@ class Story:
     ties: tuple[tuple[str, frozenset[str]], ...] = ()  # ("together" or "apart", services)
     on_shutdown: str = "conditional"
     begun: dict[str, Begun] = field(default_factory=dict)
+    condemned: frozenset[str] = frozenset()  # nodes whose fencing was decided before
     memory: dict[str, int] = field(default_factory=dict)  # bytes, by service
 
     @property
@@ -193,6 +194,9 @@ def read(directory: Path) -> Story:
             name: Begun(has["node"], ours(has["state"]), has.get("target", ""))
             for name, has in status.get("service_status", {}).items()
         },
+        condemned=frozenset(
+            name for name, state in status.get("node_status", {}).items() if state == "fence"
+        ),
         memory=_memory(directory),
     )
 

@@ -34,6 +34,15 @@ class Job:
 
 
 @dataclass
+class Seen:
+    """A lease as a mcvd has seen it: its revision, since when, and whether it was renewed."""
+
+    revision: int
+    since: float
+    moved: bool = False
+
+
+@dataclass
 class Host:
     """A machine, and mcv's programs on it."""
 
@@ -52,7 +61,11 @@ class Host:
     runs: set[str] = field(default_factory=set)
     jobs: dict[str, Job] = field(default_factory=dict)
     lease_until: float = 0.0
-    device: str = ""  # of its fence device: "" for none, ok, hang, lie, wrong-plug
+    seen: dict[str, Seen] = field(default_factory=dict)  # leases, since mcvd has started
+    watches_since: float = 0.0
+    device: str = ""  # what its fence device does: "" for none, ok, hang, lie, wrong-plug
+    is_tested: bool = False  # whether the plug was
+    dies_in: int | None = None  # calls of its manager until that is killed
 
 
 @dataclass(frozen=True)
@@ -173,6 +186,7 @@ class Cluster:
         host.is_on = host.is_linked = host.reboots = False
         host.leaving = ""
         host.lease_until = host.frozen_until = 0.0
+        self.mcvd_ends(host)
         host.runs.clear()
         host.jobs.clear()
         host.stalled.clear()
@@ -218,6 +232,23 @@ class Cluster:
             self.store.leases[host.name] = Lease(self.store.revision, host.boots)
             host.lease_until = self.time + PERIODS.validity
 
+    def _watch(self, host: Host) -> None:
+        """Every mcvd reads all leases, the manager's or not."""
+        if not self.is_at_work(host.name):
+            return
+        host.watches_since = host.watches_since or self.time
+        for name in self.hosts:
+            lease, seen = self.store.leases.get(name), host.seen.get(name)
+            if lease is None:
+                host.seen.pop(name, None)
+            elif seen is None or seen.revision != lease.revision:
+                host.seen[name] = Seen(lease.revision, self.time, seen is not None)
+
+    def mcvd_ends(self, host: Host) -> None:
+        """What its process has seen is lost."""
+        host.seen.clear()
+        host.watches_since = 0.0
+
     def _expire(self, host: Host) -> None:
         """On-lost-lease is reset: a host whose lease is over is off at once; the guests with it.
 
@@ -243,6 +274,7 @@ class Cluster:
                 continue
             if self.time % PERIODS.renewal == 0:
                 self._renew(host)
+                self._watch(host)
             self._expire(host)
             if host.leaving:
                 self._leave(host)
@@ -332,10 +364,11 @@ class Cluster:
         self.look()
         return True
 
-    def stop(self, name: str, node: str) -> bool:
-        """Stop a service; whether it has ended."""
+    def stop(self, name: str, node: str, *, force: bool) -> bool:
+        """Stop a service; whether it has ended. By force everything ends."""
         failing = self.failing.get(name, Failing())
-        if name in self.hosts[node].runs and failing.stops and failing.is_on(node):
+        runs = self.hosts[node].runs
+        if name in runs and not force and failing.stops and failing.is_on(node):
             return False
-        self.hosts[node].runs.discard(name)
+        runs.discard(name)
         return True

@@ -29,11 +29,15 @@ from mcv.rules.ha.snapshot import (
     ServiceSeen,
     Snapshot,
 )
-from tests.ha.story_cluster import PERIODS, Cluster, Violation
+from tests.ha.story_cluster import PERIODS, Cluster, Seen, Violation
 from tests.ha.story_worker import order
 
 ROUND = 2  # s
 OFF_AND_ASKED = 3  # s that a fence device takes
+
+
+class ManagerKilled(Exception):
+    """Its process was killed between two of its calls."""
 
 
 class Manager:
@@ -42,8 +46,6 @@ class Manager:
     def __init__(self, cluster: Cluster, node: str) -> None:
         self.cluster = cluster
         self.node = node
-        self.since = cluster.time
-        self.seen: dict[str, tuple[int, float, bool]] = {}  # revision, since when, renewed?
         self.asked: set[str] = set()
         self.fences: dict[str, FenceSeen] = {}
         self.quiet = 0.0  # for how long it has not been at work
@@ -62,11 +64,22 @@ class Manager:
         store = self.cluster.store
         before = kept.decode(store.status) if store.status else kept.Status()
         after, actions, _ = decide(self._look(), before)
+        self._call()
         store.status = kept.encode(after)
         self._tell(before, after)
         self.asked = {action.node for action in actions if isinstance(action, Ask)}
         for action in actions:
+            self._call()
             self._do(action)
+
+    def _call(self) -> None:
+        """A call at which the manager may be killed."""
+        host = self.cluster.hosts[self.node]
+        if host.dies_in is not None:
+            host.dies_in -= 1
+            if host.dies_in < 0:
+                host.dies_in = None
+                raise ManagerKilled
 
     def _tell(self, before: kept.Status, after: kept.Status) -> None:
         for now, then in ((after.nodes, before.nodes), (after.services, before.services)):
@@ -84,7 +97,7 @@ class Manager:
             manager=self.node,
             ha=store.ha,
             suspicion=PERIODS.suspicion,
-            watched=self.cluster.time - self.since,
+            watched=self.cluster.time - self.cluster.hosts[self.node].watches_since,
             nodes={name: self._node(name) for name in store.nodes},
             services={name: self._service(name) for name in store.services},
             domains=store.domains,
@@ -114,26 +127,24 @@ class Manager:
             is_empty=not host.runs if tells else None,
             asks=tells and node.status == "offline" and not host.leaving,
             memory=node.memory - used if node.memory else 1 << 60,
-            can_fence=bool(host.device),
+            can_fence=bool(host.device) and host.is_tested,
             fence=self.fences.get(name),
         )
 
     def _lease(self, name: str) -> LeaseSeen | None:
-        lease, now = self.cluster.store.leases.get(name), self.cluster.time
+        """None is a lease that is gone, and never one that was not read yet."""
+        lease = self.cluster.store.leases.get(name)
         if lease is None:
-            self.seen.pop(name, None)
             return None
-        revision, since, moved = self.seen.get(name, (lease.revision, now, False))
-        if revision != lease.revision:
-            revision, since, moved = lease.revision, now, True
-        self.seen[name] = revision, since, moved
+        unread = Seen(lease.revision, self.cluster.time)
+        seen = self.cluster.hosts[self.node].seen.get(name, unread)
         return LeaseSeen(
-            revision=revision,
+            revision=seen.revision,
             boot=str(lease.boot),
-            age=now - since,
+            age=self.cluster.time - seen.since,
             wait=PERIODS.wait,
             proves=True,
-            moved=moved,
+            moved=seen.moved,
         )
 
     def _service(self, name: str) -> ServiceSeen:
@@ -174,7 +185,7 @@ class Manager:
             case Fence():
                 self._fence(action)
             case Distrust():
-                cluster.hosts[action.node].device = ""
+                cluster.hosts[action.node].is_tested = False
             case SwitchOn():
                 cluster.power_on(action.node)
             case Resume():

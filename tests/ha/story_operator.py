@@ -69,6 +69,7 @@ class Operator:
         """mcvd is upgraded: guests run on, and it is away for a moment."""
         host = self.cluster.hosts[node]
         host.stalled.add("restart")
+        self.cluster.mcvd_ends(host)
         self.cluster.later(20, lambda: host.stalled.discard("restart"))
 
     def _skip_round(self, who: str) -> None:
@@ -88,8 +89,13 @@ class Operator:
     def _etcd(self, node: str, to: str) -> None:
         self.cluster.hosts[node].voter = to != "kill"
 
-    def _fence_device(self, node: str, to: str) -> None:
+    def _fence_device(self, node: str, to: str, tested: str = "tested") -> None:
+        """What the device of a node does from now on; its plug was tested, or was not."""
         self.cluster.hosts[node].device = to
+        self.cluster.hosts[node].is_tested = tested == "tested"
+
+    def _crash(self, node: str, at: str, calls: str) -> None:
+        self.cluster.hosts[node].dies_in = int(calls)
 
     # High availability as a whole
 
@@ -174,14 +180,9 @@ class Operator:
         if why:
             self.cluster.say(f"refused: {why}")
             return
-        for each in sorted({name} | self._tied("together", name)):
-            service = self.store.services[each]
-            if service.node == target:
-                continue
-            claim = ClaimSeen(operation=f"migrate-{each}", node=service.node, why="migrate")
-            self.cluster.change(each, claim=claim)
-            is_live = live if each == name else service.live
-            self.cluster.later(MOVE, self._arrives(each, target, is_live))
+        claim = ClaimSeen(operation=f"migrate-{name}", node=self.store.services[name].node)
+        self.cluster.change(name, claim=claim)
+        self.cluster.later(MOVE, self._arrives(name, target, live))
 
     def _arrives(self, name: str, target: str, live: bool) -> Callable[[], None]:
         def arrive() -> None:
@@ -202,11 +203,8 @@ class Operator:
             return f"{name} is claimed"
         if domain is not None and domain.restricted and target not in domain.nodes:
             return f"{target} is not in its domain"
-        for other in sorted(self._tied("apart", name)):
+        apart = (set(tie.names) for tie in self.store.ties if tie.kind == "apart")
+        for other in sorted(set().union(*(each for each in apart if name in each)) - {name}):
             if self.store.services[other].node == target:
                 return f"{other} is on {target}"
         return ""
-
-    def _tied(self, kind: str, name: str) -> set[str]:
-        names = (set(tie.names) for tie in self.store.ties if tie.kind == kind)
-        return set().union(*(each for each in names if name in each)) - {name}

@@ -16,7 +16,7 @@ from tests.ha.story_cluster import (
     Store,
     Violation,
 )
-from tests.ha.story_manager import ROUND, Manager
+from tests.ha.story_manager import ROUND, Manager, ManagerKilled
 from tests.ha.story_operator import Operator
 from tests.ha.story_outcome import Outcome
 from tests.ha.story_worker import work
@@ -24,6 +24,7 @@ from tests.ha.story_worker import work
 FIRST = 20  # s until the first batch
 BETWEEN = 100  # s
 AFTER = 600  # s after the last batch
+RESTART = 2  # s until systemd has started mcvd again
 
 # States of ours that the stories' words do not tell apart.
 SAME = {"blocked": "recovery", "starting": "started", "migrating": "started"}
@@ -54,11 +55,25 @@ def play(story: Story) -> Played:
             manager = elect(cluster, manager)
             work(cluster)
             if manager is not None and manager.is_at_work and cluster.time % ROUND == 0:
-                manager.round()
+                manager = decided(cluster, manager)
             cluster.look()
     except Violation as found:
         violation = str(found)
     return Played(outcome(cluster), violation, cluster.log)
+
+
+def decided(cluster: Cluster, manager: Manager) -> Manager:
+    """The manager after its round: itself, or, where it was killed, a new process."""
+    try:
+        manager.round()
+    except ManagerKilled:
+        cluster.say(f"{manager.node}'s manager is killed")
+        host = cluster.hosts[manager.node]
+        host.stalled.add("killed")
+        cluster.mcvd_ends(host)
+        cluster.later(RESTART, lambda: host.stalled.discard("killed"))
+        return Manager(cluster, manager.node)
+    return manager
 
 
 def elect(cluster: Cluster, manager: Manager | None) -> Manager | None:
@@ -98,8 +113,13 @@ class Candidate:
 
 
 def begin(story: Story) -> Cluster:
-    """The cluster as a story finds it; leases are those of before the power went."""
-    dead = {begun.node for begun in story.begun.values() if begun.state == "recovery"}
+    """The cluster as a story finds it; leases are those of before the power went.
+
+    Their fencing is never taken back, and neither is a declaration of ours: a node whose fencing
+    was decided before the story is declared.
+    """
+    recovered = {begun.node for begun in story.begun.values() if begun.state == "recovery"}
+    dead = story.condemned | recovered
     nodes = {
         name: DocNode(
             status="offline" if name in dead else "online",
@@ -119,6 +139,7 @@ def begin(story: Story) -> Cluster:
     hosts = {name: Host(name) for name in story.nodes}
     failing = {name: has.failing for name, has in story.services.items()}
     cluster = Cluster(store, hosts, failing)
+    cluster.fenced.update(story.condemned)
     for name, node in story.nodes.items():
         if node.is_on:
             cluster.power_on(name)

@@ -47,7 +47,7 @@ def _carry_out(cluster: Cluster, host: Host, action: ServiceAction) -> Outcome:
         case Start():
             return _start(cluster, host, name)
         case Stop():
-            return "done" if cluster.stop(name, host.name) else "stop-failed"
+            return "done" if cluster.stop(name, host.name, force=action.force) else "stop-failed"
         case Migrate():
             return "done" if move(cluster, name, action.target, live=True) else "failed"
         case Relocate():
@@ -68,8 +68,7 @@ def _relocate(cluster: Cluster, name: str, target: str) -> Outcome:
     if name in cluster.hosts[before].runs:
         if not move_succeeds(cluster, name, target):
             return "failed"
-        if not cluster.stop(name, before):
-            return "stop-failed"
+        cluster.stop(name, before, force=True)
     cluster.change(name, node=target)
     return "done"
 
@@ -89,8 +88,6 @@ def move(cluster: Cluster, name: str, target: str, *, live: bool, home: bool = F
     before, after = cluster.hosts[service.node], cluster.hosts[target]
     is_running = name in before.runs
     if before is after or not move_succeeds(cluster, name, target):
-        return False
-    if is_running and not live and not cluster.stop(name, before.name):
         return False
     before.runs.discard(name)
     if is_running and live:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from msgspec import structs
 
-from mcv.rules.ha import fencing, nodes
+from mcv.rules.ha import fencing
 from mcv.rules.ha.round import Round
 from mcv.rules.ha.snapshot import NodeSeen
 from mcv.rules.ha.status import NodeStatus
-from tests.ha import stories, story_manager, story_worker
+from tests.ha import stories, story_worker
 from tests.ha.stories import Story
 from tests.ha.story_play import Played, play
 
@@ -69,6 +70,15 @@ STORIES = {
         "node3",
         1,
     ),
+    "all are shut down in order, and one starts late": Told(
+        (
+            "shutdown node1; shutdown node2; shutdown node3",
+            "power node1 on; power node2 on",
+            "power node3 on",
+        )
+    ),
+    "a host is shut down for good": Told(("shutdown node3", "delay 0"), N3_LOST, "node3", 1),
+    "a host is rebooted": Told(("reboot node3",)),
     "a host is drained and restored": Told(
         ("crm node3 enable-node-maintenance", "crm node3 disable-node-maintenance"), moves=2
     ),
@@ -128,10 +138,10 @@ def test_an_untested_plug_that_counts_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def judged(this: Round, seen: NodeSeen, was: NodeStatus) -> fencing.Judged:
-        return about(this, story_manager.structs.replace(seen, can_fence=True), was)
+        return about(this, structs.replace(seen, can_fence=True), was)
 
     about = fencing.about
-    monkeypatch.setattr(nodes.fencing, "about", judged)
+    monkeypatch.setattr(fencing, "about", judged)
 
     assert is_unsafe("an untested plug is another node's", tmp_path)
 
