@@ -56,7 +56,7 @@ def migrate(
     rate = 0 if bandwidth is None else _rate(bandwidth)
 
     def prepare() -> Prepared[Moved]:
-        vm = _require_sendable(host, name, to, ignore_verify, discard_saved)
+        vm = _require_sendable(host, name, to, ignore_verify, discard_saved, keeps_home)
         disk_moves = copies.to_node(host, vm, to)
         plan = [
             *overrides.steps(host, vm, "migrate", ignore_verify),
@@ -85,7 +85,7 @@ def _rate(bandwidth: str) -> int:
 
 
 def _require_sendable(
-    host: Host, name: str, to: str, ignore_verify: bool, discard_saved: bool
+    host: Host, name: str, to: str, ignore_verify: bool, discard_saved: bool, keeps_home: bool
 ) -> Vm:
     vm = host.read().vm(name)
     problems: list[Refused] = []
@@ -108,6 +108,7 @@ def _require_sendable(
             may_run=True,
             live=state == "running",
             discard_saved=discard_saved,
+            keeps_home=keeps_home,
         )
     except Refused as problem:
         problems.append(problem)

@@ -10,7 +10,7 @@ from mcv.drivers.libvirt_xml import parse_needs
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
 from mcv.network import needs
-from mcv.rules import preconditions, saved, tied
+from mcv.rules import managed, preconditions, saved, tied
 from mcv.rules.domain import why_foreign
 from mcv.sizes import shown as shown_size
 from mcv.storage import moves
@@ -45,12 +45,28 @@ def migrate(
     if waits and host.domains.state(name) == "paused":
         raise Refused(f"{name} is paused.", preconditions.resume_or_stop(name))
     if waits:
-        require_movable(host, name, to, ignore_verify, may_run=True, discard_saved=discard_saved)
+        require_movable(
+            host,
+            name,
+            to,
+            ignore_verify,
+            may_run=True,
+            discard_saved=discard_saved,
+            keeps_home=keeps_home,
+        )
         _wait_for_end(host, name, timeout)
 
     def prepare() -> Prepared[Moved]:
         may_run = wait_for_shutdown and dry_run
-        vm = require_movable(host, name, to, ignore_verify, may_run, discard_saved=discard_saved)
+        vm = require_movable(
+            host,
+            name,
+            to,
+            ignore_verify,
+            may_run,
+            discard_saved=discard_saved,
+            keeps_home=keeps_home,
+        )
         disk_moves = copies.to_node(host, vm, to)
         plan = [
             *overrides.steps(host, vm, "migrate", ignore_verify),
@@ -124,8 +140,12 @@ def require_movable(
     may_run: bool,
     live: bool = False,
     discard_saved: bool = False,
+    keeps_home: bool = False,
 ) -> Vm:
-    """The VM, if it can be moved now; else Refused with every reason at once."""
+    """The VM, if it can be moved now; else Refused with every reason at once.
+
+    A move that keeps the home is none that an operator has chosen the node for.
+    """
     host.consensus.require_contact()
     vm = preconditions.owned(host.both(), host.name, name)
     if to == vm.node:
@@ -139,6 +159,8 @@ def require_movable(
     except Refused as problem:
         problems.append(problem)
     problems += tied.why_not_move(vm)
+    if not keeps_home:
+        problems += managed.why_not_put(cluster, name, to)
     others = moves.candidates(cluster, vm)
     if to not in others:
         problems.append(_no_place(cluster, vm, to, others))

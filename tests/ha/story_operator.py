@@ -5,6 +5,7 @@ from collections.abc import Callable
 from msgspec import structs
 
 from mcv.document.ha_entries import HaEntry
+from mcv.rules import managed
 from mcv.rules.ha import status as kept
 from mcv.rules.ha.snapshot import ClaimSeen
 from tests.ha.stories import WANTED, Command, NotAStory
@@ -194,17 +195,19 @@ class Operator:
 
     def _forbids(self, name: str, target: str) -> str:
         service = self.store.services[name]
-        domain = self.store.domains.get(service.entry.domain)
         if self.store.nodes[target].status != "online" or self.store.nodes[target].draining:
             return f"{target} takes nothing now"
         if self.store.nodes[service.node].status != "online":
             return f"{service.node} is offline"
         if service.claim is not None:
             return f"{name} is claimed"
-        if domain is not None and domain.restricted and target not in domain.nodes:
-            return f"{target} is not in its domain"
-        apart = (set(tie.names) for tie in self.store.ties if tie.kind == "apart")
-        for other in sorted(set().union(*(each for each in apart if name in each)) - {name}):
-            if self.store.services[other].node == target:
-                return f"{other} is on {target}"
-        return ""
+        owners = {
+            other: has.node
+            for other, has in self.store.services.items()
+            if has.entry.wanted == "started"
+        }
+        domain = self.store.domains.get(service.entry.domain)
+        apart = managed.apart_from(name, self.store.ties)
+        return " ".join(
+            problem.message for problem in managed.judged(name, target, domain, apart, owners)
+        )
