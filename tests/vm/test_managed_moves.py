@@ -68,6 +68,6 @@ def test_what_is_wanted_stopped_is_in_nobodys_way(managed_vms: FakeCluster) -> N
     stopped = replace(cluster.ha_vms["web2"], wanted="stopped")
     others = replace(cluster, ha_vms={**cluster.ha_vms, "web2": stopped})
 
-    assert [
-        problem.message for problem in managed.why_not_put(others, "web1", "n2")
-    ] == [OUTSIDE + "."]
+    assert [problem.message for problem in managed.why_not_put(others, "web1", "n2")] == [
+        OUTSIDE + "."
+    ]
