@@ -34,6 +34,7 @@ FLOORS: list[tuple[str, str]] = [
     ),
     ("rules", "mcv.rules.*"),
     ("decisions of high availability", "mcv.rules.ha.*"),
+    ("who decides", "mcv.ha.manager"),
     ("doors", "mcv.host"),
     ("replication", "mcv.drbd.*"),
     ("storage", "mcv.storage.*"),

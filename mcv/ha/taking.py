@@ -6,12 +6,13 @@ calls the node offline and gives its VMs to others; a renewal, another change an
 stale replica that come first refuse it.
 """
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum, auto
 
 from mcv.ha import timing, values
-from mcv.ha.env import Answer, Env, NothingNewer, Put, Txn, Unchanged
+from mcv.ha.env import Answer, Compare, Env, NothingNewer, Put, Txn, Unchanged
 from mcv.ha.values import Held, Taken
 
 
@@ -38,22 +39,41 @@ class Watch:
     def __init__(self, env: Env) -> None:
         self._env = env
         self.seen: dict[str, Seen] = {}
+        self.moved: frozenset[str] = frozenset()  # nodes whose lease was seen to be renewed
         self.has_looked = False
+        self.began: float | None = None  # when the first reading came back
         self._promised: dict[str, float] = {}
+        self._revision = 0  # of the store, at the newest reading
+        self._lock = threading.Lock()
 
-    async def look(self) -> None:
-        """Read all leases; raises Unknown, and then knows what it knew before."""
-        answer = await self._env.txn(Txn(reads=(values.LEASES,)))
+    async def look(self, *besides: str) -> Answer:
+        """Read all leases, and keys of other prefixes besides, which are handed back.
+
+        Raises Unknown, and then knows what it knew before.
+        """
+        answer = await self._env.txn(Txn(reads=(values.LEASES, *besides)))
         now = await self._env.now()
+        with self._lock:
+            # Another thread may have read later, and be here first.
+            if answer.revision >= self._revision:
+                self._revision = answer.revision
+                self._saw(answer, now)
+        return answer
+
+    def _saw(self, answer: Answer, now: float) -> None:
         found = {}
         for key, entry in answer.entries.items():
             node = key.removeprefix(values.LEASES)
-            held = _held(entry.value)
+            held = _held(entry.value) if key.startswith(values.LEASES) else None
             if node == self._env.node or held is None:
                 continue
             before = self.seen.get(node)
             is_same = before is not None and before.revision == entry.revision
             found[node] = before if before and is_same else Seen(entry.revision, held, now)
+        if self.began is None:
+            self.began = now
+        else:
+            self.moved |= {node for node, seen in found.items() if seen is not self.seen.get(node)}
         self.seen = found
         self.has_looked = True
 
@@ -67,9 +87,14 @@ class Watch:
         A promise counts as a change.
         """
         seen = self.seen.get(node)
+        return 0.0 if seen is None else self.age_at(node, await self._env.now())
+
+    def age_at(self, node: str, moment: float) -> float:
+        """The same at a moment before the newest reading came back; 0 where it was seen later."""
+        seen = self.seen.get(node)
         if seen is None:
             return 0.0
-        return await self._env.now() - max(seen.since, self._promised.get(node, 0.0))
+        return max(0.0, moment - max(seen.since, self._promised.get(node, 0.0)))
 
     async def has_ended(self, node: str) -> bool:
         """Whether the lease itself is evidence that the node's guests have ended."""
@@ -108,11 +133,18 @@ class Successor:
 Compose = Callable[[str, frozenset[str]], Successor]  # (head, resources that are marked stale)
 
 
-async def take(env: Env, seen: Seen, node: str, evidence: Evidence, compose: Compose) -> bool:
+async def take(
+    env: Env,
+    seen: Seen,
+    node: str,
+    evidence: Evidence,
+    compose: Compose,
+    also: tuple[Compare, ...] = (),
+) -> bool:
     """Call a node offline and take its VMs; whether that was done.
 
     Raises Unknown where the outcome is open. `compose` makes the document, without the VMs whose
-    replica elsewhere is marked stale.
+    replica elsewhere is marked stale. `also` is compared besides, as the taker's office is.
     """
     lease = values.lease_key(node)
     answer = await env.txn(Txn(reads=(values.HEAD, lease, values.STALE)))
@@ -124,6 +156,7 @@ async def take(env: Env, seen: Seen, node: str, evidence: Evidence, compose: Com
         Unchanged(values.HEAD, head.revision),
         Unchanged(lease, seen.revision),
         NothingNewer(values.STALE, answer.revision),
+        *also,
     )
     taken = Put(lease, Taken(env.node, str(evidence)).encode())
     return (await env.txn(Txn(compares, (taken, *document.puts)))).holds

@@ -10,6 +10,10 @@ from mcv.ha.timing import Timing
 HEAD = "head"
 LEASES = "lease/"
 STALE = "stale/"
+MANAGER = "lease/manager"  # who decides, and its term
+HA = "ha/"
+STATUS = "ha/status"  # what the manager keeps from round to round
+BEAT = "ha/beat"  # written in every round: it shows that the manager decides
 
 
 def lease_key(node: str) -> str:
@@ -68,6 +72,29 @@ class Mark:
 
     def encode(self) -> str:
         return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who decides, in a term of its own. `token` is of the process, whose next life is another."""
+
+    node: str
+    token: str
+    term: int
+
+    def encode(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def decode_holder(text: str) -> Holder:
+    """What stands at lease/manager; ValueError for anything else."""
+    try:
+        holder = Holder(**json.loads(text))
+    except TypeError as error:
+        raise ValueError(f"no manager: {text[:80]!r}") from error
+    if not (isinstance(holder.node, str) and isinstance(holder.term, int)):
+        raise ValueError(f"no manager: {text[:80]!r}")
+    return holder
 
 
 def decode_mark(text: str) -> Mark:

@@ -443,7 +443,7 @@ AIMS: dict[str, type[Aim]] = {
 }
 
 
-def aimed(world: World, aim: str) -> None:
+def aimed(world: World, aim: str | type[Aim]) -> None:
     """Let faults befall a world."""
-    kind = AIMS[aim]
+    kind = AIMS[aim] if isinstance(aim, str) else aim
     world.eyes = kind(world, Faults(world, kind.pause))

@@ -1,14 +1,15 @@
 """One history: the lease, the gate, the handler and takings of mcv/ha over a world with faults."""
 
 import json
+from collections.abc import Callable
 
 from mcv.ha import failsafe, peer_loss, right, taking, values
 from mcv.ha.env import Txn, Unknown
 from mcv.ha.lease import Lease
 from mcv.ha.taking import Evidence, Seen, Watch
-from tests.ha.aims import AIMS, aimed
+from tests.ha.aims import AIMS, Aim, aimed
 from tests.ha.sim_env import RESOURCE, SimEnv, back, without
-from tests.ha.world import REPLICAS, Process, Violation, World
+from tests.ha.world import REPLICAS, Process, Program, Violation, World
 
 LENGTH = 300.0  # s of a history
 
@@ -114,18 +115,27 @@ async def _consider(env: SimEnv, watch: Watch, node: str, seen: Seen) -> None:
         world.takeovers += 1
 
 
+Programs = dict[str, Program]
+PROGRAMS: Programs = {"lease": renew, "mcvd": mcvd, "manager": manager, "promises": promises}
+
+
 def play(
-    seed: int, aim: str | None = None, *, faults: bool = True, keeps_descriptor: bool = True
+    seed: int,
+    aim: str | type[Aim] | None = None,
+    *,
+    faults: bool = True,
+    keeps_descriptor: bool = True,
+    programs: Callable[[World], Programs] = lambda _: PROGRAMS,
 ) -> World:
     """Play a history to its end, or to its first Violation, which is the log's last line.
 
     The seed chooses what the faults are aimed at, where that is not said.
     """
     world = World(seed, keeps_descriptor=keeps_descriptor)
+    chosen = programs(world)
     for node in world.nodes.values():
-        programs = {"lease": renew, "mcvd": mcvd, "manager": manager, "promises": promises}
         node.processes = {
-            name: Process(world, node, name, program) for name, program in programs.items()
+            name: Process(world, node, name, program) for name, program in chosen.items()
         }
         for process in node.processes.values():
             process.start()

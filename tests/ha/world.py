@@ -15,7 +15,7 @@ from typing import Any
 
 from mcv.ha.env import Answer, Entry, LeaseFile, NothingNewer, Txn, Unchanged, Unknown
 from mcv.ha.taking import Watch
-from mcv.ha.values import HEAD, LEASES, Taken, decode
+from mcv.ha.values import HEAD, LEASES, MANAGER, Taken, decode
 
 TICK = 0.25  # s between two looks at guests, replicas and watchdogs
 FOR_EVER = 1e9
@@ -231,6 +231,10 @@ class World:
         self.lease_sent: dict[str, Sent] = {}
         self.pace = 1
         self.eyes = Eyes()
+        self.judge: Callable[[Node, Txn], None] = lambda node, txn: None  # of what was committed
+        self.orders: dict[str, str] = {}  # by node: the start that its worker was told
+        self.results: dict[str, tuple[float, str, str]] = {}  # by node: when, uid and outcome
+        self.lives = 0  # of managers
         self.words: set[str] = set()  # nodes that an operator calls dead, and he may be wrong
         self.excused: set[str] = set()  # taken by a false word: a guest there is the operator's
         self.takeovers = 0
@@ -361,6 +365,7 @@ class World:
                 note(answer)
             if answer.holds and txn.puts:
                 self._excuse(txn)
+                self.judge(node, txn)
                 self.eyes.committed(node, txn)
             self.at(back, lambda: return_(answer))
 
@@ -374,7 +379,8 @@ class World:
     def _excuse(self, txn: Txn) -> None:
         """Who takes by a word that is false has two guests; the data stays one all the same."""
         for put in txn.puts:
-            if put.key.startswith(LEASES) and put.value is not None:
+            is_lease = put.key.startswith(LEASES) and put.key != MANAGER
+            if is_lease and put.value is not None:
                 found = decode(put.value)
                 if isinstance(found, Taken) and found.evidence == "word":
                     self.excused.add(put.key.removeprefix(LEASES))

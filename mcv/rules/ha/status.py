@@ -92,4 +92,7 @@ def encode(status: Status) -> str:
 
 def decode(text: str) -> Status:
     """What stands at ha/status; ValueError for anything else."""
-    return msgspec.json.decode(text, type=Status)
+    try:
+        return msgspec.json.decode(text, type=Status)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"no status: {text[:80]!r}") from error
