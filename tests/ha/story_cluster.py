@@ -129,6 +129,8 @@ class Cluster:
         self.tries: dict[tuple[str, str], int] = {}
         self.relocations = 0
         self.fenced: set[str] = set()
+        self.killed_every = 0  # calls of the manager; 0: never
+        self.calls = 0  # of the manager
         self.log: list[str] = []
         self._later: list[tuple[float, Callable[[], None]]] = []
 

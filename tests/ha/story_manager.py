@@ -74,7 +74,10 @@ class Manager:
 
     def _call(self) -> None:
         """A call at which the manager may be killed."""
-        host = self.cluster.hosts[self.node]
+        cluster, host = self.cluster, self.cluster.hosts[self.node]
+        cluster.calls += 1
+        if cluster.killed_every and cluster.calls % cluster.killed_every == 0:
+            raise ManagerKilled
         if host.dies_in is not None:
             host.dies_in -= 1
             if host.dies_in < 0:
@@ -197,11 +200,13 @@ class Manager:
 
     def _declare(self, action: Declare) -> None:
         """Offline by evidence, if the lease is as it was seen; the evidence has to be true."""
-        cluster, store, name = self.cluster, self.cluster.store, action.node
-        lease = store.leases.get(name)
-        if action.lease != (lease.revision if lease else 0):
-            return
-        cluster.bury(name, action.evidence)
+        if self.is_unchanged(action):
+            self.cluster.bury(action.node, action.evidence)
+
+    def is_unchanged(self, action: Declare) -> bool:
+        """What the transaction compares: the revision of the node's lease, 0 for none."""
+        lease = self.cluster.store.leases.get(action.node)
+        return action.lease == (lease.revision if lease else 0)
 
     def _take_over(self, action: TakeOver) -> None:
         store = self.cluster.store

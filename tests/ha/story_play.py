@@ -39,8 +39,10 @@ class Played:
     log: list[str]
 
 
-def play(story: Story) -> Played:
+def play(story: Story, killed_every: int = 0) -> Played:
+    """Play a story; `killed_every` so many of its calls the manager is killed."""
     cluster = begin(story)
+    cluster.killed_every = killed_every
     operator = Operator(cluster)
     manager: Manager | None = None
     batches = list(story.batches)

@@ -33,7 +33,8 @@ def work(cluster: Cluster) -> None:
 
 
 def _end(cluster: Cluster, host: Host, action: ServiceAction) -> None:
-    outcome: Outcome = "failed"
+    # What mcvd did not see end is unknown; what the store forbids has failed.
+    outcome: Outcome = "unknown" if host.stalled else "failed"
     if cluster.is_at_work(host.name):
         outcome = _carry_out(cluster, host, action)
     if outcome != "done":

@@ -4,6 +4,7 @@ Each ends as it is written here, and is safe whatever call the manager is killed
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from mcv.rules.ha.snapshot import NodeSeen
 from mcv.rules.ha.status import NodeStatus
 from tests.ha import stories, story_worker
 from tests.ha.stories import Story
+from tests.ha.story_manager import Manager
 from tests.ha.story_play import Played, play
 
 ALL_ON = "power node1 on; power node2 on; power node3 on"
@@ -48,7 +50,9 @@ STORIES = {
     "an untested plug is another node's": Told(
         ("fence-device node3 wrong-plug untested; freeze node3 60",), N3_LOST, "node3", 1
     ),
-    "a device lies of a host that wakes": Told(("fence-device node3 lie; freeze node3 11",)),
+    "a device lies of a host that wakes": Told(
+        ("crm node1 stop", "fence-device node1 lie; freeze node1 11")
+    ),
     "a host is frozen for a moment": Told(("freeze node3 10",)),
     "a host is frozen for long": Told(("freeze node3 60",), N3_LOST, "node3", 1),
     "a fenced host comes back": Told(("network node3 off", "power node3 on"), N3_LOST, "node3", 1),
@@ -164,3 +168,40 @@ def test_a_start_without_a_look_at_the_lease_is_found(
     monkeypatch.setattr(story_worker, "_start", start)
 
     assert is_unsafe("a host dies", tmp_path)
+
+
+LIES = "a device lies of a host that wakes"
+
+
+def believe_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off counts, whatever the lease has done since the fencing began."""
+
+    def after_off(this: Round, seen: NodeSeen, was: NodeStatus) -> fencing.Judged:
+        return fencing.declared(this, seen, was, "off", "off")
+
+    monkeypatch.setattr(fencing, "is_wrong_plug", lambda seen, was: False)
+    monkeypatch.setattr(fencing, "after_off", after_off)
+
+
+def compare_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Manager, "is_unchanged", lambda self, action: True)
+
+
+def test_a_lying_device_that_is_believed_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    believe_the_device(monkeypatch)
+    compare_no_lease(monkeypatch)
+
+    assert is_unsafe(LIES, tmp_path)
+
+
+@pytest.mark.parametrize("left_out", [believe_the_device, compare_no_lease])
+def test_one_comparison_of_the_lease_is_enough(
+    left_out: Callable[[pytest.MonkeyPatch], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left_out(monkeypatch)
+
+    assert not is_unsafe(LIES, tmp_path)

@@ -4,6 +4,7 @@ Grade A: nothing that must never be happens. Grade B: the same state and node of
 the same fenced nodes, as many relocations. What differs by choice stands in differences.toml.
 """
 
+import os
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.ha.story_play import Played, play
 
 ALL = 72
 ALIKE = 50  # of those that are not about the other product's scheduler, at least
+KILLED_EVERY = range(2, 40) if os.environ.get("MCV_SOAK") else (13,)  # calls of the manager
 DIRECTORIES = stories.directories()
 DIFFERENCES: dict[str, str] = tomllib.loads(
     (Path(__file__).parent / "differences.toml").read_text()
@@ -53,6 +55,16 @@ def test_the_stories_are_all_there() -> None:
 @pytest.mark.parametrize("directory", DIRECTORIES, ids=lambda directory: directory.name)
 def test_a_story_is_safe(directory: Path) -> None:
     story = played(directory)
+
+    assert not story.violation, "\n".join(story.log)
+
+
+@pytest.mark.parametrize("directory", DIRECTORIES, ids=lambda directory: directory.name)
+@pytest.mark.parametrize("calls", KILLED_EVERY)
+def test_a_story_is_safe_with_a_manager_that_is_killed_again_and_again(
+    directory: Path, calls: int
+) -> None:
+    story = play(read(directory), killed_every=calls)
 
     assert not story.violation, "\n".join(story.log)
 
