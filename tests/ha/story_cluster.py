@@ -7,14 +7,13 @@ What must never be is looked at in every second.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from mcv.document.availability import EvidenceKind, Ha
-from mcv.document.ha_entries import FailoverDomain, HaEntry, Tie
+from mcv.document.availability import EvidenceKind
 from mcv.ha import timing
-from mcv.rules.ha.actions import ServiceAction
-from mcv.rules.ha.snapshot import ClaimSeen, Leaving, Result
+from mcv.rules.ha.snapshot import Leaving
 from tests.ha.stories import Failing
+from tests.ha.story_values import Host, Store
 
 PERIODS = timing.at_pace(1)
 BOOT = 5  # s from power to mcvd
@@ -23,98 +22,6 @@ FOR_EVER = float("inf")
 
 class Violation(AssertionError):
     """Something was, for a second, that must never be."""
-
-
-@dataclass
-class Job:
-    """An action that a host carries out until a moment."""
-
-    action: ServiceAction
-    ends: float
-
-
-@dataclass
-class Seen:
-    """A lease as a mcvd has seen it: its revision, since when, and whether it was renewed."""
-
-    revision: int
-    since: float
-    moved: bool = False
-
-
-@dataclass
-class Host:
-    """A machine, and mcv's programs on it."""
-
-    name: str
-    is_on: bool = False
-    is_linked: bool = False
-    boots: int = 0
-    up_at: float = 0.0  # when mcvd has started
-    voter: bool = True
-    frozen_until: float = 0.0
-    manages: bool = True
-    stalled: set[str] = field(default_factory=set)  # "rw", "update": mcvd does not reach the store
-    leaving: Leaving = ""
-    leaving_since: float = 0.0
-    reboots: bool = False
-    runs: set[str] = field(default_factory=set)
-    jobs: dict[str, Job] = field(default_factory=dict)
-    lease_until: float = 0.0
-    seen: dict[str, Seen] = field(default_factory=dict)  # leases, since mcvd has started
-    watches_since: float = 0.0
-    device: str = ""  # what its fence device does: "" for none, ok, hang, lie, wrong-plug
-    is_tested: bool = False  # whether the plug was
-    dies_in: int | None = None  # calls of its manager until that is killed
-
-
-@dataclass(frozen=True)
-class DocNode:
-    """A member in the document."""
-
-    status: str = "online"
-    evidence: EvidenceKind | None = None
-    draining: bool = False
-    maintenance: bool = False
-    memory: int = 0
-
-
-@dataclass(frozen=True)
-class DocService:
-    """A managed service in the document, and what its newest action has come to."""
-
-    node: str
-    home: str
-    entry: HaEntry
-    live: bool
-    memory: int = 0
-    claim: ClaimSeen | None = None
-    result: Result | None = None
-
-
-@dataclass
-class Lease:
-    """A node's lease in the store: None is written as no key at all."""
-
-    revision: int
-    boot: int
-
-
-@dataclass
-class Store:
-    """What the majority agrees on: the document, leases, the manager and its status."""
-
-    nodes: dict[str, DocNode]
-    services: dict[str, DocService]
-    ha: Ha
-    domains: dict[str, FailoverDomain]
-    ties: tuple[Tie, ...]
-    generation: int = 1
-    revision: int = 1
-    leases: dict[str, Lease] = field(default_factory=dict)
-    manager: str = ""
-    term: int = 0
-    status: str = ""
 
 
 class Cluster:
@@ -217,7 +124,7 @@ class Cluster:
             self.say(f"{host.name} stops {' '.join(sorted(host.runs))}")
             host.runs.clear()
         if self.has_quorum(host.name):
-            self.store.leases.pop(host.name, None)
+            self.store.keys.give_back(host.name)
         reboots = host.reboots
         self.power_off(host.name, "shut down")
         if reboots:
@@ -230,26 +137,12 @@ class Cluster:
         if not self.store.ha.armed or node.status != "online" or self.is_frozen(host.name):
             return
         if self.time >= host.up_at and self.has_quorum(host.name):
-            self.store.revision += 1
-            self.store.leases[host.name] = Lease(self.store.revision, host.boots)
+            self.store.keys.renew(host.name, host.boot, PERIODS)
             host.lease_until = self.time + PERIODS.validity
 
-    def _watch(self, host: Host) -> None:
-        """Every mcvd reads all leases, the manager's or not."""
-        if not self.is_at_work(host.name):
-            return
-        host.watches_since = host.watches_since or self.time
-        for name in self.hosts:
-            lease, seen = self.store.leases.get(name), host.seen.get(name)
-            if lease is None:
-                host.seen.pop(name, None)
-            elif seen is None or seen.revision != lease.revision:
-                host.seen[name] = Seen(lease.revision, self.time, seen is not None)
-
     def mcvd_ends(self, host: Host) -> None:
-        """What its process has seen is lost."""
-        host.seen.clear()
-        host.watches_since = 0.0
+        """What its process has seen is lost; the next one begins anew."""
+        host.lives += 1
 
     def _expire(self, host: Host) -> None:
         """On-lost-lease is reset: a host whose lease is over is off at once; the guests with it.
@@ -276,7 +169,6 @@ class Cluster:
                 continue
             if self.time % PERIODS.renewal == 0:
                 self._renew(host)
-                self._watch(host)
             self._expire(host)
             if host.leaving:
                 self._leave(host)
@@ -324,9 +216,16 @@ class Cluster:
         owned = [each for each in self.store.services.values() if each.node == name]
         if any(not each.entry.failed and each.entry.wanted != "ignored" for each in owned):
             self.fenced.add(name)
-        self.store.leases.pop(name, None)
+        self.store.keys.take(name, "", evidence)
         self.hosts[name].lease_until = 0
         self.change_node(name, status="offline", evidence=evidence)
+
+    def rest(self, name: str) -> None:
+        """Call a drained node offline for maintenance; it gives its lease back."""
+        self.say(f"{name} is in maintenance")
+        self.change_node(name, status="offline", maintenance=True)
+        self.store.keys.give_back(name)
+        self.hosts[name].lease_until = 0
 
     def change_node(self, name: str, **values: object) -> None:
         """Change a member in the document."""
@@ -338,8 +237,7 @@ class Cluster:
         """A node that comes back has a lease, where there are any."""
         if self.store.ha.armed:
             host = self.hosts[name]
-            self.store.revision += 1
-            self.store.leases[name] = Lease(self.store.revision, host.boots)
+            self.store.keys.renew(name, host.boot, PERIODS)
             host.lease_until = self.time + PERIODS.validity
 
     def fails(self, verb: str, name: str, node: str, tries: int) -> bool:

@@ -1,8 +1,17 @@
-"""The manager of a story's cluster: what it sees, and what becomes of what `decide` says."""
+"""The managers of a story's cluster: mcv's own, one on each host, over the cluster as it is.
+
+All calls of theirs are answered at once; at any of them the process may be killed.
+"""
+
+from collections.abc import Coroutine
+from typing import TypeVar
 
 from msgspec import structs
 
-from mcv.rules.ha import status as kept
+from mcv.ha import values
+from mcv.ha.env import Answer, Txn, Unknown
+from mcv.ha.manager import Manager, Office
+from mcv.ha.taking import Watch
 from mcv.rules.ha.actions import (
     Admit,
     AnyAction,
@@ -20,60 +29,64 @@ from mcv.rules.ha.actions import (
     SwitchOn,
     TakeOver,
 )
-from mcv.rules.ha.decide import decide
-from mcv.rules.ha.snapshot import (
-    FenceOutcome,
-    FenceSeen,
-    LeaseSeen,
-    NodeSeen,
-    ServiceSeen,
-    Snapshot,
-)
-from tests.ha.story_cluster import PERIODS, Cluster, Seen, Violation
+from mcv.rules.ha.snapshot import FenceOutcome, FenceSeen, NodeSeen, ServiceSeen, Snapshot
+from mcv.rules.ha.status import Status
+from mcv.system.lease import LeaseFile
+from tests.ha.story_cluster import Cluster, Violation
 from tests.ha.story_worker import order
 
 ROUND = 2  # s
 OFF_AND_ASKED = 3  # s that a fence device takes
+RESTART = 2  # s until systemd has started mcvd again
+
+T = TypeVar("T")
 
 
 class ManagerKilled(Exception):
     """Its process was killed between two of its calls."""
 
 
-class Manager:
-    """Whoever holds the manager's key; another one begins anew, by the kept status alone."""
+def at_once(call: Coroutine[object, None, T]) -> T:
+    """The answer of what never waits."""
+    try:
+        call.send(None)
+    except StopIteration as end:
+        answer: T = end.value
+        return answer
+    raise AssertionError("a call waits")
+
+
+class StoryEnv:
+    """The world as mcvd of one host sees it."""
 
     def __init__(self, cluster: Cluster, node: str) -> None:
         self.cluster = cluster
         self.node = node
+        self.boot = cluster.hosts[node].boot
         self.asked: set[str] = set()
         self.fences: dict[str, FenceSeen] = {}
-        self.quiet = 0.0  # for how long it has not been at work
-        cluster.store.manager, cluster.store.term = node, cluster.store.term + 1
-        cluster.say(f"{node} is the manager")
 
-    @property
-    def is_at_work(self) -> bool:
-        """Whether it writes: its program runs, under a valid lease where there are leases."""
-        host, store = self.cluster.hosts[self.node], self.cluster.store
-        has_lease = not store.ha.armed or self.cluster.time < host.lease_until
-        return host.manages and has_lease and self.cluster.is_at_work(self.node)
+    async def now(self) -> float:
+        return self.cluster.time
 
-    def round(self) -> None:
-        """Look, decide, write the status down, and do what is to be done."""
-        store = self.cluster.store
-        before = kept.decode(store.status) if store.status else kept.Status()
-        after, actions, _ = decide(self._look(), before)
-        self._call()
-        store.status = kept.encode(after)
-        self._tell(before, after)
-        self.asked = {action.node for action in actions if isinstance(action, Ask)}
-        for action in actions:
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("a manager sleeps")
+
+    async def say(self, text: str) -> None:
+        self.cluster.say(text)
+
+    async def txn(self, txn: Txn) -> Answer:
+        if txn.puts:
             self._call()
-            self._do(action)
+        if not self.cluster.is_at_work(self.node):
+            raise Unknown
+        return self.cluster.store.keys.commit(txn)
+
+    async def lease_file(self) -> LeaseFile | None:
+        return LeaseFile(self.boot, self.cluster.hosts[self.node].lease_until)
 
     def _call(self) -> None:
-        """A call at which the manager may be killed."""
+        """A call at which a manager may be killed."""
         cluster, host = self.cluster, self.cluster.hosts[self.node]
         cluster.calls += 1
         if cluster.killed_every and cluster.calls % cluster.killed_every == 0:
@@ -84,23 +97,15 @@ class Manager:
                 host.dies_in = None
                 raise ManagerKilled
 
-    def _tell(self, before: kept.Status, after: kept.Status) -> None:
-        for now, then in ((after.nodes, before.nodes), (after.services, before.services)):
-            for name, has in now.items():
-                if name not in then or then[name].state != has.state:
-                    self.cluster.say(f"  {name} is {has.state}")
-
     # What it sees
 
-    def _look(self) -> Snapshot:
+    async def look(self) -> Snapshot:
         store = self.cluster.store
         return Snapshot(
-            now=self.cluster.time,
-            term=store.term,
+            now=0.0,
+            term=0,
             manager=self.node,
             ha=store.ha,
-            suspicion=PERIODS.suspicion,
-            watched=self.cluster.time - self.cluster.hosts[self.node].watches_since,
             nodes={name: self._node(name) for name in store.nodes},
             services={name: self._service(name) for name in store.services},
             domains=store.domains,
@@ -114,6 +119,8 @@ class Manager:
         cluster, host, node = self.cluster, self.cluster.hosts[name], self.cluster.store.nodes[name]
         tells = self._tells(name)
         is_there = cluster.linked(self.node, name) and cluster.time >= host.up_at
+        answers = (("mcvd",) if is_there else ()) if name in self.asked else None
+        self.asked.discard(name)
         used = sum(
             service.memory for service in cluster.store.services.values() if service.node == name
         )
@@ -124,30 +131,13 @@ class Manager:
             draining=node.draining,
             evidence=node.evidence,
             leaving=host.leaving if tells else "",
-            lease=self._lease(name),
-            answers=(("mcvd",) if is_there else ()) if name in self.asked else None,
+            answers=answers,
             told=tells,
             is_empty=not host.runs if tells else None,
             asks=tells and node.status == "offline" and not host.leaving,
             memory=node.memory - used if node.memory else 1 << 60,
             can_fence=bool(host.device) and host.is_tested,
             fence=self.fences.get(name),
-        )
-
-    def _lease(self, name: str) -> LeaseSeen | None:
-        """None is a lease that is gone, and never one that was not read yet."""
-        lease = self.cluster.store.leases.get(name)
-        if lease is None:
-            return None
-        unread = Seen(lease.revision, self.cluster.time)
-        seen = self.cluster.hosts[self.node].seen.get(name, unread)
-        return LeaseSeen(
-            revision=seen.revision,
-            boot=str(lease.boot),
-            age=self.cluster.time - seen.since,
-            wait=PERIODS.wait,
-            proves=True,
-            moved=seen.moved,
         )
 
     def _service(self, name: str) -> ServiceSeen:
@@ -168,45 +158,41 @@ class Manager:
 
     # What it does
 
+    async def begin(self, action: AnyAction, office: Office) -> None:
+        self._call()
+        if self.cluster.store.keys.revision_of(values.MANAGER) == office.revision:
+            self._do(action)
+
     def _do(self, action: AnyAction) -> None:
         cluster, store = self.cluster, self.cluster.store
         match action:
             case Start() | Stop() | Migrate() | Relocate():
                 if self._tells(action.node):
                     order(cluster, action)
+            case Ask():
+                self.asked.add(action.node)
             case Declare():
-                self._declare(action)
+                if is_unchanged(cluster, action):
+                    cluster.bury(action.node, action.evidence)
             case TakeOver():
                 self._take_over(action)
             case Admit():
                 self._admit(action.node)
             case Maintain():
-                cluster.say(f"{action.node} is in maintenance")
-                cluster.change_node(action.node, status="offline", maintenance=True)
-                store.leases.pop(action.node, None)
-                cluster.hosts[action.node].lease_until = 0
+                cluster.rest(action.node)
             case Fence():
                 self._fence(action)
             case Distrust():
                 cluster.hosts[action.node].is_tested = False
             case SwitchOn():
                 cluster.power_on(action.node)
+                self.fences[action.node] = FenceSeen(uid=action.uid, outcome="on")
             case Resume():
                 cluster.change(action.service, claim=None)
             case GiveUp():
                 entry = store.services[action.service].entry
                 failed = structs.replace(entry, failed=action.why)
                 cluster.change(action.service, entry=failed)
-
-    def _declare(self, action: Declare) -> None:
-        """Offline by evidence, if the lease is as it was seen; the evidence has to be true."""
-        if self.is_unchanged(action):
-            self.cluster.bury(action.node, action.evidence)
-
-    def is_unchanged(self, action: Declare) -> bool:
-        """What the transaction compares: the revision of the node's lease, 0 for none."""
-        lease = self.cluster.store.leases.get(action.node)
-        return action.lease == (lease.revision if lease else 0)
 
     def _take_over(self, action: TakeOver) -> None:
         store = self.cluster.store
@@ -240,3 +226,55 @@ class Manager:
             self.fences[name] = FenceSeen(uid=action.uid, outcome=outcome)
 
         cluster.later(OFF_AND_ASKED, end)
+
+
+def is_unchanged(cluster: Cluster, action: Declare) -> bool:
+    """What the transaction compares: the revision of the node's lease, 0 for none."""
+    return cluster.store.keys.revision_of(values.lease_key(action.node)) == action.lease
+
+
+class Managers:
+    """mcvd of every host, each with a manager that may hold the office."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._running: dict[str, tuple[int, StoryEnv, Manager, Watch]] = {}
+
+    def step(self) -> None:
+        """One round of every mcvd that is at work."""
+        for name in sorted(self._cluster.hosts):
+            if self._cluster.is_at_work(name):
+                try:
+                    self._step(name)
+                except Unknown:
+                    pass
+                except ManagerKilled:
+                    self._killed(name)
+
+    def _step(self, name: str) -> None:
+        host = self._cluster.hosts[name]
+        if name not in self._running or self._running[name][0] != host.lives:
+            env = StoryEnv(self._cluster, name)
+            watch = Watch(env)
+            manager = Manager(env, watch, f"{host.boot}.{host.lives}")
+            self._running[name] = host.lives, env, manager, watch
+        _, env, manager, watch = self._running[name]
+        if not host.manages:
+            at_once(watch.look())
+            return
+        before = self._cluster.store.keys.status
+        if at_once(manager.step()) is not None:
+            self._tell(before, manager.status)
+
+    def _killed(self, name: str) -> None:
+        host = self._cluster.hosts[name]
+        self._cluster.say(f"{name}'s mcvd is killed")
+        host.stalled.add("killed")
+        self._cluster.mcvd_ends(host)
+        self._cluster.later(RESTART, lambda: host.stalled.discard("killed"))
+
+    def _tell(self, before: Status, after: Status) -> None:
+        for now, then in ((after.nodes, before.nodes), (after.services, before.services)):
+            for name, has in now.items():
+                if name not in then or then[name].state != has.state:
+                    self._cluster.say(f"  {name} is {has.state}")

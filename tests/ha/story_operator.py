@@ -6,10 +6,10 @@ from msgspec import structs
 
 from mcv.document.ha_entries import HaEntry
 from mcv.rules import managed
-from mcv.rules.ha import status as kept
 from mcv.rules.ha.snapshot import ClaimSeen
 from tests.ha.stories import WANTED, Command, NotAStory
-from tests.ha.story_cluster import Cluster, DocService
+from tests.ha.story_cluster import Cluster
+from tests.ha.story_values import DocService
 from tests.ha.story_worker import move
 
 MOVE = 5  # s
@@ -118,13 +118,13 @@ class Operator:
         self.waits = self._disarm_now
 
     def _disarm_now(self) -> bool:
-        status = kept.decode(self.store.status) if self.store.status else kept.Status()
+        status = self.store.keys.status
         if any(each.state in ("suspect", "fencing") for each in status.nodes.values()):
             return False
         self.store.ha = structs.replace(self.store.ha, armed=False)
         for host in self.cluster.hosts.values():
             host.lease_until = 0
-        self.store.leases.clear()
+            self.store.keys.give_back(host.name)
         return True
 
     def _arm(self, node: str) -> None:

@@ -4,27 +4,18 @@ from dataclasses import dataclass
 
 from mcv.document.availability import Ha
 from mcv.document.ha_entries import FailoverDomain, HaEntry, Tie
-from mcv.rules.ha import status as kept
 from tests.ha.stories import Domain, Story, StoryService
-from tests.ha.story_cluster import (
-    PERIODS,
-    Cluster,
-    DocNode,
-    DocService,
-    Host,
-    Lease,
-    Store,
-    Violation,
-)
-from tests.ha.story_manager import ROUND, Manager, ManagerKilled
+from tests.ha.story_cluster import PERIODS, Cluster, Violation
+from tests.ha.story_keys import Keys
+from tests.ha.story_manager import ROUND, Managers
 from tests.ha.story_operator import Operator
 from tests.ha.story_outcome import Outcome
+from tests.ha.story_values import DocNode, DocService, Host, Store
 from tests.ha.story_worker import work
 
 FIRST = 20  # s until the first batch
 BETWEEN = 100  # s
 AFTER = 600  # s after the last batch
-RESTART = 2  # s until systemd has started mcvd again
 
 # States of ours that the stories' words do not tell apart.
 SAME = {"blocked": "recovery", "starting": "started", "migrating": "started"}
@@ -44,7 +35,7 @@ def play(story: Story, killed_every: int = 0) -> Played:
     cluster = begin(story)
     cluster.killed_every = killed_every
     operator = Operator(cluster)
-    manager: Manager | None = None
+    managers = Managers(cluster)
     batches = list(story.batches)
     violation = ""
     try:
@@ -54,61 +45,13 @@ def play(story: Story, killed_every: int = 0) -> Played:
                 for command in batches.pop(0):
                     operator.say(command)
             operator.tick()
-            manager = elect(cluster, manager)
             work(cluster)
-            if manager is not None and manager.is_at_work and cluster.time % ROUND == 0:
-                manager = decided(cluster, manager)
+            if cluster.time % ROUND == 0:
+                managers.step()
             cluster.look()
     except Violation as found:
         violation = str(found)
     return Played(outcome(cluster), violation, cluster.log)
-
-
-def decided(cluster: Cluster, manager: Manager) -> Manager:
-    """The manager after its round: itself, or, where it was killed, a new process."""
-    try:
-        manager.round()
-    except ManagerKilled:
-        cluster.say(f"{manager.node}'s manager is killed")
-        host = cluster.hosts[manager.node]
-        host.stalled.add("killed")
-        cluster.mcvd_ends(host)
-        cluster.later(RESTART, lambda: host.stalled.discard("killed"))
-        return Manager(cluster, manager.node)
-    return manager
-
-
-def elect(cluster: Cluster, manager: Manager | None) -> Manager | None:
-    """Another manager where the last one has not been at work for T, or has given its key back."""
-    if manager is not None and manager.is_at_work:
-        manager.quiet = 0
-        return manager
-    if manager is not None:
-        manager.quiet += 1
-        host = cluster.hosts[manager.node]
-        gave_back = not host.manages or (not host.is_on and not host.lease_until)
-        if manager.quiet < PERIODS.wait and not gave_back:
-            return manager
-    for name in sorted(cluster.hosts):
-        candidate = Candidate(cluster, name)
-        if candidate.can_manage:
-            return Manager(cluster, name)
-    return manager
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A host that would be the manager."""
-
-    cluster: Cluster
-    name: str
-
-    @property
-    def can_manage(self) -> bool:
-        store, host = self.cluster.store, self.cluster.hosts[self.name]
-        is_member = store.nodes[self.name].status == "online"
-        has_lease = not store.ha.armed or self.cluster.time < host.lease_until
-        return is_member and has_lease and host.manages and self.cluster.is_at_work(self.name)
 
 
 # The beginning and the end
@@ -136,10 +79,13 @@ def begin(story: Story) -> Cluster:
         ha=Ha(armed=True, on_lost_lease="reset", on_shutdown=story.on_shutdown),  # type: ignore[arg-type]
         domains={name: _domain(domain) for name, domain in story.domains.items()},
         ties=tuple(_tie(kind, names) for kind, names in story.ties),
-        leases={name: Lease(1, 0) for name in story.nodes if name not in dead},
+        keys=Keys(),
     )
     hosts = {name: Host(name) for name in story.nodes}
     failing = {name: has.failing for name, has in story.services.items()}
+    for name in story.nodes:
+        if name not in dead:
+            store.keys.renew(name, hosts[name].boot, PERIODS)
     cluster = Cluster(store, hosts, failing)
     cluster.fenced.update(story.condemned)
     for name, node in story.nodes.items():
@@ -180,8 +126,7 @@ def _domain(domain: Domain) -> FailoverDomain:
 def outcome(cluster: Cluster) -> Outcome:
     """Where all is; what high availability does not look after is not counted."""
     store = cluster.store
-    status = kept.decode(store.status) if store.status else kept.Status()
-    states = {name: each.state for name, each in status.services.items()}
+    states = {name: each.state for name, each in store.keys.status.services.items()}
     services = {
         name: (SAME.get(state, state), service.node)
         for name, service in store.services.items()

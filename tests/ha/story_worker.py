@@ -3,7 +3,8 @@
 from mcv.rules.ha.actions import Migrate, Relocate, ServiceAction, Start, Stop
 from mcv.rules.ha.snapshot import Outcome, Result
 from tests.ha.stories import Failing
-from tests.ha.story_cluster import Cluster, Host, Job
+from tests.ha.story_cluster import Cluster
+from tests.ha.story_values import Host, Job
 
 LASTS = {Start: 3, Stop: 3, Migrate: 5, Relocate: 5}  # s
 

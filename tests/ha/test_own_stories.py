@@ -15,9 +15,8 @@ from mcv.rules.ha import fencing
 from mcv.rules.ha.round import Round
 from mcv.rules.ha.snapshot import NodeSeen
 from mcv.rules.ha.status import NodeStatus
-from tests.ha import stories, story_worker
+from tests.ha import stories, story_manager, story_worker
 from tests.ha.stories import Story
-from tests.ha.story_manager import Manager
 from tests.ha.story_play import Played, play
 
 ALL_ON = "power node1 on; power node2 on; power node3 on"
@@ -184,7 +183,7 @@ def believe_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def compare_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Manager, "is_unchanged", lambda self, action: True)
+    monkeypatch.setattr(story_manager, "is_unchanged", lambda cluster, action: True)
 
 
 def test_a_lying_device_that_is_believed_is_found(
