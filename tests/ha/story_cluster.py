@@ -185,6 +185,8 @@ class Cluster:
                 service = self.store.services.get(name)
                 if service is not None and service.node != host.name:
                     raise Violation(f"{name} of {service.node} runs on {host.name}")
+                if service is not None and (service.places or {}).get(host.name):
+                    raise Violation(f"{name} runs on {host.name}: {service.places}")
         for name, service in self.store.services.items():
             if service.node not in self.store.nodes:
                 raise Violation(f"{name} has no owner")

@@ -150,6 +150,7 @@ class StoryEnv:
             entry=service.entry,
             home=service.home,
             runs=tuple(host.name for host in hosts if name in host.runs and self._tells(host.name)),
+            places=service.places,
             memory=service.memory,
             live=service.live,
             claim=service.claim,

@@ -95,6 +95,13 @@ class Operator:
         self.cluster.hosts[node].device = to
         self.cluster.hosts[node].is_tested = tested == "tested"
 
+    def _replica(self, name: str, node: str, to: str) -> None:
+        """A service has a replica on its owner and on this node, which is ok, or is not."""
+        service = self.store.services[name]
+        lacks = "" if to == "ok" else f"its replica is {to}"
+        places = {service.node: "", **(service.places or {}), node: lacks}
+        self.cluster.change(name, places=places)
+
     def _crash(self, node: str, at: str, calls: str) -> None:
         self.cluster.hosts[node].dies_in = int(calls)
 

@@ -67,6 +67,7 @@ class DocService:
     live: bool
     memory: int = 0
     claim: ClaimSeen | None = None
+    places: dict[str, str] | None = None  # what forbids each node; None: shared storage
     result: Result | None = None
 
 

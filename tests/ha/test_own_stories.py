@@ -31,6 +31,7 @@ class Told(NamedTuple):
     where: dict[str, str] = HOME
     fenced: str = ""
     moves: int = 0
+    blocked: str = ""  # the one that no node can run
 
 
 STORIES = {
@@ -82,6 +83,17 @@ STORIES = {
     ),
     "a host is shut down for good": Told(("shutdown node3", "delay 0"), N3_LOST, "node3", 1),
     "a host is rebooted": Told(("reboot node3",)),
+    "the newest data is on the host that died": Told(
+        ("replica vm:3 node1 behind; power node3 off", "delay 0"),
+        fenced="node3",
+        blocked="vm:3",
+    ),
+    "the host with the newest data comes back": Told(
+        ("replica vm:3 node1 Outdated; power node3 off", "power node3 on"), fenced="node3"
+    ),
+    "the only other replica is on the node with most guests": Told(
+        ("replica vm:3 node2 ok; power node3 off",), {**HOME, "vm:3": "node2"}, "node3", 1
+    ),
     "a host is drained and restored": Told(
         ("crm node3 enable-node-maintenance", "crm node3 disable-node-maintenance"), moves=2
     ),
@@ -106,7 +118,10 @@ def story_of(directory: Path, batches: tuple[str, ...]) -> Story:
 def ends_as(played: Played, expected: Told) -> None:
     log = "\n".join(played.log)
     assert not played.violation, f"{played.violation}\n{log}"
-    where = {name: ("started", node) for name, node in expected.where.items()}
+    where = {
+        name: ("recovery" if name == expected.blocked else "started", node)
+        for name, node in expected.where.items()
+    }
     assert played.outcome.services == where, log
     assert " ".join(sorted(played.outcome.fenced)) == expected.fenced, log
     assert played.outcome.relocations == expected.moves, log
@@ -128,6 +143,22 @@ def test_a_manager_killed_at_any_call_leaves_the_same_to_the_next(
         batches = (f"crash node1 at {call}; {first}", *rest)
 
         ends_as(play(story_of(tmp_path, batches)), STORIES[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "guest", "within"),
+    [
+        ("a host dies", "vm:3", 30),
+        ("the manager's host dies", "vm:1", 30),
+        ("a device switches it off", "vm:3", 21),
+    ],
+)
+def test_it_runs_again_in_time(name: str, guest: str, within: int, tmp_path: Path) -> None:
+    """From the fault at 120 s, with 3 s for the start itself."""
+    log = play(story_of(tmp_path, STORIES[name].batches)).log
+
+    again = [float(line.split()[0]) for line in log if f" {guest} runs on " in line][1]
+    assert again - 120 <= within, "\n".join(log)
 
 
 # What the look at the truth finds where a clause is left out
