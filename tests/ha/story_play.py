@@ -30,8 +30,11 @@ class Played:
     log: list[str]
 
 
-def play(story: Story, killed_every: int = 0) -> Played:
-    """Play a story; `killed_every` so many of its calls the manager is killed."""
+def play(story: Story, killed_every: int = 0, after: int = AFTER) -> Played:
+    """Play a story, and `after` seconds more.
+
+    `killed_every` so many of its calls the manager is killed; 0: never.
+    """
     cluster = begin(story)
     cluster.killed_every = killed_every
     operator = Operator(cluster)
@@ -39,7 +42,7 @@ def play(story: Story, killed_every: int = 0) -> Played:
     batches = list(story.batches)
     violation = ""
     try:
-        while batches or cluster.time < FIRST + BETWEEN * len(story.batches) + AFTER:
+        while batches or cluster.time < FIRST + BETWEEN * len(story.batches) + after:
             cluster.tick()
             if batches and (cluster.time - FIRST) % BETWEEN == 0:
                 for command in batches.pop(0):

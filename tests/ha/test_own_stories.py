@@ -115,6 +115,10 @@ def story_of(directory: Path, batches: tuple[str, ...]) -> Story:
     return stories.read(directory)
 
 
+def played(directory: Path, batches: tuple[str, ...]) -> Played:
+    return play(story_of(directory, batches), after=200)
+
+
 def ends_as(played: Played, expected: Told) -> None:
     log = "\n".join(played.log)
     assert not played.violation, f"{played.violation}\n{log}"
@@ -129,7 +133,7 @@ def ends_as(played: Played, expected: Told) -> None:
 
 @pytest.mark.parametrize("name", STORIES)
 def test_it_ends_as_it_should(name: str, tmp_path: Path) -> None:
-    ends_as(play(story_of(tmp_path, STORIES[name].batches)), STORIES[name])
+    ends_as(played(tmp_path, STORIES[name].batches), STORIES[name])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +146,7 @@ def test_a_manager_killed_at_any_call_leaves_the_same_to_the_next(
     for call in range(40):
         batches = (f"crash node1 at {call}; {first}", *rest)
 
-        ends_as(play(story_of(tmp_path, batches)), STORIES[name])
+        ends_as(played(tmp_path, batches), STORIES[name])
 
 
 @pytest.mark.parametrize(
@@ -155,7 +159,7 @@ def test_a_manager_killed_at_any_call_leaves_the_same_to_the_next(
 )
 def test_it_runs_again_in_time(name: str, guest: str, within: int, tmp_path: Path) -> None:
     """From the fault at 120 s, with 3 s for the start itself."""
-    log = play(story_of(tmp_path, STORIES[name].batches)).log
+    log = played(tmp_path, STORIES[name].batches).log
 
     again = [float(line.split()[0]) for line in log if f" {guest} runs on " in line][1]
     assert again - 120 <= within, "\n".join(log)
@@ -165,7 +169,7 @@ def test_it_runs_again_in_time(name: str, guest: str, within: int, tmp_path: Pat
 
 
 def is_unsafe(name: str, tmp_path: Path) -> bool:
-    return bool(play(story_of(tmp_path, STORIES[name].batches)).violation)
+    return bool(played(tmp_path, STORIES[name].batches).violation)
 
 
 def test_an_untested_plug_that_counts_is_found(
