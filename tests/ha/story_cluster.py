@@ -47,6 +47,10 @@ class Cluster:
     def later(self, seconds: float, action: Callable[[], None]) -> None:
         self._later.append((self.time + seconds, action))
 
+    def clock(self, host: Host) -> float:
+        """The time by a host's own clock, by which its lease ends."""
+        return self.time + host.leapt
+
     # Links
 
     def hears(self, source: str, target: str) -> bool:
@@ -94,7 +98,7 @@ class Cluster:
             self.say(f"{name} is off: {why}")
         host.is_on = host.is_linked = host.reboots = False
         host.leaving = ""
-        host.lease_until = host.frozen_until = 0.0
+        host.lease_until = host.frozen_until = host.leapt = 0.0
         self.mcvd_ends(host)
         host.runs.clear()
         host.jobs.clear()
@@ -138,7 +142,7 @@ class Cluster:
             return
         if self.time >= host.up_at and self.has_quorum(host.name):
             self.store.keys.renew(host.name, host.boot, PERIODS)
-            host.lease_until = self.time + PERIODS.validity
+            host.lease_until = self.clock(host) + PERIODS.validity
 
     def mcvd_ends(self, host: Host) -> None:
         """What its process has seen is lost; the next one begins anew."""
@@ -152,7 +156,7 @@ class Cluster:
         if not self.store.ha.armed or not host.is_on or not host.lease_until:
             return
         bound = host.lease_until + (PERIODS.watchdog if self.is_frozen(host.name) else 0)
-        if self.time >= bound:
+        if self.clock(host) >= bound:
             self.power_off(host.name, "its lease is over")
 
     # Time
@@ -240,7 +244,7 @@ class Cluster:
         if self.store.ha.armed:
             host = self.hosts[name]
             self.store.keys.renew(name, host.boot, PERIODS)
-            host.lease_until = self.time + PERIODS.validity
+            host.lease_until = self.clock(host) + PERIODS.validity
 
     def fails(self, verb: str, name: str, node: str, tries: int) -> bool:
         """Whether a start or move fails now: so many tries fail before one succeeds."""
@@ -256,7 +260,7 @@ class Cluster:
         host = self.hosts[node]
         if not host.is_on:
             return False
-        if self.store.ha.armed and host.lease_until <= self.time:
+        if self.store.ha.armed and host.lease_until <= self.clock(host):
             raise Violation(f"{name} starts on {node} without a lease")
         if self.fails("start", name, node, self.failing.get(name, Failing()).starts):
             self.say(f"{name} does not start on {node}")

@@ -67,7 +67,7 @@ class StoryEnv:
         self.fences: dict[str, FenceSeen] = {}
 
     async def now(self) -> float:
-        return self.cluster.time
+        return self.cluster.clock(self.cluster.hosts[self.node])
 
     async def sleep(self, seconds: float) -> None:
         raise AssertionError("a manager sleeps")

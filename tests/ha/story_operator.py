@@ -87,6 +87,9 @@ class Operator:
     def _freeze(self, node: str, seconds: str) -> None:
         self.cluster.hosts[node].frozen_until = self.cluster.time + float(seconds)
 
+    def _clock(self, node: str, seconds: str) -> None:
+        self.cluster.hosts[node].leapt += float(seconds)
+
     def _etcd(self, node: str, to: str) -> None:
         self.cluster.hosts[node].voter = to != "kill"
 

@@ -36,7 +36,8 @@ class Host:
     reboots: bool = False
     runs: set[str] = field(default_factory=set)
     jobs: dict[str, Job] = field(default_factory=dict)
-    lease_until: float = 0.0
+    lease_until: float = 0.0  # by its own clock
+    leapt: float = 0.0  # s that its clock has leapt
     device: str = ""  # what its fence device does: "" for none, ok, hang, lie, wrong-plug
     is_tested: bool = False  # whether the plug was
     dies_in: int | None = None  # calls of its manager until that is killed

@@ -59,7 +59,7 @@ def _carry_out(cluster: Cluster, host: Host, action: ServiceAction) -> Outcome:
 def _start(cluster: Cluster, host: Host, name: str) -> Outcome:
     """A start looks at the newest document and at the lease, and passes neither."""
     is_owner = cluster.store.services[name].node == host.name
-    has_lease = not cluster.store.ha.armed or cluster.time < host.lease_until
+    has_lease = not cluster.store.ha.armed or cluster.clock(host) < host.lease_until
     if not (is_owner and has_lease):
         return "failed"
     return "done" if cluster.start(name, host.name) else "failed"

@@ -56,6 +56,10 @@ STORIES = {
     "a host is frozen for a moment": Told(("freeze node3 10",)),
     "a host is frozen for long": Told(("freeze node3 60",), N3_LOST, "node3", 1),
     "a fenced host comes back": Told(("network node3 off", "power node3 on"), N3_LOST, "node3", 1),
+    "the clock of the manager's host leaps": Told(
+        ("clock node1 +40",), {**HOME, "vm:1": "node2"}, "node1", 1
+    ),
+    "the clock of the manager's host leaps a little": Told(("clock node1 +9",)),
     "one etcd is killed": Told(("etcd node2 kill",)),
     "mcvd hangs on a host": Told(("cfs node3 rw fail", "cfs node3 rw work")),
     "mcvd hangs on the manager's host as another dies": Told(
