@@ -37,6 +37,7 @@ from mcv.drivers.host_devices import HostDevices
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.local_lease import LocalLease
 from mcv.drivers.lvm import Lvm
+from mcv.drivers.service_doors import service_doors
 from mcv.errors import McvError
 from mcv.etcd.gateway import Endpoint, Gateway
 from mcv.etcd.keys import ClusterKeys
@@ -150,6 +151,7 @@ class Daemon:
             lease=LocalLease(
                 self.conf.run, self.identity.certificate, self.identity.key, self.conf.etcd_port
             ),
+            services=service_doors(self.gate),
             keyspace=self.etcd.etcd,
             call=self.calls.call,
             forward=self.calls.forward,

@@ -22,6 +22,7 @@ from mcv.etcd.client import Keyspace
 from mcv.ha.leases_seen import LeasesSeen
 from mcv.settings import Settings
 from mcv.system import systemd
+from mcv.system.attempts import ServiceLooks, StartAttempt
 from mcv.system.held_file import HeldFile
 from mcv.system.lines import Lead, Lines
 from mcv.system.locks import Locks
@@ -47,19 +48,12 @@ if TYPE_CHECKING:
     from mcv.drivers.libvirt_load import Used
     from mcv.drivers.local_lease import LocalLease
     from mcv.drivers.lvm import Lvm
+    from mcv.drivers.service_doors import ServiceDoors
 
 log = logging.getLogger(__name__)
 
 ServedClaim = tuple[str, tuple[tuple[int, int], ...]]  # the operation, its claims' numbers
 A = TypeVar("A")
-
-
-@dataclass(frozen=True)
-class StartAttempt:
-    """The last attempt of the daemon to start a VM by itself, and why it failed."""
-
-    at: float  # monotonic
-    why: str
 
 
 @dataclass(frozen=True)
@@ -110,6 +104,7 @@ class Host:
     devices: "HostDevices"
     etcd: "LocalEtcd"
     lease: "LocalLease"
+    services: "ServiceDoors"
     keyspace: Keyspace  # of the cluster's etcd, as the document names it
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
     forward: Callable[..., Any]  # forward(node, operation, params, person): an operator's
@@ -149,6 +144,7 @@ class Host:
     heard_members: dict[str, bool] = field(default_factory=dict)  # at the last look for events
     looks: Looks = field(default_factory=Looks)
     leases: LeasesSeen = field(default_factory=LeasesSeen)  # of the other nodes
+    watched: ServiceLooks = field(default_factory=ServiceLooks)  # the services that run here
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
     lines: Lines = field(default_factory=Lines)  # to guests of this node
     leads: dict[str, Lead] = field(default_factory=dict)  # to lines of other nodes, by token

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mcv import wanted
 from mcv.cluster import (
     addresses,
     etcd_follow,
@@ -31,6 +32,7 @@ from mcv.errors import McvError
 from mcv.host import Host
 from mcv.network import networks
 from mcv.recovery import journal_recovery
+from mcv.service import watched
 from mcv.storage import copy_target
 from mcv.vm import (
     arrivals,
@@ -70,6 +72,7 @@ def look_after_cluster(host: Host) -> None:
         _attempt(host, verification_results.conclude)
         _attempt(host, sizing.write_real_sizes)
         _attempt(host, enable.adjust)
+        _attempt(host, wanted.write_noted)
     elif not host.is_leaving:
         _attempt(host, members.come_back)
     _keep_observations(host)
@@ -128,6 +131,7 @@ LOOPS = (
     Loop("etcd's room", 60.0, etcd_steps.keep_room),
     Loop("marks", 2.0, stale_marks.follow),
     Loop("handler's file", 2.0, handler_file.write),
+    Loop("services", watched.PERIOD, watched.look_after),
     Loop("starts", 5.0, lambda host: host.domains.starts.forget_ended()),
     Loop("copies", 30.0, copy_target.clear_over),
 )

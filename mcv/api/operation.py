@@ -41,6 +41,7 @@ NODES = SubjectParameter("node", "names")
 NODE_LEFT = SubjectParameter("node", "source")
 POOL = SubjectParameter("pool", "name")
 IMAGE = SubjectParameter("image", "name")
+SERVICE = SubjectParameter("service", "name")
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,12 @@ def owner(host: Host, params: Parameters) -> str:
     """The owner of the VM; this node, where the VM does not exist, to say so."""
     vm = host.read().vms.get(params.get("name", ""))
     return vm.node if vm else host.name
+
+
+def service_owner(host: Host, params: Parameters) -> str:
+    """The owner of the service; this node, where there is none of that name, to say so."""
+    service = host.read().services.get(params.get("name", ""))
+    return service.node if service else host.name
 
 
 def named(host: Host, params: Parameters) -> str:

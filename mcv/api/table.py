@@ -29,6 +29,7 @@ from mcv.api.operation import (
 from mcv.api.operation import change as change_vm
 from mcv.api.operation import power as power_vm
 from mcv.api.seeing_table import SEEING
+from mcv.api.service_table import OF_SERVICES
 from mcv.api.storage_table import STORAGE
 from mcv.check import (
     fixes,
@@ -93,6 +94,7 @@ TABLE: dict[str, Operation] = {
     **NODE_TABLE,
     **OF_ETCD,
     **OF_HA,
+    **OF_SERVICES,
     # The cluster
     "cluster.info": read(status_cluster.info),
     "cluster.check": read(runner.check),

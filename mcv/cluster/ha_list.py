@@ -4,9 +4,15 @@ from msgspec import Struct
 
 from mcv.document.ha_entries import HaEntry
 from mcv.document.model import Cluster
+from mcv.errors import McvError
 from mcv.host import Host
+from mcv.rules import managed
+from mcv.service.answers import ServiceSeen
 from mcv.status.report import reports
 from mcv.status.vms import summary
+from mcv.system.answers import ask_typed
+
+ASK = 1.8  # s that an owner has to tell of its services: reads answer within 3 s
 
 
 class HaRow(Struct, frozen=True, kw_only=True):
@@ -41,8 +47,8 @@ class Seen(Struct, frozen=True, kw_only=True):
 def list_(host: Host) -> list[HaRow]:
     """Every VM and service that high availability manages."""
     cluster = host.read()
-    seen = {**_vms(host, cluster)}
-    entries = {**cluster.ha_vms}
+    seen = {**_vms(host, cluster), **_services(host, cluster)}
+    entries = managed.entries_of(cluster)
     return [_row(cluster, name, entry, seen[name]) for name, entry in sorted(entries.items())]
 
 
@@ -53,6 +59,28 @@ def _vms(host: Host, cluster: Cluster) -> dict[str, Seen]:
         vm = cluster.vms[name]
         row = summary(cluster, vm, told)
         found[name] = Seen(node=vm.node, home=vm.home, state=row.state, attention=row.attention)
+    return found
+
+
+def _services(host: Host, cluster: Cluster) -> dict[str, Seen]:
+    """What the owners tell of their services; "unknown" of one whose owner does not."""
+    owners = sorted({service.node for service in cluster.services.values()} & {*cluster.online})
+    answers = ask_typed(host.call, owners, "node.services", ASK, list[ServiceSeen])
+    told = {
+        (node, one.name): one
+        for node, answer in answers.items()
+        if not isinstance(answer, McvError)
+        for one in answer
+    }
+    found = {}
+    for name, service in cluster.services.items():
+        one = told.get((service.node, name))
+        found[name] = Seen(
+            node=service.node,
+            home=service.home,
+            state=one.state if one else "unknown",
+            attention=f"on {service.node}: {one.problem}" if one and one.problem else None,
+        )
     return found
 
 
@@ -78,7 +106,7 @@ def _state(cluster: Cluster, entry: HaEntry, seen: Seen) -> str:
         return "failed"
     if not cluster.ha.armed or entry.wanted == "ignored":
         return "frozen"
-    if seen.state in ("running", "paused"):
+    if seen.state in ("running", "paused", "started"):
         return "started"
     return "stopped" if seen.state in ("stopped", "saved", "crashed") else seen.state
 

@@ -77,21 +77,18 @@ def service_release(base: Cluster, made: ChangeMade, /, name: str) -> Cluster:
 
 @change("service.owner")
 def service_owner(
-    base: Cluster, made: ChangeMade, /, name: str, node: str, home: bool = True
+    base: Cluster, made: ChangeMade, /, name: str, node: str, home: str = ""
 ) -> Cluster:
-    """Give a service another owner, under this operation's claim; with `home` its home too.
+    """Give a service another owner, under this operation's claim; with `home` another home.
 
     Precondition: nothing of it runs on its owner.
     """
     service = _require_claim(base, made, name)
     if base.node(node).status == "offline":
         raise Refused(f"{node} is offline.", f"Bring it back with: mcv node online {node}")
-    return with_service(base, owned(service, node, home))
-
-
-def owned(service: Service, node: str, home: bool) -> Service:
-    """The service with another owner; with `home` that is its home too."""
-    return replace(service, node=node, home=node if home else service.home)
+    if home:
+        base.node(home)
+    return with_service(base, replace(service, node=node, home=home or service.home))
 
 
 @change("service.scripts")
@@ -141,4 +138,4 @@ def taken(base: Cluster, made: ChangeMade, name: str, lost: str, taker: str) -> 
     node = base.node(taker)
     if node.status != "online" or node.draining:
         raise Refused(f"{taker} takes no services now.", "Look again.")
-    return with_service(base, owned(service, taker, home=False))
+    return with_service(base, replace(service, node=taker))

@@ -26,6 +26,7 @@ ENVIRONMENT = {
 
 # The tools that mcvd starts, and where Debian has them.
 PACKAGES = {
+    "arping": "iputils-arping",
     "blkdiscard": "util-linux",
     "drbdadm": "drbd-utils",
     "drbdmeta": "drbd-utils",

@@ -14,9 +14,10 @@ from pathlib import Path
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import Busy, McvError, Unreadable
-from mcv.host import Host, StartAttempt
+from mcv.host import Host
 from mcv.rules.domain import ACTIVE
 from mcv.system import files, stall
+from mcv.system.attempts import StartAttempt
 from mcv.system.event_log import outcome
 from mcv.vm import power, run_notes
 from mcv.vm.run_notes import AT_NEXT_BOOT

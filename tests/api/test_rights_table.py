@@ -37,6 +37,12 @@ ha.remove               admin   vm
 ha.tie                  admin   cluster
 ha.ties                 view    cluster
 ha.untie                admin   cluster
+service.create          admin   cluster
+service.refresh         admin   cluster
+service.delete          admin   cluster
+service.start           admin   cluster
+service.stop            admin   cluster
+service.migrate         admin   cluster
 ha.disarm               admin   cluster
 ha.set                  admin   cluster
 ha.settings             view    cluster

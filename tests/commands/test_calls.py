@@ -12,7 +12,15 @@ from mcv.api import table
 from mcv.commands.root import front
 from mcv.errors import McvError, NotFound, Refused
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
-from tests.commands.test_ha import HA_DOMAIN, HA_ROW, HA_STATUS, MANAGED, SETTINGS
+from tests.commands.test_ha import (
+    HA_DOMAIN,
+    HA_ROW,
+    HA_STATUS,
+    MANAGED,
+    SERVICE,
+    SERVICE_MADE,
+    SETTINGS,
+)
 
 MENDED = {"deed": "define", "subject": "web1"}
 FINDING = {
@@ -394,6 +402,44 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("ha domain list", "ha.domains", {}),
     ("ha domain delete front", "ha.domain_delete", {"name": "front"}),
+    (
+        "ha service create www --address 192.0.2.80/24 --bridge br0",
+        "service.create",
+        {
+            "name": "www",
+            "address": "192.0.2.80/24",
+            "bridge": "br0",
+            "units": [],
+            "scripts": [],
+            "monitor_link": True,
+        },
+    ),
+    (
+        "ha service create www --address 192.0.2.80/24 --bridge br0 --unit nginx --script /etc/a "
+        "--script /etc/b --domain front --recovery relocate --no-monitor-link --sleeptime 3",
+        "service.create",
+        {
+            "name": "www",
+            "address": "192.0.2.80/24",
+            "bridge": "br0",
+            "units": ["nginx"],
+            "scripts": ["/etc/a", "/etc/b"],
+            "monitor_link": False,
+            "domain": "front",
+            "recovery": "relocate",
+            "sleeptime": 3,
+        },
+    ),
+    ("ha service start www", "service.start", {"name": "www", "dry_run": False}),
+    ("ha service stop www", "service.stop", {"name": "www", "dry_run": False}),
+    (
+        "ha service migrate www --node n2",
+        "service.migrate",
+        {"name": "www", "to": "n2", "dry_run": False},
+    ),
+    ("ha service migrate www n2", "service.migrate", {"name": "www", "to": "n2", "dry_run": False}),
+    ("ha service refresh www", "service.refresh", {"name": "www"}),
+    ("ha service delete www --yes", "service.delete", {"name": "www", "dry_run": False}),
     ("ha settings", "ha.settings", {}),
     ("ha settings on-lost-lease=reset", "ha.set", {"values": {"on-lost-lease": "reset"}}),
     (
@@ -699,6 +745,10 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.job("ha.set", SETTINGS)
     for operation in ("ha.add", "ha.change"):
         daemon.job(operation, MANAGED)
+    for operation in ("service.start", "service.stop", "service.migrate", "service.refresh"):
+        daemon.job(operation, SERVICE)
+    daemon.job("service.create", SERVICE_MADE)
+    daemon.job("service.delete", {"name": "www"})
     daemon.job("ha.remove", {"name": "web1"})
     daemon.job("ha.domain_create", HA_DOMAIN)
     daemon.job("ha.domain_delete", {"name": "front"})

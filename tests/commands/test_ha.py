@@ -53,6 +53,24 @@ MANAGED: dict[str, Any] = {
     "failback": True,
     "notes": ["The cluster is not armed."],
 }
+SERVICE: dict[str, Any] = {
+    "name": "www",
+    "node": "n1",
+    "state": "started",
+    "wanted": "started",
+    "home": "n1",
+    "notes": [],
+}
+SERVICE_MADE: dict[str, Any] = {
+    "name": "www",
+    "node": "n1",
+    "address": "192.0.2.80/24",
+    "bridge": "br0",
+    "units": [],
+    "scripts": [],
+    "domain": "",
+    "notes": ["n3 is offline."],
+}
 HA_STATUS: dict[str, Any] = {
     "armed": True,
     "quorum": True,
@@ -213,3 +231,31 @@ def test_a_priority_that_is_no_number_is_refused(mcv: Speak, daemon: FakeDaemon)
     heard = mcv("ha domain create front --node n1:best")
 
     assert heard.code == 3 and "'best' is no whole number" in heard.err
+
+
+def test_a_new_service_is_told_with_what_could_not_be_looked_at(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    daemon.job("service.create", SERVICE_MADE)
+
+    heard = mcv("ha service create www --address 192.0.2.80/24 --bridge br0")
+
+    assert heard.out == (
+        "Service www with 192.0.2.80/24 on br0 belongs to n1. Start it: "
+        "mcv ha service start www\nn3 is offline.\n"
+    )
+
+
+def test_a_stop_that_the_document_was_not_told_says_so(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.job("service.stop", {**SERVICE, "notes": ["The document cannot be told now."]})
+
+    said = mcv("ha service stop www").out
+    assert said == "www is stopped.\nThe document cannot be told now.\n"
+
+
+def test_a_service_is_moved_to_one_node(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.job("service.migrate", {**SERVICE, "node": "n2"})
+
+    said = mcv("ha service migrate www --node n2").out
+    assert said == "www belongs to n2 now and runs there.\n"
+    assert mcv("ha service migrate www").code == mcv("ha service migrate www a --node b").code == 2

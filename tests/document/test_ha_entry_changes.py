@@ -105,8 +105,8 @@ def test_a_service_that_is_deleted_takes_its_ties_along() -> None:
 def test_a_service_moves_under_a_claim_and_its_home_with_it_at_an_operator_s_word() -> None:
     claimed = after(SERVED, "service.claim", "job9.1", name="www", why="move")
 
-    put = after(claimed, "service.owner", "job9.2", name="www", node="n2")
-    drained = after(claimed, "service.owner", "job9.2", name="www", node="n2", home=False)
+    put = after(claimed, "service.owner", "job9.2", name="www", node="n2", home="n2")
+    drained = after(claimed, "service.owner", "job9.2", name="www", node="n2")
 
     assert (put.services["www"].node, put.services["www"].home) == ("n2", "n2")
     assert (drained.services["www"].node, drained.services["www"].home) == ("n2", "n1")
@@ -126,7 +126,7 @@ def test_services_of_a_node_that_is_gone_are_taken_with_its_vms_in_one_change() 
 
 def test_a_member_that_is_removed_leaves_domains_and_homes_of_services() -> None:
     moved = after(SERVED, "service.claim", "job9.1", name="www", why="move")
-    moved = after(moved, "service.owner", "job9.2", name="www", node="n2", home=False)
+    moved = after(moved, "service.owner", "job9.2", name="www", node="n2")
     base = replace(moved, vms={})
 
     left = by("n2", base, "node.remove", {"name": "n1"})

@@ -62,6 +62,7 @@ from tests.fakes.etcd_local import FakeLocalEtcd, FakeVoting
 from tests.fakes.host_devices import FakeHostDevices
 from tests.fakes.keys import FakeKeys
 from tests.fakes.local_lease import FakeLocalLease, FakeWatchdogs
+from tests.fakes.services import FakeServiceDoors, Segment
 from tests.fakes.volumes import FakeBridges, FakeLvm
 
 Spy = Callable[[str, str, str], None]  # (caller, node, operation), may raise
@@ -118,6 +119,8 @@ class FakeCluster:
         self.bridges = {name: FakeBridges() for name in names}
         self.devices_of = {name: FakeHostDevices() for name in names}
         self.watchdogs = {name: FakeWatchdogs() for name in names}
+        self.segment = Segment()
+        self.services = {name: FakeServiceDoors(name, self.segment) for name in names}
         self.boots = dict.fromkeys(names, 1)  # how often each host has come up
         self.going_down: set[str] = set()  # hosts that shut down
         self.ordered: list[tuple[str, str]] = []  # (node, "reboot" or "poweroff") of systemd
@@ -161,7 +164,7 @@ class FakeCluster:
             ),
         )
         gate = Gate(name, lambda: arms.of(name, conf.run, consensus, reached), conf.run)
-        self.domains[name].gate = self.drbd[name].gate = gate
+        self.domains[name].gate = self.drbd[name].gate = self.services[name].gate = gate
         self.domains[name].known = lambda: known_uuids(consensus.both())
         self.hosts[name] = Host(
             settings=conf,
@@ -178,6 +181,7 @@ class FakeCluster:
             devices=cast(Any, self.devices_of[name]),
             etcd=cast(Any, self.etcd_of[name]),
             lease=cast(Any, FakeLocalLease(conf.run, self.watchdogs[name])),
+            services=cast(Any, self.services[name]),
             keyspace=reached,
             call=call,
             forward=lambda node, operation, params, who: None,

@@ -1,0 +1,1 @@
+"""Services: an address with what runs where it is, on the node that owns it."""
