@@ -33,6 +33,9 @@ from mcv.drivers.directories import Directories
 from mcv.drivers.drbd import Drbd
 from mcv.drivers.etcd_local import LocalEtcd
 from mcv.drivers.etcd_unit import EtcdUnit
+from mcv.drivers.fence_agents import FenceAgents
+from mcv.drivers.fence_doors import FenceDoors
+from mcv.drivers.fence_secrets import FenceSecrets
 from mcv.drivers.host_devices import HostDevices
 from mcv.drivers.libvirt import Hypervisor
 from mcv.drivers.local_lease import LocalLease
@@ -152,6 +155,7 @@ class Daemon:
                 self.conf.run, self.identity.certificate, self.identity.key, self.conf.etcd_port
             ),
             services=service_doors(self.gate),
+            fences=FenceDoors(FenceAgents(), FenceSecrets(self.conf.pki / "fence")),
             keyspace=self.etcd.etcd,
             call=self.calls.call,
             forward=self.calls.forward,

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mcv.drivers.directories import Directories
     from mcv.drivers.drbd import Drbd
     from mcv.drivers.etcd_local import LocalEtcd
+    from mcv.drivers.fence_doors import FenceDoors
     from mcv.drivers.host_devices import HostDevices
     from mcv.drivers.libvirt import Hypervisor
     from mcv.drivers.libvirt_load import Used
@@ -105,6 +106,7 @@ class Host:
     etcd: "LocalEtcd"
     lease: "LocalLease"
     services: "ServiceDoors"
+    fences: "FenceDoors"
     keyspace: Keyspace  # of the cluster's etcd, as the document names it
     call: Callable[..., Any]  # call(node, operation, /, **params): a step, or a question
     forward: Callable[..., Any]  # forward(node, operation, params, person): an operator's
@@ -115,7 +117,6 @@ class Host:
     is_going_down: Callable[[], bool] = systemd.host_is_stopping  # this whole host; may raise
     go_down: Callable[[str], None] = systemd.go_down  # go_down("reboot" or "poweroff")
     advice: Callable[..., str] = wait_for  # advice(*nodes): what to do about silent members
-
     also_listen: Callable[[str], None] = lambda address: None  # at another address, too
     listen_only: Callable[[str], None] = lambda address: None  # at one address
     reach: Callable[[str, str], None] = lambda node, address: None  # a member there; may raise

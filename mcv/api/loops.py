@@ -12,6 +12,7 @@ from mcv.cluster import (
     etcd_follow,
     etcd_steps,
     failsafe_rounds,
+    fence_keeping,
     lease_keeping,
     members,
     sightings,
@@ -132,6 +133,7 @@ LOOPS = (
     Loop("marks", 2.0, stale_marks.follow),
     Loop("handler's file", 2.0, handler_file.write),
     Loop("services", watched.PERIOD, watched.look_after),
+    Loop("fence devices", 15.0, fence_keeping.look_after),
     Loop("starts", 5.0, lambda host: host.domains.starts.forget_ended()),
     Loop("copies", 30.0, copy_target.clear_over),
 )

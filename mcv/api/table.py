@@ -2,6 +2,7 @@
 
 from mcv.api import consensus_calls
 from mcv.api.etcd_table import OF_ETCD
+from mcv.api.fence_table import OF_FENCING
 from mcv.api.ha_table import OF_HA
 from mcv.api.host_table import OF_HOSTS
 from mcv.api.node_table import NODE_TABLE
@@ -93,6 +94,7 @@ HOURS = 6 * 3600.0
 TABLE: dict[str, Operation] = {
     **NODE_TABLE,
     **OF_ETCD,
+    **OF_FENCING,
     **OF_HA,
     **OF_SERVICES,
     # The cluster

@@ -126,5 +126,6 @@ def blank(host: Host) -> OnNode:
     if host.etcd.unit.is_there:
         host.etcd.unit.discard()
     secret.forget(host)
+    host.fences.secrets.forget()
     files.remove(stage_path(host))
     return OnNode(node=host.name)

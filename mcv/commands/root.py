@@ -55,6 +55,7 @@ SECTIONS = {
         "node": ("node", "node"),
         "evacuate": ("evacuate", "evacuate"),
         "ha": ("ha", "ha"),
+        "fence": ("fence", "fence"),
         "permission": ("permission", "permission"),
         "config": ("config", "config"),
     },

@@ -137,3 +137,16 @@ def first_line(path: str, environment: Mapping[str, str] = os.environ) -> str:
     if not line:
         raise Refused(f"{path} has no password in its first line.")
     return line
+
+
+def text(path: str, environment: Mapping[str, str] = os.environ) -> str:
+    """A small file whole: a key, which never is a word of the command line."""
+    with opened(path, environment) as fd:
+        try:
+            os.set_blocking(fd, True)
+            found = os.read(fd, FIRST_LINE_LIMIT + 1).decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refused(f"{path} cannot be read as text (UTF-8).") from error
+    if not found or len(found) > FIRST_LINE_LIMIT:
+        raise Refused(f"{path} is no key: it is {'too large' if found else 'empty'}.")
+    return found

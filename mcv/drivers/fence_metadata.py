@@ -146,7 +146,7 @@ def _of_agent(agent: str, metadata: Metadata) -> Iterator[Refused]:
 def why_not(name: str) -> str:
     """Why a parameter is passed to no agent; "" where it may be."""
     if name in OWN:
-        return "mcv sets it itself"
+        return "it is set for each call"
     if (same := name.replace("-", "_")) in REASONS:
         return REASONS[same]
     if "debug" in name or name.startswith("verbose"):

@@ -26,6 +26,17 @@ cluster.store_lost      admin   cluster
 cluster.store_refresh   admin   cluster
 cluster.witness_remove  admin   cluster
 cluster.witness_key     admin   cluster
+fence.devices           admin   cluster
+fence.add_device        admin   cluster
+fence.set_device        admin   cluster
+fence.remove_device     admin   cluster
+fence.set               admin   cluster
+fence.unset             admin   cluster
+fence.status            admin   cluster
+fence.test              admin   cluster
+fence.trial             admin   cluster
+fence.off               admin   cluster
+fence.on                admin   cluster
 ha.add                  admin   vm
 ha.arm                  admin   cluster
 ha.change               admin   rule

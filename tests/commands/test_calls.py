@@ -12,6 +12,7 @@ from mcv.api import table
 from mcv.commands.root import front
 from mcv.errors import McvError, NotFound, Refused
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
+from tests.commands.test_fence import DEVICE
 from tests.commands.test_ha import (
     HA_DOMAIN,
     HA_ROW,
@@ -440,6 +441,44 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("ha service migrate www n2", "service.migrate", {"name": "www", "to": "n2", "dry_run": False}),
     ("ha service refresh www", "service.refresh", {"name": "www"}),
     ("ha service delete www --yes", "service.delete", {"name": "www", "dry_run": False}),
+    (
+        "fence device add bmc2 --agent fence_ipmilan ip=192.0.2.2 username=root",
+        "fence.add_device",
+        {
+            "name": "bmc2",
+            "agent": "fence_ipmilan",
+            "parameters": {"ip": "192.0.2.2", "username": "root"},
+            "secrets": {},
+            "dry_run": False,
+        },
+    ),
+    (
+        "fence device set bmc2 ip=192.0.2.3",
+        "fence.set_device",
+        {"name": "bmc2", "parameters": {"ip": "192.0.2.3"}, "secrets": {}, "dry_run": False},
+    ),
+    ("fence device list", "fence.devices", {}),
+    ("fence device remove bmc2", "fence.remove_device", {"name": "bmc2"}),
+    (
+        "fence set n2 --level 1 bmc2 pdu:7",
+        "fence.set",
+        {"node": "n2", "level": 1, "plugs": [["bmc2", ""], ["pdu", "7"]]},
+    ),
+    ("fence unset n2 --level 1", "fence.unset", {"node": "n2", "level": 1}),
+    ("fence test n2", "fence.test", {"node": "n2"}),
+    (
+        "fence test n2 --off --yes",
+        "fence.trial",
+        {"node": "n2", "level": None, "dry_run": False},
+    ),
+    ("fence off n2 --yes", "fence.off", {"node": "n2", "dry_run": False}),
+    ("fence on n2", "fence.on", {"node": "n2", "dry_run": False}),
+    ("fence status n2", "fence.status", {"node": "n2"}),
+    (
+        "fence confirm n2 --yes",
+        "node.offline",
+        {"names": ["n2"], "confirm_dead": True},
+    ),
     ("ha settings", "ha.settings", {}),
     ("ha settings on-lost-lease=reset", "ha.set", {"values": {"on-lost-lease": "reset"}}),
     (
@@ -754,6 +793,8 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.job("ha.domain_delete", {"name": "front"})
     for operation in ("ha.tie", "ha.untie"):
         daemon.job(operation, {"kind": "apart", "names": ["web1", "web2"]})
+    for operation in ("fence.add_device", "fence.set_device"):
+        daemon.job(operation, DEVICE)
     daemon.job("drbd.enable", {"nodes": ["n1", "n2"]})
     daemon.job("drbd.set", {"resync-rate": 1024**2, "on-peer-loss": "wait"})
     daemon.job("repair", {"settled": [], "left": []})

@@ -25,6 +25,9 @@ from mcv.document.initial import alone
 from mcv.document.model import Cluster, Node
 from mcv.document.store import Store
 from mcv.drbd import roles
+from mcv.drivers.fence_agents import FenceAgents
+from mcv.drivers.fence_doors import FenceDoors
+from mcv.drivers.fence_secrets import FenceSecrets
 from mcv.errors import (
     CallLost,
     CommandFailed,
@@ -182,6 +185,9 @@ class FakeCluster:
             etcd=cast(Any, self.etcd_of[name]),
             lease=cast(Any, FakeLocalLease(conf.run, self.watchdogs[name])),
             services=cast(Any, self.services[name]),
+            fences=FenceDoors(
+                FenceAgents(self.directory / "sbin"), FenceSecrets(conf.pki / "fence")
+            ),
             keyspace=reached,
             call=call,
             forward=lambda node, operation, params, who: None,

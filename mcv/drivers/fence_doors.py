@@ -1,0 +1,26 @@
+"""What a node switches other nodes off with: agents, the secrets for them, and what it has seen."""
+
+from dataclasses import dataclass, field
+
+from mcv.document.fencing import FenceDevice
+from mcv.drivers.fence_agents import FenceAgents
+from mcv.drivers.fence_secrets import FenceSecrets
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """This node's last look at a device; `failure` is "" where the device is well."""
+
+    at: float  # monotonic
+    device: FenceDevice
+    failure: str = ""
+
+
+@dataclass
+class FenceDoors:
+    """Agents and secrets of this host; a restart of the daemon begins without the rest."""
+
+    agents: FenceAgents
+    secrets: FenceSecrets
+    monitored: dict[str, Monitored] = field(default_factory=dict)  # by device
+    took: dict[str, float] = field(default_factory=dict)  # s until off, by node, in a test
