@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mcv.errors import McvError
 from mcv.ha.env import Leftovers
+from mcv.ha.service_leftovers import ServiceRemains
 from mcv.system.process import Run, run
 
 MARK_OF_DOMAIN = "urn:mcv:vm:1"
@@ -57,22 +58,30 @@ class Remains:
     def __init__(self, root: Path = Path("/"), run: Run = run) -> None:
         self._root = root
         self._run = run
+        self._services = ServiceRemains(root, run)
 
     def look(self) -> Leftovers:
         """What is left now; where DRBD does not answer, that is left too."""
         own = self._own()
         found = list(self._tasks(own))
         return Leftovers(
-            running=tuple(str(task) for task in found if not task.is_stuck),
+            running=(
+                *(str(task) for task in found if not task.is_stuck),
+                *self._services.look(),
+            ),
             stuck=tuple(str(task) for task in found if task.is_stuck),
             primary=self._primary(own),
         )
 
     def kill(self) -> None:
-        """SIGKILL all that is left, and have DRBD make its resources Secondary, without a wait."""
+        """SIGKILL all that is left, and have DRBD make its resources Secondary, without a wait.
+
+        Of services the processes are killed, and the addresses taken away.
+        """
         own = self._own()
         for task in self._tasks(own):
             self._kill(task, own)
+        self._services.kill()
         for resource in self._primary(own):
             if resource in own.resources:
                 threading.Thread(target=self._demote, args=(resource,), daemon=True).start()
