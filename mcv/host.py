@@ -20,6 +20,7 @@ from mcv.document.subject import Subject
 from mcv.errors import McvError, OutcomeOpen, RepairNeeded, wait_for
 from mcv.etcd.client import Keyspace
 from mcv.ha.leases_seen import LeasesSeen
+from mcv.ha.manager import Managing
 from mcv.settings import Settings
 from mcv.system import systemd
 from mcv.system.attempts import ServiceLooks, StartAttempt
@@ -146,6 +147,7 @@ class Host:
     looks: Looks = field(default_factory=Looks)
     leases: LeasesSeen = field(default_factory=LeasesSeen)  # of the other nodes
     watched: ServiceLooks = field(default_factory=ServiceLooks)  # the services that run here
+    managing: Managing = field(default_factory=Managing)  # of high availability
     served: dict[ServedClaim, int] = field(default_factory=dict)  # serial of the last step
     lines: Lines = field(default_factory=Lines)  # to guests of this node
     leads: dict[str, Lead] = field(default_factory=dict)  # to lines of other nodes, by token
@@ -265,8 +267,7 @@ class Host:
             try:
                 yield
             except BaseException as error:
-                is_over = isinstance(error, McvError) and not isinstance(error, RepairNeeded)
-                if not is_over:
+                if not isinstance(error, McvError) or isinstance(error, RepairNeeded):
                     claims.pop_all()
                 raise
 

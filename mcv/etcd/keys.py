@@ -31,6 +31,11 @@ class ClusterKeys:
         return self.leases + node.encode()
 
     @property
+    def manager(self) -> bytes:
+        """Who decides for high availability, and in which term."""
+        return self.leases + b"manager"
+
+    @property
     def marks(self) -> bytes:
         return self.prefix + b"stale/"
 

@@ -9,19 +9,20 @@ A node is as silent as the newest reading shows, counted to before that reading 
 manager that was held up between its reading and an action lets the action be.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from msgspec.structs import replace
 
 from mcv.ha import right, timing, values
 from mcv.ha.env import Answer, Env, Put, Txn, Unchanged
+from mcv.ha.orders import Orders
 from mcv.ha.taking import Watch
 from mcv.ha.values import Holder
 from mcv.rules.ha import status as kept
 from mcv.rules.ha.actions import AnyAction
 from mcv.rules.ha.decide import Decision, decide
-from mcv.rules.ha.snapshot import LeaseSeen, NodeSeen, Snapshot
+from mcv.rules.ha.snapshot import FenceSeen, LeaseSeen, NodeSeen, Snapshot
 from mcv.rules.ha.status import Status
 
 SELDOM = 60.0  # s after which a status is written although nothing but its clock is new
@@ -38,6 +39,25 @@ class Office:
     def compare(self) -> Unchanged:
         """What every write of the manager's is made under."""
         return Unchanged(values.MANAGER, self.revision)
+
+
+@dataclass
+class Managing:
+    """What a node's mcvd knows of high availability: only in its memory.
+
+    `orders` are what it was ordered to do, all else is of the manager, which it may be itself.
+    """
+
+    orders: Orders = field(default_factory=Orders)
+    manager: "Manager | None" = None
+    decision: Decision | None = None  # the newest, while this node decides
+    fences: dict[str, FenceSeen] = field(default_factory=dict)  # by node
+    under_way: set[str] = field(default_factory=set)  # what is being carried out
+
+    def begin_anew(self, manager: "Manager | None") -> None:
+        """Another manager's life; None: nobody decides here."""
+        self.manager, self.decision = manager, None
+        self.fences.clear()
 
 
 class ManagerEnv(Env, Protocol):
@@ -58,7 +78,7 @@ class Manager:
 
     def __init__(self, env: ManagerEnv, watch: Watch, token: str) -> None:
         self._env = env
-        self._watch = watch
+        self.watch = watch
         self._token = token
         self._beat = (0, 0.0)  # another's: its revision, and since when that is seen
         self._written = Status()
@@ -74,7 +94,7 @@ class Manager:
         be seen in the next round.
         """
         asked = await self._env.now()
-        read = await self._watch.look(values.HA)
+        read = await self.watch.look(values.HA)
         if not await right.has_lease(self._env):
             self.office = None
             return None
@@ -109,13 +129,13 @@ class Manager:
 
     async def _is_free(self, holder: Holder, answer: Answer) -> bool:
         """An earlier life's, one of a node without a lease, or one whose beat has stopped."""
-        if holder.node == self._env.node or holder.node not in self._watch.seen:
+        if holder.node == self._env.node or holder.node not in self.watch.seen:
             return True
         beat, now = answer.entries.get(values.BEAT), await self._env.now()
         revision = beat.revision if beat is not None else 0
         if revision != self._beat[0] or not self._beat[1]:
             self._beat = (revision, now)
-        held = self._watch.seen[holder.node].held
+        held = self.watch.seen[holder.node].held
         return now - self._beat[1] >= timing.at_pace(_pace(held.validity)).suspicion
 
     # A round
@@ -143,7 +163,7 @@ class Manager:
 
     def _completed(self, look: Snapshot, office: Office, asked: float) -> Snapshot:
         """The look with what the manager knows itself: time, term, and leases."""
-        began = self._watch.began
+        began = self.watch.began
         return replace(
             look,
             now=asked,
@@ -158,17 +178,17 @@ class Manager:
         )
 
     def _lease(self, node: NodeSeen, asked: float) -> LeaseSeen | None:
-        seen = self._watch.seen.get(node.name)
+        seen = self.watch.seen.get(node.name)
         if seen is None:
             return None
         held = seen.held
         return LeaseSeen(
             revision=seen.revision,
             boot=held.boot,
-            age=self._watch.age_at(node.name, asked),
+            age=self.watch.age_at(node.name, asked),
             wait=float(timing.wait(held.validity, held.watchdog, held.grain)),
             proves=held.proves,
-            moved=node.name in self._watch.moved,
+            moved=node.name in self.watch.moved,
         )
 
     async def _write(self, status: Status, office: Office) -> bool:

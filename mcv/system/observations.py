@@ -70,6 +70,11 @@ class Observations:
             else:
                 self._silent.setdefault(node, time.monotonic())
 
+    def is_silent(self, node: str) -> bool:
+        """Whether a member's host was looked for on every path, and answered on none."""
+        with self._lock:
+            return node in self._silent
+
     def advice(self, *nodes: str) -> str:
         """What to do about members that do not answer.
 

@@ -32,6 +32,13 @@ def host_is_stopping(run_: Run = run, runs: Path = RUNS) -> bool:
     return "shutdown.target" in run_("systemctl", "list-jobs", "--plain", "--no-legend")
 
 
+def host_is_rebooting(run_: Run = run, runs: Path = RUNS) -> bool:
+    """Whether this host, which goes down, is to come up again. Raises CommandFailed."""
+    if not runs.is_dir():
+        return False
+    return "reboot.target" in run_("systemctl", "list-jobs", "--plain", "--no-legend")
+
+
 def go_down(verb: str, run_: Run = run) -> None:
     """Have this whole host reboot or power off, in good order. Raises CommandFailed."""
     run_("systemctl", "--no-block", verb)

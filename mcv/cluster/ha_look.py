@@ -1,0 +1,138 @@
+"""One look at the cluster for the manager: the document, and what the nodes tell of themselves."""
+
+from collections.abc import Mapping
+
+from mcv.cluster.ha_reports import HaReport, Ordered
+from mcv.document.claim import Claim
+from mcv.document.model import Cluster, Node, Vm
+from mcv.drbd import stale_marks
+from mcv.drbd.stale_marks import Marks
+from mcv.errors import McvError
+from mcv.host import Host
+from mcv.rules import tied
+from mcv.rules.ha.snapshot import ClaimSeen, NodeSeen, Result, ServiceSeen, Snapshot
+from mcv.system.answers import ask_typed
+
+ASK = 1.0  # s that a node has for its report: who hangs holds up every round so long
+
+Reports = Mapping[str, HaReport]
+
+
+def look(host: Host) -> Snapshot:
+    """What is seen now. Raises Unknown where marks of stale replicas count, and cannot be read."""
+    cluster = host.read()
+    answers = ask_typed(host.call, sorted(cluster.nodes), "ha.report", ASK, HaReport)
+    reports = {name: told for name, told in answers.items() if not isinstance(told, McvError)}
+    offline = [name for name, node in cluster.nodes.items() if node.status == "offline"]
+    lost = any(cluster.vms[name].node in offline for name in cluster.ha_vms)
+    marks = stale_marks.read(host) if lost else {}
+    orders = {
+        each.operation: each
+        for told in reports.values()
+        for each in told.orders.values()
+        if each.operation
+    }
+    return Snapshot(
+        now=0.0,
+        term=0,
+        manager=host.name,
+        ha=cluster.ha,
+        nodes={
+            name: _node(host, node, reports.get(name), orders)
+            for name, node in cluster.nodes.items()
+        },
+        services={
+            name: _vm(cluster, cluster.vms[name], reports, marks, orders) for name in cluster.ha_vms
+        },
+        domains=cluster.domains,
+        ties=cluster.ties,
+    )
+
+
+def _node(host: Host, node: Node, told: HaReport | None, orders: Mapping[str, Ordered]) -> NodeSeen:
+    return NodeSeen(
+        name=node.name,
+        status=node.status,
+        maintenance=node.maintenance,
+        draining=node.draining,
+        evidence=node.evidence.kind if node.evidence is not None else None,
+        leaving=told.leaving if told is not None else "",
+        answers=_answers(host, node.name, told),
+        told=told is not None,
+        is_empty=told.is_empty if told is not None else None,
+        memory=told.memory if told is not None else 0,
+        can_fence=any(level and all(plug.tested for plug in level) for level in node.levels),
+        fence=host.managing.fences.get(node.name),
+        claim=_claim(node.claim, orders),
+    )
+
+
+def _answers(host: Host, name: str, told: HaReport | None) -> tuple[str, ...] | None:
+    """The paths that answer; None while it is not known that none does."""
+    if told is not None or host.observations.was_heard_lately(name):
+        return ("mcvd",)
+    return () if host.observations.is_silent(name) else None
+
+
+def _claim(claim: Claim | None, orders: Mapping[str, Ordered]) -> ClaimSeen | None:
+    if claim is None:
+        return None
+    mine = claim.operation in orders
+    return ClaimSeen(operation=claim.operation, node=claim.node, mine=mine, why=claim.why)
+
+
+def _vm(
+    cluster: Cluster, vm: Vm, reports: Reports, marks: Marks, orders: Mapping[str, Ordered]
+) -> ServiceSeen:
+    lacks = {name: _lacks(vm, name, reports, marks) for name in _places(cluster, vm)}
+    newest = vm.node if any(lacks[name] for name in lacks if name != vm.node) else ""
+    return ServiceSeen(
+        name=vm.name,
+        node=vm.node,
+        entry=cluster.ha_vms[vm.name],
+        home=vm.home,
+        runs=tuple(sorted(name for name, told in reports.items() if vm.name in told.runs)),
+        places=lacks,
+        newest=newest,
+        memory=vm.memory,
+        claim=_claim(vm.claim, orders),
+        result=_result(vm.name, reports),
+    )
+
+
+def _places(cluster: Cluster, vm: Vm) -> tuple[str, ...]:
+    """Where its disks are, or anywhere where it has none; its owner alone where it is tied."""
+    places = vm.nodes if vm.disks else tuple(cluster.nodes)
+    return (vm.node,) if tied.is_tied(vm) else tuple(dict.fromkeys((*places, vm.node)))
+
+
+def _lacks(vm: Vm, node: str, reports: Reports, marks: Marks) -> str:
+    """What forbids the VM on a node, "" for nothing: its lock, a mark, or the replica's state."""
+    if vm.locked:
+        return f"{vm.name} is locked: mcv unlock {vm.name}"
+    if node == vm.node:
+        return ""
+    for disk in vm.disks:
+        mark, _ = marks.get(getattr(disk, "resource", ""), (None, 0))
+        if mark is not None and mark.node in ("", node):
+            return stale_marks.in_words(mark)
+    told = reports.get(node)
+    return told.lacks.get(vm.name, "") if told is not None else ""
+
+
+def _result(name: str, reports: Reports) -> Result | None:
+    """What came of the newest order about it, of whichever node."""
+    ended = [
+        told.orders[name]
+        for told in reports.values()
+        if name in told.orders and told.orders[name].outcome
+    ]
+    newest = max(ended, key=lambda each: _number(each.uid), default=None)
+    if newest is None or not newest.outcome:
+        return None
+    return Result(uid=newest.uid, outcome=newest.outcome, message=newest.message)
+
+
+def _number(uid: str) -> tuple[int, ...]:
+    """A uid as it counts: term, then number."""
+    return tuple(int(part) for part in uid.split(".") if part.isdecimal())

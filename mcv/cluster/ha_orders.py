@@ -1,0 +1,118 @@
+"""A node carries out what the manager orders about its own VMs: each order is a job, once."""
+
+import contextvars
+import logging
+import threading
+
+from mcv.errors import (
+    DoneInPart,
+    LibvirtSilent,
+    McvError,
+    OutcomeOpen,
+    Refused,
+    RepairNeeded,
+    in_full,
+)
+from mcv.ha.orders import Outcome
+from mcv.host import Host
+from mcv.vm import live, migrate, own_job, power, register
+
+log = logging.getLogger(__name__)
+
+WHO = "mcv-ha"
+OPEN = (OutcomeOpen, RepairNeeded, LibvirtSilent)  # the facts have to tell what came of it
+
+TITLES = {
+    "start": "start {name} for high availability",
+    "shutdown": "shut {name} down for high availability",
+    "stop": "stop {name} for high availability",
+    "migrate": "migrate {name} to {target} for high availability",
+    "relocate": "relocate {name} to {target} for high availability",
+}
+
+
+def order(host: Host, uid: str, do: str, name: str, target: str = "") -> None:
+    """Begin what the manager orders, unless it was begun; the report tells what comes of it.
+
+    Refused for what is no order, and for a VM that this node does not own.
+    """
+    if do not in TITLES:
+        raise Refused(f"{do!r} is no order.")
+    vm = host.read().vm(name)
+    if vm.node != host.name:
+        raise Refused(f"{name} is {vm.node}'s, not {host.name}'s.", "Look again.")
+    if host.managing.orders.accept(name, uid):
+        work = (host, uid, do, name, target)
+        threading.Thread(target=_carried_out, args=work, name=f"order {uid}", daemon=True).start()
+
+
+def _carried_out(host: Host, uid: str, do: str, name: str, target: str) -> None:
+    title = TITLES[do].format(name=name, target=target)
+
+    def work() -> None:
+        host.managing.orders.begun(name, uid, host.job.id)
+        _do(host, do, name, target)
+
+    try:
+        contextvars.Context().run(own_job.carry_out, host, title, WHO, work, vm=name)
+    except McvError as error:
+        log.warning("%s: %s", title, error)
+        host.managing.orders.ended(name, _outcome(host, do, name, error), in_full(error))
+    except Exception as error:
+        log.exception("%s", title)
+        host.managing.orders.ended(name, "unknown", str(error))
+    else:
+        host.managing.orders.ended(name, "done")
+
+
+def _do(host: Host, do: str, name: str, target: str) -> None:
+    if do == "start":
+        _start(host, name)
+    elif do == "shutdown":
+        _shut_down(host, name)
+    elif do == "stop":
+        _stop(host, name)
+    elif do == "migrate":
+        live.migrate(host, name, to=target, keeps_home=True)
+    else:
+        _relocate(host, name, target)
+
+
+def _start(host: Host, name: str) -> None:
+    if host.domains.is_active(name):
+        return
+    if host.domains.state(name) == "absent":
+        register.register(host, name)  # it was taken over
+    power.start(host, name)
+
+
+def _shut_down(host: Host, name: str) -> None:
+    """Ask the guest, and wait for as long as this host waits for its guests."""
+    if host.domains.is_active(name):
+        power.shutdown(host, name, wait=True, timeout=host.settings.shutdown_timeout)
+
+
+def _stop(host: Host, name: str) -> None:
+    if host.domains.is_active(name):
+        power.stop(host, name)
+
+
+def _relocate(host: Host, name: str, target: str) -> None:
+    try:
+        _shut_down(host, name)
+    except DoneInPart:
+        _stop(host, name)
+    migrate.migrate(host, name, to=target, keeps_home=True)
+
+
+def _outcome(host: Host, do: str, name: str, error: McvError) -> Outcome:
+    """What a failure has left, by what is to be seen here."""
+    if isinstance(error, OPEN) and not isinstance(error, DoneInPart):
+        return "unknown"
+    try:
+        is_active = host.domains.is_active(name)
+    except McvError:
+        return "unknown"
+    if do == "start":
+        return "done" if is_active else "failed"
+    return "stop-failed" if do in ("stop", "relocate") and is_active else "failed"

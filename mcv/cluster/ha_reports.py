@@ -1,0 +1,73 @@
+"""What each node tells the manager: what runs there, what came of orders, what it lacks."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from mcv.document.model import Cluster
+from mcv.drbd import lacking
+from mcv.host import Host
+from mcv.rules.domain import ACTIVE
+from mcv.system import systemd
+
+
+class Ordered(Struct, frozen=True, kw_only=True):
+    """What came of the newest order about a VM or service; "" while it is carried out."""
+
+    uid: str
+    operation: str = ""
+    outcome: Literal["", "done", "failed", "stop-failed", "unknown"] = ""
+    message: str = ""
+
+
+class HaReport(Struct, frozen=True, kw_only=True):
+    """One node. `runs` are what is managed and active there; it is newer than `orders`.
+
+    `lacks` are VMs with a replica there, and what is wrong with it. `memory` is free, in bytes.
+    `leaving` is what the host, which goes down, does with its VMs; "" while it does not.
+    """
+
+    runs: list[str]
+    is_empty: bool
+    memory: int
+    leaving: Literal["", "migrate", "failover", "freeze"] = ""
+    lacks: dict[str, str] = {}
+    orders: dict[str, Ordered] = {}
+
+
+def report(host: Host) -> HaReport:
+    """Tell the manager of this node. Raises McvError where libvirt does not answer."""
+    cluster = host.read()
+    orders = {
+        name: Ordered(
+            uid=each.uid, operation=each.operation, outcome=each.outcome, message=each.message
+        )
+        for name, each in host.managing.orders.all().items()
+    }
+    states = host.domains.states().vms
+    active = {name for name, state in states.items() if state in ACTIVE}
+    missing = [
+        name
+        for name, entry in cluster.ha_vms.items()
+        if entry.wanted == "started" and cluster.vms[name].node == host.name and name not in active
+    ]
+    return HaReport(
+        runs=sorted(active & set(cluster.ha_vms)),
+        is_empty=not active,
+        memory=host.domains.memory_free(),
+        leaving=_leaving(host, cluster, bool(missing)),
+        lacks=lacking.replicas(host),
+        orders=orders,
+    )
+
+
+def _leaving(
+    host: Host, cluster: Cluster, is_missing: bool
+) -> Literal["", "migrate", "failover", "freeze"]:
+    """What this host's shutdown does; systemd is asked only where a guest has ended."""
+    if not host.is_leaving and not (is_missing and host.is_going_down()):
+        return ""
+    policy = cluster.ha.on_shutdown
+    if policy != "conditional":
+        return policy
+    return "freeze" if systemd.host_is_rebooting() else "failover"
