@@ -155,6 +155,7 @@ class Story:
     begun: dict[str, Begun] = field(default_factory=dict)
     condemned: frozenset[str] = frozenset()  # nodes whose fencing was decided before
     memory: dict[str, int] = field(default_factory=dict)  # bytes, by service
+    between: int = 100  # s from one batch to the next
 
     @property
     def is_about_scheduler(self) -> bool:

@@ -95,8 +95,9 @@ class Operator:
 
     def _fence_device(self, node: str, to: str, tested: str = "tested") -> None:
         """What the device of a node does from now on; its plug was tested, or was not."""
-        self.cluster.hosts[node].device = to
-        self.cluster.hosts[node].is_tested = tested == "tested"
+        host = self.cluster.hosts[node]
+        host.device = "" if to == "none" else to
+        host.is_tested = tested == "tested"
 
     def _replica(self, name: str, node: str, to: str) -> None:
         """A service has a replica on its owner and on this node, which is ok, or is not."""

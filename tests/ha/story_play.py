@@ -14,7 +14,6 @@ from tests.ha.story_values import DocNode, DocService, Host, Store
 from tests.ha.story_worker import work
 
 FIRST = 20  # s until the first batch
-BETWEEN = 100  # s
 AFTER = 600  # s after the last batch
 
 # States of ours that the stories' words do not tell apart.
@@ -42,9 +41,9 @@ def play(story: Story, killed_every: int = 0, after: int = AFTER) -> Played:
     batches = list(story.batches)
     violation = ""
     try:
-        while batches or cluster.time < FIRST + BETWEEN * len(story.batches) + after:
+        while batches or cluster.time < FIRST + story.between * len(story.batches) + after:
             cluster.tick()
-            if batches and (cluster.time - FIRST) % BETWEEN == 0:
+            if batches and (cluster.time - FIRST) % story.between == 0:
                 for command in batches.pop(0):
                     operator.say(command)
             operator.tick()
