@@ -9,7 +9,8 @@ import msgspec
 from msgspec.structs import asdict
 
 import mcv
-from mcv.check import files_seen, lease_seen, resource_files
+from mcv.check import fence_seen, files_seen, lease_seen, resource_files
+from mcv.check.fence_seen import FenceSeen
 from mcv.check.files_seen import DirectorySeen
 from mcv.check.lease_seen import LeaseSeen
 from mcv.check.resource_files import ResourceFile
@@ -126,6 +127,7 @@ class Inventory(Told, frozen=True, kw_only=True):
     images_problem: str = ""
     devices: list[HostDevice] | None = None
     lease: LeaseSeen | None = None
+    fences: FenceSeen | None = None
 
 
 def inventory(host: Host) -> Inventory:
@@ -205,6 +207,7 @@ class Part(Told, frozen=True, kw_only=True):
     rooms: dict[str, Room] | None = None
     devices: list[HostDevice] | None = None
     lease: LeaseSeen | None = None
+    fences: FenceSeen | None = None
 
 
 def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
@@ -221,6 +224,7 @@ def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
     readers["pools"] = lambda host: Part(rooms=rooms.for_report(host, scan))
     readers["devices"] = lambda host: Part(devices=host.devices.all())
     readers["the lease"] = lambda host: Part(lease=lease_seen.look(host))
+    readers["fence devices"] = lambda host: Part(fences=fence_seen.look(host))
     readers["directories"] = lambda host: Part(directories=files_seen.look(host))
 
     def ask(tool: str, _: str, timeout: float) -> Part:

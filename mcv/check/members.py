@@ -6,6 +6,7 @@ import mcv
 from mcv.check import (
     armed,
     artifacts,
+    fencing,
     hook,
     host_drbd,
     host_lvm,
@@ -40,6 +41,7 @@ def judge(scene: ClusterSnapshot) -> list[Finding]:
             *_claims(scene),
             *judge_etcd(scene),
             *armed.judge(scene),
+            *fencing.judge(scene),
             *artifacts.judge(scene),
             *ties.judge(scene),
             *volumes.judge(scene),
