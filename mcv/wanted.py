@@ -58,6 +58,12 @@ def say_or_note(host: Host, name: str, wanted: Wanted) -> str:
     return ""
 
 
+def is_started(host: Host, name: str) -> bool:
+    """Whether a VM or service that is managed is wanted started, as the document says."""
+    entry = entry_of(host.read(), name)
+    return entry is not None and entry.wanted == "started"
+
+
 def noted(host: Host, name: str) -> Wanted | None:
     """What is wanted here and is not in the document yet; None where there is no such note."""
     note = files.read_or_set_aside(_path(host, name), WantedNote)

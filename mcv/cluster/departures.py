@@ -157,6 +157,12 @@ def give_away(
         _leave(host, departure, who, restarts)
 
 
+def _shut_down(host: Host, name: str) -> None:
+    """Shut a VM down that is started elsewhere: it is wanted as before."""
+    timeout = host.settings.shutdown_timeout
+    power.shutdown(host, name, wait=True, timeout=timeout, keeps_wanted=True)
+
+
 def _leave(host: Host, departure: Departure, who: str, restarts: bool) -> None:
     name, to = departure.name, departure.to
 
@@ -165,7 +171,7 @@ def _leave(host: Host, departure: Departure, who: str, restarts: bool) -> None:
             return live.migrate(host, name, to, keeps_home=True)
         starts = restarts or departure.way == "shutdown"
         if departure.way == "shutdown":
-            power.shutdown(host, name, wait=True, timeout=host.settings.shutdown_timeout)
+            _shut_down(host, name)
         return migrate.migrate(host, name, to, start_after_migration=starts, keeps_home=True)
 
     try:

@@ -4,6 +4,7 @@ import contextvars
 import logging
 import threading
 
+from mcv import wanted
 from mcv.errors import (
     DoneInPart,
     LibvirtSilent,
@@ -83,18 +84,24 @@ def _start(host: Host, name: str) -> None:
         return
     if host.domains.state(name) == "absent":
         register.register(host, name)  # it was taken over
-    power.start(host, name)
+    power.start_if(host, name, lambda: _is_wanted(host, name))
+
+
+def _is_wanted(host: Host, name: str) -> bool:
+    """Whether it is to run still: an operator may have said otherwise meanwhile."""
+    return wanted.is_started(host, name) and wanted.noted(host, name) != "stopped"
 
 
 def _shut_down(host: Host, name: str) -> None:
     """Ask the guest, and wait for as long as this host waits for its guests."""
     if host.domains.is_active(name):
-        power.shutdown(host, name, wait=True, timeout=host.settings.shutdown_timeout)
+        timeout = host.settings.shutdown_timeout
+        power.shutdown(host, name, wait=True, timeout=timeout, keeps_wanted=True)
 
 
 def _stop(host: Host, name: str) -> None:
     if host.domains.is_active(name):
-        power.stop(host, name)
+        power.stop(host, name, keeps_wanted=True)
 
 
 def _relocate(host: Host, name: str, target: str) -> None:

@@ -11,6 +11,7 @@ import time
 from enum import Enum, auto
 from pathlib import Path
 
+from mcv.document.ha_entry_changes import entry_of
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import Busy, McvError, Unreadable
@@ -161,6 +162,11 @@ def due(host: Host) -> list[Vm]:
 
 
 def _is_due(host: Host, vm: Vm) -> bool:
+    """What high availability looks after, it starts itself."""
+    cluster = host.read()
+    entry = entry_of(cluster, vm.name)
+    if cluster.ha.armed and entry is not None and entry.wanted != "ignored":
+        return False
     note = run_notes.read(host, vm.name)
     if note is None or note.asked or note.boot == host.observations.boot:
         return False

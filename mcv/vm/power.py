@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from mcv import storage
+from mcv import storage, wanted
 from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import (
@@ -26,7 +26,6 @@ from mcv.system import stall
 from mcv.vm import (
     boot_files,
     bootable,
-    console_logs,
     definition,
     open_disks,
     overrides,
@@ -50,13 +49,14 @@ def start(
 ) -> VmState | DryRun:
     """Start a VM on its owner: promote its disks, then boot it, or restore its saved memory.
 
+    What high availability manages is wanted started from then on; the document says so first.
     `without_overlay`: this once its domain is mcv's alone.
 
     Raises Refused, with everything that stands in the way, when the VM is claimed, locked,
     running, one of its disks may not be written here, or its saved memory is old.
     """
     how = (ignore_verify, discard_saved, dry_run)
-    return start_if(host, name, lambda: True, *how, without_overlay=without_overlay)
+    return start_if(host, name, lambda: True, *how, without_overlay=without_overlay, is_word=True)
 
 
 def start_if(
@@ -68,8 +68,12 @@ def start_if(
     dry_run: bool = False,
     patience: float = 60,
     without_overlay: bool = False,
+    is_word: bool = False,
 ) -> VmState | DryRun:
-    """As `start`, where it is wanted still under the VM's lock; Busy without it in `patience` s."""
+    """As `start`, where it is wanted still under the VM's lock; Busy without it in `patience` s.
+
+    `is_word`: an operator has said so.
+    """
     host.consensus.require_contact()
     preconditions.staying(host.name, host.is_leaving)
     with host.hold(Subject.vm(name), f"start {name}", timeout=patience):
@@ -90,6 +94,8 @@ def start_if(
         memory = bootable.require(host, vm, ignore_verify, discard_saved)
         if dry_run:
             return DryRun(plan=bootable.in_words(host, vm, memory, discard_saved))
+        if is_word:
+            wanted.say(host, name, "started")
         if ignore_verify:
             overrides.record(host, vm, "start")
         boot(host, vm, ignore_verify, discard_saved)
@@ -152,12 +158,13 @@ def demote(host: Host, vm: Vm) -> None:
             log.warning("closing disk %d of %s: %s", disk.id, vm.name, error)
 
 
-def stop(host: Host, name: str, node: str | None = None) -> Stopped:
+def stop(host: Host, name: str, node: str | None = None, keeps_wanted: bool = False) -> Stopped:
     """Pull the plug of a VM on its owner; with node, give up a copy that lost it there.
 
     Such a copy runs, stands still, or is saved. A VM that is not active, and is to start again
     by itself, does not do so any more. An operation that has claimed the VM does not hold the
-    stop up, and is told of.
+    stop up, and is told of. What high availability manages is not wanted from then on, unless
+    the stop is none of an operator's (`keeps_wanted`); without a majority that is noted here.
     """
     vm = host.read().vm(name)
     if node is not None and vm.node == node:
@@ -170,15 +177,25 @@ def stop(host: Host, name: str, node: str | None = None) -> Stopped:
         is_saved_copy = node is not None and host.domains.saved.of(name) is not None
         if not is_active:
             open_disks.require_ended(host, vm)
-        if not (is_active or is_saved_copy) and run_notes.read(host, name) is None:
+        is_word = node is None and not keeps_wanted
+        is_waited = is_word and wanted.is_started(host, name)
+        is_due = run_notes.read(host, name) is not None
+        if not (is_active or is_saved_copy or is_waited or is_due):
             _require_active(host, name)
         preconditions.unlocked(vm)
+        _say_stopped(host, name, is_word)
         run_notes.remove(host, name)
         _pull_plug(host, vm)
         if node is not None:
             host.domains.undefine(name)
         close(host, vm)
     return Stopped(name=name, node=host.name, state="stopped", meanwhile=meanwhile)
+
+
+def _say_stopped(host: Host, name: str, is_word: bool) -> None:
+    """Tell the document first what an operator wants; where that must wait, tell who waits."""
+    if is_word and (note := wanted.say_or_note(host, name, "stopped")):
+        host.job.progress(note)
 
 
 def _require_active(host: Host, name: str, hint: str = "") -> None:
@@ -200,8 +217,17 @@ def _pull_plug(host: Host, vm: Vm) -> None:
         raise open_disks.done_but_open(host, vm, emulators) from error
 
 
-def shutdown(host: Host, name: str, wait: bool = False, timeout: float | None = None) -> VmState:
-    """Ask the guest to shut down; with wait, until it has, at most timeout seconds."""
+def shutdown(
+    host: Host,
+    name: str,
+    wait: bool = False,
+    timeout: float | None = None,
+    keeps_wanted: bool = False,
+) -> VmState:
+    """Ask the guest to shut down; with wait, until it has, at most timeout seconds.
+
+    What high availability manages is not wanted from then on, as with `stop`.
+    """
     vm = host.read().vm(name)
     preconditions.unlocked(vm)
     _require_active(host, name)
@@ -209,6 +235,7 @@ def shutdown(host: Host, name: str, wait: bool = False, timeout: float | None = 
         raise Refused(
             f"{name} is paused, so its guest hears nothing.", preconditions.resume_or_stop(name)
         )
+    _say_stopped(host, name, not keeps_wanted)
     run_notes.write(host, name, asked=time.time())
     host.domains.shutdown(name)
     if not wait:
@@ -287,28 +314,3 @@ def power_on(host: Host, name: str, ignore_verify: bool = False) -> None:
     except HypervisorFailed as error:
         hint = error.hint or f"Start it, when that is mended: mcv start {name}"
         raise HypervisorFailed(error.message, hint, error.problems) from error
-
-
-def define(host: Host, name: str) -> None:
-    """Define a domain here as the document describes it; harmless when it is.
-
-    A domain that is new here has not run here since it was last the VM's: an old note is void.
-    """
-    if host.domains.state(name) == "absent":
-        run_notes.remove(host, name)
-    host.domains.define(definition.of(host, host.both()[-1].vm(name)))
-
-
-def undefine(host: Host, name: str, discard_saved: bool = False) -> None:
-    """Undefine a VM; raise Refused for an active domain, which keeps its definition.
-
-    So does a domain whose memory is saved, unless an operator gave that up.
-    """
-    active = host.domains.is_active(name)
-    preconditions.inactive(name, host.name, active, host.domains.state(name))
-    if not discard_saved:
-        preconditions.without_memory(name, host.name, host.domains.saved.of(name))
-    host.domains.undefine(name)
-    run_notes.remove(host, name)
-    console_logs.remove(name)
-    boot_files.remove(name)

@@ -10,7 +10,7 @@ from mcv.errors import Busy, McvError
 from mcv.host import Host
 from mcv.rules.domain import ACTIVE
 from mcv.system.answers import decoded
-from mcv.vm import power
+from mcv.vm import defining
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def renew_marks(host: Host) -> None:
 def _renew_mark(host: Host, name: str, incarnation: int) -> None:
     mark = mark_of(host.domains.xml(name))
     if mark is not None and mark.incarnation != incarnation:
-        power.define(host, name)
+        defining.define(host, name)
 
 
 # Steps of plans: the dispatcher holds the lock and has checked the claim.

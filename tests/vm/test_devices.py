@@ -7,7 +7,7 @@ from mcv.cluster import members
 from mcv.document.hardware import Device
 from mcv.errors import DoneInPart, Failed, NotFound, Refused
 from mcv.status import vms
-from mcv.vm import create, devices, live, migrate, pending, power, register
+from mcv.vm import create, defining, devices, live, migrate, pending, power, register
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.host_devices import CARD, STICK
 
@@ -170,7 +170,7 @@ def test_a_node_hands_no_device_of_another_to_its_libvirt(vm: FakeCluster) -> No
     give(vm)
 
     with pytest.raises(Refused, match="is tied to n1"):
-        power.define(vm.hosts["n2"], "web1")
+        defining.define(vm.hosts["n2"], "web1")
 
     assert vm.domains["n2"].defined == {}
 

@@ -9,7 +9,7 @@ from mcv.cluster import members
 from mcv.document.subject import Subject
 from mcv.errors import Refused
 from mcv.status import vms
-from mcv.vm import create, live, migrate, power, register, stray_copies
+from mcv.vm import create, defining, live, migrate, power, register, stray_copies
 from tests.fakes.cluster import FakeCluster
 
 OTHERS_UUID = "6d637600-0000-4000-8000-00000000000c"
@@ -161,7 +161,7 @@ def test_a_guest_of_the_name_is_not_ended(
 def test_the_steps_of_a_way_back_leave_such_a_guest_alone(beside: FakeCluster) -> None:
     host = beside.hosts["n2"]
 
-    power.undefine(host, "web1")
+    defining.undefine(host, "web1")
     live.discard_target(host, "web1")
 
     assert untouched(beside, "n2")
