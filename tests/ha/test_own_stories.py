@@ -147,7 +147,7 @@ def test_a_manager_killed_at_any_call_leaves_the_same_to_the_next(
     name: str, tmp_path: Path
 ) -> None:
     first, *rest = STORIES[name].batches
-    for call in range(40):
+    for call in range(28):
         batches = (f"crash node1 at {call}; {first}", *rest)
 
         ends_as(played(tmp_path, batches), STORIES[name])

@@ -9,7 +9,7 @@ from tests.ha.stories import Command, Story, StoryNode, StoryService, command
 from tests.ha.story_play import play
 
 FIRST = int(os.environ.get("HA_SEED", "1"))
-STORIES = 1000 if os.environ.get("MCV_SOAK") else 40
+STORIES = 1000 if os.environ.get("MCV_SOAK") else 20
 EACH = 10
 NODES = ("node1", "node2", "node3", "node4")
 
