@@ -117,7 +117,7 @@ LOOPS = (
     Loop("lease", 2.0, lease_keeping.follow),
     Loop("leases", 2.0, failsafe_rounds.look),
     Loop("promises", 1.0, failsafe_rounds.extend),
-    Loop("decisions", 2.0, ha_rounds.decide),
+    Loop("decisions", 0.0, ha_rounds.rounds),
     Loop("domains", 2.0, disk_closing.reconcile),
     Loop("leaving disks", 5.0, disk_remove.reconcile),
     Loop("mirrored disks", 5.0, disk_mirror.reconcile),

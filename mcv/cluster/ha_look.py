@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from mcv.cluster import fence_runs
 from mcv.cluster.ha_reports import HaReport, Ordered
 from mcv.document.claim import Claim
+from mcv.document.ha_entries import Service
 from mcv.document.model import Cluster, Node, Vm
 from mcv.drbd import stale_marks
 from mcv.drbd.stale_marks import Marks
@@ -24,7 +26,8 @@ def look(host: Host) -> Snapshot:
     answers = ask_typed(host.call, sorted(cluster.nodes), "ha.report", ASK, HaReport)
     reports = {name: told for name, told in answers.items() if not isinstance(told, McvError)}
     offline = [name for name, node in cluster.nodes.items() if node.status == "offline"]
-    lost = any(cluster.vms[name].node in offline for name in cluster.ha_vms)
+    vms = sorted(cluster.ha_vms)
+    lost = any(cluster.vms[name].node in offline for name in vms)
     marks = stale_marks.read(host) if lost else {}
     orders = {
         each.operation: each
@@ -42,7 +45,8 @@ def look(host: Host) -> Snapshot:
             for name, node in cluster.nodes.items()
         },
         services={
-            name: _vm(cluster, cluster.vms[name], reports, marks, orders) for name in cluster.ha_vms
+            **{name: _vm(cluster, cluster.vms[name], reports, marks, orders) for name in vms},
+            **{name: _service(each, reports, orders) for name, each in cluster.services.items()},
         },
         domains=cluster.domains,
         ties=cluster.ties,
@@ -62,7 +66,7 @@ def _node(host: Host, node: Node, told: HaReport | None, orders: Mapping[str, Or
         is_empty=told.is_empty if told is not None else None,
         memory=told.memory if told is not None else 0,
         can_fence=any(level and all(plug.tested for plug in level) for level in node.levels),
-        fence=host.managing.fences.get(node.name),
+        fence=fence_runs.seen(host, node.name),
         claim=_claim(node.claim, orders),
     )
 
@@ -91,13 +95,32 @@ def _vm(
         node=vm.node,
         entry=cluster.ha_vms[vm.name],
         home=vm.home,
-        runs=tuple(sorted(name for name, told in reports.items() if vm.name in told.runs)),
+        runs=_runs(vm.name, reports),
         places=lacks,
         newest=newest,
         memory=vm.memory,
         claim=_claim(vm.claim, orders),
         result=_result(vm.name, reports),
     )
+
+
+def _service(service: Service, reports: Reports, orders: Mapping[str, Ordered]) -> ServiceSeen:
+    """A service with an address; it runs on any node, as far as is known before it is started."""
+    return ServiceSeen(
+        name=service.name,
+        node=service.node,
+        kind="service",
+        entry=service.entry,
+        home=service.home,
+        runs=_runs(service.name, reports),
+        live=False,
+        claim=_claim(service.claim, orders),
+        result=_result(service.name, reports),
+    )
+
+
+def _runs(name: str, reports: Reports) -> tuple[str, ...]:
+    return tuple(sorted(node for node, told in reports.items() if name in told.runs))
 
 
 def _places(cluster: Cluster, vm: Vm) -> tuple[str, ...]:

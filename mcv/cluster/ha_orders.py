@@ -4,7 +4,10 @@ import contextvars
 import logging
 import threading
 
+from msgspec.structs import replace
+
 from mcv import wanted
+from mcv.document.subject import Subject
 from mcv.errors import (
     DoneInPart,
     LibvirtSilent,
@@ -15,7 +18,9 @@ from mcv.errors import (
     in_full,
 )
 from mcv.ha.orders import Outcome
-from mcv.host import Host
+from mcv.host import Host, Prepared
+from mcv.service import power as service_power
+from mcv.service.answers import ServiceState
 from mcv.vm import live, migrate, own_job, power, register
 
 log = logging.getLogger(__name__)
@@ -39,9 +44,10 @@ def order(host: Host, uid: str, do: str, name: str, target: str = "") -> None:
     """
     if do not in TITLES:
         raise Refused(f"{do!r} is no order.")
-    vm = host.read().vm(name)
-    if vm.node != host.name:
-        raise Refused(f"{name} is {vm.node}'s, not {host.name}'s.", "Look again.")
+    cluster = host.read()
+    owner = service.node if (service := cluster.services.get(name)) else cluster.vm(name).node
+    if owner != host.name:
+        raise Refused(f"{name} is {owner}'s, not {host.name}'s.", "Look again.")
     if host.managing.orders.accept(name, uid):
         work = (host, uid, do, name, target)
         threading.Thread(target=_carried_out, args=work, name=f"order {uid}", daemon=True).start()
@@ -49,13 +55,15 @@ def order(host: Host, uid: str, do: str, name: str, target: str = "") -> None:
 
 def _carried_out(host: Host, uid: str, do: str, name: str, target: str) -> None:
     title = TITLES[do].format(name=name, target=target)
+    is_service = name in host.read().services
 
     def work() -> None:
         host.managing.orders.begun(name, uid, host.job.id)
-        _do(host, do, name, target)
+        (_do_service if is_service else _do)(host, do, name, target)
 
+    vm = "" if is_service else name
     try:
-        contextvars.Context().run(own_job.carry_out, host, title, WHO, work, vm=name)
+        contextvars.Context().run(own_job.carry_out, host, title, WHO, work, vm=vm)
     except McvError as error:
         log.warning("%s: %s", title, error)
         host.managing.orders.ended(name, _outcome(host, do, name, error), in_full(error))
@@ -77,6 +85,28 @@ def _do(host: Host, do: str, name: str, target: str) -> None:
         live.migrate(host, name, to=target, keeps_home=True)
     else:
         _relocate(host, name, target)
+
+
+def _do_service(host: Host, do: str, name: str, target: str) -> None:
+    """A service with an address. It is stopped whole: a shutdown is a stop."""
+    if do in ("migrate", "relocate"):
+
+        def prepare() -> Prepared[ServiceState]:
+            service = host.read().services[name]
+            is_running = service_power.look(host, name).state != "stopped"
+            plan = list(service_power.move_plan(service, target, is_running))
+            answer = replace(service_power.state_of(host, name, "started"), node=target)
+            return Prepared([*plan], answer)
+
+        host.operate(Subject.service(name), f"migrate {name} to {target}", prepare)
+        return
+    with host.hold(Subject.service(name), f"{do} {name}"):
+        if do == "start":
+            if not _is_wanted(host, name):
+                raise Refused(f"{name} is not wanted started any more.", "See: mcv ha list")
+            service_power.begin(host, name)
+        else:
+            service_power.finish(host, name)
 
 
 def _start(host: Host, name: str) -> None:
@@ -117,9 +147,13 @@ def _outcome(host: Host, do: str, name: str, error: McvError) -> Outcome:
     if isinstance(error, OPEN) and not isinstance(error, DoneInPart):
         return "unknown"
     try:
-        is_active = host.domains.is_active(name)
+        if name in host.read().services:
+            is_active = service_power.look(host, name).state != "stopped"
+        else:
+            is_active = host.domains.is_active(name)
     except McvError:
         return "unknown"
     if do == "start":
-        return "done" if is_active else "failed"
+        is_whole = is_active and name not in host.read().services
+        return "done" if is_whole else "failed"
     return "stop-failed" if do in ("stop", "relocate") and is_active else "failed"

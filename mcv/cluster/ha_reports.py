@@ -7,7 +7,9 @@ from msgspec import Struct
 from mcv.document.model import Cluster
 from mcv.drbd import lacking
 from mcv.host import Host
+from mcv.rules import managed
 from mcv.rules.domain import ACTIVE
+from mcv.service import power
 from mcv.system import systemd
 
 
@@ -46,18 +48,25 @@ def report(host: Host) -> HaReport:
     }
     states = host.domains.states().vms
     active = {name for name, state in states.items() if state in ACTIVE}
-    missing = [
-        name
-        for name, entry in cluster.ha_vms.items()
-        if entry.wanted == "started" and cluster.vms[name].node == host.name and name not in active
-    ]
+    services = {each.name: each.state for each in power.look_at_all(host)}
+    running = active & set(cluster.ha_vms)
+    running |= {name for name, state in services.items() if state == "started"}
     return HaReport(
-        runs=sorted(active & set(cluster.ha_vms)),
-        is_empty=not active,
+        runs=sorted(running),
+        is_empty=not active and all(state == "stopped" for state in services.values()),
         memory=host.domains.memory_free(),
-        leaving=_leaving(host, cluster, bool(missing)),
+        leaving=_leaving(host, cluster, _is_missing(host, cluster, running)),
         lacks=lacking.replicas(host),
         orders=orders,
+    )
+
+
+def _is_missing(host: Host, cluster: Cluster, running: set[str]) -> bool:
+    """Whether something that this node owns, and that is wanted, does not run."""
+    owners = managed.owners_of(cluster)
+    return any(
+        entry.wanted == "started" and owners.get(name) == host.name and name not in running
+        for name, entry in managed.entries_of(cluster).items()
     )
 
 

@@ -9,9 +9,10 @@ import functools
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable
 
-from mcv.cluster import ha_look
+from mcv.cluster import fence_runs, ha_look
 from mcv.document.availability import EtcdStore
 from mcv.document.subject import Subject
 from mcv.drbd import stale_marks
@@ -28,6 +29,8 @@ from mcv.recovery import claims
 from mcv.rules.ha.actions import (
     AnyAction,
     Declare,
+    Distrust,
+    Fence,
     GiveUp,
     Maintain,
     Migrate,
@@ -36,6 +39,7 @@ from mcv.rules.ha.actions import (
     ServiceAction,
     Start,
     Stop,
+    SwitchOn,
     TakeOver,
     Tell,
 )
@@ -44,7 +48,21 @@ from mcv.rules.ha.snapshot import Snapshot
 log = logging.getLogger(__name__)
 
 WHO = "mcv-ha"
+PERIOD = 2.0  # s between two rounds
+NEWS = (Declare, TakeOver)  # what waits for their end has waited for long
+SOON = 0.5  # s while a fencing is waited for
 ORDER = 5.0  # s that a node has to accept an order
+
+
+def rounds(host: Host) -> None:
+    """The loop: a round, and the next one in two seconds, or as soon as something has ended."""
+    begun = time.monotonic()
+    news = host.managing.news
+    news.clear()
+    decide(host)
+    is_fencing = any(run.outcome == "running" for run in list(host.fences.runs.values()))
+    period = SOON if is_fencing else PERIOD
+    news.wait(max(0.0, period - (time.monotonic() - begun)))
 
 
 def decide(host: Host) -> None:
@@ -87,7 +105,7 @@ class HostManagerEnv(NodeEnv):
     async def begin(self, action: AnyAction, office: Office) -> None:
         work = self._work(action, office)
         if work is not None:
-            _beside(self._host, _name(action), work)
+            _beside(self._host, repr(action), work, isinstance(action, NEWS))
 
     def _work(self, action: AnyAction, office: Office) -> Callable[[], None] | None:
         """What is done for an action; None for what a node does by itself."""
@@ -104,6 +122,15 @@ class HostManagerEnv(NodeEnv):
             case Maintain(node=node):
                 why = f"{node} is drained"
                 return functools.partial(_change, host, held, "node.maintenance", why, name=node)
+            case Fence(uid=uid, node=node):
+                resumed = not uid.startswith(f"{office.holder.term}.")
+                return functools.partial(fence_runs.fence, host, uid, node, resumed)
+            case SwitchOn(uid=uid, node=node):
+                return functools.partial(fence_runs.switch_on, host, uid, node)
+            case Distrust(node=node, uid=uid):
+                why = f"{node} renews its lease, and its plug says that it is off"
+                told = fence_runs.distrusted(host, node, uid)
+                return functools.partial(_change, host, held, "fence.tested", why, **told)
             case Resume(service=name):
                 return functools.partial(_resume, host, name)
             case Tell(subject=subject, text=text):
@@ -112,13 +139,8 @@ class HostManagerEnv(NodeEnv):
                 return None  # whoever is silent is looked for, and comes back, by loops of its own
 
 
-def _name(action: AnyAction) -> str:
-    """What tells an action from another one that may be under way."""
-    return repr(action)
-
-
-def _beside(host: Host, name: str, work: Callable[[], None]) -> None:
-    """Do it in a thread of its own, unless it is under way."""
+def _beside(host: Host, name: str, work: Callable[[], None], is_news: bool) -> None:
+    """Do it in a thread of its own, unless it is under way; a round follows at once on news."""
     under_way = host.managing.under_way
     if name in under_way:
         return
@@ -133,6 +155,8 @@ def _beside(host: Host, name: str, work: Callable[[], None]) -> None:
             log.exception("%s", name)
         finally:
             under_way.discard(name)
+            if is_news:
+                host.managing.news.set()
 
     threading.Thread(target=do, name="manager", daemon=True).start()
 
@@ -192,7 +216,8 @@ def _take_over(host: Host, action: TakeOver, held: Compare) -> None:
     takers = {
         name: taker
         for name, taker in action.takers.items()
-        if name in cluster.vms and not _is_marked(host, name, taker, marks)
+        if name in cluster.services
+        or (name in cluster.vms and not _is_marked(host, name, taker, marks))
     }
     if not takers:
         raise Refused(f"Replicas of {', '.join(sorted(action.takers))} were marked meanwhile.")
@@ -209,6 +234,8 @@ def _is_marked(host: Host, name: str, taker: str, marks: stale_marks.Marks) -> b
 
 def _resume(host: Host, name: str) -> None:
     """Bring what a dead node had begun to its end, as `mcv repair` does."""
-    claim = host.read().vm(name).claim
+    cluster = host.read()
+    subject = Subject.service(name) if name in cluster.services else Subject.vm(name)
+    claim = cluster.claim_of(subject)
     if claim is not None:
-        claims.take_over(host, Subject.vm(name), claim)
+        claims.take_over(host, subject, claim)

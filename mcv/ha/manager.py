@@ -9,6 +9,7 @@ A node is as silent as the newest reading shows, counted to before that reading 
 manager that was held up between its reading and an action lets the action be.
 """
 
+import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,7 +23,7 @@ from mcv.ha.values import Holder
 from mcv.rules.ha import status as kept
 from mcv.rules.ha.actions import AnyAction
 from mcv.rules.ha.decide import Decision, decide
-from mcv.rules.ha.snapshot import FenceSeen, LeaseSeen, NodeSeen, Snapshot
+from mcv.rules.ha.snapshot import LeaseSeen, NodeSeen, Snapshot
 from mcv.rules.ha.status import Status
 
 SELDOM = 60.0  # s after which a status is written although nothing but its clock is new
@@ -51,13 +52,12 @@ class Managing:
     orders: Orders = field(default_factory=Orders)
     manager: "Manager | None" = None
     decision: Decision | None = None  # the newest, while this node decides
-    fences: dict[str, FenceSeen] = field(default_factory=dict)  # by node
     under_way: set[str] = field(default_factory=set)  # what is being carried out
+    news: threading.Event = field(default_factory=threading.Event)  # some of that has ended
 
     def begin_anew(self, manager: "Manager | None") -> None:
         """Another manager's life; None: nobody decides here."""
         self.manager, self.decision = manager, None
-        self.fences.clear()
 
 
 class ManagerEnv(Env, Protocol):

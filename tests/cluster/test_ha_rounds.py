@@ -6,15 +6,16 @@ from collections.abc import Callable
 import pytest
 
 from mcv.cluster import ha_look, ha_orders, ha_reports, ha_rounds, members
+from mcv.drivers.fence_doors import FenceRun
 from mcv.errors import Refused
 from mcv.etcd.requests import put
 from mcv.ha import values
 from mcv.ha.values import Holder, Mark, Taken
 from mcv.rules.ha.actions import Declare
 from mcv.rules.ha.status import Status, decode
-from mcv.vm import power
+from mcv.vm import autostart, power
+from tests.fakes.armed import add_vm, keys, renew
 from tests.fakes.armed import armed as armed
-from tests.fakes.armed import keys, renew
 from tests.fakes.cluster import FakeCluster
 
 LONG = 30.0  # s that what is carried out beside the rounds has
@@ -308,3 +309,21 @@ def test_a_silent_node_answers_by_no_path_once_all_were_tried(managed: FakeClust
     assert managed.run("n3", ha_look.look).nodes["n2"].answers is None
     observations.note_paths("n2", answers=False)
     assert managed.run("n3", ha_look.look).nodes["n2"].answers == ()
+
+
+def test_autostart_leaves_alone_what_is_managed(managed: FakeCluster) -> None:
+    add_vm(managed, "web2")
+    host = managed.hosts["n1"]
+    for name in ("web1", "web2"):
+        managed.run("n1", power.start, name=name)
+    host.observations.boot = "the next boot"
+
+    assert [vm.name for vm in autostart.due(host)] == ["web2"]
+
+
+def test_what_became_of_a_fencing_is_seen_in_the_next_look(managed: FakeCluster) -> None:
+    managed.hosts["n3"].fences.runs["n1"] = FenceRun("1.4", "off", "", 1)
+
+    fence = managed.run("n3", ha_look.look).nodes["n1"].fence
+
+    assert fence is not None and (fence.uid, fence.outcome) == ("1.4", "off")

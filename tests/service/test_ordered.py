@@ -1,0 +1,84 @@
+"""The manager's orders about a service, and what the nodes tell of it: www is n1's."""
+
+import time
+
+import pytest
+
+from mcv import wanted
+from mcv.cluster import ha_look, ha_orders, ha_reports, ha_rounds
+from mcv.service import power, running
+from tests.fakes.armed import arm
+from tests.fakes.cluster import FakeCluster
+
+
+@pytest.fixture
+def armed_service(served: FakeCluster) -> FakeCluster:
+    arm(served)
+    served.run("n1", _is_wanted)
+    return served
+
+
+def ordered(cluster: FakeCluster, uid: str, do: str, target: str = "", node: str = "n1") -> str:
+    """What comes of an order."""
+    cluster.run(node, ha_orders.order, uid=uid, do=do, name="www", target=target)
+    orders = cluster.hosts[node].managing.orders
+    end = time.monotonic() + 10
+    while not orders.all()["www"].outcome:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return str(orders.all()["www"].outcome)
+
+
+def test_a_service_is_started_and_stopped_at_an_order(armed_service: FakeCluster) -> None:
+    assert ordered(armed_service, "1.1", "start") == "done"
+    assert armed_service.run("n1", ha_reports.report).runs == ["www"]
+    assert not armed_service.run("n1", ha_reports.report).is_empty
+
+    assert ordered(armed_service, "1.2", "stop") == "done"
+
+    assert armed_service.run("n1", ha_reports.report).runs == []
+    assert armed_service.run("n1", ha_reports.report).is_empty
+
+
+def test_a_service_is_relocated_and_keeps_its_home(armed_service: FakeCluster) -> None:
+    ordered(armed_service, "1.1", "start")
+
+    assert ordered(armed_service, "1.2", "relocate", "n2") == "done"
+
+    service = armed_service.read("n1").services["www"]
+    assert (service.node, service.home) == ("n2", "n1")
+    assert not running.runs(armed_service.hosts["n1"], "www")
+    assert armed_service.run("n2", ha_reports.report).runs == ["www"]
+
+
+def test_what_an_operator_has_stopped_without_a_majority_is_not_started(
+    armed_service: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wanted, "noted", lambda host, name: "stopped")
+
+    assert ordered(armed_service, "1.1", "start") == "failed"
+    assert not running.runs(armed_service.hosts["n1"], "www")
+
+
+def test_a_service_is_looked_at_with_its_owner_and_its_claim(armed_service: FakeCluster) -> None:
+    ordered(armed_service, "1.1", "start")
+
+    seen = armed_service.run("n3", ha_look.look).services["www"]
+
+    assert (seen.kind, seen.node, seen.runs, seen.live) == ("service", "n1", ("n1",), False)
+    assert seen.result is not None and (seen.result.uid, seen.result.outcome) == ("1.1", "done")
+
+
+def test_a_service_that_is_wanted_is_started_by_the_rounds(armed_service: FakeCluster) -> None:
+    end = time.monotonic() + 20
+    while not running.runs(armed_service.hosts["n1"], "www"):
+        assert time.monotonic() < end
+        for name in ("n1", "n2", "n3"):
+            armed_service.run(name, ha_rounds.decide)
+        time.sleep(0.05)
+
+    assert armed_service.run("n1", power.look, name="www").state == "started"
+
+
+def _is_wanted(host, name="www"):  # type: ignore[no-untyped-def]
+    host.update("ha.change", "wanted", name=name, wanted="started")
