@@ -12,6 +12,8 @@ Judged = tuple[NodeStatus, Reason]
 
 def judged(this: Round, seen: NodeSeen, was: NodeStatus) -> Judged:
     """A node that runs nothing, as the document says, by evidence or in good order."""
+    if was.left and seen.evidence is not None:
+        was = replace(was, left="")
     if seen.maintenance:
         rests = f"{seen.name} is in maintenance. Its way back: mcv node restore {seen.name}"
         return _away(this, was, seen), Reason(rests)
@@ -29,7 +31,9 @@ def _away(this: Round, was: NodeStatus, seen: NodeSeen) -> NodeStatus:
     if was.state == state:
         return was
     is_due = was.uid and seen.evidence == "off" and this.snapshot.ha.after_fence == "on"
-    return NodeStatus(state=state, since=this.clock, uid=this.uid() if is_due else "")
+    left = was.left if seen.evidence is None else ""  # in good order, and not as dead
+    uid = this.uid() if is_due else ""
+    return NodeStatus(state=state, since=this.clock, uid=uid, left=left)
 
 
 def _by(seen: NodeSeen) -> str:

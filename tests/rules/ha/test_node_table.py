@@ -380,6 +380,24 @@ def test_what_a_shut_down_node_runs_waits_for_it_where_the_settings_say_freeze()
     assert state(back) == "online" and back.status.services["a"].state == "starting"
 
 
+def test_a_node_that_went_offline_in_good_order_is_waited_for_as_long() -> None:
+    """Unless somebody calls it dead meanwhile: then it is no more than that."""
+    leaves = snapshot([node("n1"), node("n2", leaving="freeze")], [service("a", "n2")])
+    left = offline("n2", evidence=None)
+    gone = later(leaves, 10.0, left, service("a", "n2", runs=()))
+
+    waits = decide(gone, decided(leaves).status)
+    still = decide(later(gone, 600.0), waits.status)
+    called_dead = decide(later(gone, 2.0, offline("n2", evidence="word")), waits.status)
+    back = decide(later(gone, 2.0, node("n2")), waits.status)
+
+    for decision in (waits, still):
+        assert decision.status.services["a"].state == "frozen"
+        assert done(decision, TakeOver) == []
+    assert done(called_dead, TakeOver) != []
+    assert back.status.services["a"].state == "starting"
+
+
 def test_a_node_that_dies_while_it_shuts_down_is_not_waited_for() -> None:
     """Its lease was not given back."""
     was = NodeStatus(state="online", left="freeze")
