@@ -131,22 +131,32 @@ class Places:
 
     def _broken(self, name: str, node: str) -> int:
         """How many ties of the service do not hold on a node."""
-        apart = sum(self._at.get(other) == node for other in self._apart.get(name, ()))
+        apart = self._apart_at(name, node)
         together = self._together.get(name)
         if not together:
             return apart
-        anchor = self._anchor(together)
+        anchor = self._anchor(name, together)
         return apart + (anchor not in ("", node))
 
-    def _anchor(self, names: Iterable[str]) -> str:
-        """The node of the rest of a set: of who had to leave a node, else of the most."""
+    def _anchor(self, name: str, others: Iterable[str]) -> str:
+        """The node of the rest of a set: of who had to leave a node, else of the most.
+
+        Where the set is to be apart from what is there, another one of them is better.
+        """
         votes: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-        for name in names:
-            node = self._at.get(name, "")
+        for other in others:
+            node = self._at.get(other, "")
             if self._lacks.get(node) == "":
-                votes[node][0] += name in self._tried
+                votes[node][0] += other in self._tried
                 votes[node][1] += 1
-        return min(votes, key=lambda node: (-votes[node][0], -votes[node][1], node), default="")
+
+        def better(node: str) -> tuple[int, int, int, str]:
+            return -votes[node][0], self._apart_at(name, node), -votes[node][1], node
+
+        return min(votes, key=better, default="")
+
+    def _apart_at(self, name: str, node: str) -> int:
+        return sum(self._at.get(other) == node for other in self._apart.get(name, ()))
 
     def _what_lacks(self, seen: ServiceSeen, domain: FailoverDomain, node: str) -> str:
         if domain.restricted and node not in domain.nodes:

@@ -96,6 +96,20 @@ def test_a_set_is_apart_from_all_that_are_together_with_one_it_is_apart_from() -
     assert moved in ({"a": "n2", "b": "n2"}, {"c": "n2", "d": "n2"})
 
 
+def test_a_set_gathers_where_it_need_not_part_again() -> None:
+    ties = (
+        Tie(kind="together", names=("a", "b", "c")),
+        Tie(kind="together", names=("d", "e")),
+        Tie(kind="apart", names=("a", "d")),
+    )
+    here = {"a": "n1", "b": "n2", "c": "n1", "d": "n1", "e": "n1"}
+    look = snapshot(NODES, [service(name, node) for name, node in here.items()], ties=ties)
+
+    moved = {each.service: each.target for each in done(decided(look), Migrate)}
+
+    assert moved == {"a": "n2", "c": "n2"}
+
+
 def test_a_set_of_a_dead_node_is_kept_together_where_it_goes() -> None:
     lost = [service(name, "n4", runs=()) for name in ("a", "b", "c")]
     look = snapshot(
