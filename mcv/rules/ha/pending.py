@@ -66,6 +66,8 @@ def concluded(this: Round, seen: ServiceSeen, was: ServiceStatus) -> ServiceStat
     action, result = was.pending, seen.result
     if action is None:
         return was
+    if action.service != seen.name:
+        return replace(was, pending=None)  # nobody has written this
     if result is not None and result.uid == action.uid:
         return _after(this, was, action, result.outcome)
     target = getattr(action, "target", action.node)
