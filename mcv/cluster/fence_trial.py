@@ -1,8 +1,9 @@
 """mcv fence test: whether plugs answer; with --off, whether they switch that very node.
 
 A plug counts as tested once the node fell silent when it was switched off, alone of all members,
-and came back with another boot when it was switched on. The steps are a plan's: where this node
-dies between them, the node is switched on again.
+and came back with another boot when it was switched on. The steps are a plan's: where this node's
+daemon dies between them, its next life switches the node on again. Under unanimous agreement that
+waits for the very node, and an operator does it: mcv fence on NODE.
 """
 
 import time
@@ -41,6 +42,13 @@ class FenceBoot(Struct, frozen=True, kw_only=True):
 
     boot: str
     running: list[str] = []
+
+
+class LevelTried(Struct, frozen=True, kw_only=True):
+    """A level that has switched its node off and on; the journal keeps it with the plan."""
+
+    node: str
+    level: int
 
 
 def boot(host: Host) -> FenceBoot:
@@ -150,8 +158,8 @@ def _try_level(host: Host, node: str, level: int) -> None:
         Step(on(host.name, "fence.trial_on", **params, boot=boots[node]), commits=True),
     ]
 
-    def prepare() -> Prepared[None]:
-        return Prepared(plan, None)
+    def prepare() -> Prepared[LevelTried]:
+        return Prepared(plan, LevelTried(node=node, level=level))
 
     host.operate(Subject.node(node), f"test level {level} of {node}", prepare)
     _write_down(host, before, node, level)

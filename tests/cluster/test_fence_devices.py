@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from mcv.cluster import fence_devices, fence_keeping, joining
+from mcv.check import runner
+from mcv.cluster import fence_devices, fence_keeping, fence_power, fence_trial, joining
 from mcv.document.fencing import FenceDevice
 from mcv.drivers.fence_agents import TIMEOUTS
-from mcv.errors import NotPermitted, Refused
+from mcv.errors import DoneInPart, NotPermitted, Refused
 from mcv.host import DryRun
 from tests.fakes.fenced import Fenced
 from tests.fakes.fenced import fenced as fenced
@@ -64,6 +65,14 @@ def test_no_secret_is_in_anything_that_a_node_keeps_but_its_own_file(
     fenced.set("n3", "pdu:3")
     with pytest.raises(Refused):
         add(fenced, name="other", parameters={**fenced.parameters, "ipport": "1"})
+    fenced.cluster.run("n1", fence_trial.trial, node="n3")
+    fenced.cluster.run("n2", fence_power.off, node="n3", dry_run=True)
+    fenced.cluster.run("n2", fence_power.off, node="n3")
+    fenced.power.mode("3", Mode.DEAF)
+    with pytest.raises(DoneInPart):
+        fenced.cluster.run("n2", fence_power.on, node="n3")
+    fence_keeping.look_after(fenced.cluster.hosts["n2"])
+    told = runner.check(fenced.cluster.hosts["n1"])
 
     found = []
     for directory, _, names in os.walk(fenced.cluster.directory):
@@ -72,7 +81,7 @@ def test_no_secret_is_in_anything_that_a_node_keeps_but_its_own_file(
             if path.is_file() and PASSWORD.encode() in path.read_bytes():
                 found.append(path)
     assert found and all(path.parent.name == "fence" for path in found)
-    assert PASSWORD not in caplog.text
+    assert PASSWORD not in caplog.text + repr(told)
     for host in fenced.cluster.hosts.values():
         assert PASSWORD not in repr(list(host.jobs.listed()))
 

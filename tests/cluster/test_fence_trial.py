@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from mcv.cluster import fence_trial
+from mcv.cluster import etcd_store, fence_trial
 from mcv.errors import McvError, Refused
 from mcv.host import DryRun
 from mcv.network import verbs as network
+from mcv.recovery import journal_recovery
 from tests.fakes.armed import add_vm
 from tests.fakes.fenced import Fenced
 from tests.fakes.fenced import fenced as fenced
@@ -122,6 +123,28 @@ def test_a_host_that_came_back_in_the_same_boot_was_never_off(hung: Fenced) -> N
     assert trial(hung, level=1) == [(1, False, False)]
 
     assert written(hung) == [[False], [False]]
+
+
+def test_a_majority_whose_daemon_died_in_the_middle_switches_the_node_on(
+    hung: Fenced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung.cluster.run("n1", etcd_store.to_etcd)
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(fence_trial, "_await_silence", die)
+        hung.cluster.run("n1", fence_trial.trial, node="n3", level=1)
+    assert hung.machines["n3"].switched == ["off"]
+
+    host = hung.cluster.boot("n1")
+    hung.cluster.look("n1")
+    journal_recovery.resume_all(host)
+
+    assert hung.machines["n3"].switched == ["off", "on"]
+    assert written(hung) == [[False], [False]]
+    assert list(host.journal.entries()) == []
 
 
 def test_a_node_with_guests_is_not_switched_off_for_a_test(hung: Fenced) -> None:
