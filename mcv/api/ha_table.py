@@ -14,6 +14,7 @@ from mcv.cluster import (
     ha_reports,
     ha_settings,
     ha_status,
+    ha_told,
     lease_keeping,
     watchdog_measure,
 )
@@ -29,6 +30,9 @@ OF_HA: dict[str, Operation] = {
     "ha.change": admin(ha_entries.set_, VM),
     "ha.remove": admin(ha_entries.remove, VM),
     "ha.list": read(ha_list.list_),
+    "ha.explain": read(ha_told.explain_, VM),
+    "ha.decided": question(ha_told.own),
+    "ha.explained": question(ha_told.explain_here),
     "ha.domain_create": admin(ha_domains.create_domain),
     "ha.domain_delete": admin(ha_domains.delete_domain),
     "ha.domains": read(ha_domains.list_domains),

@@ -1,7 +1,13 @@
 """mcv ha list: what high availability manages, where it runs, and what becomes of it."""
 
+import contextvars
+import threading
+from collections.abc import Callable
+
 from msgspec import Struct
 
+from mcv.cluster import ha_told
+from mcv.cluster.ha_told import Decided, ToldOf
 from mcv.document.ha_entries import HaEntry
 from mcv.document.model import Cluster
 from mcv.errors import McvError
@@ -46,10 +52,49 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 def list_(host: Host) -> list[HaRow]:
     """Every VM and service that high availability manages."""
+    return rows(host, None)
+
+
+def rows(host: Host, decided: Decided | None) -> list[HaRow]:
+    """The same, with what the manager has decided about them where that is known already.
+
+    Nodes, services and the manager are asked side by side: whoever is silent is waited for once.
+    """
     cluster = host.read()
-    seen = {**_vms(host, cluster), **_services(host, cluster)}
-    entries = managed.entries_of(cluster)
-    return [_row(cluster, name, entry, seen[name]) for name, entry in sorted(entries.items())]
+    seen: dict[str, Seen] = {}
+    told: list[Decided] = [decided] if decided is not None else []
+    _side_by_side(
+        lambda: seen.update(_vms(host, cluster)),
+        lambda: seen.update(_services(host, cluster)),
+        *([] if told else [lambda: told.append(ha_told.ask(host))]),
+    )
+    return [
+        _row(cluster, name, entry, seen[name], told[0].services.get(name))
+        for name, entry in sorted(managed.entries_of(cluster).items())
+        if name in seen
+    ]
+
+
+def _side_by_side(*works: Callable[[], object]) -> None:
+    """Do several things at once, each as this thread would; raise the first error of them."""
+    errors: list[McvError] = []
+
+    def do(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except McvError as error:
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=contextvars.copy_context().run, args=(do, work), daemon=True)
+        for work in works
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 def _vms(host: Host, cluster: Cluster) -> dict[str, Seen]:
@@ -84,19 +129,22 @@ def _services(host: Host, cluster: Cluster) -> dict[str, Seen]:
     return found
 
 
-def _row(cluster: Cluster, name: str, entry: HaEntry, seen: Seen) -> HaRow:
+def _row(cluster: Cluster, name: str, entry: HaEntry, seen: Seen, told: ToldOf | None) -> HaRow:
+    attention = _attention(name, entry) or seen.attention
+    if told is not None and told.attention and attention is None:
+        attention = told.reason
     return HaRow(
         name=name,
         kind="service" if name in cluster.services else "vm",
         wanted=entry.wanted,
-        state=_state(cluster, entry, seen),
+        state=told.state if told else _state(cluster, entry, seen),
         node=seen.node,
         home=seen.home,
         domain=entry.domain,
-        restarts=None,
-        relocates=None,
-        reason=_reason(cluster, entry, seen),
-        attention=_attention(name, entry) or seen.attention,
+        restarts=told.restarts if told else None,
+        relocates=told.relocates if told else None,
+        reason=told.reason if told else _reason(cluster, entry, seen),
+        attention=attention,
     )
 
 

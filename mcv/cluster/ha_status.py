@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from mcv.cluster import ha_list, lease_orders
+from mcv.cluster import ha_list, ha_told, lease_orders
 from mcv.cluster.ha_list import HaRow
 from mcv.document import etcd_voters
 from mcv.document.model import Cluster, Node
@@ -105,16 +105,17 @@ def status(host: Host) -> HaStatus:
         for name, node in sorted(cluster.nodes.items())
     ]
     quorum = _quorum(host, cluster)
+    decided = ha_told.ask(host)
     stale = _stale(host, cluster) if quorum or cluster.store is None else None
     return HaStatus(
         armed=cluster.ha.armed,
         quorum=quorum,
-        manager=None,
-        term=None,
+        manager=decided.manager or None,
+        term=decided.term or None,
         pace=cluster.ha.pace,
         wait=lease_orders.longest_wait(cluster),
         nodes=nodes,
-        services=ha_list.list_(host),
+        services=ha_list.rows(host, decided),
         stale=stale,
         attention=_attention(cluster, nodes, stale),
     )

@@ -1,4 +1,4 @@
-"""What high availability manages: add, set, remove, list, and the ties between them."""
+"""What high availability manages: add, set, remove, list, explain."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,8 +14,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 managed = completing("ha.list", "name")
 domains = completing("ha.domains", "name")
-
-SIDES = "together|apart"
 
 
 def entry_options(function: F) -> F:
@@ -163,151 +161,26 @@ def _list(rows: list[dict[str, Any]]) -> str:
     return "\n".join([table, "", output.listed(attention)]) if attention else table
 
 
-# Ties
-
-
 @click.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=vms)
-@common()
-@click.pass_obj
-def together(session: Session, names: tuple[str, ...]) -> None:
-    """Have VMs and services run on one node."""
-    _tie(session, "together", names)
-
-
-@click.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=vms)
-@common()
-@click.pass_obj
-def apart(session: Session, names: tuple[str, ...]) -> None:
-    """Have VMs and services run each on another node.
-
-    \b
-    Example:
-      mcv ha apart db1 db2
-    """
-    _tie(session, "apart", names)
-
-
-def _tie(session: Session, kind: str, names: tuple[str, ...]) -> None:
-    answer = session.run("ha.tie", kind=kind, names=list(names))
-    session.show(answer, f"{' and '.join(sorted(set(names)))} run {kind} from now on.")
-
-
-@click.group()
-def tie() -> None:
-    """See and forget what runs together, or apart."""
-
-
-@tie.command("list")
+@click.argument("name", metavar="NAME", shell_complete=managed)
 @common(changes=False)
 @click.pass_obj
-def tie_list(session: Session) -> None:
-    """List the ties."""
-    rows = session.call("ha.ties")
-    cells = [(row["kind"], ", ".join(row["names"])) for row in rows]
-    session.show(rows, lambda: output.table(cells, ("kind", "names")) if rows else "No tie.")
+def explain(session: Session, name: str) -> None:
+    """Say why something is where it is.
 
-
-@tie.command("remove")
-@click.argument("kind", metavar=SIDES, shell_complete=words(SIDES))
-@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=vms)
-@common()
-@click.pass_obj
-def tie_remove(session: Session, kind: str, names: tuple[str, ...]) -> None:
-    """Forget a tie.
-
-    \b
-    Example:
-      mcv ha tie remove apart db1 db2
+    Each other node is named with what it lacks.
     """
-    answer = session.run("ha.untie", kind=kind, names=list(names))
-    session.show(answer, f"{' and '.join(sorted(set(names)))} are not tied {kind} any more.")
+    answer = session.call("ha.explain", name=name)
+    session.show(answer, lambda: _explained(answer))
 
 
-# Failover domains
-
-
-@click.group()
-def domain() -> None:
-    """Name nodes that VMs and services prefer."""
-
-
-@domain.command("create")
-@click.argument("name", metavar="D")
-@click.option(
-    "--node",
-    "nodes",
-    metavar="N[:PRIORITY]",
-    multiple=True,
-    required=True,
-    help="A node of it; priority 1, which it has at first, is best.",
-)
-@click.option("--ordered", is_flag=True, help="The node with the best priority is preferred.")
-@click.option("--restricted", is_flag=True, help="What is in it runs on its nodes alone.")
-@click.option("--no-failback", is_flag=True, help="What was moved stays when a better is back.")
-@common()
-@click.pass_obj
-def domain_create(
-    session: Session,
-    name: str,
-    nodes: tuple[str, ...],
-    ordered: bool,
-    restricted: bool,
-    no_failback: bool,
-) -> None:
-    """Make a failover domain.
-
-    \b
-    Example:
-      mcv ha domain create front --node n1:1 --node n2:2 --ordered
-    """
-    answer = session.run(
-        "ha.domain_create",
-        name=name,
-        nodes={node: whole_number(priority or "1", "--node") for node, priority in _split(nodes)},
-        ordered=ordered,
-        restricted=restricted,
-        failback=not no_failback,
-    )
-    session.show(answer, f"Failover domain {name}: {_nodes(answer.get('nodes') or {})}.")
-
-
-def _split(nodes: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(node, priority) for node, _, priority in (text.partition(":") for text in nodes)]
-
-
-def _nodes(nodes: dict[str, int]) -> str:
-    ordered = sorted(nodes.items(), key=lambda item: (item[1], item[0]))
-    return ", ".join(f"{node}:{priority}" for node, priority in ordered)
-
-
-@domain.command("list")
-@common(changes=False)
-@click.pass_obj
-def domain_list(session: Session) -> None:
-    """List the failover domains."""
-    rows = session.call("ha.domains")
-    cells = [
-        (
-            row["name"],
-            _nodes(row["nodes"]),
-            *("yes" if row[key] else "no" for key in ("ordered", "restricted", "failback")),
-        )
-        for row in rows
+def _explained(answer: dict[str, Any]) -> str:
+    rows = [
+        (row["node"], "yes" if row["ok"] else "no", row["lacks"] or None)
+        for row in answer["candidates"]
     ]
-    headings = ("name", "nodes", "ordered", "restricted", "failback")
-    session.show(rows, lambda: output.table(cells, headings) if rows else "No failover domain.")
+    said = output.listed([f"{answer['name']} belongs to {answer['node']}: {answer['reason']}"])
+    return f"{said}\n\n{output.table(rows, ('node', 'may have it', 'lacks'))}"
 
 
-@domain.command("delete")
-@click.argument("name", metavar="D", shell_complete=domains)
-@common()
-@click.pass_obj
-def domain_delete(session: Session, name: str) -> None:
-    """Forget a failover domain that nothing is in."""
-    answer = session.run("ha.domain_delete", name=name)
-    session.show(answer, f"Failover domain {name} is deleted.")
-
-
-COMMANDS: tuple[click.Command, ...] = (add, set_, remove, list_, together, apart, tie, domain)
+COMMANDS: tuple[click.Command, ...] = (add, set_, remove, list_, explain)

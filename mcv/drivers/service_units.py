@@ -130,6 +130,12 @@ class ServiceUnits:
                 log.warning("%s: %s", unit, error)
         self.stop(unit)
 
+    def is_gone(self, unit: str) -> bool:
+        """Whether nothing of a unit runs: it is not active, and its cgroup is empty."""
+        state = self.state(unit)
+        is_quiet = not state.is_active and state.active not in BETWEEN
+        return is_quiet and not cgroups.tasks(unit, self._cgroups)
+
     def script_trouble(self, unit: str, path: str) -> str:
         """Why a script does not run as it should, by `PATH status`; "" where it does."""
         if not self.state(unit).is_active:

@@ -86,6 +86,7 @@ class Manager:
         self._beats = 0
         self.office: Office | None = None
         self.status = Status()
+        self.looked: Snapshot | None = None  # what was decided by last
 
     async def step(self) -> Decision | None:
         """One round: None where another decides, or nobody may.
@@ -147,6 +148,7 @@ class Manager:
             self._stored = entry.revision
         assert self.office is not None
         look = self._completed(await self._env.look(), self.office, asked)
+        self.looked = look
         decision = decide(look, self.status)
         if not await self._write(decision.status, self.office):
             self.office = None

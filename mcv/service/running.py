@@ -167,6 +167,14 @@ def runs(host: Host, name: str) -> bool:
     return service_notes.exists(host.settings.run, name)
 
 
+def is_gone(host: Host, service: Service) -> bool:
+    """Whether nothing at all is left of what a note names: it has ended, and not by a stop."""
+    doors = host.services
+    return not doors.address.where(service.address) and all(
+        doors.units.is_gone(part.unit) for part in parts(service)
+    )
+
+
 def trouble(host: Host, service: Service) -> str:
     """Why a service that runs here is not as it should be; "" where it is."""
     doors = host.services

@@ -88,6 +88,11 @@ def _watch(host: Host, name: str) -> None:
             return
         try:
             found = running.trouble(host, service)
+            if found and running.is_gone(host, service):
+                log.warning("nothing is left of %s here: %s", name, found)
+                running.end(host, service)
+                host.watched.last.pop(name, None)
+                return
         except McvError as error:
             found = error.message
         now, before = time.monotonic(), host.watched.last.get(name)

@@ -43,6 +43,7 @@ ha.change               admin   rule
 ha.domain_create        admin   cluster
 ha.domain_delete        admin   cluster
 ha.domains              view    cluster
+ha.explain              view    vm
 ha.list                 view    some
 ha.remove               admin   vm
 ha.tie                  admin   cluster

@@ -14,6 +14,7 @@ from mcv.errors import McvError, NotFound, Refused
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
 from tests.commands.test_fence import DEVICE
 from tests.commands.test_ha import (
+    EXPLAINED,
     HA_DOMAIN,
     HA_ROW,
     HA_STATUS,
@@ -386,6 +387,7 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
     ("ha set web1 --domain=", "ha.change", {"name": "web1", "domain": ""}),
     ("ha remove web1", "ha.remove", {"name": "web1"}),
     ("ha list", "ha.list", {}),
+    ("ha explain web1", "ha.explain", {"name": "web1"}),
     ("ha together web1 web2", "ha.tie", {"kind": "together", "names": ["web1", "web2"]}),
     ("ha apart web1 web2", "ha.tie", {"kind": "apart", "names": ["web1", "web2"]}),
     ("ha tie list", "ha.ties", {}),
@@ -762,6 +764,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
             "ha.status": HA_STATUS,
             "ha.settings": SETTINGS,
             "ha.list": [HA_ROW],
+            "ha.explain": EXPLAINED,
             "ha.domains": [HA_DOMAIN],
             "ha.ties": [{"kind": "apart", "names": ["web1", "web2"]}],
             "vm.take_seed": {"node": "n1", "token": "t", "size": 10},

@@ -53,6 +53,15 @@ MANAGED: dict[str, Any] = {
     "failback": True,
     "notes": ["The cluster is not armed."],
 }
+EXPLAINED: dict[str, Any] = {
+    "name": "web1",
+    "node": "n1",
+    "reason": "it runs there",
+    "candidates": [
+        {"node": "n1", "ok": True, "lacks": ""},
+        {"node": "n2", "ok": False, "lacks": "its replica is stale"},
+    ],
+}
 SERVICE: dict[str, Any] = {
     "name": "www",
     "node": "n1",
@@ -259,3 +268,12 @@ def test_a_service_is_moved_to_one_node(mcv: Speak, daemon: FakeDaemon) -> None:
     said = mcv("ha service migrate www --node n2").out
     assert said == "www belongs to n2 now and runs there.\n"
     assert mcv("ha service migrate www").code == mcv("ha service migrate www a --node b").code == 2
+
+
+def test_an_explanation_says_what_each_node_lacks(mcv: Speak, daemon: FakeDaemon) -> None:
+    daemon.answers["ha.explain"] = EXPLAINED
+
+    out = mcv("ha explain web1").out
+
+    assert out.startswith("web1 belongs to n1: it runs there\n")
+    assert "n2      no             its replica is stale" in out

@@ -228,6 +228,15 @@ def test_a_transient_unit_that_systemd_has_forgotten_is_stopped(systemd: Systemd
     systemd.units.stop(UNIT)
 
 
+def test_a_unit_is_gone_when_it_is_not_active_and_its_cgroup_is_empty(systemd: Systemd) -> None:
+    assert systemd.units.is_gone(UNIT)
+    group = systemd.group(UNIT, 1 << 22)
+    assert not systemd.units.is_gone(UNIT)
+    (group / "cgroup.procs").write_text("")
+    systemd.active.add(UNIT)
+    assert not systemd.units.is_gone(UNIT)
+
+
 def test_a_script_is_well_by_its_status(systemd: Systemd) -> None:
     assert systemd.units.script_trouble(UNIT, SCRIPT) == "/etc/init.d/www is not started"
     systemd.active.add(UNIT)

@@ -114,6 +114,9 @@ class FakeUnits:
             self.active.discard(unit)
             self._segment.happened.append(f"{self._node}: stop {what}")
 
+    def is_gone(self, unit: str) -> bool:
+        return unit not in self.active
+
     def script_trouble(self, unit: str, path: str) -> str:
         if unit not in self.active:
             return f"{path} is not started"

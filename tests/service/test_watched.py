@@ -74,6 +74,16 @@ def test_what_is_well_again_is_started_again(served: FakeCluster) -> None:
     assert seen(served) == ("started", "")
 
 
+def test_a_service_of_which_nothing_is_left_is_stopped(served: FakeCluster) -> None:
+    """As after the lease of the node was lost: mcv-lease has ended all of it."""
+    start(served)
+    served.services["n1"].address.own.clear()
+    served.services["n1"].units.active.clear()
+
+    assert seen(served) == ("stopped", "")
+    assert served.read().services["www"].entry.wanted == "started"
+
+
 def give_away(host: Host) -> None:
     """Another node owns it by the document, and nothing has stopped it here."""
     with host.claim(Subject.service("www"), "x"):

@@ -1,0 +1,101 @@
+"""What the manager has decided last, as its node tells the others; and mcv ha explain."""
+
+from msgspec import Struct
+
+from mcv.cluster import ha_look
+from mcv.document.ha_entry_changes import require_entry
+from mcv.errors import McvError, PeerUnreachable, Refused
+from mcv.ha.env import Unknown
+from mcv.host import Host
+from mcv.rules.ha.explain import Explained, explain
+from mcv.rules.ha.status import Status
+from mcv.system.answers import ask_typed
+
+ASK = 1.0  # s that a node has to say whether it decides: reads answer within 3 s
+
+
+class ToldOf(Struct, frozen=True, kw_only=True):
+    """A VM or service by the newest decision; what was counted is of its window."""
+
+    state: str
+    reason: str
+    attention: bool = False
+    restarts: int = 0
+    relocates: int = 0
+
+
+class Decided(Struct, frozen=True, kw_only=True):
+    """The newest decision of the manager; `manager` is "" where the node that tells is none."""
+
+    manager: str = ""
+    term: int = 0
+    services: dict[str, ToldOf] = {}
+    nodes: dict[str, str] = {}  # states
+
+
+class Answered(Struct, frozen=True, kw_only=True):
+    """Why something is where it is, from the manager; None where the node decides nothing."""
+
+    explained: Explained | None = None
+
+
+def own(host: Host) -> Decided:
+    """Tell another node what was decided here."""
+    decision = host.managing.decision
+    if decision is None:
+        return Decided()
+    status = decision.status
+    services = {}
+    for name, reason in decision.reasons.services.items():
+        kept = status.services.get(name)
+        services[name] = ToldOf(
+            state=kept.state if kept else "frozen",
+            reason=reason.text,
+            attention=reason.attention,
+            restarts=len(kept.restarts) if kept else 0,
+            relocates=len(kept.relocates) if kept else 0,
+        )
+    nodes = {name: str(each.state) for name, each in status.nodes.items()}
+    return Decided(manager=host.name, term=status.term, services=services, nodes=nodes)
+
+
+def explain_here(host: Host, name: str) -> Answered:
+    """Tell another node why something is where it is, where this one decides."""
+    manager, decision = host.managing.manager, host.managing.decision
+    if manager is None or decision is None or manager.looked is None:
+        return Answered()
+    if name not in manager.looked.services:
+        return Answered()
+    return Answered(explained=explain(manager.looked, decision.status, name))
+
+
+def ask(host: Host) -> Decided:
+    """The newest decision that a member tells of; an empty one where nobody decides."""
+    cluster = host.read()
+    if not cluster.ha.armed:
+        return Decided()
+    answers = ask_typed(host.call, cluster.online, "ha.decided", ASK, Decided)
+    told = [answer for answer in answers.values() if not isinstance(answer, McvError)]
+    return max(told, key=lambda each: (bool(each.manager), each.term), default=Decided())
+
+
+def explain_(host: Host, name: str) -> Explained:
+    """Why a VM or service is where it is, and what each other node lacks.
+
+    The manager says so where there is one; else this node looks by itself. Raises NotFound for
+    what nobody manages.
+    """
+    cluster = host.read()
+    require_entry(cluster, name)
+    if manager := ask(host).manager:
+        answers = ask_typed(host.call, [manager], "ha.explained", ASK, Answered, name=name)
+        answer = answers[manager]
+        if isinstance(answer, Answered) and answer.explained is not None:
+            return answer.explained
+    try:
+        snapshot = ha_look.look(host)
+    except Unknown as unknown:
+        raise PeerUnreachable(f"etcd does not answer: {unknown}", "mcv cluster store") from unknown
+    if name not in snapshot.services:
+        raise Refused(f"Nothing is known of {name} yet.", "Look again.")
+    return explain(snapshot, Status(), name)
