@@ -9,7 +9,7 @@ from mcv.api.operation import (
     question,
     step,
 )
-from mcv.cluster import departures, draining, powering, rolling, takeovers
+from mcv.cluster import departures, draining, idle, powering, rolling, service_departures, takeovers
 from mcv.drbd import in_step
 
 DAYS = 14 * 24 * 3600.0
@@ -33,5 +33,10 @@ NODE_TABLE: dict[str, Operation] = {
     "node.give_away": step(departures.give_away, DAYS, NODE, looks=True),
     "node.send_away": step(draining.send_away, DAYS, NODE, looks=True),
     "node.bring_home": step(draining.bring_home, DAYS, NODE, looks=True),
-    "node.await_idle": step(draining.await_idle, DAYS, NODE, looks=True),
+    "node.send_service": step(service_departures.send_away, DAYS, NODE, looks=True),
+    "node.bring_service": step(service_departures.bring_home, DAYS, NODE, looks=True),
+    "node.give_service": step(
+        service_departures.give_away, service_departures.MOVE, NODE, looks=True
+    ),
+    "node.await_idle": step(idle.await_idle, DAYS, NODE, looks=True),
 }

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from mcv.cluster import armed_return, takeovers
+from mcv.cluster import armed_return, service_departures, takeovers
 from mcv.cluster.departures import Departure
+from mcv.cluster.service_departures import Leaving
 from mcv.cluster.takeovers import TakenOver
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
@@ -26,7 +27,6 @@ DAYS = 14 * 24 * 3600.0
 POLL = 1.0  # s between two looks at what is waited for
 AGAIN = 10.0  # s between two attempts to move a VM that is waited for
 APART = 60.0  # s in which the replicas of a VM that goes back find each other
-IDLE = 600.0  # s in which operations of the node that is drained come to their end
 
 
 class Emptied(Struct, frozen=True, kw_only=True):
@@ -57,13 +57,16 @@ def drain(
     def prepare() -> Prepared[Emptied]:
         cluster = _require_emptied(host, node)
         leaving = asked(host, cluster, node, shutdown)
+        services = service_departures.leaving(host, cluster, node)
         plan = [
             Step(change("node.drain", name=node), commits=True),
+            *service_departures.steps(host, node, services),
             *departure_steps(host, node, leaving, shutdown, wait),
             Step(on(host.name, "node.await_idle", node=node), may_fail=True),
             Step(change("node.maintenance", name=node), may_fail=True),
         ]
-        return _prepared(host, node, plan, leaving, "Then it is offline for maintenance.")
+        end = "Then it is offline for maintenance."
+        return _prepared(host, node, plan, leaving, services, end)
 
     return host.operate(Subject.node(node), f"drain node {node}", prepare, dry_run)
 
@@ -82,12 +85,18 @@ def evacuate(
     def prepare() -> Prepared[Emptied]:
         cluster = _require_emptied(host, node)
         leaving = asked(host, cluster, node, shutdown)
-        if leaving and not any(departure.to for departure in leaving):
+        services = service_departures.leaving(host, cluster, node)
+        moving = [each.to for each in leaving if each.to] + [
+            each.to for each in services if each.to
+        ]
+        if leaving and not moving:
             said = [(departure.said(node), departure.hint) for departure in leaving]
+            said += [(service.line(node), "") for service in services]
             raise Refused(f"No VM can leave {node}.", "", said)
         steps = departure_steps(host, node, leaving, shutdown)
-        plan = [Step(change("barrier"), commits=True), *steps]
-        return _prepared(host, node, plan, leaving)
+        moves = service_departures.steps(host, node, services)
+        plan = [Step(change("barrier"), commits=True), *moves, *steps]
+        return _prepared(host, node, plan, leaving, services)
 
     return host.operate(Subject.node(node), f"evacuate {node}", prepare, dry_run)
 
@@ -141,16 +150,25 @@ def departure_steps(
 
 
 def _prepared(
-    host: Host, node: str, plan: list[Item], leaving: list[Departure], end: str = ""
+    host: Host,
+    node: str,
+    plan: list[Item],
+    leaving: list[Departure],
+    services: list[Leaving],
+    end: str = "",
 ) -> Prepared[Emptied]:
+    places = {each.name: each.to for each in services}
+    places |= {departure.name: departure.to for departure in leaving}
     answer = Emptied(
         node=node,
-        moved=[departure.name for departure in leaving if departure.to],
-        left=[departure.name for departure in leaving if not departure.to],
+        moved=[name for name, to in places.items() if to],
+        left=[name for name, to in places.items() if not to],
     )
-    lines = [line for departure in leaving for line in departure.lines(node)]
+    lines = [service.line(node) for service in services]
+    lines += [line for departure in leaving for line in departure.lines(node)]
     lines += [end] if end else []
-    stuck = [departure.said(node) for departure in leaving if not departure.to]
+    stuck = [service.line(node) for service in services if not service.to]
+    stuck += [departure.said(node) for departure in leaving if not departure.to]
     return Prepared(
         plan, answer, preview=lambda plan: DryRun(plan=lines), around=between_vms(host, stuck)
     )
@@ -185,16 +203,19 @@ def restore(host: Host, node: str, dry_run: bool = False) -> Restored | DryRun:
             host.call(node, "config.poll")
         coming = [vm for vm in cluster.vms.values() if vm.home == node and vm.node != node]
         coming.sort(key=lambda vm: (vm.start_order, vm.name))
+        services = service_departures.homecomers(cluster, node)
         is_away = member.draining or member.maintenance
         plan: list[Item] = [
             *armed_return.before(cluster, node),
             Step(change("node.restore", name=node) if is_away else change("barrier"), commits=True),
             *(_return(host, node, vm) for vm in coming),
+            *service_departures.steps_home(host, node, services),
         ]
+        places = {vm.name: vm.node for vm in coming} | {one.name: one.node for one in services}
         lines = [f"{node} takes VMs again."] * is_away + [
-            f"{vm.name} goes from {vm.node} back to {node}." for vm in coming
+            f"{name} goes from {there} back to {node}." for name, there in places.items()
         ]
-        answer = Restored(node=node, moved=[vm.name for vm in coming])
+        answer = Restored(node=node, moved=list(places))
         return Prepared(
             plan, answer, preview=lambda plan: DryRun(plan=lines), around=between_vms(host)
         )
@@ -274,25 +295,6 @@ def await_in_step(host: Host, vm: Vm) -> None:
         if most:
             host.job.progress(f"resync {vm.name}", most - seen.left, most, "B")
         time.sleep(POLL)
-
-
-def await_idle(host: Host, node: str) -> None:
-    """Wait until a node carries no operation out: others would take it over from one offline.
-
-    Errors: Cancelled; McvError where that takes too long.
-    """
-    until = time.monotonic() + IDLE
-    while work := working(host.read(), node):
-        if time.monotonic() > until:
-            raise McvError(f"{node} is at work: {work[0]}.", "See: mcv job list")
-        host.job.progress(f"waiting for {node}, which is at work: {work[0]}")
-        _pause(host, POLL)
-
-
-def working(cluster: Cluster, node: str) -> list[str]:
-    """What the operations are about that a node carries out."""
-    claims = [cluster.claim_of(subject) for subject in cluster.subjects()]
-    return sorted({claim.why for claim in claims if claim is not None and claim.node == node})
 
 
 def _pause(host: Host, seconds: float) -> None:

@@ -5,7 +5,7 @@ import threading
 
 from msgspec import Struct
 
-from mcv.cluster.draining import working
+from mcv.cluster.idle import working
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host
 from mcv.recovery.rows import JobError

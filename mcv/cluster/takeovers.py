@@ -3,6 +3,8 @@
 from msgspec import Struct
 
 from mcv import storage
+from mcv.cluster import service_departures
+from mcv.cluster.service_departures import Leaving
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.drbd import stale_marks
@@ -71,7 +73,9 @@ def take_all_over(host: Host, node: str, dry_run: bool = False) -> TakenOver | D
             key=lambda vm: (vm.start_order, vm.name),
         )
         choices = _choices(host, cluster, vms)
-        if vms and not any(choice.by for choice in choices):
+        services = service_departures.leaving(host, cluster, node)
+        given = service_departures.takers(services)
+        if vms and not given and not any(choice.by for choice in choices):
             problems = [
                 (f"{choice.name}: {problem.message}", problem.hint)
                 for choice in choices
@@ -80,11 +84,15 @@ def take_all_over(host: Host, node: str, dry_run: bool = False) -> TakenOver | D
             raise Refused(f"No VM of {node} can be taken over.", "", problems)
         answer = TakenOver(
             node=node,
-            moved=[choice.name for choice in choices if choice.by],
-            left=[choice.name for choice in choices if not choice.by],
+            moved=[*(choice.name for choice in choices if choice.by), *given],
+            left=[
+                *(choice.name for choice in choices if not choice.by),
+                *(each.name for each in services if not each.to),
+            ],
         )
-        lines = _in_words(host, node, choices)
-        return Prepared(_plan(host, node, choices), answer, preview=lambda plan: DryRun(plan=lines))
+        lines = [*_in_words(host, node, choices), *_of_services(services)]
+        plan = _plan(host, node, choices, given)
+        return Prepared(plan, answer, preview=lambda plan: DryRun(plan=lines))
 
     return host.operate(Subject.node(node), f"take over all VMs of {node}", prepare, dry_run)
 
@@ -160,11 +168,25 @@ def _in_words(host: Host, node: str, choices: list[_Choice]) -> list[str]:
     return lines
 
 
-def _plan(host: Host, node: str, choices: list[_Choice]) -> list[Item]:
-    """Each VM for itself; on an armed cluster, all of them by the change that commits the plan."""
+def _of_services(services: list[Leaving]) -> list[str]:
+    return [
+        f"{each.name} is taken over by {each.to}."
+        if each.to
+        else f"{each.name} is left: {each.why}"
+        for each in services
+    ]
+
+
+def _plan(host: Host, node: str, choices: list[_Choice], services: dict[str, str]) -> list[Item]:
+    """Each VM for itself; on an armed cluster, all of them by the change that commits the plan.
+
+    Services are given to these nodes all at once.
+    """
     if not host.read().ha.armed:
         steps = [_take(host, node, choice, choice.by) for choice in choices]
-        return [Step(change("barrier"), commits=True), *steps]
+        given = change("vm.take_all", name=node, takers=services)
+        first = Step(given if services else change("barrier"), commits=True)
+        return [first, *steps]
     takers = {choice.name: choice.by for choice in choices if choice.by}
     try:
         # The marks that were judged are among them: a node that is offline marks nothing more.
@@ -173,7 +195,10 @@ def _plan(host: Host, node: str, choices: list[_Choice]) -> list[Item]:
         raise PeerUnreachable(f"The marks of replicas cannot be read: {error}.") from error
     who = host.job.who
     return [
-        Step(change("vm.take_all", name=node, takers=takers, marks=revision), commits=True),
+        Step(
+            change("vm.take_all", name=node, takers={**takers, **services}, marks=revision),
+            commits=True,
+        ),
         *(
             Step(on(by, "node.take_vm", node=node, name=name, who=who))
             for name, by in takers.items()

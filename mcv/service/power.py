@@ -91,18 +91,25 @@ def _stop_in_words(host: Host, service: Service) -> list[str]:
     ]
 
 
-def migrate(host: Host, name: str, to: str, dry_run: bool = False) -> ServiceState | DryRun:
+def migrate(
+    host: Host, name: str, to: str, dry_run: bool = False, keeps_home: bool = False
+) -> ServiceState | DryRun:
     """Move a service to another node: stop it here, start it there; its home moves with it.
+
+    With `keeps_home` no operator puts it there: a node is drained, or it goes home.
 
     Raises Refused with all that stands in the way; Failed where it does not stop here; DoneInPart
     where it does not start there: it belongs there all the same.
     """
 
     def prepare() -> Prepared[ServiceState]:
-        service, is_running = _require_movable(host, name, to)
-        plan = move_plan(service, to, is_running, home=to)
+        service, is_running = _require_movable(host, name, to, is_put=not keeps_home)
+        home = service.home if keeps_home else to
+        plan = move_plan(service, to, is_running, home)
         state = "started" if is_running else "stopped"
-        answer = ServiceState(name=name, node=to, state=state, wanted=service.entry.wanted, home=to)
+        answer = ServiceState(
+            name=name, node=to, state=state, wanted=service.entry.wanted, home=home
+        )
         return Prepared(list(plan), answer)
 
     return host.operate(Subject.service(name), f"migrate {name} to {to}", prepare, dry_run)
@@ -125,7 +132,7 @@ def move_plan(service: Service, to: str, is_running: bool, home: str = "") -> li
     ]
 
 
-def _require_movable(host: Host, name: str, to: str) -> tuple[Service, bool]:
+def _require_movable(host: Host, name: str, to: str, is_put: bool) -> tuple[Service, bool]:
     cluster = host.read()
     service = service_of(cluster, name)
     problems: list[Refused] = []
@@ -136,7 +143,7 @@ def _require_movable(host: Host, name: str, to: str) -> tuple[Service, bool]:
         problems.append(Refused(f"{name} is on {to} already."))
     else:
         problems += preconditions.why_not_accepting(cluster, to)
-        problems += managed.why_not_put(cluster, name, to)
+        problems += managed.why_not_put(cluster, name, to) if is_put else []
     try:
         preconditions.online(cluster, service.node)
         seen = ask_owner(host, service)

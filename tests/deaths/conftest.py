@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcv.cluster import draining
+from mcv.cluster import draining, idle
 from mcv.vm import image
 from tests.deaths.pace import hasten, spare_the_disk
 
@@ -17,7 +17,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is not what dies here, no address answers, and nobody waits for the dead."""
     spare_the_disk(monkeypatch)
     monkeypatch.setattr(draining, "POLL", 0.01)
-    monkeypatch.setattr(draining, "IDLE", 0.5)
+    monkeypatch.setattr(idle, "POLL", 0.01)
+    monkeypatch.setattr(idle, "IDLE", 0.5)
 
 
 @pytest.fixture(autouse=True)
