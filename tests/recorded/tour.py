@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from mcv import storage
-from mcv.cluster import joining, members, permissions
+from mcv.cluster import ha_domains, ha_entries, joining, members, permissions
 from mcv.document import changes
 from mcv.document.generation import Past
 from mcv.document.model import digest
@@ -28,6 +28,7 @@ from mcv.drivers.domain_xml import domain_xml
 from mcv.errors import Busy, McvError, OutcomeOpen, Refused
 from mcv.host import Host
 from mcv.network import verbs as network
+from mcv.service import create as services
 from mcv.storage import pools
 from mcv.system import files
 from mcv.system.answers import plain
@@ -294,6 +295,27 @@ def kinds(target: Path) -> None:
         tour.keep("kinds")
 
 
+def managed(target: Path) -> None:
+    """What high availability manages: entries, a domain, ties, a service, plugs that are known."""
+    with toured(target, "n1", "n2") as tour:
+        for name in ("web1", "web2"):
+            tour.run(create.create, name=name, memory=MEMORY)
+        for node in ("n1", "n2"):
+            tour.cluster.services[node].programs.digests["/etc/init.d/www"] = "0" * 64
+        nodes = {"n1": 1, "n2": 2}
+        tour.run(ha_domains.create_domain, name="front", nodes=nodes, ordered=True)
+        tour.run(ha_entries.add, name="web1", domain="front", recovery="relocate", priority=3)
+        tour.run(ha_entries.add, name="web2", state="stopped", failback=False)
+        tour.run(ha_domains.tie, kind="apart", names=["web1", "web2"])
+        on: dict[str, Any] = {"address": "192.0.2.80/24", "bridge": "br-lan", "units": ["nginx"]}
+        scripts = ["/etc/init.d/www"]
+        tour.run(services.create, name="www", domain="front", **on, scripts=scripts)
+        tour.host.update("ha.failed", "manager", name="web1", why="it failed on n1 and n2")
+        tour.host.update("node.macs", "cards", name="n1", macs=["52:54:00:00:00:01"])
+        with tour.host.claim([Subject.service("www")], "migrate www to n2"):
+            tour.keep("managed")
+
+
 def _make_pools(tour: Tour) -> None:
     shared = tour.cluster.directories["n1"]
     for name in ("n1", "n2"):
@@ -315,7 +337,7 @@ def _make_pools(tour: Tour) -> None:
 
 def main() -> None:
     target = Path(sys.argv[1]) / "trees"
-    for part in (alone, two, elsewhere, three, staged, kinds):
+    for part in (alone, two, elsewhere, three, staged, kinds, managed):
         part(target)
 
 
