@@ -12,6 +12,7 @@ from mcv.document.model import Vm
 from mcv.document.subject import Subject
 from mcv.errors import McvError, NotPermitted, Refused, RepairNeeded
 from mcv.host import DryRun, Host
+from mcv.service import endings
 from mcv.storage import drbd
 
 log = logging.getLogger(__name__)
@@ -29,17 +30,18 @@ class Left(Struct, frozen=True, kw_only=True):
 def leave_in_order(host: Host) -> bool:
     """Go offline in the document as the host shuts down; whether that worked.
 
-    Only after the last domain has ended, and not while an operation of this node is under
-    way. From here on nothing is started. The Secondaries are disconnected first, so that
-    those whose peer writes on are known to be outdated. If the others do not agree within
-    ten seconds the node goes down as online.
+    Only after the last domain and the last service have ended, and not while an operation of this
+    node is under way. From here on nothing is started, and services are ended. The Secondaries
+    are disconnected first, so that those whose peer writes on are known to be outdated. If the
+    others do not agree within ten seconds the node goes down as online.
     """
     host.is_leaving = True
+    services = endings.end_all(host)
     cluster = host.read()
     if cluster.online == [host.name] or host.name not in cluster.online:
         return False
     try:
-        ours = sorted(_active(host))
+        ours = sorted([*_active(host), *services])
     except McvError as error:
         log.warning("leaving: %s", error)
         return False

@@ -175,12 +175,13 @@ def offline(
 
 
 def _refuse_busy(cluster: Cluster, name: str) -> None:
-    """Raises Refused while a node owns VMs, or an operation that it carries out claims something.
+    """Raises Refused while a node owns VMs or services, or carries an operation out.
 
     The others could take its operations over as soon as it is offline, while it is at work.
     """
     problems = []
     owned = sorted(vm.name for vm in cluster.vms.values() if vm.node == name)
+    owned += sorted(one.name for one in cluster.services.values() if one.node == name)
     if owned:
         problems.append(
             Refused(f"{name} owns {', '.join(owned)}.", f"Move them first: mcv node drain {name}")

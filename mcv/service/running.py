@@ -87,7 +87,7 @@ def _start(host: Host, part: Part) -> None:
 
 def _take_back(host: Host, service: Service, why: McvError) -> None:
     try:
-        take_down(host, note_of(service), _scripts(service))
+        take_down(host, note_of(service), scripts(service))
     except McvError as error:
         raise DoneInPart(
             f"{service.name} did not start: {why.message} What had begun does not end: "
@@ -96,7 +96,7 @@ def _take_back(host: Host, service: Service, why: McvError) -> None:
         ) from why
 
 
-def _scripts(service: Service) -> dict[str, str]:
+def scripts(service: Service) -> dict[str, str]:
     """The scripts by their units."""
     return {part.unit: part.script for part in parts(service) if part.script}
 
@@ -116,7 +116,7 @@ def end(host: Host, service: Service) -> None:
         note = ServiceNote(
             name=service.name, address=noted.address, bridge=noted.bridge, units=units
         )
-    take_down(host, note, _scripts(service))
+    take_down(host, note, scripts(service))
     if service.sleeptime:
         host.job.progress(f"waiting {service.sleeptime} s after the stop of {service.name}")
         time.sleep(service.sleeptime)

@@ -3,7 +3,7 @@
 import pytest
 
 from mcv.cluster import draining, idle, members, service_departures
-from mcv.errors import DoneInPart
+from mcv.errors import DoneInPart, Refused
 from mcv.service import power
 from tests.fakes.cluster import FakeCluster
 from tests.service.names import ADDRESS, STARTED, STOPPED, B
@@ -87,7 +87,9 @@ def test_an_evacuation_moves_it_too(served: FakeCluster) -> None:
 
 
 def test_of_a_node_that_is_offline_it_is_taken_over_and_not_started(served: FakeCluster) -> None:
-    served.run("n1", members.offline, names=["n1"])
+    with pytest.raises(Refused, match="n1 owns www"):
+        served.run("n1", members.offline, names=["n1"])
+    served.hosts["n1"].update("node.offline", "n1 shuts down", name="n1")
 
     taken = served.run("n2", draining.evacuate, node="n1")
 
