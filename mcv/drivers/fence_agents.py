@@ -15,7 +15,7 @@ from typing import Protocol
 
 from mcv.drivers import fence_metadata
 from mcv.drivers.fence_metadata import Metadata
-from mcv.errors import CommandFailed, NotFound, Refused
+from mcv.errors import CommandFailed, NotFound, Refused, in_words
 from mcv.printable import line
 from mcv.system import process
 from mcv.system.process import Ended, last_words
@@ -74,7 +74,8 @@ class FenceAgents:
         Raises Refused for what is no agent of this host's root; CommandFailed.
         """
         path = self._program(agent)
-        now = path.stat()
+        with in_words(path):
+            now = path.stat()
         version = (now.st_ino, now.st_mtime_ns)
         known = self._known.get(agent)
         if known is None or known[0] != version:
@@ -149,12 +150,13 @@ class FenceAgents:
             raise NotFound(
                 f"This host has no {path}.", "Fence agents come with: apt install fence-agents"
             )
-        real = path.resolve()
-        for place in (path.parent, real, real.parent):
-            if why := _why_not_roots(place):
-                raise Refused(f"{agent} is not run: {place} {why}.")
-        if not (stat.S_ISREG(real.stat().st_mode) and os.access(real, os.X_OK)):
-            raise Refused(f"{agent} is not run: {real} is no program.")
+        with in_words(path):
+            real = path.resolve()
+            for place in (path.parent, real, real.parent):
+                if why := _why_not_roots(place):
+                    raise Refused(f"{agent} is not run: {place} {why}.")
+            if not (stat.S_ISREG(real.stat().st_mode) and os.access(real, os.X_OK)):
+                raise Refused(f"{agent} is not run: {real} is no program.")
         return path
 
 

@@ -41,7 +41,10 @@ TRUE_OR_FALSE = ("1", "yes", "on", "true", "0", "no", "off", "false")
 
 # Agents put these into command lines of ssh, telnet and SNMP tools as they are.
 WORD = re.compile(r"""[^\s'"`$\\;&|<>-][^\s'"`$\\;&|<>]*""")
-WORDS = ("ip", "ipaddr", "ipport", "login", "username", "target", "switch")
+WORDS = (
+    *("ip", "ipaddr", "ipport", "login", "username", "target", "switch"),
+    *("cipher", "ipmitool_timeout", "hexadecimal_kg", "community"),
+)
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,8 @@ def _of_secret(agent: str, metadata: Metadata, name: str, value: str) -> Iterato
         )
     elif name not in FILES and (why := _why_unreadable(value)):
         yield Refused(f"{name} {why}.")
+    elif name in WORDS and not WORD.fullmatch(value):
+        yield Refused(f"{name} is one word, without quotes.")
 
 
 def _why_unreadable(value: str) -> str:

@@ -114,6 +114,18 @@ def test_an_address_is_one_word_that_no_shell_takes_for_more(ip: str) -> None:
     assert said(lab(), {"ip": ip}) == [f"ip is one word, without quotes, not {ip!r}."]
 
 
+@pytest.mark.parametrize("name", ["community", "hexadecimal_kg"])
+def test_a_secret_that_agents_put_into_command_lines_is_one_word(name: str) -> None:
+    metadata = Metadata({name: fence_metadata.Parameter(name)}, frozenset(), "", False, False)
+
+    def problems(value: str) -> list[str]:
+        found = fence_metadata.problems("fence_x", metadata, {}, {name: value})
+        return [problem.message for problem in found if problem.message.startswith(name)]
+
+    assert problems("a1b2") == []
+    assert problems("a -f /etc/x") == [f"{name} is one word, without quotes."]
+
+
 def test_an_agent_that_only_cuts_a_host_off_is_none_for_mcv() -> None:
     found = said(recorded("fence_brocade"), {"ip": "192.0.2.1", "username": "root"}, password="x")
 

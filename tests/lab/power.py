@@ -145,3 +145,58 @@ class Power:
                 machine.switch_on()
         is_lie = mode is Mode.LIE_IN_BOTH and plug in self._lied
         return {"state": "on" if machine.is_on() and not is_lie else "off"}
+
+
+# The lab's nodes
+
+
+class Plugged(Protocol):
+    """A node of the lab, as far as its power goes."""
+
+    @property
+    def is_running(self) -> bool: ...
+
+    def kill(self) -> None: ...
+
+    def power_on(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class LabMachine:
+    """A node of the lab on a plug: sudden death, and a boot."""
+
+    node: Plugged
+
+    def is_on(self) -> bool:
+        return self.node.is_running
+
+    def switch_off(self) -> None:
+        self.node.kill()
+
+    def switch_on(self) -> None:
+        self.node.power_on()
+
+
+SERVICE = "10.98.0.1"  # where every node reaches the service, over the tests' own link
+ROUTE = """[Unit]
+Description=The way to the tests' power service
+After=network.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'ip route replace {service} via 10.98.{number}.254'
+RemainAfterExit=yes
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def agent_on(number: int) -> str:
+    """The script by which a node of the lab gets its agent and its way; that goes to `bash -s`."""
+    route = ROUTE.format(service=SERVICE, number=number)
+    return (
+        f"cat > {PLACE} <<'AGENT'\n{AGENT.read_text()}AGENT\nchmod 755 {PLACE}\n"
+        f"cat > /etc/systemd/system/power-route.service <<'UNIT'\n{route}UNIT\n"
+        "systemctl daemon-reload && systemctl enable --now power-route.service\n"
+    )
