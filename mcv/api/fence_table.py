@@ -11,7 +11,14 @@ from mcv.api.operation import (
     question,
     step,
 )
-from mcv.cluster import fence_devices, fence_keeping, fence_levels, fence_power, fence_trial
+from mcv.cluster import (
+    fence_devices,
+    fence_keeping,
+    fence_levels,
+    fence_power,
+    fence_trial,
+    ha_drill,
+)
 from mcv.host import Host
 
 
@@ -33,6 +40,7 @@ OF_FENCING: dict[str, Operation] = {
     "fence.trial": admin(fence_trial.trial, NODE, to=asker),
     "fence.off": admin(fence_power.off, NODE, to=asker),
     "fence.on": admin(fence_power.on, NODE, to=asker),
+    "ha.drill": admin(ha_drill.drill, NODE, to=asker),
     "fence.look": Operation(fence_keeping.look, PEER_ONLY, timeout=fence_devices.LOOK),
     "fence.secrets": question(fence_keeping.give, sender=True),
     "fence.monitors": question(fence_devices.monitors),

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from mcv.commands import ha_managed, ha_places, ha_service, output
+from mcv.commands import ha_drill, ha_managed, ha_places, ha_service, output
 from mcv.commands.options import common, whole_number
 from mcv.commands.session import Session
 
@@ -24,7 +24,7 @@ def ha() -> None:
     """
 
 
-for command in (*ha_managed.COMMANDS, *ha_places.COMMANDS, ha_service.service):
+for command in (ha_drill.test, *ha_managed.COMMANDS, *ha_places.COMMANDS, ha_service.service):
     ha.add_command(command)
 
 

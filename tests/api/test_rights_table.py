@@ -37,6 +37,7 @@ fence.test              admin   cluster
 fence.trial             admin   cluster
 fence.off               admin   cluster
 fence.on                admin   cluster
+ha.drill                admin   cluster
 ha.add                  admin   vm
 ha.arm                  admin   cluster
 ha.change               admin   rule

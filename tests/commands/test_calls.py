@@ -12,7 +12,7 @@ from mcv.api import table
 from mcv.commands.root import front
 from mcv.errors import McvError, NotFound, Refused
 from tests.commands.conftest import FakeDaemon, Speak, a_vm
-from tests.commands.test_fence import DEVICE
+from tests.commands.test_fence import DEVICE, DRILL
 from tests.commands.test_ha import (
     EXPLAINED,
     HA_DOMAIN,
@@ -481,6 +481,7 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         "node.offline",
         {"names": ["n2"], "confirm_dead": True},
     ),
+    ("ha test --kill n3 --yes", "ha.drill", {"node": "n3", "dry_run": False}),
     ("ha settings", "ha.settings", {}),
     ("ha settings on-lost-lease=reset", "ha.set", {"values": {"on-lost-lease": "reset"}}),
     (
@@ -796,6 +797,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.job("ha.domain_delete", {"name": "front"})
     for operation in ("ha.tie", "ha.untie"):
         daemon.job(operation, {"kind": "apart", "names": ["web1", "web2"]})
+    daemon.job("ha.drill", DRILL)
     for operation in ("fence.add_device", "fence.set_device"):
         daemon.job(operation, DEVICE)
     daemon.job("drbd.enable", {"nodes": ["n1", "n2"]})

@@ -21,6 +21,14 @@ DEVICE: dict[str, Any] = {
 }
 
 
+DRILL: dict[str, Any] = {
+    "node": "n3",
+    "ok": True,
+    "parts": [{"part": "off, and seen off", "seconds": 1.25}],
+    "services": [{"name": "web1", "node": "n1", "seconds": 9.0}],
+}
+
+
 def row(**values: Any) -> dict[str, Any]:
     return {
         "node": "n2",
@@ -205,3 +213,22 @@ def test_confirm_is_the_word_about_the_dead(mcv: Speak, daemon: FakeDaemon) -> N
     assert json.loads(shown.out)[0]["node"] == "n2"
     daemon.answers["node.offline"] = Refused("n2 answers, so it is not dead.")
     assert mcv("fence confirm n2 --yes").code == 3
+
+
+def test_a_drill_is_asked_about_and_tells_the_seconds_of_each_part(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    daemon.job("ha.drill", DRILL)
+    assert mcv("ha test --kill n3").code == 3
+    assert mcv("ha test").code == 2
+
+    shown = mcv("ha test --kill n3 --yes")
+    assert (shown.code, shown.out.splitlines()[1:]) == (
+        0,
+        ["1.2        off, and seen off", "9.0        web1 on n1"],
+    )
+
+    left = [{"name": "web1", "node": "", "seconds": None}]
+    daemon.job("ha.drill", {**DRILL, "ok": False, "services": left})
+    shown = mcv("ha test --kill n3 --yes")
+    assert shown.code == 5 and "web1 does not run" in shown.out
