@@ -15,6 +15,7 @@ from mcv.cluster import (
     ha_settings,
     ha_status,
     ha_told,
+    ha_what_if,
     lease_keeping,
     watchdog_measure,
 )
@@ -30,6 +31,7 @@ OF_HA: dict[str, Operation] = {
     "ha.change": admin(ha_entries.set_, VM),
     "ha.remove": admin(ha_entries.remove, VM),
     "ha.list": read(ha_list.list_),
+    "ha.what_if": read(ha_what_if.what_if),
     "ha.explain": read(ha_told.explain_, VM),
     "ha.decided": question(ha_told.own),
     "ha.explained": question(ha_told.explain_here),

@@ -16,6 +16,7 @@ from mcv.cluster import fence_runs, ha_look
 from mcv.document.availability import EtcdStore
 from mcv.document.subject import Subject
 from mcv.drbd import stale_marks
+from mcv.drivers import notice
 from mcv.errors import McvError, Refused
 from mcv.etcd.keys import ClusterKeys
 from mcv.etcd.requests import Compare, put, unchanged
@@ -134,7 +135,7 @@ class HostManagerEnv(NodeEnv):
             case Resume(service=name):
                 return functools.partial(_resume, host, name)
             case Tell(subject=subject, text=text):
-                return functools.partial(host.tell, text, subject)
+                return functools.partial(_tell, host, subject, text)
             case _:
                 return None  # whoever is silent is looked for, and comes back, by loops of its own
 
@@ -230,6 +231,17 @@ def _is_marked(host: Host, name: str, taker: str, marks: stale_marks.Marks) -> b
     """Whether a replica that the VM would run on is marked as behind."""
     found = (marks.get(getattr(disk, "resource", "")) for disk in host.read().vm(name).disks)
     return any(each is not None and each[0].node in ("", taker) for each in found)
+
+
+def _tell(host: Host, subject: str, text: str) -> None:
+    """Note it as an event, and tell each of those that are named, once."""
+    host.tell(text, subject)
+    cluster = host.read()
+    for to in cluster.ha.notify:
+        try:
+            notice.send(to, cluster.name, subject, text)
+        except McvError as error:
+            log.warning("%s is not told of %s: %s", to, subject, error)
 
 
 def _resume(host: Host, name: str) -> None:

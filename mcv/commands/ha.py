@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from mcv.commands import ha_drill, ha_managed, ha_places, ha_service, output
+from mcv.commands import ha_drill, ha_managed, ha_places, ha_service, ha_what_if, output
 from mcv.commands.options import common, whole_number
 from mcv.commands.session import Session
 
@@ -12,7 +12,7 @@ RISK = (
     "Until the cluster is armed again no host is reset, and no guest of a dead host is taken over "
     "by its lease."
 )
-EFFECTIVE = "on-lost-lease"  # the setting by which something goes already
+NO_MOVE = "A shutdown waits for no move yet: before one, mcv node drain NODE."
 
 
 @click.group()
@@ -24,7 +24,13 @@ def ha() -> None:
     """
 
 
-for command in (ha_drill.test, *ha_managed.COMMANDS, *ha_places.COMMANDS, ha_service.service):
+for command in (
+    ha_drill.test,
+    *ha_managed.COMMANDS,
+    *ha_places.COMMANDS,
+    ha_what_if.what_if,
+    ha_service.service,
+):
     ha.add_command(command)
 
 
@@ -151,8 +157,8 @@ def settings(session: Session, settings: tuple[str, ...]) -> None:
       start-grace       seconds that nodes have to appear after a start
       notify            who is told: mail addresses and programs, with commas between
 
-    All but on-lost-lease are about services and fencing: they are kept, and nothing goes by
-    them before this mcv has those.
+    All but on-lost-lease are about what is managed (mcv ha add). A shutdown waits for no move
+    yet, so drain the node first: mcv node drain N.
 
     \b
     Example:
@@ -168,5 +174,4 @@ def settings(session: Session, settings: tuple[str, ...]) -> None:
 
 def _settings(answer: dict[str, Any], changed: dict[str, str]) -> str:
     shown = output.fields({**answer, "notify": ", ".join(answer["notify"])})
-    later = sorted(set(changed) - {EFFECTIVE})
-    return f"{shown}\nNothing goes by {' and '.join(later)} yet." if later else shown
+    return f"{shown}\n{NO_MOVE}" if changed.get("on-shutdown") == "migrate" else shown

@@ -147,7 +147,8 @@ class Manager:
             self.status = self._written = _status(answer)
             self._stored = entry.revision
         assert self.office is not None
-        look = self._completed(await self._env.look(), self.office, asked)
+        look = completed(await self._env.look(), self.watch, self._env.node, asked)
+        look = replace(look, term=self.office.holder.term)
         self.looked = look
         decision = decide(look, self.status)
         if not await self._write(decision.status, self.office):
@@ -163,36 +164,6 @@ class Manager:
         """Whether what was read is new enough, and this node's lease is valid, at this moment."""
         return await self._env.now() - asked < fresh and await right.has_lease(self._env)
 
-    def _completed(self, look: Snapshot, office: Office, asked: float) -> Snapshot:
-        """The look with what the manager knows itself: time, term, and leases."""
-        began = self.watch.began
-        return replace(
-            look,
-            now=asked,
-            term=office.holder.term,
-            manager=self._env.node,
-            suspicion=timing.at_pace(look.ha.pace).suspicion,
-            watched=max(0.0, asked - began) if began is not None else 0.0,
-            nodes={
-                name: replace(seen, lease=self._lease(seen, asked))
-                for name, seen in look.nodes.items()
-            },
-        )
-
-    def _lease(self, node: NodeSeen, asked: float) -> LeaseSeen | None:
-        seen = self.watch.seen.get(node.name)
-        if seen is None:
-            return None
-        held = seen.held
-        return LeaseSeen(
-            revision=seen.revision,
-            boot=held.boot,
-            age=self.watch.age_at(node.name, asked),
-            wait=float(timing.wait(held.validity, held.watchdog, held.grain)),
-            proves=held.proves,
-            moved=node.name in self.watch.moved,
-        )
-
     async def _write(self, status: Status, office: Office) -> bool:
         """Keep what was decided, and show that somebody decides; whether the office still holds."""
         self._beats += 1
@@ -207,6 +178,37 @@ class Manager:
         if is_new:
             self._written, self._stored = status, written.revision
         return True
+
+
+def completed(look: Snapshot, watch: Watch, node: str, asked: float) -> Snapshot:
+    """The look with what the node that decides knows itself: time, and leases."""
+    began = watch.began
+    return replace(
+        look,
+        now=asked,
+        manager=node,
+        suspicion=timing.at_pace(look.ha.pace).suspicion,
+        watched=max(0.0, asked - began) if began is not None else 0.0,
+        nodes={
+            name: replace(seen, lease=_lease(watch, seen, asked))
+            for name, seen in look.nodes.items()
+        },
+    )
+
+
+def _lease(watch: Watch, node: NodeSeen, asked: float) -> LeaseSeen | None:
+    seen = watch.seen.get(node.name)
+    if seen is None:
+        return None
+    held = seen.held
+    return LeaseSeen(
+        revision=seen.revision,
+        boot=held.boot,
+        age=watch.age_at(node.name, asked),
+        wait=float(timing.wait(held.validity, held.watchdog, held.grain)),
+        proves=held.proves,
+        moved=node.name in watch.moved,
+    )
 
 
 def _is_news(before: Status, now: Status) -> bool:

@@ -50,6 +50,7 @@ ha.remove               admin   vm
 ha.tie                  admin   cluster
 ha.ties                 view    cluster
 ha.untie                admin   cluster
+ha.what_if              view    cluster
 service.create          admin   cluster
 service.refresh         admin   cluster
 service.delete          admin   cluster

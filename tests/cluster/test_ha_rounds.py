@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from mcv.cluster import ha_look, ha_orders, ha_reports, ha_rounds, members
+from mcv.drivers import notice
 from mcv.drivers.fence_doors import FenceRun
-from mcv.errors import Refused
+from mcv.errors import CommandFailed, Refused
 from mcv.etcd.requests import put
 from mcv.ha import values
 from mcv.ha.values import Holder, Mark, Taken
@@ -327,3 +328,28 @@ def test_what_became_of_a_fencing_is_seen_in_the_next_look(managed: FakeCluster)
     fence = managed.run("n3", ha_look.look).nodes["n1"].fence
 
     assert fence is not None and (fence.uid, fence.outcome) == ("1.4", "off")
+
+
+def test_whoever_is_named_is_told_and_one_that_cannot_be_keeps_nobody_else(
+    managed: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    managed.run("n1", _notifies)
+    told: list[tuple[str, str]] = []
+
+    def send(to: str, cluster: str, subject: str, text: str) -> None:
+        told.append((to, text))
+        if to == "a@example.org":
+            raise CommandFailed("no sendmail")
+
+    monkeypatch.setattr(notice, "send", send)
+
+    ha_rounds._tell(managed.hosts["n1"], "web1", "web1 goes to n2.")
+
+    assert told == [
+        ("a@example.org", "web1 goes to n2."),
+        ("/usr/local/sbin/page", "web1 goes to n2."),
+    ]
+
+
+def _notifies(host):  # type: ignore[no-untyped-def]
+    host.update("ha.set", "notify", notify=["a@example.org", "/usr/local/sbin/page"])

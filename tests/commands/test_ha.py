@@ -167,20 +167,23 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def test_settings_are_shown_and_one_that_nothing_goes_by_is_said_to_be_so(
+def test_settings_are_shown_and_what_a_shutdown_does_not_do_yet_is_said(
     mcv: Speak, daemon: FakeDaemon
 ) -> None:
     daemon.answers["ha.settings"] = SETTINGS
     daemon.job("ha.set", SETTINGS)
 
     shown = mcv("ha settings")
-    changed = mcv("ha settings on-shutdown=freeze on-lost-lease=stop")
+    changed = mcv("ha settings on-shutdown=migrate on-lost-lease=stop")
 
     assert "notify:            root@n1, /usr/bin/tell" in shown.out and "yet" not in shown.out
-    assert changed.out.endswith("Nothing goes by on-shutdown yet.\n")
+    assert changed.out.endswith("before one, mcv node drain NODE.\n")
+    others = mcv("ha settings on-shutdown=freeze notify=ops@example.org")
+    assert "yet" not in others.out
     assert mcv("ha settings --json").json == SETTINGS
     assert daemon.asked("ha.set") == [
-        {"values": {"on-shutdown": "freeze", "on-lost-lease": "stop"}},
+        {"values": {"on-shutdown": "migrate", "on-lost-lease": "stop"}},
+        {"values": {"on-shutdown": "freeze", "notify": "ops@example.org"}},
     ]
 
 
@@ -277,3 +280,18 @@ def test_an_explanation_says_what_each_node_lacks(mcv: Speak, daemon: FakeDaemon
 
     assert out.startswith("web1 belongs to n1: it runs there\n")
     assert "n2      no             its replica is stale" in out
+
+
+def test_what_would_be_is_told_and_something_without_a_place_is_exit_5(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    well = {"name": "web1", "from": "n1", "to": "n2", "why": "n1 is offline: n2 takes it over"}
+    lost = {"name": "db1", "from": "n1", "to": "", "why": "No node can run it: n2: memory"}
+    daemon.answers["ha.what_if"] = [well]
+    assert mcv("ha what-if --dead n1").code == 0
+    daemon.answers["ha.what_if"] = [well, lost]
+
+    heard = mcv("ha what-if --dead n1")
+
+    assert heard.code == 5 and "nowhere" in heard.out
+    assert mcv("ha what-if --dead n1 --json").json == [well, lost]

@@ -27,7 +27,7 @@ class Explained(Value, frozen=True, kw_only=True):
     candidates: tuple[CandidateSeen, ...]
 
 
-class WouldMove(Value, frozen=True, kw_only=True):
+class WouldMove(Value, frozen=True, kw_only=True, rename={"from_node": "from"}):
     """Where a service of a dead node would run; `to` is "" where it would not."""
 
     name: str

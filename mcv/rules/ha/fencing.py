@@ -150,6 +150,8 @@ def _may_shoot(this: Round, seen: NodeSeen, was: NodeStatus, over: bool) -> bool
         return False
     if not this.snapshot.leases and not seen.contact:
         return False
+    if was.uid:
+        return True  # it was begun, maybe by another manager
     if this.clock - was.since < seen.turn:
         return False
     return over or seen.answers == ()

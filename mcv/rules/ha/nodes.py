@@ -127,8 +127,8 @@ def _silent(this: Round, seen: NodeSeen, was: NodeStatus) -> tuple[NodeStatus, R
             again=0.0,
             doubt="",
         )
-    elif was.state == "suspect" and seen.lease and seen.lease.revision != was.lease:
-        # It has moved, and then not again for D: suspect anew.
+    elif not was.uid and seen.lease and seen.lease.revision != was.lease:
+        # It has moved, and then not again for D: suspect anew. A fencing counts for its own.
         was = replace(was, since=this.clock, lease=seen.lease.revision, boot=seen.lease.boot)
     if is_in_grace(this, seen):
         return became(this, was, "suspect"), _grace(this, seen)

@@ -1,0 +1,58 @@
+"""mcv ha what-if: the manager's own rules, asked on any node, and nothing is done."""
+
+from mcv.cluster import ha_look
+from mcv.errors import McvError, PeerUnreachable, Refused
+from mcv.etcd.keys import ClusterKeys
+from mcv.ha.env import Unknown
+from mcv.ha.manager import completed
+from mcv.ha.start_env import NodeEnv
+from mcv.host import Host
+from mcv.rules.ha import explain as rules
+from mcv.rules.ha import status as kept
+from mcv.rules.ha.explain import WouldMove
+from mcv.rules.ha.snapshot import Snapshot
+from mcv.rules.ha.status import Status
+from mcv.system import lease
+
+
+def what_if(host: Host, dead: list[str]) -> list[WouldMove]:
+    """Where everything that is managed on these nodes would run if they died now.
+
+    Refused for what is no member, and where no node would be left; PeerUnreachable
+    where etcd does not tell what the manager has decided.
+    """
+    cluster = host.read()
+    for name in dead:
+        cluster.node(name)
+    if not set(cluster.online) - set(dead):
+        raise Refused("No node would be left.")
+    look, status = _view(host)
+    return rules.what_if(look, status, frozenset(dead))
+
+
+def _view(host: Host) -> tuple[Snapshot, Status]:
+    """What is seen now from this node, and what the manager keeps."""
+    cluster = host.read()
+    try:
+        look = ha_look.look(host)
+    except Unknown as error:
+        why = str(error).rstrip(".")
+        raise PeerUnreachable(f"The marks of replicas cannot be read: {why}.") from error
+    if cluster.store is None or not cluster.ha.armed:
+        return look, Status()
+    env = NodeEnv(host.name, host.settings.run, host.keyspace, cluster.store.id)
+    watch = host.leases.watch(env, cluster.store.id)
+    return completed(look, watch, host.name, lease.now()), _kept(host, cluster.store.id)
+
+
+def _kept(host: Host, store: str) -> Status:
+    """What the manager keeps, at etcd; nothing where it has kept nothing that can be read."""
+    try:
+        found = host.keyspace.read(ClusterKeys(store).status).kvs
+    except McvError as error:
+        why = f"What was decided cannot be read: {error.message}"
+        raise PeerUnreachable(why, error.hint) from error
+    try:
+        return kept.decode(found[0].value.decode()) if found else Status()
+    except ValueError:
+        return Status()
