@@ -24,9 +24,10 @@ NOT_WELL = 5  # the exit code where something would not run
 @common(changes=False)
 @click.pass_obj
 def what_if(session: Session, dead: tuple[str, ...]) -> None:
-    """Say where everything would run if nodes died now; exit 5 where something would not.
+    """Say where everything would run if nodes died now.
 
-    The same rules as high availability's own, for the cluster as it is. Nothing is changed.
+    It exits with 5 where something would not run. The rules are high availability's own, for the
+    cluster as it is. Nothing is changed.
 
     \b
     Examples:
