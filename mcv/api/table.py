@@ -32,13 +32,10 @@ from mcv.api.operation import power as power_vm
 from mcv.api.seeing_table import SEEING
 from mcv.api.service_table import OF_SERVICES
 from mcv.api.storage_table import STORAGE
-from mcv.check import (
-    fixes,
-    inventory,
-    runner,
-)
+from mcv.check import fixes, inventory
 from mcv.cluster import (
     addresses,
+    checking,
     cpu_baseline,
     divergence,
     facts,
@@ -100,8 +97,8 @@ TABLE: dict[str, Operation] = {
     **OF_SERVICES,
     # The cluster
     "cluster.info": read(status_cluster.info),
-    "cluster.check": read(runner.check),
-    "cluster.fix": admin(runner.fix),
+    "cluster.check": read(checking.check),
+    "cluster.fix": admin(checking.fix),
     "cluster.facts": Operation(facts.facts, OPERATOR_ONLY, Right.ADMIN, timeout=30, asks=True),
     "cluster.host_key": Operation(join.host_key, OPERATOR_ONLY, Right.ADMIN, timeout=30, asks=True),
     "cluster.add_node": admin(join.add_node, NODE),

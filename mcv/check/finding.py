@@ -9,6 +9,7 @@ from mcv.document.model import Cluster, Vm
 from mcv.drivers.etcd_local import VoterShown
 from mcv.errors import McvError
 from mcv.rules import finding
+from mcv.rules.ha.explain import WouldMove
 
 FIX = "mcv cluster check --fix"
 
@@ -94,7 +95,7 @@ class ClusterSnapshot:
     `known` are the documents that may count: before and after the nodes were asked, the
     committed document and the proposal. `asked` is when a node was asked and had answered, by
     this node's clock. `differences` says how a diverged node's document differs, `behind` by
-    resource which replica is marked as behind.
+    resource which replica is marked as behind, `placeless` what would run nowhere if its node died.
     """
 
     me: str
@@ -107,6 +108,7 @@ class ClusterSnapshot:
     differences: dict[str, str]
     voters: tuple[VoterShown, ...] = ()  # of etcd, where the document lies there
     behind: Mapping[str, str] = field(default_factory=dict)
+    placeless: tuple[WouldMove, ...] | McvError = ()
 
     def is_online(self, node: str) -> bool:
         return node in self.cluster.nodes and self.cluster.nodes[node].status == "online"

@@ -1,8 +1,9 @@
 """`mcv cluster check`: ask every node what it has, judge it, and have safe things mended."""
 
+import contextvars
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from mcv.drbd import pairs
 from mcv.errors import McvError, NotUnderstood, PeerUnreachable, Refused
 from mcv.host import Host
 from mcv.rules.finding import Severity
+from mcv.rules.ha.explain import WouldMove
 from mcv.system.answers import decoded
 from mcv.system.fanout import ask_all
 
@@ -28,6 +30,7 @@ SETTLING = 10.0  # seconds that a replica has to find its peer after it was brou
 SHOWN = 8  # differences between two documents that are told one by one
 
 Asked = dict[str, tuple[float, float]]
+Placeless = Callable[[Host], list[WouldMove]]
 
 
 class CheckResult(Struct, frozen=True, kw_only=True):
@@ -61,26 +64,28 @@ class FixPlan(Struct, frozen=True, kw_only=True):
     plan: list[str]
 
 
-def check(host: Host) -> CheckResult:
-    found = _judge(host)
+def check(host: Host, placeless: Placeless | None = None) -> CheckResult:
+    """All that is not as it should be; `placeless` tells what would run nowhere without a node."""
+    found = _judge(host, placeless)
     return CheckResult(ok=members.is_well(found), findings=[finding.view for finding in found])
 
 
-def _judge(host: Host) -> list[Finding]:
-    scene = _look(host)
+def _judge(host: Host, placeless: Placeless | None) -> list[Finding]:
+    scene = _look(host, placeless)
     unsettled = any(
         members.standing(scene, told) in ("older", "newer") for told in scene.seen.values()
     )
     if unsettled:
         # A change may just be passing from node to node.
         time.sleep(AGAIN)
-        scene = _look(host)
+        scene = _look(host, placeless)
     return members.judge(scene)
 
 
-def _look(host: Host) -> ClusterSnapshot:
+def _look(host: Host, placeless: Placeless | None = None) -> ClusterSnapshot:
     """Ask all nodes at once, and see whether the document stayed the same meanwhile."""
     known = host.both()
+    would = _beside(host, placeless) if placeless is not None else None
     seen, silent, asked = _ask(host, sorted(set(known[0].nodes) - {host.name}))
     pairs.complete(host, {name: told.resources for name, told in seen.items() if told.resources})
     cluster, hash_ = host.consensus.committed()
@@ -99,11 +104,33 @@ def _look(host: Host) -> ClusterSnapshot:
         {},
         tuple(voters),
         dict(host.observations.behind),
+        would() if would is not None else (),
     )
     for node, told in seen.items():
         if members.standing(scene, told) == "diverged":
             scene.differences[node] = _difference(host, node)
     return scene
+
+
+def _beside(host: Host, placeless: Placeless) -> Callable[[], tuple[WouldMove, ...] | McvError]:
+    """Look for what would run nowhere side by side with all else; the answer waits for its end."""
+    found: list[tuple[WouldMove, ...] | McvError] = []
+
+    def look() -> None:
+        try:
+            found.append(tuple(placeless(host)))
+        except McvError as error:
+            found.append(error)
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(look,), daemon=True)
+    thread.start()
+
+    def answer() -> tuple[WouldMove, ...] | McvError:
+        thread.join(SIGN_OF_LIFE)
+        return found[0] if found else PeerUnreachable("nodes do not tell in time.", "Look again.")
+
+    return answer
 
 
 def _ask(host: Host, others: list[str]) -> tuple[dict[str, Inventory], dict[str, McvError], Asked]:
@@ -172,7 +199,12 @@ def _difference(host: Host, node: str) -> str:
 # Mending
 
 
-def fix(host: Host, fixes: list[dict[str, str]], dry_run: bool = False) -> FixResult | FixPlan:
+def fix(
+    host: Host,
+    fixes: list[dict[str, str]],
+    dry_run: bool = False,
+    placeless: Placeless | None = None,
+) -> FixResult | FixPlan:
     """Have nodes mend what they were shown to need; each looks again right before.
 
     Only what is asked for is done: a finding that nobody was shown is not. What could
@@ -185,7 +217,7 @@ def fix(host: Host, fixes: list[dict[str, str]], dry_run: bool = False) -> FixRe
     rows: list[FixRow] = []
     for node in sorted({fix_.node for fix_ in wanted}):
         rows += _mend(host, node, [fix_ for fix_ in wanted if fix_.node == node])
-    found = _judge_settled(host, rows)
+    found = _judge_settled(host, rows, placeless)
     return FixResult(
         ok=members.is_well(found), findings=[finding.view for finding in found], fixed=rows
     )
@@ -213,12 +245,12 @@ def _mend(host: Host, node: str, fixes: list[Fix]) -> Iterator[FixRow]:
         )
 
 
-def _judge_settled(host: Host, rows: list[FixRow]) -> list[Finding]:
+def _judge_settled(host: Host, rows: list[FixRow], placeless: Placeless | None) -> list[Finding]:
     """Judge once more; replicas that were brought up may need a moment to be well."""
     moved = {row.subject for row in rows if row.done and row.deed in ("up", "file")}
     until = time.monotonic() + SETTLING
     while True:
-        found = _judge(host)
+        found = _judge(host, placeless)
         waiting = any(
             finding.severity is Severity.ERROR and finding.subject in moved for finding in found
         )

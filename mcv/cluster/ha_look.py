@@ -1,6 +1,6 @@
 """One look at the cluster for the manager: the document, and what the nodes tell of themselves."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from mcv.cluster import fence_runs
 from mcv.cluster.ha_reports import HaReport, Ordered
@@ -20,15 +20,18 @@ ASK = 1.0  # s that a node has for its report: who hangs holds up every round so
 Reports = Mapping[str, HaReport]
 
 
-def look(host: Host) -> Snapshot:
-    """What is seen now. Raises Unknown where marks of stale replicas count, and cannot be read."""
+def look(host: Host, dead: Collection[str] = ()) -> Snapshot:
+    """What is seen now. Raises Unknown where marks of stale replicas count, and cannot be read.
+
+    They count for the VMs of nodes that are offline, and of those that are asked about as dead.
+    """
     cluster = host.read()
     answers = ask_typed(host.call, sorted(cluster.nodes), "ha.report", ASK, HaReport)
     reports = {name: told for name, told in answers.items() if not isinstance(told, McvError)}
     offline = [name for name, node in cluster.nodes.items() if node.status == "offline"]
     vms = sorted(cluster.ha_vms)
-    lost = any(cluster.vms[name].node in offline for name in vms)
-    marks = stale_marks.read(host) if lost else {}
+    lost = any(cluster.vms[name].node in (*offline, *dead) for name in vms)
+    marks = stale_marks.read(host) if lost and cluster.store is not None else {}
     orders = {
         each.operation: each
         for told in reports.values()

@@ -77,6 +77,18 @@ def what_if(snapshot: Snapshot, status: Status, dead: frozenset[str]) -> list[Wo
     ]
 
 
+def without_a_place(snapshot: Snapshot, status: Status) -> list[WouldMove]:
+    """What would run nowhere if the node that owns it died now, one node at a time."""
+    online = (name for name, seen in snapshot.nodes.items() if seen.status == "online")
+    owners = {seen.node for seen in snapshot.services.values()}
+    return [
+        would
+        for node in sorted(owners.intersection(online))
+        for would in what_if(snapshot, status, frozenset({node}))
+        if not would.to
+    ]
+
+
 def _dead(seen: NodeSeen) -> NodeSeen:
     return replace(
         seen, status="offline", evidence="off", maintenance=False, lease=None, asks=False

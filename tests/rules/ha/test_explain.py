@@ -1,7 +1,7 @@
 """Why a service is where it is, what each node lacks, and what would be if nodes died."""
 
 from mcv.document.ha_entries import FailoverDomain
-from mcv.rules.ha.explain import CandidateSeen, WouldMove, explain, what_if
+from mcv.rules.ha.explain import CandidateSeen, WouldMove, explain, what_if, without_a_place
 from tests.rules.ha.seen import before, node, offline, service, silent, snapshot
 
 
@@ -64,3 +64,20 @@ def test_a_node_that_is_suspect_takes_nothing() -> None:
     told = what_if(look, before(look), frozenset({"n1"}))
 
     assert [(each.name, each.to) for each in told] == [("a", "n3")]
+
+
+def test_whatever_would_run_nowhere_without_its_node_is_told_one_death_at_a_time() -> None:
+    look = snapshot(
+        [node("n1"), node("n2", memory=4), node("n3", memory=4), offline("n4")],
+        [
+            service("a", "n1", memory=4),
+            service("b", "n2", memory=5, places={"n2": "", "n3": ""}),
+            service("c", "n3", runs=(), entry={"wanted": "stopped"}, places={"n3": ""}),
+            service("d", "n4", runs=(), places={"n4": ""}),
+        ],
+    )
+
+    told = without_a_place(look, before(look))
+
+    assert [(each.name, each.from_node, each.to) for each in told] == [("b", "n2", "")]
+    assert "n3: 5B of memory are needed, 4B are free" in told[0].why
