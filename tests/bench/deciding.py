@@ -38,8 +38,9 @@ def _spent(look: Snapshot, status: Status) -> float:
     return time.perf_counter() - begun
 
 
-def looks() -> Iterator[tuple[str, Snapshot, Status]]:
+def looks(services: int = SERVICES) -> Iterator[tuple[str, Snapshot, Status]]:
     """What is seen, and what was kept, of a quiet round and of two after a node died."""
+    names = [f"vm{number:03}" for number in range(services)]
     quiet = Snapshot(
         now=1000.0,
         term=1,
@@ -47,7 +48,7 @@ def looks() -> Iterator[tuple[str, Snapshot, Status]]:
         ha=Ha(armed=True),
         watched=1000.0,
         nodes={f"n{number}": _node(f"n{number}") for number in range(NODES)},
-        services={name: _service(name, number) for number, name in enumerate(_names())},
+        services={name: _service(name, number) for number, name in enumerate(names)},
         domains={
             f"d{first}": FailoverDomain(
                 nodes={f"n{(first + step) % NODES}": step + 1 for step in range(4)},
@@ -56,7 +57,7 @@ def looks() -> Iterator[tuple[str, Snapshot, Status]]:
             )
             for first in range(NODES)
         },
-        ties=tuple(_ties()),
+        ties=tuple(_ties(names)),
     )
     status = decide(quiet, Status()).status
     yield "quiet", replace(quiet, now=1100.0), status
@@ -65,10 +66,6 @@ def looks() -> Iterator[tuple[str, Snapshot, Status]]:
     died = replace(died, services={name: _lost(seen) for name, seen in died.services.items()})
     yield "a node died", died, status
     yield "after it", replace(died, now=1102.0), decide(died, status).status
-
-
-def _names() -> list[str]:
-    return [f"vm{number:03}" for number in range(SERVICES)]
 
 
 def _node(name: str) -> NodeSeen:
@@ -93,8 +90,7 @@ def _lost(seen: ServiceSeen) -> ServiceSeen:
     return replace(seen, runs=()) if seen.node == "n3" else seen
 
 
-def _ties() -> Iterator[Tie]:
-    names = _names()
+def _ties(names: list[str]) -> Iterator[Tie]:
     kinds: tuple[TieKind, ...] = ("together", "apart")
-    for number in range(0, SERVICES, 10):
+    for number in range(0, len(names), 10):
         yield Tie(kind=kinds[number // 10 % 2], names=tuple(names[number : number + 3]))
