@@ -76,7 +76,8 @@ def carry_out(stage: Stage, groups: list[str], whole: bool) -> int:
             stage.clean()
             continue
         for row in measured:
-            seconds = f"mcv {min(row.ours):.3g} s, reference {min(row.reference):.3g} s"
+            ours, reference = row.compared_times
+            seconds = f"mcv {ours:.3g} s, reference {reference:.3g} s"
             print(f"  {row.name}: {row.ratio:.2f} ({row.limit}), {seconds}", file=sys.stderr)
         rows += measured
     if whole and not failed:

@@ -21,7 +21,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    times = (f"{min(seconds):.3g} s" for seconds in (row.ours, row.reference))
+    times = (f"{seconds:.3g} s" for seconds in row.compared_times)
     return (row.name, *times, f"{row.ratio:.2f}", row.limit, "yes" if row.holds else "NO")
 
 
@@ -46,7 +46,7 @@ def page(rows: Sequence[Row], machine: Sequence[str]) -> str:
     return f"""# How fast mcv is
 
 Written by `make bench`: each operation beside the commands that do the same by hand, measured
-in turn in one run. The times are the best of several.
+in turn in one run. The times are the best of several, or their median where that is said.
 
 {table(rows)}
 {verdict(rows)}
@@ -72,6 +72,7 @@ real hosts give other ratios too.
 
 def _sentence(row: Row) -> str:
     ratio = "throughput" if row.is_speed else "time"
+    ratio = f"{ratio}, by the median" if row.is_median else ratio
     note = f" {row.note}" if row.note else ""
     runs = ", ".join(
         f"{who} {' '.join(f'{one:.3g}' for one in seconds)}"

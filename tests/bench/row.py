@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 Measure = Callable[[], float]
 
@@ -11,7 +12,8 @@ class Row:
     """Seconds of both, the best of several: what else a machine does can only add to them.
 
     The ratio is that of the times, and the bound the most that it may be. Where
-    `is_speed` is set it is that of the throughputs, and the bound the least.
+    `is_speed` is set it is that of the throughputs, and the bound the least. Where `is_median`
+    is set the median counts: when in a period something begins is a part of such a time.
     """
 
     name: str
@@ -21,10 +23,17 @@ class Row:
     bound: float
     is_speed: bool = False
     note: str = ""
+    is_median: bool = False
+
+    @property
+    def compared_times(self) -> tuple[float, float]:
+        """Seconds of mcv and of the reference, as they are set against each other."""
+        chosen = median if self.is_median else min
+        return chosen(self.ours), chosen(self.reference)
 
     @property
     def ratio(self) -> float:
-        ours, reference = min(self.ours), min(self.reference)
+        ours, reference = self.compared_times
         return reference / ours if self.is_speed else ours / reference
 
     @property

@@ -28,6 +28,12 @@ def bars(rows: list[Row]) -> list[tuple[float, str]]:
         ("at its bound it holds", replace(SLOW, bound=2.5), 2.5, True),
         ("a throughput is the other way round", QUICK, 6.0, True),
         ("and has to reach its bound", replace(QUICK, bound=6.5), 6.0, False),
+        (
+            "or the median of both",
+            replace(SLOW, ours=(9.0, 2.0, 1.0), is_median=True),
+            16 / 9,
+            True,
+        ),
     ],
 )
 def test_a_ratio_holds_within_its_bound(story: str, row: Row, ratio: float, holds: bool) -> None:
@@ -71,6 +77,13 @@ def test_the_page_tells_what_was_compared_and_on_what_machine() -> None:
     assert report.table([SLOW, QUICK]) in text and "do not hold: move <fast>" in text
     assert "- **sync**: A rate. Ratio of throughput. Seconds: mcv 1 2, reference 9 6." in text
     assert "- 2 cores\n- Linux 6.1\n" in text
+
+
+def test_a_median_is_shown_and_said() -> None:
+    row = replace(SLOW, ours=(9.0, 3.5, 1.0), is_median=True)
+
+    assert "| 3.5 s | 1.12 s    |" in report.table([row])
+    assert "Ratio of time, by the median." in report.page([row], [])
 
 
 def test_a_bar_ends_left_of_the_line_where_the_bound_holds() -> None:
