@@ -9,11 +9,12 @@ import msgspec
 from msgspec.structs import asdict
 
 import mcv
-from mcv.check import fence_seen, files_seen, lease_seen, resource_files
+from mcv.check import fence_seen, files_seen, lease_seen, resource_files, service_seen
 from mcv.check.fence_seen import FenceSeen
 from mcv.check.files_seen import DirectorySeen
 from mcv.check.lease_seen import LeaseSeen
 from mcv.check.resource_files import ResourceFile
+from mcv.check.service_seen import ServiceHere
 from mcv.document.generation import Epoch
 from mcv.drbd import notes, pairs, secret
 from mcv.drivers import libvirt_guests, libvirt_hook
@@ -128,6 +129,7 @@ class Inventory(Told, frozen=True, kw_only=True):
     devices: list[HostDevice] | None = None
     lease: LeaseSeen | None = None
     fences: FenceSeen | None = None
+    services: dict[str, ServiceHere] | None = None
 
 
 def inventory(host: Host) -> Inventory:
@@ -208,6 +210,7 @@ class Part(Told, frozen=True, kw_only=True):
     devices: list[HostDevice] | None = None
     lease: LeaseSeen | None = None
     fences: FenceSeen | None = None
+    services: dict[str, ServiceHere] | None = None
 
 
 def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
@@ -225,6 +228,7 @@ def _parts(host: Host) -> tuple[list[Part], dict[str, str]]:
     readers["devices"] = lambda host: Part(devices=host.devices.all())
     readers["the lease"] = lambda host: Part(lease=lease_seen.look(host))
     readers["fence devices"] = lambda host: Part(fences=fence_seen.look(host))
+    readers["services"] = lambda host: Part(services=service_seen.look(host))
     readers["directories"] = lambda host: Part(directories=files_seen.look(host))
 
     def ask(tool: str, _: str, timeout: float) -> Part:

@@ -15,6 +15,7 @@ from mcv.check import (
     places,
     pools,
     replicas,
+    services,
     ties,
     volumes,
 )
@@ -44,6 +45,7 @@ def judge(scene: ClusterSnapshot) -> list[Finding]:
             *armed.judge(scene),
             *fencing.judge(scene),
             *places.judge(scene),
+            *services.judge(scene),
             *artifacts.judge(scene),
             *ties.judge(scene),
             *volumes.judge(scene),
