@@ -14,6 +14,7 @@ from mcv.document import etcd_voters
 from mcv.document.availability import MOST_VOTERS
 from mcv.document.etcd_voters import Terms, Voter
 from mcv.document.model import Cluster
+from mcv.document.names import NO_NODE
 from mcv.document.subject import Subject
 from mcv.drivers.etcd_local import VoterShown
 from mcv.errors import McvError, Refused, refuse_all
@@ -212,7 +213,7 @@ def _members(host: Host) -> list[Subject]:
 def _why_not_to_etcd(host: Host, cluster: Cluster, with_witness: bool) -> list[Refused]:
     if cluster.store is not None:
         return [Refused("The document lies in etcd already.", "See: mcv cluster store")]
-    problems = _offline(cluster) + _why_not_now(host, cluster)
+    problems = _offline(cluster) + _why_not_now(host, cluster) + _misnamed(cluster)
     if (few := len(cluster.nodes)) + with_witness < 3:
         problems.append(
             Refused(
@@ -230,6 +231,19 @@ def _why_not_to_etcd(host: Host, cluster: Cluster, with_witness: bool) -> list[R
         else:
             problems += [Refused(f"{name} cannot run etcd yet.", why) for why in answer]
     return problems
+
+
+def _misnamed(cluster: Cluster) -> list[Refused]:
+    """Members of before such names were refused: their lease's key would be another thing's."""
+    return [
+        Refused(
+            f"A node that is called {name} cannot have its lease in etcd, which keeps something "
+            "else under that name.",
+            "Take it out, and join it under another name: mcv cluster remove-node --node "
+            f"{name}; mcv cluster add-node",
+        )
+        for name in sorted(set(cluster.nodes).intersection(NO_NODE))
+    ]
 
 
 def _why_not_to_unanimous(host: Host, cluster: Cluster) -> list[Refused]:

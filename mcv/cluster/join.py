@@ -10,7 +10,7 @@ from mcv.cluster import armed_return, cpu_baseline, etcd_members, remote_facts, 
 from mcv.cluster.facts import NodeFacts
 from mcv.cluster.joining import STAGED_FOR, Stage, StagedMember
 from mcv.document.model import Node, encode
-from mcv.document.names import problem_with_name
+from mcv.document.names import problem_with_node_name
 from mcv.document.schema_4 import words_of_node
 from mcv.document.subject import Subject
 from mcv.drbd import secret
@@ -146,7 +146,7 @@ def _entry(host: Host, node: str, ip_address: str, theirs: NodeFacts) -> Node:
 def _refuse_early(host: Host, node: str, ip_address: str) -> None:
     """Raises Refused for what this node knows to be no new member, without a look at it."""
     cluster = host.read()
-    early = [problem_with_name(node, "node"), suitability.address_problem(cluster, ip_address)]
+    early = [problem_with_node_name(node), suitability.address_problem(cluster, ip_address)]
     if node in cluster.nodes:
         early.append(Refused(f"{node} is a member already.", "See: mcv info"))
     early += etcd_members.why_not_joining(host, cluster)

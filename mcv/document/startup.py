@@ -3,6 +3,7 @@
 import logging
 
 from mcv.document.initial import alone
+from mcv.document.names import problem_with_node_name
 from mcv.document.store import Store
 from mcv.errors import McvError, Refused
 from mcv.settings import Settings
@@ -16,10 +17,12 @@ def opened(settings: Settings, certificate: str) -> Store:
     Effect: a host without a document becomes a cluster of one; a document that was edited by
     hand is replaced by the newest good generation where there are other members. A document
     or a proposal that cannot be read is left as it is: the store serves its history. Errors:
-    Refused, or Unreadable where there is no history to serve.
+    Refused, also for a new node's name that is none; Unreadable where there is no history to serve.
     """
     store = Store(settings.state, settings.history)
     if not store.exists():
+        if problem := problem_with_node_name(settings.node):
+            raise problem
         store.begin(alone(settings, certificate))
     if damage := store.inspect():
         _require_history(store, damage)

@@ -1,5 +1,7 @@
 """mcv cluster store: what is shown, what is refused, and both moves as an operator makes them."""
 
+from pathlib import Path
+
 import pytest
 
 from mcv.cluster import etcd_steps, etcd_store, members
@@ -64,6 +66,17 @@ def test_everything_that_is_missing_is_said_at_once(cluster: FakeCluster) -> Non
     assert len(said) == 3
     assert said[0].startswith("2 nodes are too few")
     assert said[1:] == ["n1 cannot run etcd yet.", "n2 cannot run etcd yet."]
+
+
+def test_a_member_of_before_whose_lease_would_have_the_managers_key_is_refused(
+    tmp_path: Path,
+) -> None:
+    cluster = FakeCluster(tmp_path, ("manager", "n2", "n3"))
+
+    with pytest.raises(Refused, match="A node that is called manager cannot have its lease"):
+        cluster.run("n2", etcd_store.to_etcd)
+
+    assert cluster.read("n2").store is None
 
 
 def test_a_member_that_is_offline_has_to_be_there_for_the_move(three: FakeCluster) -> None:

@@ -203,3 +203,10 @@ def test_why_a_join_failed_is_told_whether_the_node_can_be_told_to_forget_it_or_
         cluster.run("n1", join_it)
 
     assert host.joining == {}
+
+
+def test_a_node_whose_name_etcd_keeps_for_something_else_is_refused_at_once(
+    cluster: FakeCluster,
+) -> None:
+    with pytest.raises(Refused, match="A node is not called manager"):
+        cluster.run("n1", join.add_node, node="manager", ip_address="10.0.0.7")

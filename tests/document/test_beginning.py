@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from mcv import daemon, settings
+from mcv.document import startup
+from mcv.document.initial import alone
 from mcv.document.model import encode
+from mcv.document.store import Store
 from mcv.errors import Refused
 from tests.documents import document
 
@@ -49,6 +52,25 @@ def test_a_faulty_mcv_conf_ends_it_the_same_way(
 
     assert ends(monkeypatch) == 3
     assert "mcvd: /etc/mcv/mcv.conf has a key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["manager", "my_host"])
+def test_a_host_whose_name_no_node_can_have_begins_no_cluster(tmp_path: Path, name: str) -> None:
+    conf = settings.Settings(hostname=name, node=name, address="", drbd_address="", var=tmp_path)
+
+    with pytest.raises(Refused, match=name):
+        startup.opened(conf, "certificate")
+
+    assert not conf.state.exists()
+
+
+def test_a_node_of_before_keeps_its_name(tmp_path: Path) -> None:
+    conf = settings.Settings(
+        hostname="manager", node="manager", address="::1", drbd_address="::1", var=tmp_path
+    )
+    Store(conf.state, conf.history).begin(alone(conf, "certificate"))
+
+    assert startup.opened(conf, "certificate").read().nodes.keys() == {"manager"}
 
 
 def test_systemd_starts_it_no_more_then() -> None:

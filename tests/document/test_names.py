@@ -5,10 +5,11 @@ import pytest
 
 from mcv.document.disks import DrbdDisk
 from mcv.document.model import Node
-from mcv.document.names import Name, problem_with_name
+from mcv.document.names import Name, problem_with_name, problem_with_node_name
 from mcv.document.networks import Network
 from mcv.document.subject import Subject
 from mcv.errors import McvError
+from mcv.etcd.keys import ClusterKeys
 from mcv.transaction import journal
 
 
@@ -34,6 +35,15 @@ def test_the_refusal_of_a_name_has_the_article_of_its_kind(what: str, said: str)
     problem = problem_with_name("A_", what)
     assert problem is not None
     assert problem.message == f"'A_' is no name for {said}."
+
+
+def test_a_node_is_not_called_what_etcd_keeps_something_else_under() -> None:
+    """lease/manager is the key of the node that decides."""
+    problem = problem_with_node_name("manager")
+    assert problem is not None and "A node is not called manager" in problem.message
+    assert problem_with_node_name("managers") is None
+    assert "no name for a node" in str(problem_with_node_name("A_"))
+    assert ClusterKeys("x").lease("manager") == ClusterKeys("x").manager
 
 
 # What another node sends becomes a part of a path, or of a resource file, on this one
