@@ -22,7 +22,7 @@ from mcv.etcd.client import Keyspace
 from mcv.ha.leases_seen import LeasesSeen
 from mcv.ha.manager import Managing
 from mcv.settings import Settings
-from mcv.system import systemd
+from mcv.system import cards, systemd
 from mcv.system.attempts import ServiceLooks, StartAttempt
 from mcv.system.held_file import HeldFile
 from mcv.system.lines import Lead, Lines
@@ -117,6 +117,8 @@ class Host:
     knows: Callable[[str], bool] = lambda operation: True  # whether a step's operation exists
     is_going_down: Callable[[], bool] = systemd.host_is_stopping  # this whole host; may raise
     go_down: Callable[[str], None] = systemd.go_down  # go_down("reboot" or "poweroff")
+    own_macs: Callable[[], list[str]] = cards.macs  # by which this host is woken; may raise
+    send_magic: Callable[..., list[str]] = cards.wake  # send_magic(macs, addresses, own)
     advice: Callable[..., str] = wait_for  # advice(*nodes): what to do about silent members
     also_listen: Callable[[str], None] = lambda address: None  # at another address, too
     listen_only: Callable[[str], None] = lambda address: None  # at one address
@@ -124,6 +126,7 @@ class Host:
 
     # What this run of the daemon knows; a restart begins without it.
     is_leaving: bool = False  # the host shuts down: nothing is started any more
+    has_told_macs: bool = False  # since this daemon began
     stray_copies_paused_at: str = ""  # hash of the document of the last look for them
     begin_there: dict[str, Callable[[], None]] = field(default_factory=dict)  # etcd of a witness
     joining: dict[str, Node] = field(default_factory=dict)  # being added, no members yet

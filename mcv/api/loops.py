@@ -18,6 +18,7 @@ from mcv.cluster import (
     members,
     sightings,
     upgrade,
+    waking,
 )
 from mcv.drbd import (
     enable,
@@ -71,6 +72,7 @@ def look_after_cluster(host: Host) -> None:
     if host.consensus.in_contact:
         _attempt(host, upgrade.raise_schema)
         _attempt(host, addresses.follow_conf)
+        _attempt(host, waking.tell_macs)
         _attempt(host, verification_results.conclude)
         _attempt(host, sizing.write_real_sizes)
         _attempt(host, enable.adjust)

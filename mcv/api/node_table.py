@@ -5,11 +5,21 @@ from mcv.api.operation import (
     Operation,
     admin,
     another,
+    another_or_itself,
     named,
     question,
     step,
 )
-from mcv.cluster import departures, draining, idle, powering, rolling, service_departures, takeovers
+from mcv.cluster import (
+    departures,
+    draining,
+    idle,
+    powering,
+    rolling,
+    service_departures,
+    takeovers,
+    waking,
+)
 from mcv.drbd import in_step
 
 DAYS = 14 * 24 * 3600.0
@@ -20,7 +30,10 @@ NODE_TABLE: dict[str, Operation] = {
     "node.evacuate": admin(draining.evacuate, NODE, to=another),
     "node.restore": admin(draining.restore, NODE, to=another),
     "node.reboot": admin(powering.reboot, NODE, to=named, offline_too=True),
-    "node.power_off": admin(powering.power_off, NODE, to=named, offline_too=True),
+    "node.power_off": admin(powering.power_off, NODE, to=another_or_itself, offline_too=True),
+    "node.wake": admin(waking.wake, NODE),
+    "node.send_magic": question(waking.send_magic),
+    "node.order_off": step(powering.order_off, subject=NODE, looks=True),
     "node.await_return": admin(powering.await_return, NODE),
     "cluster.reboot": admin(rolling.reboot_others),
     "cluster.reboot_last": admin(rolling.reboot_last, NODE, to=another),

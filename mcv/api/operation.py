@@ -199,3 +199,8 @@ def another(host: Host, params: Parameters) -> str:
     """A member that stays: a leaving member cannot write its own removal down."""
     others = [name for name in host.read().online if name != host.name]
     return others[0] if params.get("node") == host.name and others else host.name
+
+
+def another_or_itself(host: Host, params: Parameters) -> str:
+    """A member that stays and empties the node; the node itself where its guests end with it."""
+    return named(host, params) if params.get("shutdown") else another(host, params)

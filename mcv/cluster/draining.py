@@ -55,20 +55,27 @@ def drain(
     """
 
     def prepare() -> Prepared[Emptied]:
-        cluster = _require_emptied(host, node)
-        leaving = asked(host, cluster, node, shutdown)
-        services = service_departures.leaving(host, cluster, node)
-        plan = [
-            Step(change("node.drain", name=node), commits=True),
-            *service_departures.steps(host, node, services),
-            *departure_steps(host, node, leaving, shutdown, wait),
-            Step(on(host.name, "node.await_idle", node=node), may_fail=True),
-            Step(change("node.maintenance", name=node), may_fail=True),
-        ]
-        end = "Then it is offline for maintenance."
-        return _prepared(host, node, plan, leaving, services, end)
+        return drained(host, node, shutdown, wait)
 
     return host.operate(Subject.node(node), f"drain node {node}", prepare, dry_run)
+
+
+def drained(
+    host: Host, node: str, shutdown: bool = False, wait: bool = False, then: Sequence[Step] = ()
+) -> Prepared[Emptied]:
+    """The plan of a drain, and what follows it. Errors: Refused where it cannot be drained."""
+    cluster = _require_emptied(host, node)
+    leaving = asked(host, cluster, node, shutdown)
+    services = service_departures.leaving(host, cluster, node)
+    plan = [
+        Step(change("node.drain", name=node), commits=True),
+        *service_departures.steps(host, node, services),
+        *departure_steps(host, node, leaving, shutdown, wait),
+        Step(on(host.name, "node.await_idle", node=node), may_fail=True),
+        Step(change("node.maintenance", name=node), may_fail=True),
+        *then,
+    ]
+    return _prepared(host, node, plan, leaving, services, "Then it is offline for maintenance.")
 
 
 def evacuate(

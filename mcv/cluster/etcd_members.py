@@ -6,12 +6,13 @@ one by one, the leader last, since etcd reads its certificates at its start alon
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from mcv.cluster.addresses_judge import why_members_claimed
 from mcv.document import etcd_voters
 from mcv.document.availability import MOST_VOTERS
+from mcv.document.etcd_voters import Voter
 from mcv.document.model import Cluster, Node
 from mcv.errors import Refused
 from mcv.host import Host
@@ -166,8 +167,31 @@ def why_not_readdressing(host: Host, cluster: Cluster) -> list[Refused]:
     return _silent(host, cluster, {host.name}) if cluster.store is not None else []
 
 
-def _silent(host: Host, cluster: Cluster, but: Collection[str] = ()) -> list[Refused]:
-    voters = [voter for voter in etcd_voters.voters(cluster) if voter.name not in but]
+def why_not_off(host: Host, cluster: Cluster, node: str) -> list[Refused]:
+    """Why a voter may not be switched off: no majority of etcd would be left.
+
+    Nothing where there is none now: it cannot be lost.
+    """
+    voters = etcd_voters.voters(cluster)
+    if node not in {voter.name for voter in voters}:
+        return []
+    silent = _not_answering(host, [voter for voter in voters if voter.name != node])
+    left = [voter.name for voter in voters if voter.name not in (node, *silent)]
+    all_ = len(voters)
+    if etcd_voters.has_quorum(len(left), all_) or not etcd_voters.has_quorum(len(left) + 1, all_):
+        return []
+    alone = f"{names(left)} would be left" if left else "none would be left"
+    hint = f"First have {names(silent)} back" if silent else "Add a node or a witness first"
+    return [
+        Refused(
+            f"Without {node} etcd has no majority: {etcd_voters.needed_of(all_)}, {alone}.",
+            f"{hint}. See: mcv cluster store",
+        )
+    ]
+
+
+def _not_answering(host: Host, voters: Sequence[Voter]) -> list[str]:
+    """The voters that do not answer; a busy one is asked again."""
     silent: list[str] = []
     for _ in range(LOOKS):
         silent = [each.name for each in host.etcd.shown(voters) if each.state == "unreachable"]
@@ -175,6 +199,12 @@ def _silent(host: Host, cluster: Cluster, but: Collection[str] = ()) -> list[Ref
         if not voters:
             break
         time.sleep(PAUSE)
+    return silent
+
+
+def _silent(host: Host, cluster: Cluster, but: Collection[str] = ()) -> list[Refused]:
+    voters = [voter for voter in etcd_voters.voters(cluster) if voter.name not in but]
+    silent = _not_answering(host, voters)
     if not silent:
         return []
     missing = names(silent)

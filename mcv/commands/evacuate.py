@@ -105,54 +105,6 @@ def restore(session: Session, name: str) -> None:
     session.show(answer, f"{name} takes VMs again; {_names(answer, 'moved')} went back to it.")
 
 
-@click.command()
-@node_argument
-@click.option("--shutdown", is_flag=True, help="Guests that run there are shut down with it.")
-@click.option("--wait", is_flag=True, help="Wait until it is back, in contact with the cluster.")
-@common(dry_run=True)
-@click.pass_obj
-def reboot(session: Session, name: str, shutdown: bool, wait: bool) -> None:
-    """Reboot a node's host, in good order.
-
-    Refused while VMs run there, unless --shutdown: what ran starts again with the node, as its
-    autostart says. Moved elsewhere they are before by: mcv node drain N
-
-    \b
-    Example:
-      mcv node reboot n2 --wait
-    """
-    asked = {"node": name, "shutdown": shutdown}
-    if wait and session.call("cluster.info")["node"] == name:
-        raise Refused(f"{name} is this node: what waits here goes down with it.", "Without --wait")
-    session.ask(f"Reboot {name}?", lambda: session.plan("node.reboot", **asked))
-    answer = session.run("node.reboot", **asked, dry_run=session.dry_run)
-    if wait and not session.dry_run:
-        session.run("node.await_return", node=name, boot=answer["boot"])
-        session.show(answer, f"{name} is back.")
-    else:
-        session.show(answer, f"{name} reboots.")
-
-
-@click.command("power-off")
-@node_argument
-@click.option("--shutdown", is_flag=True, help="Guests that run there are shut down with it.")
-@common(dry_run=True)
-@click.pass_obj
-def power_off(session: Session, name: str, shutdown: bool) -> None:
-    """Power a node's host off, in good order.
-
-    Refused while VMs run there, unless --shutdown. They are moved elsewhere by: mcv node drain N
-
-    \b
-    Example:
-      mcv node power-off n2
-    """
-    asked = {"node": name, "shutdown": shutdown}
-    session.ask(f"Power {name} off?", lambda: session.plan("node.power_off", **asked))
-    answer = session.run("node.power_off", **asked, dry_run=session.dry_run)
-    session.show(answer, f"{name} powers off.")
-
-
 @click.command("reboot")
 @click.option("--rolling", is_flag=True, help="One host after the other: there is no other way.")
 @shutdown_option

@@ -2,7 +2,7 @@
 
 import click
 
-from mcv.commands import evacuate
+from mcv.commands import evacuate, host_power
 from mcv.commands.completion import nodes
 from mcv.commands.options import common
 from mcv.commands.session import Session
@@ -15,13 +15,14 @@ DEAD = (
 
 @click.group()
 def node() -> None:
-    """Drain, restore, reboot, replace nodes; set their addresses."""
+    """Drain, restore, reboot, wake, replace nodes; set addresses."""
 
 
 node.add_command(evacuate.drain)
 node.add_command(evacuate.restore)
-node.add_command(evacuate.reboot)
-node.add_command(evacuate.power_off)
+node.add_command(host_power.reboot)
+node.add_command(host_power.power_off)
+node.add_command(host_power.wake)
 
 
 @node.command()

@@ -70,6 +70,7 @@ node.restore            admin   cluster
 node.await_return       admin   cluster
 node.power_off          admin   cluster
 node.reboot             admin   cluster
+node.wake               admin   cluster
 node.last_seen          view    some
 permission.add          admin   cluster
 permission.remove       admin   cluster

@@ -324,6 +324,8 @@ ASKED_FOR: list[tuple[str, str, dict[str, Any]]] = [
         "node.power_off",
         {"node": "n2", "shutdown": False, "dry_run": False},
     ),
+    ("node wake n2", "node.wake", {"node": "n2", "dry_run": False}),
+    ("node wake n2 --wait", "node.await_return", {"node": "n2", "boot": ""}),
     ("evacuate n2", "node.evacuate", {"node": "n2", "shutdown": False, "dry_run": False}),
     ("config show", "config.show", {"generation": None}),
     ("config show --generation 7", "config.show", {"generation": 7}),
@@ -728,6 +730,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.answers.update(
         {
             "node.reboot": {"node": "n2", "boot": "b1"},
+            "node.wake": {"plugs": ["pdu:2"], "packets": {}, "macs": [], "trouble": ""},
             "cluster.info": {
                 "cluster": None,
                 "epoch": 1,

@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -127,6 +127,9 @@ class FakeCluster:
         self.boots = dict.fromkeys(names, 1)  # how often each host has come up
         self.going_down: set[str] = set()  # hosts that shut down
         self.ordered: list[tuple[str, str]] = []  # (node, "reboot" or "poweroff") of systemd
+        self.macs: dict[str, list[str]] = {}  # of each host's cards
+        self.packets: list[tuple[str, list[str], list[str]]] = []  # (sender, MACs, addresses)
+        self.mute: set[str] = set()  # hosts that can send no magic packet
         first = _member_document(directory, names) if begins else None
         for name in names:
             self.boot(name, first)
@@ -196,9 +199,19 @@ class FakeCluster:
             observations=Observations(conf.state / "sight.json", f"boot {self.boots[name]}"),
             is_going_down=lambda: name in self.going_down,
             go_down=lambda verb: self.ordered.append((name, verb)),
+            own_macs=lambda: list(self.macs.get(name, ())),
+            send_magic=functools.partial(self._send_magic, name),
             advice=ways_out,
         )
         return self.hosts[name]
+
+    def _send_magic(
+        self, name: str, macs: Sequence[str], addresses: Sequence[str], own: str
+    ) -> list[str]:
+        if name in self.mute:
+            raise CommandFailed("Network is unreachable.")
+        self.packets.append((name, list(macs), list(addresses)))
+        return ["255.255.255.255 by br0"]
 
     def _reach_etcd(self, name: str, request: str) -> None:
         """A node reaches etcd while it is up itself, and a majority of voters trusts it."""
