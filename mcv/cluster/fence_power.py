@@ -168,9 +168,11 @@ def off(host: Host, node: str, dry_run: bool = False) -> list[PlugRow] | DryRun:
         )
     if dry_run:
         return _preview(host, wanted, Action.OFF)
-    with alone(host, node):
+    with alone(host, node), host.fences.by_operator.at_work(node, f"mcv fence off {node}"):
+        host.fences.by_operator.switched(node, is_off=True)
         outcome = carry_out(host, wanted, Action.OFF)
     if not outcome.is_off:
+        host.fences.by_operator.switched(node, is_off=False)
         raise DoneInPart(
             f"{node} was not seen to be off: {outcome.message}.",
             f"mcv fence status {node}; if it is dead: mcv fence confirm {node}",
@@ -184,7 +186,8 @@ def on(host: Host, node: str, dry_run: bool = False) -> list[PlugRow] | DryRun:
     wanted = _require_levels(host, node)
     if dry_run:
         return _preview(host, wanted, Action.ON)
-    with alone(host, node):
+    with alone(host, node), host.fences.by_operator.at_work(node, f"mcv fence on {node}"):
+        host.fences.by_operator.switched(node, is_off=False)
         outcome = carry_out(host, wanted, Action.ON)
     if outcome.failures:
         raise DoneInPart(f"{node}: {outcome.message}.", f"mcv fence status {node}")

@@ -22,7 +22,7 @@ from mcv.errors import Failed, McvError, PeerUnreachable, ProblemFound, Refused,
 from mcv.ha.at_once import at_once
 from mcv.ha.fence import Fencing, switch_off, switch_on
 from mcv.host import DryRun, Host, Prepared
-from mcv.system import lease
+from mcv.system import lease, service_notes
 from mcv.system.answers import ask_typed
 from mcv.transaction.plan import Item, Step, on
 
@@ -38,7 +38,7 @@ TRIAL_ON = BACK + 120.0
 
 
 class FenceBoot(Struct, frozen=True, kw_only=True):
-    """Which boot of its host a node runs in, and the guests of mcv's that run there."""
+    """Which boot of its host a node runs in, and the VMs and services that run there."""
 
     boot: str
     running: list[str] = []
@@ -53,10 +53,10 @@ class LevelTried(Struct, frozen=True, kw_only=True):
 
 def boot(host: Host) -> FenceBoot:
     """Tell another node which boot this is."""
-    running = sorted(
-        name for name in host.read().vms if host.domains.state(name) in ("running", "paused")
-    )
-    return FenceBoot(boot=host.observations.boot, running=running)
+    cluster = host.read()
+    running = [name for name in cluster.vms if host.domains.state(name) in ("running", "paused")]
+    running += [note.name for note in service_notes.all_(host.settings.run)]
+    return FenceBoot(boot=host.observations.boot, running=sorted(running))
 
 
 def look(host: Host, node: str) -> list[PlugRow]:
@@ -84,8 +84,9 @@ def trial(
 ) -> list[PlugRow] | DryRun:
     """Switch a node off and on by each of its levels in turn; write down which did.
 
-    Refused with everything that makes it unwise: the node is not online, runs guests, or another
-    member is silent already. A level that fails is a row that is not ok.
+    Refused with everything that makes it unwise: the node is not online, runs VMs or services, or
+    another member is silent already. A level that fails is a row that is not ok. Whoever decides
+    lets the node be meanwhile.
     """
     numbers = _levels(host.read(), node, level)
     _require_testable(host, node)
@@ -98,11 +99,12 @@ def trial(
             ]
         )
     failures = {}
-    for number in numbers:
-        try:
-            _try_level(host, node, number)
-        except Failed as error:
-            failures[number] = error.message
+    with host.fences.by_operator.at_work(node, f"mcv fence test {node} --off"):
+        for number in numbers:
+            try:
+                _try_level(host, node, number)
+            except Failed as error:
+                failures[number] = error.message
     return [
         replace(row, ok=row.level not in failures, message=failures.get(row.level, row.message))
         for row in fence_power.status(host, node)

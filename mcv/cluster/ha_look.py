@@ -1,6 +1,9 @@
 """One look at the cluster for the manager: the document, and what the nodes tell of themselves."""
 
+import time
 from collections.abc import Collection, Mapping
+
+from msgspec.structs import replace
 
 from mcv.cluster import fence_runs
 from mcv.cluster.ha_reports import HaReport, Ordered
@@ -15,6 +18,7 @@ from mcv.rules import tied
 from mcv.rules.ha.snapshot import ClaimSeen, NodeSeen, Result, ServiceSeen, Snapshot
 from mcv.system.answers import ask_typed
 
+STILL = 30.0  # s for which a node that falls silent counts as at what it was at
 ASK = 1.0  # s that a node has for its report: who hangs holds up every round so long
 
 Reports = Mapping[str, HaReport]
@@ -38,13 +42,19 @@ def look(host: Host, dead: Collection[str] = ()) -> Snapshot:
         for each in told.orders.values()
         if each.operation
     }
+    switched = _switched(host, reports)
+    kept_off = {node for told in reports.values() for node in told.kept_off}
     return Snapshot(
         now=0.0,
         term=0,
         manager=host.name,
         ha=cluster.ha,
         nodes={
-            name: _node(host, node, reports.get(name), orders)
+            name: replace(
+                _node(host, node, reports.get(name), orders),
+                switched=switched.get(name, ""),
+                kept_off=name in kept_off,
+            )
             for name, node in cluster.nodes.items()
         },
         services={
@@ -72,6 +82,18 @@ def _node(host: Host, node: Node, told: HaReport | None, orders: Mapping[str, Or
         fence=fence_runs.seen(host, node.name),
         claim=_claim(node.claim, orders),
     )
+
+
+def _switched(host: Host, reports: Reports) -> dict[str, str]:
+    """The nodes whose power operators switch, by command; whoever is silent may be at it still."""
+    told, now = host.managing.switching, time.monotonic()
+    told.update({node: (now, report.switching) for node, report in reports.items()})
+    return {
+        node: command
+        for at, switching in list(told.values())
+        if now < at + STILL
+        for node, command in switching.items()
+    }
 
 
 def _answers(host: Host, name: str, told: HaReport | None) -> tuple[str, ...] | None:

@@ -27,6 +27,8 @@ class HaReport(Struct, frozen=True, kw_only=True):
 
     `lacks` are VMs with a replica there, and what is wrong with it. `memory` is free, in bytes.
     `leaving` is what the host, which goes down, does with its VMs; "" while it does not.
+    `switching` are the nodes whose power operators switch from here now, by their commands,
+    `kept_off` those that they have switched off.
     """
 
     runs: list[str]
@@ -35,6 +37,8 @@ class HaReport(Struct, frozen=True, kw_only=True):
     leaving: Literal["", "migrate", "failover", "freeze"] = ""
     lacks: dict[str, str] = {}
     orders: dict[str, Ordered] = {}
+    switching: dict[str, str] = {}
+    kept_off: list[str] = []
 
 
 def report(host: Host) -> HaReport:
@@ -58,6 +62,8 @@ def report(host: Host) -> HaReport:
         leaving=_leaving(host, cluster, _is_missing(host, cluster, running)),
         lacks=lacking.replicas(host),
         orders=orders,
+        switching=host.fences.by_operator.switching(),
+        kept_off=host.fences.by_operator.kept_off(host.observations.last_heard),
     )
 
 

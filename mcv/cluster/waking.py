@@ -80,7 +80,9 @@ def _plan(cluster: Cluster, member: Node, senders: list[str]) -> list[str]:
 
 def _switched_on(host: Host, cluster: Cluster, node: str) -> str:
     """Why a plug of the node did not come on; "" where all did. Raises Busy."""
-    with fence_power.alone(host, node):
+    by_operator = host.fences.by_operator
+    with fence_power.alone(host, node), by_operator.at_work(node, f"mcv node wake {node}"):
+        by_operator.switched(node, is_off=False)
         outcome = fence_power.carry_out(host, fence_power.order(cluster, node), Action.ON)
     return outcome.message if outcome.failures else ""
 

@@ -47,11 +47,13 @@ class Managing:
     """What a node's mcvd knows of high availability: only in its memory.
 
     `orders` are what it was ordered to do, all else is of the manager, which it may be itself.
+    `switching` is by node which others operators switch from there, and when that was told.
     """
 
     orders: Orders = field(default_factory=Orders)
     manager: "Manager | None" = None
     decision: Decision | None = None  # the newest, while this node decides
+    switching: dict[str, tuple[float, dict[str, str]]] = field(default_factory=dict)
     under_way: set[str] = field(default_factory=set)  # what is being carried out
     news: threading.Event = field(default_factory=threading.Event)  # some of that has ended
 

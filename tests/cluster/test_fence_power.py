@@ -1,9 +1,12 @@
 """mcv fence off, on, status: by plugs that were tested, asked by a node that is not the target."""
 
+import time
+from typing import Any
+
 import pytest
 
 from mcv.api.fence_table import OF_FENCING
-from mcv.cluster import fence_levels, fence_power
+from mcv.cluster import fence_levels, fence_power, ha_look, ha_reports
 from mcv.errors import Busy, DoneInPart, NotFound, Refused
 from mcv.ha.fence import Action, Fencing
 from mcv.host import DryRun
@@ -206,3 +209,68 @@ def test_an_agent_s_run_ends_with_the_lease(hung: Fenced) -> None:
 
     assert not outcome.is_off
     assert lease.now() - began < 5
+
+
+def test_whoever_decides_hears_what_operators_switch_and_have_switched_off(
+    hung: Fenced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = hung.cluster.hosts["n1"]
+    told = []
+    carry_out = fence_power.carry_out
+
+    def watched(*params: Any) -> Any:
+        told.append(hung.cluster.run("n1", ha_reports.report).switching)
+        return carry_out(*params)
+
+    monkeypatch.setattr(fence_power, "carry_out", watched)
+    hung.cluster.run("n1", fence_power.off, node="n3")
+    off = hung.cluster.run("n1", ha_reports.report)
+    hung.cluster.run("n1", fence_power.on, node="n3")
+    on = hung.cluster.run("n1", ha_reports.report)
+
+    assert told == [{"n3": "mcv fence off n3"}, {"n3": "mcv fence on n3"}]
+    assert (off.switching, off.kept_off) == ({}, ["n3"])
+    assert (on.switching, on.kept_off) == ({}, [])
+    assert host.fences.by_operator.switching() == {}
+
+
+def test_a_node_that_was_there_since_is_kept_off_no_more(hung: Fenced) -> None:
+    by_operator = hung.cluster.hosts["n1"].fences.by_operator
+    by_operator.switched("n3", is_off=True)
+
+    assert by_operator.kept_off(lambda _: None) == ["n3"]
+    assert by_operator.kept_off(lambda _: time.time() + 2) == ["n3"]  # an answer under way
+    assert by_operator.kept_off(lambda _: time.time() + 20) == []
+    assert by_operator.kept_off(lambda _: None) == []
+
+
+def test_a_node_that_could_not_be_switched_off_is_not_kept_off(hung: Fenced) -> None:
+    hung.power.mode("3", Mode.LIE)
+
+    with pytest.raises(DoneInPart):
+        hung.cluster.run("n1", fence_power.off, node="n3")
+
+    assert hung.cluster.run("n1", ha_reports.report).kept_off == []
+
+
+def test_of_two_commands_one_that_ends_leaves_the_other(hung: Fenced) -> None:
+    by_operator = hung.cluster.hosts["n1"].fences.by_operator
+
+    with by_operator.at_work("n3", "mcv fence test n3 --off"):
+        with by_operator.at_work("n3", "mcv fence on n3"):
+            pass
+        assert by_operator.switching() == {"n3": "mcv fence test n3 --off"}
+
+
+def test_a_node_that_falls_silent_counts_as_at_its_switching_for_a_while(
+    hung: Fenced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hung.cluster.hosts["n1"].fences.by_operator.at_work("n3", "mcv fence off n3"):
+        seen = hung.cluster.run("n2", ha_look.look)
+        hung.cluster.down.add("n1")
+        still = hung.cluster.run("n2", ha_look.look)
+        monkeypatch.setattr(ha_look, "STILL", 0.0)
+        over = hung.cluster.run("n2", ha_look.look)
+
+    told = [look.nodes["n3"].switched for look in (seen, still, over)]
+    assert told == ["mcv fence off n3", "mcv fence off n3", ""]

@@ -1,15 +1,19 @@
 """mcv fence test: a plug counts once it was seen to switch that very node, and no other."""
 
+import itertools
+import time
 from typing import Any
 
 import pytest
 
-from mcv.cluster import etcd_store, fence_trial
+from mcv.cluster import etcd_store, fence_trial, ha_rounds
 from mcv.errors import McvError, Refused
 from mcv.host import DryRun
 from mcv.network import verbs as network
 from mcv.recovery import journal_recovery
-from tests.fakes.armed import add_vm
+from mcv.system import service_notes
+from mcv.system.service_notes import ServiceNote
+from tests.fakes.armed import add_vm, arm, renew
 from tests.fakes.fenced import Fenced
 from tests.fakes.fenced import fenced as fenced
 from tests.lab.power import Mode
@@ -181,3 +185,53 @@ def test_a_dry_run_tells_what_a_test_does(hung: Fenced) -> None:
     assert isinstance(shown, DryRun)
     assert shown.plan[0].startswith("level 1: n3 is switched off by pdu:3, falls silent")
     assert hung.machines["n3"].switched == []
+
+
+def test_a_node_with_services_is_not_switched_off_for_a_test(hung: Fenced) -> None:
+    note = ServiceNote(name="www", address="192.0.2.80/24", bridge="br0")
+    service_notes.write(hung.cluster.hosts["n3"].settings.run, note)
+
+    with pytest.raises(Refused, match="n3 runs www"):
+        trial(hung)
+
+    assert hung.machines["n3"].switched == []
+
+
+def test_whoever_decides_lets_the_node_be_that_is_tested(
+    hung: Fenced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """n3 owns web1, its lease ends, and its watchdog would prove that it is dead."""
+    cluster = hung.cluster
+    cluster.run("n1", network.create, name="lan", bridge="br-lan")
+    add_vm(cluster, "web1", "n3", "n1")
+    arm(cluster)
+    cluster.run("n1", lambda host: host.update("ha.set", "no grace", start_grace=0))
+    stopped = {"wanted": "stopped"}
+    cluster.run("n1", lambda host: host.update("ha.add", "manage", name="web1", entry=stopped))
+    monkeypatch.setattr("mcv.ha.timing.wait", lambda *_: 0.2)
+    monkeypatch.setattr("mcv.ha.timing.Timing.suspicion", 0.1)
+    sequences = itertools.count(10)
+
+    def decide(*leased: str) -> None:
+        """n2 decides for a second: those that are there renew their leases."""
+        for _ in range(20):
+            for name in leased:
+                renew(cluster, name, next(sequences))
+            cluster.run("n2", ha_rounds.decide)
+            time.sleep(0.03)
+
+    decide("n1", "n2", "n3")
+    silent = fence_trial._await_silence
+
+    def await_silence(*params: Any) -> None:
+        decide("n1", "n2")
+        decision = cluster.hosts["n2"].managing.decision
+        assert decision is not None and "mcv fence test n3" in decision.reasons.nodes["n3"].text
+        silent(*params)
+
+    monkeypatch.setattr(fence_trial, "_await_silence", await_silence)
+
+    assert trial(hung, level=1) == [(1, True, True)]
+
+    assert cluster.read("n1").node("n3").status == "online"
+    assert cluster.read("n1").vm("web1").node == "n3"

@@ -30,7 +30,8 @@ def _away(this: Round, was: NodeStatus, seen: NodeSeen) -> NodeStatus:
     state: NodeState = "maintenance" if seen.maintenance else "offline"
     if was.state == state:
         return was
-    is_due = was.uid and seen.evidence == "off" and this.snapshot.ha.after_fence == "on"
+    is_fenced = was.uid and seen.evidence == "off" and not seen.kept_off
+    is_due = is_fenced and this.snapshot.ha.after_fence == "on"
     left = was.left if seen.evidence is None else ""  # in good order, and not as dead
     uid = this.uid() if is_due else ""
     return NodeStatus(state=state, since=this.clock, uid=uid, left=left)
@@ -59,6 +60,9 @@ def _switched_on(this: Round, seen: NodeSeen, was: NodeStatus) -> Judged:
     """What was fenced is switched on, once all that it ran has been recovered."""
     fence = seen.fence
     is_done = fence is not None and fence.uid == was.uid and fence.outcome in ("on", "failed")
+    if seen.kept_off:
+        stays = f"{seen.name} is offline{_by(seen)}, and stays off: mcv fence on {seen.name}"
+        return replace(was, uid=""), Reason(stays)
     if not was.uid or is_done:
         return replace(was, uid=""), Reason(f"{seen.name} is offline{_by(seen)}")
     if _is_recovering(this, seen):

@@ -180,6 +180,8 @@ def _lacks(seen: NodeSeen, status: NodeStatus) -> str:
     """What a node lacks to run anything at all."""
     if seen.status == "offline" or status.state != "online":
         return f"it is {'offline' if status.state == 'online' else status.state}"
+    if seen.switched:
+        return f"an operator switches its power: {seen.switched}"
     if seen.draining or seen.leaving:
         return "it is draining" if seen.draining else "it is shutting down"
     return "" if seen.told else "it does not tell what runs there"

@@ -78,7 +78,7 @@ def is_demanded(this: Round, seen: NodeSeen) -> bool:
     """Whether something there does not stop, and the settings say that the node is fenced."""
     if this.snapshot.ha.on_stop_failure != "fence" or not seen.can_fence:
         return False
-    if seen.name == this.snapshot.manager:
+    if seen.name == this.snapshot.manager or seen.switched:
         return False
     return any(
         each.state == "error" and each.node == seen.name and seen.name in service.runs

@@ -33,6 +33,9 @@ def _judged(this: Round, seen: NodeSeen, was: NodeStatus) -> tuple[NodeStatus, R
     if was.left == "freeze" and seen.lease is None and this.snapshot.leases:
         waits = f"{seen.name} was shut down, and what it runs waits for it (on-shutdown)"
         return became(this, was, "offline"), Reason(waits)
+    if seen.switched and not is_there(this, seen, was):
+        waits = f"{seen.name} is let be while an operator switches its power: {seen.switched}"
+        return suspected(this, seen, was), Reason(waits)
     if fencing.is_wrong_plug(seen, was):
         return fencing.distrusted(this, seen, was)
     if this.snapshot.leases and seen.lease is None:
@@ -117,8 +120,17 @@ def _drains(this: Round, seen: NodeSeen) -> Reason:
 
 def _silent(this: Round, seen: NodeSeen, was: NodeStatus) -> tuple[NodeStatus, Reason]:
     """A node whose lease does not move: suspect, and more where there is reason."""
+    was = suspected(this, seen, was)
+    if is_in_grace(this, seen):
+        return became(this, was, "suspect"), _grace(this, seen)
+    this.do(Ask(node=seen.name))
+    return fencing.about(this, seen, was)
+
+
+def suspected(this: Round, seen: NodeSeen, was: NodeStatus) -> NodeStatus:
+    """The status of a node whose lease does not move, with the revision that is looked at."""
     if was.state not in ("suspect", "fencing", "fence-failed"):
-        was = replace(
+        return replace(
             became(this, was, "suspect"),
             lease=_revision(seen),
             boot=seen.lease.boot if seen.lease else "",
@@ -127,13 +139,10 @@ def _silent(this: Round, seen: NodeSeen, was: NodeStatus) -> tuple[NodeStatus, R
             again=0.0,
             doubt="",
         )
-    elif not was.uid and seen.lease and seen.lease.revision != was.lease:
+    if not was.uid and seen.lease and seen.lease.revision != was.lease:
         # It has moved, and then not again for D: suspect anew. A fencing counts for its own.
-        was = replace(was, since=this.clock, lease=seen.lease.revision, boot=seen.lease.boot)
-    if is_in_grace(this, seen):
-        return became(this, was, "suspect"), _grace(this, seen)
-    this.do(Ask(node=seen.name))
-    return fencing.about(this, seen, was)
+        return replace(was, since=this.clock, lease=seen.lease.revision, boot=seen.lease.boot)
+    return was
 
 
 def is_in_grace(this: Round, seen: NodeSeen) -> bool:

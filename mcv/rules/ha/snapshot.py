@@ -61,6 +61,9 @@ class NodeSeen(Value, frozen=True, kw_only=True):
     stop what does not go live. `memory` is free for guests. `can_fence`: it has a level whose
     plugs were all tested. `turn` is how long this node's shot waits where two nodes may shoot
     each other; `contact`: the two have been in contact since the manager's node started.
+
+    `switched` is an operator's command that switches its power now. `kept_off`: an operator has
+    switched it off, and it has not been there since.
     """
 
     name: str
@@ -81,6 +84,8 @@ class NodeSeen(Value, frozen=True, kw_only=True):
     fence: FenceSeen | None = None
     turn: float = 0.0
     contact: bool = True
+    switched: str = ""
+    kept_off: bool = False
     claim: ClaimSeen | None = None
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mcv.rules.ha.actions import Declare, Distrust, Fence, Maintain, SwitchOn
+from mcv.rules.ha.actions import Declare, Distrust, Fence, Maintain, SwitchOn, TakeOver
 from mcv.rules.ha.decide import Decision, decide
 from mcv.rules.ha.snapshot import ClaimSeen, FenceSeen
 from mcv.rules.ha.status import NodeStatus, ServiceStatus
@@ -203,3 +203,62 @@ def test_a_node_that_an_operator_has_switched_off_is_not_switched_on() -> None:
     second = decide(later(look), first.status)
 
     assert done(first, SwitchOn) + done(second, SwitchOn) == []
+
+
+# What an operator switches
+
+
+TEST = "mcv fence test n2 --off"
+
+
+@pytest.mark.parametrize("was", [None, SUSPECT, replace(SUSPECT, state="fence-failed", tries=1)])
+def test_a_node_whose_power_an_operator_switches_is_let_be(was: NodeStatus | None) -> None:
+    """Though its lease has ended, and a device could prove as much."""
+    gone = silent("n2", 60.0, proves=True, answers=(), can_fence=True, switched=TEST)
+
+    decision = of_n2(gone, was)
+
+    assert decision.actions == ()
+    assert decision.reasons.nodes["n2"].text == (
+        f"n2 is let be while an operator switches its power: {TEST}"
+    )
+
+
+def test_it_is_judged_as_any_other_once_that_is_over() -> None:
+    gone = silent("n2", 60.0, answers=(), can_fence=True, switched=TEST)
+    look = snapshot([node("n1"), gone, node("n3")])
+    first = decided(look)
+
+    over = decide(later(look, 2.0, replace(gone, switched="")), first.status)
+    back = decide(
+        later(look, 2.0, node("n2", lease=lease(1.0, revision=9), switched=TEST)), first.status
+    )
+
+    assert state(first) == "suspect" and [each.node for each in done(over, Fence)] == ["n2"]
+    assert state(back) == "online" and back.actions == ()
+
+
+def test_nothing_goes_to_it_and_it_is_not_fenced_for_what_does_not_stop_there() -> None:
+    there = node("n2", can_fence=True, switched=TEST)
+    look = snapshot(
+        [node("n1"), there, offline("n3")],
+        [service("a", "n3", runs=(), places={"n2": "", "n3": ""}), service("b", "n2")],
+        ha={"on_stop_failure": "fence"},
+    )
+
+    decision = decide(look, before(look, b=ServiceStatus(state="error", node="n2", since=LONG_AGO)))
+
+    assert not done(decision, TakeOver) and not done(decision, Fence)
+    assert f"n2: an operator switches its power: {TEST}" in decision.reasons.services["a"].text
+
+
+def test_what_an_operator_has_switched_off_is_not_switched_on_again() -> None:
+    """The manager has asked its devices too, and has declared it."""
+    off = offline("n2", kept_off=True)
+
+    declared = of_n2(off, FENCING)
+    later_on = of_n2(off, NodeStatus(state="offline", since=LONG_AGO - 9, uid="1.8"))
+
+    for decision in (declared, later_on):
+        assert done(decision, SwitchOn) == [] and decision.status.nodes["n2"].uid == ""
+    assert later_on.reasons.nodes["n2"].text.endswith("and stays off: mcv fence on n2")
