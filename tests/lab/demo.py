@@ -6,7 +6,6 @@ of libvirt, of DRBD and of the disks, never of mcv; the first thing that is not 
 
 import json
 import os
-import re
 import shutil
 import sys
 import time
@@ -17,6 +16,7 @@ from tests.lab import Lab, LabError, Node, guests, reality, wait_until
 from tests.lab.evidence import FAILURES, keep_evidence
 from tests.lab.host import Place
 from tests.lab.image import PASSWORD
+from tests.lab.steps import Untrue, claim, passed, play, typed
 from tests.lab.terminal import Terminal
 
 RESOURCE = "mcv-web1-1"
@@ -25,17 +25,6 @@ DISK_MIB = 64
 PAYLOAD = 3 << 20
 GREETING = "The first VM of this host says hello."
 CHANGED = 20 << 20  # where step 7 changes a byte
-
-
-class Untrue(Exception):
-    """A step did not do what it says."""
-
-
-def claim(said: str, is_so: object, seen: object = "") -> None:
-    """Say what was found to be so, or end the demo with what was seen instead."""
-    if not is_so:
-        raise Untrue(f"It is not so that {said}." + (f" Seen: {seen}" if seen != "" else ""))
-    print(f"    found: {said}", flush=True)
 
 
 @dataclass
@@ -53,10 +42,7 @@ class Stage:
 
     def on(self, node: Node, command: str, code: int = 0, timeout: float = 120) -> str:
         """Type a command on a node; the demo ends if it does not exit as it should."""
-        found, said = Terminal(node).run(command, timeout)
-        if found != code:
-            raise Untrue(f"`{command}` on {node.name} exited with {found}, not with {code}.")
-        return said
+        return typed(node, command, code, timeout)
 
     def on1(self, command: str, code: int = 0, timeout: float = 120) -> str:
         return self.on(self.node1, command, code, timeout)
@@ -313,10 +299,10 @@ def main() -> int:
         with Lab(place) as lab:
             print("Booting two nodes.", flush=True)
             node1, node2 = lab.up(2)
-            print(f"node1 and node2 are up after {_passed(began)}.", flush=True)
+            print(f"node1 and node2 are up after {passed(began)}.", flush=True)
             # What stands behind the boot sector shows that every byte is carried along.
             stage = Stage(node1, node2, guests.polite() + os.urandom(PAYLOAD))
-            if not play(stage):
+            if not play(stage, STEPS):
                 for node in stage.nodes:
                     keep_evidence(node, failures, since=0)
                 print(f"The nodes' logs are in {failures}.", file=sys.stderr)
@@ -324,25 +310,8 @@ def main() -> int:
     except LabError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    print(f"\nAll {len(STEPS)} steps did what they say. It took {_passed(began)}.")
+    print(f"\nAll {len(STEPS)} steps did what they say. It took {passed(began)}.")
     return 0
-
-
-def play(stage: Stage) -> bool:
-    """All steps, one after the other; False, told why, at the first that is not so."""
-    for number, step in enumerate(STEPS, 1):
-        print(f"\n{number}. {step.__doc__}\n", flush=True)
-        try:
-            step(stage)
-        except (Untrue, LabError) as error:
-            print(f"\nStep {number} ({step.__doc__}) failed: {error}", file=sys.stderr, flush=True)
-            return False
-    return True
-
-
-def _passed(began: float) -> str:
-    minutes, seconds = divmod(int(time.monotonic() - began), 60)
-    return re.sub(r"^0 min ", "", f"{minutes} min {seconds} s")
 
 
 if __name__ == "__main__":
