@@ -4,10 +4,11 @@ import socket
 import struct
 import subprocess
 import sys
+from typing import cast
 
 import pytest
 
-from tests.lab import address_watch, arps
+from tests.lab import Node, address_watch, arps
 from tests.lab.address_watch import Said, Taken, read, takings, twice
 
 ADDRESS, OTHER = socket.inet_aton("192.0.2.80"), socket.inet_aton("192.0.2.1")
@@ -59,14 +60,20 @@ def test_the_program_needs_nothing_but_python() -> None:
     subprocess.run([sys.executable, "-I", "-S", "-c", loads], check=True)
 
 
+NAMES = {"52:54:00:10:99:01": "node1", "52:54:00:10:99:02": "node2"}
+
+
 def said(*lines: str) -> list[Said]:
-    return [read(line) for line in lines]
+    return [read(line, NAMES) for line in lines]
 
 
-def test_hosts_are_told_by_the_macs_of_the_labs_nodes() -> None:
-    line = "7.250 held 52:54:00:10:99:02 52:54:00:10:99:01 0e:00:00:00:00:01"
-    assert read(line) == Said(7.25, "held", ("0e:00:00:00:00:01", "node1", "node2"))
-    assert read("7.3 held") == Said(7.3, "held")
+def test_hosts_are_told_by_their_macs() -> None:
+    [held, nobody] = said(
+        "7.250 held 52:54:00:10:99:02 52:54:00:10:99:01 0e:00:00:00:00:01", "7.3 held"
+    )
+
+    assert held == Said(7.25, "held", ("0e:00:00:00:00:01", "node1", "node2"))
+    assert nobody == Said(7.3, "held")
 
 
 def test_two_that_answer_one_question_are_two_holders() -> None:
@@ -101,6 +108,7 @@ def test_a_program_that_has_failed_is_no_silence() -> None:
             process.wait()
             return process
 
-    watch = address_watch.AddressWatch(Failing(), "br0", "192.0.2.80")  # type: ignore[arg-type]
+    node = cast(Node, Failing())
+    watch = address_watch.AddressWatch(node, "br0", "192.0.2.80", hosts=[])
     with watch, pytest.raises(AssertionError, match="failed on node4: no such device"):
         watch.holders()

@@ -1,8 +1,8 @@
 """Watches an address from a third machine: who has it, whether two ever do, when it answers."""
 
-import re
 import subprocess
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -11,7 +11,6 @@ from tests.lab import Node
 
 PROGRAM = Path(__file__).with_name("arps.py")
 PLACE = "/root/arps.py"
-MAC = re.compile(r"52:54:00:10:99:0(\d)")  # of the nodes' cards on the cluster's network
 
 
 @dataclass(frozen=True)
@@ -23,15 +22,10 @@ class Said:
     hosts: tuple[str, ...] = ()
 
 
-def read(line: str) -> Said:
-    """A line of the program, with the names of nodes in place of their MACs."""
+def read(line: str, names: Mapping[str, str]) -> Said:
+    """A line of the program, with the names of the hosts whose MACs are known in their place."""
     at, what, *macs = line.split()
-    return Said(float(at), what, tuple(sorted(map(_name, macs))))
-
-
-def _name(mac: str) -> str:
-    known = MAC.fullmatch(mac)
-    return f"node{known[1]}" if known else mac
+    return Said(float(at), what, tuple(sorted(names.get(mac, mac) for mac in macs)))
 
 
 @dataclass(frozen=True)
@@ -64,15 +58,20 @@ def twice(said: list[Said]) -> list[Said]:
 
 
 class AddressWatch:
-    """As a context: what a third machine hears of an address on one of its bridges."""
+    """As a context: what a third machine hears of an address, which is on a bridge of some host."""
 
-    def __init__(self, node: Node, bridge: str, address: str) -> None:
+    def __init__(self, node: Node, bridge: str, address: str, hosts: Sequence[Node]) -> None:
         self._node = node
+        self._bridge = bridge
+        self._hosts = hosts
         self._words = f"exec /usr/bin/python3 -u {PLACE} {bridge} {address}"
         self._process: subprocess.Popen[str] | None = None
-        self._said: list[Said] = []
+        self._names: dict[str, str] = {}
+        self._lines: list[str] = []
 
     def __enter__(self) -> Self:
+        for host in self._hosts:
+            self.meet(host)
         self._node.put(PROGRAM.read_bytes(), PLACE)
         self._process = self._node.start(self._words)
         threading.Thread(target=self._hear, args=(self._process,), daemon=True).start()
@@ -83,6 +82,11 @@ class AddressWatch:
         self._process.kill()
         self._process.wait()
 
+    def meet(self, host: Node) -> None:
+        """Learn a host's MAC; to be called anew after a boot, which may have given it another."""
+        mac = host.run(f"cat /sys/class/net/{self._bridge}/address").stdout.strip()
+        self._names[mac] = host.name
+
     @property
     def said(self) -> list[Said]:
         """All that was heard. AssertionError where the program has failed: it hears nothing."""
@@ -90,7 +94,7 @@ class AddressWatch:
         assert process is not None
         if process.poll() is not None:
             raise AssertionError(f"{PLACE} has failed on {self._node.name}: {_words(process)}")
-        return list(self._said)
+        return [read(line, self._names) for line in list(self._lines)]
 
     def holders(self) -> tuple[str, ...]:
         """The hosts that had the address when it was asked for last."""
@@ -106,7 +110,7 @@ class AddressWatch:
     def _hear(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout
         for line in process.stdout:
-            self._said.append(read(line))
+            self._lines.append(line)
 
 
 def _words(process: "subprocess.Popen[str]") -> str:

@@ -117,8 +117,20 @@ class Node:
             )
         self._pid.write_text(f"{self._process.pid}\n")
 
+    @property
+    def life(self) -> str:
+        """Tells one run of the node from the next; "" while it is off."""
+        return self._pid.read_text() if self.is_running and self._pid.exists() else ""
+
     def wait(self, timeout: float = 150) -> None:
         """Wait until the node answers and systemd has started everything that it will."""
+        until = time.monotonic() + timeout
+        self.reach(timeout)
+        left = max(1.0, until - time.monotonic())
+        self.run("systemctl is-system-running --wait", check=False, timeout=left)
+
+    def reach(self, timeout: float = 150) -> None:
+        """Wait until the node answers, whatever it has yet to start."""
         until = time.monotonic() + timeout
         while not self._connect():
             if not self.is_running or time.monotonic() > until:
@@ -126,8 +138,6 @@ class Node:
                     f"{self.name} did not come up; the end of {self.console}: {self._end()}"
                 )
             time.sleep(0.3)
-        left = max(1.0, until - time.monotonic())
-        self.run("systemctl is-system-running --wait", check=False, timeout=left)
 
     def kill(self) -> None:
         """Sudden death: nothing is flushed, nobody is told."""

@@ -60,6 +60,10 @@ class Watcher:
         self._processes[node.name] = process
         threading.Thread(target=self._hear, args=(node.name, process), daemon=True).start()
 
+    def hears(self, node: Node) -> bool:
+        """Whether the program on a node is still listened to; a boot ends it, and a long freeze."""
+        return self._processes[node.name].poll() is None
+
     def runs(self, node: Node) -> bool:
         """Whether a guest runs on a node, as far as anybody outside can know."""
         self._require_eyes(node)
