@@ -62,6 +62,12 @@ class Maintain(Action, frozen=True, kw_only=True):
     node: str
 
 
+class GoOn(Action, frozen=True, kw_only=True):
+    """Let guests of this node whose writes wait for that node go on without it."""
+
+    node: str
+
+
 class Resume(Action, frozen=True, kw_only=True):
     """Bring the operation of a dead node to its end, as `mcv repair` does."""
 
@@ -135,6 +141,7 @@ AnyAction = (
     | SwitchOn
     | Admit
     | Maintain
+    | GoOn
     | Resume
     | TakeOver
     | Start

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from mcv.document.availability import EvidenceKind
-from mcv.rules.ha.actions import Declare, Distrust, Fence, Reason
+from mcv.rules.ha.actions import Declare, Distrust, Fence, GoOn, Reason
 from mcv.rules.ha.round import Round
 from mcv.rules.ha.snapshot import NodeSeen
 from mcv.rules.ha.status import NodeState, NodeStatus
@@ -11,6 +11,7 @@ from mcv.rules.ha.status import NodeState, NodeStatus
 FIRST_PAUSE = 5.0  # s until a fencing that failed is tried again, doubled each time
 LONGEST_PAUSE = 60.0  # s
 NO_LEASE = 3  # times D: T where there are no leases
+LINGERS = 7.0  # s; for so long DRBD may call a node connected whose power is off
 
 Judged = tuple[NodeStatus, Reason]
 
@@ -25,8 +26,11 @@ def after_off(this: Round, seen: NodeSeen, was: NodeStatus) -> Judged:
     """It is said to be off: it counts if its lease has not moved since the fencing began.
 
     A lease that moved before is doubt: it may have been renewed for a last time before the power
-    went. One that moves afterwards is of a node that lives: the plug is another one's.
+    went. One that moves afterwards is of a node that lives: the plug is another one's. Without
+    leases it counts if the node has been silent for D: one that was heard since is in doubt.
     """
+    if not this.snapshot.leases:
+        return _after_off_in_silence(this, seen, was)
     if seen.lease is not None and seen.lease.boot != was.boot:
         back = _to(this, was, "online", lease=0, uid="", tries=0, doubt="")
         return back, Reason(f"{seen.name} was switched off, and has started again")
@@ -37,6 +41,38 @@ def after_off(this: Round, seen: NodeSeen, was: NodeStatus) -> Judged:
         return declared(this, seen, was, "off", f"{seen.name} is off, and was asked again")
     doubted = _to(this, was, "suspect", lease=now, uid="", doubt=was.uid)
     return doubted, Reason(f"{seen.name} is said to be off, but its lease had moved meanwhile")
+
+
+def _after_off_in_silence(this: Round, seen: NodeSeen, was: NodeStatus) -> Judged:
+    if _has_booted(seen, was):
+        back = _to(this, was, "online", uid="", tries=0, doubt="")
+        return back, Reason(f"{seen.name} was switched off, and has started again")
+    if seen.silence < this.snapshot.suspicion:
+        doubted = _to(this, was, "suspect", uid="", doubt=was.uid)
+        return doubted, Reason(f"{seen.name} is said to be off, and was heard meanwhile")
+    if this.snapshot.ha.fence_trust == "after-lease" and not is_over(this, seen, was):
+        return was, Reason(f"{seen.name} is off, and is to be silent for longer (fence-trust)")
+    return declared(this, seen, was, "off", f"{seen.name} is off, and was asked again")
+
+
+def in_doubt(this: Round, seen: NodeSeen, was: NodeStatus) -> Judged | None:
+    """Without leases: it was said to be off, and was heard; None where it has not been so since.
+
+    A node that is heard, in the same boot, for longer than DRBD takes to notice a loss, lives.
+    """
+    is_quiet = seen.silence >= this.snapshot.suspicion
+    if this.snapshot.leases or not was.doubt or is_quiet:
+        return None
+    if _has_booted(seen, was):
+        back = _to(this, was, "online", uid="", tries=0, doubt="")
+        return back, Reason(f"{seen.name} was switched off, and has started again")
+    if this.clock - was.since - seen.silence > LINGERS:
+        return distrusted(this, seen, was)
+    return was, Reason(f"{seen.name} is said to be off, and was heard meanwhile")
+
+
+def _has_booted(seen: NodeSeen, was: NodeStatus) -> bool:
+    return bool(seen.boot) and bool(was.boot) and seen.boot != was.boot
 
 
 def is_wrong_plug(seen: NodeSeen, was: NodeStatus) -> bool:
@@ -51,7 +87,8 @@ def is_wrong_plug(seen: NodeSeen, was: NodeStatus) -> bool:
 
 def distrusted(this: Round, seen: NodeSeen, was: NodeStatus) -> Judged:
     """Its plug is another node's: nothing moves."""
-    wrong = f"{seen.name} is said to be off, and renews its lease: is the plug another node's?"
+    lives = "renews its lease" if this.snapshot.leases else "answers"
+    wrong = f"{seen.name} is said to be off, and {lives}: is the plug another node's?"
     this.do(Distrust(node=seen.name, uid=was.doubt))
     this.tell(seen.name, wrong)
     online = _to(this, was, "online", uid="", tries=0, doubt="")
@@ -106,6 +143,8 @@ def about(this: Round, seen: NodeSeen, was: NodeStatus) -> Judged:
         return declared(this, seen, was, "lease", f"{seen.name}'s lease has ended")
     if _may_shoot(this, seen, was, over):
         return _shoot(this, seen, was, f"{seen.name} is silent: its power is switched off")
+    if waits := _waits(this, seen):
+        return was, waits
     if was.tries and not _proves(this, seen):
         return _failed(this, seen, was, over)
     if was.tries:
@@ -150,6 +189,8 @@ def _may_shoot(this: Round, seen: NodeSeen, was: NodeStatus, over: bool) -> bool
         return False
     if not this.snapshot.leases and not seen.contact:
         return False
+    if seen.void:
+        return False
     if was.uid:
         return True  # it was begun, maybe by another manager
     if this.clock - was.since < seen.turn:
@@ -157,10 +198,23 @@ def _may_shoot(this: Round, seen: NodeSeen, was: NodeStatus, over: bool) -> bool
     return over or seen.answers == ()
 
 
+def _waits(this: Round, seen: NodeSeen) -> Reason | None:
+    """Why this node, which could shoot, lets it be; None where that is not so."""
+    if this.snapshot.leases:
+        return None
+    if not seen.contact:
+        me, hint = this.snapshot.manager, f"If it is dead: mcv fence confirm {seen.name}"
+        why = f"{me} has not been in contact with {seen.name} since it started, and shoots nobody"
+        return Reason(f"{why}. {hint}", True)
+    if seen.void:
+        return Reason(f"{seen.name} is silent, and not switched off now: {seen.void}", True)
+    return None
+
+
 def _shoot(this: Round, seen: NodeSeen, was: NodeStatus, why: str) -> Judged:
     """Ask for a fencing; once more for the same one while nothing is known of it."""
     if not was.uid:
-        revision, boot = (seen.lease.revision, seen.lease.boot) if seen.lease else (0, "")
+        revision, boot = (seen.lease.revision, seen.lease.boot) if seen.lease else (0, seen.boot)
         was = replace(was, uid=this.uid(), lease=revision, boot=boot)
         this.tell(seen.name, why)
     this.do(Fence(uid=was.uid, node=seen.name))
@@ -171,7 +225,7 @@ def _shoot(this: Round, seen: NodeSeen, was: NodeStatus, why: str) -> Judged:
 def _failed(this: Round, seen: NodeSeen, was: NodeStatus, over: bool) -> Judged:
     """Nothing proves that it is dead: an operator has to say so, or the settings have."""
     goes_on = this.snapshot.ha.on_fence_failure == "continue"
-    if goes_on and over and seen.answers == ():
+    if goes_on and over and seen.answers == () and this.snapshot.leases:
         return declared(this, seen, was, "word", f"{seen.name} is silent (on-fence-failure)")
     how = "could not be switched off" if was.tries else "has no tested fence device"
     message = seen.fence.message if seen.fence is not None else ""
@@ -179,7 +233,19 @@ def _failed(this: Round, seen: NodeSeen, was: NodeStatus, over: bool) -> Judged:
     if was.state != "fence-failed":
         this.tell(seen.name, f"{why}. What it ran waits.")
     hint = f"If it is dead: mcv fence confirm {seen.name}"
+    if goes_on and _goes_on_alone(this, seen):
+        this.do(GoOn(node=seen.name))
+        why = f"{why}; guests of {this.snapshot.manager} go on (on-fence-failure)"
     return _to(this, was, "fence-failed"), Reason(f"{why}. {hint}", True)
+
+
+def _goes_on_alone(this: Round, seen: NodeSeen) -> bool:
+    """Two nodes: own guests go on without the other, once its shot would have come.
+
+    It is not called dead: what it ran waits.
+    """
+    patience = NO_LEASE * this.snapshot.suspicion + seen.shot
+    return not this.snapshot.leases and seen.answers == () and seen.silence >= patience
 
 
 def _suspicion(this: Round, seen: NodeSeen) -> str:

@@ -42,6 +42,8 @@ def _judged(this: Round, seen: NodeSeen, was: NodeStatus) -> tuple[NodeStatus, R
         return _gave_back(this, seen, was)
     if fencing.is_told_off(seen, was):
         return fencing.after_off(this, seen, was)
+    if (doubted := fencing.in_doubt(this, seen, was)) is not None:
+        return doubted
     if is_there(this, seen, was):
         return _present(this, seen, was)
     return _silent(this, seen, was)

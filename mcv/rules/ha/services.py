@@ -80,6 +80,13 @@ def _frozen(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None
     return became(this, was, "frozen", pending=None), Reason(why)
 
 
+def _unchangeable(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
+    """Nothing is begun that could not be written down."""
+    if this.snapshot.changes:
+        return None
+    return was, Reason("nothing is begun while the other node is silent, and not declared offline")
+
+
 def _failed(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
     """It is left alone until an operator says what is wanted."""
     if seen.entry.failed:
@@ -166,6 +173,7 @@ def _running(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged:
 
 RULES: tuple[Rule, ...] = (
     _frozen,
+    _unchangeable,
     _failed,
     _claimed,
     pending.waiting,

@@ -59,8 +59,10 @@ class NodeSeen(Value, frozen=True, kw_only=True):
 
     `leaving` is what its shutdown, which goes on, does with its VMs. `shuts_down`: its drain may
     stop what does not go live. `memory` is free for guests. `can_fence`: it has a level whose
-    plugs were all tested. `turn` is how long this node's shot waits where two nodes may shoot
-    each other; `contact`: the two have been in contact since the manager's node started.
+    plugs were all tested. Where two nodes may shoot each other, `turn` is how long the shot at this
+    node waits, `void` why it is not made now, `shot` how long the node may take for its own, and
+    `boot` is the boot that it told last; `contact`: the two have been in contact since the
+    manager's node started.
 
     `switched` is an operator's command that switches its power now. `kept_off`: an operator has
     switched it off, and it has not been there since.
@@ -83,6 +85,9 @@ class NodeSeen(Value, frozen=True, kw_only=True):
     can_fence: bool = False
     fence: FenceSeen | None = None
     turn: float = 0.0
+    void: str = ""
+    shot: float = 0.0
+    boot: str = ""
     contact: bool = True
     switched: str = ""
     kept_off: bool = False
@@ -129,7 +134,8 @@ class Snapshot(Value, frozen=True, kw_only=True):
 
     `suspicion` is D. `watched` is for how long the manager's process has read leases. `writes`:
     its own writes work, and its lease is valid. `leases`: there are leases at all; two nodes
-    without a witness have none, and then silence makes suspect.
+    without a witness have none, and then silence makes suspect. `changes`: the document can be
+    changed; with two nodes that takes both, until one is offline.
     """
 
     now: float
@@ -140,6 +146,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     watched: float = 0.0
     writes: bool = True
     leases: bool = True
+    changes: bool = True
     nodes: dict[str, NodeSeen] = field(default_factory=dict)
     services: dict[str, ServiceSeen] = field(default_factory=dict)
     domains: dict[str, FailoverDomain] = field(default_factory=dict)
