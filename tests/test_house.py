@@ -34,7 +34,7 @@ FLOORS: list[tuple[str, str]] = [
     ),
     ("rules", "mcv.rules.*"),
     ("decisions of high availability", "mcv.rules.ha.*"),
-    ("who decides", "mcv.ha.manager"),
+    ("who decides", "mcv.ha.manager mcv.ha.pair"),
     ("doors", "mcv.host"),
     ("what operators want", "mcv.wanted"),
     ("replication", "mcv.drbd.*"),

@@ -5,6 +5,7 @@ from mcv.cluster import (
     armed_return,
     arming,
     arming_look,
+    arming_pair,
     arming_steps,
     failsafe_rounds,
     ha_domains,
@@ -43,6 +44,7 @@ OF_HA: dict[str, Operation] = {
     "ha.ties": read(ha_domains.list_ties),
     # What members ask each other
     "ha.look": question(arming_look.look, timeout=arming.LOOK),
+    "ha.look_pair": question(arming_pair.look, timeout=arming_pair.LOOK),
     "ha.measure": Operation(watchdog_measure.measure, PEER_ONLY, timeout=arming.MEASURE),
     "ha.promise": question(failsafe_rounds.promise, sender=True),
     "ha.renew": question(failsafe_rounds.renew, sender=True),

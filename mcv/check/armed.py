@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mcv.check.finding import ClusterSnapshot, Finding
 from mcv.check.lease_seen import LeaseSeen
+from mcv.document.arms import has_leases
 from mcv.document.model import Node
 from mcv.drivers.drbd_resource_file import PING
 from mcv.rules.finding import Severity
@@ -20,8 +21,9 @@ def judge(scene: ClusterSnapshot) -> Findings:
         if not scene.cluster.ha.armed:
             yield from _left(name, seen)
         elif node.status == "online":
-            yield from _lease(name, seen)
-            yield from _watchdog(scene, node, seen)
+            if has_leases(scene.cluster):
+                yield from _lease(name, seen)
+                yield from _watchdog(scene, node, seen)
             yield from _pings(name, seen)
 
 

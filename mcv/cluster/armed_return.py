@@ -13,6 +13,7 @@ from mcv.cluster import lease_orders, watchdog_measure
 from mcv.cluster.arming_look import NodeLook
 from mcv.cluster.arming_steps import LEASE, PAUSE
 from mcv.document import etcd_voters
+from mcv.document.arms import has_leases
 from mcv.document.availability import HostWatchdog
 from mcv.document.model import Cluster
 from mcv.errors import Busy, Refused, refuse_all
@@ -34,11 +35,11 @@ class Beside(NamedTuple):
 
 
 def bring_online(host: Host, change: str, why: str, /, **params: Any) -> None:
-    """Make the change that says that this node is online; armed before, in an armed cluster.
+    """Make the change that says that this node is online; armed before, where there are leases.
 
     Raises Busy while this node has no lease yet, and what a change raises.
     """
-    if not host.read().ha.armed:
+    if not has_leases(host.read()):
         host.update(change, why, **params)
         return
     beside = _armed(host)
@@ -57,11 +58,11 @@ def bring_online(host: Host, change: str, why: str, /, **params: Any) -> None:
 def awaited(host: Host) -> Iterator[None]:
     """Wait until this node may say that it is online, and keep its lease while the block lasts.
 
-    Without effect in a cluster that is not armed. Raises Busy, and Refused.
+    Without effect in a cluster without leases. Raises Busy, and Refused.
     """
     host.lease.is_kept = True
     try:
-        if host.read().ha.armed:
+        if has_leases(host.read()):
             _await_armed(host)
         yield
     finally:
@@ -110,7 +111,7 @@ def _new_lease(host: Host, cluster: Cluster) -> Held:
 
 def before(cluster: Cluster, node: str) -> list[Item]:
     """A member in maintenance gets its lease before a change of another node says online."""
-    if not (cluster.ha.armed and cluster.node(node).status == "offline"):
+    if not (has_leases(cluster) and cluster.node(node).status == "offline"):
         return []
     return [
         Step(on(node, "ha.take_up", node=node), undo=on(node, "ha.release", node=node)),
@@ -123,7 +124,7 @@ def before(cluster: Cluster, node: str) -> list[Item]:
 
 def steps(cluster: Cluster, new: str, me: str) -> list[Item]:
     """What a join into an armed cluster adds to its plan, before the new member is online."""
-    if not cluster.ha.armed:
+    if not has_leases(cluster):
         return []
     return [
         Step(on(me, "ha.arm_member", node=new), undo=on(me, "ha.disarm_member", node=new)),
@@ -149,7 +150,7 @@ def why_not(cluster: Cluster, told: NodeLook | None, node: str) -> list[Refused]
 def arm_member(host: Host, node: str) -> None:
     """Have a new member's watchdog tried, written down, and its mcv-lease started."""
     cluster = host.read()
-    if not cluster.ha.armed:
+    if not has_leases(cluster):
         return  # it was disarmed meanwhile
     pace = cluster.ha.pace
     if cluster.node(node).watchdog is None:

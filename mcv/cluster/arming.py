@@ -6,9 +6,10 @@ import time
 import msgspec
 from msgspec import Struct
 
-from mcv.cluster import lease_orders, watchdog_measure
+from mcv.cluster import arming_pair, lease_orders, watchdog_measure
 from mcv.cluster.addresses_judge import why_members_claimed
 from mcv.cluster.arming_look import NodeLook
+from mcv.cluster.arming_pair import ArmedPair
 from mcv.cluster.arming_steps import RELEASE
 from mcv.document import etcd_voters
 from mcv.document.availability import HostWatchdog
@@ -37,7 +38,7 @@ class Armed(Struct, frozen=True, kw_only=True):
 
     armed: bool = True
     pace: int
-    wait: int
+    wait: int | None
     marked: list[str]
     foreign: dict[str, list[str]]
 
@@ -54,19 +55,22 @@ class Disarmed(Struct, frozen=True, kw_only=True):
 
 def arm(
     host: Host, pace: int | None = None, trust_softdog: bool = False, dry_run: bool = False
-) -> Armed | DryRun:
+) -> Armed | ArmedPair | DryRun:
     """Arm every node: from then on guests run, and are started, under a valid lease alone.
 
     Everything that is missing is looked for first: Refused with all of it. Then each watchdog
     is tried, what that told is written down, every node gets its lease, and replicas that are
     behind are marked; a failure before the document says that the cluster is armed takes the
-    leases back. An armed cluster gets another pace.
+    leases back. An armed cluster gets another pace. Two nodes without a witness have fence devices
+    armed, and nothing else.
     """
     wanted = host.read().ha.pace if pace is None else pace
     if wanted not in PACES:
         raise Refused(f"{wanted} is no pace.", f"It is 1 to {PACES[-1]}.")
     if host.read().ha.armed:
         return _repace(host, wanted, dry_run)
+    if arming_pair.is_for(host.read()):
+        return arming_pair.arm(host, wanted, dry_run)
     host.consensus.require_contact()
     looks = look(host, wanted, trust_softdog)
     watchdogs = _assumed(looks, wanted) if dry_run else _measured(host, wanted)
@@ -256,7 +260,7 @@ def _repace(host: Host, pace: int, dry_run: bool) -> Armed | DryRun:
     if dry_run:
         return DryRun(plan=[f"document: ha.set pace={pace}"])
     new = host.update("ha.set", f"ha arm --pace {pace}", pace=pace)
-    return Armed(pace=pace, wait=lease_orders.longest_wait(new) or 0, marked=[], foreign={})
+    return Armed(pace=pace, wait=lease_orders.longest_wait(new), marked=[], foreign={})
 
 
 # Disarm

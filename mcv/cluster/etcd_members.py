@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from mcv.cluster.addresses_judge import why_members_claimed
 from mcv.document import etcd_voters
+from mcv.document.arms import is_pair
 from mcv.document.availability import MOST_VOTERS
 from mcv.document.etcd_voters import Voter
 from mcv.document.model import Cluster, Node
@@ -140,6 +141,8 @@ def why_not_joining(host: Host, cluster: Cluster, but: Collection[str] = ()) -> 
 
 def why_not_leaving(host: Host, cluster: Cluster, node: str) -> list[Refused]:
     """The same of removing one: enough have to be left that one more may fail."""
+    if is_pair(cluster):
+        return [Refused("One node alone is not armed, and two are.", "First: mcv ha disarm")]
     if cluster.store is None:
         return []
     problems = [*why_members_claimed(cluster, host.job.id), *_silent(host, cluster, {node})]

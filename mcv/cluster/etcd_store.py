@@ -214,6 +214,8 @@ def _why_not_to_etcd(host: Host, cluster: Cluster, with_witness: bool) -> list[R
     if cluster.store is not None:
         return [Refused("The document lies in etcd already.", "See: mcv cluster store")]
     problems = _offline(cluster) + _why_not_now(host, cluster) + _misnamed(cluster)
+    if cluster.ha.armed:
+        problems.append(Refused("The cluster is armed without leases.", "First: mcv ha disarm"))
     if (few := len(cluster.nodes)) + with_witness < 3:
         problems.append(
             Refused(

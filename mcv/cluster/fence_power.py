@@ -105,7 +105,7 @@ class HostFenceEnv:
 
     async def agent(self, asker: str, order: Fencing, plug: PlugAt, action: Action) -> Told:
         if asker == self.node:
-            return _asked_here(self._host, plug, action, order.under_lease)
+            return asked_here(self._host, plug, action, order.under_lease)
         params = {"node": order.node, "device": plug.device, "port": plug.port}
         try:
             answer = self._host.call(asker, "fence.ask", timeout=CALL, action=str(action), **params)
@@ -123,11 +123,13 @@ def ask(host: Host, node: str, device: str, port: str, action: str) -> PlugTold:
     plug = next((plug for plug in plugs if (plug.device, plug.port) == (device, port)), None)
     if plug is None or action not in list(Action):
         raise Refused(f"{node} has no plug {device}:{port}, or {action} is nothing to ask for.")
-    told = _asked_here(host, plug, Action(action), under_lease=False)
+    told = asked_here(host, plug, Action(action), under_lease=False)
     return PlugTold(said=told.said, message=told.message)
 
 
-def _asked_here(host: Host, plug: PlugAt, action: Action, under_lease: bool) -> Told:
+def asked_here(host: Host, plug: PlugAt, action: Action, under_lease: bool) -> Told:
+    """Have this node's agent ask a plug's device; a failure is an answer."""
+
     def watch() -> None:
         if under_lease and not lease.is_valid(host.settings.run):
             raise Refused("this node's lease has ended meanwhile")

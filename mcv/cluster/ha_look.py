@@ -78,6 +78,7 @@ def _node(host: Host, node: Node, told: HaReport | None, orders: Mapping[str, Or
         told=told is not None,
         is_empty=told.is_empty if told is not None else None,
         memory=told.memory if told is not None else 0,
+        boot=told.boot if told is not None else "",
         can_fence=any(level and all(plug.tested for plug in level) for level in node.levels),
         fence=fence_runs.seen(host, node.name),
         claim=_claim(node.claim, orders),

@@ -28,7 +28,8 @@ class HaReport(Struct, frozen=True, kw_only=True):
     `lacks` are VMs with a replica there, and what is wrong with it. `memory` is free, in bytes.
     `leaving` is what the host, which goes down, does with its VMs; "" while it does not.
     `switching` are the nodes whose power operators switch from here now, by their commands,
-    `kept_off` those that they have switched off.
+    `kept_off` those that they have switched off. `boot` is the
+    id of its boot.
     """
 
     runs: list[str]
@@ -39,6 +40,7 @@ class HaReport(Struct, frozen=True, kw_only=True):
     orders: dict[str, Ordered] = {}
     switching: dict[str, str] = {}
     kept_off: list[str] = []
+    boot: str = ""
 
 
 def report(host: Host) -> HaReport:
@@ -64,6 +66,7 @@ def report(host: Host) -> HaReport:
         orders=orders,
         switching=host.fences.by_operator.switching(),
         kept_off=host.fences.by_operator.kept_off(host.observations.last_heard),
+        boot=host.observations.boot,
     )
 
 

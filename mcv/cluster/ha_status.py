@@ -2,11 +2,14 @@
 
 from typing import Literal, NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 from mcv.cluster import ha_list, ha_told, lease_orders
 from mcv.cluster.ha_list import HaRow
+from mcv.cluster.ha_told import Decided
 from mcv.document import etcd_voters
+from mcv.document.arms import has_leases, is_pair
 from mcv.document.model import Cluster, Node
 from mcv.errors import McvError
 from mcv.etcd.keys import ClusterKeys
@@ -71,8 +74,9 @@ class HaStatus(Struct, frozen=True, kw_only=True):
     """High availability as this node sees it.
 
     `wait` is T, the seconds after which a lease that does not move may be taken; `manager`,
-    `term` are empty before there is a manager. `stale` is None where etcd does not
-    tell. `attention` has a line for each thing that needs somebody.
+    `term` are empty before there is a manager; two nodes without a witness have neither T nor a
+    term. `stale` is None where etcd does not tell. `attention` has a line for each thing that needs
+    somebody.
     """
 
     armed: bool
@@ -100,24 +104,26 @@ def status(host: Host) -> HaStatus:
     """Whether the cluster is armed, each node's lease and watchdog, and what is marked stale."""
     cluster = host.read()
     answers = ask_typed(host.call, sorted(cluster.nodes), "ha.lease", ASK, NodeLease)
-    nodes = [
-        _node(cluster, node, answers[name], _seen(host, cluster, name))
-        for name, node in sorted(cluster.nodes.items())
-    ]
     quorum = _quorum(host, cluster)
     decided = ha_told.ask(host)
+    nodes = [
+        _of_two(cluster, node, answers[name], decided)
+        if is_pair(cluster)
+        else _node(cluster, node, answers[name], _seen(host, cluster, name))
+        for name, node in sorted(cluster.nodes.items())
+    ]
     stale = _stale(host, cluster) if quorum or cluster.store is None else None
     return HaStatus(
         armed=cluster.ha.armed,
         quorum=quorum,
         manager=decided.manager or None,
-        term=decided.term or None,
+        term=(decided.term or None) if not is_pair(cluster) else None,
         pace=cluster.ha.pace,
         wait=lease_orders.longest_wait(cluster),
         nodes=nodes,
         services=ha_list.rows(host, decided),
         stale=stale,
-        attention=_attention(cluster, nodes, stale),
+        attention=_attention(cluster, nodes, stale, decided),
     )
 
 
@@ -169,6 +175,27 @@ def _node(
         evidence=node.evidence.kind if node.evidence else None,
         since=node.evidence.when if node.evidence else None,
         problem=_problem(cluster, node, answer, seen),
+    )
+
+
+def _of_two(cluster: Cluster, node: Node, answer: NodeLease | McvError, decided: Decided) -> HaNode:
+    """A node of two without a witness: there is no lease, and the decision says how it is."""
+    state: State = "maintenance" if node.maintenance else "offline"
+    if node.status == "online":
+        seen: State = "suspect" if isinstance(answer, McvError) else "online"
+        told = decided.nodes.get(node.name, "offline")
+        state = "draining" if node.draining and seen == "online" else seen
+        # What was decided before the document said online is over.
+        state = msgspec.convert(told, State) if told not in ("offline", "maintenance") else state
+    evidence = node.evidence
+    return HaNode(
+        node=node.name,
+        state=state,
+        lease_left=None,
+        watchdog=None,
+        evidence=evidence.kind if evidence else None,
+        since=evidence.when if evidence else None,
+        problem=answer.message if isinstance(answer, McvError) and node.status == "online" else "",
     )
 
 
@@ -241,8 +268,11 @@ def _mark(value: bytes) -> Mark:
         return Mark(text, "")
 
 
-def _attention(cluster: Cluster, nodes: list[HaNode], stale: list[StaleView] | None) -> list[str]:
+def _attention(
+    cluster: Cluster, nodes: list[HaNode], stale: list[StaleView] | None, decided: Decided
+) -> list[str]:
     lines = [f"{node.node}: {node.problem}" for node in nodes if node.problem]
+    lines += [f"{name}: {why}" for name, why in sorted(decided.waits.items())]
     if stale is None:
         lines.append(
             "etcd does not answer: nothing is changed and no VM started. mcv cluster store"
@@ -251,7 +281,7 @@ def _attention(cluster: Cluster, nodes: list[HaNode], stale: list[StaleView] | N
         f"{row.vm or row.resource}: the replica on {row.behind} is behind, and takes nothing over"
         for row in stale or []
     ]
-    if cluster.ha.armed:
+    if has_leases(cluster):
         lines += _of_watchdogs(cluster)
     return lines
 

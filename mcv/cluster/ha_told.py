@@ -31,6 +31,7 @@ class Decided(Struct, frozen=True, kw_only=True):
     term: int = 0
     services: dict[str, ToldOf] = {}
     nodes: dict[str, str] = {}  # states
+    waits: dict[str, str] = {}  # nodes that wait for an operator, and why
 
 
 class Answered(Struct, frozen=True, kw_only=True):
@@ -56,12 +57,15 @@ def own(host: Host) -> Decided:
             relocates=len(kept.relocates) if kept else 0,
         )
     nodes = {name: str(each.state) for name, each in status.nodes.items()}
-    return Decided(manager=host.name, term=status.term, services=services, nodes=nodes)
+    reasons = decision.reasons.nodes.items()
+    waits = {name: reason.text for name, reason in reasons if reason.attention}
+    return Decided(manager=host.name, term=status.term, services=services, nodes=nodes, waits=waits)
 
 
 def explain_here(host: Host, name: str) -> Answered:
     """Tell another node why something is where it is, where this one decides."""
-    manager, decision = host.managing.manager, host.managing.decision
+    manager = host.managing.manager or host.managing.pair
+    decision = host.managing.decision
     if manager is None or decision is None or manager.looked is None:
         return Answered()
     if name not in manager.looked.services:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from mcv.cluster import armed_return, cpu_baseline, etcd_members, remote_facts, suitability
 from mcv.cluster.facts import NodeFacts
 from mcv.cluster.joining import STAGED_FOR, Stage, StagedMember
+from mcv.document.arms import is_pair
 from mcv.document.model import Node, encode
 from mcv.document.names import problem_with_node_name
 from mcv.document.schema_4 import words_of_node
@@ -149,6 +150,10 @@ def _refuse_early(host: Host, node: str, ip_address: str) -> None:
     early = [problem_with_node_name(node), suitability.address_problem(cluster, ip_address)]
     if node in cluster.nodes:
         early.append(Refused(f"{node} is a member already.", "See: mcv info"))
+    if is_pair(cluster):
+        early.append(
+            Refused("Two nodes are armed without leases, and three with.", "First: mcv ha disarm")
+        )
     early += etcd_members.why_not_joining(host, cluster)
     refuse_all([problem for problem in early if problem is not None])
 

@@ -4,6 +4,7 @@ import logging
 
 from mcv.cluster import lease_orders
 from mcv.cluster.arming_steps import RELEASE
+from mcv.document.arms import has_leases
 from mcv.errors import McvError
 from mcv.host import Host
 
@@ -11,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def follow(host: Host) -> None:
-    """One round of the loop: mcv-lease runs where the cluster is armed, by what the document says.
+    """One round of the loop: mcv-lease runs where there are leases, by what the document says.
 
     It runs on a member that is offline too, which arms before it is online; in maintenance, and
     where the cluster is not armed, the lease is given back. A node that an operation has claimed,
@@ -20,7 +21,7 @@ def follow(host: Host) -> None:
     documents = host.both()
     nodes = [document.nodes.get(host.name) for document in documents]
     members = [node for node in nodes if node is not None]
-    armed = [document.ha.armed for document in documents]
+    armed = [has_leases(document) for document in documents]
     if all(armed) and len(members) == len(documents):
         if not any(node.maintenance for node in members):
             lease_orders.take_up(host, documents[-1])
@@ -40,7 +41,7 @@ def let_go(host: Host) -> bool:
 
     False while this node does not know the document that says so.
     """
-    if any(document.ha.armed for document in host.both()):
+    if any(has_leases(document) for document in host.both()):
         return False
     lease_orders.give_back(host, RELEASE)
     return True

@@ -25,8 +25,8 @@ def at_pace(pace: int, watchdog: HostWatchdog) -> Timing:
 
 
 def longest_wait(cluster: Cluster) -> int | None:
-    """T of the node whose lease has to be watched longest; None where none has a watchdog."""
-    nodes = cluster.nodes.values()
+    """T of the node whose lease has to be watched longest; None where none has a lease."""
+    nodes = cluster.nodes.values() if cluster.store is not None else ()
     waits = [at_pace(cluster.ha.pace, node.watchdog).wait for node in nodes if node.watchdog]
     return max(waits, default=None)
 

@@ -7,6 +7,8 @@ from secrets import token_hex
 from msgspec import Struct
 
 from mcv.cluster import armed_return, etcd_members, taking
+from mcv.document.arms import has_leases, is_pair
+from mcv.document.availability import EvidenceKind
 from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.errors import McvError, NotMember, NotThatNode, Refused, refuse_all
@@ -35,7 +37,6 @@ class Online(Struct, frozen=True):
     online: str
 
 
-PATHS = 12.0  # seconds for all paths to a silent member
 ANSWER = 1.5  # seconds in which a host that lives answers to a connection
 
 
@@ -203,13 +204,16 @@ def declare(
     why: str,
     survivors: list[str] | None = None,
     leave_etcd: bool = False,
+    evidence: EvidenceKind = "word",
 ) -> None:
     """Call members dead, unless one of them answers in any way; see Consensus.declare.
 
-    On an armed cluster their leases are taken with it.
+    On an armed cluster their leases are taken with it; where it has none the document keeps the
+    evidence.
     """
     _refuse_alive(host, names)
-    if host.read().ha.armed and not leave_etcd:
+    cluster = host.read()
+    if has_leases(cluster) and not leave_etcd:
         taking.take(host, names, change, who, why, lambda: _alive(host, names))
         return
     host.consensus.declare(
@@ -220,6 +224,7 @@ def declare(
         alive=lambda: _alive(host, names),
         survivors=survivors or [],
         leave_etcd=leave_etcd,
+        evidence=evidence if is_pair(cluster) else None,
     )
 
 
@@ -282,26 +287,6 @@ def answers_at_all(address: str, ports: Sequence[int] = (22, PEER_PORT)) -> bool
         return paths[path]()
 
     return True in ask_all(look, paths, "", ANSWER + 0.5).values()
-
-
-def watch_paths(host: Host) -> None:
-    """One round of the loop: whether hosts of silent members still answer on another path.
-
-    The answer decides whether an operator is told of a declaration of death at all.
-    """
-    silent = [
-        name
-        for name in host.read().online
-        if name != host.name and not host.observations.was_heard_lately(name)
-    ]
-
-    def look(name: str, _: str, timeout: float) -> bool:
-        return is_alive(host, name)
-
-    for name, answer in ask_all(look, silent, "", PATHS).items():
-        # What is not known in time is no silence: nothing ends it but a look that has ended.
-        if isinstance(answer, bool):
-            host.observations.note_paths(name, answer)
 
 
 def come_back(host: Host) -> None:

@@ -1,7 +1,11 @@
-"""Members that fall silent, and that are heard again, told as events."""
+"""Members that fall silent, and that are heard again: told as events, looked for on all paths."""
 
+from mcv.cluster import members
 from mcv.host import Host
+from mcv.system.fanout import ask_all
 from mcv.system.observations import ago
+
+PATHS = 12.0  # seconds for all paths to a silent member
 
 
 def look(host: Host) -> None:
@@ -31,3 +35,23 @@ def last_seen(host: Host, names: list[str]) -> list[str]:
     if any(host.observations.was_away_since(name) for name in names):
         said.append(f"{host.name} itself was down since: it does not know what was done meanwhile.")
     return said
+
+
+def watch_paths(host: Host) -> None:
+    """One round of the loop: whether hosts of silent members still answer on another path.
+
+    The answer decides whether an operator is told of a declaration of death at all.
+    """
+    silent = [
+        name
+        for name in host.read().online
+        if name != host.name and not host.observations.was_heard_lately(name)
+    ]
+
+    def look(name: str, _: str, timeout: float) -> bool:
+        return members.is_alive(host, name)
+
+    for name, answer in ask_all(look, silent, "", PATHS).items():
+        # What is not known in time is no silence: nothing ends it but a look that has ended.
+        if isinstance(answer, bool):
+            host.observations.note_paths(name, answer)

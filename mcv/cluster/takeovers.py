@@ -5,6 +5,7 @@ from msgspec import Struct
 from mcv import storage
 from mcv.cluster import service_departures
 from mcv.cluster.service_departures import Leaving
+from mcv.document.arms import has_leases
 from mcv.document.model import Cluster, Vm
 from mcv.document.subject import Subject
 from mcv.drbd import stale_marks
@@ -59,7 +60,7 @@ def _prospect(host: Host, vm: Vm) -> Prospect:
 def take_all_over(host: Host, node: str, dry_run: bool = False) -> TakenOver | DryRun:
     """Have other nodes own every VM of a node that is offline in the document.
 
-    None is started. On an armed cluster one change gives all of them away, while no replica is
+    None is started. Where there are leases one change gives all of them away, while no replica is
     marked anew. Errors: Refused where none can be taken over; DoneInPart where some are left.
     """
 
@@ -178,11 +179,11 @@ def _of_services(services: list[Leaving]) -> list[str]:
 
 
 def _plan(host: Host, node: str, choices: list[_Choice], services: dict[str, str]) -> list[Item]:
-    """Each VM for itself; on an armed cluster, all of them by the change that commits the plan.
+    """Each VM for itself; where there are leases, all of them by the change that commits the plan.
 
     Services are given to these nodes all at once.
     """
-    if not host.read().ha.armed:
+    if not has_leases(host.read()):
         steps = [_take(host, node, choice, choice.by) for choice in choices]
         given = change("vm.take_all", name=node, takers=services)
         first = Step(given if services else change("barrier"), commits=True)

@@ -50,6 +50,8 @@ for command in (
 def arm(session: Session, pace: str | None, trust_softdog: bool) -> None:
     """Give every node a lease and a watchdog.
 
+    On two nodes without a witness there are none: their fence devices are armed, which were tested.
+
     Says first everything that is missing, and changes nothing then. Guests run on meanwhile. On
     an armed cluster --pace changes the pace.
 
@@ -68,6 +70,9 @@ def arm(session: Session, pace: str | None, trust_softdog: bool) -> None:
 
 
 def _armed(answer: dict[str, Any]) -> str:
+    if answer["wait"] is None:
+        lines = ["Two nodes are armed: one that is silent is switched off by its fence device."]
+        return output.listed([*lines, *answer.get("warnings", [])])
     lines = [
         f"The cluster is armed at pace {answer['pace']}: guests of a node that is gone may run "
         f"elsewhere after {answer['wait']} s."
@@ -116,7 +121,10 @@ def _status(shown: dict[str, Any]) -> str:
 def _summary(shown: dict[str, Any]) -> str:
     if not shown["armed"]:
         return "Not armed: no host is reset, and nothing is taken over by a lease. mcv ha arm"
+    lone = "" if shown["quorum"] else " NOT IN CONTACT: nothing is changed or started."
     quorum = "" if shown["quorum"] else " NO QUORUM: no lease is renewed."
+    if shown["wait"] is None:
+        return f"Armed by fence devices alone, at pace {shown['pace']}: no leases.{lone}"
     after = f"a lease that does not move may be taken after {shown['wait']} s"
     return f"Armed at pace {shown['pace']}: {after}.{quorum}"
 

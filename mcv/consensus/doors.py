@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Protocol, TypeVar
 
 from mcv.consensus.protocol import Consensus
+from mcv.document.availability import EvidenceKind
 from mcv.document.model import Cluster, digest
 from mcv.errors import CallLost, McvError, OutcomeOpen, PeerUnreachable, StoreMoved
 from mcv.etcd.requests import Compare, Operation
@@ -171,6 +172,7 @@ class Doors(_Shown):
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
         leave_etcd: bool = False,
+        evidence: EvidenceKind | None = None,
     ) -> Cluster:
         if leave_etcd:
             return self.unanimous.declare(
@@ -178,7 +180,13 @@ class Doors(_Shown):
             )
         return self._through(
             lambda door: door.declare(
-                dead, id=id, who=who, why=why, alive=alive, survivors=survivors
+                dead,
+                id=id,
+                who=who,
+                why=why,
+                alive=alive,
+                survivors=survivors,
+                evidence=evidence,
             )
         )
 

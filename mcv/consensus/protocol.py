@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Protocol
 
+from mcv.document.availability import EvidenceKind
 from mcv.document.model import Cluster
 from mcv.errors import McvError
 from mcv.etcd.requests import Compare, Operation
@@ -102,14 +103,17 @@ class Consensus(Protocol):
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
         leave_etcd: bool = False,
+        evidence: EvidenceKind | None = None,
     ) -> Cluster:
         """Declare members dead: they are offline in the document that is returned.
 
-        With `leave_etcd` they were the majority of etcd, where the document lies, and the
-        survivors agree unanimously from then on.
+        `evidence` says why, on two nodes whose fence devices are armed. With `leave_etcd` they
+        were the majority of etcd, where the document lies, and the survivors agree unanimously
+        from then on.
 
-        Precondition: an operator has said so. `alive` names those of them that answer after
-        all; it is asked again before any other node holds the proposal, and withdraws it.
+        Precondition: an operator has said so, or they were seen to be without power. `alive` names
+        those of them that answer after all; it is asked again before any other node holds the
+        proposal, and withdraws it.
         Raises PeerUnreachable, Refused or LookAgain where nothing was changed, OutcomeOpen
         where the declaration may be committed or not.
         """

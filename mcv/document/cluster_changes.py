@@ -5,12 +5,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from mcv.document.availability import Evidence, EvidenceKind
 from mcv.document.generation import ChangeMade, Epoch, EpochNow, Past
 from mcv.document.ha_entry_changes import without_node as without_in_ha
 from mcv.document.hardware import Cpu
 from mcv.document.model import Cluster, Node, digest
 from mcv.document.pool_changes import without_node
 from mcv.document.registry import change, new_claim
+from mcv.document.schema import require_schema
 from mcv.document.schema_3 import with_pools
 from mcv.document.schema_4 import with_homes
 from mcv.errors import Refused
@@ -65,12 +67,26 @@ def _spread_diskless(base: Cluster) -> Cluster:
 
 @change("node.dead")
 def node_dead(
-    base: Cluster, made: ChangeMade, /, names: list[str], survivor: str, epoch: str
+    base: Cluster,
+    made: ChangeMade,
+    /,
+    names: list[str],
+    survivor: str,
+    epoch: str,
+    evidence: EvidenceKind | None = None,
 ) -> Cluster:
-    """Declare members dead: all of them are offline at once, in an epoch that this begins."""
+    """Declare members dead: all of them are offline at once, in an epoch that this begins.
+
+    `evidence` says why they count as dead, on two nodes whose fence devices are armed.
+    """
     draft = begin_epoch(base, epoch, base.epoch.number + 1)
+    told = None
+    if evidence is not None:
+        require_schema(base, 6)
+        told = Evidence(kind=evidence, by=made.node, when=made.when, detail=made.who)
     for name in names:
-        draft = draft.with_node(replace(draft.node(name), status="offline"))
+        node = draft.node(name)
+        draft = draft.with_node(replace(node, status="offline", evidence=told or node.evidence))
     if not draft.online:
         draft = draft.with_node(replace(draft.node(survivor), status="online"))
     return draft

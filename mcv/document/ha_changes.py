@@ -44,17 +44,27 @@ def ha_arm(base: Cluster, made: ChangeMade, /) -> Cluster:
     """From this generation on a node starts guests under a valid lease alone.
 
     Precondition: every member has one, and every replica that is behind is marked. Refused
-    unless every member is online and its watchdog is written down.
+    unless every member is online and its watchdog is written down. Two nodes that agree
+    unanimously have no leases: each needs a level of tested plugs instead.
     """
     _require_unarmed(base)
-    _require_etcd(base)
     away = sorted(set(base.nodes) - set(base.online))
     if away:
-        raise Refused(f"{' and '.join(away)} is offline, and has no lease.")
+        raise Refused(f"{' and '.join(away)} is offline.")
+    if base.store is None and len(base.nodes) == 2:
+        if untested := [name for name in sorted(base.nodes) if not has_tested_level(base, name)]:
+            raise Refused(f"{' and '.join(untested)} has no level of tested plugs.")
+        return replace(base, ha=replace(base.ha, armed=True))
+    _require_etcd(base)
     lacking = [name for name in base.online if base.nodes[name].watchdog is None]
     if lacking:
         raise Refused(f"No watchdog is known of {' and '.join(lacking)}.")
     return replace(base, ha=replace(base.ha, armed=True))
+
+
+def has_tested_level(base: Cluster, name: str) -> bool:
+    """Whether a member can be switched off by plugs that were all tested."""
+    return any(level and all(plug.tested for plug in level) for level in base.node(name).levels)
 
 
 @change("ha.disarm")

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec.structs import replace
 
+from mcv.document.arms import has_leases
 from mcv.document.generation import ChangeMade
 from mcv.document.model import Cluster, Node
 from mcv.document.registry import busy, change, claimed, operation_of, released
@@ -39,7 +40,7 @@ def node_online(
 
 def _require_armed(base: Cluster, node: Node) -> None:
     """Raise Refused for a member that an armed cluster knows no watchdog of: it has no lease."""
-    if base.ha.armed and node.watchdog is None:
+    if has_leases(base) and node.watchdog is None:
         raise Refused(
             f"The cluster is armed, and no watchdog is known of {node.name}.",
             "mcv ha disarm; and when it is online: mcv ha arm",

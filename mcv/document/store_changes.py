@@ -23,6 +23,8 @@ def store_etcd(
     require_schema(base, 5)
     if base.store is not None:
         raise Refused("The document lies in etcd already.")
+    if base.ha.armed:
+        raise Refused("The cluster is armed without leases.", "First: mcv ha disarm")
     store = EtcdStore(id=id, voters=_voters(base, voters))
     return replace(begin_epoch(base, epoch, base.epoch.number + 1), store=store)
 

@@ -1,5 +1,6 @@
 """May a node take a VM over with its replica, behind either door: one function says it."""
 
+from mcv.document.arms import has_leases
 from mcv.document.disks import DrbdDisk
 from mcv.document.model import Vm
 from mcv.drbd import notes, pairs, stale_marks
@@ -13,13 +14,13 @@ def may_be_taken(host: Host, vm: Vm, disk: DrbdDisk) -> takeover.Problem | None:
     """What forbids that this node takes its replica for the whole truth; None where nothing does.
 
     Precondition: the document calls the owner offline, and is the newest where it lies in etcd:
-    from then on the owner marks nothing more. Armed, the owner has marked a replica before it went
-    on without it. Otherwise what this node has seen decides: when it was in step.
+    from then on the owner marks nothing more. With leases, the owner has marked a replica before it
+    went on without it. Otherwise what this node has seen decides: when it was in step.
     """
     seen = pairs.evidence(host, vm, disk)
     if (note := notes.read(host.settings.notes, disk.resource, notes.BEHIND)) is not None:
         return takeover.why_not_by_note(vm, seen, note.get("since", "an unknown time"))
-    if not host.read().ha.armed:
+    if not has_leases(host.read()):
         return takeover.why_not_promote(vm, seen)
     try:
         mark, _ = stale_marks.read(host).get(disk.resource, (None, 0))

@@ -11,7 +11,7 @@ manager that was held up between its reading and an action lets the action be.
 
 import threading
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -25,6 +25,9 @@ from mcv.rules.ha.actions import AnyAction
 from mcv.rules.ha.decide import Decision, decide
 from mcv.rules.ha.snapshot import LeaseSeen, NodeSeen, Snapshot
 from mcv.rules.ha.status import Status
+
+if TYPE_CHECKING:
+    from mcv.ha.pair import Pair
 
 SELDOM = 60.0  # s after which a status is written although nothing but its clock is new
 
@@ -52,14 +55,16 @@ class Managing:
 
     orders: Orders = field(default_factory=Orders)
     manager: "Manager | None" = None
+    pair: "Pair | None" = None  # in its place on two nodes without a witness
     decision: Decision | None = None  # the newest, while this node decides
     switching: dict[str, tuple[float, dict[str, str]]] = field(default_factory=dict)
     under_way: set[str] = field(default_factory=set)  # what is being carried out
     news: threading.Event = field(default_factory=threading.Event)  # some of that has ended
+    alone: frozenset[str] = frozenset()  # silent nodes without which own guests go on
 
-    def begin_anew(self, manager: "Manager | None") -> None:
+    def begin_anew(self, manager: "Manager | None", pair: "Pair | None" = None) -> None:
         """Another manager's life; None: nobody decides here."""
-        self.manager, self.decision = manager, None
+        self.manager, self.pair, self.decision, self.alone = manager, pair, None, frozenset()
 
 
 class ManagerEnv(Env, Protocol):
@@ -170,7 +175,7 @@ class Manager:
         """Keep what was decided, and show that somebody decides; whether the office still holds."""
         self._beats += 1
         puts = [Put(values.BEAT, f"{office.holder.term}.{self._beats}")]
-        is_new = not self._stored or _is_news(self._written, status)
+        is_new = not self._stored or is_news(self._written, status)
         if is_new:
             puts.append(Put(values.STATUS, kept.encode(status)))
         written = await self._env.txn(Txn((office.compare,), tuple(puts)))
@@ -213,7 +218,7 @@ def _lease(watch: Watch, node: NodeSeen, asked: float) -> LeaseSeen | None:
     )
 
 
-def _is_news(before: Status, now: Status) -> bool:
+def is_news(before: Status, now: Status) -> bool:
     """Whether more than the clock is new, or the clock by much."""
     if now.clock - before.clock >= SELDOM:
         return True

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from mcv.document.arms import has_leases
 from mcv.document.model import Cluster, Node
 from mcv.errors import (
     CallLost,
@@ -41,6 +42,7 @@ def attention(host: Host, seen: Reports, voting: Mapping[str, str] | None = None
     lines += _without_lease(host.read(), seen)
     lines += voters.attention(host.read(), seen, voting or {})
     lines += _behind(host)
+    lines += _decided(host)
     return [*lines, *_urgent(host, seen), *pools.attention(host.read(), seen)]
 
 
@@ -58,13 +60,21 @@ def _draining(cluster: Cluster) -> Iterator[str]:
 
 def _without_lease(cluster: Cluster, seen: Reports) -> Iterator[str]:
     """Online members of an armed cluster that may run no guest now."""
-    for name in cluster.online if cluster.ha.armed else []:
+    for name in cluster.online if has_leases(cluster) else []:
         report = seen.get(name)
         if isinstance(report, NodeReport) and not report.lease_left:
             yield (
                 f"{name} has no valid lease: nothing starts there, and its guests are ended: "
                 f"mcv ha status; on {name}: journalctl -u mcv-lease"
             )
+
+
+def _decided(host: Host) -> Iterator[str]:
+    """Nodes that wait for an operator, where this node decides."""
+    decision = host.managing.decision
+    for reason in decision.reasons.nodes.values() if decision is not None else ():
+        if reason.attention:
+            yield reason.text
 
 
 def _behind(host: Host) -> Iterator[str]:

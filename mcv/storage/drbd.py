@@ -7,7 +7,7 @@ from mcv.document.disks import DrbdDisk
 from mcv.document.model import Vm
 from mcv.drbd import notes, pairs, takeable
 from mcv.drivers.open_devices import Holder
-from mcv.errors import Refused
+from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.rules import replica, takeover
 from mcv.storage.kind import Growth, LiveMove, volume_growth
@@ -184,6 +184,18 @@ def open_disks(host: Host) -> list[Vm]:
         for vm in cluster.vms.values()
         if any(disk.resource in primaries for disk in vm.replicated)
     ]
+
+
+def connected_peers(host: Host) -> set[str]:
+    """The nodes to which a replica of this node is connected; none where DRBD does not tell."""
+    cluster = host.read()
+    try:
+        statuses = host.drbd.statuses() if cluster.drbd.enabled else {}
+    except McvError:
+        return set()
+    ours = [disk for _, disk in cluster.replicated() if host.name in disk.places]
+    seen = ((disk, statuses.get(disk.resource)) for disk in ours)
+    return {disk.other(host.name) for disk, status in seen if status and status.connected}
 
 
 def states(host: Host) -> pairs.States:

@@ -1,6 +1,7 @@
 """IP addresses of either family: their one way of writing, and with a port."""
 
 import ipaddress
+import socket
 
 
 def family(address: str) -> int:
@@ -33,3 +34,17 @@ def network(address: str) -> str:
     if parsed.version == 4:
         return address
     return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+
+
+def source_to(address: str) -> str:
+    """This host's address for what it sends to another address; "" where there is no way.
+
+    Nothing is sent. Raises ValueError for a text that is no IP address.
+    """
+    kind = socket.AF_INET6 if family(address) == 6 else socket.AF_INET
+    with socket.socket(kind, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((address, 9))
+        except OSError:
+            return ""
+        return canonical(str(probe.getsockname()[0]).partition("%")[0])

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mcv.errors import wait_for, ways_out
-from mcv.system import files
+from mcv.system import files, lease
 
 READ = 0.9  # seconds that a read waits for a sign of life
 FRESH = 8.0  # seconds after which a member that was heard counts as silent: two looks and more
@@ -53,6 +53,7 @@ class Observations:
         self._heard_in = kept.heard_in
         self.behind: dict[str, str] = {}  # by resource: the mark in etcd at the last look, in words
         self.gap = ""  # which generations were taken over from etcd that nobody here has judged
+        self._contact: dict[str, float] = {}  # the last one on any path, by CLOCK_BOOTTIME
         self._silent: dict[str, float] = {}  # since when no path answers, by the monotonic clock
 
     def hear(self, node: str) -> None:
@@ -60,7 +61,27 @@ class Observations:
         with self._lock:
             self._heard[node] = self._now()
             self._heard_in[node] = self.boot
+            self._contact[node] = lease.now()
             self._silent.pop(node, None)
+
+    def note_connected(self, node: str) -> None:
+        """A replica of this host is connected to a member's: another path of contact."""
+        with self._lock:
+            self._contact[node] = lease.now()
+
+    def silence(self, node: str) -> float | None:
+        """For how many seconds there was no contact with a member; None: not since mcvd began.
+
+        By a clock that is never set, so that somebody may be shot by it.
+        """
+        with self._lock:
+            at = self._contact.get(node)
+        return None if at is None else max(0.0, lease.now() - at)
+
+    def was_in_contact(self, node: str) -> bool:
+        """Whether a member was heard since this host booted."""
+        with self._lock:
+            return bool(self.boot) and self._heard_in.get(node) == self.boot
 
     def note_paths(self, node: str, answers: bool) -> None:
         """A member's host was looked for on every path: its mcvd, a ping, its ports."""
@@ -127,6 +148,7 @@ class Observations:
                 (self._in_step, resources),
                 (self._heard, nodes),
                 (self._heard_in, nodes),
+                (self._contact, nodes),
                 (self._silent, nodes),
             ):
                 for key in seen.keys() - known:

@@ -11,6 +11,7 @@ from pathlib import Path
 from mcv import printable
 from mcv import settings as settings_module
 from mcv.document import place
+from mcv.document.arms import has_leases
 from mcv.document.model import Cluster
 from mcv.drbd import notes
 from mcv.drbd.handler import read_documents
@@ -30,7 +31,7 @@ LET, REFUSE = 0, 1
 def answer(conf: Settings, operation: str, xml: str) -> int:
     """Judge what libvirt is about to do; says why on stderr where the answer is no.
 
-    Only domains with mcv's mark are judged; on an armed node none begins without a valid lease.
+    Only domains with mcv's mark are judged; under leases none begins without a valid lease.
     Where the documents cannot be read, no domain with the mark begins.
     """
     mark = mark_of(xml)
@@ -38,7 +39,7 @@ def answer(conf: Settings, operation: str, xml: str) -> int:
         return LET
     try:
         documents = read_documents(conf.state)
-        if any(cluster.ha.armed for cluster in documents):
+        if any(has_leases(cluster) for cluster in documents):
             return _armed(conf, documents, Operation(operation), mark, name_of(xml))
         return _judged(conf, documents, Operation(operation), mark)
     except (McvError, OSError, ValueError) as error:

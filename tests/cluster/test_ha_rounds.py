@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mcv.cluster import ha_look, ha_orders, ha_reports, ha_rounds, members
+from mcv.cluster import ha_look, ha_orders, ha_reports, ha_rounds, ha_work, members
 from mcv.drivers import notice
 from mcv.drivers.fence_doors import FenceRun
 from mcv.errors import CommandFailed, Refused
@@ -343,7 +343,7 @@ def test_whoever_is_named_is_told_and_one_that_cannot_be_keeps_nobody_else(
 
     monkeypatch.setattr(notice, "send", send)
 
-    ha_rounds._tell(managed.hosts["n1"], "web1", "web1 goes to n2.")
+    ha_work._tell(managed.hosts["n1"], "web1", "web1 goes to n2.")
 
     assert told == [
         ("a@example.org", "web1 goes to n2."),

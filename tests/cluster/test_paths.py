@@ -5,7 +5,7 @@ import time
 import pytest
 
 from mcv.api import loops
-from mcv.cluster import members
+from mcv.cluster import members, sightings
 from mcv.errors import NotFound, ways_out
 from mcv.system import observations
 from mcv.vm import create, delete
@@ -28,7 +28,7 @@ def test_a_host_without_mcvd_that_still_answers_is_not_called_dead(
     host = cluster.hosts["n1"]
     cluster.down.add("n2")
 
-    members.watch_paths(host)
+    sightings.watch_paths(host)
 
     assert (DEATH in host.observations.advice("n2")) is not path_answers
 
@@ -39,11 +39,11 @@ def test_a_host_that_answers_again_is_not_called_dead(
     monkeypatch.setattr(members, "answers_at_all", lambda *_: False)
     host = cluster.hosts["n1"]
     cluster.down.add("n2")
-    members.watch_paths(host)
+    sightings.watch_paths(host)
     assert host.observations.advice("n2") == ways_out("n2")
 
     cluster.down.clear()
-    members.watch_paths(host)
+    sightings.watch_paths(host)
 
     assert DEATH not in host.observations.advice("n2")
 
@@ -54,7 +54,7 @@ def test_of_two_silent_members_both_have_to_be_silent_for_a_while(
     monkeypatch.setattr(members, "answers_at_all", lambda address, *_: address != "10.0.0.3")
     three.down |= {"n2", "n3"}
     host = three.hosts["n1"]
-    members.watch_paths(host)
+    sightings.watch_paths(host)
 
     assert DEATH in host.observations.advice("n3")
     assert DEATH not in host.observations.advice("n2", "n3")
@@ -67,7 +67,7 @@ def test_a_moment_of_silence_is_no_while(
     monkeypatch.setattr(members, "answers_at_all", lambda *_: False)
     cluster.down.add("n2")
 
-    members.watch_paths(cluster.hosts["n1"])
+    sightings.watch_paths(cluster.hosts["n1"])
 
     assert DEATH not in cluster.hosts["n1"].observations.advice("n2")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -79,11 +80,21 @@ class Fenced:
 @pytest.fixture
 def fenced(three: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fenced]:
     """Three nodes with agents, nothing set yet; a node without power is silent on all paths."""
-    installed(three.directory / "sbin")
+    yield from _on_plugs(three, monkeypatch)
+
+
+@pytest.fixture
+def two_fenced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fenced]:
+    """The same with two nodes."""
+    yield from _on_plugs(FakeCluster(tmp_path, ("n1", "n2")), monkeypatch)
+
+
+def _on_plugs(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fenced]:
+    installed(cluster.directory / "sbin")
     monkeypatch.setattr(members, "answers_at_all", lambda *_: False)
     for name, seconds in (("SILENCE", 0.3), ("QUIET", 0.1), ("BACK", 1.0), ("PAUSE", 0.02)):
         monkeypatch.setattr(fence_trial, name, seconds)
-    machines = {name: Machine(three, name) for name in three.hosts}
+    machines = {name: Machine(cluster, name) for name in cluster.hosts}
     plugs = {name[1:]: machine for name, machine in machines.items()}
     with Power(plugs) as power:
-        yield Fenced(three, power, machines)
+        yield Fenced(cluster, power, machines)

@@ -16,6 +16,7 @@ from mcv.consensus.unanimous.contact import said_of
 from mcv.consensus.unanimous.held import Held
 from mcv.consensus.unanimous.judge import Judge, Keys
 from mcv.consensus.unanimous.wire import Ask
+from mcv.document.availability import EvidenceKind
 from mcv.document.generation import made_now
 from mcv.document.model import Cluster, digest
 from mcv.document.store import Store
@@ -126,9 +127,12 @@ class EtcdAgreement(Held):
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
         leave_etcd: bool = False,
+        evidence: EvidenceKind | None = None,
     ) -> Cluster:
         if leave_etcd:
             raise Refused("etcd is left by unanimous agreement.")
+        if evidence is not None:
+            raise Refused("With leases a node is taken by its lease.")
 
         def look() -> None:
             if back := alive():

@@ -11,6 +11,7 @@ from mcv.consensus.unanimous.member import Member
 from mcv.consensus.unanimous.proposer import Proposer
 from mcv.consensus.unanimous.rounds import Rounds
 from mcv.consensus.unanimous.wire import Ask, Observation
+from mcv.document.availability import EvidenceKind
 from mcv.document.model import Cluster
 from mcv.document.store import Store
 from mcv.errors import McvError, NotMember, Refused
@@ -75,6 +76,7 @@ class UnanimousAgreement(Held):
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
         leave_etcd: bool = False,
+        evidence: EvidenceKind | None = None,
     ) -> Cluster:
         return self.declaration.declare(
             dead,
@@ -84,6 +86,7 @@ class UnanimousAgreement(Held):
             alive=alive,
             survivors=survivors,
             leave_etcd=leave_etcd,
+            evidence=evidence,
         )
 
     def resolve_divergence(

@@ -9,6 +9,7 @@ from mcv.consensus.unanimous.judge import linked
 from mcv.consensus.unanimous.newest import Held, newest
 from mcv.consensus.unanimous.rounds import Rounds
 from mcv.consensus.unanimous.wire import Fetched
+from mcv.document.availability import EvidenceKind
 from mcv.document.changes import RECORDED
 from mcv.document.generation import ChangeMade, made_now
 from mcv.document.lineage import contains
@@ -50,8 +51,11 @@ class Declaration:
         alive: Callable[[], list[str]],
         survivors: Iterable[str] = (),
         leave_etcd: bool = False,
+        evidence: EvidenceKind | None = None,
     ) -> Cluster:
         """Declare members dead in agreement with all survivors.
+
+        With `evidence`, which the document keeps, this node is the only survivor.
 
         With `leave_etcd` they were the majority of etcd, in which the document lies: the survivors
         agree unanimously from then on.
@@ -75,7 +79,9 @@ class Declaration:
             if first == self._me:
                 made = made_now(self._me, id=id, who=who, why=why)
                 how = LEFT_ETCD if leave_etcd else DEAD
-                return self._declare_over(survey, dead, made, alive, how)
+                return self._declare_over(survey, dead, made, alive, how, evidence)
+            if evidence is not None:
+                raise Refused(f"{first} survives as well, and is to say so.")
         more = {"leave_etcd": True} if leave_etcd else {}
         self._questions.declare(
             first, names=dead, change=id, who=who, why=why, survivors=survey.survivors, **more
@@ -112,7 +118,8 @@ class Declaration:
         if digest(survey.newest) == hash_:
             self._rounds.collect(others, new)
         elif survey.survivors[0] == self._me and survey.own[-1][1] == hash_:
-            self._declare_over(survey, dead, new.change, list, how)
+            evidence = new.change.params.get("evidence")
+            self._declare_over(survey, dead, new.change, list, how, evidence)
 
     def resolve_divergence(
         self, base: Cluster, params: dict[str, Any], *, id: str, who: str, why: str
@@ -138,12 +145,16 @@ class Declaration:
         made: ChangeMade,
         alive: Callable[[], list[str]],
         how: str,
+        evidence: EvidenceKind | None,
     ) -> Cluster:
         base = survey.newest
         how = DEAD if base.store is None else how  # a survivor may have left etcd before
         if base is survey.own[0][0] and how == DEAD and not set(dead) & set(base.online):
             return self._store.read()
-        params = {"names": dead, "survivor": self._me, "epoch": secrets.token_hex(8)}
+        params: dict[str, Any] = {"names": dead, "survivor": self._me}
+        params["epoch"] = secrets.token_hex(8)
+        if evidence is not None and how == DEAD:
+            params["evidence"] = evidence
         new = self._rounds.judge.make(base, how, params, made)
         others = [name for name in survey.survivors if name != self._me]
         with self._member.writing:

@@ -143,8 +143,8 @@ def about(this: Round, seen: NodeSeen, was: NodeStatus) -> Judged:
         return declared(this, seen, was, "lease", f"{seen.name}'s lease has ended")
     if _may_shoot(this, seen, was, over):
         return _shoot(this, seen, was, f"{seen.name} is silent: its power is switched off")
-    if waits := _waits(this, seen):
-        return was, waits
+    if (holds_back := _holds_back(this, seen)) is not None:
+        return was, holds_back
     if was.tries and not _proves(this, seen):
         return _failed(this, seen, was, over)
     if was.tries:
@@ -198,7 +198,7 @@ def _may_shoot(this: Round, seen: NodeSeen, was: NodeStatus, over: bool) -> bool
     return over or seen.answers == ()
 
 
-def _waits(this: Round, seen: NodeSeen) -> Reason | None:
+def _holds_back(this: Round, seen: NodeSeen) -> Reason | None:
     """Why this node, which could shoot, lets it be; None where that is not so."""
     if this.snapshot.leases:
         return None
