@@ -12,14 +12,13 @@ from mcv.document.ha_entries import Service
 from mcv.document.model import Cluster, Node, Vm
 from mcv.drbd import stale_marks
 from mcv.drbd.stale_marks import Marks
-from mcv.errors import McvError
 from mcv.host import Host
 from mcv.rules import tied
 from mcv.rules.ha.snapshot import ClaimSeen, NodeSeen, Result, ServiceSeen, Snapshot
-from mcv.system.answers import ask_typed
 
 STILL = 30.0  # s for which a node that falls silent counts as at what it was at
-ASK = 1.0  # s that a node has for its report: who hangs holds up every round so long
+ASK = 1.0  # s that a round waits for the reports of nodes
+PATIENCE = 5.0  # s that a report may take, and for which it counts
 
 Reports = Mapping[str, HaReport]
 
@@ -30,8 +29,15 @@ def look(host: Host, dead: Collection[str] = ()) -> Snapshot:
     They count for the VMs of nodes that are offline, and of those that are asked about as dead.
     """
     cluster = host.read()
-    answers = ask_typed(host.call, sorted(cluster.nodes), "ha.report", ASK, HaReport)
-    reports = {name: told for name, told in answers.items() if not isinstance(told, McvError)}
+    reports = host.managing.reports.ask(
+        host.call,
+        sorted(cluster.nodes),
+        "ha.report",
+        HaReport,
+        state=cluster.version,
+        wait=ASK,
+        patience=PATIENCE * cluster.ha.pace,
+    )
     offline = [name for name, node in cluster.nodes.items() if node.status == "offline"]
     vms = sorted(cluster.ha_vms)
     lost = any(cluster.vms[name].node in (*offline, *dead) for name in vms)
@@ -111,6 +117,12 @@ def _claim(claim: Claim | None, orders: Mapping[str, Ordered]) -> ClaimSeen | No
     return ClaimSeen(operation=claim.operation, node=claim.node, mine=mine, why=claim.why)
 
 
+def _busy(name: str, owner: str, reports: Reports) -> ClaimSeen | None:
+    """What an operator does there without a claim: it is waited for like one."""
+    title = reports[owner].busy.get(name, "") if owner in reports else ""
+    return ClaimSeen(operation="", node=owner, mine=False, why=title) if title else None
+
+
 def _vm(
     cluster: Cluster, vm: Vm, reports: Reports, marks: Marks, orders: Mapping[str, Ordered]
 ) -> ServiceSeen:
@@ -125,7 +137,7 @@ def _vm(
         places=lacks,
         newest=newest,
         memory=vm.memory,
-        claim=_claim(vm.claim, orders),
+        claim=_claim(vm.claim, orders) or _busy(vm.name, vm.node, reports),
         result=_result(vm.name, reports),
     )
 
@@ -140,7 +152,7 @@ def _service(service: Service, reports: Reports, orders: Mapping[str, Ordered]) 
         home=service.home,
         runs=_runs(service.name, reports),
         live=False,
-        claim=_claim(service.claim, orders),
+        claim=_claim(service.claim, orders) or _busy(service.name, service.node, reports),
         result=_result(service.name, reports),
     )
 

@@ -12,6 +12,12 @@ from mcv.rules.domain import ACTIVE
 from mcv.service import power
 from mcv.system import systemd
 
+# What operators do with the power of a VM or service; no claim in the document tells of it.
+POWER = (
+    *("start", "stop", "shutdown", "reboot", "reset", "pause", "resume"),
+    *("service start", "service stop"),
+)
+
 
 class Ordered(Struct, frozen=True, kw_only=True):
     """What came of the newest order about a VM or service; "" while it is carried out."""
@@ -28,8 +34,8 @@ class HaReport(Struct, frozen=True, kw_only=True):
     `lacks` are VMs with a replica there, and what is wrong with it. `memory` is free, in bytes.
     `leaving` is what the host, which goes down, does with its VMs; "" while it does not.
     `switching` are the nodes whose power operators switch from here now, by their commands,
-    `kept_off` those that they have switched off. `boot` is the
-    id of its boot.
+    `kept_off` those that they have switched off. `busy` are VMs and services that operators start
+    or stop there, each with the job's title. `boot` is the id of its boot.
     """
 
     runs: list[str]
@@ -38,6 +44,7 @@ class HaReport(Struct, frozen=True, kw_only=True):
     leaving: Literal["", "migrate", "failover", "freeze"] = ""
     lacks: dict[str, str] = {}
     orders: dict[str, Ordered] = {}
+    busy: dict[str, str] = {}
     switching: dict[str, str] = {}
     kept_off: list[str] = []
     boot: str = ""
@@ -46,6 +53,7 @@ class HaReport(Struct, frozen=True, kw_only=True):
 def report(host: Host) -> HaReport:
     """Tell the manager of this node. Raises McvError where libvirt does not answer."""
     cluster = host.read()
+    busy = _busy(host)
     orders = {
         name: Ordered(
             uid=each.uid, operation=each.operation, outcome=each.outcome, message=each.message
@@ -64,10 +72,21 @@ def report(host: Host) -> HaReport:
         leaving=_leaving(host, cluster, _is_missing(host, cluster, running)),
         lacks=lacking.replicas(host),
         orders=orders,
+        busy=busy,
         switching=host.fences.by_operator.switching(),
         kept_off=host.fences.by_operator.kept_off(host.observations.last_heard),
         boot=host.observations.boot,
     )
+
+
+def _busy(host: Host) -> dict[str, str]:
+    """What is done here by an operator's word that the document does not tell of."""
+    return {
+        name: job.title
+        for job in host.jobs.at_work()
+        if job.about.what.partition(" --")[0] in POWER and not job.about.is_plan
+        for name in job.about.subject.split()
+    }
 
 
 def _is_missing(host: Host, cluster: Cluster, running: set[str]) -> bool:

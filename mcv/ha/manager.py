@@ -25,6 +25,7 @@ from mcv.rules.ha.actions import AnyAction
 from mcv.rules.ha.decide import Decision, decide
 from mcv.rules.ha.snapshot import LeaseSeen, NodeSeen, Snapshot
 from mcv.rules.ha.status import Status
+from mcv.system.heard import Heard
 
 if TYPE_CHECKING:
     from mcv.ha.pair import Pair
@@ -61,6 +62,7 @@ class Managing:
     under_way: set[str] = field(default_factory=set)  # what is being carried out
     news: threading.Event = field(default_factory=threading.Event)  # some of that has ended
     alone: frozenset[str] = frozenset()  # silent nodes without which own guests go on
+    reports: Heard = field(default_factory=Heard)  # of every node
 
     def begin_anew(self, manager: "Manager | None", pair: "Pair | None" = None) -> None:
         """Another manager's life; None: nobody decides here."""

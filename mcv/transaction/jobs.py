@@ -255,9 +255,13 @@ class Jobs:
         with self._lock:
             return id in self._jobs and self._jobs[id].state == "running"
 
-    def under_way(self) -> int:
+    def at_work(self) -> list[Job]:
+        """The jobs that are being carried out, those of the daemon's own among them."""
         with self._lock:
-            return sum(job.state == "running" for job in self._jobs.values())
+            return [job for job in self._jobs.values() if job.state == "running"]
+
+    def under_way(self) -> int:
+        return len(self.at_work())
 
     def close_interrupted(self, unfinished: set[str]) -> None:
         """Close the record of each job that a stop of the daemon interrupted."""

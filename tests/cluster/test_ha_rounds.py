@@ -14,6 +14,7 @@ from mcv.ha import values
 from mcv.ha.values import Holder, Mark, Taken
 from mcv.rules.ha.actions import Declare
 from mcv.rules.ha.status import Status, decode
+from mcv.transaction.job_records import About
 from mcv.vm import autostart, power
 from tests.fakes.armed import add_vm, keys, renew
 from tests.fakes.armed import armed as armed
@@ -296,6 +297,28 @@ def test_a_claim_is_an_operators_unless_it_is_an_orders(managed: FakeCluster) ->
     claim = managed.run("n3", ha_look.look).services["web1"].claim
 
     assert claim is not None and (claim.mine, claim.node) == (False, "n1")
+
+
+@pytest.mark.parametrize("what", ["start", "stop --force", "shutdown --wait"])
+def test_an_operator_who_starts_or_stops_it_is_waited_for(managed: FakeCluster, what: str) -> None:
+    jobs = managed.hosts["n1"].jobs
+    about = About("change", ("web1",), what, "web1")
+    job = jobs.begin(f"{what} web1", "alice", about=about)
+
+    claim = managed.run("n3", ha_look.look).services["web1"].claim
+    assert claim is not None and (claim.mine, claim.node) == (False, "n1")
+    assert claim.why == f"{what} web1"
+
+    jobs.run(job, lambda: None)
+    managed.run("n3", ha_look.look)
+    assert managed.run("n3", ha_look.look).services["web1"].claim is None
+
+
+def test_a_verification_is_not_waited_for(managed: FakeCluster) -> None:
+    about = About("change", ("web1",), "verify", "web1")
+    managed.hosts["n1"].jobs.begin("verify web1", "alice", about=about)
+
+    assert managed.run("n3", ha_look.look).services["web1"].claim is None
 
 
 def _claimed(host, name):  # type: ignore[no-untyped-def]

@@ -178,25 +178,15 @@ class LabMachine:
 
 
 SERVICE = "10.98.0.1"  # where every node reaches the service, over the tests' own link
-ROUTE = """[Unit]
-Description=The way to the tests' power service
-After=network.target
-
-[Service]
-Type=oneshot
-ExecStart=/bin/sh -c 'ip route replace {service} via 10.98.{number}.254'
-RemainAfterExit=yes
-
-[Install]
-WantedBy=multi-user.target
+WAY = """mkdir -p /etc/systemd/network/vec1.network.d
+printf '[Route]\\nDestination={service}/32\\nGateway=10.98.{number}.254\\n' \\
+    > /etc/systemd/network/vec1.network.d/power.conf
+ip route replace {service} via 10.98.{number}.254
 """
 
 
 def agent_on(number: int) -> str:
     """The script by which a node of the lab gets its agent and its way; that goes to `bash -s`."""
-    route = ROUTE.format(service=SERVICE, number=number)
-    return (
-        f"cat > {PLACE} <<'AGENT'\n{AGENT.read_text()}AGENT\nchmod 755 {PLACE}\n"
-        f"cat > /etc/systemd/system/power-route.service <<'UNIT'\n{route}UNIT\n"
-        "systemctl daemon-reload && systemctl enable --now power-route.service\n"
+    return f"cat > {PLACE} <<'AGENT'\n{AGENT.read_text()}AGENT\nchmod 755 {PLACE}\n" + WAY.format(
+        service=SERVICE, number=number
     )

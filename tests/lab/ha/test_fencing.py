@@ -7,10 +7,10 @@ import pytest
 
 from tests.lab import Lab, Node, wait_until
 from tests.lab.cluster import in_contact, mcv, told
+from tests.lab.ha.fenced import come_on, powered
 from tests.lab.ha.trio import Trio
-from tests.lab.host import run
 from tests.lab.lab import side_by_side
-from tests.lab.power import PASSWORD, SERVICE, LabMachine, Mode, Power, agent_on
+from tests.lab.power import PASSWORD, Mode, Power
 
 pytestmark = pytest.mark.row
 
@@ -19,32 +19,9 @@ LOOKED_AT = "/var/lib/mcv /var/log /etc /run/mcv"  # where a secret might be lef
 
 @pytest.fixture
 def power(ha_lab: Lab, trio: Trio) -> Iterator[Power]:
-    """The service, an agent on each node, and node3's plug in the device pdu."""
-    inside = ha_lab.network.inside
-    run(*inside, "ip", "address", "replace", f"{SERVICE}/32", "dev", "lo")
-    for node in trio.nodes:
-        node.run("bash -s", stdin=agent_on(node.number))
-    machines = {str(node.number): LabMachine(node) for node in trio.nodes}
-    one, _, three = trio.nodes
-    one.put(f"{PASSWORD}\n", "/root/pdu.pw")
-    with Power(machines, SERVICE, within=inside) as power:
-        where = f"ip={SERVICE} ipport={power.port} username=root"
-        mcv(one, f"fence device add pdu --agent fence_lab {where} --secret-file /root/pdu.pw")
-        mcv(one, f"fence set {three.name} --level 1 pdu:{three.number}")
-        one.run("rm /root/pdu.pw")
+    """The service, and node3's plug in the device pdu."""
+    with powered(ha_lab, trio, trio.nodes[2:]) as power:
         yield power
-        power.mode("3", Mode.WELL)
-        for node in trio.nodes:
-            come_on(node)
-        wait_until(lambda: in_contact(trio.nodes), 120, "all nodes to be back")
-        mcv(one, f"fence unset {three.name}")
-        mcv(one, "fence device remove pdu")
-
-
-def come_on(node: Node) -> None:
-    if not node.is_running:
-        node.power_on()
-    node.wait()
 
 
 def rows(node: Node, words: str, code: int = 0) -> list[tuple[str, bool, bool]]:
