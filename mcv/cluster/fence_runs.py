@@ -14,11 +14,11 @@ from mcv.errors import Busy, McvError
 from mcv.ha.fence import Action, Outcome
 from mcv.host import Host
 from mcv.rules.ha.snapshot import FenceSeen
+from mcv.transaction.job_records import MCV_HA
 from mcv.vm import own_job
 
 log = logging.getLogger(__name__)
 
-WHO = "mcv-ha"
 TITLES = {Action.OFF: "fence {node}", Action.ON: "switch {node} on after it was fenced"}
 
 
@@ -77,7 +77,7 @@ def _carried_out(host: Host, uid: str, node: str, action: Action, resumed: bool)
 
     try:
         title = TITLES[action].format(node=node)
-        contextvars.Context().run(own_job.carry_out, host, title, WHO, work)
+        contextvars.Context().run(own_job.carry_out, host, title, MCV_HA, work)
     except McvError as error:
         log.warning("%s", error)
     except Exception:

@@ -21,11 +21,11 @@ from mcv.ha.orders import Outcome
 from mcv.host import Host, Prepared
 from mcv.service import power as service_power
 from mcv.service.answers import ServiceState
+from mcv.transaction.job_records import MCV_HA
 from mcv.vm import live, migrate, own_job, power, register
 
 log = logging.getLogger(__name__)
 
-WHO = "mcv-ha"
 OPEN = (OutcomeOpen, RepairNeeded, LibvirtSilent)  # the facts have to tell what came of it
 
 TITLES = {
@@ -63,7 +63,7 @@ def _carried_out(host: Host, uid: str, do: str, name: str, target: str) -> None:
 
     vm = "" if is_service else name
     try:
-        contextvars.Context().run(own_job.carry_out, host, title, WHO, work, vm=vm)
+        contextvars.Context().run(own_job.carry_out, host, title, MCV_HA, work, vm=vm)
     except McvError as error:
         log.warning("%s: %s", title, error)
         host.managing.orders.ended(name, _outcome(host, do, name, error), in_full(error))

@@ -30,10 +30,11 @@ from mcv.rules.ha.actions import (
     SwitchOn,
     Tell,
 )
+from mcv.transaction.job_records import MCV_HA
 
 log = logging.getLogger(__name__)
 
-WHO = "mcv-ha"
+WHO = MCV_HA
 ORDER = 5.0  # s that a node has to accept an order
 
 Work = Callable[[], None]

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from mcv.system import files
 log = logging.getLogger(__name__)
 
 SCHEMA = 1  # of a job's record; a record without a number has this one
+
+MCV_HA = "mcv-ha"  # who begins what high availability does by itself
+OF_HA = "ha-"  # what the id of such a job begins with
 
 Record = dict[str, Any]
 
@@ -91,12 +94,24 @@ def interruption(record: Record, is_left: bool) -> McvError:
     )
 
 
-def forget_oldest(directory: Path, kept: int) -> None:
+def too_many(ids: Iterable[str], kept: int, kept_of_ha: int) -> list[str]:
+    """Of jobs, the oldest first, those to be forgotten.
+
+    What high availability did by itself, which may be much, pushes no other job out.
+    """
+    of_ha: list[str] = []
+    others: list[str] = []
+    for id in ids:
+        (of_ha if id.startswith(OF_HA) else others).append(id)
+    return [*others[:-kept], *of_ha[:-kept_of_ha]]
+
+
+def forget_oldest(directory: Path, kept: int, kept_of_ha: int) -> None:
     """Delete all but the newest records."""
     with contextlib.suppress(OSError):  # what another thread puts aside meanwhile
         paths = sorted(directory.glob("*.json"), key=lambda path: path.lstat().st_mtime)
-        for path in paths[:-kept]:
-            path.unlink()
+        for id in too_many([path.stem for path in paths], kept, kept_of_ha):
+            (directory / f"{id}.json").unlink()
 
 
 def without_schema(record: Record) -> Record:

@@ -33,6 +33,7 @@ from mcv.transaction.job_records import About
 log = logging.getLogger(__name__)
 
 REMEMBERED = 100
+REMEMBERED_OF_HA = 20
 
 Work = Callable[[], Any]
 
@@ -162,7 +163,8 @@ class Jobs:
             former = self._jobs.get(id)
             if former is not None and former.state == "running":
                 raise Busy(f"{title} is at work already.", f"See: mcv job wait {id}")
-            job = Job(id or secrets.token_hex(4), title, who, self._node)
+            prefix = records.OF_HA if who == records.MCV_HA else ""
+            job = Job(id or prefix + secrets.token_hex(4), title, who, self._node)
             job.about = former.about if former else about or job.about
             if former is not None:
                 job.cancellation, job.told = former.cancellation, former.told
@@ -310,10 +312,8 @@ class Jobs:
         if job.state == "running":
             return
         with self._lock:
-            ended = sorted(
-                (other for other in self._jobs.values() if other.state != "running"),
-                key=lambda other: other.ended,
-            )
-            for other in ended[:-REMEMBERED]:
-                del self._jobs[other.id]
-        records.forget_oldest(self._directory, 2 * REMEMBERED)
+            ended = [job for job in self._jobs.values() if job.state != "running"]
+            ids = [job.id for job in sorted(ended, key=lambda other: other.ended)]
+            for id in records.too_many(ids, REMEMBERED, REMEMBERED_OF_HA):
+                del self._jobs[id]
+        records.forget_oldest(self._directory, 2 * REMEMBERED, 2 * REMEMBERED_OF_HA)

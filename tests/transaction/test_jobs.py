@@ -20,7 +20,7 @@ from mcv.errors import (
 from mcv.recovery import jobs as recovered_jobs
 from mcv.system.answers import plain
 from mcv.transaction import jobs as jobs_module
-from mcv.transaction.jobs import REMEMBERED, Job, Jobs
+from mcv.transaction.jobs import REMEMBERED, REMEMBERED_OF_HA, Job, Jobs
 from tests.fakes.cluster import FakeCluster
 
 
@@ -210,6 +210,22 @@ def test_only_the_last_jobs_are_remembered(
     with pytest.raises(NotFound, match="There is no job"):
         jobs.get("nobody")
     assert len(jobs._jobs) == REMEMBERED
+
+
+def test_what_high_availability_does_pushes_no_operators_job_out(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda fd: None)
+    mine = jobs.begin("start web1", "alice")
+    jobs.run(mine, lambda: None)
+    for _ in range(2 * REMEMBERED + 5):
+        job = jobs.begin("migrate web2 to n3 for high availability", "mcv-ha")
+        jobs.run(job, lambda: None)
+
+    assert jobs.known(mine.id) is mine and jobs.remembered(mine.id) is not None
+    assert len(jobs._jobs) == 1 + REMEMBERED_OF_HA
+    assert len(list(tmp_path.glob("*.json"))) == 1 + 2 * REMEMBERED_OF_HA
+    assert jobs.known(job.id) is job
 
 
 def test_the_list_shows_every_node_that_answers(cluster: FakeCluster) -> None:
