@@ -5,8 +5,9 @@ import time
 import pytest
 
 from mcv import wanted
-from mcv.cluster import ha_look, ha_orders, ha_reports, ha_rounds
-from mcv.service import power, running
+from mcv.cluster import ha_domains, ha_entries, ha_look, ha_orders, ha_reports, ha_rounds
+from mcv.errors import Refused
+from mcv.service import create, power, running
 from tests.fakes.armed import arm
 from tests.fakes.cluster import FakeCluster
 
@@ -82,3 +83,23 @@ def test_a_service_that_is_wanted_is_started_by_the_rounds(armed_service: FakeCl
 
 def _is_wanted(host, name="www"):  # type: ignore[no-untyped-def]
     host.update("ha.change", "wanted", name=name, wanted="started")
+
+
+def test_an_operators_move_that_its_rules_forbid_is_refused_with_every_reason(
+    armed_service: FakeCluster,
+) -> None:
+    """As that of a VM; the manager's own order is carried out."""
+    armed_service.run("n1", ha_domains.create_domain, name="d", nodes={"n1": 1}, restricted=True)
+    armed_service.run("n1", ha_entries.set_, name="www", domain="d")
+    armed_service.run("n2", create.create, name="db", address="192.0.2.81/24", bridge="br0")
+    armed_service.run("n1", _is_wanted, name="db")
+    armed_service.run("n1", ha_domains.tie, kind="apart", names=["www", "db"])
+
+    with pytest.raises(Refused) as refused:
+        armed_service.run("n1", power.migrate, name="www", to="n2")
+
+    assert [message for message, _ in refused.value.problems] == [
+        "n2 is not in the failover domain of www, which is restricted.",
+        "www is kept apart from db, on n2.",
+    ]
+    assert ordered(armed_service, "1.1", "relocate", "n2") == "done"
