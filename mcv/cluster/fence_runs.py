@@ -84,6 +84,7 @@ def _carried_out(host: Host, uid: str, node: str, action: Action, resumed: bool)
         log.exception("%s %s", action, node)
     finally:
         host.fences.runs[node] = ended
+        host.managing.news.set()
 
 
 def _done(host: Host, uid: str, node: str, action: Action, resumed: bool) -> Outcome:

@@ -26,6 +26,7 @@ from mcv.vm import live, migrate, own_job, power, register
 
 log = logging.getLogger(__name__)
 
+NEWS = 2.0  # s in which the manager looks again by itself
 OPEN = (OutcomeOpen, RepairNeeded, LibvirtSilent)  # the facts have to tell what came of it
 
 TITLES = {
@@ -37,8 +38,10 @@ TITLES = {
 }
 
 
-def order(host: Host, uid: str, do: str, name: str, target: str = "") -> None:
+def order(host: Host, uid: str, do: str, name: str, target: str = "", sender: str = "") -> None:
     """Begin what the manager orders, unless it was begun; the report tells what comes of it.
+
+    The sender is told as soon as it has ended, whatever came of it; "" is this node.
 
     Refused for what is no order, and for a VM that this node does not own.
     """
@@ -49,11 +52,27 @@ def order(host: Host, uid: str, do: str, name: str, target: str = "") -> None:
     if owner != host.name:
         raise Refused(f"{name} is {owner}'s, not {host.name}'s.", "Look again.")
     if host.managing.orders.accept(name, uid):
-        work = (host, uid, do, name, target)
+        work = (host, uid, do, name, target, sender)
         threading.Thread(target=_carried_out, args=work, name=f"order {uid}", daemon=True).start()
 
 
-def _carried_out(host: Host, uid: str, do: str, name: str, target: str) -> None:
+def news(host: Host) -> None:
+    """Hear from another node that something which was ordered has ended: the next round is due."""
+    host.managing.news.set()
+
+
+def _carried_out(host: Host, uid: str, do: str, name: str, target: str, sender: str) -> None:
+    _try(host, uid, do, name, target)
+    if sender in ("", host.name):
+        news(host)
+        return
+    try:
+        host.call(sender, "ha.news", timeout=NEWS)
+    except McvError as error:
+        log.debug("%s looks again by itself: %s", sender, error)
+
+
+def _try(host: Host, uid: str, do: str, name: str, target: str) -> None:
     title = TITLES[do].format(name=name, target=target)
     is_service = name in host.read().services
 

@@ -1,5 +1,6 @@
 """mcvd decides and carries out, on an armed cluster of three: web1 is managed, on n1 and n2."""
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -12,7 +13,8 @@ from mcv.errors import CommandFailed, Refused
 from mcv.etcd.requests import put
 from mcv.ha import values
 from mcv.ha.values import Holder, Mark, Taken
-from mcv.rules.ha.actions import Declare
+from mcv.host import Host
+from mcv.rules.ha.actions import Declare, TakeOver
 from mcv.rules.ha.status import Status, decode
 from mcv.transaction.job_records import About
 from mcv.vm import autostart, power
@@ -376,3 +378,69 @@ def test_whoever_is_named_is_told_and_one_that_cannot_be_keeps_nobody_else(
 
 def _notifies(host):  # type: ignore[no-untyped-def]
     host.update("ha.set", "notify", notify=["a@example.org", "/usr/local/sbin/page"])
+
+
+# When the next round is due
+
+
+def lasts(cluster: FakeCluster, node: str) -> float:
+    """How many seconds pass from one round of a node's loop to the next."""
+    began = time.monotonic()
+    ha_rounds.rounds(cluster.hosts[node])
+    return time.monotonic() - began
+
+
+@pytest.fixture
+def seldom(managed: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    """Rounds are far apart, but for news, and decide nothing."""
+    monkeypatch.setattr(ha_rounds, "PERIOD", LONG)
+    monkeypatch.setattr(ha_rounds, "decide", lambda _: None)
+    return managed
+
+
+def later(seconds: float, work: Callable[[], object]) -> None:
+    threading.Timer(seconds, work).start()
+
+
+def test_without_news_the_next_round_is_due_in_its_time(
+    seldom: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ha_rounds, "PERIOD", 0.5)
+
+    assert lasts(seldom, "n3") >= 0.5
+
+
+def test_a_round_follows_at_once_when_a_node_is_declared_and_taken_over(
+    seldom: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever comes of it: refused, the next round judges anew."""
+
+    def decide(host: Host) -> None:
+        ha_work.beside(host, "declare", lambda: time.sleep(0.2), is_news=True)
+
+    monkeypatch.setattr(ha_rounds, "decide", decide)
+
+    assert lasts(seldom, "n3") < LONG
+    assert Declare in ha_rounds.NEWS and TakeOver in ha_rounds.NEWS
+    assert seldom.hosts["n3"].managing.under_way == set()
+
+
+def test_a_round_follows_at_once_when_an_order_has_ended_wherever_that_was(
+    seldom: FakeCluster,
+) -> None:
+    """n3 has ordered it; n1 orders something of itself."""
+    order = {"do": "start", "name": "web1"}
+
+    later(0.2, lambda: seldom.hosts["n3"].call("n1", "ha.order", uid="1.1", **order))
+    assert lasts(seldom, "n3") < LONG
+    assert seldom.hosts["n1"].managing.orders.all()["web1"].outcome == "done"
+    later(0.2, lambda: seldom.hosts["n1"].call("n1", "ha.order", uid="1.2", **order))
+    assert lasts(seldom, "n1") < LONG
+
+
+def test_an_order_of_a_manager_that_is_gone_ends_all_the_same(seldom: FakeCluster) -> None:
+    seldom.down.add("n3")
+
+    seldom.run("n1", ha_orders.order, uid="1.1", do="start", name="web1", sender="n3")
+
+    assert ended(seldom) == "done"
