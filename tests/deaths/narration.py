@@ -64,7 +64,7 @@ def judge(story: Story, cluster: FakeCluster, node: str, said: str) -> str:
         wrong.append("said to be done")
     if said.startswith(("Failed", "Refused", "Busy", "PeerUnreachable")) and end == "whole":
         wrong.append("said to be undone")
-    wrong += left(cluster) + cluster.twice
+    wrong += left(cluster) + cluster.twice + cluster.segment.twice
     if away := sorted(cluster.down):
         cluster.down.clear()
         for name in away:
@@ -90,7 +90,7 @@ def left(cluster: FakeCluster) -> list[str]:
         own = {vm.name for vm in document.vms.values() if vm.node == name}
         noted, runs = set(run_notes.noted(host)), own & set(cluster.domains[name].active)
         found += [f"{name}: {noted} are noted, {runs} run"] if noted != runs else []
-        things = (document.vms, document.nodes)
+        things = (document.vms, document.nodes, document.services)
         found += [
             f"{name}: {key} is claimed" for t in things for key, one in t.items() if one.claim
         ]

@@ -55,6 +55,7 @@ from mcv.vm import (
     seed,
 )
 from tests.deaths import ends, ends_of_disks, ends_of_hosts, ends_of_nodes
+from tests.deaths import stories_of_services as services
 from tests.deaths.ends import RESOURCE, End, other
 from tests.fakes import armed
 from tests.fakes.cluster import FakeCluster
@@ -761,6 +762,7 @@ PLANS = {
         ends.reverse(ends.image),
         add_image(other),
     ),
+    "migrate a service": Story(services.migrate, services.moved, services.equip_and_start),
     "add-node": Story(add, ends.member, blank),
     "remove-node": Story(blank, ends.reverse(ends.member)),
     "pool create": Story(make_pool, ends.shared, mount),
@@ -818,6 +820,13 @@ CHANGES = {
         lambda cluster, node: cluster.down.add("n3"),
         THREE,
         healed=two_again,
+    ),
+    "create a service": Story(services.make, services.exists, services.equip),
+    "delete a service": Story(services.delete, services.is_gone, services.equip_and_make),
+    "start a service": Story(services.start, services.started, services.equip_and_make),
+    "stop a service": Story(services.stop, services.stopped, services.equip_and_start),
+    "migrate a stopped service": Story(
+        services.migrate, services.moved_stopped, services.equip_and_make
     ),
     "confirm dead, alone": Story(
         offline(other, confirm_dead=True),

@@ -14,6 +14,7 @@ from mcv.cluster import etcd_follow, etcd_steps, lease_keeping, members
 from mcv.drbd import left_replicas, roles, verification_results
 from mcv.errors import CallLost, CommandFailed, HypervisorFailed, McvError, PeerUnreachable
 from mcv.recovery import journal_recovery
+from mcv.service import watched
 from mcv.storage import copy_target
 from mcv.system import files
 from mcv.vm import autostart, disk_closing, disk_mirror, disk_remove, stray_copies
@@ -58,6 +59,9 @@ class ProcessKiller:
         for name, door in cluster.domains.items():
             door.phase = functools.partial(self._phase, name)
             door.mirrors.phase = functools.partial(self._instant, name)
+        for name, services in cluster.services.items():
+            services.address.phase = functools.partial(self._instant, name)
+            services.units.phase = functools.partial(self._instant, name)
         for name, blocks in cluster.blocks.items():
             blocks.phase = functools.partial(self._copies, name)
         for name in ("write_atomically", "rename", "remove"):
@@ -196,3 +200,4 @@ def _turn(cluster: FakeCluster, name: str) -> None:
     disk_remove.reconcile(host)
     disk_mirror.reconcile(host)
     autostart.look_after(host)
+    watched.look_after(host)

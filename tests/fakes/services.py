@@ -1,5 +1,7 @@
 """Addresses, units and scripts of a host; a segment tells who has an address."""
 
+from collections.abc import Callable
+
 from mcv.drivers.service_units import UnitState
 from mcv.errors import CommandFailed
 from mcv.ha.gate import OPEN, Passage
@@ -21,10 +23,14 @@ class Segment:
             self.twice.append(ip)
 
 
+Phase = Callable[[str], None]
+
+
 class FakeAddress:
-    """The addresses of services on one host."""
+    """The addresses of services on one host; `phase` is told before each thing that is done."""
 
     def __init__(self, node: str, segment: Segment) -> None:
+        self.phase: Phase = lambda what: None
         self._node = node
         self.segment = segment
         self.gate: Passage = OPEN
@@ -45,6 +51,7 @@ class FakeAddress:
         self.gate.begin(f"take {address}", lambda: self._add(address, bridge))
 
     def _add(self, address: str, bridge: str) -> None:
+        self.phase(f"take {address}")
         if self.own.get(_ip(address)) != bridge:
             self.own[_ip(address)] = bridge
             self.segment.take(self._node, _ip(address))
@@ -54,6 +61,7 @@ class FakeAddress:
         self.segment.happened.append(f"{self._node}: announce {address}")
 
     def remove(self, address: str) -> None:
+        self.phase(f"remove {address}")
         ip = _ip(address)
         if ip in self.stuck:
             raise CommandFailed(f"{address} is still on {self.own[ip]}.")
@@ -72,6 +80,7 @@ class FakeUnits:
     """The units of one host; all are there, and none is enabled, but for those that are named."""
 
     def __init__(self, node: str, segment: Segment) -> None:
+        self.phase: Phase = lambda what: None
         self._node = node
         self._segment = segment
         self.gate: Passage = OPEN
@@ -96,6 +105,7 @@ class FakeUnits:
         self.gate.begin(f"start {path}", lambda: self._start(unit, path))
 
     def _start(self, unit: str, what: str) -> None:
+        self.phase(f"start {what}")
         if what in self.broken:
             raise CommandFailed(f"`{what} start` exited with 1: no luck")
         self.active.add(unit)
@@ -108,6 +118,7 @@ class FakeUnits:
         self._stop(unit, path)
 
     def _stop(self, unit: str, what: str) -> None:
+        self.phase(f"stop {what}")
         if what in self.endless:
             raise CommandFailed(f"{what} is not stopped: sleep (7) does not end.")
         if unit in self.active:
