@@ -35,7 +35,7 @@ from mcv.errors import McvError
 from mcv.host import Host
 from mcv.network import networks
 from mcv.recovery import journal_recovery
-from mcv.service import watched
+from mcv.service import elsewhere, watched
 from mcv.storage import copy_target
 from mcv.vm import (
     arrivals,
@@ -137,6 +137,7 @@ LOOPS = (
     Loop("marks", 2.0, stale_marks.follow),
     Loop("handler's file", 2.0, handler_file.write),
     Loop("services", watched.PERIOD, watched.look_after),
+    Loop("services of others", elsewhere.PERIOD, elsewhere.look),
     Loop("fence devices", 15.0, fence_keeping.look_after),
     Loop("starts", 5.0, lambda host: host.domains.starts.forget_ended()),
     Loop("copies", 30.0, copy_target.clear_over),

@@ -65,7 +65,10 @@ def look(host: Host, dead: Collection[str] = ()) -> Snapshot:
         },
         services={
             **{name: _vm(cluster, cluster.vms[name], reports, marks, orders) for name in vms},
-            **{name: _service(each, reports, orders) for name, each in cluster.services.items()},
+            **{
+                name: _service(cluster, each, reports, orders)
+                for name, each in cluster.services.items()
+            },
         },
         domains=cluster.domains,
         ties=cluster.ties,
@@ -142,8 +145,15 @@ def _vm(
     )
 
 
-def _service(service: Service, reports: Reports, orders: Mapping[str, Ordered]) -> ServiceSeen:
-    """A service with an address; it runs on any node, as far as is known before it is started."""
+def _service(
+    cluster: Cluster, service: Service, reports: Reports, orders: Mapping[str, Ordered]
+) -> ServiceSeen:
+    """A service with an address; its owner is not asked what it lacks: a start there tells."""
+    places = {
+        name: reports[name].lacks.get(service.name, "") if name in reports else ""
+        for name in cluster.nodes
+    }
+    places[service.node] = ""
     return ServiceSeen(
         name=service.name,
         node=service.node,
@@ -152,6 +162,8 @@ def _service(service: Service, reports: Reports, orders: Mapping[str, Ordered]) 
         home=service.home,
         runs=_runs(service.name, reports),
         live=False,
+        places=places,
+        sleeptime=service.sleeptime,
         claim=_claim(service.claim, orders) or _busy(service.name, service.node, reports),
         result=_result(service.name, reports),
     )

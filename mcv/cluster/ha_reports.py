@@ -31,7 +31,8 @@ class Ordered(Struct, frozen=True, kw_only=True):
 class HaReport(Struct, frozen=True, kw_only=True):
     """One node. `runs` are what is managed and active there; it is newer than `orders`.
 
-    `lacks` are VMs with a replica there, and what is wrong with it. `memory` is free, in bytes.
+    `lacks` are VMs with a replica there, and what is wrong with it; and services that could not
+    start there, and why. `memory` is free, in bytes.
     `leaving` is what the host, which goes down, does with its VMs; "" while it does not.
     `switching` are the nodes whose power operators switch from here now, by their commands,
     `kept_off` those that they have switched off. `busy` are VMs and services that operators start
@@ -70,7 +71,7 @@ def report(host: Host) -> HaReport:
         is_empty=not active and all(state == "stopped" for state in services.values()),
         memory=host.domains.memory_free(),
         leaving=_leaving(host, cluster, _is_missing(host, cluster, running)),
-        lacks=lacking.replicas(host),
+        lacks={**lacking.replicas(host), **host.watched.lacks},
         orders=orders,
         busy=busy,
         switching=host.fences.by_operator.switching(),

@@ -26,7 +26,11 @@ class ServiceLook:
 
 @dataclass
 class ServiceLooks:
-    """The last look at each service that runs here, and the threads that look."""
+    """The last look at each service that runs here, and the threads that look.
+
+    `lacks` is, by service of another node, why it could not start here.
+    """
 
     last: dict[str, ServiceLook] = field(default_factory=dict)
+    lacks: dict[str, str] = field(default_factory=dict)
     threads: dict[str, threading.Thread] = field(default_factory=dict)

@@ -7,9 +7,10 @@ import pytest
 from mcv import wanted
 from mcv.cluster import ha_domains, ha_entries, ha_look, ha_orders, ha_reports, ha_rounds
 from mcv.errors import Refused
-from mcv.service import create, power, running
+from mcv.service import create, elsewhere, power, running
 from tests.fakes.armed import arm
 from tests.fakes.cluster import FakeCluster
+from tests.service.names import A, B
 
 
 @pytest.fixture
@@ -103,3 +104,62 @@ def test_an_operators_move_that_its_rules_forbid_is_refused_with_every_reason(
         "www is kept apart from db, on n2.",
     ]
     assert ordered(armed_service, "1.1", "relocate", "n2") == "done"
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        ("bridge", "has no bridge br0"),
+        ("down", "br0 is down"),
+        ("unit", "has no unit nginx.service (not-found)"),
+        ("script", f"{A} is not what it was when it was looked at"),
+        ("missing script", f"{B}: No such file or directory"),
+    ],
+)
+def test_a_node_that_lacks_what_a_service_needs_is_no_place_for_it(
+    armed_service: FakeCluster, spoilt: str, said: str
+) -> None:
+    doors = armed_service.services["n2"]
+    if spoilt == "bridge":
+        armed_service.bridges["n2"].names = ("br-lan",)
+    elif spoilt == "down":
+        doors.address.down.add("br0")
+    elif spoilt == "unit":
+        doors.units.missing.add("nginx.service")
+    elif spoilt == "script":
+        doors.programs.digests[A] = "1" * 64
+    else:
+        del doors.programs.digests[B]
+    for host in armed_service.hosts.values():
+        elsewhere.look(host)
+
+    seen = armed_service.run("n3", ha_look.look).services["www"]
+
+    assert seen.places == {"n1": "", "n2": said, "n3": ""}
+
+
+def test_what_the_owner_lacks_is_told_by_a_start_there(armed_service: FakeCluster) -> None:
+    armed_service.bridges["n1"].names = ("br-lan",)
+    elsewhere.look(armed_service.hosts["n1"])
+
+    places = armed_service.run("n3", ha_look.look).services["www"].places
+    assert places == {"n1": "", "n2": "", "n3": ""}
+    assert ordered(armed_service, "1.1", "start") == "failed"
+
+
+def test_a_node_that_may_not_run_it_looks_for_nothing(armed_service: FakeCluster) -> None:
+    armed_service.run("n1", ha_domains.create_domain, name="d", nodes={"n1": 1}, restricted=True)
+    armed_service.run("n1", ha_entries.set_, name="www", domain="d")
+    armed_service.bridges["n2"].names = ("br-lan",)
+
+    elsewhere.look(armed_service.hosts["n2"])
+
+    assert armed_service.run("n2", ha_reports.report).lacks == {}
+
+
+def test_the_managers_look_has_the_sleeptime_of_a_service(armed_service: FakeCluster) -> None:
+    armed_service.run(
+        "n1", create.create, name="db", address="192.0.2.81/24", bridge="br0", sleeptime=9
+    )
+
+    assert armed_service.run("n3", ha_look.look).services["db"].sleeptime == 9

@@ -52,7 +52,8 @@ def explain(snapshot: Snapshot, status: Status, name: str) -> Explained:
 def what_if(snapshot: Snapshot, status: Status, dead: frozenset[str]) -> list[WouldMove]:
     """What would become of everything on these nodes, by the next decision but one.
 
-    What else goes on now is let be: no claim, no action under way, no silence of others.
+    What else goes on now is let be: no claim, no action under way, no silence of others, and no
+    sleeptime.
     """
     nodes = {
         name: _dead(seen) if name in dead else replace(seen, fence=None)
@@ -62,6 +63,7 @@ def what_if(snapshot: Snapshot, status: Status, dead: frozenset[str]) -> list[Wo
         name: replace(
             seen,
             claim=None,
+            sleeptime=0.0,
             runs=tuple(node for node in seen.runs if node not in dead),
         )
         for name, seen in snapshot.services.items()

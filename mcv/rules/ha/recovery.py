@@ -12,7 +12,8 @@ from mcv.rules.ha.status import ServiceStatus
 def judged(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
     """The best node takes it over, all services of the dead node in one change.
 
-    Nodes where it would not run come last, but they come: there may be no other.
+    Nodes where it would not run come last, but they come: there may be no other. A service with a
+    sleeptime waits for that once its node is seen offline: it has ended by then, at the latest.
     """
     if not this.is_offline(seen.node):
         return None
@@ -24,10 +25,16 @@ def judged(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
         return blocked(this, seen, was, [f"{each.node}: {each.lacks}" for each in others])
     taker = best[0].node
     this.places.put(seen, taker)
-    this.takers.setdefault(seen.node, {})[seen.name] = taker
     if was.state != "recovery":
         this.tell(seen.name, f"{seen.node} is offline: {seen.name} goes to {taker}.")
-    return became(this, was, "recovery"), Reason(f"{seen.node} is offline: {taker} takes it over")
+    was = became(this, was, "recovery")
+    left = this.nodes[seen.node].since + seen.sleeptime - this.clock
+    if left > 0:
+        return was, Reason(
+            f"{seen.node} is offline: {taker} takes it over in {left:.0f} s (its sleeptime)"
+        )
+    this.takers.setdefault(seen.node, {})[seen.name] = taker
+    return was, Reason(f"{seen.node} is offline: {taker} takes it over")
 
 
 def _of_stopped(

@@ -113,6 +113,7 @@ class ServiceSeen(Value, frozen=True, kw_only=True):
     where it can run, each with what forbids that now ("" for nothing); None: everywhere. A
     replica that is stale, Outdated or Inconsistent forbids it. `newest` names the node that has
     the newest data, where that is known and matters. `live`: it migrates while it runs.
+    `sleeptime` is how long after its end it starts elsewhere.
     """
 
     name: str
@@ -125,6 +126,7 @@ class ServiceSeen(Value, frozen=True, kw_only=True):
     newest: str = ""
     memory: int = 0
     live: bool = True
+    sleeptime: float = 0.0
     claim: ClaimSeen | None = None
     result: Result | None = None
 

@@ -81,3 +81,9 @@ def test_whatever_would_run_nowhere_without_its_node_is_told_one_death_at_a_time
 
     assert [(each.name, each.from_node, each.to) for each in told] == [("b", "n2", "")]
     assert "n3: 5B of memory are needed, 4B are free" in told[0].why
+
+
+def test_a_sleeptime_is_no_reason_to_run_nowhere() -> None:
+    look = snapshot([node("n1"), node("n2")], [service("a", "n1", sleeptime=60.0)])
+
+    assert [each.to for each in what_if(look, before(look), frozenset({"n1"}))] == ["n2"]

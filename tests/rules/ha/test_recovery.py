@@ -1,9 +1,22 @@
 """What becomes of services whose node is offline."""
 
+from msgspec.structs import replace
+
 from mcv.document.ha_entries import FailoverDomain
-from mcv.rules.ha.actions import Start, TakeOver
-from mcv.rules.ha.status import ServiceStatus
-from tests.rules.ha.seen import before, decided, done, node, offline, service, snapshot
+from mcv.rules.ha.actions import Start, TakeOver, Tell
+from mcv.rules.ha.decide import decide
+from mcv.rules.ha.status import NodeStatus, ServiceStatus
+from tests.rules.ha.seen import (
+    LONG_AGO,
+    before,
+    decided,
+    done,
+    later,
+    node,
+    offline,
+    service,
+    snapshot,
+)
 
 
 def test_all_services_of_a_dead_node_go_to_the_best_nodes_in_one_change() -> None:
@@ -72,3 +85,28 @@ def test_what_is_wanted_stopped_stays_where_no_other_node_can_have_it() -> None:
     decision = decided(look)
 
     assert decision.actions == () and decision.status.services["a"].state == "stopped"
+
+
+def test_a_service_with_a_sleeptime_is_taken_over_once_that_has_passed() -> None:
+    """It counts from when its node was seen offline; its place is kept meanwhile."""
+    look = snapshot(
+        [node("n1"), node("n2", memory=4), offline("n3")],
+        [
+            service("a", "n3", runs=(), sleeptime=7.0, memory=4, entry={"priority": 9}),
+            service("b", "n3", runs=(), memory=4, places={"n2": "", "n3": ""}),
+        ],
+    )
+    look = replace(look, nodes={**look.nodes, "n1": node("n1", memory=0)})
+
+    first = decided(look, before(look, of={"n3": NodeStatus(state="offline", since=LONG_AGO)}))
+    early = decide(later(look, 6.9), first.status)
+    due = decide(later(look, 7.0), early.status)
+
+    assert done(first, TakeOver) == done(early, TakeOver) == []
+    assert (
+        first.reasons.services["a"].text == "n3 is offline: n2 takes it over in 7 s (its sleeptime)"
+    )
+    assert first.status.services["b"].state == "blocked"
+    assert done(due, TakeOver) == [TakeOver(node="n3", takers={"a": "n2"})]
+    told = [each.text for each in (*done(first, Tell), *done(early, Tell), *done(due, Tell))]
+    assert [text for text in told if "a goes" in text] == ["n3 is offline: a goes to n2."]
