@@ -166,6 +166,16 @@ def test_an_agent_is_ended_as_soon_as_its_caller_may_not_act_any_more(
         agents.off(plug(power, "1"), watch)
 
 
+def test_a_device_that_takes_its_time_is_waited_for(agents: FenceAgents, power: lab.Power) -> None:
+    power.delays["1"] = 0.5
+    began = time.monotonic()
+
+    agents.off(plug(power, "1"))
+
+    assert time.monotonic() - began >= 0.5
+    assert not power.machines["1"].is_on()
+
+
 # Which programs are run
 
 

@@ -66,6 +66,7 @@ class Power:
         self.machines = dict(machines)
         self.modes: dict[str, Mode] = {}
         self.wired: dict[str, str] = {}  # plug: the plug that it truly is, in mode WRONG_PLUG
+        self.delays: dict[str, float] = {}  # plug: s that `off` takes
         self.requests: list[Request] = []
         self.address = address
         self.port = port
@@ -110,6 +111,8 @@ class Power:
         self.requests.append(Request(time.monotonic(), options["action"], plug))
         if self.modes.get(plug) is Mode.HANG:
             return
+        if options["action"] == "off":
+            time.sleep(self.delays.get(plug, 0.0))
         answer = self._done(options, options["action"], plug)
         assert door.stdin is not None
         try:

@@ -7,9 +7,12 @@ import pytest
 from tests.lab import Lab
 from tests.lab.cluster import revive
 from tests.lab.conftest import watched
+from tests.lab.ha.fenced import served
+from tests.lab.ha.managed import Managed
 from tests.lab.ha.trio import WITNESS, Trio
 from tests.lab.host import Place
 from tests.lab.image import Image
+from tests.lab.power import Power
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +57,24 @@ def machines(ha_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Trio]:
     *nodes, witness = revive(ha_lab, WITNESS)
     for _ in watched(ha_lab, nodes, request.node):
         yield Trio(nodes, witness)
+
+
+@pytest.fixture(scope="session")
+def service(ha_lab: Lab) -> Iterator[Power]:
+    """The power service, with a plug for each of the four machines."""
+    with served(ha_lab, [ha_lab.node(number) for number in range(1, WITNESS + 1)]) as power:
+        yield power
+
+
+@pytest.fixture
+def managed(ha_lab: Lab, service: Power, request: pytest.FixtureRequest) -> Iterator[Managed]:
+    """The armed cluster, with web1 managed and a tested plug for each node.
+
+    A test that leaves it so spares the next one the tests of the plugs.
+    """
+    *nodes, witness = revive(ha_lab, WITNESS)
+    managed = Managed(Trio(nodes, witness), service)
+    managed.make()
+    for _ in watched(ha_lab, nodes, request.node):
+        yield managed
+    managed.leave()

@@ -63,16 +63,28 @@ def with_front(nodes: list[Node]) -> None:
 
 
 @contextmanager
+def served(lab: Lab, nodes: Iterable[Node]) -> Iterator[Power]:
+    """The power service, a plug for each node by its number; none of them knows of it yet."""
+    inside = lab.network.inside
+    run(*inside, "ip", "address", "replace", f"{SERVICE}/32", "dev", "lo")
+    machines = {str(node.number): LabMachine(node) for node in nodes}
+    with Power(machines, SERVICE, within=inside) as power:
+        yield power
+
+
+def give_agents(nodes: Iterable[Node]) -> None:
+    """An agent on each node, and a way to the power service."""
+    side_by_side(lambda node: node.run("bash -s", stdin=agent_on(node.number)), nodes)
+
+
+@contextmanager
 def powered(lab: Lab, trio: Trio, plugged: Iterable[Node]) -> Iterator[Power]:
     """The power service, an agent on each node, and the plugs of some in the device pdu."""
     plugged = list(plugged)
-    inside = lab.network.inside
-    run(*inside, "ip", "address", "replace", f"{SERVICE}/32", "dev", "lo")
-    side_by_side(lambda node: node.run("bash -s", stdin=agent_on(node.number)), trio.nodes)
-    machines = {str(node.number): LabMachine(node) for node in trio.nodes}
+    give_agents(trio.nodes)
     one = trio.nodes[0]
     one.put(f"{PASSWORD}\n", "/root/pdu.pw")
-    with Power(machines, SERVICE, within=inside) as power:
+    with served(lab, trio.nodes) as power:
         where = f"ip={SERVICE} ipport={power.port} username=root"
         mcv(one, f"fence device add {DEVICE} --agent fence_lab {where} --secret-file /root/pdu.pw")
         one.run("rm /root/pdu.pw")
