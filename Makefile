@@ -23,6 +23,7 @@ UDEV_RULES := /etc/udev/rules.d/57-mcv.rules
 NODES ?= 2
 NODE ?= 1
 SECONDS ?= 600
+SEED ?=
 FRESH ?=
 
 # pip works in an environment of its own, and its version is Debian's.
@@ -81,7 +82,8 @@ lab-ha: packages-lab $(READY)  ## Run what high availability does in each failur
 	MCV_ROWS=1 $(HA) $(PYTEST_ARGS)
 
 .PHONY: soak-ha
-soak-ha: packages-lab $(READY)  ## Run its cuts and kills by the dozen, and 30 minutes of load (root)
+soak-ha: packages-lab $(READY)  ## Random faults for SECONDS=600 (SEED=N: those of before), then its soak tests (root)
+	$(VENV)/bin/python -m tests.lab.ha.soak $(SECONDS) $(if $(SEED),--seed $(SEED))
 	MCV_SOAK=1 $(HA) -m soak $(PYTEST_ARGS)
 
 .PHONY: bench
