@@ -48,6 +48,10 @@ help:  ## List the targets
 demo: packages-lab $(READY)  ## Boot two nodes, make a cluster of them and show what it does
 	$(VENV)/bin/python -m tests.lab.demo
 
+.PHONY: demo-ha
+demo-ha: packages-lab $(READY)  ## Boot three nodes, kill one, and show by a clock what follows (root)
+	$(VENV)/bin/python -m tests.lab.demo_ha
+
 .PHONY: fresh
 fresh: packages-fresh  ## Run demo and lab tests on a bare Debian 12 made for it (root); FRESH=DIR keeps it there
 	@$(PYTHON) -m tests.fresh $(if $(FRESH),--keep $(FRESH))
