@@ -17,6 +17,7 @@ from tests.bench import (
     replicas,
     report,
     seeing,
+    takeovers,
 )
 from tests.bench.row import Row
 from tests.bench.stage import Stage
@@ -39,6 +40,7 @@ GROUPS: dict[str, Callable[[Stage], list[Row]]] = {
     "echo": echo.typed,
     "store": doors.either,
     "decide": deciding.rounds,
+    "takeover": takeovers.after_a_death,
 }
 
 
