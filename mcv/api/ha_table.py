@@ -1,6 +1,17 @@
 """The part of the table about high availability."""
 
-from mcv.api.operation import NODE, PEER_ONLY, VM, Operation, admin, question, read, step
+from mcv.api.operation import (
+    NODE,
+    OPERATOR_ONLY,
+    PEER_ONLY,
+    VM,
+    Operation,
+    Right,
+    admin,
+    question,
+    read,
+    step,
+)
 from mcv.cluster import (
     armed_return,
     arming,
@@ -10,6 +21,7 @@ from mcv.cluster import (
     failsafe_rounds,
     ha_domains,
     ha_entries,
+    ha_leaving,
     ha_list,
     ha_orders,
     ha_reports,
@@ -42,6 +54,8 @@ OF_HA: dict[str, Operation] = {
     "ha.tie": admin(ha_domains.tie),
     "ha.untie": admin(ha_domains.untie),
     "ha.ties": read(ha_domains.list_ties),
+    # What mcv-guests asks as the host goes down
+    "ha.leave": Operation(ha_leaving.leave, OPERATOR_ONLY, Right.ADMIN, asks=True),
     # What members ask each other
     "ha.look": question(arming_look.look, timeout=arming.LOOK),
     "ha.look_pair": question(arming_pair.look, timeout=arming_pair.LOOK),

@@ -4,13 +4,14 @@ from typing import Literal
 
 from msgspec import Struct
 
+from mcv.cluster import ha_leaving
 from mcv.document.model import Cluster
 from mcv.drbd import lacking
 from mcv.host import Host
 from mcv.rules import managed
 from mcv.rules.domain import ACTIVE
 from mcv.service import power
-from mcv.system import systemd
+from mcv.vm.moves_awaited import Policy
 
 # What operators do with the power of a VM or service; no claim in the document tells of it.
 POWER = (
@@ -42,7 +43,7 @@ class HaReport(Struct, frozen=True, kw_only=True):
     runs: list[str]
     is_empty: bool
     memory: int
-    leaving: Literal["", "migrate", "failover", "freeze"] = ""
+    leaving: Policy = ""
     lacks: dict[str, str] = {}
     orders: dict[str, Ordered] = {}
     busy: dict[str, str] = {}
@@ -66,11 +67,13 @@ def report(host: Host) -> HaReport:
     services = {each.name: each.state for each in power.look_at_all(host)}
     running = active & set(cluster.ha_vms)
     running |= {name for name, state in services.items() if state == "started"}
+    leaving = ha_leaving.policy(host, cluster, _is_missing(host, cluster, running))
+    host.managing.has_told = bool(leaving)
     return HaReport(
         runs=sorted(running),
         is_empty=not active and all(state == "stopped" for state in services.values()),
         memory=host.domains.memory_free(),
-        leaving=_leaving(host, cluster, _is_missing(host, cluster, running)),
+        leaving=leaving,
         lacks={**lacking.replicas(host), **host.watched.lacks},
         orders=orders,
         busy=busy,
@@ -97,15 +100,3 @@ def _is_missing(host: Host, cluster: Cluster, running: set[str]) -> bool:
         entry.wanted == "started" and owners.get(name) == host.name and name not in running
         for name, entry in managed.entries_of(cluster).items()
     )
-
-
-def _leaving(
-    host: Host, cluster: Cluster, is_missing: bool
-) -> Literal["", "migrate", "failover", "freeze"]:
-    """What this host's shutdown does; systemd is asked only where a guest has ended."""
-    if not host.is_leaving and not (is_missing and host.is_going_down()):
-        return ""
-    policy = cluster.ha.on_shutdown
-    if policy != "conditional":
-        return policy
-    return "freeze" if systemd.host_is_rebooting() else "failover"

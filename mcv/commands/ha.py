@@ -12,7 +12,6 @@ RISK = (
     "Until the cluster is armed again no host is reset, and no guest of a dead host is taken over "
     "by its lease."
 )
-NO_MOVE = "A shutdown waits for no move yet: before one, mcv node drain NODE."
 
 
 @click.group()
@@ -160,13 +159,14 @@ def settings(session: Session, settings: tuple[str, ...]) -> None:
       on-stop-failure   attention or fence: a service that cannot be stopped
       on-fence-failure  wait or continue: no fence device answers
       after-fence       on or off: whether a fenced host is switched on again
-      on-shutdown       migrate, failover, freeze or conditional: a host that goes down
+      on-shutdown       migrate, failover, freeze or conditional: what a host that goes down does
+                        with what it runs. conditional, the default: a reboot freezes, and a
+                        power-off fails over
       fence-trust       at-once or after-lease: when a fenced host counts as dead
       start-grace       seconds that nodes have to appear after a start
       notify            who is told: mail addresses and programs, with commas between
 
-    All but on-lost-lease are about what is managed (mcv ha add). A shutdown waits for no move
-    yet, so drain the node first: mcv node drain N.
+    All but on-lost-lease are about what is managed (mcv ha add).
 
     \b
     Example:
@@ -177,9 +177,4 @@ def settings(session: Session, settings: tuple[str, ...]) -> None:
         raise click.UsageError(f"{wrong[0]!r} is not KEY=VALUE.")
     values = {key: value for key, _, value in (text.partition("=") for text in settings)}
     answer = session.run("ha.set", values=values) if values else session.call("ha.settings")
-    session.show(answer, lambda: _settings(answer, values))
-
-
-def _settings(answer: dict[str, Any], changed: dict[str, str]) -> str:
-    shown = output.fields({**answer, "notify": ", ".join(answer["notify"])})
-    return f"{shown}\n{NO_MOVE}" if changed.get("on-shutdown") == "migrate" else shown
+    session.show(answer, lambda: output.fields({**answer, "notify": ", ".join(answer["notify"])}))

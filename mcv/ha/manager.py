@@ -50,11 +50,14 @@ class Office:
 class Managing:
     """What a node's mcvd knows of high availability: only in its memory.
 
-    `orders` are what it was ordered to do, all else is of the manager, which it may be itself.
-    `switching` is by node which others operators switch from there, and when that was told.
+    `orders` are what it was ordered to do; after `has_told` all is of the manager, which it may
+    be itself. `switching` is by node which others operators switch from there, and when that was
+    told.
     """
 
     orders: Orders = field(default_factory=Orders)
+    goes_down: bool = False  # this host, as mcv-guests or systemd has said
+    has_told: bool = False  # whoever decides that it does
     manager: "Manager | None" = None
     pair: "Pair | None" = None  # in its place on two nodes without a witness
     decision: Decision | None = None  # the newest, while this node decides
@@ -199,7 +202,11 @@ def completed(look: Snapshot, watch: Watch, node: str, asked: float) -> Snapshot
         suspicion=timing.at_pace(look.ha.pace).suspicion,
         watched=max(0.0, asked - began) if began is not None else 0.0,
         nodes={
-            name: replace(seen, lease=_lease(watch, seen, asked))
+            name: replace(
+                seen,
+                lease=_lease(watch, seen, asked),
+                renewed=name in watch.moved,
+            )
             for name, seen in look.nodes.items()
         },
     )
@@ -216,7 +223,6 @@ def _lease(watch: Watch, node: NodeSeen, asked: float) -> LeaseSeen | None:
         age=watch.age_at(node.name, asked),
         wait=float(timing.wait(held.validity, held.watchdog, held.grain)),
         proves=held.proves,
-        moved=node.name in watch.moved,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mcv.system.process import Run, run
 
+COMES_UP = ("reboot.target", "kexec.target")
 RUNS = Path("/run/systemd/system")  # there while systemd is this host's init (sd_booted(3))
 
 
@@ -36,7 +37,8 @@ def host_is_rebooting(run_: Run = run, runs: Path = RUNS) -> bool:
     """Whether this host, which goes down, is to come up again. Raises CommandFailed."""
     if not runs.is_dir():
         return False
-    return "reboot.target" in run_("systemctl", "list-jobs", "--plain", "--no-legend")
+    jobs = run_("systemctl", "list-jobs", "--plain", "--no-legend")
+    return any(target in jobs for target in COMES_UP)
 
 
 def go_down(verb: str, run_: Run = run) -> None:

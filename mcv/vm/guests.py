@@ -1,7 +1,8 @@
 """The program that ends mcv's guests when their host shuts down, all of them at once.
 
 mcv-guests.service runs it, before libvirt-guests and mcvd are stopped. It asks libvirt itself,
-so that it works without mcvd, and without the other nodes. The notes that the guests ran stay.
+so that it works without mcvd, and without the other nodes. The notes that the guests ran stay. What
+high availability moves away first is waited for, for a while.
 """
 
 import logging
@@ -19,6 +20,7 @@ from mcv.drivers.libvirt_identity import DomainStates, uuid_of
 from mcv.errors import McvError
 from mcv.rules.domain import ACTIVE
 from mcv.system import logs, systemd
+from mcv.vm import moves_awaited
 
 T = TypeVar("T")
 
@@ -125,6 +127,7 @@ def main() -> None:
     except McvError as error:
         log.warning("%s", error)
         timeout = settings.SHUTDOWN_TIMEOUT
+    moves_awaited.wait()
     # A libvirtd that hangs holds no shutdown up for ever.
     limit = threading.Timer(2 * timeout + 2 * PULL, os._exit, (1,))
     limit.daemon = True

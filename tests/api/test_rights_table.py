@@ -45,6 +45,7 @@ ha.domain_create        admin   cluster
 ha.domain_delete        admin   cluster
 ha.domains              view    cluster
 ha.explain              view    vm
+ha.leave                admin   cluster
 ha.list                 view    some
 ha.remove               admin   vm
 ha.tie                  admin   cluster

@@ -128,11 +128,28 @@ class Cluster:
             self.say(f"{host.name} stops {' '.join(sorted(host.runs))}")
             host.runs.clear()
         if self.has_quorum(host.name):
+            self._leave_document(host.name)
             self.store.keys.give_back(host.name)
         reboots = host.reboots
         self.power_off(host.name, "shut down")
         if reboots:
             self.later(5, lambda: self.power_on(host.name))
+
+    def _leave_document(self, name: str) -> None:
+        """Go offline in good order, as mcvd does last; the last node online does not."""
+        online = [each for each, node in self.store.nodes.items() if node.status == "online"]
+        if name in online and online != [name]:
+            self.say(f"{name} is offline in good order")
+            self.change_node(name, status="offline")
+
+    def come_back(self, name: str) -> None:
+        """Be online again after having left in good order, by itself: there may be no manager."""
+        host, node = self.hosts[name], self.store.nodes[name]
+        has_left = node.status == "offline" and node.evidence is None and not node.maintenance
+        if has_left and not host.leaving and not host.runs:
+            self.say(f"{name} is online again")
+            self.change_node(name, status="online")
+            self.new_lease(name)
 
     # Leases
 

@@ -133,6 +133,7 @@ class StoryEnv:
             leaving=host.leaving if tells else "",
             answers=answers,
             told=tells,
+            boot=host.boot if tells else "",
             is_empty=not host.runs if tells else None,
             asks=tells and node.status == "offline" and not host.leaving,
             memory=node.memory - used if node.memory else 1 << 60,
@@ -204,6 +205,10 @@ class StoryEnv:
         ):
             self.cluster.say(f"what {action.node} had is not taken over now")
             return
+        # A node that is offline in good order counts as fenced in their stories, once that matters.
+        entries = [store.services[name].entry for name in action.takers]
+        if any(entry.wanted != "ignored" and not entry.failed for entry in entries):
+            self.cluster.fenced.add(action.node)
         for name, taker in action.takers.items():
             if store.services[name].node == action.node:
                 self.cluster.change(name, node=taker)
@@ -258,6 +263,7 @@ class Managers:
 
     def _step(self, name: str) -> None:
         host = self._cluster.hosts[name]
+        self._cluster.come_back(name)
         if name not in self._running or self._running[name][0] != host.lives:
             env = StoryEnv(self._cluster, name)
             watch = Watch(env)

@@ -335,6 +335,18 @@ def test_grace_counts_from_the_first_reading_and_not_from_the_office(store: Stor
     assert Declare in [type(each) for each in n2.step()]
 
 
+def test_it_knows_whose_lease_it_has_seen_renewed(store: Store) -> None:
+    store.renew("n3")
+    n1 = Env(store, "n1")
+    live(store, 4.0, "n1", "n2", with_=(n1,))
+
+    n1.step()
+
+    looked = n1.manager.looked
+    assert looked is not None
+    assert [looked.nodes[name].renewed for name in ("n2", "n3")] == [True, False]
+
+
 def test_a_quiet_round_writes_a_beat_alone_and_a_status_now_and_then(store: Store) -> None:
     n1 = Env(store, "n1")
     live(store, 4.0, "n2", "n3", with_=(n1,))

@@ -85,6 +85,22 @@ STORIES = {
             "power node3 on",
         )
     ),
+    "all are shut down in order, and one does not return": Told(
+        (
+            "shutdown node1; shutdown node2; shutdown node3",
+            "power node1 on; power node2 on",
+            "delay 0",
+        ),
+        N3_LOST,
+        "node3",
+        1,
+    ),
+    "the power fails, and all return": Told(
+        (
+            "power node1 off; power node2 off; power node3 off",
+            "power node1 on; power node2 on; power node3 on",
+        )
+    ),
     "a host is shut down for good": Told(("shutdown node3", "delay 0"), N3_LOST, "node3", 1),
     "a host is rebooted": Told(("reboot node3",)),
     "the newest data is on the host that died": Told(

@@ -12,7 +12,7 @@ from mcv.drivers.libvirt import Definition
 from mcv.drivers.libvirt_identity import DomainStates
 from mcv.errors import CommandFailed, HypervisorFailed, LibvirtSilent
 from mcv.system import systemd
-from mcv.vm import guests
+from mcv.vm import guests, moves_awaited
 from tests.fakes.domains import FakeDomains
 
 UUID = "6d637600-0000-4000-8000-00000000000"
@@ -36,6 +36,12 @@ class Deaf(FakeDomains):
     def stop(self, name: str) -> None:
         self.pulled.append(name)
         super().stop(name)
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mcvd of this very host is not asked."""
+    monkeypatch.setattr(moves_awaited, "wait", lambda: None)
 
 
 @pytest.fixture
@@ -114,6 +120,19 @@ def test_a_libvirt_that_is_slow_is_asked_again(
 
     assert guests.end_all(domains, 180) == []
     assert set(domains.active) == {"foreign"}
+
+
+def test_what_moves_away_is_waited_for_before_anything_is_asked_to_end(
+    domains: Deaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemd, "host_is_stopping", lambda: True)
+    monkeypatch.setattr(guests, "Hypervisor", lambda known: domains)
+    asked: list[list[str]] = []
+    monkeypatch.setattr(moves_awaited, "wait", lambda: asked.append(list(domains.asked)))
+
+    guests.main()
+
+    assert asked == [[]] and sorted(domains.asked) == ["web1", "web2", "web3"]
 
 
 def test_nothing_is_done_while_the_host_stays(

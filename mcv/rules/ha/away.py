@@ -34,7 +34,7 @@ def _away(this: Round, was: NodeStatus, seen: NodeSeen) -> NodeStatus:
     is_due = is_fenced and this.snapshot.ha.after_fence == "on"
     left = was.left if seen.evidence is None else ""  # in good order, and not as dead
     uid = this.uid() if is_due else ""
-    return NodeStatus(state=state, since=this.clock, uid=uid, left=left)
+    return NodeStatus(state=state, since=this.clock, uid=uid, left=left, last_boot=was.last_boot)
 
 
 def _by(seen: NodeSeen) -> str:

@@ -20,7 +20,12 @@ def step(this: Round, seen: NodeSeen) -> None:
     """Judge one node; its state, its reason and what is done about it go into the round."""
     was = this.before.nodes.get(seen.name)
     was = was or NodeStatus(state=_unarmed(seen), since=this.clock)
-    this.nodes[seen.name], this.node_reasons[seen.name] = _judged(this, seen, was)
+    status, this.node_reasons[seen.name] = _judged(this, seen, was)
+    if seen.boot and status.state in THERE:
+        if was.last_boot not in ("", seen.boot):
+            this.rebooted.add(seen.name)
+        status = replace(status, last_boot=seen.boot)
+    this.nodes[seen.name] = status
 
 
 def _judged(this: Round, seen: NodeSeen, was: NodeStatus) -> tuple[NodeStatus, Reason]:
@@ -149,10 +154,19 @@ def suspected(this: Round, seen: NodeSeen, was: NodeStatus) -> NodeStatus:
 
 def is_in_grace(this: Round, seen: NodeSeen) -> bool:
     """Whether the node was never seen, and all may be starting after a power cut."""
-    was_seen = seen.lease is not None and seen.lease.moved
-    if not this.snapshot.leases:
-        was_seen = seen.contact
+    was_seen = seen.renewed if this.snapshot.leases else seen.contact
     return not was_seen and this.snapshot.watched < this.snapshot.ha.start_grace
+
+
+def why_waited_for(this: Round, seen: NodeSeen) -> str:
+    """Why a node that is offline is waited for: all may have been switched off; "" for no reason.
+
+    A node that was declared is not, and one in maintenance does not come back by itself.
+    """
+    is_in_order = seen.evidence is None and not seen.maintenance
+    if not (is_in_order and is_in_grace(this, seen)):
+        return ""
+    return f"{seen.name} was shut down in good order. {_grace(this, seen).text}"
 
 
 def _grace(this: Round, seen: NodeSeen) -> Reason:

@@ -1,5 +1,6 @@
 """Services whose node is offline: another node takes them over, or they are blocked."""
 
+from mcv.rules.ha import nodes
 from mcv.rules.ha.actions import Reason
 from mcv.rules.ha.domains import Candidate, rank
 from mcv.rules.ha.failures import blocked
@@ -12,11 +13,14 @@ from mcv.rules.ha.status import ServiceStatus
 def judged(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
     """The best node takes it over, all services of the dead node in one change.
 
-    Nodes where it would not run come last, but they come: there may be no other. A service with a
+    Nodes where it would not run come last, but they come: there may be no other. After all were
+    switched off, a node that left in good order has the start-grace to come back. A service with a
     sleeptime waits for that once its node is seen offline: it has ended by then, at the latest.
     """
     if not this.is_offline(seen.node):
         return None
+    if why := nodes.why_waited_for(this, this.snapshot.nodes[seen.node]):
+        return became(this, was, "stopped"), Reason(why)
     others = [each for each in this.places.candidates(seen) if each.node != seen.node]
     best = sorted(rank(others), key=lambda each: each.node in was.tried)
     if seen.entry.wanted == "stopped":

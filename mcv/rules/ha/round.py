@@ -19,6 +19,7 @@ class Round:
         self.node_reasons: dict[str, Reason] = {}
         self.service_reasons: dict[str, Reason] = {}
         self.actions: list[AnyAction] = []
+        self.rebooted: set[str] = set()  # nodes that are there, in another boot than before
         self.takers: dict[str, dict[str, str]] = {}  # by the node that is offline
         self.places: Places  # made once all nodes are judged
         self._count = before.count

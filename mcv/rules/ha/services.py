@@ -54,6 +54,8 @@ def _carried_over(this: Round, seen: ServiceSeen) -> ServiceStatus:
         )
         if was.state in ("error", "failed"):
             was = became(this, was, "started" if seen.runs else "stopped")
+    if seen.node in this.rebooted and was.state == "started":
+        was = became(this, was, "stopped")  # with its host, and not by itself
     oldest = this.clock - seen.entry.window
     counted = (*was.restarts, *was.relocates, *was.returns, *was.tried.values())
     if any(when <= oldest for when in counted):

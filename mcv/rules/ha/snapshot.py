@@ -21,7 +21,7 @@ class LeaseSeen(Value, frozen=True, kw_only=True):
     """A node's lease: its revision, and for how long the manager has seen that unchanged.
 
     `wait` is T for the periods that stand in it. Where it `proves`, being unchanged for T is
-    evidence that the node runs nothing. `moved`: the manager's process has seen it renewed.
+    evidence that the node runs nothing.
     """
 
     revision: int
@@ -29,7 +29,6 @@ class LeaseSeen(Value, frozen=True, kw_only=True):
     age: float = 0.0
     wait: float = 22.0
     proves: bool = False
-    moved: bool = True
 
 
 class FenceSeen(Value, frozen=True, kw_only=True):
@@ -62,7 +61,7 @@ class NodeSeen(Value, frozen=True, kw_only=True):
     plugs were all tested. Where two nodes may shoot each other, `turn` is how long the shot at this
     node waits, `void` why it is not made now, `shot` how long the node may take for its own, and
     `boot` is the boot that it told last; `contact`: the two have been in contact since the
-    manager's node started.
+    manager's node started. `renewed`: the manager's process has seen its lease renewed.
 
     `switched` is an operator's command that switches its power now. `kept_off`: an operator has
     switched it off, and it has not been there since.
@@ -91,6 +90,7 @@ class NodeSeen(Value, frozen=True, kw_only=True):
     contact: bool = True
     switched: str = ""
     kept_off: bool = False
+    renewed: bool = True
     claim: ClaimSeen | None = None
 
 

@@ -38,7 +38,8 @@ class NodeStatus(Kept, frozen=True, kw_only=True):
     `uid` is of its newest fencing, which began at the `lease` revision of the `boot`; after
     `tries` failures it is tried again at `again`. `doubt` is the fencing that said off although
     the lease had moved meanwhile, to `lease`; "": none. `left` is how it was shut down. Of a node
-    that is offline `uid` is of the switching on that is due.
+    that is offline `uid` is of the switching on that is due. `last_boot` is the one in which it was
+    there last.
     """
 
     state: NodeState = "online"
@@ -50,6 +51,7 @@ class NodeStatus(Kept, frozen=True, kw_only=True):
     again: float = 0.0
     doubt: str = ""
     left: Literal["", "freeze"] = ""
+    last_boot: str = ""
 
 
 class ServiceStatus(Kept, frozen=True, kw_only=True):

@@ -84,7 +84,7 @@ def test_a_suspect_node_whose_lease_moves_is_online() -> None:
 
 def test_a_suspect_node_is_no_better_for_being_looked_at_by_another_manager() -> None:
     """Its age is counted anew, but its lease has the revision that it had."""
-    unmoved = node("n2", lease=lease(1.0, revision=5, moved=False))
+    unmoved = node("n2", lease=lease(1.0, revision=5), renewed=False)
 
     assert state(of_n2(unmoved, SUSPECT)) == "suspect"
 
@@ -349,7 +349,7 @@ def test_the_operation_that_drains_says_itself_when_the_node_is_in_maintenance()
 
 
 def test_a_node_that_was_never_seen_has_the_start_grace() -> None:
-    never = node("n2", lease=lease(119.0, proves=True, moved=False), told=False, answers=())
+    never = silent("n2", 119.0, proves=True, answers=(), renewed=False)
     early = snapshot([node("n1"), never], watched=119.0)
 
     decision = decided(early)
@@ -414,7 +414,7 @@ def test_a_lease_that_was_given_back_is_evidence_at_once() -> None:
 
 
 def test_a_lease_that_was_given_back_before_all_started_is_waited_for() -> None:
-    decision = of_n2(node("n2", lease=None, told=False), watched=119.0)
+    decision = of_n2(node("n2", lease=None, told=False, renewed=False), watched=119.0)
 
     assert done(decision, Declare) == [] and state(decision) == "suspect"
     assert "1 s are left" in decision.reasons.nodes["n2"].text

@@ -52,7 +52,6 @@ leases = st.builds(
     boot=st.sampled_from(["b1", "b2"]),
     age=st.floats(0, 60),
     proves=st.booleans(),
-    moved=st.booleans(),
 )
 fences = st.builds(FenceSeen, uid=UIDS, outcome=st.sampled_from(["running", "off", "on", "failed"]))
 claims = st.builds(ClaimSeen, operation=st.just("op"), node=nodes_and_strangers, mine=st.booleans())
@@ -103,6 +102,9 @@ def looks(draw: st.DrawFn) -> Snapshot:
                 memory=st.integers(0, 4),
                 can_fence=st.booleans(),
                 fence=st.none() | fences,
+                evidence=st.sampled_from([None, "off", "lease", "word"]),
+                boot=st.sampled_from(["", "b1", "b2"]),
+                renewed=st.booleans(),
                 claim=st.none() | claims,
             )
         )
@@ -175,6 +177,7 @@ node_statuses = st.builds(
     again=TIMES,
     doubt=UIDS,
     left=st.sampled_from(["", "freeze"]),
+    last_boot=st.sampled_from(["", "b1", "b2"]),
 )
 service_statuses = st.builds(
     ServiceStatus,
@@ -215,7 +218,10 @@ def test_every_decision_keeps_the_rules(look: Snapshot, status: Status) -> None:
     for action in decision.actions:
         if isinstance(action, TakeOver):
             touched += action.takers
-            assert look.nodes[action.node].status == "offline"
+            dead = look.nodes[action.node]
+            assert dead.status == "offline"
+            is_known = dead.renewed or dead.evidence or dead.maintenance
+            assert is_known or look.watched >= look.ha.start_grace
             for name, taker in action.takers.items():
                 assert look.services[name].node == action.node
                 assert look.services[name].claim is None
@@ -236,7 +242,8 @@ def test_every_decision_keeps_the_rules(look: Snapshot, status: Status) -> None:
             if action.evidence == "lease" and lease is not None:
                 assert lease.proves and lease.age >= lease.wait
             elif action.evidence == "lease":
-                assert look.watched >= look.ha.start_grace
+                was_seen = look.nodes[action.node].renewed
+                assert was_seen or look.watched >= look.ha.start_grace
                 assert look.nodes[action.node].is_empty is not False
             if action.evidence == "off":
                 fence = look.nodes[action.node].fence
