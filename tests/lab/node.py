@@ -48,6 +48,7 @@ class Node:
         self.number = number
         self.name = f"node{number}"
         self.address = f"{CLUSTER_NET}.{number}"
+        self.card = f"52:54:00:10:99:0{number}"  # the MAC, in the cluster's network
         # The kernel's security module, from the next start on; without a word it is SELinux,
         # which has no policy here and so says nothing.
         self.security = ""
@@ -273,7 +274,7 @@ class Node:
             f"init={self._image.init}",
             f"ubda={self._root}",
             f"ubdb={self._data}",
-            f"vec0:{link},ifname=tap{number},mac=52:54:00:10:99:0{number}",
+            f"vec0:{link},ifname=tap{number},mac={self.card}",
             f"vec1:{link},ifname=control{number},mac=52:54:00:10:98:0{number}",
             f"node={number}",
             # A kernel that executes itself anew finds its network devices busy: it ends instead,
