@@ -15,12 +15,13 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from mcv.ha import handler_facts, peer_loss
 from mcv.ha.at_once import at_once
-from mcv.ha.env import Answer, Entry, Facts, Txn
+from mcv.ha.env import Answer, Entry, Facts, HandlerEnv, Txn
 from mcv.ha.handler_facts import HandlerFacts
 from mcv.ha.peer_loss import ALONE, FENCED, OUTDATED, REFUSE
 from mcv.ha.plain_etcd import PlainEtcd
@@ -41,7 +42,6 @@ WORDS = {
     FENCED: "its peer is offline in the document, and marked as behind",
     REFUSE: "no verdict",
 }
-
 # What /proc/drbd calls a connection that is there.
 CONNECTED = re.compile(
     r"Connected|Sync|Paused|Verify|WFBitMap|WFSyncUUID|Ahead|Behind|StartingSync"
@@ -164,7 +164,18 @@ def _hash_in(head: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def answer(resource: str, state: Path, facts: HandlerFacts) -> int:
+class Way(NamedTuple):
+    """How an armed node decides: with leases in etcd, where nothing else is given."""
+
+    env: Callable[[Path, HandlerFacts], NodeHandlerEnv] = NodeHandlerEnv
+    decide: Callable[[HandlerEnv, str, float], Coroutine[Any, Any, int]] = peer_loss.decide
+    words: Mapping[int, str] = WORDS
+
+
+WITH_LEASES = Way()
+
+
+def answer(resource: str, state: Path, facts: HandlerFacts, way: Way = WITH_LEASES) -> int:
     """The exit code on an armed node.
 
     A second handler of the same resource answers no more than REFUSE while the first is there.
@@ -173,10 +184,10 @@ def answer(resource: str, state: Path, facts: HandlerFacts) -> int:
         if not is_alone:
             say(f"fence-peer {resource}: {REFUSE}, another handler is at work")
             return REFUSE
-        env = NodeHandlerEnv(state, facts)
+        env = way.env(state, facts)
         try:
-            code = at_once(peer_loss.decide(env, resource, PATIENCE if env.is_primary else BRIEF))
-            why = WORDS[code]
+            code = at_once(way.decide(env, resource, PATIENCE if env.is_primary else BRIEF))
+            why = way.words[code]
         except PeerIsBack:
             code, why = REFUSE, "its peer is connected again"
         if code == ALONE:

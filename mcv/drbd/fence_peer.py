@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from mcv.drbd import armed_handler
+from mcv.drbd import armed_handler, pair_handler
 from mcv.ha import handler_facts
 from mcv.ha.peer_loss import REFUSE
 
@@ -16,8 +16,8 @@ def main() -> None:
         state = Path(sys.argv[2])
         try:
             facts = handler_facts.read(state)
-            if facts is not None and facts.is_armed:
-                sys.exit(armed_handler.answer(resource, state, facts))
+            if facts is not None and facts.decides(resource):
+                sys.exit(pair_handler.answer(resource, state, facts))
         except (OSError, ValueError) as error:
             armed_handler.say(f"fence-peer {resource}: {error}")
             sys.exit(REFUSE)

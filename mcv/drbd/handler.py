@@ -9,8 +9,9 @@ from pathlib import Path
 from mcv import printable
 from mcv import settings as settings_module
 from mcv.document import place
+from mcv.document.arms import has_leases, waits_for_shot
 from mcv.document.model import Cluster, decode
-from mcv.drbd import armed_handler, handler_lock, notes
+from mcv.drbd import handler_lock, notes, pair_handler
 from mcv.drivers.drbd_states import DiskState, Role
 from mcv.errors import McvError, NotPermitted
 from mcv.ha import handler_facts
@@ -36,7 +37,8 @@ def verdict(me: str, resource: str, documents: list[Cluster], outdate: Outdate) 
     The committed document and the proposal must both say that this node owns the VM. A peer
     that both call offline is as good as fenced. Any other peer is asked over the cluster
     address to outdate its replica; where it cannot be reached, the operator's policy says
-    whether this node goes on alone, which leaves a note. A peer that answers and calls another
+    whether this node goes on alone, which leaves a note; what is managed on two armed nodes waits
+    in any case, until the peer is declared offline. A peer that answers and calls another
     node the owner has not outdated its replica, and may have given it away: refused.
     """
     peers = set()
@@ -49,7 +51,8 @@ def verdict(me: str, resource: str, documents: list[Cluster], outdate: Outdate) 
         peer = next(node for node in disk.places if node != me)
         peers.add(peer)
         offline.append(peer not in cluster.online)
-        policy = cluster.drbd.on_peer_loss
+        waits = policy == "wait" or waits_for_shot(cluster, vm.name)
+        policy = "wait" if waits else cluster.drbd.on_peer_loss
     if len(peers) != 1:
         return REFUSE, "the documents do not agree on the peer"
     peer = peers.pop()
@@ -109,9 +112,9 @@ def _settings(state: Path | None) -> Settings:
 def fence_peer(resource: str, settings: Settings) -> int:
     """Answer the kernel's question whether to go on without the peer; writes down that it did."""
     facts = handler_facts.read(settings.state)
-    if facts is not None and facts.is_armed:
-        return armed_handler.answer(resource, settings.state, facts)
-    if any(cluster.ha.armed for cluster in read_documents(settings.state)):
+    if facts is not None and facts.decides(resource):
+        return pair_handler.answer(resource, settings.state, facts)
+    if any(has_leases(cluster) for cluster in read_documents(settings.state)):
         _say(f"fence-peer {resource}: {REFUSE}, armed, and {handler_facts.FILE} does not say how")
         return REFUSE
     with handler_lock.held(settings.handlers, resource):

@@ -10,6 +10,7 @@ from enum import StrEnum, auto
 from pathlib import Path
 from typing import NamedTuple
 
+from mcv.document.arms import waits_for_shot
 from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.drbd import handler_lock, pairs
@@ -61,6 +62,8 @@ class Loss(NamedTuple):
     resource: str
     peer: str
     is_ours: bool  # whether this node owns the VM
+    vm: str
+    goes_on: bool  # whether managed guests go on without the peer (on-fence-failure)
 
     @property
     def is_declared(self) -> bool:
@@ -69,13 +72,15 @@ class Loss(NamedTuple):
 
     @property
     def waits(self) -> bool:
-        """Whether a document has the policy that the owner waits for its peer."""
+        """Whether the owner waits for its peer: by a document's policy, or for its shot."""
+        if any(waits_for_shot(cluster, self.vm) for cluster in self.documents):
+            return not self.goes_on
         return any(cluster.drbd.on_peer_loss == "wait" for cluster in self.documents)
 
     @property
     def key(self) -> str:
-        """What the tries are counted by: after a declaration they begin anew."""
-        return f"{self.resource} {'declared' if self.is_declared else 'expected'}"
+        """What the tries are counted by: once more is known of the peer they begin anew."""
+        return f"{self.resource} {'declared' if self.is_declared or self.goes_on else 'expected'}"
 
 
 def _look_after(host: Host, name: str, disk_id: int) -> None:
@@ -109,7 +114,8 @@ def _loss(host: Host, name: str, disk_id: int) -> Loss | None:
         return None
     is_ours = vm.node == host.name
     disk = vm.replica(disk_id)
-    return Loss(documents, disk.resource, disk.other(host.name), is_ours)
+    peer = disk.other(host.name)
+    return Loss(documents, disk.resource, peer, is_ours, name, peer in host.managing.alone)
 
 
 # Suspended I/O

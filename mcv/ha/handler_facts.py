@@ -16,16 +16,24 @@ FILE = "handler.json"
 
 @dataclass(frozen=True)
 class Resource:
-    """What the document says of one resource of this node."""
+    """What the document says of one resource of this node.
+
+    `is_managed`: high availability looks after its guest.
+    """
 
     owner: str
     peer: str
     peer_is_offline: bool
+    is_managed: bool = False
 
 
 @dataclass(frozen=True)
 class HandlerFacts:
-    """The file: the node, the document's hash, the way to etcd, and the resources by name."""
+    """The file: the node, the document's hash, the way to etcd, and the resources by name.
+
+    `is_pair`: the node is armed as one of two without leases, which have no etcd. `alone` are
+    silent nodes without which managed guests of this node go on.
+    """
 
     node: str
     is_armed: bool
@@ -40,6 +48,13 @@ class HandlerFacts:
     voters: tuple[Voter, ...] = ()
     addresses: Mapping[str, str] = field(default_factory=dict)  # of the members
     resources: Mapping[str, Resource] = field(default_factory=dict)
+    is_pair: bool = False
+    alone: tuple[str, ...] = ()
+
+    def decides(self, resource: str) -> bool:
+        """Whether what armed nodes do counts for a resource, and not the policy on-peer-loss."""
+        known = self.resources.get(resource)
+        return self.is_armed and (not self.is_pair or (known is not None and known.is_managed))
 
 
 def text_of(facts: HandlerFacts) -> str:
@@ -55,6 +70,7 @@ def read(state: Path) -> HandlerFacts | None:
     try:
         voters = tuple(Voter(**voter) for voter in found.pop("voters"))
         resources = {name: Resource(**each) for name, each in found.pop("resources").items()}
-        return HandlerFacts(**found, voters=voters, resources=resources)
+        alone = tuple(found.pop("alone", ()))
+        return HandlerFacts(**found, voters=voters, resources=resources, alone=alone)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{state / FILE}: {error!r}") from error
