@@ -9,7 +9,15 @@ import pytest
 from tests.lab import Lab, Node, wait_until
 from tests.lab.address_watch import AddressWatch, takings
 from tests.lab.cluster import PASSWORD_FILE, VOTING, mcv, reset, told
-from tests.lab.ha.fenced import ADDRESS, BRIDGE, give_agents, served, state, with_front
+from tests.lab.ha.fenced import (
+    ADDRESS,
+    BRIDGE,
+    await_state,
+    give_agents,
+    served,
+    state,
+    with_front,
+)
 from tests.lab.ha.trio import Trio, all_hold
 from tests.lab.host import TREE
 from tests.lab.image import PASSWORD
@@ -154,7 +162,8 @@ def started(node: Node) -> list[int]:
 def test_a_service_moves_with_its_address_and_goes_home(two: Two) -> None:
     one, other, witness = two.one, two.two, two.witness
     type_all(two)
-    assert state(one, "www") == (one.name, "started") and serves(witness) == one.name
+    await_state(one, "www", one, 30)
+    wait_until(lambda: serves(witness) == one.name, 30, "www to answer")
     assert started(one) == sorted(started(one))
 
     with AddressWatch(witness, BRIDGE, ADDRESS, two.nodes) as seen:
@@ -167,14 +176,14 @@ def test_a_service_moves_with_its_address_and_goes_home(two: Two) -> None:
         one.kill()
         wait_until(lambda: serves(witness) == other.name, TAKEN, "www to answer on node2")
         assert "off" in two.power.actions(str(one.number))
-        assert state(other, "www") == (other.name, "started")
+        await_state(other, "www", other, 30)
         assert started(other) == sorted(started(other))
 
         wait_until(lambda: one.is_running, 120, "the host to be switched on again")
         one.wait()
         seen.meet(one)
         wait_until(lambda: serves(witness) == one.name, RETURN, "www to be home again")
-        assert state(other, "www") == (one.name, "started")
+        await_state(other, "www", one, 30)
         assert seen.holders() == (one.name,)
 
         seen.require_one_holder()

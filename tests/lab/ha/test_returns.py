@@ -113,7 +113,7 @@ def slow(ha_lab: Lab, managed: Managed) -> Iterator[str]:
     one, two, three = trio.nodes
     for node in trio.nodes:
         node.put(script(two.name), PLACE)
-        node.run(f"chmod 755 {PLACE}")
+        node.run(f"chmod 755 {PLACE}; rm -f /run/slow.began")
     nodes = " ".join(f"--node {node.name}:{node.number}" for node in trio.nodes)
     mcv(three, f"ha domain create turns {nodes} --ordered --no-failback")
     where = f"--address {ADDRESS}/24 --bridge {BRIDGE} --script {PLACE} --domain turns"
