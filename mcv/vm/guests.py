@@ -28,6 +28,7 @@ log = logging.getLogger("mcv-guests")
 
 LOOK = 0.5  # s between two looks at what still runs
 AGAIN = 20.0  # s after which a guest is asked again: one that was booting has not heard it
+MOVES = moves_awaited.LONGEST + 60.0  # s, also where mcvd answers slowly
 PULL = 30.0  # s that libvirt has to end what did not end by itself
 
 
@@ -116,6 +117,13 @@ def _host_is_stopping() -> bool:
         return True
 
 
+def _await_moves() -> None:
+    """Wait for what moves away. Whatever goes wrong with that, the guests are ended after it."""
+    waits = threading.Thread(target=moves_awaited.wait, daemon=True)
+    waits.start()
+    waits.join(MOVES)
+
+
 def main() -> None:
     """The program mcv-guests: without effect unless the whole host goes down."""
     logs.begin()
@@ -127,7 +135,7 @@ def main() -> None:
     except McvError as error:
         log.warning("%s", error)
         timeout = settings.SHUTDOWN_TIMEOUT
-    moves_awaited.wait()
+    _await_moves()
     # A libvirtd that hangs holds no shutdown up for ever.
     limit = threading.Timer(2 * timeout + 2 * PULL, os._exit, (1,))
     limit.daemon = True

@@ -135,6 +135,29 @@ def test_what_moves_away_is_waited_for_before_anything_is_asked_to_end(
     assert asked == [[]] and sorted(domains.asked) == ["web1", "web2", "web3"]
 
 
+@pytest.mark.parametrize("trouble", ["fails", "hangs"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_whatever_goes_wrong_with_the_wait_the_guests_are_ended(
+    domains: Deaf, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    monkeypatch.setattr(systemd, "host_is_stopping", lambda: True)
+    monkeypatch.setattr(guests, "Hypervisor", lambda known: domains)
+    monkeypatch.setattr(guests, "MOVES", 0.05)
+    over = threading.Event()
+
+    def wait() -> None:
+        if trouble == "fails":
+            raise RuntimeError("no such module")
+        over.wait(20)
+
+    monkeypatch.setattr(moves_awaited, "wait", wait)
+
+    guests.main()
+
+    over.set()
+    assert sorted(domains.asked) == ["web1", "web2", "web3"]
+
+
 def test_nothing_is_done_while_the_host_stays(
     domains: Deaf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -166,7 +166,8 @@ def why_waited_for(this: Round, seen: NodeSeen) -> str:
     is_in_order = seen.evidence is None and not seen.maintenance
     if not (is_in_order and is_in_grace(this, seen)):
         return ""
-    return f"{seen.name} was shut down in good order. {_grace(this, seen).text}"
+    left = f"{seen.name} was shut down in good order. {_grace(this, seen).text}"
+    return f"{left}. At once: mcv evacuate {seen.name}"
 
 
 def _grace(this: Round, seen: NodeSeen) -> Reason:

@@ -20,7 +20,8 @@ def judged(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
     if not this.is_offline(seen.node):
         return None
     if why := nodes.why_waited_for(this, this.snapshot.nodes[seen.node]):
-        return became(this, was, "stopped"), Reason(why)
+        begun = was.state in ("recovery", "blocked")
+        return was if begun else became(this, was, "stopped"), Reason(why)
     others = [each for each in this.places.candidates(seen) if each.node != seen.node]
     best = sorted(rank(others), key=lambda each: each.node in was.tried)
     if seen.entry.wanted == "stopped":

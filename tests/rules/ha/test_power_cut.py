@@ -138,7 +138,19 @@ def test_a_host_that_left_in_good_order_is_waited_for_too() -> None:
         assert decision.status.services["c"].state == "stopped"
     said = waits.reasons.services["c"].text
     assert said.startswith("n3 was shut down in good order. n3 was not seen since n1 looks for it")
+    assert said.endswith("; 0 s are left to it. At once: mcv evacuate n3")
     assert done(taken, TakeOver) == [TakeOver(node="n3", takers={"c": "n1"})]
+
+
+def test_nobody_is_told_again_that_it_is_blocked_because_a_manager_has_begun() -> None:
+    look = cluster(booted("n1"), booted("n2"), in_order("n3"))
+    was = ran_before(look)
+    blocked = {**was.services, "c": replace(was.services["c"], state="blocked")}
+
+    decision = decide(look, replace(was, services=blocked))
+
+    assert decision.status.services["c"].state == "blocked"
+    assert done(decide(later(look, 60.0, booted("n3")), decision.status), Start)[-1].service == "c"
 
 
 @pytest.mark.parametrize("recovery", RECOVERIES)
