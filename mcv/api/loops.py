@@ -129,7 +129,7 @@ LOOPS = (
     Loop("verifications", 3600.0, verification_age.look_back),
     Loop("networks", 5.0, networks.look_after),
     Loop("journal", 3.0, journal_recovery.resume_all),
-    Loop("paths", 3.0, sightings.watch_paths),
+    Loop("paths", 1.0, sightings.watch_paths),
     Loop("sightings", 3.0, sightings.look),
     Loop("arrivals", 30.0, arrivals.forget_over),
     Loop("etcd", 5.0, etcd_follow.look_after),

@@ -37,6 +37,7 @@ def look(host: Host, dead: Collection[str] = ()) -> Snapshot:
         state=cluster.version,
         wait=ASK,
         patience=PATIENCE * cluster.ha.pace,
+        silent=[name for name in cluster.nodes if host.observations.is_silent(name)],
     )
     offline = [name for name, node in cluster.nodes.items() if node.status == "offline"]
     vms = sorted(cluster.ha_vms)

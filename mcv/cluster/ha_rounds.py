@@ -28,6 +28,7 @@ from mcv.rules.ha.actions import (
     Declare,
     TakeOver,
 )
+from mcv.rules.ha.decide import Decision
 from mcv.rules.ha.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 PERIOD = 2.0  # s between two rounds
 NEWS = (Declare, TakeOver)  # what waits for their end has waited for long
 SOON = 0.5  # s while a fencing is waited for
+SUSPECTING = 1.0  # s while it is not known whether a node lives
 
 
 def rounds(host: Host) -> None:
@@ -44,8 +46,14 @@ def rounds(host: Host) -> None:
     news.clear()
     decide(host)
     is_fencing = any(run.outcome == "running" for run in list(host.fences.runs.values()))
-    period = SOON if is_fencing else PERIOD
+    period = SOON if is_fencing else SUSPECTING if _suspects(host.managing.decision) else PERIOD
     news.wait(max(0.0, period - (time.monotonic() - begun)))
+
+
+def _suspects(decision: Decision | None) -> bool:
+    return decision is not None and any(
+        node.state == "suspect" for node in decision.status.nodes.values()
+    )
 
 
 def decide(host: Host) -> None:

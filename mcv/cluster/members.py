@@ -265,16 +265,30 @@ def is_alive(host: Host, name: str) -> bool:
     know this node may be blank; or this node was removed, and it is very much alive.
     """
     node = host.read().node(name)
+    ports = [disk.port for _, disk in host.read().replicated() if name in disk.places][:3]
+    looks: dict[str, Callable[[], bool]] = {
+        "mcvd": lambda: _is_that_node(host, name),
+        "address": lambda: answers_at_all(node.ip_address),
+        "drbd": lambda: answers_at_all(node.drbd_address, ports),
+    }
+
+    def look(path: str, _: str, timeout: float) -> bool:
+        return looks[path]()
+
+    told = ask_all(look, looks, "", 2 * ANSWER)
+    by_mcvd = told.pop("mcvd")
+    return by_mcvd if isinstance(by_mcvd, bool) else True in told.values()
+
+
+def _is_that_node(host: Host, name: str) -> bool:
+    """What a member's mcvd says about it; McvError where it does not say."""
     try:
         host.call(name, "config.poll", timeout=ANSWER)
-        return True
     except NotThatNode:
         return False
     except NotMember:
         return True
-    except McvError:
-        ports = [disk.port for _, disk in host.read().replicated() if name in disk.places]
-        return answers_at_all(node.ip_address) or answers_at_all(node.drbd_address, ports[:3])
+    return True
 
 
 def answers_at_all(address: str, ports: Sequence[int] = (22, PEER_PORT)) -> bool:

@@ -3,7 +3,7 @@
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Container, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -43,9 +43,11 @@ class Heard:
         state: Hashable,
         wait: float,
         patience: float,
+        silent: Container[str] = (),
     ) -> dict[str, T]:
         """What the nodes answer within `wait` seconds, or have answered lately.
 
+        Those that are known to be silent are asked, and not waited for.
         An older answer counts if it was asked for at the same state of affairs, and at most
         `patience` seconds ago. Who answered with an error, or not at all, is not among them.
         """
@@ -55,7 +57,8 @@ class Heard:
             self._begin(ask, node, operation, shape, state, patience)
         until = time.monotonic() + wait
         for node in new:
-            self._asked[node].join(max(0.0, until - time.monotonic()))
+            if node not in silent:
+                self._asked[node].join(max(0.0, until - time.monotonic()))
         oldest = time.monotonic() - patience
         found = {}
         for node in nodes:

@@ -62,6 +62,27 @@ def test_a_slow_answer_counts_in_a_later_round_and_is_waited_for_once() -> None:
     assert nodes.ask(wait=0.05)["n2"] == 2
 
 
+def test_who_is_silent_is_asked_and_not_waited_for() -> None:
+    nodes = Nodes()
+    nodes.let.clear()
+    begun = time.monotonic()
+
+    found = nodes.heard.ask(
+        nodes._call,
+        ["n1", "n2"],
+        "number",
+        int,
+        state="a",
+        wait=20.0,
+        patience=PATIENCE,
+        silent=("n2",),
+    )
+
+    assert found == {"n1": 1} and time.monotonic() - begun < 10
+    nodes.await_n2()
+    assert nodes.ask()["n2"] > 1
+
+
 def test_an_answer_from_before_a_change_counts_no_more() -> None:
     nodes = Nodes()
     nodes.let.clear()
