@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mcv.cluster import ha_list, ha_told, lease_orders
 from mcv.cluster.ha_list import HaRow
@@ -109,7 +110,9 @@ def status(host: Host) -> HaStatus:
     nodes = [
         _of_two(cluster, node, answers[name], decided)
         if is_pair(cluster)
-        else _node(cluster, node, answers[name], _seen(host, cluster, name))
+        else _decided(
+            _node(cluster, node, answers[name], _seen(host, cluster, name)), node, decided
+        )
         for name, node in sorted(cluster.nodes.items())
     ]
     stale = _stale(host, cluster) if quorum or cluster.store is None else None
@@ -176,6 +179,14 @@ def _node(
         since=node.evidence.when if node.evidence else None,
         problem=_problem(cluster, node, answer, seen),
     )
+
+
+def _decided(seen: HaNode, node: Node, decided: Decided) -> HaNode:
+    """A node as this one sees it; that it is fenced is known to the manager alone."""
+    told = decided.nodes.get(node.name, "")
+    if node.status == "offline" or told not in ("fencing", "fence-failed"):
+        return seen
+    return replace(seen, state=msgspec.convert(told, State))
 
 
 def _of_two(cluster: Cluster, node: Node, answer: NodeLease | McvError, decided: Decided) -> HaNode:

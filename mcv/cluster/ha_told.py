@@ -1,14 +1,13 @@
 """What the manager has decided last, as its node tells the others; and mcv ha explain."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from mcv.cluster import ha_look
+from mcv.cluster import ha_what_if
 from mcv.document.ha_entry_changes import require_entry
-from mcv.errors import McvError, PeerUnreachable, Refused
-from mcv.ha.env import Unknown
+from mcv.errors import McvError, Refused
 from mcv.host import Host
 from mcv.rules.ha.explain import Explained, explain
-from mcv.rules.ha.status import Status
 from mcv.system.answers import ask_typed
 
 ASK = 1.0  # s that a node has to say whether it decides: reads answer within 3 s
@@ -51,14 +50,14 @@ def own(host: Host) -> Decided:
         kept = status.services.get(name)
         services[name] = ToldOf(
             state=kept.state if kept else "frozen",
-            reason=reason.text,
+            reason=reason.whole,
             attention=reason.attention,
             restarts=len(kept.restarts) if kept else 0,
             relocates=len(kept.relocates) if kept else 0,
         )
     nodes = {name: str(each.state) for name, each in status.nodes.items()}
     reasons = decision.reasons.nodes.items()
-    waits = {name: reason.text for name, reason in reasons if reason.attention}
+    waits = {name: reason.whole for name, reason in reasons if reason.attention}
     return Decided(manager=host.name, term=status.term, services=services, nodes=nodes, waits=waits)
 
 
@@ -86,8 +85,8 @@ def ask(host: Host) -> Decided:
 def explain_(host: Host, name: str) -> Explained:
     """Why a VM or service is where it is, and what each other node lacks.
 
-    The manager says so where there is one; else this node looks by itself. Raises NotFound for
-    what nobody manages.
+    The manager says so where there is one; else this node looks by itself, and says that. Raises
+    NotFound for what nobody manages.
     """
     cluster = host.read()
     require_entry(cluster, name)
@@ -96,10 +95,10 @@ def explain_(host: Host, name: str) -> Explained:
         answer = answers[manager]
         if isinstance(answer, Answered) and answer.explained is not None:
             return answer.explained
-    try:
-        snapshot = ha_look.look(host)
-    except Unknown as unknown:
-        raise PeerUnreachable(f"etcd does not answer: {unknown}", "mcv cluster store") from unknown
+    snapshot, status = ha_what_if.view(host)
     if name not in snapshot.services:
         raise Refused(f"Nothing is known of {name} yet.", "Look again.")
-    return explain(snapshot, Status(), name)
+    found = explain(snapshot, status, name)
+    if not cluster.ha.armed:
+        return found
+    return replace(found, reason=f"nobody decides now (mcv ha status); {found.reason}")

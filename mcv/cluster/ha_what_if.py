@@ -31,7 +31,7 @@ def what_if(host: Host, dead: list[str]) -> list[WouldMove]:
         cluster.node(name)
     if not set(cluster.online) - set(dead):
         raise Refused("No node would be left.")
-    look, status = _view(host, dead)
+    look, status = view(host, dead)
     return rules.what_if(look, status, frozenset(dead))
 
 
@@ -43,10 +43,10 @@ def without_a_place(host: Host) -> list[WouldMove]:
     cluster = host.read()
     if not managed.entries_of(cluster):
         return []
-    return rules.without_a_place(*_view(host, cluster.online))
+    return rules.without_a_place(*view(host, cluster.online))
 
 
-def _view(host: Host, dead: Collection[str]) -> tuple[Snapshot, Status]:
+def view(host: Host, dead: Collection[str] = ()) -> tuple[Snapshot, Status]:
     """What is seen now from this node, and what the manager keeps.
 
     Where this node has watched no leases, a node is there that tells what runs there.

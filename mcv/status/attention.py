@@ -19,7 +19,7 @@ from mcv.recovery.rows import Unfinished
 from mcv.rules import replica
 from mcv.rules.replica import Kind
 from mcv.status import findings, pools, voters
-from mcv.status.report import NodeReport, Reports
+from mcv.status.report import NodeReport, Reports, told
 
 
 def attention(host: Host, seen: Reports, voting: Mapping[str, str] | None = None) -> list[str]:
@@ -42,7 +42,7 @@ def attention(host: Host, seen: Reports, voting: Mapping[str, str] | None = None
     lines += _without_lease(host.read(), seen)
     lines += voters.attention(host.read(), seen, voting or {})
     lines += _behind(host)
-    lines += _decided(host)
+    lines += [wait for report in told(seen).values() for wait in report.waits]
     return [*lines, *_urgent(host, seen), *pools.attention(host.read(), seen)]
 
 
@@ -67,14 +67,6 @@ def _without_lease(cluster: Cluster, seen: Reports) -> Iterator[str]:
                 f"{name} has no valid lease: nothing starts there, and its guests are ended: "
                 f"mcv ha status; on {name}: journalctl -u mcv-lease"
             )
-
-
-def _decided(host: Host) -> Iterator[str]:
-    """Nodes that wait for an operator, where this node decides."""
-    decision = host.managing.decision
-    for reason in decision.reasons.nodes.values() if decision is not None else ():
-        if reason.attention:
-            yield reason.text
 
 
 def _behind(host: Host) -> Iterator[str]:

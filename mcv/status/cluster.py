@@ -10,7 +10,7 @@ from mcv.document.model import Cluster, Node
 from mcv.errors import McvError, NotUnderstood, SlowAnswer
 from mcv.host import Host
 from mcv.status.attention import attention
-from mcv.status.report import NodeReport, Reports, reports
+from mcv.status.report import NodeReport, Reports, reports, told
 from mcv.status.vms import verification
 
 
@@ -89,7 +89,7 @@ def info(host: Host) -> ClusterInfo:
         hash=host.consensus.committed()[1],
         node=host.name,
         nodes=[
-            _view(cluster, node, name == host.name, seen.get(name))
+            _view(cluster, node, name == host.name, seen)
             for name, node in sorted(cluster.nodes.items())
         ],
         witness=_witness(cluster, voting),
@@ -101,12 +101,12 @@ def info(host: Host) -> ClusterInfo:
 
 def _with_voters(host: Host) -> tuple[dict[str, str], Reports]:
     """States of voters by name, and every member's report, asked for side by side."""
-    told: dict[str, str] = {}
-    asking = threading.Thread(target=lambda: told.update(_voting(host)), daemon=True)
+    voting: dict[str, str] = {}
+    asking = threading.Thread(target=lambda: voting.update(_voting(host)), daemon=True)
     asking.start()
     seen = reports(host)
     asking.join()
-    return told, seen
+    return voting, seen
 
 
 def _voting(host: Host) -> dict[str, str]:
@@ -138,15 +138,13 @@ def _verify(cluster: Cluster, seen: Reports) -> VerificationSummary:
     )
 
 
-def _view(
-    cluster: Cluster, node: Node, is_local: bool, report: NodeReport | McvError | None
-) -> NodeView:
-    is_silent = isinstance(report, McvError) and not isinstance(report, NotUnderstood | SlowAnswer)
+def _view(cluster: Cluster, node: Node, is_local: bool, seen: Reports) -> NodeView:
+    report = seen.get(node.name)
     return NodeView(
         name=node.name,
         ip_address=node.ip_address,
         drbd_address=node.drbd_address,
-        status="unreachable" if is_silent and node.status == "online" else _status(node),
+        status=_status(node, report, seen),
         problem=_problem(node, report),
         local=is_local,
         version=mcv.__version__
@@ -163,8 +161,14 @@ def _view(
     )
 
 
-def _status(node: Node) -> str:
+def _status(node: Node, report: NodeReport | McvError | None, seen: Reports) -> str:
     """`draining` until all VMs have left, then `maintenance`; both end with its restoration."""
+    is_silent = isinstance(report, McvError) and not isinstance(report, NotUnderstood | SlowAnswer)
+    if node.status == "online":
+        if any(node.name in each.fencing for each in told(seen).values()):
+            return "fencing"
+        if is_silent:
+            return "unreachable"
     if not node.draining:
         return node.status
     return (

@@ -34,10 +34,11 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     time of the last verification, `io_errors` the VMs paused since a disk failed, `diverged` the
     nodes that hold another document, `full` that the node can write nothing down, `rooms` the
     node's pools by name and `memory` the host's. `lease_left` is for how many seconds the node may
-    run guests in an armed cluster, None without a lease. `domains` are
-    the VMs' own, `saved` is the memory of VMs that is saved there, be they active or not;
-    `foreign` are domains that have the name or the UUID of a VM and are not the VM's. All are by
-    VM.
+    run guests in an armed cluster, None without a lease. Where the node decides for high
+    availability, `fencing` are the nodes that it has switched off, and `waits` what is an
+    operator's turn. `domains` are the VMs' own, `saved` is the memory of VMs that is saved there,
+    be they active or not; `foreign` are domains that have the name or the UUID of a VM and are not
+    the VM's. All are by VM.
     """
 
     version: str
@@ -59,6 +60,8 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     rooms: dict[str, Room] = {}
     memory: Memory | None = None
     lease_left: float | None = None
+    fencing: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -111,7 +114,22 @@ def report(host: Host) -> NodeReport:
         rooms=pools.rooms if isinstance(pools, Part) else {},
         memory=memory(),
         lease_left=host.lease.left(),
+        fencing=_fencing(host),
+        waits=_waits(host),
     )
+
+
+def _fencing(host: Host) -> tuple[str, ...]:
+    decision = host.managing.decision
+    nodes = decision.status.nodes.items() if decision is not None else ()
+    return tuple(sorted(name for name, node in nodes if node.state == "fencing"))
+
+
+def _waits(host: Host) -> tuple[str, ...]:
+    """Of nodes: what is managed says so itself."""
+    decision = host.managing.decision
+    reasons = decision.reasons.nodes.values() if decision is not None else ()
+    return tuple(reason.whole for reason in reasons if reason.attention)
 
 
 def _parts(host: Host) -> dict[str, Part | McvError]:

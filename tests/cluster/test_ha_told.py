@@ -7,6 +7,8 @@ from mcv.cluster import ha_entries, ha_list, ha_rounds, ha_status, ha_told
 from mcv.errors import NotFound
 from mcv.network import verbs as network
 from mcv.rules.ha.actions import Reason, Reasons
+from mcv.rules.ha.status import NodeState, NodeStatus
+from mcv.status import cluster as status_cluster
 from mcv.vm import power
 from tests.fakes.armed import add_vm
 from tests.fakes.armed import armed as armed
@@ -84,6 +86,51 @@ def test_where_nobody_decides_the_node_that_is_asked_looks_itself(three: FakeClu
     assert "not armed" in explained.reason and explained.node == "n1"
     shown = ha_status.status(three.hosts["n1"])
     assert (shown.manager, shown.term) == (None, None)
+
+
+def test_a_node_that_is_fenced_is_told_so_on_every_node(decided: FakeCluster) -> None:
+    """Where it waits for an operator, that too."""
+    managing = decided.hosts["n1"].managing
+    assert managing.decision is not None
+
+    def decide(state: NodeState, why: Reason) -> None:
+        assert managing.decision is not None
+        status = managing.decision.status
+        nodes = {**status.nodes, "n3": NodeStatus(state=state)}
+        reasons = Reasons(managing.decision.reasons.services, {"n3": why})
+        status = replace(status, nodes=nodes)
+        managing.decision = managing.decision._replace(status=status, reasons=reasons)
+
+    def seen(name: str) -> tuple[str, str, list[str]]:
+        info = status_cluster.info(decided.hosts[name])
+        states = {node.node: node.state for node in ha_status.status(decided.hosts[name]).nodes}
+        waits = [line for line in info.attention if "n3 is silent" in line]
+        return {node.name: node.status for node in info.nodes}["n3"], states["n3"], waits
+
+    decide("fencing", Reason("n3 is silent: its power is switched off"))
+    assert [seen(name) for name in ("n1", "n2")] == [("fencing", "fencing", [])] * 2
+    decided.down.add("n3")
+    silent = Reason("n3 is silent", attention=True, way="If it is dead: mcv fence confirm n3")
+    decide("fence-failed", silent)
+
+    told = ["n3 is silent. If it is dead: mcv fence confirm n3"]
+    assert [seen(name) for name in ("n1", "n2")] == [("unreachable", "fence-failed", told)] * 2
+
+
+def test_without_a_manager_an_armed_node_looks_itself_and_says_so(armed: FakeCluster) -> None:
+    """It has watched no leases: whoever tells what runs there is there."""
+    armed.run("n1", ha_entries.add, name="web1")
+    armed.hosts["n2"].leases.forget()
+
+    explained = ha_told.explain_(armed.hosts["n2"], "web1")
+
+    assert explained.reason.startswith("nobody decides now (mcv ha status); ")
+    assert "lease" not in explained.reason
+    assert {each.node: each.ok for each in explained.candidates} == {
+        "n1": True,
+        "n2": True,
+        "n3": False,
+    }
 
 
 def test_what_nobody_manages_is_not_explained(decided: FakeCluster) -> None:

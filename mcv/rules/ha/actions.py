@@ -154,10 +154,18 @@ AnyAction = (
 
 
 class Reason(NamedTuple):
-    """Why something is as it is, in a sentence; `attention`: it waits for an operator."""
+    """Why something is as it is, in a sentence; `attention`: it waits for an operator.
+
+    `way` is what an operator may do then, "" where that is to be waited for, or in the text.
+    """
 
     text: str
     attention: bool = False
+    way: str = ""
+
+    @property
+    def whole(self) -> str:
+        return f"{self.text}. {self.way}" if self.way else self.text
 
 
 class Reasons(NamedTuple):

@@ -45,7 +45,7 @@ def explain(snapshot: Snapshot, status: Status, name: str) -> Explained:
     found = tuple(
         CandidateSeen(node=each.node, ok=each.ok, lacks=each.lacks) for each in best_first
     )
-    reason = decision.reasons.services[name].text
+    reason = decision.reasons.services[name].whole
     return Explained(name=name, node=seen.node, reason=reason, candidates=found)
 
 

@@ -252,7 +252,8 @@ def _suspicion(this: Round, seen: NodeSeen) -> str:
     by = f", but {' and '.join(seen.answers)} answers" if seen.answers else ""
     if seen.lease is None:
         return f"{seen.name} has been silent for {seen.silence:.0f} s"
-    return f"{seen.name}'s lease has not moved for {seen.lease.age:.0f} s{by}"
+    then = f"; after {seen.lease.wait:.0f} s it counts as dead" if _proves(this, seen) else ""
+    return f"{seen.name}'s lease has not moved for {seen.lease.age:.0f} s{by}{then}"
 
 
 def _to(this: Round, was: NodeStatus, state: NodeState, **values: object) -> NodeStatus:

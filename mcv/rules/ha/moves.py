@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from mcv.rules.ha.actions import Migrate, Reason, Relocate
 from mcv.rules.ha.domains import Candidate, rank
-from mcv.rules.ha.pending import Judged, begun, may_return
+from mcv.rules.ha.pending import Judged, because, begun, may_return
 from mcv.rules.ha.round import Round
 from mcv.rules.ha.snapshot import ServiceSeen
 from mcv.rules.ha.status import ServiceStatus
@@ -20,7 +20,7 @@ def away(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
     if node.claim is not None and not node.claim.mine:
         return was, Reason(f"{seen.node} is drained: {node.claim.why or node.claim.operation}")
     if this.clock < was.again:
-        return was, Reason(f"it could not leave {seen.node}, and is tried again", True)
+        return was, Reason(f"it could not leave {seen.node}{because(was)}, and tries again", True)
     if not (seen.live or seen.kind == "service" or node.shuts_down or node.leaving):
         way = f"mcv node drain {seen.node} --shutdown"
         return was, Reason(f"it cannot leave {seen.node} live. With a stop: {way}", True)
@@ -35,7 +35,7 @@ def of_stopped(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged:
     if node.claim is not None and not node.claim.mine:
         return was, Reason(f"{seen.node} is drained: {node.claim.why or node.claim.operation}")
     if this.clock < was.again:
-        return was, Reason(f"it could not leave {seen.node}, and is tried again", True)
+        return was, Reason(f"it could not leave {seen.node}{because(was)}, and tries again", True)
     return _leaves(this, seen, was)
 
 

@@ -7,6 +7,7 @@ revision of the lease: whoever renews it lives.
 
 from msgspec.structs import replace
 
+from mcv import printable
 from mcv.rules.ha import away, fencing
 from mcv.rules.ha.actions import Ask, Declare, Maintain, Reason
 from mcv.rules.ha.round import Round
@@ -116,13 +117,17 @@ def _drains(this: Round, seen: NodeSeen) -> Reason:
         return Reason(f"{seen.name} is draining: {seen.claim.why or seen.claim.operation}")
     owned = sorted(name for name, each in this.snapshot.services.items() if each.node == seen.name)
     if not seen.draining:
-        left = f": {', '.join(owned)} is still there" if owned else ""
+        left = f": {_still(owned)}" if owned else ""
         return Reason(f"{seen.name} is shutting down{left}")
     if not owned and seen.is_empty:
         this.do(Maintain(node=seen.name))
         return Reason(f"{seen.name} is draining, and empty: it goes into maintenance")
-    left = f"{', '.join(owned)} is still there" if owned else "something still runs there"
+    left = _still(owned) if owned else "something still runs there"
     return Reason(f"{seen.name} is draining: {left}")
+
+
+def _still(owned: list[str]) -> str:
+    return f"{printable.names(owned)} {'is' if len(owned) == 1 else 'are'} still there"
 
 
 def _silent(this: Round, seen: NodeSeen, was: NodeStatus) -> tuple[NodeStatus, Reason]:

@@ -2,12 +2,14 @@
 
 from msgspec.structs import replace
 
+from mcv import printable
 from mcv.rules.ha.actions import Migrate, Reason, Relocate, ServiceAction, Start, Stop
 from mcv.rules.ha.round import Round
-from mcv.rules.ha.snapshot import ServiceSeen
+from mcv.rules.ha.snapshot import Result, ServiceSeen
 from mcv.rules.ha.status import ServiceState, ServiceStatus
 
 AGAIN = 10.0  # s between two tries of what is due in every round
+MOST_TROUBLE = 300  # characters
 
 Judged = tuple[ServiceStatus, Reason]
 
@@ -69,7 +71,7 @@ def concluded(this: Round, seen: ServiceSeen, was: ServiceStatus) -> ServiceStat
     if action.service != seen.name:
         return replace(was, pending=None)  # nobody has written this
     if result is not None and result.uid == action.uid:
-        return _after(this, was, action, result.outcome)
+        return _after(this, replace(was, trouble=_trouble(result)), action, result.outcome)
     target = getattr(action, "target", action.node)
     if seen.node not in (action.node, target):
         return became(this, was, "stopped", pending=None)  # moved by hand
@@ -78,6 +80,18 @@ def concluded(this: Round, seen: ServiceSeen, was: ServiceStatus) -> ServiceStat
         state = "started" if was.state == "migrating" else was.state
         return became(this, was, state, pending=None)
     return was
+
+
+def _trouble(result: Result) -> str:
+    """What is kept of a failure: one line, since it may go into the document."""
+    if result.outcome not in ("failed", "stop-failed"):
+        return ""
+    return printable.line(result.message.strip().rstrip("."))[:MOST_TROUBLE]
+
+
+def because(was: ServiceStatus) -> str:
+    """What was said of the newest action, in brackets; "" where it did not fail."""
+    return f" ({was.trouble})" if was.trouble else ""
 
 
 def _is_gone(this: Round, node: str) -> bool:
@@ -108,7 +122,7 @@ def _not_stopped(this: Round, was: ServiceStatus, action: ServiceAction) -> Serv
     if isinstance(action, Stop) and not action.force:
         hard = Stop(uid=this.uid(), service=action.service, node=action.node, force=True)
         return became(this, was, "stopping", pending=hard)
-    this.tell(action.service, f"{action.service} does not stop on {action.node}.")
+    this.tell(action.service, f"{action.service} does not stop on {action.node}{because(was)}.")
     return became(this, was, "error")
 
 

@@ -27,7 +27,9 @@ def judged(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
     if seen.entry.wanted == "stopped":
         return _of_stopped(this, seen, was, best)
     if not best:
-        return blocked(this, seen, was, [f"{each.node}: {each.lacks}" for each in others])
+        lacks = [f"{each.node}: {each.lacks}" for each in others]
+        older = f"Once you have looked: mcv register {seen.name} --accept-stale" * bool(seen.newest)
+        return blocked(this, seen, was, lacks, older)
     taker = best[0].node
     this.places.put(seen, taker)
     if was.state != "recovery":

@@ -51,6 +51,7 @@ def _carried_over(this: Round, seen: ServiceSeen) -> ServiceStatus:
             tried={},
             again=0.0,
             failed="",
+            trouble="",
         )
         if was.state in ("error", "failed"):
             was = became(this, was, "started" if seen.runs else "stopped")
@@ -74,7 +75,7 @@ def _frozen(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None
     if not this.snapshot.ha.armed:
         why = "high availability is not armed: mcv ha arm"
     elif seen.entry.wanted == "ignored":
-        why = "its state is ignored"
+        why = "it is let be (--state ignored)"
     elif node is not None and node.left == "freeze":
         why = f"{seen.node} was shut down, and what it runs waits for it (on-shutdown)"
     else:
@@ -117,7 +118,8 @@ def _unknown(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | Non
     if node is None or there is None:
         return became(this, was, "blocked"), Reason(f"its node {seen.node} is no member", True)
     if node.state not in ("online", "draining"):
-        return was, Reason(f"{seen.node} is {node.state}: {this.node_reasons[seen.node].text}")
+        why = this.node_reasons[seen.node]
+        return was, why._replace(text=f"{seen.node} is {node.state}: {why.text}")
     if not there.told:
         return was, Reason(f"{seen.node} does not tell what runs there")
     return None
@@ -137,7 +139,9 @@ def _in_error(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | No
     if was.state != "error" or seen.node not in seen.runs:
         return None
     way = f"mcv stop {seen.name}" if seen.kind == "vm" else f"mcv ha service stop {seen.name}"
-    return was, Reason(f"it does not stop on {seen.node}. See: {way}", True)
+    return was, Reason(
+        f"it does not stop on {seen.node}{pending.because(was)}. By hand: {way}", True
+    )
 
 
 def _unwanted(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:
@@ -146,7 +150,7 @@ def _unwanted(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | No
     if seen.node not in seen.runs:
         return became(this, was, "stopped"), Reason("it is wanted stopped")
     stop = Stop(uid=this.uid(), service=seen.name, node=seen.node)
-    return pending.begun(this, was, "stopping", stop), Reason("it is wanted stopped: shut down")
+    return pending.begun(this, was, "stopping", stop), Reason("it is wanted stopped, and shut down")
 
 
 def _not_running(this: Round, seen: ServiceSeen, was: ServiceStatus) -> Judged | None:

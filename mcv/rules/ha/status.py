@@ -60,7 +60,8 @@ class ServiceStatus(Kept, frozen=True, kw_only=True):
     `restarts` and `relocates` are when each was, `returns` when a move to a better place failed,
     `tried` the nodes where it would not run, and when. `asked` is the operator's word after which
     all that counts. `drained_from` is the node that a drain moved it away from. What failed and is
-    due in every round is tried at `again`. `failed` is why it was given up.
+    due in every round is tried at `again`. `failed` is why it was given up, `trouble` what was said
+    of its newest action where that failed.
     """
 
     state: ServiceState = "stopped"
@@ -75,6 +76,7 @@ class ServiceStatus(Kept, frozen=True, kw_only=True):
     drained_from: str = ""
     again: float = 0.0
     failed: str = ""
+    trouble: str = ""
 
 
 class Status(Kept, frozen=True, kw_only=True):
