@@ -41,7 +41,6 @@ class Faults:
 
     def mend(self) -> None:
         """Whatever has begun is over, and every node is on."""
-        self._set_device(Mode.WELL)
         for fault in list(self._ends):
             with suppress(LabError):
                 self.end(fault)
