@@ -89,7 +89,8 @@ def _present(this: Round, seen: NodeSeen, was: NodeStatus) -> tuple[NodeStatus, 
         return replace(became(this, was, "online"), left="freeze"), Reason(
             f"{seen.name} is shutting down, and what it runs waits for it (on-shutdown)"
         )
-    was = replace(was, left="")
+    if seen.told:  # a daemon that has ended in a shutdown tells nothing any more
+        was = replace(was, left="")
     if fencing.is_demanded(this, seen):
         return fencing.demanded(this, seen, was)
     if seen.draining or seen.leaving == "migrate":

@@ -19,8 +19,9 @@ mkdir -p vec0.network.d
 printf '[Network]\\nVLAN=vec0.80\\n' > vec0.network.d/front.conf
 printf '[NetDev]\\nName=vec0.80\\nKind=vlan\\n[VLAN]\\nId=80\\n' > vec0.80.netdev
 printf '[NetDev]\\nName={bridge}\\nKind=bridge\\n' > {bridge}.netdev
-printf '[Match]\\nName=vec0.80\\n[Network]\\nBridge={bridge}\\n' > vec0.80.network
-printf '[Match]\\nName={bridge}\\n[Network]\\nAddress={network}.{number}/24\\n' > {bridge}.network
+idle='[Link]\\nRequiredForOnline=no\\n[Network]\\n'
+printf "[Match]\\nName=vec0.80\\n${{idle}}Bridge={bridge}\\n" > vec0.80.network
+printf "[Match]\\nName={bridge}\\n${{idle}}Address={network}.{number}/24\\n" > {bridge}.network
 [ ! -e /sys/class/net/{bridge} ] || exit 0
 ip link add link vec0 name vec0.80 type vlan id 80
 ip link add {bridge} type bridge

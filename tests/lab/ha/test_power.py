@@ -24,7 +24,7 @@ GRACE = 40  # s that nodes have to appear after a start, in the last test
 def managed(armed: Trio) -> Iterator[Trio]:
     """web1 is managed, and runs."""
     one = armed.in_roles()[0]
-    mcv(one, f"ha add {VM}")
+    mcv(one, f"ha add {VM} --no-failback")
     await_state(one, VM, one, START)
     yield armed
     side_by_side(come_on, armed.nodes)

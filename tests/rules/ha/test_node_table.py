@@ -380,6 +380,17 @@ def test_what_a_shut_down_node_runs_waits_for_it_where_the_settings_say_freeze()
     assert state(back) == "online" and back.status.services["a"].state == "starting"
 
 
+def test_a_daemon_that_ended_in_the_shutdown_forgets_nothing_of_it() -> None:
+    """mcv-lease goes on renewing until the guests have ended."""
+    leaves = snapshot([node("n1"), node("n2", leaving="freeze")], [service("a", "n2")])
+    silent_daemon = later(leaves, 2.0, node("n2", told=False), service("a", "n2", runs=()))
+    gone = later(leaves, 4.0, offline("n2", evidence=None), service("a", "n2", runs=()))
+
+    ended = decide(silent_daemon, decided(leaves).status)
+
+    assert decide(gone, ended.status).status.services["a"].state == "frozen"
+
+
 def test_a_node_that_went_offline_in_good_order_is_waited_for_as_long() -> None:
     """Unless somebody calls it dead meanwhile: then it is no more than that."""
     leaves = snapshot([node("n1"), node("n2", leaving="freeze")], [service("a", "n2")])
