@@ -122,12 +122,17 @@ def set_(session: Session, /, name: str, failback: bool | None, **options: str |
 
 def _managed(answer: dict[str, Any], said: str) -> str:
     where = f" in {answer['domain']}" if answer["domain"] else ""
-    how = f"{answer['max_restarts']} restarts, {answer['max_relocates']} relocations"
+    restarts, moves = answer["max_restarts"], answer["max_relocates"]
+    how = f"{_times(restarts, 'restart')}, {_times(moves, 'relocation')}"
     line = (
         f"{said} {answer['wanted']}{where}: {answer['recovery']}, {how} in {answer['window']} s"
         f"{'' if answer['failback'] else ', no failback'}."
     )
     return output.listed([line, *answer["notes"]])
+
+
+def _times(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 @click.command()
@@ -156,9 +161,16 @@ def _list(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return "Nothing is managed. mcv ha add VM; mcv ha service create NAME"
     headings = ("name", "kind", "wanted", "state", "node", "home", "domain", "reason")
-    table = output.table([[row[key] or None for key in headings] for row in rows], headings)
+    cells = [{**row, "reason": _reason(row)} for row in rows]
+    table = output.table([[row[key] or None for key in headings] for row in cells], headings)
     attention = [f"! {row['name']}: {row['attention']}" for row in rows if row["attention"]]
     return "\n".join([table, "", output.listed(attention)]) if attention else table
+
+
+def _reason(row: dict[str, Any]) -> str:
+    """Why, but for what stands below the table, where there is room."""
+    is_below = row["attention"] and row["reason"] and row["reason"] in row["attention"]
+    return "see below" if is_below else str(row["reason"])
 
 
 @click.command()
@@ -180,7 +192,7 @@ def _explained(answer: dict[str, Any]) -> str:
         for row in answer["candidates"]
     ]
     said = output.listed([f"{answer['name']} belongs to {answer['node']}: {answer['reason']}"])
-    return f"{said}\n\n{output.table(rows, ('node', 'may have it', 'lacks'))}"
+    return f"{said}\n\n{output.table(rows, ('node', 'can run it', 'lacks'))}"
 
 
 COMMANDS: tuple[click.Command, ...] = (add, set_, remove, list_, explain)

@@ -218,11 +218,26 @@ def test_what_is_managed_is_listed_with_what_needs_somebody(mcv: Speak, daemon: 
     assert heard.out.endswith("! web1: it has failed: mcv ha set web1 --state started\n")
 
 
+def test_a_reason_that_needs_somebody_stands_below_the_table_alone(
+    mcv: Speak, daemon: FakeDaemon
+) -> None:
+    why = "no node can run it: n2: its replica of disk 1 is Outdated"
+    daemon.answers["ha.list"] = [
+        {**HA_ROW, "reason": why, "attention": why},
+        {**HA_ROW, "name": "web2", "reason": "it runs on n1", "attention": "it has two cards"},
+    ]
+
+    out = mcv("ha list").out
+
+    assert out.count(why) == 1 and f"! web1: {why}" in out and "see below" in out
+    assert "it runs on n1" in out and "! web2: it has two cards" in out
+
+
 def test_what_is_managed_now_is_said_with_its_limits(mcv: Speak, daemon: FakeDaemon) -> None:
     daemon.job("ha.add", MANAGED)
 
     assert mcv("ha add web1").out == (
-        "web1 is managed, and wanted started in front: restart, 1 restarts, 1 relocations in "
+        "web1 is managed, and wanted started in front: restart, 1 restart, 1 relocation in "
         "3600 s.\nThe cluster is not armed.\n"
     )
 
@@ -276,7 +291,7 @@ def test_an_explanation_says_what_each_node_lacks(mcv: Speak, daemon: FakeDaemon
     out = mcv("ha explain web1").out
 
     assert out.startswith("web1 belongs to n1: it runs there\n")
-    assert "n2      no             its replica is stale" in out
+    assert "n2      no            its replica is stale" in out
 
 
 def test_what_would_be_is_told_and_something_without_a_place_is_exit_5(
