@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from mcv.check.finding import ClusterSnapshot, Finding
+from mcv.document.arms import is_pair
 from mcv.document.fence_changes import in_words
 from mcv.document.fencing import Plug
 from mcv.document.model import Node
@@ -23,6 +24,7 @@ def judge(scene: ClusterSnapshot, now: datetime | None = None) -> Findings:
             for plug in level:
                 yield from _plug(name, plug, now or datetime.now(UTC))
         yield from _nothing_counts(scene, node)
+        yield from _on_link(scene, node)
 
 
 def _devices(scene: ClusterSnapshot) -> Findings:
@@ -90,6 +92,23 @@ def _nothing_counts(scene: ClusterSnapshot, node: Node) -> Findings:
             f"Nothing proves {node.name} dead but your word: it has no tested plug, and its "
             "watchdog is none of hardware.",
             f"mcv fence set {node.name} --level 1 DEVICE[:PORT]",
+        )
+
+
+def _on_link(scene: ClusterSnapshot, node: Node) -> Findings:
+    """On two nodes without leases: one that reaches no device of the other but by their link."""
+    seen = scene.seen[node.name].fences if node.name in scene.seen else None
+    if not is_pair(scene.cluster) or seen is None:
+        return
+    levels = (each.levels for name, each in scene.cluster.nodes.items() if name != node.name)
+    devices = {plug.device for others in levels for level in others for plug in level}
+    if devices and devices <= set(seen.on_link):
+        yield _warning(
+            node.name,
+            "fencing",
+            f"{node.name} reaches {' and '.join(sorted(devices))} by the cluster's own link: what "
+            "cuts that may cut both, and then nothing moves.",
+            "Give it another way there, or a level on a device that has one.",
         )
 
 

@@ -4,10 +4,9 @@ Nobody can count to a majority there: a node counts as dead once its power was s
 an operator says so.
 """
 
-import ipaddress
-
 from msgspec import Struct
 
+from mcv.check import fence_seen
 from mcv.cluster import fence_power
 from mcv.cluster.addresses_judge import why_members_claimed
 from mcv.cluster.fence_power import PlugRow
@@ -16,7 +15,6 @@ from mcv.document.model import Cluster
 from mcv.document.subject import Subject
 from mcv.errors import McvError, Refused, refuse_all
 from mcv.host import DryRun, Host, Prepared
-from mcv.system import addresses
 from mcv.system.answers import ask_typed
 from mcv.transaction.plan import Item, Step, change, on, together
 
@@ -24,9 +22,9 @@ LOOK = 3.0  # s that a node has to look at itself
 
 
 class PairLook(Struct, frozen=True, kw_only=True):
-    """How a node reaches its fence devices: `same` by the address that it has in the cluster."""
+    """How a node reaches its fence devices: see FenceSeen."""
 
-    same: list[str]
+    on_link: list[str]
 
 
 class ArmedPair(Struct, frozen=True, kw_only=True):
@@ -147,7 +145,7 @@ def _of_ways(cluster: Cluster, name: str, told: PairLook) -> list[str]:
     """A node that reaches all devices of the other by the address that it has in the cluster."""
     other = next(each for each in cluster.nodes if each != name)
     devices = {plug.device for level in cluster.node(other).levels for plug in level}
-    if not devices or not devices <= set(told.same):
+    if not devices or not devices <= set(told.on_link):
         return []
     return [
         f"{name} reaches {' and '.join(sorted(devices))}, which switches {other} off, by the "
@@ -156,19 +154,5 @@ def _of_ways(cluster: Cluster, name: str, told: PairLook) -> list[str]:
 
 
 def look(host: Host) -> PairLook:
-    """Tell another node by which devices this node would be mute with the cluster's link cut.
-
-    A device that is named, and not given by its address, is not looked at: a resolver may hang.
-    """
-    cluster = host.read()
-    link = addresses.canonical(cluster.node(host.name).ip_address)
-    same = []
-    for name, device in sorted(cluster.fence_devices.items()):
-        where = device.parameters.get("ip") or device.parameters.get("ipaddr", "")
-        try:
-            ipaddress.ip_address(where)
-        except ValueError:
-            continue
-        if addresses.source_to(where) == link:
-            same.append(name)
-    return PairLook(same=same)
+    """Tell another node by which devices this node would be mute with the cluster's link cut."""
+    return PairLook(on_link=fence_seen.on_link(host))

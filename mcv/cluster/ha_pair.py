@@ -9,7 +9,7 @@ from mcv.drbd import handler_file
 from mcv.errors import McvError, Refused
 from mcv.ha.at_once import at_once
 from mcv.ha.env import Unknown
-from mcv.ha.pair import Pair
+from mcv.ha.pair import Pair, term_of
 from mcv.host import Host
 from mcv.rules.ha import status as kept
 from mcv.rules.ha.actions import AnyAction, Declare, TakeOver
@@ -77,10 +77,8 @@ class HostPairEnv:
         return seen
 
     async def term(self, above: int) -> int:
-        """By the document's generation, odd for one node and even for the other."""
         cluster = self._host.read()
-        term = 2 * cluster.generation + sorted(cluster.nodes).index(self.node)
-        return term if term > above else term + 2 * ((above - term) // 2 + 1)
+        return term_of(cluster.generation, sorted(cluster.nodes).index(self.node), above)
 
     async def kept(self) -> Status:
         text = files.read_or_none(_path(self._host))

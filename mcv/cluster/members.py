@@ -209,9 +209,10 @@ def declare(
     """Call members dead, unless one of them answers in any way; see Consensus.declare.
 
     On an armed cluster their leases are taken with it; where it has none the document keeps the
-    evidence.
+    evidence. A node that was seen off, and silent, is looked for once only.
     """
-    _refuse_alive(host, names)
+    if evidence != "off":
+        _refuse_alive(host, names)
     cluster = host.read()
     if has_leases(cluster) and not leave_etcd:
         taking.take(host, names, change, who, why, lambda: _alive(host, names))

@@ -20,7 +20,15 @@ from mcv.rules.ha.snapshot import NodeSeen, Snapshot
 from mcv.rules.ha.status import NodeStatus, Status
 
 NEVER = math.inf  # the silence of a peer that was not heard since this daemon began
+WAITING = ("suspect", "fencing", "fence-failed")
+SOON = 5.0  # s after which the time that a silent node has been waited for is kept
 PATIENCE = 4.0  # s that a peer has to answer a daemon that has just begun
+
+
+def term_of(generation: int, place: int, above: int) -> int:
+    """A term above another one, by the document's generation; odd for the second node by name."""
+    term = 2 * generation + place
+    return term if term > above else term + 2 * ((above - term) // 2 + 1)
 
 
 class PairEnv(Protocol):
@@ -107,7 +115,7 @@ class Pair:
 
     def _was_suspect(self, name: str) -> bool:
         was = self.status.nodes.get(name)
-        return was is not None and was.state in ("suspect", "fencing", "fence-failed")
+        return was is not None and was.state in WAITING
 
     def _peer(self, look: Snapshot) -> NodeSeen | None:
         others = [seen for name, seen in look.nodes.items() if name != self._env.node]
@@ -137,7 +145,9 @@ class Pair:
 
     async def _keep(self, status: Status) -> None:
         """What was decided counts once it is kept."""
-        if is_news(self._written, status):
+        passed = status.clock - self._written.clock
+        is_waiting = any(each.state in WAITING for each in status.nodes.values())
+        if is_news(self._written, status) or (is_waiting and passed >= SOON):
             await self._env.keep(status)
             self._written = status
         self.status = status

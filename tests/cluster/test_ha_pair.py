@@ -4,9 +4,11 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from mcv.check import runner
 from mcv.cluster import (
     arming,
     ha_entries,
@@ -325,7 +327,7 @@ def test_a_second_device_needs_no_warning(two_fenced: Fenced) -> None:
 
 
 def test_devices_on_the_clusters_own_link_are_warned_of(
-    two_fenced: Fenced, monkeypatch: pytest.MonkeyPatch
+    two_fenced: Fenced, monkeypatch: pytest.MonkeyPatch, units: Path
 ) -> None:
     two_fenced.add()
     for node in ("n1", "n2"):
@@ -337,6 +339,8 @@ def test_devices_on_the_clusters_own_link_are_warned_of(
     armed = arm(two_fenced)
 
     assert [line[:14] for line in armed.warnings if "interface" in line] == ["n1 reaches pdu"]
+    found = runner.check(two_fenced.cluster.hosts["n2"]).findings
+    assert [each.node for each in found if "own link" in each.message] == ["n1"]
 
 
 def test_an_armed_pair_stays_two(pair: Fenced) -> None:
