@@ -20,7 +20,7 @@ from mcv.transaction.plan import Item, Step, change, on
 
 log = logging.getLogger(__name__)
 
-DELAY = 1.0  # s between the answer to the operator and the order to systemd
+DELAY = 2.0  # s until systemd is told: the operator may follow the job by this very daemon
 POLL = 1.0  # s between two looks for a host that is to come back
 ANSWER = 2.0  # s that it has to answer
 

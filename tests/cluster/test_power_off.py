@@ -7,7 +7,7 @@ import pytest
 
 from mcv.api.node_table import NODE_TABLE
 from mcv.cluster import draining, etcd_members, etcd_store, powering
-from mcv.errors import DoneInPart, HypervisorFailed, Refused
+from mcv.errors import DoneInPart, HypervisorFailed, McvError, Refused
 from mcv.host import Host
 from mcv.recovery import journal_recovery
 from mcv.system import service_notes
@@ -158,6 +158,17 @@ def test_a_host_with_a_service_does_not_go_down_with_it_unasked(
         runs.run("n3", operation, node="n3")
     plan = runs.run("n3", operation, node="n3", shutdown=True, dry_run=True).plan
     assert plan[0] == "n3: stop www"
+
+
+def test_who_has_to_agree_to_a_drain_and_is_silent_keeps_the_host_on(runs: FakeCluster) -> None:
+    """By unanimous agreement all that are online take part."""
+    runs.down.add("n3")
+    before = runs.picture()
+
+    with pytest.raises(McvError, match="n3 does not answer"):
+        off(runs)
+
+    assert runs.picture() == before and runs.ordered == []
 
 
 # The majority of etcd

@@ -112,6 +112,7 @@ class DecidingEnv(SimEnv):
             evidence="lease" if name in offline else None,
             answers=("mcvd",) if told else (),
             told=told,
+            boot=there.boot if told else "",
             is_empty=not (there.runs or there.primary) if told else None,
             can_fence=self._device.is_tested,
             fence=self._fences.get(name),

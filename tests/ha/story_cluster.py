@@ -124,9 +124,13 @@ class Cluster:
         moves = host.leaving == "migrate" and host.runs and waited < 300
         if moves or host.jobs or waited < 3:
             return
-        if host.runs:
+        if "ends" not in host.stalled:
+            # mcvd is busy with its end, and tells nothing any more: its lease is renewed still.
             self.say(f"{host.name} stops {' '.join(sorted(host.runs))}")
             host.runs.clear()
+            host.stalled.add("ends")
+            host.leaving_since = self.time
+            return
         if self.has_quorum(host.name):
             self._leave_document(host.name)
             self.store.keys.give_back(host.name)
