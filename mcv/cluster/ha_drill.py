@@ -56,7 +56,8 @@ def drill(host: Host, node: str, dry_run: bool = False) -> Drill | DryRun:
     if dry_run:
         return DryRun(plan=_in_words(node, names))
     began = time.monotonic()
-    with fence_power.alone(host, node):
+    by_operator = host.fences.by_operator
+    with fence_power.alone(host, node), by_operator.at_work(node, f"mcv ha test --kill {node}"):
         wanted = fence_power.order(cluster, node)
         outcome = fence_power.carry_out(host, wanted, Action.OFF)
     if not outcome.is_off:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcv.cluster import ha_drill, ha_entries, ha_list
+from mcv.cluster import fence_power, ha_drill, ha_entries, ha_list, ha_look
 from mcv.errors import DoneInPart, McvError, Refused
 from mcv.host import DryRun
 from mcv.network import verbs as network
@@ -132,3 +132,24 @@ def test_a_dry_run_switches_nothing(ready: Fenced) -> None:
     assert isinstance(shown, DryRun)
     assert "web1 starts elsewhere" in shown.plan[1]
     assert ready.power.requests == []
+
+
+def test_whoever_decides_waits_until_the_drill_has_seen_the_host_off(
+    ready: Fenced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second fencing would be refused, and be told of as a failure."""
+    told = []
+    carry_out = fence_power.carry_out
+
+    def watched(*params: Any) -> Any:
+        told.append(ready.cluster.run("n2", ha_look.look).nodes["n3"].switched)
+        return carry_out(*params)
+
+    monkeypatch.setattr(fence_power, "carry_out", watched)
+
+    with pytest.raises(DoneInPart, match="was not declared offline"):
+        ready.cluster.run("n1", ha_drill.drill, node="n3")
+
+    seen = ready.cluster.run("n2", ha_look.look).nodes["n3"]
+    assert told == ["mcv ha test --kill n3"]
+    assert (seen.switched, seen.kept_off) == ("", False)
