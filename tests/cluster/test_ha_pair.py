@@ -361,3 +361,41 @@ def test_a_replica_that_is_behind_is_not_taken_over(pair: Fenced) -> None:
 
     assert pair.cluster.read("n2").vm("web1").node == "n1" and not runs(pair, "n2")
     assert ha_pair_look.why_not_taken(host, pair.cluster.read("n2").vm("web1"))
+
+
+def test_a_declaration_that_was_cut_off_is_finished_with_its_evidence(
+    pair: Fenced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(pair)
+    die(pair, "n1")
+    agreement = pair.cluster.agreements["n2"]
+
+    def dies(*_: object) -> None:
+        raise PeerUnreachable("the daemon is killed", "")
+
+    monkeypatch.setattr(agreement.declaration._rounds, "collect", dies)
+    with pytest.raises(PeerUnreachable):
+        pair.cluster.hosts["n2"].consensus.declare(
+            ["n1"], id="x.1", who="mcv-ha", why="dead", alive=list, evidence="off"
+        )
+    assert pair.cluster.read("n2").node("n1").status == "online"
+    pair.cluster.boot("n2")
+
+    until(pair, "n2", holds=lambda: pair.cluster.read("n2").node("n1").status == "offline")
+
+    evidence = pair.cluster.read("n2").node("n1").evidence
+    assert evidence is not None and evidence.kind == "off"
+
+
+def test_silence_is_counted_on_every_path_and_by_a_clock_that_nobody_sets(pair: Fenced) -> None:
+    seen = pair.cluster.hosts["n1"].observations
+    seen._now = lambda: 0.0  # somebody sets the time of day
+    assert seen.silence("n9") is None and not seen.was_in_contact("n9")
+
+    seen._contact["n2"] -= 60.0
+    assert 60.0 <= (seen.silence("n2") or 0.0) < 90.0
+    seen.note_connected("n2")
+    assert (seen.silence("n2") or 0.0) < 30.0 and seen.was_in_contact("n2")
+
+    seen._heard_in["n2"] = "another boot"
+    assert not seen.was_in_contact("n2")

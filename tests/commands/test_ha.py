@@ -139,6 +139,19 @@ def test_arming_says_what_it_means_for_each_host(mcv: Speak, daemon: FakeDaemon)
     assert "n2 also runs vpn: a reset takes them along" in shown
 
 
+def test_two_nodes_without_a_witness_have_no_leases(mcv: Speak, daemon: FakeDaemon) -> None:
+    answer: dict[str, Any] = {"armed": True, "pace": 1, "wait": None, "marked": [], "foreign": {}}
+    daemon.job("ha.arm", {**answer, "warnings": ["n1 is switched off by pdu alone."]})
+    shown = mcv("ha arm").out
+    assert "switched off by its fence device" in shown and "by pdu alone" in shown
+
+    two = [node("n1", lease_left=None, watchdog=None)]
+    daemon.answers["ha.status"] = {**HA_STATUS, "wait": None, "nodes": two, "quorum": False}
+    first, *_ = mcv("ha status").out.splitlines()
+    assert first.startswith("Armed by fence devices alone, at pace 1: no leases.")
+    assert "NOT IN CONTACT" in first
+
+
 def test_a_pace_that_is_no_number_is_refused_and_a_setting_without_value_is_usage(
     mcv: Speak, daemon: FakeDaemon
 ) -> None:

@@ -118,8 +118,8 @@ class Declaration:
         if digest(survey.newest) == hash_:
             self._rounds.collect(others, new)
         elif survey.survivors[0] == self._me and survey.own[-1][1] == hash_:
-            evidence = new.change.params.get("evidence")
-            self._declare_over(survey, dead, new.change, list, how, evidence)
+            # One with evidence has no other survivor, so that it is never made anew.
+            self._declare_over(survey, dead, new.change, list, how)
 
     def resolve_divergence(
         self, base: Cluster, params: dict[str, Any], *, id: str, who: str, why: str
@@ -145,7 +145,7 @@ class Declaration:
         made: ChangeMade,
         alive: Callable[[], list[str]],
         how: str,
-        evidence: EvidenceKind | None,
+        evidence: EvidenceKind | None = None,
     ) -> Cluster:
         base = survey.newest
         how = DEAD if base.store is None else how  # a survivor may have left etcd before
