@@ -46,6 +46,10 @@ class Office:
         return Unchanged(values.MANAGER, self.revision)
 
 
+def _event() -> threading.Event:
+    return threading.Event()
+
+
 @dataclass
 class Managing:
     """What a node's mcvd knows of high availability: only in its memory.
@@ -63,7 +67,7 @@ class Managing:
     decision: Decision | None = None  # the newest, while this node decides
     switching: dict[str, tuple[float, dict[str, str]]] = field(default_factory=dict)
     under_way: set[str] = field(default_factory=set)  # what is being carried out
-    news: threading.Event = field(default_factory=threading.Event)  # some of that has ended
+    news: threading.Event = field(default_factory=_event)  # some of that has ended
     alone: frozenset[str] = frozenset()  # silent nodes without which own guests go on
     reports: Heard = field(default_factory=Heard)  # of every node
 

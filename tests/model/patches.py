@@ -12,11 +12,12 @@ import pytest
 
 from mcv import daemon, host
 from mcv.api import dispatch, loops
-from mcv.cluster import join, joining, leaving, members, remote_facts, taking
+from mcv.cluster import ha_rounds, join, joining, leaving, members, remote_facts, taking
 from mcv.consensus.unanimous import coordinator, declaration, member, proposer, rounds
 from mcv.document import generation, initial, store
 from mcv.drbd import handler_file
 from mcv.errors import PeerUnreachable
+from mcv.ha import manager
 from mcv.recovery import journal_recovery
 from mcv.rpc.auth import Caller
 from mcv.status import cluster as cluster_status
@@ -70,6 +71,8 @@ def close_doors(world: "World", patch: pytest.MonkeyPatch) -> None:
         report,
         cluster_status,
         taking,
+        ha_rounds,
+        manager,
     ):
         for name, stand_in in (("time", clock), ("threading", threading)):
             if hasattr(module, name):
