@@ -36,6 +36,12 @@ def decide(host: Host) -> None:
     _forget_back(host)
 
 
+def forget(host: Host) -> None:
+    """What was counted ends with the armed two: a name may come to mean another VM."""
+    if (path := _path(host)).exists():
+        files.remove(path)
+
+
 def _forget_back(host: Host) -> None:
     """A node that is heard again, or offline, is no reason any more to go on without it."""
     looked = host.managing.pair.looked if host.managing.pair is not None else None

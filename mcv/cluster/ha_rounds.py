@@ -63,6 +63,7 @@ def decide(host: Host) -> None:
     if is_pair(cluster) and is_managed:
         ha_pair.decide(host)
         return
+    ha_pair.forget(host)
     if cluster.store is None or not cluster.ha.armed or not is_managed:
         host.managing.begin_anew(None)
         return

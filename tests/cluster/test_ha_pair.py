@@ -399,3 +399,13 @@ def test_silence_is_counted_on_every_path_and_by_a_clock_that_nobody_sets(pair: 
 
     seen._heard_in["n2"] = "another boot"
     assert not seen.was_in_contact("n2")
+
+
+def test_what_was_counted_ends_when_two_are_armed_no_more(pair: Fenced) -> None:
+    running(pair)
+    assert status(pair, "n1") == "started"
+
+    pair.cluster.run("n1", arming.disarm)
+    rounds(pair, "n1", "n2")
+
+    assert held(pair, "n1") == Status() and pair.cluster.hosts["n1"].managing.decision is None
