@@ -22,6 +22,7 @@ from mcv.cluster import (
 )
 from mcv.cluster.arming_pair import ArmedPair
 from mcv.errors import McvError, PeerUnreachable, Refused
+from mcv.ha import handler_facts
 from mcv.ha.at_once import at_once
 from mcv.network import verbs as network
 from mcv.rules import turns
@@ -409,3 +410,21 @@ def test_what_was_counted_ends_when_two_are_armed_no_more(pair: Fenced) -> None:
     rounds(pair, "n1", "n2")
 
     assert held(pair, "n1") == Status() and pair.cluster.hosts["n1"].managing.decision is None
+
+
+def test_own_guests_go_on_only_as_long_as_the_other_is_silent(pair: Fenced) -> None:
+    running(pair)
+    host = pair.cluster.hosts["n1"]
+    host.update("ha.set", "go on", on_fence_failure="continue")
+    pair.power.mode("2", Mode.DEAF)
+    pair.cluster.down.add("n2")
+
+    until(pair, "n1", holds=lambda: host.managing.alone == {"n2"})
+    facts = handler_facts.read(host.settings.state)
+    assert facts is not None and facts.alone == ("n2",)
+    assert pair.cluster.read("n1").node("n2").status == "online"
+
+    pair.cluster.down.discard("n2")
+    until(pair, "n1", "n2", holds=lambda: not host.managing.alone)
+    facts = handler_facts.read(host.settings.state)
+    assert facts is not None and facts.alone == ()
