@@ -54,11 +54,16 @@ LEAST_PAUSE = 0.2  # s between two rounds, however long the first took
 
 @dataclass(frozen=True)
 class Loop:
-    """A function that is called every `period` seconds, in a thread of its own."""
+    """A function that is called every `period` seconds, in a thread of its own.
+
+    `wait` waits for the next call instead: it is told when the last one began, by
+    time.monotonic().
+    """
 
     name: str
     period: float
     function: Callable[[Host], object]
+    wait: Callable[[Host, float], object] | None = None
 
 
 def look_after_cluster(host: Host) -> None:
@@ -119,7 +124,7 @@ LOOPS = (
     Loop("lease", 2.0, lease_keeping.follow),
     Loop("leases", 2.0, failsafe_rounds.look),
     Loop("promises", 1.0, failsafe_rounds.extend),
-    Loop("decisions", 0.0, ha_rounds.rounds),
+    Loop("decisions", 0.0, ha_rounds.one_round, ha_rounds.await_next),
     Loop("domains", 2.0, disk_closing.reconcile),
     Loop("leaving disks", 5.0, disk_remove.reconcile),
     Loop("mirrored disks", 5.0, disk_mirror.reconcile),
@@ -179,6 +184,8 @@ class Loops:
         while not self.stopping.is_set():
             began = time.monotonic()
             self._round(loop)
+            if loop.wait is not None:
+                loop.wait(self._host, began)
             wake.wait(max(LEAST_PAUSE, loop.period - (time.monotonic() - began)))
             wake.clear()
 

@@ -39,15 +39,17 @@ SOON = 0.5  # s while a fencing is waited for
 SUSPECTING = 1.0  # s while it is not known whether a node lives
 
 
-def rounds(host: Host) -> None:
-    """The loop: a round, and the next one in two seconds, or as soon as something has ended."""
-    begun = time.monotonic()
-    news = host.managing.news
-    news.clear()
+def one_round(host: Host) -> None:
+    """A round of the loop; what ends after its beginning is news for the next one."""
+    host.managing.news.clear()
     decide(host)
+
+
+def await_next(host: Host, begun: float) -> None:
+    """Wait until two seconds after a round's beginning, or until something has ended."""
     is_fencing = any(run.outcome == "running" for run in list(host.fences.runs.values()))
     period = SOON if is_fencing else SUSPECTING if _suspects(host.managing.decision) else PERIOD
-    news.wait(max(0.0, period - (time.monotonic() - begun)))
+    host.managing.news.wait(max(0.0, period - (time.monotonic() - begun)))
 
 
 def _suspects(decision: Decision | None) -> bool:

@@ -386,7 +386,8 @@ def _notifies(host):  # type: ignore[no-untyped-def]
 def lasts(cluster: FakeCluster, node: str) -> float:
     """How many seconds pass from one round of a node's loop to the next."""
     began = time.monotonic()
-    ha_rounds.rounds(cluster.hosts[node])
+    ha_rounds.one_round(cluster.hosts[node])
+    ha_rounds.await_next(cluster.hosts[node], began)
     return time.monotonic() - began
 
 

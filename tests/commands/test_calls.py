@@ -1091,8 +1091,11 @@ def test_every_operation_with_a_plan_is_asked_for_it_by_its_command(
     assert has_plan - asked == NO_DRY_RUN
 
 
-# Asked while a job is followed, and before a question that is put to a terminal alone.
-BESIDE_COMMANDS = {"cluster.reboot_last", "job.follow", "node.last_seen", "vm.prospects"}
+# Asked while a job is followed, before a question that is put to a terminal alone, and by
+# mcv-guests as the host goes down.
+BESIDE_COMMANDS = {
+    *("cluster.reboot_last", "ha.leave", "job.follow", "node.last_seen", "vm.prospects"),
+}
 # Their commands need a line to a guest, and are spoken in tests of their own.
 WITH_LINES = {"console": {"vm.console", "line.ended"}, "vnc": {"vm.screen"}}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from mcv.document.availability import Ha
+from mcv.document.availability import EtcdStore, Ha
 from mcv.document.model import Cluster, Vm, encode
 from mcv.drbd import verify
 from mcv.drivers.domain_xml import Source, domain_xml
@@ -24,6 +24,7 @@ from tests.documents import vm as a_vm
 from tests.fakes.cluster import FakeCluster
 
 FRONT = Path(__file__).parents[2] / "etc" / "libvirt-hook"
+IN_ETCD = EtcdStore(id="abc", voters=("n1", "n2"))
 BASE = document().with_vm(a_vm(incarnation=2))
 THEIRS = document().with_vm(a_vm(node="n2"))
 COMING = after(THEIRS, "vm.claim", "job1.1", name="web1", why="migrate web1 to n1")
@@ -84,7 +85,7 @@ def test_both_documents_must_give_the_vm_to_this_node(
 def test_a_start_that_cannot_be_marked_is_refused_with_the_reason(
     conf: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hold(conf, replace(BASE, ha=Ha(armed=True)))
+    hold(conf, replace(BASE, ha=Ha(armed=True), store=IN_ETCD))
     conf.run.mkdir(parents=True, exist_ok=True)
     (conf.run / "starting").write_text("no directory")
 
@@ -97,7 +98,7 @@ def test_a_start_that_cannot_be_marked_is_refused_with_the_reason(
 def test_on_an_armed_node_nothing_of_mcv_s_begins_without_a_valid_lease(
     conf: Settings, operation: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    armed = replace(COMING if operation == "migrate" else BASE, ha=Ha(armed=True))
+    armed = replace(COMING if operation == "migrate" else BASE, ha=Ha(armed=True), store=IN_ETCD)
     hold(conf, armed)
     restored = xml(a_vm(incarnation=2))
 
@@ -262,7 +263,7 @@ def test_the_front_asks_about_mcv_s_own_domains_alone(front: Path) -> None:
 def test_a_start_is_marked_before_the_lease_is_looked_at(
     conf: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hold(conf, replace(BASE, ha=Ha(armed=True)))
+    hold(conf, replace(BASE, ha=Ha(armed=True), store=IN_ETCD))
     seen = []
 
     def is_valid(run: Path) -> bool:
