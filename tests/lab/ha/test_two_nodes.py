@@ -111,7 +111,7 @@ def test_of_two_that_are_cut_off_from_each_other_the_owner_survives(duo: Duo) ->
         throughout(lambda: duo.offs(one) == 0, CALM, "node2 shoots nobody")
         two.heal()
         wait_until(lambda: reality.is_in_step(two, RESOURCE), 150, "node2 to be back in step")
-        assert duo.status_of(one, two) == ("online", "")
+        wait_until(lambda: duo.status_of(one, two) == ("online", ""), 60, "node2 to be online")
         seen.require_nothing_lost(one)
 
 
