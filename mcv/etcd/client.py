@@ -5,12 +5,14 @@ from typing import Protocol
 
 from mcv.errors import Refused
 from mcv.etcd.answers import Compacted, Done, Found, Header, Outcome
-from mcv.etcd.gateway import Gateway
+from mcv.etcd.gateway import Endpoint, Gateway
 from mcv.etcd.requests import Compaction, Compare, Operation, Range, Transaction, end_of
 
 RANGE = "/v3/kv/range"
 TXN = "/v3/kv/txn"
 COMPACTION = "/v3/kv/compaction"
+
+COMPACTED = 60.0  # s in which a member forgets all that was overwritten
 
 
 class Keyspace(Protocol):
@@ -109,11 +111,11 @@ class Etcd:
         request = Transaction(compare=compares, success=operations, failure=otherwise)
         return self.gateway.ask(TXN, request, Outcome, writes=True)
 
-    def compact(self, revision: int) -> None:
-        """Forget what was overwritten before a revision, at once in the member that is asked.
+    def compact(self, revision: int, at: Endpoint) -> None:
+        """Have a member forget what was overwritten before a revision, and say when it has.
 
-        The others follow within moments. Raises Refused where it is done already, CallLost where
-        the member has not told in time that it is.
+        The others forget it too, each in its own time. Raises Refused where it was asked for
+        already, CallLost where the member does not say in time that it has.
         """
         request = Compaction(revision=revision, physical=True)
-        self.gateway.ask(COMPACTION, request, Compacted, writes=True)
+        self.gateway.ask_one(at, COMPACTION, request, Compacted, COMPACTED)

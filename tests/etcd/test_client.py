@@ -94,10 +94,10 @@ def test_compaction_forgets_what_was_overwritten(etcd: Etcd, prefix: bytes) -> N
     etcd.change([], [put(prefix, b"1")])
     revision = etcd.change([], [put(prefix, b"2")]).header.revision
 
-    etcd.compact(revision)
+    etcd.compact(revision, etcd.gateway.endpoints[0])
 
     with pytest.raises(Refused, match="compacted"):
-        etcd.compact(revision)
+        etcd.compact(revision, etcd.gateway.endpoints[0])
     assert etcd.read(prefix).value(prefix) == b"2"
 
 

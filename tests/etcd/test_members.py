@@ -207,7 +207,7 @@ def test_a_full_etcd_takes_no_write_until_it_is_compacted_and_its_alarm_called_o
         (alarm,) = upkeep.alarms().alarms
         assert alarm.alarm == "NOSPACE"
 
-        etcd.compact(etcd.read(b"/big").header.revision)
+        etcd.compact(etcd.read(b"/big").header.revision, servers["n1"].endpoint)
         before = upkeep.status(servers["n1"].endpoint)
         upkeep.defragment(servers["n1"].endpoint)
         after = upkeep.status(servers["n1"].endpoint)
